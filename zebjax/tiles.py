@@ -1,0 +1,88 @@
+"""The 28 dominoes and the 10 declarations of Texas 42, as NumPy tables.
+
+A tile id is `high * (high + 1) // 2 + low`: 0 is 0-0, 1 is 1-0, 2 is 1-1, ... 27 is 6-6.
+A declaration is 0..6 (that pip is trump), 7 (doubles are trump), 8 (doubles are a suit of their own without
+trump power) or 9 (no trump). A suit is 0..6 (a pip) or 7, the *called suit*: the trump pip's tiles, or the
+doubles for declarations 7 and 8; it is empty for declaration 9.
+"""
+
+import numpy as np
+
+N_TILES = 28
+N_PLAYERS = 4
+HAND_SIZE = 7
+N_TRICKS = 7
+N_DECLARATIONS = 10
+N_SUITS = 8
+CALLED_SUIT = 7
+DOUBLES_TRUMP, DOUBLES_SUIT, NO_TRUMP = 7, 8, 9
+TOTAL_POINTS = 42  # 35 on the five count tiles, 1 for each of the 7 tricks
+
+HIGH = np.array([high for high in range(7) for _ in range(high + 1)], np.int8)
+LOW = np.array([low for high in range(7) for low in range(high + 1)], np.int8)
+IS_DOUBLE = HIGH == LOW
+PIP_SUM = HIGH + LOW
+POINTS = np.where(PIP_SUM == 10, 10, np.where(PIP_SUM == 5, 5, 0)).astype(np.int8)
+
+TILE_NAMES = tuple(f"{high}-{low}" for high, low in zip(HIGH, LOW, strict=True))
+DECLARATION_NAMES = (
+    "blanks",
+    "aces",
+    "deuces",
+    "treys",
+    "fours",
+    "fives",
+    "sixes",
+    "doubles",
+    "doubles-suit",
+    "no-trump",
+)
+
+
+def tile_id(high: int, low: int) -> int:
+    """The id of the tile with these two pips, in either order."""
+    high, low = max(high, low), min(high, low)
+    return high * (high + 1) // 2 + low
+
+
+def _called() -> np.ndarray:
+    """Which tiles belong to the called suit, bool `[10, 28]` (declaration, tile)."""
+    called = np.zeros((N_DECLARATIONS, N_TILES), bool)
+    for pip in range(7):
+        called[pip] = (HIGH == pip) | (LOW == pip)
+    called[[DOUBLES_TRUMP, DOUBLES_SUIT]] = IS_DOUBLE
+    return called
+
+
+def _can_follow() -> np.ndarray:
+    """Which tiles follow a led suit, bool `[10, 8, 28]` (declaration, led suit, tile)."""
+    can_follow = np.zeros((N_DECLARATIONS, N_SUITS, N_TILES), bool)
+    for pip in range(7):
+        can_follow[:, pip] = ((HIGH == pip) | (LOW == pip)) & ~CALLED
+    can_follow[:, CALLED_SUIT] = CALLED
+    return can_follow
+
+
+def _trick_rank() -> np.ndarray:
+    """How a tile ranks in a trick, int8 `[10, 8, 28]` (declaration, led suit, tile); the highest wins.
+
+    `16 * tier + rank`: tier 2 is a called tile with trump power, tier 1 follows the led suit, anything else is 0.
+    Inside a suit the double is highest (14), then the pip sum decides; among doubles the pip does.
+    """
+    rank = np.where(IS_DOUBLE, 14, PIP_SUM).astype(np.int8)
+    doubles_rank = np.where(IS_DOUBLE, HIGH, rank).astype(np.int8)
+    trick_rank = np.zeros((N_DECLARATIONS, N_SUITS, N_TILES), np.int8)
+    for declaration in range(N_DECLARATIONS):
+        in_suit = doubles_rank if declaration in (DOUBLES_TRUMP, DOUBLES_SUIT) else rank
+        trump = CALLED[declaration] & (declaration not in (DOUBLES_SUIT, NO_TRUMP))
+        for suit in range(N_SUITS):
+            follows = CAN_FOLLOW[declaration, suit]
+            tier = np.where(trump, 2, np.where(follows, 1, 0))
+            trick_rank[declaration, suit] = np.where(tier > 0, 16 * tier + in_suit, 0)
+    return trick_rank
+
+
+CALLED = _called()
+LED_SUIT = np.where(CALLED, CALLED_SUIT, HIGH).astype(np.int8)  # [10, 28]: the suit that leading a tile asks for
+CAN_FOLLOW = _can_follow()
+TRICK_RANK = _trick_rank()
