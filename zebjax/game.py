@@ -165,7 +165,9 @@ def players_to_move(state: GameState) -> jax.Array:
     return (jnp.repeat(state.trick_leaders.astype(jnp.int32), 4, total_repeat_length=N_PLIES) + jnp.arange(28) % 4) % 4
 
 
-def replay(hands: jax.Array, declaration: jax.Array, leader: jax.Array, slots: jax.Array, n_plies: jax.Array):
+def replay(
+    hands: jax.Array, declaration: jax.Array, leader: jax.Array, slots: jax.Array, n_plies: jax.Array
+) -> GameState:
     """The state after the first `n_plies` of `slots` `[28]`; legality is not checked."""
 
     def step(state: GameState, slot: jax.Array):
