@@ -1,0 +1,127 @@
+"""Folders of arrays and small JSON files that are either complete or not there.
+
+A checkpoint folder holds one orbax item per pytree and JSON files beside them. It is written under a temporary name
+and renamed when complete, so a killed process never leaves a half-written one under a real name.
+"""
+
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+_STEP = re.compile(r"step_(\d{9})")
+_TEMPORARY = ".tmp-"
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `path` when the block ends, and is deleted when the block raises.
+
+    Raises:
+        FileExistsError: if `path` exists.
+    """
+    path = Path(path).absolute()
+    if path.exists():
+        raise FileExistsError(f"{path} exists already: remove it or choose another place")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f"{_TEMPORARY}{path.name}-{uuid.uuid4().hex[:8]}"
+    temporary.mkdir()
+    try:
+        yield temporary
+        os.rename(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small text file whole or not at all."""
+    temporary = path.with_name(f"{_TEMPORARY}{path.name}")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a small JSON file whole or not at all."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; ValueError that names it if it is not JSON."""
+    try:
+        return json.loads(path.read_text())
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a JSON file ({error})") from None
+
+
+def save_tree(path: Path, tree: Any) -> None:
+    """Write a pytree of arrays (typed random keys included) with orbax into the new folder `path`."""
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(Path(path).absolute(), tree)
+
+
+def restore_tree(path: Path, like: Any) -> Any:
+    """Read a pytree of the structure, shapes and dtypes of `like` (arrays or ShapeDtypeStructs).
+
+    Raises:
+        ValueError: if what is on disk is not that, naming the path and the first difference.
+    """
+    path = Path(path).absolute()
+    template = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            # Checked first: orbax answers a wrong shape with a page of asyncio tracebacks.
+            _check_shapes(path, checkpointer.metadata(path), template)
+            return checkpointer.restore(path, template)
+    except (KeyError, FileNotFoundError) as error:
+        raise ValueError(f"{path}: not a readable checkpoint: {error}") from error
+
+
+def _check_shapes(path: Path, metadata: Any, template: Any) -> None:
+    tree = getattr(metadata, "item_metadata", metadata)
+    if tree is None:
+        raise ValueError(f"{path}: not a readable checkpoint: its metadata is missing")
+    stored = {leaf.name: leaf.shape for leaf in jax.tree.leaves(getattr(tree, "tree", tree)) if hasattr(leaf, "shape")}
+    wanted = {
+        jax.tree_util.keystr(key_path, simple=True, separator="."): leaf
+        for key_path, leaf in jax.tree_util.tree_leaves_with_path(template)
+    }
+    for name in sorted(wanted.keys() | stored.keys()):
+        if name not in stored:
+            raise ValueError(f"{path}: array {name} is missing")
+        if name not in wanted:
+            raise ValueError(f"{path}: array {name} is not expected here")
+        is_key = jax.dtypes.issubdtype(wanted[name].dtype, jax.dtypes.prng_key)  # stored as its integers
+        if not is_key and stored[name] != wanted[name].shape:
+            raise ValueError(f"{path}: array {name} has shape {stored[name]}, expected {wanted[name].shape}")
+
+
+def step_folder(root: Path, step: int) -> Path:
+    """Where the checkpoint of `step` lies under `root`."""
+    return Path(root) / f"step_{step:09d}"
+
+
+def steps(root: Path) -> list[int]:
+    """The complete steps under `root`, ascending; empty if there are none."""
+    if not Path(root).is_dir():
+        return []
+    return sorted(int(match[1]) for entry in Path(root).iterdir() if (match := _STEP.fullmatch(entry.name)))
+
+
+def prune(root: Path, keep: int) -> None:
+    """Delete all but the newest `keep` steps, and whatever a killed writer left half done."""
+    for step in steps(root)[:-keep]:
+        folder = step_folder(root, step)
+        # Renamed first, so that a deletion that is killed half way is never taken for a complete step.
+        doomed = folder.with_name(f"{_TEMPORARY}{folder.name}-{uuid.uuid4().hex[:8]}")
+        os.rename(folder, doomed)
+    for leftover in Path(root).glob(f"{_TEMPORARY}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
