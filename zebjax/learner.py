@@ -1,0 +1,295 @@
+"""The learner: losses, metrics, optimiser, and the compiled training call over the replay ring.
+
+Tokens, masks and targets are made here, on the device, from GameRecords.
+"""
+
+import dataclasses
+import functools
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from zebjax import game, network, record, replay
+from zebjax.observe import Observation, belief_targets, hidden_tiles, observe
+
+# The original's clamp on log-probabilities: a policy target on a slot given probability 0 costs 100, not infinity.
+_MIN_LOG_PROBABILITY = -100.0
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnerConfig:
+    """How the network is trained; the defaults are the original's."""
+
+    lr: float = 1e-4
+    """Learning rate, the peak of the schedule."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """cosine: from lr down to a tenth of it over decay_updates, then constant."""
+    warmup_updates: int = 0
+    """Linear warm-up from 0."""
+    decay_updates: int = 100_000
+    """Length of the cosine, warm-up included."""
+    weight_decay: float = 0.01
+    """AdamW's, on every parameter."""
+    clip_norm: float = 0.0
+    """Clip gradients to this global norm; 0 is off."""
+    batch: int = 64
+    """Examples an update."""
+    updates_per_cycle: int = 1000
+    updates_per_call: int = 0
+    """Updates in one compiled call; a stop waits for the call under way. 0: as many as take about ten seconds here;
+    that does not change the result."""
+    policy_weight: float = 1.0
+    value_weight: float = 1.0
+    belief_weight: float = 0.5
+    policy_mask: Literal["legal", "unplayed"] = "legal"
+    """The slots that the policy's log-softmax is over; unplayed is the original's."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "updates_per_cycle", "decay_updates"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"learner.{name}: expected at least 1, got {getattr(self, name)}")
+        if self.updates_per_call and self.updates_per_cycle % self.updates_per_call:
+            raise ValueError(
+                f"learner.updates_per_call: expected 0 or a divisor of updates_per_cycle ({self.updates_per_cycle}), "
+                f"got {self.updates_per_call}"
+            )
+        for name in ("weight_decay", "clip_norm", "warmup_updates", "policy_weight", "value_weight", "belief_weight"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"learner.{name}: expected 0 or more, got {getattr(self, name)}")
+        if self.lr <= 0:
+            raise ValueError(f"learner.lr: expected a positive number, got {self.lr}")
+        if self.schedule == "cosine" and self.decay_updates <= self.warmup_updates:
+            raise ValueError("learner.decay_updates: expected more than warmup_updates")
+
+    @property
+    def chunk(self) -> int:
+        """Updates whose examples are drawn and replayed together; a divisor of updates_per_cycle."""
+        if self.updates_per_call:
+            return self.updates_per_call
+        return max(n for n in range(1, 51) if self.updates_per_cycle % n == 0)
+
+
+class LearnerState(NamedTuple):
+    """All that learning remembers."""
+
+    params: network.Params
+    optimizer: optax.OptState
+    update: jax.Array
+    """int32, optimiser steps done."""
+    key: jax.Array
+    """Random key of all sampling and dropout; each update folds its number in."""
+    metrics: "Metrics"
+    """Sums of each metric over the updates since the cycle began."""
+
+
+class Batch(NamedTuple):
+    """Examples as the losses want them; leading axis: examples."""
+
+    observation: Observation
+    policy_mask: jax.Array
+    """bool `[B, 7]`, the slots the policy is a distribution over."""
+    policy_target: jax.Array
+    """float32 `[B, 7]`."""
+    policy_weight: jax.Array
+    """float32 `[B]`, 0 where there is no policy target."""
+    value_target: jax.Array
+    """float32 `[B]` in {-1, 0, 1} for the mover's team."""
+    belief_target: jax.Array
+    """int32 `[B, 28]` 0 left, 1 partner, 2 right."""
+    belief_mask: jax.Array
+    """bool `[B, 28]`, the 21 tiles not dealt to the mover."""
+    hidden: jax.Array
+    """bool `[B, 28]`, those of them not yet played: the honest ones to measure on."""
+
+
+Metrics = dict[str, jax.Array]
+_METRICS = (
+    *("policy_loss", "value_loss", "total_loss", "policy_entropy", "policy_top1_accuracy", "policy_kl_divergence"),
+    *("value_mean", "value_std", "value_target_mean", "grad_norm", "grad_norm_value_head", "lr"),
+)
+_BELIEF_METRICS = ("belief_loss", "belief_accuracy", "belief_loss_hidden", "belief_accuracy_hidden")
+
+
+def lr_schedule(config: LearnerConfig) -> optax.Schedule:
+    """Learning rate by update."""
+    peak = config.lr
+    if config.schedule == "cosine":
+        return optax.schedules.warmup_cosine_decay_schedule(
+            0.0 if config.warmup_updates else peak, peak, config.warmup_updates, config.decay_updates, peak / 10
+        )
+    warmup = optax.schedules.linear_schedule(0.0, peak, config.warmup_updates)
+    return warmup if config.warmup_updates else optax.schedules.constant_schedule(peak)
+
+
+def make_optimizer(config: LearnerConfig) -> optax.GradientTransformation:
+    """AdamW as the original's: betas 0.9 and 0.999, epsilon 1e-8, decay on every parameter."""
+    adamw = optax.adamw(lr_schedule(config), b1=0.9, b2=0.999, eps=1e-8, weight_decay=config.weight_decay)
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), adamw) if config.clip_norm else adamw
+
+
+@functools.partial(jax.jit, static_argnames=("config", "network_config"))
+def init(
+    config: LearnerConfig, network_config: network.ZebConfig, params: network.Params, key: jax.Array
+) -> LearnerState:
+    """A learner at update 0."""
+    metrics = _METRICS + (_BELIEF_METRICS if network_config.belief_head else ())
+    zeros = {name: jnp.float32(0) for name in metrics}
+    return LearnerState(params, make_optimizer(config).init(params), jnp.int32(0), key, zeros)
+
+
+class Positions(NamedTuple):
+    """What an example is made of; leading axes: examples."""
+
+    state: game.GameState
+    policy: jax.Array
+    """float32 `[..., 7]`, the policy target."""
+    weight: jax.Array
+    """float32 `[...]`, of the policy target."""
+    outcome: jax.Array
+    """float32 `[...]`, the value target for the mover's team."""
+
+
+def positions(records: record.GameRecord, plies: jax.Array) -> Positions:
+    """The plies `[B]` of the games `[B]`, by replaying them."""
+    rows = jnp.arange(plies.shape[0])
+    states, finals = jax.vmap(record.position)(records, plies)
+    return Positions(
+        state=states,
+        policy=records.policy[rows, plies].astype(jnp.float32),
+        weight=records.weight[rows, plies].astype(jnp.float32),
+        outcome=jax.vmap(game.outcome)(finals, jax.vmap(game.current_player)(states)),
+    )
+
+
+def make_batch(config: LearnerConfig, examples: Positions) -> Batch:
+    """Tokens, masks and targets of `[B]` positions."""
+    target, mask = jax.vmap(belief_targets)(examples.state)
+    slots = game.legal_slots if config.policy_mask == "legal" else _unplayed
+    return Batch(
+        observation=jax.vmap(observe)(examples.state),
+        policy_mask=jax.vmap(slots)(examples.state),
+        policy_target=examples.policy,
+        policy_weight=examples.weight,
+        value_target=examples.outcome,
+        belief_target=target,
+        belief_mask=mask,
+        hidden=jax.vmap(hidden_tiles)(examples.state),
+    )
+
+
+def _unplayed(state: game.GameState) -> jax.Array:
+    return ~state.played[game.current_player(state)]
+
+
+def _mean(values: jax.Array, weights: jax.Array) -> jax.Array:
+    """Weighted mean, 0 where all weights are 0."""
+    return (values * weights).sum() / jnp.maximum(weights.sum(), 1e-8)
+
+
+def losses(config: LearnerConfig, output: network.Output, batch: Batch) -> tuple[jax.Array, Metrics]:
+    """The objective and its metrics, scalars, by the original's names.
+
+    Policy cross-entropy over `policy_mask`, value mean squared error, belief cross-entropy over the 21 tiles not
+    dealt to the mover, weighted by the config's weights.
+    """
+    logits = jnp.where(batch.policy_mask, output.policy_logits, -jnp.inf)
+    log_policy = jnp.maximum(jax.nn.log_softmax(logits), _MIN_LOG_PROBABILITY)
+    policy, target = jnp.exp(log_policy) * batch.policy_mask, batch.policy_target
+    cross_entropy = -(target * log_policy).sum(-1)
+    target_entropy = -jnp.where(target > 0, target * jnp.log(jnp.where(target > 0, target, 1)), 0).sum(-1)
+    policy_loss = _mean(cross_entropy, batch.policy_weight)
+    value_loss = jnp.square(output.value - batch.value_target).mean()
+    total = config.policy_weight * policy_loss + config.value_weight * value_loss
+    metrics = {
+        "policy_loss": policy_loss,
+        "value_loss": value_loss,
+        "policy_entropy": -(policy * log_policy).sum(-1).mean(),
+        "policy_top1_accuracy": _mean(
+            (logits.argmax(-1) == target.argmax(-1)).astype(jnp.float32), batch.policy_weight
+        ),
+        "policy_kl_divergence": _mean(cross_entropy - target_entropy, batch.policy_weight),
+        "value_mean": output.value.mean(),
+        "value_std": output.value.std(ddof=1),
+        "value_target_mean": batch.value_target.mean(),
+    }
+    if output.belief_logits is not None:
+        log_belief = jax.nn.log_softmax(output.belief_logits)
+        right = (output.belief_logits.argmax(-1) == batch.belief_target).astype(jnp.float32)
+        belief = -jnp.take_along_axis(log_belief, batch.belief_target[..., None], -1)[..., 0]
+        metrics["belief_loss"] = _mean(belief, batch.belief_mask)
+        metrics["belief_accuracy"] = _mean(right, batch.belief_mask)
+        metrics["belief_loss_hidden"] = _mean(belief, batch.hidden)
+        metrics["belief_accuracy_hidden"] = _mean(right, batch.hidden)
+        total += config.belief_weight * metrics["belief_loss"]
+    return total, metrics | {"total_loss": total}
+
+
+def update(
+    config: LearnerConfig,
+    network_config: network.ZebConfig,
+    state: LearnerState,
+    batch: Batch,
+    dropout_key: jax.Array | None,
+) -> tuple[LearnerState, Metrics]:
+    """One optimiser step; metrics are of the weights before it. `dropout_key` None turns dropout off."""
+
+    def objective(params: network.Params) -> tuple[jax.Array, Metrics]:
+        return losses(config, network.apply(network_config, params, batch.observation, dropout_key), batch)
+
+    grads, metrics = jax.grad(objective, has_aux=True)(state.params)
+    value_head = [grads["value_hidden"], grads["value_out"]]
+    metrics |= {
+        "grad_norm": optax.global_norm(grads),
+        "grad_norm_value_head": optax.global_norm(value_head),
+        "lr": jnp.asarray(lr_schedule(config)(state.update), jnp.float32),
+    }
+    updates, optimizer = make_optimizer(config).update(grads, state.optimizer, state.params)
+    params = optax.apply_updates(state.params, updates)
+    return state._replace(params=params, optimizer=optimizer, update=state.update + 1), metrics
+
+
+@functools.partial(jax.jit, static_argnames=("config", "network_config"), donate_argnames="state")
+def train(
+    config: LearnerConfig,
+    network_config: network.ZebConfig,
+    state: LearnerState,
+    ring: replay.Ring,
+    n_chunks: jax.Array | int,
+) -> LearnerState:
+    """`n_chunks * config.chunk` optimiser steps on examples drawn from the ring, in one compiled call.
+
+    How a run's updates are divided into calls does not change its result.
+
+    Args:
+        config: static.
+        network_config: static.
+        state: donated; its `metrics` grow by the sums over these updates.
+        ring: must hold at least one game.
+        n_chunks: traced, so that any number is one compilation.
+    """
+
+    def step(state: LearnerState, inputs: tuple[jax.Array, Positions]):
+        dropout_key, examples = inputs
+        state, metrics = update(config, network_config, state, make_batch(config, examples), dropout_key)
+        return state._replace(metrics=jax.tree.map(jnp.add, state.metrics, metrics)), None
+
+    def chunk(_: int, state: LearnerState) -> LearnerState:
+        numbers = state.update + jnp.arange(config.chunk)
+        keys = jax.vmap(lambda number: jax.random.split(jax.random.fold_in(state.key, number)))(numbers)
+        sample_keys, dropout_keys = keys[:, 0], keys[:, 1]
+        # The chunk's examples are drawn and replayed at once: one wide replay instead of many narrow ones.
+        drawn = jax.vmap(lambda key: replay.sample(key, ring, config.batch))(sample_keys)
+        flat = positions(*jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), drawn))
+        examples = jax.tree.map(lambda leaf: leaf.reshape(config.chunk, config.batch, *leaf.shape[1:]), flat)
+        return jax.lax.scan(step, state, (dropout_keys, examples))[0]
+
+    return jax.lax.fori_loop(0, n_chunks, chunk, state)
+
+
+@functools.partial(jax.jit, donate_argnames="state")
+def take_metrics(state: LearnerState, n_updates: jax.Array | int) -> tuple[LearnerState, Metrics]:
+    """Each metric's mean over the `n_updates` since they were last taken, and the state with their sums at zero."""
+    means = jax.tree.map(lambda total: total / n_updates, state.metrics)
+    return state._replace(metrics=jax.tree.map(jnp.zeros_like, state.metrics)), means
