@@ -1,0 +1,71 @@
+"""Metrics of a run: one JSON object a cycle in `metrics.jsonl`, and curves as PNG."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from zebjax import checkpoint
+
+Row = dict[str, Any]
+
+
+def append(path: Path, row: Row) -> None:
+    """Add one row; a process killed meanwhile leaves at most one broken last line, which `read` skips."""
+    with open(path, "a") as file:
+        file.write(json.dumps(row) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(path: Path) -> list[Row]:
+    """All whole rows of the file, in order; none if it is not there."""
+    rows = []
+    if path.exists():
+        for line in path.read_text().splitlines():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                continue
+    return rows
+
+
+def truncate(path: Path, last_cycle: int) -> None:
+    """Drop the rows after `last_cycle`: the run goes on from there and will write them again."""
+    rows = [row for row in read(path) if row["cycle"] <= last_cycle]
+    checkpoint.write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def plot_curves(rows: list[Row], path: Path, title: str) -> None:
+    """Win rate against random with its interval, losses, and belief accuracy, over games played."""
+    from matplotlib.figure import Figure  # a second to import: only when there is something to draw
+
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    win, loss, belief = figure.subplots(1, 3)
+    figure.suptitle(title)
+
+    judged = [row for row in rows if "eval/vs_random_win_rate" in row]
+    games = [row["stats/total_games"] for row in judged]
+    rate = [100 * row["eval/vs_random_win_rate"] for row in judged]
+    half = [100 * row["eval/vs_random_win_rate_ci95"] for row in judged]
+    win.errorbar(games, rate, yerr=half, marker="o", capsize=3)
+    win.axhline(50, color="grey", linewidth=0.8)
+    win.set(title="win rate against random, %", xlabel="games", ylabel="%, 95 % interval")
+
+    trained = [row for row in rows if "train/policy_loss" in row]
+    games = [row["stats/total_games"] for row in trained]
+    for name in ("policy", "value", "belief"):
+        if all(f"train/{name}_loss" in row for row in trained):
+            loss.plot(games, [row[f"train/{name}_loss"] for row in trained], label=name)
+    loss.set(title="losses", xlabel="games", ylim=(0, None))
+    loss.legend()
+
+    for name, label in (("belief_accuracy_hidden", "hidden tiles"), ("belief_accuracy", "all 21 tiles")):
+        if all(f"train/{name}" in row for row in trained):
+            belief.plot(games, [100 * row[f"train/{name}"] for row in trained], label=label)
+    belief.set(title="belief accuracy, %", xlabel="games")
+    belief.legend()
+
+    temporary = path.with_name(f".tmp-{path.name}")
+    figure.savefig(temporary, dpi=110, format="png")
+    os.replace(temporary, path)
