@@ -22,20 +22,22 @@ _TEMPORARY = ".tmp-"
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path, replace: bool = False) -> Iterator[Path]:
     """A temporary folder that becomes `path` when the block ends, and is deleted when the block raises.
 
     Raises:
-        FileExistsError: if `path` exists.
+        FileExistsError: if `path` exists and is not to be replaced.
     """
     path = Path(path).absolute()
-    if path.exists():
+    if path.exists() and not replace:
         raise FileExistsError(f"{path} exists already: remove it or choose another place")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f"{_TEMPORARY}{path.name}-{uuid.uuid4().hex[:8]}"
     temporary.mkdir()
     try:
         yield temporary
+        if replace:
+            _remove(path)
         os.rename(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -116,12 +118,22 @@ def steps(root: Path) -> list[int]:
     return sorted(int(match[1]) for entry in Path(root).iterdir() if (match := _STEP.fullmatch(entry.name)))
 
 
-def prune(root: Path, keep: int) -> None:
-    """Delete all but the newest `keep` steps, and whatever a killed writer left half done."""
-    for step in steps(root)[:-keep]:
-        folder = step_folder(root, step)
-        # Renamed first, so that a deletion that is killed half way is never taken for a complete step.
-        doomed = folder.with_name(f"{_TEMPORARY}{folder.name}-{uuid.uuid4().hex[:8]}")
-        os.rename(folder, doomed)
+def remove_steps(root: Path, doomed: list[int]) -> None:
+    """Delete these steps, and whatever a killed writer left half done."""
+    for step in doomed:
+        _remove(step_folder(root, step))
     for leftover in Path(root).glob(f"{_TEMPORARY}*"):
         shutil.rmtree(leftover, ignore_errors=True)
+
+
+def prune(root: Path, keep: int) -> None:
+    """Delete all but the newest `keep` steps, and whatever a killed writer left half done."""
+    remove_steps(root, steps(root)[:-keep])
+
+
+def _remove(folder: Path) -> None:
+    """Delete a folder if it is there, under another name, so that a killed deletion leaves no broken one."""
+    if folder.exists():
+        doomed = folder.with_name(f"{_TEMPORARY}{folder.name}-{uuid.uuid4().hex[:8]}")
+        os.rename(folder, doomed)
+        shutil.rmtree(doomed, ignore_errors=True)

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import tyro
 
-from zebjax import network
 from zebjax.learner import LearnerConfig
+from zebjax.network import PRESETS, ZebConfig
 from zebjax.selfplay import SelfPlayConfig
 
 
@@ -113,7 +113,7 @@ class Experiment:
     cycles: int = 100
     """Training cycles of this run: self-play, then training."""
     start: StartConfig = StartConfig()
-    network: network.ZebConfig = network.PRESETS["large"]
+    network: ZebConfig = PRESETS["large"]
     selfplay: SelfPlayConfig = SelfPlayConfig()
     replay: ReplayConfig = ReplayConfig()
     learner: LearnerConfig = LearnerConfig()

@@ -74,6 +74,12 @@ class Output(NamedTuple):
     """`[..., 28, 3]` who holds each tile (left, partner, right), or None without a belief head."""
 
 
+def _drop(key: jax.Array, rate: float, values: jax.Array) -> jax.Array:
+    """Dropout from 16 random bits a number: half the random words of `nnx.Dropout`, which cost a third of a step."""
+    keep = jax.random.bits(key, values.shape, jnp.uint16) >= round(rate * 65536)
+    return jnp.where(keep, values / (1 - rate), 0)
+
+
 class _EncoderLayer(nnx.Module):
     """Pre-LN transformer layer: x + attention(norm(x)), then x + feed-forward(norm(x)), ReLU in between."""
 
@@ -85,11 +91,11 @@ class _EncoderLayer(nnx.Module):
         self.norm2 = nnx.LayerNorm(config.embed_dim, epsilon=_LAYER_NORM_EPSILON, rngs=rngs)
         self.ff_in = linear(config.embed_dim, config.ff_dim, rngs=rngs)
         self.ff_out = linear(config.ff_dim, config.embed_dim, rngs=rngs)
-        self.dropout = nnx.Dropout(config.dropout)
+        self.dropout = config.dropout
 
     def __call__(self, x: jax.Array, mask: jax.Array, rngs: nnx.Rngs | None) -> jax.Array:
         def drop(values: jax.Array) -> jax.Array:
-            return self.dropout(values, deterministic=rngs is None, rngs=rngs)
+            return values if rngs is None or not self.dropout else _drop(rngs(), self.dropout, values)
 
         qkv = self.qkv(self.norm1(x))
         query, key, value = jnp.moveaxis(qkv.reshape(*qkv.shape[:-1], 3, self.n_heads, -1), -3, 0)

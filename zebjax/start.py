@@ -1,0 +1,99 @@
+"""Where a run's first weights come from: nothing, a torch file, the Hugging Face Hub, or a folder of ours."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+
+from zebjax import checkpoint, network, torch_weights
+from zebjax.experiment import Experiment
+
+_HUB = "hf://"
+
+
+class Beginning(NamedTuple):
+    """What a run begins with."""
+
+    params: network.Params
+    step: int
+    """Training step of the weights."""
+    total_games: int
+    """Games behind them."""
+
+
+def begin(settings: Experiment, folder: Path, key: jax.Array, note: Callable[[str], None]) -> Beginning:
+    """The first weights of a new run; a torch file is converted into `folder`, where its provenance stays.
+
+    Raises:
+        ValueError: if the checkpoint is not there, cannot be read, or is not of the experiment's network.
+    """
+    wanted = settings.start
+    if wanted.checkpoint is None:
+        return Beginning(network.init(settings.network, key), wanted.step or 0, wanted.total_games or 0)
+    source = _locate(wanted.checkpoint, folder.parent, note)
+    if source.suffix == ".pt":
+        shutil.rmtree(folder, ignore_errors=True)  # of an earlier start that was killed before it saved anything
+        torch_weights.convert(source, folder, belief_head=wanted.belief_head, seed=settings.seed)
+        note(f"converted {source} into {folder}")
+        source = folder
+    elif wanted.belief_head == "fresh":
+        raise ValueError("start.belief_head: fresh is for torch files; start.checkpoint is a folder that has its heads")
+    config, params = network.load(source)
+    if not config.same_weights(settings.network):
+        raise ValueError(
+            f"start.checkpoint: {wanted.checkpoint} holds {config}, but the experiment's network is {settings.network}"
+        )
+    step, games = _history(network.find(source))
+    return Beginning(
+        params,
+        step if wanted.step is None else wanted.step,
+        games if wanted.total_games is None else wanted.total_games,
+    )
+
+
+def _history(folder: Path) -> tuple[int, int]:
+    """Training step and games behind a checkpoint, as far as it says."""
+    if (folder / "training.json").exists():
+        facts = checkpoint.read_json(folder / "training.json")
+        return facts["step"], facts["total_games"]
+    provenance = torch_weights.read_provenance(folder)
+    return (provenance.step or 0, provenance.total_games or 0) if provenance else (0, 0)
+
+
+def _locate(name: str, downloads: Path, note: Callable[[str], None]) -> Path:
+    """The local path of what `start.checkpoint` names."""
+    if name.startswith(_HUB):
+        return _download(name, downloads, note)
+    if not Path(name).exists():
+        raise ValueError(
+            f"start.checkpoint: {name} is not there; give a torch .pt file, hf://USER/REPO/FILE.pt, or a zebjax folder"
+        )
+    return Path(name)
+
+
+def _download(name: str, downloads: Path, note: Callable[[str], None]) -> Path:
+    """Fetch a hub file and the JSON files that belong to it."""
+    try:
+        import huggingface_hub
+        from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+    except ImportError:
+        raise ValueError('start.checkpoint: hf:// needs the extra "hub": pip install "zebjax[hub]"') from None
+    parts = name.removeprefix(_HUB).split("/")
+    if len(parts) < 3 or not name.endswith(".pt"):
+        raise ValueError(f"start.checkpoint: expected hf://USER/REPO/FILE.pt, got {name}")
+    repo, file = "/".join(parts[:2]), "/".join(parts[2:])
+    note(f"downloading {file} of {repo}")
+    target = downloads / "downloads"
+    config, state = torch_weights.hub_files(Path(file))
+    try:
+        path = huggingface_hub.hf_hub_download(repo, file, local_dir=target)
+        for beside in (config, state):
+            try:
+                huggingface_hub.hf_hub_download(repo, str(beside), local_dir=target)
+            except EntryNotFoundError:
+                continue  # a wrapped checkpoint has none; the converter says what it misses
+    except (HfHubHTTPError, OSError) as error:
+        raise ValueError(f"start.checkpoint: {name} cannot be downloaded: {error}") from None
+    return Path(path)
