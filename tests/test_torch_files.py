@@ -452,14 +452,14 @@ def test_a_flipped_bit_is_an_error_or_changes_nothing():
     good = torch_files.parse(raw, "good.pt")
     refused = 0
     rng = np.random.default_rng(0)
-    for position in rng.choice(len(raw) * 8, 3000, replace=False):
+    for position in rng.choice(len(raw) * 8, 2000, replace=False):
         flipped = bytearray(raw)
         flipped[position // 8] ^= 1 << (position % 8)
         try:
             assert same(torch_files.parse(bytes(flipped), "flipped.pt"), good)
         except TorchFileError:
             refused += 1
-    assert refused > 500
+    assert refused > 300
 
 
 def test_mutated_pickles_never_raise_anything_else():
@@ -471,7 +471,7 @@ def test_mutated_pickles_never_raise_anything_else():
     rng = np.random.default_rng(1)
     interesting = np.frombuffer(b"(.]})tuseabRQcqhrjXKJMGN\x85\x86\x87\x88\x89\x8a\x00\xff\n", np.uint8)
     accepted = 0
-    for trial in range(4000):
+    for trial in range(3000):
         mutated = bytearray(original)
         for _ in range(1 + trial % 3):
             kind, where = rng.integers(4), int(rng.integers(len(mutated)))

@@ -219,8 +219,9 @@ def _config(fields: Any, source: str) -> ZebConfig:
     for key in _REQUIRED_CONFIG:
         if key not in fields:
             raise TorchFileError(f"{source}: field {key} is missing")
+    defaults: dict[str, Any] = {"tokenizer": "v1", "belief_head": False}
     try:
-        return ZebConfig(**{"tokenizer": "v1", "belief_head": False} | fields)
+        return ZebConfig(**defaults | fields)
     except ValueError as error:
         raise TorchFileError(f"{source}: {error}") from None
 
