@@ -1,4 +1,4 @@
-"""ZebNet: sizes, purity, masks, saving. Parity with converted weights is in test_torch_files.py."""
+"""ZebNet: sizes, purity, masks, saving. Parity with converted weights is in test_torch_weights.py."""
 
 import dataclasses
 import json

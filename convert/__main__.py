@@ -1,0 +1,90 @@
+"""`python -m convert`: torch checkpoints of the original to ours, and back."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from zebjax import network, torch_weights
+
+_DESCRIPTION = """\
+Convert a checkpoint of the original PyTorch system into a folder that zebjax plays and trains from, or back.
+Torch is not needed, and nothing in the file is executed.
+
+A plain state_dict NAME.pt needs NAME-config.json beside it, as on the weight hub (config.json for model.pt);
+a training checkpoint that holds model_state_dict and model_config needs nothing else.
+"""
+_EXAMPLES = """\
+examples:
+  python -m convert zeb-557k-1m.pt out/zeb-557k
+  python -m convert zeb-557k-1m.pt out/zeb-557k-belief --belief-head fresh --seed 1
+  python -m convert --to-torch out/zeb-557k back.pt
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; 0 if it converted, 2 if it could not, with the reason in one sentence on stderr."""
+    arguments = _parse(argv)
+    try:
+        print(_to_torch(arguments) if arguments.to_torch else _from_torch(arguments))
+    except (ValueError, OSError) as error:
+        print(f"convert: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m convert",
+        usage="%(prog)s [--belief-head {keep,fresh}] [--seed N] CHECKPOINT.pt OUT_DIR\n"
+        "       %(prog)s --to-torch CHECKPOINT OUT.pt",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", type=Path, metavar="CHECKPOINT", help="a .pt file; with --to-torch, a folder of ours")
+    parser.add_argument("destination", type=Path, metavar="OUT", help="what to write; it must not exist yet")
+    parser.add_argument(
+        "--belief-head",
+        choices=("keep", "fresh"),
+        help="keep: as the file has it (the default); fresh: add a randomly initialised one to weights without",
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="of the fresh belief head (default 0)")
+    parser.add_argument("--to-torch", action="store_true", help="write a torch state_dict from a checkpoint of ours")
+    arguments = parser.parse_args(argv)
+    if arguments.to_torch and arguments.belief_head:
+        parser.error("--belief-head does not go with --to-torch")
+    if arguments.seed is not None and arguments.belief_head != "fresh":
+        parser.error("--seed only goes with --belief-head fresh")
+    return arguments
+
+
+def _from_torch(arguments: argparse.Namespace) -> str:
+    provenance = torch_weights.convert(
+        arguments.source,
+        arguments.destination,
+        belief_head=arguments.belief_head or "keep",
+        seed=arguments.seed or 0,
+    )
+    config, params = network.load(arguments.destination)
+    trained = [
+        f"{count:,} {name}" if name == "games" else f"step {count:,}"
+        for name, count in (("step", provenance.step), ("games", provenance.total_games))
+        if count is not None
+    ]
+    facts = [
+        f"{network.n_params(params):,} parameters",
+        f"{config.n_layers} layers of {config.embed_dim}",
+        f"belief head: {provenance.belief_head}",
+        f"{provenance.layout} layout",
+        *trained,
+    ]
+    return f"{arguments.destination}: {', '.join(facts)}"
+
+
+def _to_torch(arguments: argparse.Namespace) -> str:
+    files = torch_weights.to_torch(arguments.source, arguments.destination)
+    return f"wrote {', '.join(map(str, files))}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""`python -m convert`: its examples work, its complaints are one sentence and exit status 2, nothing is left behind."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convert.__main__ import main
+from zebjax import network, torch_files
+from zebjax.torch_pickle import Call, Name
+
+
+def test_the_examples_of_the_help_work(reference_path, tmp_path, monkeypatch, capsys):
+    shutil.copy(reference_path("zeb-557k-1m.pt"), tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    examples = [shlex.split(line)[3:] for line in text.splitlines() if line.startswith("  python -m convert")]
+    assert len(examples) == 3
+    for example in examples:
+        assert main(example) == 0, example
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == (
+        "out/zeb-557k: 556,970 parameters, 4 layers of 128, belief head: none, wrapped layout, step 3,599, "
+        "1,010,176 games"
+    )
+    assert "584,318 parameters" in said[1] and "belief head: fresh" in said[1]
+    assert said[2] == "wrote back.pt, back-config.json, back-state.json"
+    assert network.load("out/zeb-557k-belief")[0].belief_head
+    original = torch_files.read("zeb-557k-1m.pt")["model_state_dict"]
+    back = torch_files.read("back.pt")
+    assert list(back) == list(original)
+    assert all(back[key].tobytes() == original[key].tobytes() for key in original)
+
+
+def test_as_a_process(reference_path, tmp_path):
+    """Exit statuses and streams; and torch cannot be imported."""
+    blocker = "import sys; sys.modules['torch'] = None; sys.argv[0] = 'convert'; import runpy; "
+    code = blocker + "runpy.run_module('convert', run_name='__main__')"
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parents[1],
+            check=False,
+        )
+
+    source = reference_path("synthetic-large-belief.pt")
+    done = run(source, tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "3,347,110 parameters, 6 layers of 256, belief head: converted, hub layout, step 3,740" in done.stdout
+    again = run(source, tmp_path / "out")
+    assert (again.returncode, again.stdout) == (2, "")
+    assert again.stderr == f"convert: {tmp_path / 'out'} exists already: remove it or choose another place\n"
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def _hostile(path):
+    command = f"touch {path.parent / 'proof'}"
+    torch_files.write(path, {"model_state_dict": Call(Name("posix", "system"), (command,))})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, "no such file"),
+        (lambda path: path.mkdir(), "this is not a file"),
+        (lambda path: path.touch(), "the file is empty"),
+        (lambda path: path.write_bytes(b"\x80\x02N."), "a bare pickle"),
+        (_hostile, "asks for 'posix.system'"),
+        (lambda path: torch_files.write(path, {"a": np.zeros(2)}), "looked for"),
+    ],
+)
+def test_complaints(tmp_path, capsys, make, message):
+    path = tmp_path / "in.pt"
+    make(path)
+    before = sorted(tmp_path.iterdir())
+    assert main([str(path), str(tmp_path / "deep" / "out")]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1
+    assert said.err.startswith(f"convert: {path}: ") and message in said.err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_truncated_download(reference_path, tmp_path, capsys):
+    (tmp_path / "in.pt").write_bytes(reference_path("zeb-557k-1m.pt").read_bytes()[:1_000_000])
+    assert main([str(tmp_path / "in.pt"), str(tmp_path / "out")]) == 2
+    assert "damaged or truncated" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["in.pt"]
+
+
+def test_to_torch_complaints(tmp_path, capsys):
+    assert main(["--to-torch", str(tmp_path / "none"), str(tmp_path / "out.pt")]) == 2
+    assert "no checkpoint here" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a.pt"], "required"),
+        (["a.pt", "b", "--belief-head", "new"], "invalid choice"),
+        (["a.pt", "b", "--seed", "1"], "--seed only goes with --belief-head fresh"),
+        (["a.pt", "b", "--belief-head", "fresh", "--seed", "x"], "invalid int"),
+        (["--to-torch", "a", "b.pt", "--belief-head", "fresh"], "does not go with --to-torch"),
+    ],
+)
+def test_wrong_arguments(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
