@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -30,3 +31,20 @@ def reference(reference_path):
             return dict(arrays)
 
     return load
+
+
+@pytest.fixture
+def compilations():
+    """A list that grows by one with every program that XLA compiles while the test runs."""
+    seen = []
+
+    def on_event(event: str, duration: float, **_) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            seen.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(on_event)
+    jax.jit(lambda x: x + 1)(0)
+    assert seen, "jax no longer tells of compilations under this name: tests that count them would pass in vain"
+    seen.clear()
+    yield seen
+    jax.monitoring.unregister_event_duration_listener(on_event)

@@ -167,7 +167,8 @@ class ZebNet(nnx.Module):
             multi_hot.append(jax.nn.one_hot(tokens[..., index], cardinality, dtype=kernel.dtype))
             start += table.shape[1]
         embedded = jnp.concatenate(multi_hot, -1) @ jnp.concatenate(rows)
-        return embedded + self.embed_project.bias[...] + self.position.embedding[...]
+        # A caller may leave out trailing tokens that are padding for all its games.
+        return embedded + self.embed_project.bias[...] + self.position.embedding[...][: tokens.shape[-2]]
 
 
 @functools.cache

@@ -31,6 +31,8 @@ class Tokenizer(NamedTuple):
     """Name of each feature, in order -> (cardinality, embedding width as a multiple of embed_dim // 8)."""
     hand: slice
     """Where the mover's seven slots stand among the tokens."""
+    length_at: Callable[[int], int]
+    """How many tokens, from the first on, can be valid after so many plies; the rest is padding and may be cut off."""
 
 
 # high pip, low pip, is double, count class (0, 5, 10 points as 0, 1, 2)
@@ -77,6 +79,7 @@ TOKENIZERS = {
             "token_type": (3, 1),
         },
         hand=slice(1, 8),
+        length_at=lambda ply: 8 + ply,
     ),
 }
 

@@ -1,0 +1,188 @@
+"""Players: golden moves, the spec grammar, distributions, and that nobody sees what is hidden."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from zebjax import checkpoint, game, network, observe, players
+
+SMALL = network.PRESETS["small"]
+policy_logits = jax.jit(lambda params, seen: network.apply(SMALL, params, seen).policy_logits)
+observe_all = jax.jit(jax.vmap(observe.observe))
+legal_slots = jax.jit(jax.vmap(game.legal_slots))
+
+
+@pytest.fixture(scope="module")
+def params():
+    """Drawn here and not by `network.init`, which takes seconds to compile; larger, so that it has opinions."""
+    rng = np.random.default_rng(0)
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(rng.normal(0, leaf.shape[0] ** -0.5, leaf.shape), jnp.float32),
+        network.abstract_params(SMALL),
+    )
+
+
+@pytest.fixture(scope="module")
+def checkpoint_path(tmp_path_factory, params):
+    path = tmp_path_factory.mktemp("players") / "net"
+    with checkpoint.new_folder(path) as folder:
+        network.save(folder, SMALL, params)
+    return path
+
+
+def positions(n, n_plies, seed=0):
+    """n random games of random legal plies, `n_plies` in all or (an array) of each, as NumPy arrays."""
+
+    def one(key, n_plies):
+        deal_key, play_key = jax.random.split(key)
+
+        def step(state, key):
+            slot = jax.random.categorical(key, jnp.where(game.legal_slots(state), 0.0, -jnp.inf))
+            after = game.play(state, slot)
+            return jax.tree.map(lambda old, new: jnp.where(state.ply < n_plies, new, old), state, after), None
+
+        return jax.lax.scan(step, game.deal(deal_key), jax.random.split(play_key, game.N_PLIES))[0]
+
+    keys = jax.random.split(jax.random.key(seed), n)
+    return jax.tree.map(np.asarray, jax.jit(jax.vmap(one))(keys, np.broadcast_to(n_plies, n)))
+
+
+def raw_keys(n, seed=1):
+    return np.asarray(jax.random.key_data(jax.random.split(jax.random.key(seed), n)))
+
+
+@pytest.fixture(scope="module")
+def states():
+    return positions(150, np.arange(150) % 28)
+
+
+@pytest.fixture(scope="module")
+def legal(states):
+    return np.asarray(legal_slots(states))
+
+
+@pytest.fixture(scope="module")
+def logits(params, states):
+    return np.asarray(policy_logits(params, observe_all(states)))
+
+
+def every_kind(checkpoint_path):
+    """One spec of each kind; a new kind that takes an argument must be added here."""
+    arguments = {"zeb": f":{checkpoint_path},temperature=0.5"}
+    return [kind + arguments.get(kind, "") for kind in players.KINDS]
+
+
+def test_heuristic_equals_the_reference(reference):
+    rules, tokens = reference("rules.npz"), reference("tokens.npz")
+    rows = tokens["game"]
+    deals = (jnp.asarray(rules[name][rows]) for name in ("hands", "decl", "leader", "actions"))
+    states = jax.jit(jax.vmap(game.replay))(*deals, jnp.asarray(tokens["ply"]))
+    slots = players.make("heuristic").choose(jax.tree.map(np.asarray, states), raw_keys(len(rows)))
+    np.testing.assert_array_equal(slots, tokens["heuristic_action"])
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("heuristc", "player 'heuristc': unknown kind 'heuristc'; did you mean 'heuristic'\\?"),
+        ("Zeb:x", "did you mean 'zeb'"),
+        ("", "player '': unknown kind ''; did you mean '(random|heuristic|zeb)'"),
+        ("random:x", "player 'random:x': expected 'random' and nothing more, got 'x'"),
+        ("zeb", r"expected zeb:PATH\[,temperature=0.1\]"),
+        ("zeb:", r"expected zeb:PATH\[,temperature=0.1\]"),
+        ("zeb:x,temprature=1", "unknown key 'temprature'; did you mean 'temperature'"),
+        ("zeb:x,0.5", "expected key=value as in zeb:PATH.*, got '0.5'"),
+        ("zeb:x,temperature=hot", "temperature: expected a number from 0 to 100, got 'hot'"),
+        ("zeb:x,temperature=-1", "temperature: expected a number from 0 to 100, got '-1'"),
+        ("zeb:x,temperature=nan", "temperature: expected a number from 0 to 100, got 'nan'"),
+        ("zeb:x,temperature=1,temperature=2", "temperature is given twice"),
+        ("zeb:/no/such/place", "player 'zeb:/no/such/place': /no/such/place: no checkpoint here"),
+    ],
+)
+def test_a_bad_spec_is_answered_in_one_sentence(spec, message):
+    with pytest.raises(ValueError, match=message) as error:
+        players.make(spec)
+    assert "\n" not in str(error.value)
+
+
+def test_a_loaded_network_plays_as_the_one_in_memory(checkpoint_path, params, states, legal, logits):
+    keys = raw_keys(150)
+    default = players.make(f"zeb:{checkpoint_path}")
+    assert default.spec == f"zeb:{checkpoint_path}"
+    np.testing.assert_array_equal(default.choose(states, keys), players.zeb(SMALL, params).choose(states, keys))
+    greedy = players.make(f"zeb:{checkpoint_path},temperature=0")
+    best = np.where(legal, logits, -np.inf).argmax(-1)
+    np.testing.assert_array_equal(greedy.choose(states, keys), best)
+    np.testing.assert_array_equal(greedy.choose(states, raw_keys(150, seed=2)), best)
+
+
+def test_slots_follow_the_policy_at_its_temperature(params, states, legal, logits):
+    n, row = 8_000, 4  # a leader with six tiles
+    logits, legal = logits[row], legal[row]
+    assert legal.sum() == 6
+    many = players.take(states, np.full(n, row))
+    for player, weights in (
+        (players.zeb(SMALL, params, temperature=0.7), np.exp(logits / 0.7)),
+        (players.random(), np.ones(7)),
+    ):
+        expected = np.where(legal, weights, 0) / np.where(legal, weights, 0).sum()
+        frequency = np.bincount(player.choose(many, raw_keys(n)), minlength=7) / n
+        np.testing.assert_allclose(frequency, expected, atol=4 * 0.5 / np.sqrt(n))
+        assert (frequency[~legal] == 0).all()
+    assert expected[legal].std() == 0 and np.exp(logits / 0.7)[legal].std() > 0.1  # the two differ
+
+
+def test_every_player_is_legal_and_blind_to_hidden_tiles(checkpoint_path, states, legal):
+    """The same key and other hidden hands, consistent or not with the plays: the same slots."""
+    rng = np.random.default_rng(0)
+    hands = states.hands.copy()
+    hidden = np.asarray(jax.jit(jax.vmap(observe.hidden_tiles))(states))
+    for row in range(len(hands)):
+        places = hidden[row][hands[row]]
+        hands[row][places] = rng.permutation(hands[row][places])
+    assert (hands != states.hands).any(axis=(1, 2)).mean() > 0.8
+    keys = raw_keys(150)
+    for spec in every_kind(checkpoint_path):
+        player = players.make(spec)
+        slots = player.choose(states, keys)
+        assert slots.shape == (150,) and legal[np.arange(150), slots].all(), spec
+        np.testing.assert_array_equal(player.choose(states._replace(hands=hands), keys), slots, err_msg=spec)
+
+
+def test_a_game_is_played_the_same_in_any_batch(checkpoint_path, states):
+    """Chunks, padding and the tokens cut off for early plies never show in the slots."""
+    keys = raw_keys(150)
+    for spec in every_kind(checkpoint_path):
+        player = players.make(spec)
+        slots = player.choose(states, keys)
+        for rows in (np.array([5]), np.arange(players.CHUNK), np.arange(149, 84, -1), np.flatnonzero(states.ply < 8)):
+            np.testing.assert_array_equal(player.choose(players.take(states, rows), keys[rows]), slots[rows])
+        assert player.choose(players.take(states, np.arange(0)), keys[:0]).shape == (0,)
+
+
+def test_cutting_padding_tokens_is_exact(params, states, logits):
+    rows = np.flatnonzero(states.ply < 8)
+    early = players.take(states, rows)
+    seen = observe_all(early)
+    length = observe.tokenizer("v1").length_at(7)
+    assert not seen.mask[:, length:].any() and seen.mask[:, length - 1].any()
+    cut = policy_logits(params, observe.Observation(seen.tokens[:, :length], seen.mask[:, :length]))
+    np.testing.assert_allclose(cut, logits[rows], atol=2e-5)
+
+
+def test_new_parameters_and_other_counts_compile_nothing(params, states, compilations):
+    keys = raw_keys(150)
+    player = players.zeb(SMALL, params)
+    for last_ply in (7, 15, 23, 27):
+        rows = np.flatnonzero(states.ply <= last_ply)
+        player.choose(players.take(states, rows), keys[rows])
+    before = player.choose(states, keys)
+    other = jax.tree.map(lambda leaf: leaf * 1.5, params)
+    learned = players.zeb(SMALL, other, temperature=0.3)
+    compilations.clear()
+    after = learned.choose(states, keys)
+    for n in (1, 64, 99):
+        learned.choose(players.take(states, np.arange(n)), keys[:n])
+    assert compilations == []
+    assert (before != after).any()
