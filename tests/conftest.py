@@ -7,6 +7,8 @@ import jax
 import numpy as np
 import pytest
 
+from zebjax import network, search, selfplay
+
 REFERENCE = Path(os.environ.get("ZEBJAX_REFERENCE", Path(__file__).parents[2] / "shared" / "reference"))
 
 
@@ -48,3 +50,15 @@ def compilations():
     seen.clear()
     yield seen
     jax.monitoring.unregister_event_duration_listener(on_event)
+
+
+@pytest.fixture(scope="session")
+def games():
+    """24 finished games of a tiny network's self-play, as NumPy arrays; steps 5 to 7."""
+    config = selfplay.SelfPlayConfig(lanes=16, games_per_cycle=24, search=search.SearchConfig(policy="gumbel", sims=2))
+    tiny = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, belief_head=False)
+    params = network.init(tiny, jax.random.key(0))
+    actor = selfplay.init(config, jax.random.key(1), 5)
+    while int(actor.n_finished) < config.games_per_cycle:
+        actor = selfplay.advance(config, tiny, params, actor, 7, 64)
+    return jax.tree.map(np.asarray, selfplay.take(config, actor)[1])

@@ -8,23 +8,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from zebjax import game, network, record, search, selfplay
+from zebjax import game, record
 from zebjax.record import InvalidRecords, Kind
 
-CONFIG = selfplay.SelfPlayConfig(lanes=16, games_per_cycle=24, search=search.SearchConfig(policy="gumbel", sims=2))
-TINY = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, belief_head=False)
 METADATA = record.Metadata(source="selfplay-mcts", worker="w0", model_step=7, search={"sims": 2})
-
-
-@pytest.fixture(scope="session")
-def games():
-    """24 finished games of self-play, as NumPy arrays."""
-    params = network.init(TINY, jax.random.key(0))
-    actor = selfplay.init(CONFIG, jax.random.key(1), 5)
-    while int(actor.n_finished) < CONFIG.games_per_cycle:
-        actor = selfplay.advance(CONFIG, TINY, params, actor, 7, 64)
-    _, records = selfplay.take(CONFIG, actor)
-    return jax.tree.map(np.asarray, records)
 
 
 def changed(games, **fields):
@@ -105,18 +92,18 @@ def test_wrong_shapes_and_types_are_refused(games):
         record.validate(games._replace(policy=games.policy.astype(np.float32)))
 
 
-def save_raw(path, games, **strings):
+def save_raw(path, records, strings):
     fields = {
         "format_version": "1",
         "source": "selfplay-mcts",
         "worker": "w0",
         "model_step": "7",
         "search": "{}",
-        "games": str(len(games.slots)),
+        "games": str(len(records.slots)),
         "created_at": "now",
     }
     metadata = {name: text for name, text in {**fields, **strings}.items() if text is not None}
-    safetensors.numpy.save_file(games._asdict(), path, metadata)
+    safetensors.numpy.save_file(records._asdict(), path, metadata)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +119,7 @@ def save_raw(path, games, **strings):
     ],
 )
 def test_bad_metadata_is_refused(tmp_path, games, strings, message):
-    save_raw(tmp_path / "a.safetensors", games, **strings)
+    save_raw(tmp_path / "a.safetensors", games, strings)
     with pytest.raises(InvalidRecords, match=message):
         record.read(tmp_path / "a.safetensors")
 

@@ -322,10 +322,11 @@ def test_to_torch_of_a_run(tmp_path):
     for step in (4, 12):
         with checkpoint.new_folder(checkpoint.step_folder(tmp_path / "run" / "checkpoints", step)) as folder:
             network.save(folder, TINY, tiny_params())
+            checkpoint.write_json(folder / "training.json", {"run": "r", "step": step, "total_games": 10 * step})
     torch_weights.to_torch(tmp_path / "run", tmp_path / "model.pt")
-    assert json.loads((tmp_path / "training_state.json").read_text()) == {"step": 12}
+    assert json.loads((tmp_path / "training_state.json").read_text()) == {"step": 12, "total_games": 120}
     weights = torch_weights.read(tmp_path / "model.pt")
-    assert weights.config == TINY and weights.provenance.step == 12
+    assert weights.config == TINY and weights.provenance.step == 12 and weights.provenance.total_games == 120
     state = {"step": 3, "total_games": 9, "wandb_run_id": "abc", "other": 1}
     torch_weights.to_torch(tmp_path / "run", tmp_path / "named.pt", state=state)
     del state["other"]

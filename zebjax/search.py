@@ -9,6 +9,7 @@ the discount is 0: an exact value, no network asked.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -38,6 +39,8 @@ class SearchConfig:
     """Exploration constant of PUCT."""
     temperature: float = 1.0
     """puct: moves are drawn from root visits ** (1 / temperature); gumbel: the scale of the Gumbel noise. 0: best."""
+    gumbel_c_scale: float = 0.1
+    """gumbel: c_scale of the paper's sigma; how sharply Q shapes the improved policy."""
     worlds: Literal["true"] = "true"
     """What the tree moves on: the true deal (self-play only)."""
 
@@ -48,6 +51,8 @@ class SearchConfig:
             raise ValueError(f"search.sims: expected at least 1, got {self.sims}")
         if self.c_puct <= 0:
             raise ValueError(f"search.c_puct: expected a positive number, got {self.c_puct}")
+        if self.gumbel_c_scale <= 0:
+            raise ValueError(f"search.gumbel_c_scale: expected a positive number, got {self.gumbel_c_scale}")
         if self.temperature < 0:
             raise ValueError(f"search.temperature: expected 0 or more, got {self.temperature}")
         if self.worlds != "true":
@@ -127,7 +132,10 @@ def search(config: SearchConfig, evaluate: Evaluate, states: game.GameState, key
     else:
         output = mctx.gumbel_muzero_policy(
             **common,
-            qtransform=_completed_q,
+            # Completed Q without min-max rescaling: ours already are in [-1, 1].
+            qtransform=functools.partial(
+                mctx.qtransform_completed_by_mix_value, value_scale=config.gumbel_c_scale, rescale_values=False
+            ),
             max_num_considered_actions=7,
             gumbel_scale=config.temperature,
         )
@@ -149,8 +157,3 @@ def _raw_q(tree: mctx.Tree, node: jax.Array) -> jax.Array:
     """Q as it is, `[7]`; an unvisited legal child comes first, an illegal one never (mctx masks only the root)."""
     q = jnp.where(tree.children_visits[node] > 0, tree.qvalues(node), _UNVISITED_Q)
     return jnp.where(tree.children_prior_logits[node] > _ILLEGAL_LOGIT / 2, q, -_UNVISITED_Q)
-
-
-def _completed_q(tree: mctx.Tree, node: jax.Array) -> jax.Array:
-    """Gumbel MuZero's completed Q without min-max rescaling: ours already are in [-1, 1]."""
-    return mctx.qtransform_completed_by_mix_value(tree, node, rescale_values=False)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import jax
 
-from zebjax import checkpoint, network, torch_weights
+from zebjax import network, torch_weights
 from zebjax.experiment import Experiment
 
 _HUB = "hf://"
@@ -45,21 +45,10 @@ def begin(settings: Experiment, folder: Path, key: jax.Array, note: Callable[[st
         raise ValueError(
             f"start.checkpoint: {wanted.checkpoint} holds {config}, but the experiment's network is {settings.network}"
         )
-    step, games = _history(network.find(source))
-    return Beginning(
-        params,
-        step if wanted.step is None else wanted.step,
-        games if wanted.total_games is None else wanted.total_games,
-    )
-
-
-def _history(folder: Path) -> tuple[int, int]:
-    """Training step and games behind a checkpoint, as far as it says."""
-    if (folder / "training.json").exists():
-        facts = checkpoint.read_json(folder / "training.json")
-        return facts["step"], facts["total_games"]
-    provenance = torch_weights.read_provenance(folder)
-    return (provenance.step or 0, provenance.total_games or 0) if provenance else (0, 0)
+    history = torch_weights.history(network.find(source))
+    step = history.get("step") if wanted.step is None else wanted.step
+    total_games = history.get("total_games") if wanted.total_games is None else wanted.total_games
+    return Beginning(params, step or 0, total_games or 0)
 
 
 def _locate(name: str, downloads: Path, note: Callable[[str], None]) -> Path:

@@ -27,6 +27,7 @@ from zebjax.torch_names import from_state_dict, to_state_dict
 from zebjax.torch_pickle import TorchFileError, shown
 
 BeliefHead = Literal["keep", "fresh"]
+TRAINING_FILE = "training.json"  # what a run writes beside the weights it trained
 _PROVENANCE_FILE = "provenance.json"
 _MAX_JSON_BYTES = 1 << 20
 _REQUIRED_CONFIG = ("embed_dim", "n_heads", "n_layers", "ff_dim")
@@ -126,7 +127,7 @@ def read(source: Path | str, limits: Limits = DEFAULT_LIMITS) -> TorchWeights:
         raise TorchFileError(f"{source}: expected a state_dict or a checkpoint, it holds a {type(content).__name__}")
     wrapped = "model_state_dict" in content
     fields, state_dict, facts = _unwrap(content, source) if wrapped else _hub_layout(content, source)
-    config = _config(fields, f"{source}: model_config" if wrapped else str(_hub_files(source)[0]))
+    config = _config(fields, f"{source}: model_config" if wrapped else str(hub_files(source)[0]))
     try:
         params = from_state_dict(config, state_dict)
     except TorchFileError as error:
@@ -159,7 +160,7 @@ def with_fresh_belief_head(weights: TorchWeights, seed: int) -> TorchWeights:
     return TorchWeights(config, weights.params | head, provenance)
 
 
-def _hub_files(source: Path) -> tuple[Path, Path]:
+def hub_files(source: Path) -> tuple[Path, Path]:
     """Where the config and the training state of a hub file lie."""
     if source.stem == "model":
         return source.with_name("config.json"), source.with_name("training_state.json")
@@ -168,7 +169,7 @@ def _hub_files(source: Path) -> tuple[Path, Path]:
 
 def _hub_layout(content: dict, source: Path) -> tuple[Any, dict, dict[str, Any]]:
     """Config fields, state_dict and facts of a plain state_dict."""
-    config_file, state_file = _hub_files(source)
+    config_file, state_file = hub_files(source)
     if not any(isinstance(value, np.ndarray) for value in content.values()):
         raise TorchFileError(f"{source}: expected a state_dict of tensors, or a checkpoint with model_state_dict")
     if not config_file.is_file():
@@ -244,7 +245,7 @@ def to_torch(source: Path | str, path: Path | str, *, state: Mapping[str, Any] |
         source: whatever `network.load` reads.
         path: the `.pt` file; the two JSON files go beside it. None of the three may exist.
         state: `step`, `total_games`, `wandb_run_id` for the training state; by default what the checkpoint's
-            provenance or the name of its step folder says. What is not known is left out.
+            provenance or its training says. What is not known is left out.
 
     Returns:
         The three files.
@@ -256,13 +257,13 @@ def to_torch(source: Path | str, path: Path | str, *, state: Mapping[str, Any] |
     source, path = Path(source), Path(path)
     if path.suffix != ".pt":
         raise TorchFileError(f"{path}: expected a name that ends in .pt")
-    files = [*_hub_files(path), path]
+    files = [*hub_files(path), path]
     for file in files:
         if file.exists():
             raise TorchFileError(f"{file} exists already: remove it or choose another place")
     config, params = network.load(source)
     fields = {name: getattr(config, name) for name in _WRITTEN_CONFIG}
-    known = _known_state(network.find(source)) if state is None else state
+    known = history(network.find(source)) if state is None else state
     contents = [
         json.dumps(fields).encode(),
         json.dumps({key: known[key] for key in _STATE_KEYS if known.get(key) is not None}).encode(),
@@ -272,15 +273,12 @@ def to_torch(source: Path | str, path: Path | str, *, state: Mapping[str, Any] |
     return [path, *files[:2]]
 
 
-def _known_state(folder: Path) -> dict[str, Any]:
-    """What a checkpoint folder says of its training: its provenance, or its number among the steps of a run."""
-    if provenance := read_provenance(folder):
-        return dataclasses.asdict(provenance)
-    folder = folder.absolute()
-    for step in checkpoint.steps(folder.parent):
-        if checkpoint.step_folder(folder.parent, step) == folder:
-            return {"step": step}
-    return {}
+def history(folder: Path) -> dict[str, Any]:
+    """What a checkpoint folder says of its training: `step`, `total_games`, `wandb_run_id`, as far as it knows."""
+    if (folder / TRAINING_FILE).is_file():
+        return _read_json(folder / TRAINING_FILE)
+    provenance = read_provenance(folder)
+    return dataclasses.asdict(provenance) if provenance else {}
 
 
 def _write_together(contents: Mapping[Path, bytes]) -> None:

@@ -31,6 +31,7 @@ from zebjax import (
     replay,
     selfplay,
     start,
+    torch_weights,
     tracking,
 )
 from zebjax.console import Reporter
@@ -246,8 +247,8 @@ class Run:
         config = self.settings.evaluation
         zeb = players.zeb(self.settings.network, self.state.learner.params, config.temperature)
 
-        def progress(done: int, *_: object) -> None:
-            self.report.working("against random, deals", done, config.deals)
+        def progress(share: float, _: arena.MatchResult | None) -> None:
+            self.report.working("deals against random", round(share * config.deals), config.deals)
             if self.stop_asked():
                 raise Stopped
 
@@ -301,7 +302,7 @@ class Run:
         with checkpoint.new_folder(checkpoint.step_folder(root, cycle), replace=True) as folder:
             network.save(folder, self.settings.network, self.state.learner.params)
             facts = {"run": self.settings.name, "step": cycle, "total_games": self.progress.total_games}
-            checkpoint.write_json(folder / "training.json", facts)
+            checkpoint.write_json(folder / torch_weights.TRAINING_FILE, facts)
         kept = self.settings.save.keep_every_cycles
         checkpoint.remove_steps(root, [step for step in checkpoint.steps(root) if step % kept and step != cycle])
 

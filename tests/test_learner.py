@@ -1,0 +1,240 @@
+"""The learner: golden parity with the original's updates, and what must hold of any."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from zebjax import game, learner, network, observe, replay, torch_names, torch_weights
+
+TINY = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, dropout=0.1)
+CONFIG = learner.LearnerConfig(lr=1e-3, batch=16, updates_per_cycle=8, updates_per_call=2)
+
+
+@pytest.fixture(scope="module")
+def ring(games):
+    return replay.add(replay.init(28 * 24), jax.tree.map(jnp.asarray, games))
+
+
+def fresh(config=CONFIG, network_config=TINY):
+    return learner.init(config, network_config, network.init(network_config, jax.random.key(0)), jax.random.key(1))
+
+
+# ---- parity with reference/train_step.npz
+
+PARITY = learner.LearnerConfig(lr=1e-4, policy_mask="unplayed")
+RUNS = {"m557k": "zeb-557k-1m.pt", "large": "synthetic-large-belief.pt"}
+METRICS = {
+    *("policy_loss", "value_loss", "belief_loss", "policy_entropy", "policy_top1_accuracy", "policy_kl_divergence"),
+    *("value_mean", "value_std", "value_target_mean", "belief_accuracy", "grad_norm", "grad_norm_value_head"),
+}
+# Zero in exact arithmetic, so that Adam makes rounding noise of them: up to 1e-4 a step (see the reference's README).
+NOISE = ("policy_proj.bias", "in_proj_bias")
+
+
+@pytest.fixture(scope="module", params=list(RUNS))
+def parity(request, reference, reference_path):
+    """Three updates on the golden batch: name, golden arrays, gradients at the first, parameters, metrics."""
+    golden = reference("train_step.npz")
+    weights = torch_weights.read(reference_path(RUNS[request.param]))
+    mask = jnp.asarray(golden["belief_mask"])
+    batch = learner.Batch(
+        observation=observe.Observation(jnp.asarray(golden["observations"]), jnp.asarray(golden["masks"])),
+        policy_mask=jnp.asarray(golden["hand_masks"]),
+        policy_target=jnp.asarray(golden["policy_targets"]),
+        policy_weight=jnp.ones(64),
+        value_target=jnp.asarray(golden["value_targets"]),
+        belief_target=jnp.asarray(golden["belief_targets"], jnp.int32),
+        belief_mask=mask,
+        hidden=mask,
+    )
+    with jax.default_matmul_precision("highest"):
+        update = jax.jit(learner.update, static_argnums=(0, 1))
+        state = learner.init(PARITY, weights.config, weights.params, jax.random.key(0))
+        grads = jax.jit(
+            jax.grad(
+                lambda params: learner.losses(PARITY, network.apply(weights.config, params, batch.observation), batch)[
+                    0
+                ]
+            )
+        )(state.params)
+        steps = []
+        for _ in range(3):
+            state, metrics = update(PARITY, weights.config, state, batch, None)
+            steps.append((torch_names.to_state_dict(weights.config, state.params), metrics))
+    golden = {name.removeprefix(f"{request.param}/"): array for name, array in golden.items()}
+    return golden, torch_names.to_state_dict(weights.config, grads), steps
+
+
+def stored(golden, prefix):
+    """Parameter name -> (golden array, rows that are stored) under `prefix/`."""
+    for key, array in golden.items():
+        if key.startswith(f"{prefix}/"):
+            name, _, rows = key.removeprefix(f"{prefix}/").partition("[:")
+            yield name, array, slice(int(rows[:-1]) if rows else None)
+
+
+def test_metrics_equal_the_reference(parity):
+    golden, _, steps = parity
+    names = [name for name in METRICS if f"metric/{name}" in golden]
+    assert len(names) >= 10
+    for name in names:
+        ours = [float(metrics[name]) for _, metrics in steps]
+        # value_mean is a sum that nearly cancels: relative to the values it sums.
+        absolute = 1e-5 if name == "value_mean" else 0
+        np.testing.assert_allclose(ours, golden[f"metric/{name}"], rtol=2e-5, atol=absolute, err_msg=name)
+        if "loss" in name or "accuracy" in name:
+            np.testing.assert_allclose(ours, golden[f"metric/{name}"], rtol=1e-5, err_msg=name)
+
+
+def test_gradients_equal_the_reference(parity):
+    golden, grads, _ = parity
+    checked = 0
+    for name, array, rows in stored(golden, "grad1"):
+        np.testing.assert_allclose(grads[name][rows], array, atol=2e-5, rtol=1e-4, err_msg=name)
+        checked += 1
+    assert checked >= 12
+    norms = [np.linalg.norm(np.asarray(grads[name], np.float64)) for name in golden["param_names"]]
+    np.testing.assert_allclose(norms, golden["grad1_norm"], rtol=1e-4, atol=1e-6)
+
+
+def test_parameters_equal_the_reference_after_each_update(parity):
+    golden, _, steps = parity
+    for number, (params, _) in enumerate(steps, start=1):
+        for name, array, rows in stored(golden, f"param{number}"):
+            ours, theirs = np.asarray(params[name])[rows], array
+            if name.endswith("in_proj_bias"):  # its middle third, the key bias, is one of the two noisy entries
+                third = len(theirs) // 3
+                ours, theirs = np.delete(ours, slice(third, 2 * third)), np.delete(theirs, slice(third, 2 * third))
+            noise = 1e-4 * number if name == "policy_proj.bias" else 0
+            np.testing.assert_allclose(ours, theirs, atol=1e-5 + noise, rtol=0, err_msg=f"{name} step {number}")
+        norms = [np.linalg.norm(np.asarray(params[name], np.float64)) for name in golden["param_names"]]
+        quiet = [not name.endswith(NOISE) for name in golden["param_names"]]
+        np.testing.assert_allclose(np.array(norms)[quiet], golden[f"param{number}_norm"][quiet], rtol=1e-5)
+
+
+# ---- batches
+
+
+def test_batches_hold_what_the_rules_say(games):
+    plies = np.arange(24, dtype=np.int32)
+    batch = jax.jit(lambda r, p: learner.make_batch(CONFIG, learner.positions(r, p)))(games, plies)
+    for row in range(24):
+        deal = (games.hands[row], games.declaration[row], games.leader[row], games.slots[row])
+        state, final = game.replay(*deal, row), game.replay(*deal, 28)
+        jax.tree.map(
+            np.testing.assert_array_equal,
+            jax.tree.map(lambda leaf, row=row: leaf[row], batch.observation),
+            observe.observe(state),
+        )
+        mover = int(game.current_player(state))
+        points = np.asarray(game.points(final))
+        assert batch.value_target[row] == np.sign(points[mover % 2] - points[1 - mover % 2])
+        np.testing.assert_array_equal(batch.policy_mask[row], game.legal_slots(state))
+        np.testing.assert_array_equal(batch.policy_target[row], games.policy[row, row].astype(np.float32))
+        assert int(batch.hidden[row].sum()) == sum(
+            t not in np.asarray(state.history) and t not in games.hands[row, mover] for t in range(28)
+        )
+    unplayed = dataclasses.replace(CONFIG, policy_mask="unplayed")
+    wide = learner.make_batch(unplayed, learner.positions(games, plies)).policy_mask
+    np.testing.assert_array_equal(wide.sum(1), 7 - plies // 4)
+
+
+def test_rows_without_weight_do_not_count(games):
+    plies = np.full(24, 5, np.int32)
+    batch = learner.make_batch(CONFIG, learner.positions(games, plies))
+    output = network.apply(TINY, fresh().params, batch.observation)
+    weights = np.zeros(24, np.float32)
+    weights[:10] = 1
+    _, some = learner.losses(CONFIG, output, batch._replace(policy_weight=jnp.asarray(weights)))
+    first = jax.tree.map(lambda leaf: leaf[:10], (output, batch))
+    _, alone = learner.losses(CONFIG, *first)
+    np.testing.assert_allclose(some["policy_loss"], alone["policy_loss"], rtol=1e-5)
+    _, none = learner.losses(CONFIG, output, batch._replace(policy_weight=jnp.zeros(24)))
+    assert float(none["policy_loss"]) == 0
+
+
+def test_forced_plies_have_no_policy_loss(games):
+    batch = learner.make_batch(CONFIG, learner.positions(games, np.full(24, 26, np.int32)))
+    output = network.apply(TINY, fresh().params, batch.observation)
+    assert float(learner.losses(CONFIG, output, batch)[1]["policy_loss"]) == 0
+
+
+# ---- training
+
+
+def test_the_division_into_calls_does_not_matter(ring):
+    auto = dataclasses.replace(CONFIG, updates_per_call=0, updates_per_cycle=51)
+    assert auto.chunk == 17
+    state = fresh(auto)
+    for _ in range(3):
+        state = learner.train(auto, TINY, state, ring, 1)
+    once = learner.train(auto, TINY, fresh(auto), ring, 3)
+    jax.tree.map(np.testing.assert_array_equal, state._replace(key=0), once._replace(key=0))
+    assert int(once.update) == 51
+
+
+def test_metrics_are_means_over_the_updates(ring):
+    state = learner.train(CONFIG, TINY, fresh(), ring, 4)
+    state, means = learner.take_metrics(state, 8)
+    assert float(means["lr"]) == pytest.approx(1e-3)
+    assert 0.3 < float(means["policy_loss"]) < 2
+    assert all(float(total) == 0 for total in state.metrics.values())
+
+
+def test_one_compilation_and_donation(ring):
+    state = fresh()
+    after = learner.train(CONFIG, TINY, state, ring, 1)
+    assert state.params["policy"]["kernel"].is_deleted()
+    compiled = learner.train._cache_size()
+    learner.train(CONFIG, TINY, after, ring, 3)
+    assert learner.train._cache_size() == compiled
+
+
+def test_it_memorises_a_few_games(ring):
+    config = dataclasses.replace(CONFIG, lr=3e-3, updates_per_cycle=300, updates_per_call=50)
+    still = dataclasses.replace(TINY, dropout=0.0)
+    state = learner.train(config, still, fresh(config, still), ring, 1)
+    state, early = learner.take_metrics(state, 50)
+    state = learner.train(config, still, state, ring, 5)
+    _, late = learner.take_metrics(state, 250)
+    assert late["total_loss"] < 0.8 * early["total_loss"]
+
+
+def test_clipping_bounds_the_update(ring):
+    clipped = dataclasses.replace(CONFIG, clip_norm=1e-6, weight_decay=0.0)
+    before = jax.tree.map(np.asarray, fresh(clipped).params)
+    after = learner.train(clipped, TINY, fresh(clipped), ring, 1).params
+    # Adam divides by the gradient's size, but epsilon 1e-8 dampens gradients of 1e-6 and less.
+    free = learner.train(CONFIG, TINY, fresh(), ring, 1).params
+    change = [
+        float(sum(jnp.abs(a - b).sum() for a, b in zip(jax.tree.leaves(x), jax.tree.leaves(before), strict=True)))
+        for x in (after, free)
+    ]
+    assert 0 < change[0] < 0.9 * change[1]
+
+
+def test_schedules():
+    cosine = learner.lr_schedule(
+        learner.LearnerConfig(lr=1e-3, schedule="cosine", warmup_updates=10, decay_updates=100)
+    )
+    assert [float(cosine(n)) for n in (0, 5, 10, 100, 500)] == pytest.approx([0, 5e-4, 1e-3, 1e-4, 1e-4])
+    warm = learner.lr_schedule(learner.LearnerConfig(lr=1e-3, warmup_updates=10))
+    assert [float(warm(n)) for n in (0, 5, 10, 100)] == pytest.approx([0, 5e-4, 1e-3, 1e-3])
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"batch": 0}, "learner.batch: expected at least 1"),
+        ({"lr": 0.0}, "learner.lr: expected a positive number"),
+        ({"updates_per_cycle": 10, "updates_per_call": 3}, "learner.updates_per_call: expected 0 or a divisor"),
+        ({"clip_norm": -1.0}, "learner.clip_norm: expected 0 or more"),
+        ({"schedule": "cosine", "warmup_updates": 9, "decay_updates": 9}, "learner.decay_updates: expected more"),
+    ],
+)
+def test_impossible_settings_are_named(fields, message):
+    with pytest.raises(ValueError, match=message):
+        learner.LearnerConfig(**fields)

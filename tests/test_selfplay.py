@@ -1,0 +1,100 @@
+"""Self-play: reproducible, honest about short games, one compilation."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from zebjax import network, record, search, selfplay
+from zebjax.record import Kind
+
+TINY = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, belief_head=False)
+CONFIG = selfplay.SelfPlayConfig(lanes=16, games_per_cycle=40, search=search.SearchConfig(policy="gumbel", sims=2))
+
+
+@pytest.fixture(scope="module")
+def params():
+    return network.init(TINY, jax.random.key(0))
+
+
+def play(params, n_takes, max_moves, seed=0):
+    """The records of `n_takes` cycles, and the actor after them."""
+    actor, taken = selfplay.init(CONFIG, jax.random.key(seed), 0), []
+    for step in range(n_takes):
+        while int(actor.n_finished) < CONFIG.games_per_cycle:
+            actor = selfplay.advance(CONFIG, TINY, params, actor, step, max_moves)
+        actor, records = selfplay.take(CONFIG, actor)
+        taken.append(records)
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *taken), jax.tree.map(np.asarray, actor._replace(key=0))
+
+
+def test_games_are_valid_and_reproducible(params):
+    records, actor = play(params, 2, max_moves=64)
+    record.validate(records)
+    again, actor_again = play(params, 2, max_moves=64)
+    jax.tree.map(np.testing.assert_array_equal, (records, actor), (again, actor_again))
+    other, _ = play(params, 2, max_moves=64, seed=1)
+    assert (records.hands != other.hands).any()
+
+
+def test_the_division_into_calls_does_not_matter(params):
+    one_call, actor = play(params, 2, max_moves=1000)
+    many_calls, actor_many = play(params, 2, max_moves=1)
+    jax.tree.map(np.testing.assert_array_equal, (one_call, actor), (many_calls, actor_many))
+
+
+def test_one_compilation_for_a_whole_run(params):
+    play(params, 1, max_moves=7)
+    compiled = selfplay.advance._cache_size(), selfplay.take._cache_size()
+    play(params, 3, max_moves=9)
+    assert (selfplay.advance._cache_size(), selfplay.take._cache_size()) == compiled
+
+
+def test_every_game_begun_is_handed_over_or_still_on_its_lane(params):
+    """No lane is dropped: deals begun = games taken + games waiting + games on the lanes, all different."""
+    records, actor = play(params, 4, max_moves=1000)
+    waiting = actor.finished.hands[: actor.n_finished]
+    hands = np.concatenate([records.hands, waiting, actor.states.hands]).reshape(-1, 28)
+    assert len(np.unique(hands, axis=0)) == len(hands)
+    # Lanes are refilled at once, so they have played about equally many decisions: none lags a game behind.
+    assert (actor.states.ply < 28).all()
+
+
+def test_forced_plies_are_not_searched(params):
+    records, _ = play(params, 1, max_moves=1000)
+    forced = records.kind == Kind.FORCED
+    assert 0.25 < forced.mean() < 0.55  # 39 % in random play
+    assert forced[:, 24:].all()  # the last trick always is
+    assert set(np.unique(records.policy[forced])) == {0, 1}
+    assert (records.value[forced] == 0).all()
+    assert (records.weight == 1).all()
+
+
+def test_steps_are_stamped(params):
+    records, _ = play(params, 3, max_moves=1000)
+    assert (records.step_start <= records.step_end).all()
+    assert records.step_start[0] == 0
+    assert records.step_end[-1] == 2
+    assert (records.step_start < records.step_end).any()  # games that a change of weights overtook
+
+
+def test_leader_and_declaration_are_uniform(params):
+    """Over the games handed over: were short games favoured, declarations would not be even."""
+    config = dataclasses.replace(CONFIG, lanes=256, games_per_cycle=2000, search=search.SearchConfig("gumbel", sims=1))
+    actor = selfplay.init(config, jax.random.key(3), 0)
+    while int(actor.n_finished) < 2000:
+        actor = selfplay.advance(config, TINY, params, actor, 0, 1000)
+    _, records = selfplay.take(config, actor)
+    for counts, cells in (
+        (np.bincount(records.declaration, minlength=10), 10),
+        (np.bincount(records.leader, minlength=4), 4),
+    ):
+        expected = 2000 / cells
+        chi_square = ((counts - expected) ** 2 / expected).sum()
+        assert chi_square < {10: 27.9, 4: 16.3}[cells]  # the 99.9 % points
+
+
+def test_impossible_settings_are_named():
+    with pytest.raises(ValueError, match=r"selfplay\.lanes: expected at least 1"):
+        selfplay.SelfPlayConfig(lanes=0)
