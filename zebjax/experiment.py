@@ -175,6 +175,7 @@ _FIXED = {
     "selfplay.lanes": "the saved lanes would not fit",
     "selfplay.games_per_cycle": "the saved games would not fit",
     "replay.capacity_examples": "the saved ring would not fit",
+    "learner.optimizer": "the saved optimiser state would not fit",
     "learner.clip_norm": "the saved optimiser state may not fit",
     "learner.schedule": "the saved optimiser state may not fit",
     "learner.warmup_updates": "the saved optimiser state may not fit",

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 
 from zebjax import game, network, record, replay
 from zebjax.observe import Observation, belief_targets, hidden_tiles, observe
@@ -22,6 +23,9 @@ _MIN_LOG_PROBABILITY = -100.0
 class LearnerConfig:
     """How the network is trained; the defaults are the original's."""
 
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """adamw: the original's. muon (Jordan et al. 2024): orthogonalised momentum for the matrices at lr, AdamW for the
+    vectors at lr / 10; it learns a network from nothing from far fewer examples."""
     lr: float = 1e-4
     """Learning rate, the peak of the schedule."""
     schedule: Literal["constant", "cosine"] = "constant"
@@ -58,6 +62,8 @@ class LearnerConfig:
         for name in ("weight_decay", "clip_norm", "warmup_updates", "policy_weight", "value_weight", "belief_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(f"learner.{name}: expected 0 or more, got {getattr(self, name)}")
+        if self.optimizer not in ("adamw", "muon"):
+            raise ValueError(f"learner.optimizer: expected adamw or muon, got {self.optimizer!r}")
         if self.lr <= 0:
             raise ValueError(f"learner.lr: expected a positive number, got {self.lr}")
         if self.schedule == "cosine" and self.decay_updates <= self.warmup_updates:
@@ -124,9 +130,18 @@ def lr_schedule(config: LearnerConfig) -> optax.Schedule:
 
 
 def make_optimizer(config: LearnerConfig) -> optax.GradientTransformation:
-    """AdamW as the original's: betas 0.9 and 0.999, epsilon 1e-8, decay on every parameter."""
-    adamw = optax.adamw(lr_schedule(config), b1=0.9, b2=0.999, eps=1e-8, weight_decay=config.weight_decay)
-    return optax.chain(optax.clip_by_global_norm(config.clip_norm), adamw) if config.clip_norm else adamw
+    """AdamW as the original's (betas 0.9 and 0.999, epsilon 1e-8), or Muon; decay on every parameter."""
+    schedule, decay = lr_schedule(config), config.weight_decay
+    if config.optimizer == "muon":
+        optimizer = optax.contrib.muon(
+            schedule,
+            weight_decay=decay,
+            adam_weight_decay=decay,
+            adam_learning_rate=lambda count: schedule(count) / 10,
+        )
+    else:
+        optimizer = optax.adamw(schedule, b1=0.9, b2=0.999, eps=1e-8, weight_decay=decay)
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer) if config.clip_norm else optimizer
 
 
 @functools.partial(jax.jit, static_argnames=("config", "network_config"))
@@ -241,8 +256,8 @@ def update(
     grads, metrics = jax.grad(objective, has_aux=True)(state.params)
     value_head = [grads["value_hidden"], grads["value_out"]]
     metrics |= {
-        "grad_norm": optax.global_norm(grads),
-        "grad_norm_value_head": optax.global_norm(value_head),
+        "grad_norm": optax.tree.norm(grads),
+        "grad_norm_value_head": optax.tree.norm(value_head),
         "lr": jnp.asarray(lr_schedule(config)(state.update), jnp.float32),
     }
     updates, optimizer = make_optimizer(config).update(grads, state.optimizer, state.params)

@@ -95,6 +95,7 @@ class Run:
         self.folder = settings.folder
         self.report = report
         self.stop_asked = stop_asked
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.metrics_file = self.folder / "metrics.jsonl"
         if saved := checkpoint.steps(self.folder / "state"):
             self.state, self.progress = self._restore(saved[-1])

@@ -1,0 +1,28 @@
+"""The original's run `large-belief`: 3.35 M parameters, 200 simulations a move on the true deal, 454 games a cycle.
+
+It began with the policy, value and trunk of `large.pt`, trained before without a belief head, and a fresh belief head:
+
+    python -m zebjax.train experiments/large_belief.py --start.checkpoint large.pt --start.belief-head fresh
+
+As it stands here it begins from nothing. It wants a GPU: on two CPU cores a cycle takes hours.
+"""
+
+from zebjax.experiment import EvaluationConfig, Experiment, ReplayConfig, SaveConfig, StartConfig
+from zebjax.learner import LearnerConfig
+from zebjax.network import PRESETS
+from zebjax.search import SearchConfig
+from zebjax.selfplay import SelfPlayConfig
+
+experiment = Experiment(
+    name="large-belief",
+    cycles=3743,
+    start=StartConfig(checkpoint=None),
+    network=PRESETS["large"],
+    selfplay=SelfPlayConfig(
+        lanes=256, games_per_cycle=454, search=SearchConfig(policy="puct", sims=200, c_puct=1.414, temperature=1.0)
+    ),
+    replay=ReplayConfig(capacity_examples=500_000, min_buffer=250_000),
+    learner=LearnerConfig(lr=1e-4, weight_decay=0.01, batch=64, updates_per_cycle=1000),
+    evaluation=EvaluationConfig(every_cycles=50, deals=1000),
+    save=SaveConfig(keep_every_cycles=25),
+)

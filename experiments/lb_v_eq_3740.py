@@ -1,0 +1,31 @@
+"""lb-v-eq-3740: go on from the original's `large-belief` at step 3740 (1,700,608 games) in a namespace of its own.
+
+Put `large-belief.pt` and its two JSON files beside you, or name the place:
+
+    python -m zebjax.train experiments/lb_v_eq_3740.py --start.checkpoint hf://USER/REPO/large-belief.pt
+
+This is stage 0, self-play only. Stage 1 mixes in the eval-aux stream: `--eval-aux.enabled`, refused until it is built.
+"""
+
+import dataclasses
+
+from zebjax.experiment import EvalAuxConfig, EvaluationConfig, Experiment, ReplayConfig, SaveConfig, StartConfig
+from zebjax.learner import LearnerConfig
+from zebjax.network import PRESETS
+from zebjax.search import SearchConfig
+from zebjax.selfplay import SelfPlayConfig
+
+experiment = Experiment(
+    name="lb-v-eq-3740",
+    cycles=2000,
+    start=StartConfig(checkpoint="large-belief.pt", step=3740, total_games=1_700_608),
+    network=dataclasses.replace(PRESETS["large"], belief_head=True),
+    selfplay=SelfPlayConfig(
+        lanes=256, games_per_cycle=454, search=SearchConfig(policy="puct", sims=200, c_puct=1.414, temperature=1.0)
+    ),
+    replay=ReplayConfig(capacity_examples=500_000, min_buffer=250_000),
+    learner=LearnerConfig(lr=1e-4, weight_decay=0.01, batch=64, updates_per_cycle=1000),
+    evaluation=EvaluationConfig(every_cycles=50, deals=1000),
+    save=SaveConfig(keep_every_cycles=25),
+    eval_aux=EvalAuxConfig(enabled=False, batch_fraction=0.05, policy_weight=0.0, max_model_lag=400, lag_half_life=200),
+)

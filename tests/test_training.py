@@ -1,0 +1,334 @@
+"""Whole runs: resuming bit for bit from any moment, refusing what cannot continue, and learning something."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from zebjax import checkpoint, experiment, network, tracking, training
+from zebjax.experiment import EvaluationConfig, Experiment, ReplayConfig, SaveConfig, StartConfig
+from zebjax.learner import LearnerConfig
+from zebjax.network import ZebConfig
+from zebjax.search import SearchConfig
+from zebjax.selfplay import SelfPlayConfig
+
+ROOT = Path(__file__).parents[1]
+TINY = Experiment(
+    name="tiny",
+    cycles=4,
+    network=ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16),
+    selfplay=SelfPlayConfig(lanes=8, games_per_cycle=10, search=SearchConfig(policy="gumbel", sims=2)),
+    replay=ReplayConfig(capacity_examples=28 * 25, min_buffer=28 * 15),
+    learner=LearnerConfig(batch=8, updates_per_cycle=6, updates_per_call=2),
+    evaluation=EvaluationConfig(every_cycles=2, deals=4),
+    save=SaveConfig(keep_every_cycles=3),
+)
+TINY_FILE = """
+from zebjax.experiment import *
+from zebjax.learner import LearnerConfig
+from zebjax.network import ZebConfig
+from zebjax.search import SearchConfig
+from zebjax.selfplay import SelfPlayConfig
+experiment = {0!r}
+"""
+
+
+class Quiet:
+    """A reporter that remembers."""
+
+    def __init__(self):
+        self.notes, self.cycles = [], []
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def working(self, what, done, total):
+        assert 0 <= done <= total
+
+    def cycle(self, row, seconds_left):
+        self.cycles.append((row, seconds_left))
+
+
+def go(settings, stop_after=None):
+    """Run in this process, asking for a stop at the `stop_after`th look; the run."""
+    looks = 0
+
+    def stop_asked():
+        nonlocal looks
+        looks += 1
+        return stop_after is not None and looks >= stop_after
+
+    run = training.Run(settings, Quiet(), stop_asked)
+    # One decision a call, so that there are many moments to stop at.
+    run._play_size.timed = lambda seconds: None
+    run.go()
+    return run
+
+
+def as_numpy(state):
+    """All arrays of a state, random keys as their integers."""
+
+    def plain(leaf):
+        is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+
+    return jax.tree.map(plain, state)
+
+
+def training_rows(folder):
+    """The metrics without what a clock made."""
+    rows = tracking.read(folder / "metrics.jsonl")
+    return [{key: value for key, value in row.items() if not key.endswith(("_s", "per_s"))} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    return go(dataclasses.replace(TINY, runs=str(tmp_path_factory.mktemp("one"))))
+
+
+def test_a_run_leaves_what_it_should(uninterrupted):
+    folder = uninterrupted.folder
+    rows = tracking.read(folder / "metrics.jsonl")
+    assert [row["cycle"] for row in rows] == [0, 1, 2, 3, 4]
+    # min_buffer is 15 games and a cycle makes 10: the first cycle plays twice.
+    assert [row["stats/total_games"] for row in rows] == [0, 20, 30, 40, 50]
+    assert [row.get("stats/replay_buffer_selfplay") for row in rows] == [None, 560, 700, 700, 700]
+    assert [("eval/vs_random_win_rate" in row) for row in rows] == [True, False, True, False, True]
+    assert all(np.isfinite(row["train/total_loss"]) for row in rows[1:])
+    for name in ("experiment.json", "environment.json", "curves.png"):
+        assert (folder / name).stat().st_size > 100
+    assert json.loads((folder / "experiment.json").read_text())["learner"]["batch"] == 8
+    # Networks: the newest and every third; states: the newest two.
+    assert checkpoint.steps(folder / "checkpoints") == [0, 3, 4]
+    assert len(checkpoint.steps(folder / "state")) == 2
+    config, params = network.load(folder)
+    assert config == TINY.network
+    jax.tree.map(np.testing.assert_array_equal, params, uninterrupted.state.learner.params)
+
+
+def test_metric_names_are_the_originals(uninterrupted):
+    row = tracking.read(uninterrupted.folder / "metrics.jsonl")[-1]
+    for name in (
+        *("policy_loss", "value_loss", "belief_loss", "total_loss", "objective_loss", "policy_entropy", "lr"),
+        *("policy_top1_accuracy", "policy_kl_divergence", "belief_accuracy", "grad_norm", "grad_norm_value_head"),
+        *("value_mean", "value_std", "value_target_mean", "selfplay_policy_loss", "belief_accuracy_hidden"),
+    ):
+        assert f"train/{name}" in row
+    for name in ("ingest_time_s", "train_time_s", "post_train_time_s", "cycle_wall_time_s"):
+        assert row[f"perf/{name}"] >= 0
+
+
+def test_a_run_stopped_at_every_moment_is_the_same_run(tmp_path, uninterrupted):
+    """Stop, go on, stop a little later, ... until it is done; a judging takes 28 looks, so fewer never pass one."""
+    settings = dataclasses.replace(TINY, runs=str(tmp_path))
+    phases = set()
+    for stop_after in range(27, 60):
+        run = go(settings, stop_after)
+        phases.add(run.progress.phase)
+        if run.progress.cycle == 4 and run.progress.phase == "play":
+            break
+    assert phases == {"play", "train", "judge"}
+    jax.tree.map(np.testing.assert_array_equal, as_numpy(run.state), as_numpy(uninterrupted.state))
+    assert training_rows(run.folder) == training_rows(uninterrupted.folder)
+
+
+def test_longer_is_the_same_run_continued(tmp_path, uninterrupted):
+    settings = dataclasses.replace(TINY, runs=str(tmp_path))
+    go(dataclasses.replace(settings, cycles=2))
+    run = go(settings)
+    jax.tree.map(np.testing.assert_array_equal, as_numpy(run.state), as_numpy(uninterrupted.state))
+    assert run.report.notes[0].startswith(f"continuing {run.folder}")
+    # The end of the shorter run was judged; here that falls on a cycle that is judged anyway.
+    assert training_rows(run.folder) == training_rows(uninterrupted.folder)
+
+
+def test_rows_of_lost_cycles_are_written_again_once(tmp_path):
+    """As after a kill between a cycle's row and its state: the row is there, the state is not."""
+    settings = dataclasses.replace(TINY, runs=str(tmp_path), cycles=2)
+    run = go(settings)
+    file = run.folder / "metrics.jsonl"
+    with open(file, "a") as out:
+        out.write('{"cycle": 3, "stats/total_games": 40}\n{"cycle": 4, "sta')
+    go(dataclasses.replace(settings, cycles=3))
+    assert [row["cycle"] for row in tracking.read(file)] == [0, 1, 2, 3]
+    assert "train/total_loss" in tracking.read(file)[-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"network": dataclasses.replace(TINY.network, n_layers=2)}, r"network\.n_layers = 1 .* another network"),
+        ({"network": dataclasses.replace(TINY.network, belief_head=False)}, r"network\.belief_head = True"),
+        ({"seed": 1}, "seed = 0 and cannot continue with 1"),
+        ({"selfplay": dataclasses.replace(TINY.selfplay, lanes=9)}, r"selfplay\.lanes = 8"),
+        ({"replay": ReplayConfig(capacity_examples=28 * 30)}, r"replay\.capacity_examples = 700"),
+        ({"learner": dataclasses.replace(TINY.learner, clip_norm=1.0)}, r"learner\.clip_norm = 0\.0"),
+        ({"start": StartConfig(step=5)}, "start = "),
+    ],
+)
+def test_what_cannot_continue_is_refused_with_the_reason(uninterrupted, change, message):
+    settings = dataclasses.replace(uninterrupted.settings, **change)
+    before = (uninterrupted.folder / "experiment.json").read_text()
+    with pytest.raises(ValueError, match=message):
+        training.Run(settings, Quiet(), lambda: False)
+    assert (uninterrupted.folder / "experiment.json").read_text() == before
+
+
+def test_what_may_change_does(tmp_path):
+    settings = dataclasses.replace(TINY, runs=str(tmp_path), cycles=1)
+    go(settings)
+    changed = dataclasses.replace(
+        settings,
+        cycles=2,
+        learner=dataclasses.replace(TINY.learner, lr=5e-4),
+        network=dataclasses.replace(TINY.network, dropout=0.2),
+    )
+    assert tracking.read(go(changed).folder / "metrics.jsonl")[-1]["train/lr"] == pytest.approx(5e-4)
+
+
+def test_a_second_process_is_kept_out(tmp_path):
+    refused = pytest.raises(ValueError, match="another process is training this run")
+    with training.locked(tmp_path / "run"), refused, training.locked(tmp_path / "run"):
+        pass
+    with training.locked(tmp_path / "run"):
+        pass
+
+
+def test_no_recompilation_after_the_first_cycle(tmp_path, compilations):
+    go(dataclasses.replace(TINY, runs=str(tmp_path), cycles=2))
+    before = len(compilations)
+    go(dataclasses.replace(TINY, runs=str(tmp_path), cycles=4))
+    # Restored arrays are committed to their device, which is one more version of each function at most; then none.
+    resumed = len(compilations)
+    go(dataclasses.replace(TINY, runs=str(tmp_path), cycles=6))
+    assert len(compilations) == resumed, (before, resumed, len(compilations))
+
+
+# ---- as a process
+
+
+@pytest.fixture
+def tiny_file(tmp_path):
+    """An experiment file of the tiny run with slower cycles, so that there is time to kill it."""
+    settings = dataclasses.replace(TINY, cycles=6, evaluation=EvaluationConfig(every_cycles=10, deals=4))
+    path = tmp_path / "tiny.py"
+    path.write_text(TINY_FILE.format(settings))
+    return path
+
+
+def command(path, *overrides):
+    return [sys.executable, "-m", "zebjax.train", str(path), *overrides]
+
+
+def wait_for(condition, process, timeout_s=120):
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert process.poll() is None, "the run ended early"
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def n_rows(folder):
+    return len(tracking.read(folder / "metrics.jsonl"))
+
+
+def final_state(folder):
+    """The newest saved arrays, as NumPy."""
+    newest = checkpoint.step_folder(folder / "state", checkpoint.steps(folder / "state")[-1])
+    abstract = network.abstract_params(TINY.network)
+    like = jax.eval_shape(lambda params: training._fresh_state(TINY, params, 0), abstract)
+    return as_numpy(checkpoint.restore_tree(newest / "arrays", like))
+
+
+def test_kill_9_after_three_cycles_changes_nothing(tmp_path, tiny_file):
+    """Six cycles in one go equal three, kill -9, restart, three more: bit for bit."""
+    whole = subprocess.Popen(command(tiny_file, "--runs", str(tmp_path / "whole")), cwd=ROOT)
+    killed = subprocess.Popen(command(tiny_file, "--runs", str(tmp_path / "killed")), cwd=ROOT)
+    wait_for(lambda: n_rows(tmp_path / "killed" / "tiny") >= 4, killed)
+    killed.kill()
+    assert killed.wait() == -signal.SIGKILL
+    assert n_rows(tmp_path / "killed" / "tiny") < 7
+    # What a kill in the middle of a save leaves is never chosen.
+    (tmp_path / "killed" / "tiny" / "state" / ".tmp-step_000000099-dead").mkdir()
+    restarted = subprocess.run(
+        command(tiny_file, "--runs", str(tmp_path / "killed")), cwd=ROOT, capture_output=True, text=True
+    )
+    assert restarted.returncode == 0, restarted.stderr
+    assert "continuing" in restarted.stdout
+    assert whole.wait(120) == 0
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        final_state(tmp_path / "killed" / "tiny"),
+        final_state(tmp_path / "whole" / "tiny"),
+    )
+    assert training_rows(tmp_path / "killed" / "tiny") == training_rows(tmp_path / "whole" / "tiny")
+
+
+def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
+    process = subprocess.Popen(
+        command(tiny_file, "--runs", str(tmp_path), "--cycles", "100000"),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: n_rows(tmp_path / "tiny") >= 2, process)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "stopping: finishing the call under way" in err
+    assert "the same command continues" in out
+    assert checkpoint.steps(tmp_path / "tiny" / "state")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["absent.py"], "absent.py: no such experiment file"),
+        (["pyproject.toml"], "pyproject.toml"),
+        (["experiments/quickstart.py", "--learner.lrr", "3e-4"], "--learner.lr"),
+        (["experiments/quickstart.py", "--learner.lr", "fast"], "--learner.lr"),
+        (["experiments/quickstart.py", "--learner.lr", "-1"], "learner.lr: expected a positive number"),
+        (["experiments/quickstart.py", "--name", "../x"], "name: expected letters"),
+        (["experiments/lb_v_eq_3740.py", "--eval-aux.enabled"], "the eval-aux stream is not built yet"),
+        (["experiments/lb_v_eq_3740.py"], "start.checkpoint: large-belief.pt is not there"),
+        (["--learner.lr", "3"], "expected an experiment file first"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(tmp_path, arguments, message):
+    if arguments[0].startswith("experiments"):
+        arguments = [arguments[0], "--runs", str(tmp_path), *arguments[1:]]
+    result = subprocess.run(
+        [sys.executable, "-m", "zebjax.train", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    assert result.returncode == 2
+    assert message in result.stderr.replace("\n", " ")
+    assert "Traceback" not in result.stderr
+
+
+def test_help_lists_every_override():
+    result = subprocess.run(command("experiments/quickstart.py", "--help"), cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0
+    for name in ("--learner.lr", "--selfplay.search.sims", "--network.embed-dim", "--start.checkpoint", "--cycles"):
+        assert name in result.stdout
+    assert "Example:" in result.stdout
+    assert subprocess.run(command("--help"), cwd=ROOT, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["quickstart", "large_belief", "lb_v_eq_3740"])
+def test_experiments_load_and_survive_json(name):
+    settings = experiment.load(ROOT / "experiments" / f"{name}.py", [])
+    assert json.loads(experiment.to_json(settings))["name"] == settings.name
+    experiment.check_can_continue(json.loads(experiment.to_json(settings)), settings)
