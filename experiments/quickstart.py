@@ -10,11 +10,15 @@ from zebjax.selfplay import SelfPlayConfig
 
 experiment = Experiment(
     name="quickstart",
-    cycles=40,
+    cycles=28,
     network=dataclasses.replace(PRESETS["small"], dropout=0.0),  # every example is fresh: nothing to memorise
-    selfplay=SelfPlayConfig(lanes=128, games_per_cycle=256, search=SearchConfig("gumbel", sims=16, gumbel_c_scale=0.5)),
-    replay=ReplayConfig(capacity_examples=100_000),
-    learner=LearnerConfig(optimizer="muon", lr=0.01, warmup_updates=100, batch=64, updates_per_cycle=400),
-    evaluation=EvaluationConfig(every_cycles=10, deals=500),
-    save=SaveConfig(keep_every_cycles=10),
+    selfplay=SelfPlayConfig(
+        lanes=128, games_per_cycle=256, search=SearchConfig(policy="gumbel", sims=48, gumbel_c_scale=1.0)
+    ),
+    replay=ReplayConfig(capacity_examples=200_000, min_buffer=28 * 1024),
+    learner=LearnerConfig(
+        optimizer="muon", lr=0.01, schedule="cosine", warmup_updates=100, decay_updates=8400, updates_per_cycle=300
+    ),
+    evaluation=EvaluationConfig(every_cycles=7, deals=500),
+    save=SaveConfig(keep_every_cycles=7),
 )
