@@ -1,5 +1,6 @@
 """The exact solver against plain slow ones, and against itself on full deals."""
 
+import os
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 from numba import njit
 
 from zebjax import game, solver, tiles
-from zebjax.solver import batch, positions, ranks, search
+from zebjax.solver import batch, cached_code, positions, ranks, root, search
 
 LED_SUIT, CAN_FOLLOW, TRICK_RANK, POINTS = tiles.LED_SUIT, tiles.CAN_FOLLOW, tiles.TRICK_RANK, tiles.POINTS
 N_GAMES = 250
@@ -35,6 +36,10 @@ def games():
     keys = jax.random.split(jax.random.key(42), N_GAMES)
     states = jax.jit(jax.vmap(random_game))(keys, jnp.arange(N_GAMES, dtype=jnp.int8) % 10)
     return jax.tree.map(np.asarray, states)
+
+
+def legal_slots(states):
+    return np.asarray(jax.jit(jax.vmap(game.legal_slots))(states))
 
 
 def take(states, index):
@@ -92,8 +97,8 @@ def plain(hands, declaration, leader, trick, n, low, high, prune):
     return value
 
 
-def plain_solve(state, prune=False):
-    """As `solver.solve` for one state."""
+def plain_solve(state, legal, prune=False):
+    """As `solver.solve` for one state and its legal slots."""
     hands = np.where(state.played, -1, state.hands).astype(np.int64)
     n, leader = state.ply % 4, int(state.trick_leaders[state.ply // 4])
     trick = np.zeros(4, np.int64)
@@ -101,7 +106,7 @@ def plain_solve(state, prune=False):
     seat = (leader + n) % 4
     left = 42 - int(state.points.sum())
     values = np.full(7, np.nan)
-    for slot in np.flatnonzero(game.legal_slots(state)):
+    for slot in np.flatnonzero(legal):
         after, laid = hands.copy(), trick.copy()
         laid[n], after[seat, slot] = after[seat, slot], -1
         value = plain(after, int(state.declaration), leader, laid, n + 1, -1, 99, prune)
@@ -122,10 +127,10 @@ def test_ranks_order_every_suit_as_the_rules_do():
 
 def test_endings_equal_brute_force(games):
     endings = flat(take(games, np.s_[:, 12:28]))  # 4,000 positions of up to four tricks, mid-trick ones too
-    legal = jax.jit(jax.vmap(game.legal_slots))(endings)
+    legal = legal_slots(endings)
     values = solver.solve(endings)
     np.testing.assert_array_equal(np.isfinite(values), legal)
-    expected = np.array([plain_solve(take(endings, i)) for i in range(len(values))])
+    expected = np.array([plain_solve(take(endings, i), legal[i]) for i in range(len(values))])
     np.testing.assert_array_equal(values, expected)
     np.testing.assert_array_equal(solver.value(endings), np.nanmax(expected, 1))
     taken = mover_points(endings)
@@ -137,7 +142,8 @@ def test_endings_equal_brute_force(games):
 @pytest.mark.parametrize("ply, n", [(8, 40), (10, 40), (6, 10)])
 def test_longer_endings_equal_plain_alpha_beta(games, ply, n):
     states = take(games, np.s_[-n:, ply])
-    expected = [plain_solve(take(states, i), prune=True) for i in range(n)]
+    legal = legal_slots(states)
+    expected = [plain_solve(take(states, i), legal[i], prune=True) for i in range(n)]
     np.testing.assert_array_equal(solver.solve(states), expected)
 
 
@@ -293,7 +299,7 @@ def test_impossible_positions_are_refused(games, name, value, message):
 
 def test_a_revoke_is_refused(games):
     states = take(games, np.s_[:, 1])
-    legal = np.array(jax.jit(jax.vmap(game.legal_slots))(states))
+    legal = legal_slots(states)
     unlawful = np.flatnonzero(~legal.all(1))
     states, slots = take(states, unlawful), np.argmin(legal[unlawful], 1)
     with pytest.raises(ValueError, match="ply 1 that the seat to move could not play"):
@@ -322,6 +328,34 @@ print(np.nanmax(solver.solve(states)) == solver.value(states)[0], solver.at_leas
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["True", "True"], done.stderr
+
+
+def test_code_older_than_any_source_is_forgotten(tmp_path):
+    newest = max(source.stat().st_mtime for source in cached_code.SOURCES)
+    assert {"ranks.py", "bounds.py", "search.py", "tiles.py"} <= {source.name for source in cached_code.SOURCES}
+    for name, age in (("root.values-1.py311.nbi", 1), ("root.values-9.py311.nbi", -1)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (newest - age, newest - age))
+    cached_code.forget_stale(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["root.values-9.py311.nbi"]
+
+
+def test_first_use_says_that_it_compiles(games, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cached_code, "folder_of", lambda kernel: tmp_path)
+    rows, compiled = positions.read(take(games, np.s_[:1, 27])), []
+
+    class Kernel:
+        signatures, py_func = (), root.values.py_func
+
+        def __call__(self, *args):
+            compiled.append(args[1:3])
+
+    batch._compile(Kernel(), rows, ())
+    code = root.values.py_func.__code__
+    (tmp_path / f"root.values-{code.co_firstlineno}.py311.nbi").touch()
+    batch._compile(Kernel(), rows, ())
+    assert compiled == [(0, 0), (0, 0)]
+    assert capsys.readouterr().err == f"zebjax.solver: compiling values, about 10 s, then cached in {tmp_path}\n"
 
 
 def test_pieces_cover_everything_once():

@@ -3,18 +3,19 @@
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from threading import Lock
 
 import numba
 import numpy as np
 
 from zebjax.game import GameState
-from zebjax.solver import positions, root
+from zebjax.solver import cached_code, positions, root
 from zebjax.solver.search import new_memory
 
 # A thread's share is cut into pieces of about this much work, so that one with slow trees takes fewer of them.
 _PIECE_US = 1000.0
+
+cached_code.forget_stale(cached_code.folder_of(root.values))  # before anything of it is loaded
 
 _idle_memories: list = []  # one per thread that ever worked at once; append and pop are atomic
 _compile_lock = Lock()
@@ -122,9 +123,7 @@ def _compile(kernel: Callable, rows: np.ndarray, arrays: tuple[np.ndarray, ...])
     with _compile_lock:
         if kernel.signatures:
             return
-        code, folder = kernel.py_func.__code__, Path(kernel.stats.cache_path)
-        # numba's name for the index of a cached function, which is good while its source file is unchanged.
-        cached = folder.glob(f"{Path(code.co_filename).stem}.{code.co_name}-{code.co_firstlineno}.*.nbi")
-        if not any(index.stat().st_mtime >= Path(code.co_filename).stat().st_mtime for index in cached):
-            print(f"zebjax.solver: compiling {code.co_name}, about 10 s, then cached in {folder}", file=sys.stderr)
+        if not cached_code.is_cached(kernel):
+            name, folder = kernel.py_func.__name__, cached_code.folder_of(kernel)
+            print(f"zebjax.solver: compiling {name}, about 10 s, then cached in {folder}", file=sys.stderr)
         kernel(rows, 0, 0, new_memory(), *arrays)

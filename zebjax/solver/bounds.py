@@ -1,7 +1,6 @@
 """Bit operations, and what a side is sure to take without searching. Everything here is compiled by numba.
 
-Sets of tiles are int64 masks over the ranks of `ranks`. numba's disk cache looks only at the file a function is in,
-so after editing this one or `ranks.py`, delete `__pycache__/*.nbi` here, or callers keep what they compiled.
+Sets of tiles are int64 masks over the ranks of `ranks`.
 """
 
 from typing import NamedTuple
