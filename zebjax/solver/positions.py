@@ -15,6 +15,7 @@ ROW_SIZE = SLOTS + 7
 _RANK_OF_TILE = RANK_OF_TILE
 _LED_SUIT = tiles.LED_SUIT.astype(np.int64)
 _CAN_FOLLOW = tiles.CAN_FOLLOW
+_ANYTHING = np.ones(28, bool)
 _TRICK_RANK = tiles.TRICK_RANK.astype(np.int64)
 _TILE_POINTS = tiles.POINTS.astype(np.int64)
 
@@ -75,32 +76,36 @@ def _slot_to_play(hand: np.ndarray, unplayed: np.ndarray, tile: int, can_follow:
 
 @njit(cache=True, nogil=True)
 def _read_one(
-    deal: tuple[np.ndarray, int, int], history: np.ndarray, trick_leaders: np.ndarray, ply: int, row: np.ndarray
-) -> tuple[int, int, np.ndarray]:
-    """Replay `history` into `row`: what is wrong with it, at which ply, and which slots are unplayed."""
+    deal: tuple[np.ndarray, int, int],
+    history: np.ndarray,
+    trick_leaders: np.ndarray,
+    ply: int,
+    row: np.ndarray,
+    unplayed: np.ndarray,
+) -> tuple[int, int]:
+    """Replay `history` into `row` and `unplayed[4, 7]`: what is wrong with it, and at which ply."""
     hands, declaration, leader = deal
-    unplayed = np.ones((4, 7), np.bool_)
+    unplayed[:] = True
     row[:] = 0
     fault = _check_deal(hands, declaration, leader, ply)
     if fault:
-        return fault, 0, unplayed
-    anything = np.ones(28, np.bool_)
+        return fault, 0
     suit, best, best_seat, gain = 0, -1, leader, 0
     for p in range(28):
         tile = history[p]
         if p >= ply:
             if tile != -1:
-                return _FUTURE, p, unplayed
+                return _FUTURE, p
             continue
         if p % 4 == 0 and trick_leaders[p // 4] != leader:
-            return _LEADERS, p, unplayed
+            return _LEADERS, p
         if not 0 <= tile < 28:
-            return _PLAY, p, unplayed
+            return _PLAY, p
         seat = (leader + p) % 4
-        can_follow = anything if p % 4 == 0 else _CAN_FOLLOW[declaration, suit]
+        can_follow = _ANYTHING if p % 4 == 0 else _CAN_FOLLOW[declaration, suit]
         slot = _slot_to_play(hands[seat], unplayed[seat], tile, can_follow)
         if slot < 0:
-            return _PLAY, p, unplayed
+            return _PLAY, p
         unplayed[seat, slot] = False
         if p % 4 == 0:
             suit, best, gain = _LED_SUIT[declaration, tile], -1, 1
@@ -114,7 +119,7 @@ def _read_one(
             row[POINTS + leader % 2] += gain
             row[LAID] = 0
     if ply % 4 == 0 and ply < 28 and trick_leaders[ply // 4] != leader:
-        return _LEADERS, ply, unplayed
+        return _LEADERS, ply
     mover = (leader + ply) % 4
     for seat in range(4):
         for slot in range(7):
@@ -126,16 +131,17 @@ def _read_one(
     for index in range(row[LAID] & 7):
         row[(leader + index) % 4] |= 1 << laid_rank(row[LAID], index)
     row[DECLARATION], row[LEADER], row[PLY] = declaration, leader, ply
-    return _FINE, ply, unplayed
+    return _FINE, ply
 
 
 @njit(cache=True, nogil=True)
 def _read(state: tuple, rows: np.ndarray) -> tuple[int, int, int]:
     """Fill `rows` from the fields of a batched state: the first bad one (or -1), what is wrong, at which ply."""
     hands, declaration, leader, played, history, trick_leaders, ply, points = state
+    unplayed = np.empty((4, 7), np.bool_)
     for i in range(len(rows)):
         deal = hands[i], declaration[i], leader[i]
-        fault, at, unplayed = _read_one(deal, history[i], trick_leaders[i], ply[i], rows[i])
+        fault, at = _read_one(deal, history[i], trick_leaders[i], ply[i], rows[i], unplayed)
         if fault:
             return i, fault, at
         for seat in range(4):
@@ -166,7 +172,9 @@ def read(states: GameState) -> np.ndarray:
             raise ValueError(f"states.{name}: expected a batch of shape ({expected}), got {field.shape}")
         if field.dtype.kind not in "biu":
             raise ValueError(f"states.{name}: expected integers, got {field.dtype}")
-        fields.append(np.ascontiguousarray(field, np.bool_ if name == "played" else np.int64))
+        if field.dtype not in (np.int8, np.bool_):
+            field = np.clip(field, -128, 127)  # what does not fit stays impossible
+        fields.append(np.ascontiguousarray(field, np.bool_ if name == "played" else np.int8))
     rows = np.zeros((n, ROW_SIZE), np.int64)
     i, fault, at = _read(tuple(fields), rows)
     if i >= 0:
