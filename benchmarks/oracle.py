@@ -135,7 +135,7 @@ def wall_and_cpu_s(work: Callable[[], object]) -> tuple[float, float]:
 
 
 def measure_threads(n: int, seed: int, repeats: int) -> list[dict[str, float]]:
-    """Positions a second of `solver.solve` by number of threads at plies 0 and 8; the best of `repeats` in wall time."""
+    """Positions a second of `solver.solve` by number of threads, plies 0 and 8; the fastest of `repeats` passes."""
     most = numba.config.NUMBA_NUM_THREADS
     results = []
     for ply, count in ((0, n), (8, 16 * n)):
