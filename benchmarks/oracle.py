@@ -1,0 +1,210 @@
+"""How fast is the exact solver, how does it compare with FACTS's C prototype, and does it use all cores?"""
+
+import argparse
+import datetime
+import functools
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numba
+import numpy as np
+
+import zebjax
+from zebjax import game, solver
+from zebjax.solver import positions, root
+from zebjax.solver.search import new_memory
+
+RESULTS = Path(__file__).parent / "results"
+PLIES = (0, 4, 8, 12, 16)
+# The throwaway C prototype of FACTS: mean us, p95 us and nodes by ply, on one 2.6 GHz core of a busy machine.
+PROTOTYPE = {
+    "VALUE": {
+        0: (1033, 3369, 40_000),
+        4: (189, 664, 9_000),
+        8: (34, 107, 1_900),
+        12: (7.4, 21, 433),
+        16: (1.7, 3.8, 78),
+    },
+    "ALLQ": {
+        0: (2805, 8376, 106_000),
+        4: (484, 1378, 22_000),
+        8: (74, 184, 4_200),
+        12: (12.6, 32, 771),
+        16: (2.4, 5.1, 127),
+    },
+    "BOOL": {ply: (us, None, None) for ply, us in zip(PLIES, (532, 95, 18, 4.2, 1.2), strict=True)},
+}
+BOOL_THRESHOLD = 22
+HELP = """Times VALUE, ALLQ and BOOL (22 points) on positions of uniform random play, all declarations equally often,
+in CPU time of one thread; then positions a second of `solver.solve` by number of threads, in wall time.
+
+example:
+  python -m benchmarks.oracle --positions 500 --note "another job ran beside it"
+"""
+
+
+def random_states(n: int, ply: int, seed: int) -> game.GameState:
+    """States `[n]` after `ply` uniform random legal plays, declarations in turn."""
+
+    def one(key: jax.Array, index: jax.Array) -> game.GameState:
+        deal_key, play_key = jax.random.split(key)
+        start = game.deal(deal_key)._replace(declaration=(index % 10).astype(jnp.int8))
+
+        def step(state: game.GameState, key: jax.Array) -> tuple[game.GameState, None]:
+            slot = jax.random.categorical(key, jnp.where(game.legal_slots(state), 0.0, -jnp.inf))
+            return game.play(state, slot), None
+
+        return jax.lax.scan(step, start, jax.random.split(play_key, ply))[0]
+
+    keys = jax.random.split(jax.random.key(seed), n)
+    return jax.tree.map(np.asarray, jax.jit(jax.vmap(one))(keys, jnp.arange(n)))
+
+
+def questions(n: int) -> dict[str, tuple[Callable, tuple[np.ndarray, ...]]]:
+    """The three kernels with the arrays they write, for `n` positions."""
+    return {
+        "VALUE": (root.values, (np.zeros(n, np.float32),)),
+        "ALLQ": (root.move_values, (np.zeros((n, 7), np.float32),)),
+        "BOOL": (root.move_answers, (np.full(n, BOOL_THRESHOLD), np.zeros((n, 7), bool))),
+    }
+
+
+def cpu_us(work: Callable[[], None]) -> float:
+    """Microseconds of this thread's CPU time that `work` takes."""
+    start = time.thread_time_ns()
+    work()
+    return (time.thread_time_ns() - start) / 1e3
+
+
+def time_kernel(kernel: Callable, arrays: tuple[np.ndarray, ...], rows: np.ndarray, repeats: int) -> dict[str, float]:
+    """Microseconds and nodes a position: the mean from whole passes (the best of `repeats`), the rest one by one."""
+    n = len(rows)
+    nodes = np.zeros(n, np.int64)
+    memory = new_memory()
+
+    def solve(first: int, last: int) -> Callable[[], None]:
+        return lambda: kernel(rows, first, last, memory, *arrays, nodes)
+
+    solve(0, n)()  # compiles, and fetches what it works on
+    mean = min(cpu_us(solve(0, n)) for _ in range(repeats)) / n
+    call = np.median([cpu_us(solve(0, 0)) for _ in range(1000)])
+    each = np.array([cpu_us(solve(i, i + 1)) for i in range(n)]) - call
+    return {
+        "positions": n,
+        "mean_us": round(mean, 2),
+        "p95_us": round(float(np.percentile(each, 95)), 1),
+        "max_us": round(float(each.max()), 1),
+        "mean_nodes": round(float(nodes.mean()), 1),
+        "p95_nodes": float(np.percentile(nodes, 95)),
+        "max_nodes": int(nodes.max()),
+    }
+
+
+def measure_plies(n: int, seed: int, repeats: int) -> dict[str, dict[int, dict[str, float]]]:
+    """The table: question -> ply -> figures. Late plies are cheap and get up to 16 times as many positions."""
+    table: dict = {question: {} for question in PROTOTYPE}
+    for ply in PLIES:
+        rows = positions.read(random_states(n * min(16, 2 ** (ply // 4)), ply, seed + ply))
+        for question, (kernel, arrays) in questions(len(rows)).items():
+            table[question][ply] = time_kernel(kernel, arrays, rows, repeats)
+            print(table_row(question, ply, table[question][ply]), flush=True)
+    return table
+
+
+def table_row(question: str, ply: int, ours: dict[str, float]) -> str:
+    """One line of the printed table, the prototype's figures beside ours."""
+    us, p95, nodes = PROTOTYPE[question][ply]
+    theirs = f"{us:8} {p95 or '-':>8} {nodes or '-':>8}"
+    mine = f"{ours['mean_us']:8.1f} {ours['p95_us']:8.1f} {ours['max_us']:9.1f} {ours['mean_nodes']:9.0f}"
+    share = f"{ours['mean_nodes'] / nodes:7.2f}" if nodes else f"{'-':>7}"
+    return f"{question:6}{ply:4} {mine}   |{theirs}   |{ours['mean_us'] / us:6.2f} {share}"
+
+
+def wall_and_cpu_s(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds of wall time and of this process's CPU time that `work` takes."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def measure_threads(n: int, seed: int, repeats: int) -> list[dict[str, float]]:
+    """Positions a second of `solver.solve` by number of threads, plies 0 and 8; the fastest of `repeats` passes."""
+    most = numba.config.NUMBA_NUM_THREADS
+    results = []
+    for ply, count in ((0, n), (8, 16 * n)):
+        states = random_states(count, ply, seed + 100 + ply)
+        for threads in sorted({most, *(2**i for i in range(7) if 2**i < most)}):
+            solve = functools.partial(solver.solve, states, threads=threads)
+            wall, cpu = min(wall_and_cpu_s(solve) for _ in range(repeats))
+            row = {"ply": ply, "threads": threads, "positions_per_s": round(count / wall, 1)}
+            row |= {"positions_per_cpu_s": round(count / cpu, 1), "cores_busy": round(cpu / wall, 2)}
+            results.append(row)
+            print(f"solve at ply {ply}: " + ", ".join(f"{k} {v}" for k, v in row.items() if k != "ply"), flush=True)
+    return results
+
+
+def cpu_name() -> str:
+    """The processor's name, as well as this system tells."""
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def commit() -> str:
+    """The commit of this checkout, with `+` if files differ from it; empty outside of one."""
+    here = Path(__file__).parent
+    done = subprocess.run(["git", "describe", "--always", "--dirty=+"], cwd=here, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def surroundings(note: str) -> dict:
+    """Where and when this was measured."""
+    return {
+        "device": "cpu",
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "load_average_before": [round(load, 2) for load in os.getloadavg()],
+        "note": note,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "versions": {
+            "python": platform.python_version(),
+            "zebjax": zebjax.__version__,
+            "numba": numba.__version__,
+            "numpy": np.__version__,
+        },
+    }
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.oracle", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--positions", type=int, default=500, help="at ply 0; later plies get more (default 500)")
+    parser.add_argument("--repeats", type=int, default=3, help="passes, the fastest counts (default 3)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--note", default="", help="what else the machine was doing; goes into the JSON")
+    parser.add_argument("--out", type=Path, default=RESULTS / "oracle-cpu.json", help="JSON (default %(default)s)")
+    args = parser.parse_args()
+    result = surroundings(args.note)
+    print(f"{'':10} {'ours, us and nodes':^37}   |{'C prototype of FACTS':^26}   | ours / theirs")
+    ours, theirs = f"{'mean':>8} {'p95':>8} {'max':>9} {'nodes':>9}", f"{'mean':>8} {'p95':>8} {'nodes':>8}"
+    print(f"{'':6} ply {ours}   |{theirs}   |  time   nodes")
+    result["one_thread"] = measure_plies(args.positions, args.seed, args.repeats)
+    result["threads"] = measure_threads(args.positions // 2, args.seed, 2 * args.repeats)
+    result["prototype_us_p95_nodes"] = PROTOTYPE
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"wrote {args.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,222 @@
+"""Bit operations, and what a side is sure to take without searching. Everything here is compiled by numba.
+
+Sets of tiles are int64 masks over the ranks of `ranks`.
+"""
+
+from typing import NamedTuple
+
+from numba import njit, types
+from numba.extending import intrinsic
+
+from zebjax.solver.ranks import FIVES, FOLLOWS, TENS, TRUMPS, WINS
+
+
+@intrinsic
+def lowest(typing_context, mask):  # noqa: ANN001, ANN201 - numba's own protocol
+    """The lowest set bit's number; `mask` must not be 0."""
+
+    def generate(context, builder, signature, args):  # noqa: ANN001
+        return builder.cttz(args[0], context.get_constant(types.boolean, False))
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def _leading_zeros(typing_context, mask):  # noqa: ANN001
+    def generate(context, builder, signature, args):  # noqa: ANN001
+        return builder.ctlz(args[0], context.get_constant(types.boolean, False))
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def count(typing_context, mask):  # noqa: ANN001, ANN201
+    """How many bits are set."""
+
+    def generate(context, builder, signature, args):  # noqa: ANN001
+        return builder.ctpop(args[0])
+
+    return types.int64(types.int64), generate
+
+
+@njit(cache=True, nogil=True)
+def highest(mask: int) -> int:
+    """The highest set bit's number; -1 if there is none."""
+    return 63 - _leading_zeros(mask)
+
+
+@njit(cache=True, nogil=True)
+def above(rank: int) -> int:
+    """All bits above `rank`, which is -1 or more."""
+    return -1 << (rank + 1)
+
+
+@njit(cache=True, nogil=True)
+def points_of(declaration: int, tiles: int) -> int:
+    """The count points on a set of tiles."""
+    return 5 * count(tiles & FIVES[declaration]) + 10 * count(tiles & TENS[declaration])
+
+
+@njit(cache=True, nogil=True)
+def total_points(declaration: int, left: int) -> int:
+    """All points still to be taken when `left` are the unplayed tiles at the start of a trick."""
+    return (count(left) >> 2) + points_of(declaration, left)
+
+
+@njit(cache=True, nogil=True)
+def legal(hand: int, follows: int) -> int:
+    """What a follower may play: tiles of the led suit, if there are any."""
+    can = hand & follows
+    return can if can else hand
+
+
+@njit(cache=True, nogil=True)
+def richest(declaration: int, moves: int) -> int:
+    """The lowest of the tiles with the most points."""
+    if moves & TENS[declaration]:
+        return lowest(moves & TENS[declaration])
+    if moves & FIVES[declaration]:
+        return lowest(moves & FIVES[declaration])
+    return lowest(moves)
+
+
+@njit(cache=True, nogil=True)
+def poorest(declaration: int, moves: int) -> int:
+    """The lowest of the tiles with the fewest points."""
+    plain = moves & ~(TENS[declaration] | FIVES[declaration])
+    if plain:
+        return lowest(plain)
+    if moves & FIVES[declaration]:
+        return lowest(moves & FIVES[declaration])
+    return lowest(moves)
+
+
+@njit(cache=True, nogil=True)
+def _most(declaration: int, hand: int, n: int) -> int:
+    """The most points that `n` tiles of a hand can carry."""
+    tens = min(n, count(hand & TENS[declaration]))
+    return 10 * tens + 5 * min(n - tens, count(hand & FIVES[declaration]))
+
+
+@njit(cache=True, nogil=True)
+def sure_winners(declaration: int, hand: int, others: int) -> int:
+    """The tiles of a hand that no tile of `others` can beat when led. They stay so as others play."""
+    trumps = TRUMPS[declaration]
+    if others & trumps:
+        return hand & trumps & above(highest(others & trumps))
+    sure = hand & trumps
+    plain = hand & ~trumps
+    while plain:
+        tile = lowest(plain)
+        plain &= plain - 1
+        if others & FOLLOWS[declaration, tile] & above(tile) == 0:
+            sure |= 1 << tile
+    return sure
+
+
+@njit(cache=True, nogil=True)
+def top_trumps(declaration: int, ours: int, theirs: int) -> int:
+    """A side's trumps above every trump of the other side: whoever leads, each captures the trick it is in."""
+    return ours & TRUMPS[declaration] & above(highest(theirs & TRUMPS[declaration]))
+
+
+class Node(NamedTuple):
+    """The start of a trick. Four-tuples are by seat counted from the leader."""
+
+    declaration: int
+    total: int
+    """Points still to be taken."""
+    hands: tuple[int, int, int, int]
+    sures: tuple[int, int, int, int]
+    """`sure_winners` of each hand."""
+    tops: tuple[int, int]
+    """`top_trumps` of the leader's side and of the other."""
+
+
+@njit(cache=True, nogil=True)
+def make_node(declaration: int, hands: tuple[int, int, int, int]) -> Node:
+    """The node at which `hands` (leader first) are unplayed."""
+    a, b, c, d = hands
+    left = a | b | c | d
+    sures = (
+        sure_winners(declaration, a, left & ~a),
+        sure_winners(declaration, b, left & ~b),
+        sure_winners(declaration, c, left & ~c),
+        sure_winners(declaration, d, left & ~d),
+    )
+    tops = (top_trumps(declaration, a | c, b | d), top_trumps(declaration, b | d, a | c))
+    return Node(declaration, total_points(declaration, left), hands, sures, tops)
+
+
+@njit(cache=True, nogil=True)
+def side_takes(node: Node, seat: int, used: int) -> int:
+    """Points that the side of `seat` surely takes from when `seat` leads, the tiles `used` having gone.
+
+    Either it cashes the sure winners of that hand, or its top trumps take a trick each: those in one hand fall in
+    different tricks, and the points on those in both hands are safe.
+    """
+    sure, top = node.sures[seat] & ~used, node.tops[seat & 1] & ~used
+    in_one_hand = max(count(top & node.hands[seat]), count(top & node.hands[seat ^ 2]))
+    return max(
+        count(sure) + points_of(node.declaration, sure),
+        in_one_hand + points_of(node.declaration, top),
+    )
+
+
+@njit(cache=True, nogil=True)
+def _takes_after(node: Node, seat: int, used: int, forced: int) -> int:
+    """Points its side surely takes when `seat` wins this trick.
+
+    Args:
+        node: the start of the trick.
+        seat: the winner, counted from the leader.
+        used: the tiles of this trick that are known.
+        forced: the least that the unknown ones bring, and 1 for the trick.
+    """
+    takes = forced + points_of(node.declaration, used) + side_takes(node, seat, used)
+    sure = node.sures[seat] & ~used
+    rest = node.hands[seat] & ~used & ~sure
+    n = count(rest)
+    if n <= 2:  # cash everything: only n tricks are lost, and nobody can keep more than n tiles for them
+        lost = n + points_of(node.declaration, rest)
+        for other in range(1, 4):
+            lost += _most(node.declaration, node.hands[(seat + other) & 3] & ~used, n)
+        takes = max(takes, node.total - lost)
+    return takes
+
+
+@njit(cache=True, nogil=True)
+def _other_side_wins(node: Node, lead: int, winner: tuple[int, int], partner: int, forced: int) -> int:
+    """As `_takes_after` for the other side: `winner` is a seat and its winning moves, `partner` its partner's moves."""
+    seat, winning = winner
+    tile, adds = richest(node.declaration, winning), richest(node.declaration, partner)
+    if (WINS[node.declaration, lead] >> adds) & 1 and adds > tile:
+        seat ^= 2
+    return _takes_after(node, seat, 1 << lead | 1 << tile | 1 << adds, forced)
+
+
+@njit(cache=True, nogil=True)
+def lead_bound(node: Node, lead: int) -> tuple[bool, int]:
+    """What leading a tile surely brings, or at most brings.
+
+    Returns:
+        Whether the leader's side can force this trick home (else the other side can), and a bound on the points that
+        the leader's side takes from here on: a lower one if it can, an upper one if not.
+    """
+    declaration = node.declaration
+    wins, follows = WINS[declaration, lead], FOLLOWS[declaration, lead]
+    b, c, d = legal(node.hands[1], follows), legal(node.hands[2], follows), legal(node.hands[3], follows)
+    theirs = max(highest(b & wins), highest(d & wins))
+    ours = max(lead, highest(c & wins))
+    if ours > theirs:
+        adds = richest(declaration, c if lead > theirs else c & wins & above(theirs))
+        seat = 2 if (wins >> adds) & 1 and adds > lead else 0
+        forced = 1 + points_of(declaration, 1 << poorest(declaration, b) | 1 << poorest(declaration, d))
+        return True, _takes_after(node, seat, 1 << lead | 1 << adds, forced)
+    forced = 1 + points_of(declaration, 1 << poorest(declaration, c))
+    takes = 0
+    if b & wins & above(ours):
+        takes = _other_side_wins(node, lead, (1, b & wins & above(ours)), d, forced)
+    if d & wins & above(ours):
+        takes = max(takes, _other_side_wins(node, lead, (3, d & wins & above(ours)), b, forced))
+    return False, node.total - takes

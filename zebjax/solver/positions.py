@@ -1,0 +1,182 @@
+"""From `game.GameState`s to the positions that the search reads, refusing those that no game can reach."""
+
+import numpy as np
+from numba import njit
+
+from zebjax import tiles
+from zebjax.game import N_PLIES, GameState
+from zebjax.solver.ranks import RANK_OF_TILE
+
+# A position is one row of int64: the four hands at the start of this trick as rank masks, then these. `LAID` is the
+# trick on the table, see `lay`; `SLOTS` and the 6 after it are the ranks in the mover's slots, -1 once played.
+DECLARATION, LEADER, LAID, POINTS, PLY, SLOTS = 4, 5, 6, 7, 9, 10
+ROW_SIZE = SLOTS + 7
+
+_RANK_OF_TILE = RANK_OF_TILE
+_LED_SUIT = tiles.LED_SUIT.astype(np.int64)
+_CAN_FOLLOW = tiles.CAN_FOLLOW
+_ANYTHING = np.ones(28, bool)
+_TRICK_RANK = tiles.TRICK_RANK.astype(np.int64)
+_TILE_POINTS = tiles.POINTS.astype(np.int64)
+
+_FINE, _HANDS, _DECLARATION, _LEADER, _PLY, _FUTURE, _PLAY, _LEADERS, _PLAYED, _POINTS = range(10)
+_COMPLAINTS = {
+    _HANDS: "hands must hold each of the tiles 0..27 once",
+    _DECLARATION: "declaration must be 0..9",
+    _LEADER: "leader must be a seat 0..3",
+    _PLY: "ply must be 0..28",
+    _FUTURE: "history must be -1 from ply on",
+    _PLAY: "history holds a tile at ply {ply} that the seat to move could not play",
+    _LEADERS: "trick_leaders does not follow from history at ply {ply}",
+    _PLAYED: "played does not agree with history",
+    _POINTS: "points do not agree with history",
+}
+
+
+@njit(cache=True, nogil=True)
+def lay(laid: int, rank: int) -> int:
+    """The trick on the table with one more tile: the number of tiles in bits 0-2, then 5 bits a rank."""
+    n = laid & 7
+    return (laid + 1) | rank << (3 + 5 * n)
+
+
+@njit(cache=True, nogil=True)
+def laid_rank(laid: int, index: int) -> int:
+    """The rank of tile `index` of the trick on the table."""
+    return (laid >> (3 + 5 * index)) & 31
+
+
+@njit(cache=True, nogil=True)
+def _check_deal(hands: np.ndarray, declaration: int, leader: int, ply: int) -> int:
+    seen = 0
+    for seat in range(4):
+        for slot in range(7):
+            if 0 <= hands[seat, slot] < 28:
+                seen |= 1 << hands[seat, slot]
+    if seen != (1 << 28) - 1:
+        return _HANDS
+    if not 0 <= declaration < 10:
+        return _DECLARATION
+    if not 0 <= leader < 4:
+        return _LEADER
+    return _FINE if 0 <= ply <= 28 else _PLY
+
+
+@njit(cache=True, nogil=True)
+def _slot_to_play(hand: np.ndarray, unplayed: np.ndarray, tile: int, can_follow: np.ndarray) -> int:
+    """The slot that holds `tile`, if it is unplayed and follows suit where the hand can; else -1."""
+    found, able = -1, False
+    for slot in range(7):
+        if unplayed[slot]:
+            able = able or can_follow[hand[slot]]
+            if hand[slot] == tile:
+                found = slot
+    return -1 if found >= 0 and able and not can_follow[tile] else found
+
+
+@njit(cache=True, nogil=True)
+def _read_one(
+    deal: tuple[np.ndarray, int, int],
+    history: np.ndarray,
+    trick_leaders: np.ndarray,
+    ply: int,
+    row: np.ndarray,
+    unplayed: np.ndarray,
+) -> tuple[int, int]:
+    """Replay `history` into `row` and `unplayed[4, 7]`: what is wrong with it, and at which ply."""
+    hands, declaration, leader = deal
+    unplayed[:] = True
+    row[:] = 0
+    fault = _check_deal(hands, declaration, leader, ply)
+    if fault:
+        return fault, 0
+    suit, best, best_seat, gain = 0, -1, leader, 0
+    for p in range(28):
+        tile = history[p]
+        if p >= ply:
+            if tile != -1:
+                return _FUTURE, p
+            continue
+        if p % 4 == 0 and trick_leaders[p // 4] != leader:
+            return _LEADERS, p
+        if not 0 <= tile < 28:
+            return _PLAY, p
+        seat = (leader + p) % 4
+        can_follow = _ANYTHING if p % 4 == 0 else _CAN_FOLLOW[declaration, suit]
+        slot = _slot_to_play(hands[seat], unplayed[seat], tile, can_follow)
+        if slot < 0:
+            return _PLAY, p
+        unplayed[seat, slot] = False
+        if p % 4 == 0:
+            suit, best, gain = _LED_SUIT[declaration, tile], -1, 1
+            row[LAID] = 0
+        row[LAID] = lay(row[LAID], _RANK_OF_TILE[declaration, tile])
+        gain += _TILE_POINTS[tile]
+        if _TRICK_RANK[declaration, suit, tile] > best:
+            best, best_seat = _TRICK_RANK[declaration, suit, tile], seat
+        if p % 4 == 3:
+            leader = best_seat
+            row[POINTS + leader % 2] += gain
+            row[LAID] = 0
+    if ply % 4 == 0 and ply < 28 and trick_leaders[ply // 4] != leader:
+        return _LEADERS, ply
+    mover = (leader + ply) % 4
+    for seat in range(4):
+        for slot in range(7):
+            rank = _RANK_OF_TILE[declaration, hands[seat, slot]]
+            if unplayed[seat, slot]:
+                row[seat] |= 1 << rank
+            if seat == mover:
+                row[SLOTS + slot] = rank if unplayed[seat, slot] else -1
+    for index in range(row[LAID] & 7):
+        row[(leader + index) % 4] |= 1 << laid_rank(row[LAID], index)
+    row[DECLARATION], row[LEADER], row[PLY] = declaration, leader, ply
+    return _FINE, ply
+
+
+@njit(cache=True, nogil=True)
+def _read(state: tuple, rows: np.ndarray) -> tuple[int, int, int]:
+    """Fill `rows` from the fields of a batched state: the first bad one (or -1), what is wrong, at which ply."""
+    hands, declaration, leader, played, history, trick_leaders, ply, points = state
+    unplayed = np.empty((4, 7), np.bool_)
+    for i in range(len(rows)):
+        deal = hands[i], declaration[i], leader[i]
+        fault, at = _read_one(deal, history[i], trick_leaders[i], ply[i], rows[i], unplayed)
+        if fault:
+            return i, fault, at
+        for seat in range(4):
+            for slot in range(7):
+                if played[i, seat, slot] == unplayed[seat, slot]:
+                    return i, _PLAYED, at
+        for team in range(2):
+            if points[i, team] != rows[i, POINTS + team]:
+                return i, _POINTS, at
+    return -1, _FINE, 0
+
+
+_SHAPES = GameState((4, 7), (), (), (4, 7), (N_PLIES,), (7,), (), (2,))
+
+
+def read(states: GameState) -> np.ndarray:
+    """The positions of a batch of states, int64 `[N, ROW_SIZE]`.
+
+    Raises:
+        ValueError: if a field is not of shape `[N, ...]`, or a state is not one that a game can reach.
+    """
+    n = np.shape(states.ply)[0] if np.ndim(states.ply) == 1 else None
+    fields = []
+    for name, field, shape in zip(GameState._fields, states, _SHAPES, strict=True):
+        field = np.asarray(field)
+        if n is None or field.shape != (n, *shape):
+            expected = ", ".join(["N", *map(str, shape)])
+            raise ValueError(f"states.{name}: expected a batch of shape ({expected}), got {field.shape}")
+        if field.dtype.kind not in "biu":
+            raise ValueError(f"states.{name}: expected integers, got {field.dtype}")
+        if field.dtype not in (np.int8, np.bool_):
+            field = np.clip(field, -128, 127)  # what does not fit stays impossible
+        fields.append(np.ascontiguousarray(field, np.bool_ if name == "played" else np.int8))
+    rows = np.zeros((n, ROW_SIZE), np.int64)
+    i, fault, at = _read(tuple(fields), rows)
+    if i >= 0:
+        raise ValueError(f"state {i} is impossible: {_COMPLAINTS[fault].format(ply=at)}")
+    return rows

@@ -1,0 +1,201 @@
+"""The questions asked of a position, at any ply: its value, each move's value, each move's answer to a threshold."""
+
+import numpy as np
+from numba import njit
+
+from zebjax.solver.bounds import above, count, highest, legal, lowest, points_of, sure_winners
+from zebjax.solver.positions import DECLARATION, LAID, LEADER, POINTS, SLOTS, laid_rank, lay
+from zebjax.solver.ranks import FOLLOWS, WINS
+from zebjax.solver.search import ANY_LEAD, NODES, begin, equals, pick, search
+
+
+@njit(cache=True, nogil=True)
+def _laid_tiles(laid: int) -> int:
+    tiles = 0
+    for index in range(laid & 7):
+        tiles |= 1 << laid_rank(laid, index)
+    return tiles
+
+
+@njit(cache=True, nogil=True)
+def _moves(hand: int, declaration: int, laid: int) -> int:
+    return legal(hand, FOLLOWS[declaration, laid_rank(laid, 0)]) if laid else hand
+
+
+@njit(cache=True, nogil=True)
+def _best_on_table(declaration: int, laid: int) -> int:
+    """The tile that holds the trick, as a mask; none when leading."""
+    return 1 << highest(_laid_tiles(laid) & WINS[declaration, laid_rank(laid, 0)]) if laid else 0
+
+
+@njit(cache=True, nogil=True)
+def _good(job: np.ndarray, left: int, leader: int, laid: int) -> int:
+    """The follower's moves after which its team can win the trick, given the best that those after it have."""
+    declaration, n = job[DECLARATION], laid & 7
+    wins = WINS[declaration, laid_rank(laid, 0)]
+    ours, theirs = -1, -1
+    for index in range(4):
+        if index == n:
+            continue
+        if index < n:
+            reach = highest(1 << laid_rank(laid, index) & wins)
+        else:
+            reach = highest(_moves(job[(leader + index) & 3] & left, declaration, laid) & wins)
+        if (index ^ n) & 1:
+            theirs = max(theirs, reach)
+        else:
+            ours = max(ours, reach)
+    moves = _moves(job[(leader + n) & 3] & left, declaration, laid)
+    return moves if ours > theirs else moves & wins & above(theirs)
+
+
+@njit(cache=True, nogil=True)
+def _total(declaration: int, left: int, laid: int) -> int:
+    """Points still to be taken, the trick on the table included."""
+    return (count(left) + (laid & 7) >> 2) + points_of(declaration, left | _laid_tiles(laid))
+
+
+@njit(cache=True, nogil=True)
+def _bound(job: np.ndarray, table: np.ndarray, left: int, leader: int, laid: int, need: int) -> int:
+    """As `search.search`, with `laid` on the table: points of the leader's team, that trick included."""
+    n, declaration = laid & 7, job[DECLARATION]
+    any_lead = np.int64(ANY_LEAD)  # see `search.search`
+    if n == 0:
+        return search(job, table, left, leader, need, any_lead)
+    if n == 1:
+        lead = 1 << laid_rank(laid, 0)
+        return search(job, table, left | lead, leader, need, lead)
+    total = _total(declaration, left, laid)
+    if need <= 0:
+        return 0
+    if need > total:
+        return total
+    if n == 4:
+        trick = _laid_tiles(laid)
+        winner = highest(trick & WINS[declaration, laid_rank(laid, 0)])
+        gain, index = 1 + points_of(declaration, trick), 0
+        while laid_rank(laid, index) != winner:
+            index += 1
+        seat = (leader + index) & 3
+        if index & 1:
+            return total - gain - search(job, table, left, seat, total - gain - need + 1, any_lead)
+        return gain + search(job, table, left, seat, need - gain, any_lead)
+    hand = job[(leader + n) & 3] & left
+    moves, good = _moves(hand, declaration, laid), _good(job, left, leader, laid)
+    others = left & ~hand | _best_on_table(declaration, laid)
+    best = total if n & 1 else 0
+    while moves:
+        tile = pick(declaration, moves, good)
+        moves &= ~(1 << tile)
+        job[NODES] += 1
+        value = _bound(job, table, left & ~(1 << tile), leader, lay(laid, tile), need)
+        best = min(best, value) if n & 1 else max(best, value)
+        if (best >= need) == (n & 1 == 0):
+            break
+        moves &= ~equals(declaration, tile, moves, others)
+    return best
+
+
+@njit(cache=True, nogil=True)
+def _value(job: np.ndarray, table: np.ndarray, left: int, leader: int, laid: int, guess: int) -> int:
+    """Points that the leader's team takes, the trick on the table included; `guess` is the first to be asked, or -1.
+
+    Bisection by null windows. Around a guess it first asks the two questions that would confirm it.
+    """
+    low, high = 0, _total(job[DECLARATION], left, laid)
+    need = guess
+    confirming = guess >= 0
+    while low < high:
+        if not low < need <= high:
+            need = (low + high + 1) >> 1
+        bound = _bound(job, table, left, leader, laid, need)
+        if bound >= need:
+            low = bound
+            need = low + 1 if confirming else 0
+        else:
+            high = bound
+            need = high if confirming else 0
+        confirming = False
+    return low
+
+
+@njit(cache=True, nogil=True)
+def _unpack(row: np.ndarray) -> tuple[int, int, int, int]:
+    """The tiles left, the leader, the trick on the table, and the mover's number in it."""
+    laid = row[LAID]
+    return (row[0] | row[1] | row[2] | row[3]) & ~_laid_tiles(laid), row[LEADER], laid, laid & 7
+
+
+@njit(cache=True, nogil=True)
+def _mark(row: np.ndarray, tiles: int, value: float, out: np.ndarray) -> None:
+    """Write `value` to the slots of these tiles."""
+    for slot in range(7):
+        if row[SLOTS + slot] >= 0 and (tiles >> row[SLOTS + slot]) & 1:
+            out[slot] = value
+
+
+@njit(cache=True, nogil=True)
+def values(rows: np.ndarray, first: int, last: int, memory: tuple, out: np.ndarray, nodes: np.ndarray) -> None:
+    """The value of positions `first` to `last` for the team to move, into `out[N]`; nodes searched into `nodes[N]`."""
+    job, table = memory
+    for i in range(first, last):
+        row = rows[i]
+        left, leader, laid, n = _unpack(row)
+        begin(job, table, row[:4], row[DECLARATION])
+        job[NODES] = 0
+        value = _value(job, table, left, leader, laid, -1)
+        out[i] = _total(row[DECLARATION], left, laid) - value if n & 1 else value
+        nodes[i] = job[NODES]
+
+
+@njit(cache=True, nogil=True)
+def move_values(rows: np.ndarray, first: int, last: int, memory: tuple, out: np.ndarray, nodes: np.ndarray) -> None:
+    """The value of every legal move, into `out[N, 7]`, whose other entries are left alone; as `values` otherwise."""
+    job, table = memory
+    for i in range(first, last):
+        row = rows[i]
+        left, leader, laid, n = _unpack(row)
+        declaration = row[DECLARATION]
+        begin(job, table, row[:4], declaration)
+        job[NODES] = 0
+        hand = row[(leader + n) & 3]
+        moves = _moves(hand, declaration, laid)
+        good = _good(job, left, leader, laid) if laid else sure_winners(declaration, hand, left & ~hand)
+        others = left & ~hand | _best_on_table(declaration, laid)
+        total, guess = _total(declaration, left, laid), -1
+        while moves:
+            tile = pick(declaration, moves, good)
+            alike = 1 << tile | equals(declaration, tile, moves & ~(1 << tile), others)
+            moves &= ~alike
+            job[NODES] += 1
+            guess = _value(job, table, left & ~(1 << tile), leader, lay(laid, tile), guess)
+            _mark(row, alike, total - guess if n & 1 else guess, out[i])
+        nodes[i] = job[NODES]
+
+
+@njit(cache=True, nogil=True)
+def move_answers(
+    rows: np.ndarray, first: int, last: int, memory: tuple, thresholds: np.ndarray, out: np.ndarray, nodes: np.ndarray
+) -> None:
+    """Whether each legal move brings the mover's team to `thresholds[N]` points at the end, into bool `out[N, 7]`."""
+    job, table = memory
+    for i in range(first, last):
+        row = rows[i]
+        left, leader, laid, n = _unpack(row)
+        declaration = row[DECLARATION]
+        begin(job, table, row[:4], declaration)
+        job[NODES] = 0
+        hand = row[(leader + n) & 3]
+        moves = _moves(hand, declaration, laid)
+        others = left & ~hand | _best_on_table(declaration, laid)
+        need = thresholds[i] - row[POINTS + ((leader + n) & 1)]
+        # The other team is the leader's: ask whether it takes too much.
+        asked = _total(declaration, left, laid) - need + 1 if n & 1 else need
+        while moves:
+            tile = lowest(moves)
+            alike = 1 << tile | equals(declaration, tile, moves & ~(1 << tile), others)
+            moves &= ~alike
+            job[NODES] += 1
+            enough = _bound(job, table, left & ~(1 << tile), leader, lay(laid, tile), asked) >= asked
+            _mark(row, alike, enough != (n & 1 == 1), out[i])
+        nodes[i] = job[NODES]
