@@ -1,12 +1,7 @@
 """How fast is the exact solver, how does it compare with FACTS's C prototype, and does it use all cores?"""
 
 import argparse
-import datetime
 import functools
-import json
-import os
-import platform
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,12 +11,11 @@ import jax.numpy as jnp
 import numba
 import numpy as np
 
-import zebjax
+from benchmarks import report
 from zebjax import game, solver
 from zebjax.solver import positions, root
 from zebjax.solver.search import new_memory
 
-RESULTS = Path(__file__).parent / "results"
 PLIES = (0, 4, 8, 12, 16)
 # The throwaway C prototype of FACTS: mean us, p95 us and nodes by ply, on one 2.6 GHz core of a busy machine.
 PROTOTYPE = {
@@ -127,13 +121,6 @@ def table_row(question: str, ply: int, ours: dict[str, float]) -> str:
     return f"{question:6}{ply:4} {mine}   |{theirs}   |{ours['mean_us'] / us:6.2f} {share}"
 
 
-def wall_and_cpu_s(work: Callable[[], object]) -> tuple[float, float]:
-    """Seconds of wall time and of this process's CPU time that `work` takes."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - wall, time.process_time() - cpu
-
-
 def measure_threads(n: int, seed: int, repeats: int) -> list[dict[str, float]]:
     """Positions a second of `solver.solve` by number of threads, plies 0 and 8; the fastest of `repeats` passes."""
     most = numba.config.NUMBA_NUM_THREADS
@@ -142,45 +129,12 @@ def measure_threads(n: int, seed: int, repeats: int) -> list[dict[str, float]]:
         states = random_states(count, ply, seed + 100 + ply)
         for threads in sorted({most, *(2**i for i in range(7) if 2**i < most)}):
             solve = functools.partial(solver.solve, states, threads=threads)
-            wall, cpu = min(wall_and_cpu_s(solve) for _ in range(repeats))
+            wall, cpu = min(report.wall_and_cpu_s(solve) for _ in range(repeats))
             row = {"ply": ply, "threads": threads, "positions_per_s": round(count / wall, 1)}
             row |= {"positions_per_cpu_s": round(count / cpu, 1), "cores_busy": round(cpu / wall, 2)}
             results.append(row)
             print(f"solve at ply {ply}: " + ", ".join(f"{k} {v}" for k, v in row.items() if k != "ply"), flush=True)
     return results
-
-
-def cpu_name() -> str:
-    """The processor's name, as well as this system tells."""
-    info = Path("/proc/cpuinfo")
-    names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def commit() -> str:
-    """The commit of this checkout, with `+` if files differ from it; empty outside of one."""
-    here = Path(__file__).parent
-    done = subprocess.run(["git", "describe", "--always", "--dirty=+"], cwd=here, capture_output=True, text=True)
-    return done.stdout.strip()
-
-
-def surroundings(note: str) -> dict:
-    """Where and when this was measured."""
-    return {
-        "device": "cpu",
-        "cpu": cpu_name(),
-        "cores": os.cpu_count(),
-        "load_average_before": [round(load, 2) for load in os.getloadavg()],
-        "note": note,
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "versions": {
-            "python": platform.python_version(),
-            "zebjax": zebjax.__version__,
-            "numba": numba.__version__,
-            "numpy": np.__version__,
-        },
-    }
 
 
 def main() -> None:
@@ -192,18 +146,18 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="passes, the fastest counts (default 3)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--note", default="", help="what else the machine was doing; goes into the JSON")
-    parser.add_argument("--out", type=Path, default=RESULTS / "oracle-cpu.json", help="JSON (default %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=report.RESULTS / "oracle-cpu.json", help="JSON (default %(default)s)"
+    )
     args = parser.parse_args()
-    result = surroundings(args.note)
+    result = report.surroundings(args.note)
     print(f"{'':10} {'ours, us and nodes':^37}   |{'C prototype of FACTS':^26}   | ours / theirs")
     ours, theirs = f"{'mean':>8} {'p95':>8} {'max':>9} {'nodes':>9}", f"{'mean':>8} {'p95':>8} {'nodes':>8}"
     print(f"{'':6} ply {ours}   |{theirs}   |  time   nodes")
     result["one_thread"] = measure_plies(args.positions, args.seed, args.repeats)
     result["threads"] = measure_threads(args.positions // 2, args.seed, 2 * args.repeats)
     result["prototype_us_p95_nodes"] = PROTOTYPE
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"wrote {args.out}")
+    report.write(args.out, result)
 
 
 if __name__ == "__main__":

@@ -147,8 +147,8 @@ def load(path: Path, overrides: list[str]) -> Experiment:
         raise ValueError(f"{path}: no such experiment file")
     try:
         experiment = runpy.run_path(str(path)).get("experiment")
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from None
+    except Exception as error:  # it is the user's code: whatever it raises is about that file
+        raise ValueError(f"{path}: {type(error).__name__}: {error}") from None
     if not isinstance(experiment, Experiment):
         raise ValueError(f"{path}: expected it to define `experiment = Experiment(...)`")
     return tyro.cli(

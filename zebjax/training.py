@@ -294,7 +294,7 @@ class Run:
     def _seconds_left(self) -> float | None:
         if not self._cycle_walls:
             return None
-        recent = self._cycle_walls[-20:]
+        recent = self._cycle_walls[1:][-20:] or self._cycle_walls  # the first also compiled, and filled the buffer
         return sum(recent) / len(recent) * (self.progress.first_cycle + self.settings.cycles - self.progress.cycle)
 
     def _save_network(self) -> None:
