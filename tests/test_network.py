@@ -77,6 +77,14 @@ def test_dropout_only_with_a_key(params, observation):
     assert np.abs(first.value - second.value).max() > 1e-4
 
 
+def test_dropout_drops_at_its_rate_and_keeps_the_mean():
+    values = jnp.full((101, 37), 2.0)
+    dropped = np.asarray(network._drop(jax.random.key(0), 0.1, values))
+    assert (dropped == 0).mean() == pytest.approx(26 / 256, abs=0.02)
+    assert dropped.mean() == pytest.approx(2, rel=0.02)
+    assert len(np.unique(dropped)) == 2
+
+
 def test_bfloat16_is_close_and_returns_float32(params, observation):
     output = apply(dataclasses.replace(SMALL, compute_dtype="bfloat16"), params, observation)
     exact = apply(SMALL, params, observation)

@@ -75,9 +75,14 @@ class Output(NamedTuple):
 
 
 def _drop(key: jax.Array, rate: float, values: jax.Array) -> jax.Array:
-    """Dropout from 16 random bits a number: half the random words of `nnx.Dropout`, which cost a third of a step."""
-    keep = jax.random.bits(key, values.shape, jnp.uint16) >= round(rate * 65536)
-    return jnp.where(keep, values / (1 - rate), 0)
+    """Dropout at `rate` rounded to 1/256: eight random bits a number, since drawing them is what dropout costs.
+
+    32 bits a number, as `nnx.Dropout` draws, took 4.6 times as long on a CPU and a third of a training step.
+    """
+    dropped = round(rate * 256)
+    words = jax.random.bits(key, (-(-values.size // 4),), jnp.uint32)
+    chance = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(-1)[: values.size].reshape(values.shape)
+    return jnp.where(chance >= dropped, values * (256 / (256 - dropped)), 0)
 
 
 class _EncoderLayer(nnx.Module):
