@@ -1,10 +1,12 @@
 """The original's run `large-belief`: 3.35 M parameters, 200 simulations a move on the true deal, 454 games a cycle.
 
-It began with the policy, value and trunk of `large.pt`, trained before without a belief head, and a fresh belief head:
+It begins with the policy, value and trunk of `large.pt`, trained before without a belief head, and a fresh belief head.
+Put `large.pt` and its two JSON files beside you or name the place; or begin from nothing:
 
-    python -m zebjax.train experiments/large_belief.py --start.checkpoint large.pt --start.belief-head fresh
+    python -m zebjax.train experiments/large_belief.py --start.checkpoint hf://USER/REPO/large.pt
+    python -m zebjax.train experiments/large_belief.py --start.checkpoint None
 
-As it stands here it begins from nothing. It wants a GPU: on two CPU cores a cycle takes hours.
+It wants a GPU: on two CPU cores a cycle takes hours.
 """
 
 from zebjax.experiment import EvaluationConfig, Experiment, ReplayConfig, SaveConfig, StartConfig
@@ -16,7 +18,7 @@ from zebjax.selfplay import SelfPlayConfig
 experiment = Experiment(
     name="large-belief",
     cycles=3743,
-    start=StartConfig(checkpoint=None),
+    start=StartConfig(checkpoint="large.pt", belief_head="fresh"),
     network=PRESETS["large"],
     selfplay=SelfPlayConfig(
         lanes=256, games_per_cycle=454, search=SearchConfig(policy="puct", sims=200, c_puct=1.414, temperature=1.0)

@@ -7,8 +7,6 @@ Put `large-belief.pt` and its two JSON files beside you, or name the place:
 This is stage 0, self-play only. Stage 1 mixes in the eval-aux stream: `--eval-aux.enabled`, refused until it is built.
 """
 
-import dataclasses
-
 from zebjax.experiment import EvalAuxConfig, EvaluationConfig, Experiment, ReplayConfig, SaveConfig, StartConfig
 from zebjax.learner import LearnerConfig
 from zebjax.network import PRESETS
@@ -19,7 +17,7 @@ experiment = Experiment(
     name="lb-v-eq-3740",
     cycles=2000,
     start=StartConfig(checkpoint="large-belief.pt", step=3740, total_games=1_700_608),
-    network=dataclasses.replace(PRESETS["large"], belief_head=True),
+    network=PRESETS["large"],
     selfplay=SelfPlayConfig(
         lanes=256, games_per_cycle=454, search=SearchConfig(policy="puct", sims=200, c_puct=1.414, temperature=1.0)
     ),

@@ -17,7 +17,9 @@ def reference_path():
     """Path of a file of the golden data; skips the test where the data is not there."""
 
     def find(name: str) -> Path:
-        if not (REFERENCE / name).exists():
+        if REFERENCE.is_dir():
+            assert (REFERENCE / name).exists(), f"the golden data is there, but {name} is missing from {REFERENCE}"
+        else:
             pytest.skip(f"golden data {name} not found in {REFERENCE}; set ZEBJAX_REFERENCE to its folder")
         return REFERENCE / name
 

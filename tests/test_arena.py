@@ -230,13 +230,16 @@ def test_the_help_shows_every_player_and_an_example(capsys):
 
 
 def test_the_original_checkpoint_plays_as_well_as_it_is_known_to(tmp_path, reference_path):
-    """557 K against random: 71.8 % [70.4, 73.2] on the original's deals, 70.1 +- 1.8 % on independent ones."""
+    """557 K against random: 71.8 % [70.4, 73.2] on the original's deals, 70.1 +- 1.8 % on independent ones.
+
+    Margin 11.6 (strength.json, zeb557k_vs_random, combined). A smoke test; README has the run of 2,000 deals.
+    """
     torch_weights.convert(reference_path("zeb-557k-1m.pt"), tmp_path / "zeb")
     zeb = players.make(f"zeb:{tmp_path / 'zeb'}")
     result = arena.play_match(zeb, players.random(), 600, jax.random.key(0))
     assert result.win_rate_stderr < 0.013
-    assert abs(result.win_rate - 0.71) < 3.5 * result.win_rate_stderr
-    assert abs(result.margin - 11.6) < 3.5 * result.margin_stderr
+    assert abs(result.win_rate - 0.71) < 3 * result.win_rate_stderr
+    assert abs(result.margin - 11.6) < 3 * result.margin_stderr
 
 
 def test_the_command():

@@ -82,11 +82,11 @@ def test_metrics_equal_the_reference(parity):
     assert len(names) >= 10
     for name in names:
         ours = [float(metrics[name]) for _, metrics in steps]
-        # value_mean is a sum that nearly cancels: relative to the values it sums.
+        # value_mean nearly cancels, so it is relative to the values that it sums; gradient norms have the rounding of
+        # the updates before in them.
         absolute = 1e-5 if name == "value_mean" else 0
-        np.testing.assert_allclose(ours, golden[f"metric/{name}"], rtol=2e-5, atol=absolute, err_msg=name)
-        if "loss" in name or "accuracy" in name:
-            np.testing.assert_allclose(ours, golden[f"metric/{name}"], rtol=1e-5, err_msg=name)
+        relative = 2e-5 if name.startswith("grad_norm") else 1e-5
+        np.testing.assert_allclose(ours, golden[f"metric/{name}"], rtol=relative, atol=absolute, err_msg=name)
 
 
 def test_gradients_equal_the_reference(parity):
@@ -119,7 +119,7 @@ def test_parameters_equal_the_reference_after_each_update(parity):
 
 
 replay_game, see = jax.jit(game.replay), jax.jit(observe.observe)
-batch_of = jax.jit(lambda records, plies: learner.make_batch(CONFIG, learner.positions(records, plies)))
+batch_of = jax.jit(lambda records, plies: learner.make_batch(CONFIG, "v1", learner.positions(records, plies)))
 evaluate = jax.jit(network.apply, static_argnums=0)
 
 
@@ -143,7 +143,7 @@ def test_batches_hold_what_the_rules_say(games):
             t not in np.asarray(state.history) and t not in games.hands[row, mover] for t in range(28)
         )
     unplayed = dataclasses.replace(CONFIG, policy_mask="unplayed")
-    wide = jax.jit(lambda r, p: learner.make_batch(unplayed, learner.positions(r, p)).policy_mask)(games, plies)
+    wide = jax.jit(lambda r, p: learner.make_batch(unplayed, "v1", learner.positions(r, p)).policy_mask)(games, plies)
     np.testing.assert_array_equal(wide.sum(1), 7 - plies // 4)
 
 
@@ -171,7 +171,7 @@ def test_forced_plies_have_no_policy_loss(games):
 
 def test_the_division_into_calls_does_not_matter(ring):
     auto = dataclasses.replace(CONFIG, updates_per_call=0, updates_per_cycle=51)
-    assert auto.chunk == 17
+    assert auto.chunk == 17  # the largest divisor up to 25
     state = fresh(auto)
     for _ in range(3):
         state = learner.train(auto, TINY, state, ring, 1)
@@ -231,7 +231,9 @@ def test_schedules():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"batch": 0}, "learner.batch: expected at least 1"),
+        ({"batch": 1}, "learner.batch: expected at least 2"),
+        ({"policy_mask": "Legal"}, "learner.policy_mask: expected legal or unplayed, got 'Legal'"),
+        ({"schedule": "cosin"}, "learner.schedule: expected constant or cosine"),
         ({"optimizer": "sgd"}, "learner.optimizer: expected adamw or muon"),
         ({"lr": 0.0}, "learner.lr: expected a positive number"),
         ({"updates_per_cycle": 10, "updates_per_call": 3}, "learner.updates_per_call: expected 0 or a divisor"),

@@ -110,6 +110,17 @@ def test_save_and_load(tmp_path, params):
         jax.tree.map(lambda a, b, factor=factor: np.testing.assert_array_equal(a, b * factor), restored, params)
 
 
+def test_weights_written_on_another_device_are_read(tmp_path, params):
+    """As a network trained on a GPU is read on a laptop: the device it names is not here."""
+    with checkpoint.new_folder(tmp_path / "net") as folder:
+        network.save(folder, SMALL, params)
+    sharding = tmp_path / "net" / "params" / "_sharding"
+    text = sharding.read_text()
+    assert "cpu:0" in text
+    sharding.write_text(text.replace("cpu:0", "cuda:0"))
+    jax.tree.map(np.testing.assert_array_equal, network.load(tmp_path / "net")[1], params)
+
+
 def test_a_failed_write_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError), checkpoint.new_folder(tmp_path / "out") as folder:
         (folder / "half").write_text("x")

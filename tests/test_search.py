@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from zebjax import game, network, search, tiles, torch_weights
+from zebjax import game, network, observe, search, tiles, torch_weights
 
 
 def know_nothing(observation):
@@ -16,7 +16,9 @@ def know_nothing(observation):
     return network.Output(jnp.zeros((batch, 7)), jnp.zeros(batch), None)
 
 
-run = jax.jit(lambda config, states, key: search.search(config, know_nothing, states, key), static_argnums=0)
+run = jax.jit(
+    lambda config, states, key: search.search(config, search.Evaluator(know_nothing), states, key), static_argnums=0
+)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
@@ -113,8 +115,9 @@ def test_policy_is_a_distribution_over_legal_slots(policy):
     assert result.policy.dtype == result.value.dtype == jnp.float32
 
 
-def test_no_visit_is_wasted_on_illegal_moves_inside_the_tree():
-    """With every leaf worth 0 and uniform priors, two levels down the visits of a node add up over legal slots."""
+@pytest.mark.parametrize("policy", ["puct", "gumbel"])
+def test_no_visit_is_wasted_on_illegal_moves_inside_the_tree(policy):
+    """Every move that the tree plays, at any depth, is legal where it is played."""
     states = late_positions(jax.random.key(4), 16, 8)
     seen = []
 
@@ -131,8 +134,8 @@ def test_no_visit_is_wasted_on_illegal_moves_inside_the_tree():
 
     game.play = checked_play
     try:
-        config = search.SearchConfig(sims=64)
-        jax.block_until_ready(search.search(config, know_nothing, states, jax.random.key(0)))
+        config = search.SearchConfig(policy, sims=64)
+        jax.block_until_ready(search.search(config, search.Evaluator(know_nothing), states, jax.random.key(0)))
         jax.effects_barrier()
     finally:
         game.play = original
@@ -147,6 +150,22 @@ def test_same_key_same_result():
     jax.tree.map(np.testing.assert_array_equal, first, again)
 
 
+def test_leaves_are_seen_through_the_networks_tokenizer(monkeypatch):
+    """A second tokenizer is one line in the registry, and the search uses it."""
+    calls = []
+
+    def blind(state):
+        calls.append(state)
+        return observe.Observation(jnp.zeros((36, 8), jnp.int8), jnp.ones(36, bool))
+
+    monkeypatch.setitem(observe.TOKENIZERS, "blind", observe.TOKENIZERS["v1"]._replace(observe=blind))
+    config = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, tokenizer="blind")
+    judge = search.evaluator(config, network.init(config, jax.random.key(0)))
+    states = late_positions(jax.random.key(4), 2, 8)
+    jax.eval_shape(lambda states: search.search(search.SearchConfig(sims=2), judge, states, jax.random.key(0)), states)
+    assert calls
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -154,7 +173,7 @@ def test_same_key_same_result():
         ({"sims": 0}, "search.sims: expected at least 1"),
         ({"c_puct": 0.0}, "search.c_puct"),
         ({"temperature": -1.0}, "search.temperature"),
-        ({"worlds": 4}, "search.worlds"),
+        ({"worlds": "4"}, "search.worlds: expected true, got '4'"),
     ],
 )
 def test_impossible_settings_are_named(fields, message):

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from zebjax import network, record, search, selfplay
+from zebjax import game, network, record, search, selfplay
 from zebjax.record import Kind
 
 TINY = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, belief_head=False)
@@ -52,13 +52,23 @@ def test_one_compilation_for_a_whole_run(params):
 
 
 def test_every_game_begun_is_handed_over_or_still_on_its_lane(params):
-    """No lane is dropped: deals begun = games taken + games waiting + games on the lanes, all different."""
-    records, actor = play(params, 4, max_moves=1000)
-    waiting = actor.finished.hands[: actor.n_finished]
-    hands = np.concatenate([records.hands, waiting, actor.states.hands]).reshape(-1, 28)
-    assert len(np.unique(hands, axis=0)) == len(hands)
-    # Lanes are refilled at once, so they have played about equally many decisions: none lags a game behind.
-    assert (actor.states.ply < 28).all()
+    """No lane is dropped: the deals begun, drawn here from the keys, are those taken, waiting and on the lanes."""
+    actor = selfplay.init(CONFIG, jax.random.key(0), 0)
+    deal = jax.jit(lambda key: jax.vmap(game.deal)(jax.random.split(key, CONFIG.lanes)).hands)
+    begun = list(np.asarray(actor.states.hands))
+    taken = []
+    for _ in range(60):
+        plies, key = np.asarray(actor.states.ply), jax.random.clone(actor.key)
+        actor = selfplay.advance(CONFIG, TINY, params, actor, 0, 1)
+        fresh = deal(jax.random.split(key, 3)[1])
+        begun += [fresh[lane] for lane in np.flatnonzero(np.asarray(actor.states.ply) < plies)]
+        if int(actor.n_finished) >= CONFIG.games_per_cycle:
+            actor, records = selfplay.take(CONFIG, actor)
+            taken += list(np.asarray(records.hands))
+    waiting = list(np.asarray(actor.finished.hands)[: int(actor.n_finished)])
+    found = taken + waiting + list(np.asarray(actor.states.hands))
+    assert len(taken) >= 40
+    assert sorted(hands.tobytes() for hands in map(np.asarray, begun)) == sorted(hands.tobytes() for hands in found)
 
 
 def test_forced_plies_are_not_searched(params):
@@ -71,6 +81,17 @@ def test_forced_plies_are_not_searched(params):
     assert (records.weight == 1).all()
 
 
+def test_every_search_is_a_decision(params):
+    """`k` calls of the search on every lane write `k * lanes` searched plies: none goes to a forced move."""
+    actor = selfplay.init(CONFIG, jax.random.key(5), 0)
+    actor = jax.tree.map(np.asarray, selfplay.advance(CONFIG, TINY, params, actor, 0, 20)._replace(key=0))
+    assert 0 < actor.n_finished < CONFIG.games_per_cycle  # it was not stopped early
+    written = np.arange(28) < actor.states.ply[:, None]
+    searched = (actor.records.kind[written] == Kind.SEARCH).sum()
+    searched += (actor.finished.kind[: actor.n_finished] == Kind.SEARCH).sum()
+    assert searched == 20 * CONFIG.lanes
+
+
 def test_steps_are_stamped(params):
     records, _ = play(params, 3, max_moves=1000)
     assert (records.step_start <= records.step_end).all()
@@ -80,7 +101,6 @@ def test_steps_are_stamped(params):
 
 
 def test_leader_and_declaration_are_uniform(params):
-    """Over the games handed over: were short games favoured, declarations would not be even."""
     config = dataclasses.replace(CONFIG, lanes=256, games_per_cycle=2000, search=search.SearchConfig("gumbel", sims=1))
     actor = selfplay.init(config, jax.random.key(3), 0)
     while int(actor.n_finished) < 2000:

@@ -118,7 +118,6 @@ class HubStub(http.server.BaseHTTPRequestHandler):
 
 def test_from_the_hub_over_loopback(tmp_path, reference_path):
     """The real huggingface_hub client against a stub; in its own process, since it reads its endpoint at import."""
-    pytest.importorskip("huggingface_hub")
     hub = tmp_path / "hub"
     hub.mkdir()
     for name in (

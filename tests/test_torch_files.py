@@ -139,14 +139,6 @@ def test_written_storages_are_aligned():
         assert raw.index(array.tobytes()) % 64 == 0
 
 
-def test_is_torch_file(tmp_path):
-    (tmp_path / "folder.pt").mkdir()
-    assert torch_files.is_torch_file(TORCH_MADE)
-    assert torch_files.is_torch_file(tmp_path / "missing.pt")  # so that the complaint is about the file
-    assert not torch_files.is_torch_file(tmp_path / "folder.pt")
-    assert not torch_files.is_torch_file(tmp_path / "missing")
-
-
 # --- pickles that ask for something ---
 
 

@@ -1,8 +1,9 @@
-"""Whole runs: resuming bit for bit from any moment, refusing what cannot continue, and learning something."""
+"""Whole runs: resuming bit for bit from any moment, and refusing what cannot continue."""
 
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -171,7 +172,8 @@ def test_rows_of_lost_cycles_are_written_again_once(tmp_path):
         ({"selfplay": dataclasses.replace(TINY.selfplay, lanes=9)}, r"selfplay\.lanes = 8"),
         ({"replay": ReplayConfig(capacity_examples=28 * 30)}, r"replay\.capacity_examples = 700"),
         ({"learner": dataclasses.replace(TINY.learner, clip_norm=1.0)}, r"learner\.clip_norm = 0\.0"),
-        ({"start": StartConfig(step=5)}, "start = "),
+        ({"learner": dataclasses.replace(TINY.learner, optimizer="muon")}, r"learner\.optimizer = 'adamw'"),
+        ({"start": StartConfig(step=5)}, r"start\.step = None"),
     ],
 )
 def test_what_cannot_continue_is_refused_with_the_reason(uninterrupted, change, message):
@@ -194,6 +196,36 @@ def test_what_may_change_does(tmp_path):
     assert tracking.read(go(changed).folder / "metrics.jsonl")[-1]["train/lr"] == pytest.approx(5e-4)
 
 
+def test_a_cycle_half_trained_goes_on_only_in_calls_that_fit(tmp_path):
+    settings = dataclasses.replace(TINY, runs=str(tmp_path))
+    for stop_after in range(29, 60):
+        run = go(settings, stop_after)
+        if run.progress.phase == "train" and 0 < run.progress.updates_in_cycle < 6:
+            break
+    odd = dataclasses.replace(TINY.learner, updates_per_cycle=15, updates_per_call=5)
+    with pytest.raises(ValueError, match=r"stopped after \d updates of a cycle and cannot go on"):
+        training.Run(dataclasses.replace(settings, learner=odd), Quiet(), lambda: False)
+
+
+def test_a_broken_newest_state_falls_back_to_the_one_before(tmp_path, uninterrupted):
+    settings = dataclasses.replace(TINY, runs=str(tmp_path))
+    run = go(dataclasses.replace(settings, cycles=3))
+    newest = checkpoint.step_folder(run.folder / "state", checkpoint.steps(run.folder / "state")[-1])
+    (newest / "progress.json").write_text("{")
+    run = go(settings)
+    assert "going back to the state before it" in run.report.notes[0]
+    jax.tree.map(np.testing.assert_array_equal, as_numpy(run.state.learner), as_numpy(uninterrupted.state.learner))
+
+
+def test_results_without_a_state_are_not_overwritten(tmp_path):
+    settings = dataclasses.replace(TINY, runs=str(tmp_path), cycles=1)
+    shutil.rmtree(go(settings).folder / "state")
+    before = (settings.folder / "metrics.jsonl").read_text()
+    with pytest.raises(ValueError, match="results of a run but no state"):
+        training.Run(settings, Quiet(), lambda: False)
+    assert (settings.folder / "metrics.jsonl").read_text() == before
+
+
 def test_a_second_process_is_kept_out(tmp_path):
     refused = pytest.raises(ValueError, match="another process is training this run")
     with training.locked(tmp_path / "run"), refused, training.locked(tmp_path / "run"):
@@ -202,14 +234,15 @@ def test_a_second_process_is_kept_out(tmp_path):
         pass
 
 
-def test_no_recompilation_after_the_first_cycle(tmp_path, compilations):
-    go(dataclasses.replace(TINY, runs=str(tmp_path), cycles=2))
-    before = len(compilations)
-    go(dataclasses.replace(TINY, runs=str(tmp_path), cycles=4))
-    # Restored arrays are committed to their device, which is one more version of each function at most; then none.
-    resumed = len(compilations)
-    go(dataclasses.replace(TINY, runs=str(tmp_path), cycles=6))
-    assert len(compilations) == resumed, (before, resumed, len(compilations))
+def test_nothing_is_compiled_after_the_first_cycle(tmp_path, compilations):
+    """Neither in a fresh run nor in one that was resumed."""
+    for cycles in (5, 8):
+        counts = []
+        report = Quiet()
+        report.cycle = lambda row, seconds_left, counts=counts: counts.append(len(compilations))
+        training.Run(dataclasses.replace(TINY, runs=str(tmp_path), cycles=cycles), report, lambda: False).go()
+        assert len(counts) >= 3
+        assert len(set(counts[1:])) == 1, counts
 
 
 # ---- as a process
@@ -301,6 +334,8 @@ def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
         (["experiments/lb_v_eq_3740.py", "--eval-aux.enabled"], "the eval-aux stream is not built yet"),
         (["experiments/lb_v_eq_3740.py"], "start.checkpoint: large-belief.pt is not there"),
         (["--learner.lr", "3"], "expected an experiment file first"),
+        (["experiments/quickstart.py", "--runs", "README.md"], "README.md"),
+        (["experiments/quickstart.py", "--evaluation.deals", "1"], "evaluation.deals: expected at least 2"),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(tmp_path, arguments, message):

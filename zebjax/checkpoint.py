@@ -60,8 +60,10 @@ def read_json(path: Path) -> Any:
     """Read a JSON file; ValueError that names it if it is not JSON."""
     try:
         return json.loads(path.read_text())
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a JSON file ({error})") from None
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def save_tree(path: Path, tree: Any) -> None:
@@ -73,11 +75,17 @@ def save_tree(path: Path, tree: Any) -> None:
 def restore_tree(path: Path, like: Any) -> Any:
     """Read a pytree of the structure, shapes and dtypes of `like` (arrays or ShapeDtypeStructs).
 
+    It goes to this process's first device unless `like` says otherwise, wherever it was written.
+
     Raises:
         ValueError: if what is on disk is not that, naming the path and the first difference.
     """
     path = Path(path).absolute()
-    template = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    template = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, "sharding", None) or here),
+        like,
+    )
     try:
         with ocp.StandardCheckpointer() as checkpointer:
             # Checked first: orbax answers a wrong shape with a page of asyncio tracebacks.

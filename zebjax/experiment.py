@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import tyro
 
+from zebjax import choices
 from zebjax.learner import LearnerConfig
 from zebjax.network import PRESETS, ZebConfig
 from zebjax.selfplay import SelfPlayConfig
@@ -22,11 +23,17 @@ class StartConfig:
     """None: from nothing. Else a torch .pt file of the original's (converted on first use), hf://USER/REPO/FILE.pt on
     the Hugging Face Hub, or a folder that zebjax wrote."""
     belief_head: Literal["keep", "fresh"] = "keep"
-    """fresh: the checkpoint has no belief head and gets a randomly initialised one."""
+    """fresh: the checkpoint has no belief head and gets a randomly initialised one. From nothing all heads are."""
     step: int | None = None
     """Training step that the run begins at; None: what the checkpoint says, else 0."""
     total_games: int | None = None
     """Games that the weights have behind them; None: what the checkpoint says, else 0."""
+
+    def __post_init__(self) -> None:
+        choices.check(self, "start")
+        for name in ("step", "total_games"):
+            if (getattr(self, name) or 0) < 0:
+                raise ValueError(f"start.{name}: expected 0 or more, got {getattr(self, name)}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +64,9 @@ class EvaluationConfig:
     temperature: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("every_cycles", "deals"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"evaluation.{name}: expected at least 1, got {getattr(self, name)}")
+        for name, least in (("every_cycles", 1), ("deals", 2)):
+            if getattr(self, name) < least:
+                raise ValueError(f"evaluation.{name}: expected at least {least}, got {getattr(self, name)}")
         if self.temperature < 0:
             raise ValueError(f"evaluation.temperature: expected 0 or more, got {self.temperature}")
 
@@ -82,7 +89,7 @@ class SaveConfig:
 
 @dataclasses.dataclass(frozen=True)
 class EvalAuxConfig:
-    """The eval-aux stream (E[Q] against the current network). Not built yet: `enabled` is refused."""
+    """The eval-aux stream (E[Q] against the current network). Not built yet: `enabled` is refused, the rest waits."""
 
     enabled: bool = False
     batch_fraction: float = 0.05
@@ -128,8 +135,6 @@ class Experiment:
             raise ValueError(f"cycles: expected at least 1, got {self.cycles}")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed: expected 0 to 2**32 - 1, got {self.seed}")
-        if self.start.belief_head == "fresh" and self.start.checkpoint is None:
-            raise ValueError("start.belief_head: fresh needs start.checkpoint; from nothing every head is fresh")
 
     @property
     def folder(self) -> Path:
@@ -158,7 +163,7 @@ def load(path: Path, overrides: list[str]) -> Experiment:
         prog=f"python -m zebjax.train {path}",
         description=(
             f"Train as {path} says; every field can be overridden. Starting the same command again continues the run."
-            f"\n\nExample: python -m zebjax.train {path} --learner.lr 3e-4 --cycles 10"
+            f"\n\nExample: python -m zebjax.train {path} --name mine --learner.lr 5e-3"
         ),
     )
 
@@ -171,14 +176,13 @@ def to_json(experiment: Experiment) -> str:
 # A saved run cannot go on when one of these changes: what it would mean for what was saved is in the message.
 _FIXED = {
     "seed": "all that was drawn so far followed from it",
-    "start": "the weights have moved on from there",
+    "start.belief_head": "the weights have moved on from there",
+    "start.step": "the weights have moved on from there",
+    "start.total_games": "the weights have moved on from there",
     "selfplay.lanes": "the saved lanes would not fit",
     "selfplay.games_per_cycle": "the saved games would not fit",
     "replay.capacity_examples": "the saved ring would not fit",
     "learner.optimizer": "the saved optimiser state would not fit",
-    "learner.clip_norm": "the saved optimiser state may not fit",
-    "learner.schedule": "the saved optimiser state may not fit",
-    "learner.warmup_updates": "the saved optimiser state may not fit",
 }
 _NEUTRAL_NETWORK_FIELDS = ("dropout", "compute_dtype")
 
@@ -201,6 +205,9 @@ def check_can_continue(saved: dict[str, Any], experiment: Experiment) -> None:
         after = now["network"].get(field)
         if before != after and field not in _NEUTRAL_NETWORK_FIELDS:
             refuse(f"network.{field}", before, after, "it is another network")
+    if bool(saved.get("learner", {}).get("clip_norm")) != bool(experiment.learner.clip_norm):
+        before, after = saved.get("learner", {}).get("clip_norm"), experiment.learner.clip_norm
+        refuse("learner.clip_norm", before, after, "switching clipping on or off changes the optimiser's state")
     for name, reason in _FIXED.items():
         before, after = saved, now
         for part in name.split("."):

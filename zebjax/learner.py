@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 import optax.contrib
 
-from zebjax import game, network, record, replay
+from zebjax import choices, game, network, record, replay
 from zebjax.observe import Observation, belief_targets, hidden_tiles, observe
 
 # The original's clamp on log-probabilities: a policy target on a slot given probability 0 costs 100, not infinity.
@@ -51,9 +51,10 @@ class LearnerConfig:
     """The slots that the policy's log-softmax is over; unplayed is the original's."""
 
     def __post_init__(self) -> None:
-        for name in ("batch", "updates_per_cycle", "decay_updates"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"learner.{name}: expected at least 1, got {getattr(self, name)}")
+        choices.check(self, "learner")
+        for name, least in (("batch", 2), ("updates_per_cycle", 1), ("decay_updates", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"learner.{name}: expected at least {least}, got {getattr(self, name)}")
         if self.updates_per_call and self.updates_per_cycle % self.updates_per_call:
             raise ValueError(
                 f"learner.updates_per_call: expected 0 or a divisor of updates_per_cycle ({self.updates_per_cycle}), "
@@ -62,8 +63,6 @@ class LearnerConfig:
         for name in ("weight_decay", "clip_norm", "warmup_updates", "policy_weight", "value_weight", "belief_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(f"learner.{name}: expected 0 or more, got {getattr(self, name)}")
-        if self.optimizer not in ("adamw", "muon"):
-            raise ValueError(f"learner.optimizer: expected adamw or muon, got {self.optimizer!r}")
         if self.lr <= 0:
             raise ValueError(f"learner.lr: expected a positive number, got {self.lr}")
         if self.schedule == "cosine" and self.decay_updates <= self.warmup_updates:
@@ -74,7 +73,7 @@ class LearnerConfig:
         """Updates whose examples are drawn and replayed together; a divisor of updates_per_cycle."""
         if self.updates_per_call:
             return self.updates_per_call
-        return max(n for n in range(1, 51) if self.updates_per_cycle % n == 0)
+        return max(n for n in range(1, 26) if self.updates_per_cycle % n == 0)
 
 
 class LearnerState(NamedTuple):
@@ -178,12 +177,12 @@ def positions(records: record.GameRecord, plies: jax.Array) -> Positions:
     )
 
 
-def make_batch(config: LearnerConfig, examples: Positions) -> Batch:
-    """Tokens, masks and targets of `[B]` positions."""
+def make_batch(config: LearnerConfig, tokenizer: str, examples: Positions) -> Batch:
+    """Tokens by `tokenizer`, masks and targets of `[B]` positions."""
     target, mask = jax.vmap(belief_targets)(examples.state)
     slots = game.legal_slots if config.policy_mask == "legal" else _unplayed
     return Batch(
-        observation=jax.vmap(observe)(examples.state),
+        observation=jax.vmap(lambda state: observe(state, tokenizer))(examples.state),
         policy_mask=jax.vmap(slots)(examples.state),
         policy_target=examples.policy,
         policy_weight=examples.weight,
@@ -287,7 +286,9 @@ def train(
 
     def step(state: LearnerState, inputs: tuple[jax.Array, Positions]):
         dropout_key, examples = inputs
-        state, metrics = update(config, network_config, state, make_batch(config, examples), dropout_key)
+        state, metrics = update(
+            config, network_config, state, make_batch(config, network_config.tokenizer, examples), dropout_key
+        )
         return state._replace(metrics=jax.tree.map(jnp.add, state.metrics, metrics)), None
 
     def chunk(_: int, state: LearnerState) -> LearnerState:

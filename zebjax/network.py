@@ -121,7 +121,7 @@ class ZebNet(nnx.Module):
         self.spec = spec
         width = config.embed_dim
         compute = jnp.dtype(config.compute_dtype)
-        # PyTorch's default initialisation, as the original's: U(+-1/sqrt(fan_in)) for weights (and here 0 for biases).
+        # U(+-1/sqrt(fan_in)), what torch.nn.Linear does; biases begin at 0.
         torch_uniform = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
         linear = functools.partial(nnx.Linear, dtype=compute, kernel_init=torch_uniform)
         head = functools.partial(nnx.Linear, kernel_init=torch_uniform)

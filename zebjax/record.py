@@ -223,8 +223,10 @@ def _parse_metadata(strings: dict[str, str]) -> Metadata:
             games=int(strings["games"]),
             created_at=strings["created_at"],
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise InvalidRecords(f"metadata is missing or malformed: {error}") from None
+    if not isinstance(metadata.search, dict):
+        raise InvalidRecords("metadata is missing or malformed: search is not an object")
     if metadata.source not in SOURCES:
         raise InvalidRecords(f"source: expected one of {', '.join(SOURCES)}, got {metadata.source!r}")
     return metadata

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import mctx
 
-from zebjax import game, network
+from zebjax import choices, game, network
 from zebjax.observe import Observation, observe
 
 _ILLEGAL_LOGIT = -1e9
@@ -45,8 +45,7 @@ class SearchConfig:
     """What the tree moves on: the true deal (self-play only)."""
 
     def __post_init__(self) -> None:
-        if self.policy not in ("puct", "gumbel"):
-            raise ValueError(f"search.policy: expected puct or gumbel, got {self.policy!r}")
+        choices.check(self, "search")
         if self.sims < 1:
             raise ValueError(f"search.sims: expected at least 1, got {self.sims}")
         if self.c_puct <= 0:
@@ -55,8 +54,6 @@ class SearchConfig:
             raise ValueError(f"search.gumbel_c_scale: expected a positive number, got {self.gumbel_c_scale}")
         if self.temperature < 0:
             raise ValueError(f"search.temperature: expected 0 or more, got {self.temperature}")
-        if self.worlds != "true":
-            raise ValueError(f'search.worlds: only "true" (the true deal) is built yet, got {self.worlds!r}')
 
 
 class SearchResult(NamedTuple):
@@ -75,17 +72,25 @@ class SearchResult(NamedTuple):
 Evaluate = Callable[[Observation], network.Output]
 
 
-def evaluator(config: network.ZebConfig, params: network.Params) -> Evaluate:
-    """The network as a function of a batch of observations."""
-    return lambda observation: network.apply(config, params, observation)
+class Evaluator(NamedTuple):
+    """How leaves are judged: what the mover sees, and what that is worth."""
+
+    evaluate: Evaluate
+    """Judges a batch of observations."""
+    tokenizer: str = "v1"
 
 
-def search(config: SearchConfig, evaluate: Evaluate, states: game.GameState, key: jax.Array) -> SearchResult:
+def evaluator(config: network.ZebConfig, params: network.Params) -> Evaluator:
+    """The network as a judge of leaves."""
+    return Evaluator(lambda observation: network.apply(config, params, observation), config.tokenizer)
+
+
+def search(config: SearchConfig, evaluator: Evaluator, states: game.GameState, key: jax.Array) -> SearchResult:
     """Search `B` games at once.
 
     Args:
         config: how; static.
-        evaluate: judges a batch of observations (see `evaluator`); traced into the search.
+        evaluator: judges the leaves; traced into the search.
         states: `[B]` games in progress, none of them over. A root with one legal move is searched all the same:
             forced moves are the caller's to play without asking.
         key: random key; draws the moves and breaks ties.
@@ -100,7 +105,7 @@ def search(config: SearchConfig, evaluate: Evaluate, states: game.GameState, key
         after = jax.vmap(game.play)(before, slots)
         mover, next_mover = jax.vmap(game.current_player)(before), jax.vmap(game.current_player)(after)
         was_over, over = game.is_over(before), game.is_over(after)
-        logits, values = _judge(evaluate, after)
+        logits, values = _judge(evaluator, after)
         output = mctx.RecurrentFnOutput(
             # mctx goes on past the end: there everything is 0.
             reward=jnp.where(over & ~was_over, jax.vmap(game.outcome)(after, mover), 0.0),
@@ -110,7 +115,7 @@ def search(config: SearchConfig, evaluate: Evaluate, states: game.GameState, key
         )
         return output, after._replace(hands=None, declaration=None, leader=None)
 
-    logits, values = _judge(evaluate, states)
+    logits, values = _judge(evaluator, states)
     root = mctx.RootFnOutput(prior_logits=logits, value=values, embedding=in_tree)
     common = {
         "params": (),
@@ -145,9 +150,9 @@ def search(config: SearchConfig, evaluate: Evaluate, states: game.GameState, key
     )
 
 
-def _judge(evaluate: Evaluate, states: game.GameState) -> tuple[jax.Array, jax.Array]:
+def _judge(evaluator: Evaluator, states: game.GameState) -> tuple[jax.Array, jax.Array]:
     """Prior logits over legal slots `[B, 7]` and values `[B]`, float32 (the tree's dtype follows them)."""
-    output = evaluate(jax.vmap(observe)(states))
+    output = evaluator.evaluate(jax.vmap(lambda state: observe(state, evaluator.tokenizer))(states))
     legal = jax.vmap(game.legal_slots)(states)
     logits = jnp.where(legal, output.policy_logits.astype(jnp.float32), _ILLEGAL_LOGIT)
     return logits, output.value.astype(jnp.float32)

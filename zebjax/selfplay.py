@@ -89,7 +89,7 @@ def advance(
         step: the training step of `params`, written into the records.
         max_moves: traced, so that any number is one compilation.
     """
-    evaluate = evaluator(network_config, params)
+    judge = evaluator(network_config, params)
 
     def unfilled(carry: tuple[jax.Array, Actor]) -> jax.Array:
         move, actor = carry
@@ -98,7 +98,7 @@ def advance(
     def one_move(carry: tuple[jax.Array, Actor]) -> tuple[jax.Array, Actor]:
         move, actor = carry
         search_key, deal_key, key = jax.random.split(actor.key, 3)
-        result = search(config.search, evaluate, actor.states, search_key)
+        result = search(config.search, judge, actor.states, search_key)
         moved = _write_and_play(
             (actor.states, actor.records), result.slot, Kind.SEARCH, policy=result.policy, value=result.value
         )

@@ -33,7 +33,7 @@ def begin(settings: Experiment, folder: Path, key: jax.Array, note: Callable[[st
     if wanted.checkpoint is None:
         return Beginning(network.init(settings.network, key), wanted.step or 0, wanted.total_games or 0)
     source = _locate(wanted.checkpoint, folder.parent, note)
-    if source.suffix == ".pt":
+    if source.is_file():
         shutil.rmtree(folder, ignore_errors=True)  # of an earlier start that was killed before it saved anything
         torch_weights.convert(source, folder, belief_head=wanted.belief_head, seed=settings.seed)
         note(f"converted {source} into {folder}")

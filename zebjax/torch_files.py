@@ -81,12 +81,6 @@ class Limits(NamedTuple):
 DEFAULT_LIMITS = Limits()
 
 
-def is_torch_file(path: Path | str) -> bool:
-    """Whether `path` is to be read as a torch file, not as a checkpoint folder: a file, or named as one."""
-    path = Path(path)
-    return path.is_file() or (path.suffix in (".pt", ".pth") and not path.is_dir())
-
-
 def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Any:
     """What a torch file holds: nested dict, list and tuple of str, int, float, bool, None and read-only arrays.
 

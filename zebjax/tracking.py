@@ -24,9 +24,11 @@ def read(path: Path) -> list[Row]:
     if path.exists():
         for line in path.read_text().splitlines():
             try:
-                rows.append(json.loads(line))
+                row = json.loads(line)
             except ValueError:
                 continue
+            if isinstance(row, dict) and "cycle" in row:
+                rows.append(row)
     return rows
 
 

@@ -13,7 +13,7 @@ Starting the same command again continues the run. Ctrl-C finishes the compiled 
 
 example:
   python -m zebjax.train experiments/quickstart.py
-  python -m zebjax.train experiments/quickstart.py --learner.lr 3e-4 --cycles 10
+  python -m zebjax.train experiments/quickstart.py --name mine --learner.lr 5e-3
   python -m zebjax.train experiments/quickstart.py --help     every field that can be overridden
 """
 
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
         report = console.LiveReporter(settings.name) if console.is_terminal() else console.PlainReporter()
         with training.locked(settings.folder), report if console.is_terminal() else nullcontext():
             training.Run(settings, report, lambda: stop.asked).go()
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -80,7 +80,7 @@ def locked(folder: Path) -> Iterator[None]:
     with open(folder / ".lock", "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise ValueError(
                 f"{folder}: another process is training this run; stop it or choose another --name"
             ) from None
@@ -98,16 +98,21 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.metrics_file = self.folder / "metrics.jsonl"
         if saved := checkpoint.steps(self.folder / "state"):
-            self.state, self.progress = self._restore(saved[-1])
+            self.state, self.progress = self._restore_newest(saved)
             report.note(f"continuing {self.folder} after cycle {self.progress.cycle}")
+        elif self.metrics_file.exists() and tracking.read(self.metrics_file):
+            raise ValueError(
+                f"{self.folder}: there are results of a run but no state to continue from; move the folder away, "
+                "or choose another --name"
+            )
         else:
             self.state, self.progress = self._start()
         tracking.truncate(self.metrics_file, self.progress.cycle - (self.progress.phase == "judge"))
         checkpoint.write_text(self.folder / "experiment.json", experiment.to_json(settings) + "\n")
         self._note_environment()
         self._last_save = time.monotonic()
-        self._play_size = CallSizer("self-play", report)
-        self._train_size = CallSizer("training", report)
+        self._play_size = CallSizer("self-play", "fewer --selfplay.lanes or --selfplay.search.sims", report)
+        self._train_size = CallSizer("training", "a lower --learner.updates-per-call or --learner.batch", report)
         self._cycle_walls: list[float] = []
 
     # ---- beginning and going on
@@ -118,14 +123,33 @@ class Run:
         progress = Progress(first_cycle=begun.step, cycle=begun.step, total_games=begun.total_games)
         return _fresh_state(self.settings, begun.params, begun.step), progress
 
+    def _restore_newest(self, saved: list[int]) -> tuple[State, Progress]:
+        """The newest state, or the one before it if a disk fault broke that: the run is the same from either."""
+        newest = checkpoint.read_json(checkpoint.step_folder(self.folder / "state", saved[-1]) / "experiment.json")
+        experiment.check_can_continue(newest, self.settings)
+        for number in reversed(saved[1:]):
+            try:
+                return self._restore(number)
+            except ValueError as error:
+                self.report.note(f"{error}; going back to the state before it")
+        return self._restore(saved[0])
+
     def _restore(self, number: int) -> tuple[State, Progress]:
         folder = checkpoint.step_folder(self.folder / "state", number)
-        experiment.check_can_continue(checkpoint.read_json(folder / "experiment.json"), self.settings)
         abstract = network.abstract_params(self.settings.network)
         like = jax.eval_shape(lambda params: _fresh_state(self.settings, params, 0), abstract)
-        return checkpoint.restore_tree(folder / "arrays", like), Progress(
-            **checkpoint.read_json(folder / "progress.json")
-        )
+        try:
+            progress = Progress(**checkpoint.read_json(folder / "progress.json"))
+        except TypeError as error:
+            raise ValueError(f"{folder / 'progress.json'}: not the progress of a run ({error})") from None
+        left = self.settings.learner.updates_per_cycle - progress.updates_in_cycle
+        if progress.phase == "train" and (left < 0 or left % self.settings.learner.chunk):
+            raise ValueError(
+                f"{self.folder}: this run stopped after {progress.updates_in_cycle} updates of a cycle and cannot go "
+                f"on with updates_per_cycle = {self.settings.learner.updates_per_cycle} in calls of "
+                f"{self.settings.learner.chunk}; put learner.updates_per_cycle and updates_per_call back for one cycle"
+            )
+        return checkpoint.restore_tree(folder / "arrays", like), progress
 
     def _save(self) -> None:
         """The whole state, complete or not there."""
@@ -167,7 +191,10 @@ class Run:
             self._save()
             self.report.note(f"stopped after cycle {self.progress.cycle}; the same command continues")
             return
-        self.report.note(f"done: {self.progress.cycle} cycles, {self.progress.total_games:,} games, in {self.folder}")
+        done = self.progress.cycle - self.progress.first_cycle
+        self.report.note(
+            f"complete: {done} cycles, {self.progress.total_games:,} games, in {self.folder}; more with --cycles"
+        )
 
     def _between_calls(self) -> None:
         if self.stop_asked():
@@ -269,7 +296,7 @@ class Run:
         state, means = learner.take_metrics(self.state.learner, progress.updates_in_cycle)
         self.state = self.state._replace(learner=state)
         train = {name: float(mean) for name, mean in means.items()}
-        if not all(math.isfinite(value) for value in train.values()):
+        if not math.isfinite(train["total_loss"] + train["grad_norm"]):
             raise ValueError(
                 f"cycle {progress.cycle}: the losses are no longer finite; try a lower --learner.lr in a new --name"
             )
@@ -314,9 +341,9 @@ _STREAM_LOSSES = ("policy_loss", "value_loss", "belief_loss")
 class CallSizer:
     """How much work to put into one compiled call so that it takes about ten seconds."""
 
-    def __init__(self, what: str, report: Reporter) -> None:
+    def __init__(self, what: str, remedy: str, report: Reporter) -> None:
         self.n = 1
-        self._what, self._report = what, report
+        self._what, self._remedy, self._report = what, remedy, report
         self._calls = 0
 
     def timed(self, seconds: float) -> None:
@@ -325,8 +352,8 @@ class CallSizer:
         self.n = max(1, min(2 * self.n, int(self.n * _CALL_S / seconds)))
         if self._calls == 2 and seconds > _SLOW_CALL_S:
             self._report.note(
-                f"the smallest compiled {self._what} call takes {seconds:.0f} s here, and a stop waits for it: "
-                "fewer --selfplay.lanes, --selfplay.search.sims or a smaller --learner.batch make it shorter"
+                f"the smallest compiled {self._what} call takes {seconds:.0f} s here, and a stop waits for it; "
+                f"{self._remedy} would make it shorter"
             )
 
 
