@@ -14,14 +14,14 @@ def test_the_win_rate_against_random_rises_beyond_its_interval(tmp_path):
     settings = Experiment(
         name="learning",
         runs=str(tmp_path),
-        cycles=4,
+        cycles=5,
         network=dataclasses.replace(network.PRESETS["small"], dropout=0.0),
         selfplay=SelfPlayConfig(
             lanes=128, games_per_cycle=256, search=SearchConfig("gumbel", sims=32, gumbel_c_scale=1.0)
         ),
         replay=ReplayConfig(capacity_examples=100_000, min_buffer=28 * 768),
         learner=LearnerConfig(optimizer="muon", lr=0.01, warmup_updates=50, updates_per_cycle=300),
-        evaluation=EvaluationConfig(every_cycles=10, deals=4000),
+        evaluation=EvaluationConfig(every_cycles=10, deals=8000),
     )
     training.Run(settings, PlainReporter(), lambda: False).go()
     rows = tracking.read(settings.folder / "metrics.jsonl")
