@@ -69,7 +69,12 @@ def main() -> None:
         prog="python -m benchmarks.selfplay", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--lanes", type=int, default=64, help="games at once (default 64)")
-    parser.add_argument("--games", type=int, default=128, help="games to time, at least (default 128)")
+    parser.add_argument(
+        "--games",
+        type=int,
+        default=128,
+        help="games to have waiting at the end; those waiting before do not count (default 128)",
+    )
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--note", default="", help="what else the machine was doing; goes into the JSON")
     args = parser.parse_args()
