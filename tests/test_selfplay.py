@@ -116,5 +116,5 @@ def test_leader_and_declaration_are_uniform(params):
 
 
 def test_impossible_settings_are_named():
-    with pytest.raises(ValueError, match=r"selfplay\.lanes: expected at least 1"):
+    with pytest.raises(ValueError, match=r"selfplay\.lanes: expected 1 to 1,000,000"):
         selfplay.SelfPlayConfig(lanes=0)

@@ -123,7 +123,8 @@ def steps(root: Path) -> list[int]:
     """The complete steps under `root`, ascending; empty if there are none."""
     if not Path(root).is_dir():
         return []
-    return sorted(int(match[1]) for entry in Path(root).iterdir() if (match := _STEP.fullmatch(entry.name)))
+    folders = (entry.name for entry in Path(root).iterdir() if entry.is_dir())
+    return sorted(int(match[1]) for name in folders if (match := _STEP.fullmatch(name)))
 
 
 def remove_steps(root: Path, doomed: list[int]) -> None:

@@ -187,16 +187,24 @@ _FIXED = {
 _NEUTRAL_NETWORK_FIELDS = ("dropout", "compute_dtype")
 
 
+class CannotContinue(ValueError):
+    """A saved run that the experiment as it is now cannot continue."""
+
+
 def check_can_continue(saved: dict[str, Any], experiment: Experiment) -> None:
     """Refuse to continue a run whose saved experiment (from JSON) differs in what cannot change.
 
     Raises:
-        ValueError: naming the field, both values, the reason and the way out.
+        CannotContinue: naming the field, both values, the reason and the way out.
+        ValueError: if `saved` is not an experiment.
     """
+    sections = (saved.get(name) for name in ("network", "start", "selfplay", "replay", "learner")) if saved else ()
+    if not saved or not all(isinstance(section, dict) for section in sections):
+        raise ValueError(f"{experiment.folder}: the saved experiment.json is not an experiment")
     now = json.loads(to_json(experiment))
 
     def refuse(name: str, before: Any, after: Any, reason: str) -> None:
-        raise ValueError(
+        raise CannotContinue(
             f"{experiment.folder}: this run was made with {name} = {before!r} and cannot continue with {after!r}: "
             f"{reason}; give it another --name or put the old value back"
         )

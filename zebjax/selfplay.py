@@ -29,8 +29,8 @@ class SelfPlayConfig:
 
     def __post_init__(self) -> None:
         for name in ("lanes", "games_per_cycle"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"selfplay.{name}: expected at least 1, got {getattr(self, name)}")
+            if not 1 <= getattr(self, name) <= 1_000_000:
+                raise ValueError(f"selfplay.{name}: expected 1 to 1,000,000, got {getattr(self, name)}")
 
 
 class Actor(NamedTuple):

@@ -65,8 +65,6 @@ class Progress:
     updates_in_cycle: int = 0
     play_s: float = 0.0
     train_s: float = 0.0
-    saves: int = 0
-    """How often the state was saved; numbers the folders."""
 
 
 class Stopped(Exception):
@@ -125,26 +123,30 @@ class Run:
 
     def _restore_newest(self, saved: list[int]) -> tuple[State, Progress]:
         """The newest state, or the one before it if a disk fault broke that: the run is the same from either."""
-        newest = checkpoint.read_json(checkpoint.step_folder(self.folder / "state", saved[-1]) / "experiment.json")
-        experiment.check_can_continue(newest, self.settings)
         for number in reversed(saved[1:]):
             try:
                 return self._restore(number)
+            except experiment.CannotContinue:
+                raise
             except ValueError as error:
                 self.report.note(f"{error}; going back to the state before it")
         return self._restore(saved[0])
 
     def _restore(self, number: int) -> tuple[State, Progress]:
         folder = checkpoint.step_folder(self.folder / "state", number)
+        experiment.check_can_continue(checkpoint.read_json(folder / "experiment.json"), self.settings)
         abstract = network.abstract_params(self.settings.network)
         like = jax.eval_shape(lambda params: _fresh_state(self.settings, params, 0), abstract)
         try:
             progress = Progress(**checkpoint.read_json(folder / "progress.json"))
         except TypeError as error:
             raise ValueError(f"{folder / 'progress.json'}: not the progress of a run ({error})") from None
+        counts = (progress.first_cycle, progress.cycle, progress.total_games, progress.updates_in_cycle)
+        if progress.phase not in ("play", "train", "judge") or not all(type(n) is int and n >= 0 for n in counts):
+            raise ValueError(f"{folder / 'progress.json'}: not the progress of a run: {progress}")
         left = self.settings.learner.updates_per_cycle - progress.updates_in_cycle
         if progress.phase == "train" and (left < 0 or left % self.settings.learner.chunk):
-            raise ValueError(
+            raise experiment.CannotContinue(
                 f"{self.folder}: this run stopped after {progress.updates_in_cycle} updates of a cycle and cannot go "
                 f"on with updates_per_cycle = {self.settings.learner.updates_per_cycle} in calls of "
                 f"{self.settings.learner.chunk}; put learner.updates_per_cycle and updates_per_call back for one cycle"
@@ -153,8 +155,8 @@ class Run:
 
     def _save(self) -> None:
         """The whole state, complete or not there."""
-        self.progress.saves += 1
-        with checkpoint.new_folder(checkpoint.step_folder(self.folder / "state", self.progress.saves)) as folder:
+        number = max(checkpoint.steps(self.folder / "state"), default=0) + 1
+        with checkpoint.new_folder(checkpoint.step_folder(self.folder / "state", number)) as folder:
             checkpoint.save_tree(folder / "arrays", self.state)
             checkpoint.write_json(folder / "progress.json", dataclasses.asdict(self.progress))
             checkpoint.write_text(folder / "experiment.json", experiment.to_json(self.settings) + "\n")
