@@ -119,7 +119,7 @@ def test_parameters_equal_the_reference_after_each_update(parity):
 
 
 replay_game, see = jax.jit(game.replay), jax.jit(observe.observe)
-batch_of = jax.jit(lambda records, plies: learner.make_batch(CONFIG, "v1", learner.positions(CONFIG, records, plies)))
+batch_of = jax.jit(lambda records, plies: learner.make_batch(CONFIG, "v1", learner.positions(records, plies)))
 evaluate = jax.jit(network.apply, static_argnums=0)
 
 
@@ -143,9 +143,7 @@ def test_batches_hold_what_the_rules_say(games):
             t not in np.asarray(state.history) and t not in games.hands[row, mover] for t in range(28)
         )
     unplayed = dataclasses.replace(CONFIG, policy_mask="unplayed")
-    wide = jax.jit(lambda r, p: learner.make_batch(unplayed, "v1", learner.positions(unplayed, r, p)).policy_mask)(
-        games, plies
-    )
+    wide = jax.jit(lambda r, p: learner.make_batch(unplayed, "v1", learner.positions(r, p)).policy_mask)(games, plies)
     np.testing.assert_array_equal(wide.sum(1), 7 - plies // 4)
 
 

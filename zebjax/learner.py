@@ -47,9 +47,6 @@ class LearnerConfig:
     policy_weight: float = 1.0
     value_weight: float = 1.0
     belief_weight: float = 0.5
-    root_value_share: float = 0.0
-    """Share of the search's root value in the value target of a searched ply; the rest is the game's outcome. The root
-    value estimates the same thing with less noise, but with the network's own errors; 0 is the original's."""
     policy_mask: Literal["legal", "unplayed"] = "legal"
     """The slots that the policy's log-softmax is over; unplayed is the original's."""
 
@@ -66,8 +63,6 @@ class LearnerConfig:
         for name in ("weight_decay", "clip_norm", "warmup_updates", "policy_weight", "value_weight", "belief_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(f"learner.{name}: expected 0 or more, got {getattr(self, name)}")
-        if not 0 <= self.root_value_share <= 1:
-            raise ValueError(f"learner.root_value_share: expected 0 to 1, got {self.root_value_share}")
         if self.lr <= 0:
             raise ValueError(f"learner.lr: expected a positive number, got {self.lr}")
         if self.schedule == "cosine" and self.decay_updates <= self.warmup_updates:
@@ -105,7 +100,7 @@ class Batch(NamedTuple):
     policy_weight: jax.Array
     """float32 `[B]`, 0 where there is no policy target."""
     value_target: jax.Array
-    """float32 `[B]` in [-1, 1] for the mover's team."""
+    """float32 `[B]` in {-1, 0, 1} for the mover's team."""
     belief_target: jax.Array
     """int32 `[B, 28]` 0 left, 1 partner, 2 right."""
     belief_mask: jax.Array
@@ -170,17 +165,15 @@ class Positions(NamedTuple):
     """float32 `[...]`, the value target for the mover's team."""
 
 
-def positions(config: LearnerConfig, records: record.GameRecord, plies: jax.Array) -> Positions:
+def positions(records: record.GameRecord, plies: jax.Array) -> Positions:
     """The plies `[B]` of the games `[B]`, by replaying them."""
     rows = jnp.arange(plies.shape[0])
     states, finals = jax.vmap(record.position)(records, plies)
-    outcome = jax.vmap(game.outcome)(finals, jax.vmap(game.current_player)(states))
-    share = jnp.where(records.kind[rows, plies] == record.Kind.SEARCH, config.root_value_share, 0.0)
     return Positions(
         state=states,
         policy=records.policy[rows, plies].astype(jnp.float32),
         weight=records.weight[rows, plies].astype(jnp.float32),
-        value=(1 - share) * outcome + share * records.value[rows, plies].astype(jnp.float32),
+        value=jax.vmap(game.outcome)(finals, jax.vmap(game.current_player)(states)),
     )
 
 
@@ -304,7 +297,7 @@ def train(
         sample_keys, dropout_keys = keys[:, 0], keys[:, 1]
         # The chunk's examples are drawn and replayed at once: one wide replay instead of many narrow ones.
         drawn = jax.vmap(lambda key: replay.sample(key, ring, config.batch))(sample_keys)
-        flat = positions(config, *jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), drawn))
+        flat = positions(*jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), drawn))
         examples = jax.tree.map(lambda leaf: leaf.reshape(config.chunk, config.batch, *leaf.shape[1:]), flat)
         return jax.lax.scan(step, state, (dropout_keys, examples))[0]
 
