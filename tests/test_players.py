@@ -68,9 +68,10 @@ def logits(params, states):
 
 
 def every_kind(checkpoint_path):
-    """One spec of each kind; a new kind that takes an argument must be added here."""
+    """One spec of each kind, and a searching one; a new kind that takes an argument must be added here."""
     arguments = {"zeb": f":{checkpoint_path},temperature=0.5"}
-    return [kind + arguments.get(kind, "") for kind in players.KINDS]
+    kinds = [kind + arguments.get(kind, "") for kind in players.KINDS]
+    return [*kinds, f"zeb:{checkpoint_path},temperature=0.5,sims=3,worlds=4"]
 
 
 def test_heuristic_equals_the_reference(reference):
@@ -97,6 +98,10 @@ def test_heuristic_equals_the_reference(reference):
         ("zeb:x,temperature=-1", "temperature: expected a number from 0 to 100, got '-1'"),
         ("zeb:x,temperature=nan", "temperature: expected a number from 0 to 100, got 'nan'"),
         ("zeb:x,temperature=1,temperature=2", "temperature is given twice"),
+        ("zeb:x,sims=0", "sims: expected a whole number from 1 to 100000, got '0'"),
+        ("zeb:x,sims=8,search=gumble", "search: expected gumbel or puct, got 'gumble'; did you mean 'gumbel'"),
+        ("zeb:x,worlds=4", "worlds: expected sims with it, as in sims=64"),
+        ("zeb:x,world=4", "unknown key 'world'; did you mean 'worlds'"),
         ("zeb:/no/such/place", "player 'zeb:/no/such/place': /no/such/place: no checkpoint here"),
     ],
 )

@@ -19,7 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zebjax import game, network, observe, tiles
+from zebjax import game, network, observe, search, tiles
+from zebjax.search import SearchConfig
 
 CHUNK = 64
 """Games in one compiled call. On two CPU cores 64 is as fast a game as 256, and less of the last chunk is padding."""
@@ -111,9 +112,12 @@ def take(states: game.GameState, rows: np.ndarray) -> game.GameState:
     return jax.tree.map(lambda leaf: np.take(leaf, rows, axis=0, mode="clip"), states)
 
 
-def in_chunks(compiled: Choose, states: game.GameState, keys: np.ndarray) -> np.ndarray:
-    """Call a compiled `choose` on chunks of one fixed size, the last one padded, and join the slots, int `[n]`."""
-    chunk = CHUNK if jax.default_backend() == "cpu" else ACCELERATOR_CHUNK
+def in_chunks(compiled: Choose, states: game.GameState, keys: np.ndarray, trees: int = 1) -> np.ndarray:
+    """Call a compiled `choose` on chunks of one fixed size, the last one padded, and join the slots, int `[n]`.
+
+    The more `trees` a game costs at once, the fewer games are in a chunk.
+    """
+    chunk = max(1, (CHUNK if jax.default_backend() == "cpu" else ACCELERATOR_CHUNK) // trees)
     n = len(keys)
     results = []
     for start in range(0, n, chunk):
@@ -178,6 +182,24 @@ def _zeb_slots(
     return jax.vmap(sample_slot, (0, 0, 0, None))(keys, logits, legal, temperature)
 
 
+@functools.partial(jax.jit, static_argnames=("config", "settings"))
+def _searched_slots(
+    states: game.GameState,
+    keys: jax.Array,
+    params: network.Params,
+    config: network.ZebConfig,
+    settings: search.SearchConfig,
+) -> jax.Array:
+    judge = search.evaluator(config, params)
+
+    def one(state: game.GameState, key_data: jax.Array) -> jax.Array:
+        # A game by itself, so that its key alone decides, wherever in the batch it stands.
+        alone = jax.tree.map(lambda leaf: leaf[None], state)
+        return search.search(settings, judge, alone, jax.random.wrap_key_data(key_data)).slot[0]
+
+    return jax.vmap(one)(states, keys)
+
+
 def random() -> Player:
     """Plays a uniformly random legal slot."""
     return Player("random", functools.partial(in_chunks, _random_slots))
@@ -211,8 +233,52 @@ def zeb(config: network.ZebConfig, params: network.Params, temperature: float = 
     return Player(f"zeb,temperature={temperature:g}", choose)
 
 
-def _zeb_at(path: str, temperature: float = 0.1) -> Player:
-    return zeb(*network.load(path), temperature)
+def searching_zeb(config: network.ZebConfig, params: network.Params, settings: search.SearchConfig) -> Player:
+    """A network with tree search over sampled worlds: it reads nothing that its seat has not seen.
+
+    Raises:
+        ValueError: for settings that search the true deal.
+    """
+    if settings.worlds == "true":
+        raise ValueError("worlds: a player may not search the true deal; expected a number of sampled worlds")
+    compiled = functools.partial(_searched_slots, params=params, config=config, settings=settings)
+    spec = f"zeb,sims={settings.sims},search={settings.policy},worlds={settings.worlds}"
+    return Player(spec, functools.partial(in_chunks, compiled, trees=settings.worlds))
+
+
+def _zeb_at(
+    path: str, temperature: float | None = None, sims: int = 0, worlds: int | None = None, search: str | None = None
+) -> Player:
+    for name, value in (("worlds", worlds), ("search", search)):
+        if value and not sims:
+            raise ValueError(f"{name}: expected sims with it, as in sims=64")
+    config, params = network.load(path)
+    if not sims:
+        return zeb(config, params, 0.1 if temperature is None else temperature)
+    settings = SearchConfig(search or "gumbel", sims, temperature=temperature or 0.0, worlds=worlds or 16)
+    return searching_zeb(config, params, settings)
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """A parser of option values: an integer in [low, high]; ValueError that says so otherwise."""
+
+    def parse(text: str) -> int:
+        if not (text.isdecimal() and low <= int(text) <= high):
+            raise ValueError(f"expected a whole number from {low} to {high}, got {text!r}")
+        return int(text)
+
+    return parse
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    """A parser of option values: one of `words`; ValueError with the nearest one otherwise."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"expected {' or '.join(words)}, got {text!r}; did you mean {nearest(text, words)!r}?")
+        return text
+
+    return parse
 
 
 class Kind(NamedTuple):
@@ -232,9 +298,15 @@ KINDS = {
     "heuristic": Kind(heuristic, "heuristic", "the original's rule-based player: pips and counts only"),
     "zeb": Kind(
         _zeb_at,
-        "zeb:PATH[,temperature=0.1]",
-        "a network's policy without search; PATH is a run folder, one step of it, or what `python -m convert` made",
+        "zeb:PATH[,temperature=0.1][,sims=64,search=gumbel,worlds=16]",
+        "a network; PATH is a run folder, one step of it, or what `python -m convert` made. Without sims its policy;\n"
+        "    with sims a tree search (gumbel or puct) in each of so many sampled worlds, temperature 0",
         takes_argument=True,
-        options={"temperature": number(0, 100)},
+        options={
+            "temperature": number(0, 100),
+            "sims": whole_number(1, 100_000),
+            "search": one_of("gumbel", "puct"),
+            "worlds": whole_number(1, 10_000),
+        },
     ),
 }
