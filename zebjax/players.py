@@ -107,6 +107,32 @@ def number(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
+def integer(low: int, high: int) -> Callable[[str], int]:
+    """A parser of option values: a whole number from low to high; ValueError that says so otherwise."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise ValueError(f"expected a whole number from {low} to {high}, got {text!r}")
+        return value
+
+    return parse
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    """A parser of option values: one of these words; ValueError that names them otherwise."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"expected {' or '.join(words)}, got {text!r}; did you mean {nearest(text, words)!r}?")
+        return text
+
+    return parse
+
+
 def take(states: game.GameState, rows: np.ndarray) -> game.GameState:
     """The games `rows` of a batch on the host; rows past the end repeat the last game."""
     return jax.tree.map(lambda leaf: np.take(leaf, rows, axis=0, mode="clip"), states)
@@ -259,26 +285,16 @@ def _zeb_at(
     return searching_zeb(config, params, settings)
 
 
-def whole_number(low: int, high: int) -> Callable[[str], int]:
-    """A parser of option values: an integer in [low, high]; ValueError that says so otherwise."""
+def _eq(**options: Any) -> Player:
+    from zebjax import eq  # the solver's compiler takes a second to load
 
-    def parse(text: str) -> int:
-        if not (text.isdecimal() and low <= int(text) <= high):
-            raise ValueError(f"expected a whole number from {low} to {high}, got {text!r}")
-        return int(text)
-
-    return parse
+    return eq.player(**options)
 
 
-def one_of(*words: str) -> Callable[[str], str]:
-    """A parser of option values: one of `words`; ValueError with the nearest one otherwise."""
+def _cheat() -> Player:
+    from zebjax import eq
 
-    def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"expected {' or '.join(words)}, got {text!r}; did you mean {nearest(text, words)!r}?")
-        return text
-
-    return parse
+    return eq.cheat()
 
 
 class Kind(NamedTuple):
@@ -304,9 +320,20 @@ KINDS = {
         takes_argument=True,
         options={
             "temperature": number(0, 100),
-            "sims": whole_number(1, 100_000),
+            "sims": integer(1, 100_000),
             "search": one_of("gumbel", "puct"),
-            "worlds": whole_number(1, 10_000),
+            "worlds": integer(1, 10_000),
         },
     ),
+    "eq": Kind(
+        _eq,
+        "eq[:n=100,criterion=win|points,n_trick1=N]",
+        "the exact teacher: best on average over n worlds solved to the end; n_trick1 of them in the first trick",
+        options={
+            "n": integer(1, 100_000),
+            "criterion": one_of("win", "points"),
+            "n_trick1": integer(1, 100_000),
+        },
+    ),
+    "cheat": Kind(_cheat, "cheat", "perfect play with all four hands seen: a ceiling, not a player"),
 }
