@@ -10,6 +10,8 @@ one calls `in_chunks`, so that it always sees the same shape however many games 
 import dataclasses
 import difflib
 import functools
+import hashlib
+import json
 import math
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -43,6 +45,9 @@ class Player:
     played the same, wherever it stands in whichever batch. `slots` is int `[n]`.
     A player may read only what its seat has seen of a state: its own hand, the plays and the deal's public facts.
     """
+    identity: str = ""
+    """What decides its play, for caches: two players of one identity, in one version of the code, play alike.
+    Empty: unknown, so nothing may be cached under it."""
 
 
 def make(spec: str) -> Player:
@@ -62,9 +67,11 @@ def make(spec: str) -> Player:
             raise ValueError(f"player {spec!r}: expected {kind.usage}")
         positional.append(items.pop(0))
     try:
-        return dataclasses.replace(kind.make(*positional, **_options(kind, items)), spec=spec)
+        made = kind.make(*positional, **_options(kind, items))
     except (ValueError, OSError) as error:
         raise ValueError(f"player {spec!r}: {error}") from error
+    # What an argument names, a file for one, can change; a spec without one says all there is.
+    return dataclasses.replace(made, spec=spec, identity=made.identity or ("" if kind.takes_argument else spec))
 
 
 def _options(kind: "Kind", items: list[str]) -> dict[str, Any]:
@@ -212,7 +219,19 @@ def zeb(config: network.ZebConfig, params: network.Params, temperature: float = 
 
 
 def _zeb_at(path: str, temperature: float = 0.1) -> Player:
-    return zeb(*network.load(path), temperature)
+    config, params = network.load(path)
+    identity = f"zeb:sha256={_digest(config, params)},temperature={temperature!r}"
+    return dataclasses.replace(zeb(config, params, temperature), identity=identity)
+
+
+def _digest(config: network.ZebConfig, params: network.Params) -> str:
+    """The sha256 of a network: its config and every array's place, type, shape and bytes, wherever they are stored."""
+    digest = hashlib.sha256(json.dumps(dataclasses.asdict(config), sort_keys=True).encode())
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        array = np.asarray(leaf)
+        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 class Kind(NamedTuple):
