@@ -88,8 +88,8 @@ def _parser() -> argparse.ArgumentParser:
         usage="python -m zebjax.arena (A vs B | --matrix P1 P2 P3 ... | --ladder [P ...]) [options]",
         description=(
             "Let players meet and say which is stronger and how sure that is.\n"
-            "Each deal is played twice with the teams swapped, so --deals 2000 means 4,000 games a pair. All pairs play\n"
-            "the same deals. Finished pairs are kept, so nothing is played twice; an interrupted command goes on."
+            "Each deal is played twice with the teams swapped, so --deals 2000 means 4,000 games a pair. All pairs\n"
+            "play the same deals. Finished pairs are kept, so nothing is played twice; an interrupted command goes on."
         ),
         epilog=f"players:\n{kinds}\n\n{_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -155,15 +155,18 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
             parser.error(f"--matrix: expected 2 players or more, got {len(words)}")
     else:
         if len(words) < 3 and (len(words) < 2 or words[1] == "vs"):
-            parser.error(
-                f"expected A vs B, got {' '.join(words) or 'nothing'!r}; --matrix and --ladder take other forms"
-            )
+            parser.error(f"expected A vs B, or --matrix, or --ladder, got {' '.join(words)!r}")
         if words[1] != "vs":
             parser.error(f"expected A vs B, got {words[1]!r} in the place of 'vs'")
         if len(words) > 3:
             parser.error(f"expected A vs B and nothing more, got {words[3]!r}; for more players add --matrix")
         if arguments.anchor:
             parser.error("--anchor: ratings need --matrix or --ladder")
+    if arguments.ladder:
+        words[:0] = ladder.LADDER
+        arguments.anchor = arguments.anchor or ladder.LADDER_ANCHOR
+    if arguments.anchor and arguments.anchor[0] not in words:
+        parser.error(f"--anchor: {arguments.anchor[0]!r} is none of the players {', '.join(words)}")
     if arguments.deals is None:
         usual = ladder.LADDER_DEALS if arguments.ladder else DEALS
         arguments.deals = usual if arguments.until is None else MOST_DEALS
@@ -249,15 +252,14 @@ def _rating_table(standings: ladder.Standings) -> Table:
 
 
 def _matrix_table(standings: ladder.Standings) -> Table:
-    """Win rates of the row against the column, in percent with the half-width of the interval, best player first."""
+    """Wins of the row against the column, in percent with the half-width of the interval, best player first."""
     order = sorted(range(len(standings.players)), key=lambda i: -standings.ratings[i].elo)
     cells = {}
     for (i, j), pair in zip(itertools.combinations(range(len(order)), 2), standings.pairs, strict=True):
         low, high = pair.result.win_rate_interval
         for row, column, rate in ((i, j, pair.result.win_rate), (j, i, 1 - pair.result.win_rate)):
-            cells[row, column] = f"{100 * rate:.1f} ±{50 * (high - low):.1f}"
-    title = "% wins of the row against the column, a tie half"
-    table = Table(box=rich.box.SIMPLE, title=title, title_justify="left")
+            cells[row, column] = f"{100 * rate:.1f}±{50 * (high - low):.1f}"
+    table = Table(box=rich.box.SIMPLE)
     table.add_column("")
     for rank in range(1, len(order) + 1):
         table.add_column(str(rank), justify="right", no_wrap=True)
@@ -293,8 +295,11 @@ def _plot(path: Path, pairs: Sequence[MatchResult], standings: ladder.Standings 
         if line is not None:
             axes.axvline(line, color="grey", linewidth=0.8)
     temporary = path.with_name(f".tmp-{path.name}")
-    figure.savefig(temporary, dpi=110, format="png")
-    os.replace(temporary, path)
+    try:
+        figure.savefig(temporary, dpi=110, format="png")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ValueError(f"--plot: {path} cannot be written ({error.strerror})") from None
 
 
 # The two forms
@@ -319,12 +324,12 @@ def _match(arguments: argparse.Namespace, rules: ladder.Rules, cache: ladder.Cac
 
 
 def _round_robin(arguments: argparse.Namespace, rules: ladder.Rules, cache: ladder.Cache, console: Console) -> None:
-    specs, anchor, deals = [*arguments.players], arguments.anchor, lambda a, b: arguments.deals
-    if arguments.ladder:
-        specs, anchor = [*ladder.LADDER, *specs], anchor or ladder.LADDER_ANCHOR
-        deals = lambda a, b: ladder.ladder_deals(a, b, arguments.deals)  # noqa: E731
-    contenders = [players.make(spec) for spec in specs]
-    n_pairs, number = len(specs) * (len(specs) - 1) // 2, itertools.count(1)
+    anchor = arguments.anchor
+    contenders = [players.make(spec) for spec in arguments.players]
+    n_pairs, number = math.comb(len(contenders), 2), itertools.count(1)
+
+    def deals(a: str, b: str) -> int:
+        return ladder.ladder_deals(a, b, arguments.deals) if arguments.ladder else arguments.deals
 
     def play_pair(a: Player, b: Player, n_deals: int, rules: ladder.Rules, cache: ladder.Cache) -> ladder.Played:
         title = f"{next(number)}/{n_pairs} {a.spec} vs {b.spec}"
@@ -338,6 +343,7 @@ def _round_robin(arguments: argparse.Namespace, rules: ladder.Rules, cache: ladd
     if arguments.json:
         print(json.dumps({**standings.to_dict(), "seed": rules.seed, "until": rules.until}))
     else:
+        console.print("% wins of the row against the column, a tie half, with the half-width of its interval")
         console.print(_matrix_table(standings))
         console.print(_rating_table(standings))
         console.print(kind)

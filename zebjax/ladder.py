@@ -102,7 +102,7 @@ class Cache:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise ValueError(f"{folder}: cannot be made a folder ({error.strerror})") from None
+                raise ValueError(f"cache: {folder} cannot be made a folder ({error.strerror})") from None
 
     def get(self, key: dict[str, Any]) -> tuple[np.ndarray, float] | None:
         """The margins `[n_deals, 2]` and seconds kept under `key`; None if there are none or the file is damaged."""
