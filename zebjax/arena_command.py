@@ -359,7 +359,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; see `--help`. Returns the exit status: 0, or 2 after one sentence on stderr for bad input."""
     arguments = _parse(argv)
     rules = ladder.Rules(arguments.seed, arguments.batch, arguments.until)
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Console(width=None if sys.stdout.isatty() else 120, markup=False, highlight=False)
     try:
         cache = ladder.Cache(None if arguments.no_cache else arguments.cache, _note)
         (_round_robin if arguments.matrix or arguments.ladder else _match)(arguments, rules, cache, console)
@@ -367,9 +367,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _note(str(error))
         return 2
     except KeyboardInterrupt:
-        _note(
-            "interrupted, no result" + ("" if arguments.no_cache else f"; finished pairs are kept in {arguments.cache}")
-        )
+        kept = "" if arguments.no_cache else f"; finished pairs are kept in {arguments.cache}"
+        _note(f"interrupted, no result{kept}")
         return 130
     return 0
 
