@@ -251,16 +251,17 @@ def _rating_table(standings: ladder.Standings) -> Table:
     return table
 
 
-def _matrix_table(standings: ladder.Standings) -> Table:
-    """Wins of the row against the column, in percent with the half-width of the interval, best player first."""
+def _matrix_table(standings: ladder.Standings, width: int) -> Table:
+    """Wins of the row against the column, in percent with the half-width of the interval if that fits, best first."""
     order = sorted(range(len(standings.players)), key=lambda i: -standings.ratings[i].elo)
+    fits = 2 + max(map(len, standings.players)) + 11 * len(order) + 4 <= width
     cells = {}
     for (i, j), pair in zip(itertools.combinations(range(len(order)), 2), standings.pairs, strict=True):
         low, high = pair.result.win_rate_interval
         for row, column, rate in ((i, j, pair.result.win_rate), (j, i, 1 - pair.result.win_rate)):
-            cells[row, column] = f"{100 * rate:.1f}±{50 * (high - low):.1f}"
+            cells[row, column] = f"{100 * rate:.1f}" + (f"±{50 * (high - low):.1f}" if fits else "")
     table = Table(box=rich.box.SIMPLE)
-    table.add_column("")
+    table.add_column("", overflow="fold", min_width=12)
     for rank in range(1, len(order) + 1):
         table.add_column(str(rank), justify="right", no_wrap=True)
     for rank, row in enumerate(order, 1):
@@ -343,8 +344,8 @@ def _round_robin(arguments: argparse.Namespace, rules: ladder.Rules, cache: ladd
     if arguments.json:
         print(json.dumps({**standings.to_dict(), "seed": rules.seed, "until": rules.until}))
     else:
-        console.print("% wins of the row against the column, a tie half, with the half-width of its interval")
-        console.print(_matrix_table(standings))
+        console.print("% wins of the row against the column, a tie half (± half the interval, where it fits)")
+        console.print(_matrix_table(standings, console.width))
         console.print(_rating_table(standings))
         console.print(kind)
         zero = "the mean of all players is 1500" if anchor is None else f"{anchor[0]} is fixed at {anchor[1]:g}"
