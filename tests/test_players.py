@@ -122,6 +122,29 @@ def test_a_loaded_network_plays_as_the_one_in_memory(checkpoint_path, params, st
     np.testing.assert_array_equal(greedy.choose(states, raw_keys(150, seed=2)), best)
 
 
+def test_the_identity_is_what_decides_the_play(checkpoint_path, params, tmp_path):
+    def saved(name, params, config=SMALL):
+        with checkpoint.new_folder(tmp_path / name) as folder:
+            network.save(folder, config, params)
+        return players.make(f"zeb:{tmp_path / name}").identity
+
+    known = players.make(f"zeb:{checkpoint_path}").identity
+    assert known.startswith("zeb:sha256=") and str(checkpoint_path) not in known
+    assert saved("copy", params) == known == players.make(f"zeb:{checkpoint_path},temperature=0.10").identity
+    others = {
+        saved("other", jax.tree.map(lambda leaf: leaf * 1.001, params)),
+        players.make(f"zeb:{checkpoint_path},temperature=0.2").identity,
+    }
+    assert len(others | {known}) == 3
+    assert players.make("heuristic").identity == "heuristic"
+    assert players.zeb(SMALL, params).identity == ""  # a network in memory may go on learning: nothing is known
+
+
+def test_a_kind_with_an_argument_and_no_identity_is_not_known(monkeypatch):
+    monkeypatch.setitem(players.KINDS, "file", players.Kind(lambda path: players.random(), "file:PATH", "", True))
+    assert players.make("file:x").identity == "" and players.make("file:x").spec == "file:x"
+
+
 def test_slots_follow_the_policy_at_its_temperature(params, states, legal, logits):
     n, row = 8_000, 4  # a leader with six tiles
     logits, legal = logits[row], legal[row]

@@ -3,8 +3,10 @@
 import argparse
 import contextlib
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from rich.console import Console
@@ -20,12 +22,15 @@ _LINE_EVERY_S = 10.0
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence, without the usage, and exits with 2; knows the nearest option."""
 
-    def __init__(self, name: str, description: str, example: str) -> None:
-        """The parser of `python -m zebjax.NAME`; `example` is what comes after that in a call that works."""
+    def __init__(self, name: str, description: str, *examples: str, usage: str | None = None) -> None:
+        """The parser of `python -m zebjax.NAME`; `examples` and `usage` are what comes after that in calls."""
+        prog = f"python -m zebjax.{name}"
+        lines = "\n".join(f"  {prog} {example}" for example in examples)
         super().__init__(
-            prog=f"python -m zebjax.{name}",
+            prog=prog,
+            usage=usage and f"{prog} {usage}",
             description=description,
-            epilog=f"{player_list()}\n\nexample:\n  python -m zebjax.{name} {example}",
+            epilog=f"{player_list()}\n\nexample{'s' * (len(examples) > 1)}:\n{lines}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
@@ -37,7 +42,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, argv: Sequence[str] | None) -> argparse.Namespace:
         """As `parse_args`, and an unknown argument is answered with the nearest option."""
-        arguments, unknown = self.parse_known_args(argv)
+        arguments, unknown = self.parse_known_intermixed_args(argv)
         if unknown:
             options = [option for action in self._actions for option in action.option_strings]
             hint = f"; did you mean {players.nearest(unknown[0], options)}?" if unknown[0].startswith("-") else ""
@@ -47,7 +52,11 @@ class Parser(argparse.ArgumentParser):
 
 def player_list() -> str:
     """All kinds of players, for `--help`."""
-    return "players:\n" + "\n".join(f"  {kind.usage:28} {kind.about}" for kind in players.KINDS.values())
+    lines = [
+        f"  {kind.usage}\n{textwrap.indent(textwrap.fill(kind.about, 110), '      ')}"
+        for kind in players.KINDS.values()
+    ]
+    return "players:\n" + "\n".join(lines)
 
 
 def checked(parse: Callable[[str], T]) -> Callable[[str], T]:
@@ -67,6 +76,16 @@ def integer(low: int, high: int) -> Callable[[str], int]:
     return checked(players.integer(low, high))
 
 
+def picture(text: str) -> Path:
+    """An argparse type: where a PNG can be written."""
+    path = Path(text)
+    if path.suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"expected a name that ends in .png, got {text!r}")
+    if not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"the folder {str(path.parent)!r} is not there")
+    return path
+
+
 Show = Callable[[float, str], None]
 """Called with the share that is done, 0 to 1, and what is known so far in a few words."""
 
@@ -82,7 +101,7 @@ def progress(title: str) -> Iterator[Show]:
             nonlocal last
             if done >= 1 or time.monotonic() - last >= _LINE_EVERY_S:
                 last = time.monotonic()
-                print(f"{100 * done:3.0f} %  {text}", file=sys.stderr, flush=True)
+                print(f"{title}: {100 * done:3.0f} %  {text}", file=sys.stderr, flush=True)
 
         yield line
         return

@@ -10,6 +10,8 @@ one calls `in_chunks`, so that it always sees the same shape however many games 
 import dataclasses
 import difflib
 import functools
+import hashlib
+import json
 import math
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -44,6 +46,9 @@ class Player:
     played the same, wherever it stands in whichever batch. `slots` is int `[n]`.
     A player may read only what its seat has seen of a state: its own hand, the plays and the deal's public facts.
     """
+    identity: str = ""
+    """What decides its play, for caches: two players of one identity, in one version of the code, play alike.
+    Empty: unknown, so nothing may be cached under it."""
 
 
 def make(spec: str) -> Player:
@@ -63,9 +68,11 @@ def make(spec: str) -> Player:
             raise ValueError(f"player {spec!r}: expected {kind.usage}")
         positional.append(items.pop(0))
     try:
-        return dataclasses.replace(kind.make(*positional, **_options(kind, items)), spec=spec)
+        made = kind.make(*positional, **_options(kind, items))
     except (ValueError, OSError) as error:
         raise ValueError(f"player {spec!r}: {error}") from error
+    # What an argument names, a file for one, can change; a spec without one says all there is.
+    return dataclasses.replace(made, spec=spec, identity=made.identity or ("" if kind.takes_argument else spec))
 
 
 def _options(kind: "Kind", items: list[str]) -> dict[str, Any]:
@@ -279,10 +286,23 @@ def _zeb_at(
         if value and not sims:
             raise ValueError(f"{name}: expected sims with it, as in sims=64")
     config, params = network.load(path)
-    if not sims:
-        return zeb(config, params, 0.1 if temperature is None else temperature)
-    settings = SearchConfig(search or "gumbel", sims, temperature=temperature or 0.0, worlds=worlds or 16)
-    return searching_zeb(config, params, settings)
+    if sims:
+        settings = SearchConfig(search or "gumbel", sims, temperature=temperature or 0.0, worlds=worlds or 16)
+        player = searching_zeb(config, params, settings)
+    else:
+        settings = temperature = 0.1 if temperature is None else temperature
+        player = zeb(config, params, temperature)
+    return dataclasses.replace(player, identity=f"zeb:sha256={_digest(config, params)},{settings!r}")
+
+
+def _digest(config: network.ZebConfig, params: network.Params) -> str:
+    """The sha256 of a network: its config and every array's place, type, shape and bytes, wherever they are stored."""
+    digest = hashlib.sha256(json.dumps(dataclasses.asdict(config), sort_keys=True).encode())
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        array = np.asarray(leaf)
+        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def _eq(**options: Any) -> Player:
@@ -315,8 +335,8 @@ KINDS = {
     "zeb": Kind(
         _zeb_at,
         "zeb:PATH[,temperature=0.1][,sims=64,search=gumbel,worlds=16]",
-        "a network; PATH is a run folder, one step of it, or what `python -m convert` made. Without sims its policy;\n"
-        "    with sims a tree search (gumbel or puct) in each of so many sampled worlds, temperature 0",
+        "a network; PATH is a run folder, one step of it, or what `python -m convert` made. Without sims its "
+        "policy; with sims a tree search (gumbel or puct) in each of so many sampled worlds, temperature 0",
         takes_argument=True,
         options={
             "temperature": number(0, 100),
