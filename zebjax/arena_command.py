@@ -5,7 +5,6 @@ import contextlib
 import itertools
 import json
 import math
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -233,12 +232,7 @@ def _plot(path: Path, pairs: Sequence[MatchResult], standings: ladder.Standings 
         axes.grid(axis="x", alpha=0.3)
         if line is not None:
             axes.axvline(line, color="grey", linewidth=0.8)
-    temporary = path.with_name(f".tmp-{path.name}")
-    try:
-        figure.savefig(temporary, dpi=110, format="png")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise ValueError(f"--plot: {path} cannot be written ({error.strerror})") from None
+    command.save_figure(figure, path)
 
 
 # The two forms

@@ -140,6 +140,18 @@ def one_of(*words: str) -> Callable[[str], str]:
     return parse
 
 
+def watch(player: Player) -> tuple[Player, list[tuple[game.GameState, np.ndarray, np.ndarray]]]:
+    """The same player, and a list that grows by (states, keys, slots chosen) whenever it is asked."""
+    seen = []
+
+    def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:
+        slots = player.choose(states, keys)
+        seen.append((states, keys, slots))
+        return slots
+
+    return dataclasses.replace(player, choose=choose), seen
+
+
 def take(states: game.GameState, rows: np.ndarray) -> game.GameState:
     """The games `rows` of a batch on the host; rows past the end repeat the last game."""
     return jax.tree.map(lambda leaf: np.take(leaf, rows, axis=0, mode="clip"), states)
