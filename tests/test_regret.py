@@ -84,7 +84,8 @@ def test_the_command(tmp_path, capsys):
         (["rndom"], "regret: player 'rndom': unknown kind 'rndom'; did you mean 'random'?\n"),
         (["random", "--deals", "1"], "regret: argument --deals: expected a whole number from 2 to 10000000, got '1'\n"),
         (["random", "--plt", "x"], "regret: unexpected argument '--plt'; did you mean --plot?\n"),
-        (["random", "--plot", "no/such/x.png"], "regret: --plot: no/such is not a folder\n"),
+        (["random", "--plot", "no/such/x.png"], "regret: argument --plot: the folder 'no/such' is not there\n"),
+        (["random", "--plot", "x.pdf"], "regret: argument --plot: expected a name that ends in .png, got 'x.pdf'\n"),
         ([], "regret: the following arguments are required: PLAYER\n"),
     ],
 )

@@ -5,6 +5,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from rich.console import Console
@@ -65,6 +66,16 @@ def checked(parse: Callable[[str], T]) -> Callable[[str], T]:
 def integer(low: int, high: int) -> Callable[[str], int]:
     """An argparse type: a whole number from low to high."""
     return checked(players.integer(low, high))
+
+
+def picture(text: str) -> Path:
+    """An argparse type: where a PNG can be written."""
+    path = Path(text)
+    if path.suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"expected a name that ends in .png, got {text!r}")
+    if not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"the folder {str(path.parent)!r} is not there")
+    return path
 
 
 Show = Callable[[float, str], None]

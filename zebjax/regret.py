@@ -239,7 +239,7 @@ def _parser() -> command.Parser:
     )
     parser.add_argument("--opponent", default="random", metavar="PLAYER", help="the other team (default random)")
     parser.add_argument("--seed", type=command.integer(0, 2**32 - 1), default=0, help="of deals and play (default 0)")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the result")
+    parser.add_argument("--plot", type=command.picture, metavar="FILE.png", help="draw the result")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     return parser
 
@@ -297,8 +297,6 @@ def _table(result: Result) -> Table:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    if arguments.plot is not None and not arguments.plot.absolute().parent.is_dir():
-        raise ValueError(f"--plot: {arguments.plot.parent} is not a folder")
     player, opponent = players.make(arguments.player), players.make(arguments.opponent)
     start = time.perf_counter()
     with command.progress(f"regret of {player.spec}") as show:
