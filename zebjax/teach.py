@@ -142,7 +142,7 @@ def is_done(path: Path, settings: Settings, n_games: int) -> bool:
 
 
 def make(
-    settings: Settings, games: int, folder: Path, progress: Callable[[float, int], None] | None = None
+    settings: Settings, games: int, folder: Path, progress: Callable[[float, float], None] | None = None
 ) -> tuple[int, int]:
     """Make the files that are missing from `folder` until it holds `games` games.
 
@@ -150,7 +150,7 @@ def make(
         settings: see there.
         games: 1 or more; the last file may be smaller than the others.
         folder: made if it is not there.
-        progress: called after every ply with the share that is done, 0 to 1, and the games made by this call.
+        progress: called after every ply with the share that is done, 0 to 1, and the games made by this call, in parts.
 
     Returns:
         Games found already done, and games made.
@@ -171,7 +171,8 @@ def make(
 
         def on_ply(ply: int, n_games: int = n_games, made: int = made) -> None:
             if progress is not None:
-                progress((found + made + n_games * ply / game.N_PLIES) / games, made)
+                now = made + n_games * ply / game.N_PLIES
+                progress((found + now) / games, now)
 
         records = play_file(settings, opponent, index, n_games, on_ply)
         record.validate(records)
@@ -224,8 +225,8 @@ def _run(arguments: argparse.Namespace) -> int:
     start = time.perf_counter()
     with command.progress(f"teacher games in {arguments.out}") as show:
 
-        def on_ply(done: float, made: int) -> None:
-            show(done, f"{made / (time.perf_counter() - start):.1f} games/s" if made else "first file")
+        def on_ply(done: float, made: float) -> None:
+            show(done, f"{made / (time.perf_counter() - start):.1f} games/s")
 
         found, made = make(settings, arguments.games, arguments.out, on_ply)
     seconds = time.perf_counter() - start
