@@ -30,7 +30,7 @@ def test_eq_loses_nothing_against_the_worlds_it_sees_and_something_against_other
 
 
 def test_every_real_decision_is_counted_once(of_heuristic):
-    watched, seen = regret.watch(players.heuristic())
+    watched, seen = players.watch(players.heuristic())
     regret.arena.play_deals(watched, players.random(), KEY, 0, 6)
     n = sum(len(slots) for _, _, slots in seen)
     assert of_heuristic.all.decisions == n and of_heuristic.all.deals == 6
@@ -84,7 +84,8 @@ def test_the_command(tmp_path, capsys):
         (["rndom"], "regret: player 'rndom': unknown kind 'rndom'; did you mean 'random'?\n"),
         (["random", "--deals", "1"], "regret: argument --deals: expected a whole number from 2 to 10000000, got '1'\n"),
         (["random", "--plt", "x"], "regret: unexpected argument '--plt'; did you mean --plot?\n"),
-        (["random", "--plot", "no/such/x.png"], "regret: --plot: no/such is not a folder\n"),
+        (["random", "--plot", "no/such/x.png"], "regret: argument --plot: the folder 'no/such' is not there\n"),
+        (["random", "--plot", "x.pdf"], "regret: argument --plot: expected a name that ends in .png, got 'x.pdf'\n"),
         ([], "regret: the following arguments are required: PLAYER\n"),
     ],
 )

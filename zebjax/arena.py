@@ -11,6 +11,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -175,25 +176,63 @@ def play_deals(
     """
     states, play_keys = _deal_twice(key, first, n_deals)
     team_of_a = np.repeat([0, 1], n_deals)
-    for ply in range(game.N_PLIES):
-        legal, movers, keys = (np.asarray(array) for array in _view(states, play_keys, ply))
-        on_host = jax.tree.map(np.asarray, states)
-        slots = legal.argmax(-1).astype(np.int32)
-        has_choice = legal.sum(-1) > 1
+
+    def choose(turn: Turn) -> np.ndarray:
+        slots = turn.legal.argmax(-1).astype(np.int32)
+        has_choice = turn.legal.sum(-1) > 1
         for player, team in ((a, team_of_a), (b, 1 - team_of_a)):
-            rows = np.flatnonzero(has_choice & (movers % 2 == team))
+            rows = np.flatnonzero(has_choice & (turn.movers % 2 == team))
             if len(rows):
-                slots[rows] = player.choose(players.take(on_host, rows), keys[rows])
-                _check_legal(player, slots[rows], legal[rows])
-        states = _play(states, slots)
-        if on_ply is not None:
-            on_ply(ply + 1)
+                slots[rows] = ask(player, turn, rows)
+        return slots
+
+    states = play_out(states, play_keys, choose, on_ply)
     points = np.asarray(states.points, np.int32)
     margin_of_team_0 = points[:, 0] - points[:, 1]
     return np.where(team_of_a == 0, margin_of_team_0, -margin_of_team_0).reshape(2, n_deals).T
 
 
-def _check_legal(player: Player, slots: np.ndarray, legal: np.ndarray) -> None:
+class Turn(NamedTuple):
+    """Many games at one ply, as NumPy arrays with a leading axis."""
+
+    states: game.GameState
+    legal: np.ndarray
+    """bool `[games, 7]`."""
+    movers: np.ndarray
+    """The seat to move."""
+    keys: np.ndarray
+    """uint32 `[games, 2]`: the raw random key of each game at this ply."""
+
+
+def play_out(
+    states: game.GameState,
+    play_keys: jax.Array,
+    choose: Callable[[Turn], np.ndarray],
+    on_ply: Callable[[int], None] | None = None,
+) -> game.GameState:
+    """Play many fresh games to their end, all in lockstep.
+
+    Args:
+        states: before the first play, with a leading axis.
+        play_keys: a typed random key a game; at each ply its number is folded in.
+        choose: called once a ply; the slots to play, legal ones.
+        on_ply: called after every ply with the number of plies played.
+    """
+    for ply in range(game.N_PLIES):
+        legal, movers, keys = (np.asarray(array) for array in _view(states, play_keys, ply))
+        states = _play(states, choose(Turn(jax.tree.map(np.asarray, states), legal, movers, keys)))
+        if on_ply is not None:
+            on_ply(ply + 1)
+    return states
+
+
+def ask(player: Player, turn: Turn, rows: np.ndarray) -> np.ndarray:
+    """What a player chooses in the games `rows`.
+
+    Raises:
+        ValueError: if a slot is not legal.
+    """
+    slots, legal = player.choose(players.take(turn.states, rows), turn.keys[rows]), turn.legal[rows]
     in_range = (slots >= 0) & (slots < tiles.HAND_SIZE)
     wrong = ~(in_range & legal[np.arange(len(slots)), np.where(in_range, slots, 0)])
     if wrong.any():
@@ -202,6 +241,7 @@ def _check_legal(player: Player, slots: np.ndarray, legal: np.ndarray) -> None:
             f"player {player.spec!r}: expected one of the legal slots {np.flatnonzero(legal[row]).tolist()}, "
             f"got {slots[row]}"
         )
+    return slots
 
 
 @functools.partial(jax.jit, static_argnames="n_deals")

@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -22,8 +21,7 @@ import rich.box
 from rich.console import Console
 from rich.table import Table
 
-from zebjax import arena, command, eq, game, players, solver, tiles
-from zebjax.arena import Z95
+from zebjax import arena, command, eq, game, intervals, players, solver, tiles
 from zebjax.players import Player
 
 BATCH = 50
@@ -109,7 +107,7 @@ def measure(
     size = math.ceil(n_deals / n_batches)
     parts: list[Decisions] = []
     for index in range(n_batches):
-        watched, seen = watch(player)
+        watched, seen = players.watch(player)
         arena.play_deals(watched, opponent, key, index * size, size)
         parts.extend(judge(*decisions, n, _deal_numbers(key, index * size, size)) for decisions in seen)
         if progress is not None:
@@ -130,18 +128,6 @@ def measure(
             for declaration, name in enumerate(DECLARATIONS)
         },
     )
-
-
-def watch(player: Player) -> tuple[Player, list[tuple[game.GameState, np.ndarray, np.ndarray]]]:
-    """The same player, and a list that grows by (states, keys, slots chosen) whenever it is asked."""
-    seen = []
-
-    def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:
-        slots = player.choose(states, keys)
-        seen.append((states, keys, slots))
-        return slots
-
-    return dataclasses.replace(player, choose=choose), seen
 
 
 @functools.partial(jax.jit, static_argnames="size")
@@ -195,28 +181,14 @@ def _where(decisions: Decisions, rows: np.ndarray) -> Decisions:
 
 
 def loss(decisions: Decisions) -> Loss:
-    """Sum up decisions: total points lost over number of decisions, each with a 95 % interval from the deals.
-
-    The interval is that of a ratio of sums over clusters (Cochran 1977, "Sampling Techniques", 6.3): with s points
-    lost in c decisions of a deal and r = sum s / sum c, the variance is D / (D - 1) sum (s - r c)^2 / (sum c)^2 over
-    D deals. With fewer than about 30 deals it is too narrow.
-    """
-    _, deal = np.unique(decisions.deal, return_inverse=True)
-    counts = np.bincount(deal)
-    n_deals = len(counts)
-
-    def estimate(points: np.ndarray) -> tuple[float | None, tuple[float, float] | None]:
-        if not n_deals:
-            return None, None
-        mean = float(points.sum() / counts.sum())
-        if n_deals < 2:
-            return mean, None
-        residuals = np.bincount(deal, weights=points) - mean * counts
-        half = Z95 * math.sqrt(n_deals / (n_deals - 1) * (residuals**2).sum()) / counts.sum()
-        return mean, (mean - half, mean + half)
-
-    in_deal, in_deal_ci95 = estimate(decisions.in_deal.astype(np.float64))
-    against_eq, against_eq_ci95 = estimate(decisions.against_eq)
+    """Sum up decisions: points lost a decision, see `intervals.clustered_mean`."""
+    if not len(decisions.deal):
+        return Loss(0, 0, None, None, None, None)
+    estimates = (
+        intervals.clustered_mean(points, decisions.deal) for points in (decisions.in_deal, decisions.against_eq)
+    )
+    (in_deal, in_deal_ci95), (against_eq, against_eq_ci95) = estimates
+    n_deals = len(np.unique(decisions.deal))
     return Loss(len(decisions.deal), n_deals, in_deal, in_deal_ci95, against_eq, against_eq_ci95)
 
 
@@ -239,7 +211,7 @@ def _parser() -> command.Parser:
     )
     parser.add_argument("--opponent", default="random", metavar="PLAYER", help="the other team (default random)")
     parser.add_argument("--seed", type=command.integer(0, 2**32 - 1), default=0, help="of deals and play (default 0)")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the result")
+    parser.add_argument("--plot", type=command.picture, metavar="FILE.png", help="draw the result")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     return parser
 
@@ -267,9 +239,7 @@ def plot(result: Result, path: Path) -> None:
         axes.grid(axis="y", alpha=0.3)
     by_trick.set(xlabel="trick", ylabel="points")
     by_trick.legend()
-    temporary = path.with_name(f".tmp-{path.name}")
-    figure.savefig(temporary, dpi=110, format="png")
-    os.replace(temporary, path)
+    command.save_figure(figure, path)
 
 
 def _estimate(mean: float | None, ci95: tuple[float, float] | None) -> str:
@@ -297,8 +267,6 @@ def _table(result: Result) -> Table:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    if arguments.plot is not None and not arguments.plot.absolute().parent.is_dir():
-        raise ValueError(f"--plot: {arguments.plot.parent} is not a folder")
     player, opponent = players.make(arguments.player), players.make(arguments.opponent)
     start = time.perf_counter()
     with command.progress(f"regret of {player.spec}") as show:
