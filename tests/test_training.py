@@ -2,19 +2,19 @@
 
 import dataclasses
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 
-from zebjax import checkpoint, experiment, network, tracking, training
+from zebjax import checkpoint, experiment, network, tracking, train, training
 from zebjax.experiment import EvaluationConfig, Experiment, ReplayConfig, SaveConfig, StartConfig
 from zebjax.learner import LearnerConfig
 from zebjax.network import ZebConfig
@@ -184,6 +184,69 @@ def test_what_cannot_continue_is_refused_with_the_reason(uninterrupted, change, 
     assert (uninterrupted.folder / "experiment.json").read_text() == before
 
 
+@pytest.fixture
+def copied(tmp_path, uninterrupted):
+    """Settings of a run whose folder is a copy of the uninterrupted one's."""
+    settings = dataclasses.replace(uninterrupted.settings, runs=str(tmp_path / "copied"))
+    shutil.copytree(uninterrupted.folder, settings.folder)
+    return settings
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("metrics.jsonl", b'{"cycle": "1"}\n', r"metrics\.jsonl, row 1: expected a JSON object of numbers"),
+        ("metrics.jsonl", b"\xff\n", r"metrics\.jsonl, row 1: expected"),
+        ("environment.json", b"\xff", r"environment\.json: not a JSON file"),
+        ("environment.json", b"{}", r"environment\.json: expected a list of the run's starts"),
+        ("environment.json", b"1", r"environment\.json: expected a list of the run's starts"),
+        ("state/*/experiment.json", b"[1]", "not an experiment"),
+        ("state/*/experiment.json", b'{"network": 1}', "not an experiment"),
+        ("state/*/progress.json", b"[1]", r"progress\.json: not the progress of a run"),
+        (
+            "state/*/progress.json",
+            b'{"first_cycle": 0, "cycle": 1, "total_games": 9, "play_s": "x"}',
+            r"progress\.json: not the progress of a run",
+        ),
+    ],
+)
+def test_a_damaged_file_of_the_run_is_named_and_nothing_is_lost(copied, file, text, message):
+    for path in copied.folder.glob(file):
+        path.write_bytes(text)
+    before = contents(copied.folder)
+    with pytest.raises(ValueError, match=message):
+        training.Run(copied, Quiet(), lambda: False)
+    assert contents(copied.folder) == before
+
+
+def test_a_run_that_has_begun_says_that_it_reads_no_other_checkpoint(copied):
+    """A file that was moved away does not stop a run, and what the run began with stays on record."""
+    report = Quiet()
+    moved = dataclasses.replace(copied, start=StartConfig(checkpoint="elsewhere.pt"))
+    run = training.Run(moved, report, lambda: False)
+    assert "start.checkpoint = 'elsewhere.pt' is not read: this run began with None" in report.notes[0]
+    assert run.settings.start.checkpoint is None
+    assert json.loads((copied.folder / "experiment.json").read_text())["start"]["checkpoint"] is None
+
+
+def test_a_cycle_takes_all_the_time_since_the_one_before(tmp_path, monkeypatch):
+    """Saving and drawing too, in the cycle that they delay."""
+    drawn = tracking.plot_curves
+    monkeypatch.setattr(tracking, "plot_curves", lambda *args: (time.sleep(0.5), drawn(*args)))
+    began = time.monotonic()
+    run = go(dataclasses.replace(TINY, runs=str(tmp_path), cycles=2))
+    took = time.monotonic() - began
+    rows = tracking.read(run.folder / "metrics.jsonl")[1:]
+    walls = [row["perf/cycle_wall_time_s"] for row in rows]
+    parts = [row[f"perf/{part}_time_s"] for row in rows[:1] for part in ("ingest", "train", "post_train")]
+    assert walls[0] > sum(parts) + 0.5  # the curves of the start were drawn within it
+    assert sum(walls) < took
+
+
 def test_what_may_change_does(tmp_path):
     settings = dataclasses.replace(TINY, runs=str(tmp_path), cycles=1)
     go(settings)
@@ -329,6 +392,8 @@ def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
         (["absent.py"], "absent.py: no such experiment file"),
         (["pyproject.toml"], "pyproject.toml"),
         (["experiments/quickstart.py", "--learner.lrr", "3e-4"], "--learner.lr"),
+        (["experiments/quickstart.py", "--selfplay.lane", "8"], "--selfplay.lanes"),
+        (["experiments/quickstart.py", "--start.belief-head", "new"], "--start.belief-head"),
         (["experiments/quickstart.py", "--learner.lr", "fast"], "--learner.lr"),
         (["experiments/quickstart.py", "--learner.lr", "-1"], "learner.lr: expected a positive number"),
         (["experiments/quickstart.py", "--name", "../x"], "name: expected letters"),
@@ -339,19 +404,32 @@ def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
         (["experiments/quickstart.py", "--evaluation.deals", "1"], "evaluation.deals: expected at least 2"),
     ],
 )
-def test_bad_input_is_one_sentence_and_status_2(tmp_path, arguments, message):
+def test_bad_input_is_one_sentence_and_status_2(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(train, "_Stop", lambda: SimpleNamespace(asked=False))  # leaves pytest's signals alone
     if arguments[0].startswith("experiments"):
         arguments = [arguments[0], "--runs", str(tmp_path), *arguments[1:]]
-    result = subprocess.run(
-        [sys.executable, "-m", "zebjax.train", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "200"},
-    )
-    assert result.returncode == 2
-    assert message in result.stderr.replace("\n", " ")
-    assert "Traceback" not in result.stderr
+    try:
+        status = train.main(arguments)
+    except SystemExit as stop:  # as the parser of the overrides ends it
+        status = stop.code
+    assert status == 2
+    assert message in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_bad_input_as_a_process():
+    result = subprocess.run(command("absent.py"), cwd=ROOT, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "error: absent.py: no such experiment file\n"
+
+
+def test_an_experiment_file_that_ends_the_program_is_named(tmp_path):
+    path = tmp_path / "exits.py"
+    for code in ("raise SystemExit(3)", "import sys; sys.exit()", "exit(0)"):
+        path.write_text(code)
+        with pytest.raises(ValueError, match=r"exits\.py: SystemExit: "):
+            experiment.load(path, [])
 
 
 def test_help_lists_every_override():
