@@ -3,6 +3,11 @@
 import os
 from pathlib import Path
 
+# Most of the suite is compiling, and the workers, several files and the processes that tests start compile the same
+# programs: they share them, also with the next session. `pytest --cache-clear` empties it. Set before jax is imported.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "d" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+
 import jax
 import numpy as np
 import pytest
