@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from zebjax import game, tiles
 
@@ -52,7 +53,25 @@ def voids(state: game.GameState) -> jax.Array:
     return (shown & (suit[:, None] == jnp.arange(tiles.N_SUITS))[:, None, None, :]).any((0, 1))
 
 
+def _check_seen(state: game.GameState) -> None:
+    """ValueError for a concrete position in which the mover sees what cannot be; hands that it does not see may be."""
+    if any(isinstance(field, jax.core.Tracer) for field in state):
+        return
+    for name, limit in (("declaration", tiles.N_DECLARATIONS), ("leader", tiles.N_PLAYERS)):
+        if not 0 <= getattr(state, name) < limit:
+            raise ValueError(f"state: {name}: expected 0..{limit - 1}, got {getattr(state, name)}")
+    me, ply = int(game.current_player(state)), int(state.ply)
+    others = np.asarray(game.players_to_move(state))[:ply] != me
+    seen = np.concatenate([np.asarray(state.hands)[me], np.asarray(state.history)[:ply][others]])
+    if len(set(seen.tolist())) < len(seen) or seen.min() < 0 or seen.max() >= tiles.N_TILES:
+        raise ValueError(
+            f"state: hands: expected seat {me}'s tiles and what the others played to be distinct ids 0..27, "
+            f"got {seen.tolist()}"
+        )
+
+
 def _unseen(state: game.GameState) -> _Unseen:
+    _check_seen(state)
     me = game.current_player(state)
     opponents = (me + jnp.arange(1, 4)) % 4
     every_tile = jnp.arange(tiles.N_TILES)
@@ -172,6 +191,15 @@ def count(state: game.GameState) -> jax.Array:
     return _ways(unseen)[0, _start(unseen)]
 
 
+def _open(state: game.GameState) -> tuple[_Unseen, jax.Array, jax.Array]:
+    """What is open to the mover, the table of completions, and how many worlds there are: at least one if concrete."""
+    unseen = _unseen(state)
+    ways = _ways(unseen)
+    n_worlds = ways[0, _start(unseen)]
+    _check_possible(state, n_worlds)
+    return unseen, ways, n_worlds
+
+
 def sample(key: jax.Array, state: game.GameState, n: int) -> jax.Array:
     """`n` independent worlds, each uniform over all that are consistent for the player to move.
 
@@ -189,12 +217,9 @@ def sample(key: jax.Array, state: game.GameState, n: int) -> jax.Array:
         is traced, the hidden slots are -1.
 
     Raises:
-        ValueError: if the state is concrete and no world is consistent with it.
+        ValueError: if the state is concrete and is of no deal, or no world is consistent with it.
     """
-    unseen = _unseen(state)
-    ways = _ways(unseen)
-    n_worlds = ways[0, _start(unseen)]
-    _check_possible(state, n_worlds)
+    unseen, ways, n_worlds = _open(state)
     return _worlds_numbered(state, unseen, ways, _uniform(key, n, n_worlds))
 
 
@@ -209,12 +234,9 @@ def enumerate(state: game.GameState, max_n: int) -> tuple[jax.Array, jax.Array]:
         bool `[max_n]`: which rows are worlds, the first `min(count, max_n)`.
 
     Raises:
-        ValueError: if the state is concrete and no world is consistent with it.
+        ValueError: if the state is concrete and is of no deal, or no world is consistent with it.
     """
-    unseen = _unseen(state)
-    ways = _ways(unseen)
-    n_worlds = ways[0, _start(unseen)]
-    _check_possible(state, n_worlds)
+    unseen, ways, n_worlds = _open(state)
     rows = jnp.arange(max_n, dtype=jnp.int32)
     return _worlds_numbered(state, unseen, ways, jnp.minimum(rows, n_worlds - 1)), rows < n_worlds
 
@@ -226,12 +248,9 @@ def sample_or_all(key: jax.Array, state: game.GameState, n: int) -> tuple[jax.Ar
         Complete hands, int8 `[n, 4, 7]`, and bool `[n]`: which rows count, as `enumerate` gives them.
 
     Raises:
-        ValueError: if the state is concrete and no world is consistent with it.
+        ValueError: if the state is concrete and is of no deal, or no world is consistent with it.
     """
-    unseen = _unseen(state)
-    ways = _ways(unseen)
-    n_worlds = ways[0, _start(unseen)]
-    _check_possible(state, n_worlds)
+    unseen, ways, n_worlds = _open(state)
     rows = jnp.arange(n, dtype=jnp.int32)
     numbers = jnp.where(n_worlds > n, _uniform(key, n, n_worlds), jnp.minimum(rows, n_worlds - 1))
     return _worlds_numbered(state, unseen, ways, numbers), rows < n_worlds
