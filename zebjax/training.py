@@ -156,8 +156,8 @@ class Run:
             progress = Progress(**checkpoint.read_json(folder / "progress.json"))
         except TypeError as error:
             raise ValueError(f"{folder / 'progress.json'}: not the progress of a run ({error})") from None
-        counts = (progress.first_cycle, progress.cycle, progress.total_games)
-        counts += (progress.games_in_cycle, progress.updates_in_cycle)
+        of_run = (progress.first_cycle, progress.cycle, progress.total_games)
+        counts = (*of_run, progress.games_in_cycle, progress.updates_in_cycle)
         seconds = (progress.play_s, progress.train_s, progress.wall_s)
         possible = all(type(n) is int and n >= 0 for n in counts) and all(type(s) in (int, float) for s in seconds)
         if progress.phase not in ("play", "train", "judge") or not possible:

@@ -109,7 +109,8 @@ def _ways(unseen: _Unseen) -> jax.Array:
     takes = unseen.may_hold.at[:, 2].max(unseen.tiles >= _NO_TILE)
 
     def step(ways: jax.Array, takes: jax.Array) -> tuple[jax.Array, jax.Array]:
-        before = sum(jnp.where(takes[opponent], _after(ways, opponent), 0) for opponent in range(3))
+        left, partner, right = (jnp.where(takes[opponent], _after(ways, opponent), 0) for opponent in range(3))
+        before = left + partner + right
         return before, before
 
     nothing_left = (jnp.arange(_STATES) == 0).astype(jnp.int32)
@@ -124,7 +125,7 @@ def _start(unseen: _Unseen) -> jax.Array:
 def _worlds_numbered(state: game.GameState, unseen: _Unseen, ways: jax.Array, numbers: jax.Array) -> jax.Array:
     """The worlds of these numbers `[n]`, each at least 0 and below the count: hands int8 `[n, 4, 7]`."""
 
-    def step(carry: tuple[jax.Array, ...], x: tuple[jax.Array, ...]) -> tuple[tuple[jax.Array, ...], None]:
+    def step(carry: tuple[jax.Array, jax.Array, jax.Array], x: tuple[jax.Array, jax.Array, jax.Array, jax.Array]):
         hands, number, at = carry
         tile, n_to_come, may_hold, after = x
         left, partner = at >> 3, at & 7  # by _SIDE
@@ -281,7 +282,8 @@ def marginals(state: game.GameState) -> jax.Array:
         to_left = jnp.pad(grid, ((0, 1), (0, 0)))[1:].reshape(_STATES)
         to_partner = jnp.pad(grid, ((0, 0), (0, 1)))[:, 1:].reshape(_STATES)
         moved = (to_left, to_partner, before)
-        return sum(jnp.where(may_hold[o], moved[o], 0) for o in range(3)), worlds
+        left, partner, right = (jnp.where(may_hold[o], moved[o], 0) for o in range(3))
+        return left + partner + right, worlds
 
     at_start = (jnp.arange(_STATES) == start).astype(jnp.int32)
     holds = jax.lax.scan(step, at_start, (unseen.may_hold, ways[1:]))[1]
