@@ -3,6 +3,11 @@
 import os
 from pathlib import Path
 
+# Most of the suite is compiling, and the workers, several files and the processes that tests start compile the same
+# programs: they share them, also with the next session. `pytest --cache-clear` empties it. Set before jax is imported.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "d" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
 import jax
 import numpy as np
 import pytest
@@ -10,6 +15,15 @@ import pytest
 from zebjax import network, search, selfplay
 
 REFERENCE = Path(os.environ.get("ZEBJAX_REFERENCE", Path(__file__).parents[2] / "shared" / "reference"))
+
+
+# Files are handed to the workers in this order, the longest first, so that all workers end together.
+LONGEST = ("learning", "training", "search", "learner", "train", "selfplay", "worlds", "network", "solver")
+
+
+def pytest_collection_modifyitems(items):
+    order = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 @pytest.fixture(scope="session")

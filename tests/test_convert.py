@@ -6,12 +6,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 
 from convert.__main__ import main
-from zebjax import network, torch_files
+from zebjax import network, torch_files, torch_weights
 from zebjax.torch_pickle import Call, Name
 
 
@@ -96,6 +98,33 @@ def test_a_truncated_download(reference_path, tmp_path, capsys):
     assert main([str(tmp_path / "in.pt"), str(tmp_path / "out")]) == 2
     assert "damaged or truncated" in capsys.readouterr().err
     assert os.listdir(tmp_path) == ["in.pt"]
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("file/out.pt", "file is not a folder"),
+        ("file/deep/out.pt", "deep is not a folder"),
+        ("n" * 300 + ".pt", "File name too long"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_named(tmp_path, capsys, monkeypatch, out, message):
+    """In both directions, and without a trace."""
+    tiny = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, belief_head=False)
+    shapes = network.abstract_params(tiny)
+    params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    (tmp_path / "file").write_text("mine")
+    weights = SimpleNamespace(config=tiny, params=params, provenance=None)
+    monkeypatch.setattr(torch_weights, "read", lambda source, limits: weights)
+    monkeypatch.setattr(torch_weights, "history", lambda folder: {})
+    monkeypatch.setattr(network, "find", lambda path: path)
+    monkeypatch.setattr(network, "load", lambda path: (tiny, params))
+    for arguments in (["in.pt", str(tmp_path / out)], ["--to-torch", "in", str(tmp_path / out)]):
+        assert main(arguments) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"convert: {tmp_path}") and "cannot be written" in said and said.count("\n") == 1
+        assert out.split("/")[-1].removesuffix(".pt") in said and message in said
+    assert {path.name for path in tmp_path.iterdir()} == {"file"} and (tmp_path / "file").read_text() == "mine"
 
 
 def test_to_torch_complaints(tmp_path, capsys):

@@ -92,6 +92,16 @@ def test_wrong_shapes_and_types_are_refused(games):
         record.validate(games._replace(policy=games.policy.astype(np.float32)))
 
 
+def test_what_is_not_records_is_refused(games):
+    with pytest.raises(InvalidRecords, match="expected a GameRecord, got NoneType"):
+        record.validate(None)
+    with pytest.raises(InvalidRecords, match=r"policy: expected float16 \[24, 28, 7\], got object \[\]"):
+        record.validate(games._replace(policy=None))
+    ragged = [np.zeros(3), np.zeros(4)]
+    with pytest.raises(InvalidRecords, match="slots: expected int8"):
+        record.validate(games._replace(slots=ragged))
+
+
 def save_raw(path, records, strings):
     fields = {
         "format_version": "1",
@@ -132,6 +142,9 @@ def test_broken_files_are_refused(tmp_path, games):
         record.read(path, max_bytes=1000)
     with pytest.raises(InvalidRecords, match="not a readable record file"):
         record.read(tmp_path / "absent")
+    for name in ("a\0b", None, 7):
+        with pytest.raises(InvalidRecords, match="not a readable record file"):
+            record.read(name)
     for size in (0, 1, 7, 8, 100, len(whole) - 1):
         path.write_bytes(whole[:size])
         with pytest.raises(InvalidRecords):

@@ -2,92 +2,16 @@
 
 import dataclasses
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from tiny import TINY, Quiet, as_numpy, go, training_rows
 
-from zebjax import checkpoint, experiment, network, tracking, training
-from zebjax.experiment import EvaluationConfig, Experiment, ReplayConfig, SaveConfig, StartConfig
-from zebjax.learner import LearnerConfig
-from zebjax.network import ZebConfig
-from zebjax.search import SearchConfig
-from zebjax.selfplay import SelfPlayConfig
-
-ROOT = Path(__file__).parents[1]
-TINY = Experiment(
-    name="tiny",
-    cycles=4,
-    network=ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16),
-    selfplay=SelfPlayConfig(lanes=8, games_per_cycle=10, search=SearchConfig(policy="gumbel", sims=2)),
-    replay=ReplayConfig(capacity_examples=28 * 25, min_buffer=28 * 15),
-    learner=LearnerConfig(batch=8, updates_per_cycle=6, updates_per_call=2),
-    evaluation=EvaluationConfig(every_cycles=2, deals=4),
-    save=SaveConfig(keep_every_cycles=3),
-)
-TINY_FILE = """
-from zebjax.experiment import *
-from zebjax.learner import LearnerConfig
-from zebjax.network import ZebConfig
-from zebjax.search import SearchConfig
-from zebjax.selfplay import SelfPlayConfig
-experiment = {0!r}
-"""
-
-
-class Quiet:
-    """A reporter that remembers."""
-
-    def __init__(self):
-        self.notes, self.cycles = [], []
-
-    def note(self, text):
-        self.notes.append(text)
-
-    def working(self, what, done, total):
-        assert 0 <= done <= total
-
-    def cycle(self, row, seconds_left):
-        self.cycles.append((row, seconds_left))
-
-
-def go(settings, stop_after=None):
-    """Run in this process, asking for a stop at the `stop_after`th look; the run."""
-    looks = 0
-
-    def stop_asked():
-        nonlocal looks
-        looks += 1
-        return stop_after is not None and looks >= stop_after
-
-    run = training.Run(settings, Quiet(), stop_asked)
-    # One decision a call, so that there are many moments to stop at.
-    run._play_size.timed = lambda seconds: None
-    run.go()
-    return run
-
-
-def as_numpy(state):
-    """All arrays of a state, random keys as their integers."""
-
-    def plain(leaf):
-        is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
-
-    return jax.tree.map(plain, state)
-
-
-def training_rows(folder):
-    """The metrics without what a clock made."""
-    rows = tracking.read(folder / "metrics.jsonl")
-    return [{key: value for key, value in row.items() if not key.endswith(("_s", "per_s"))} for row in rows]
+from zebjax import checkpoint, network, tracking, training
+from zebjax.experiment import ReplayConfig, StartConfig
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +108,69 @@ def test_what_cannot_continue_is_refused_with_the_reason(uninterrupted, change, 
     assert (uninterrupted.folder / "experiment.json").read_text() == before
 
 
+@pytest.fixture
+def copied(tmp_path, uninterrupted):
+    """Settings of a run whose folder is a copy of the uninterrupted one's."""
+    settings = dataclasses.replace(uninterrupted.settings, runs=str(tmp_path / "copied"))
+    shutil.copytree(uninterrupted.folder, settings.folder)
+    return settings
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("metrics.jsonl", b'{"cycle": "1"}\n', r"metrics\.jsonl, row 1: expected a JSON object of numbers"),
+        ("metrics.jsonl", b"\xff\n", r"metrics\.jsonl, row 1: expected"),
+        ("environment.json", b"\xff", r"environment\.json: not a JSON file"),
+        ("environment.json", b"{}", r"environment\.json: expected a list of the run's starts"),
+        ("environment.json", b"1", r"environment\.json: expected a list of the run's starts"),
+        ("state/*/experiment.json", b"[1]", "not an experiment"),
+        ("state/*/experiment.json", b'{"network": 1}', "not an experiment"),
+        ("state/*/progress.json", b"[1]", r"progress\.json: not the progress of a run"),
+        (
+            "state/*/progress.json",
+            b'{"first_cycle": 0, "cycle": 1, "total_games": 9, "play_s": "x"}',
+            r"progress\.json: not the progress of a run",
+        ),
+    ],
+)
+def test_a_damaged_file_of_the_run_is_named_and_nothing_is_lost(copied, file, text, message):
+    for path in copied.folder.glob(file):
+        path.write_bytes(text)
+    before = contents(copied.folder)
+    with pytest.raises(ValueError, match=message):
+        training.Run(copied, Quiet(), lambda: False)
+    assert contents(copied.folder) == before
+
+
+def test_a_run_that_has_begun_says_that_it_reads_no_other_checkpoint(copied):
+    """A file that was moved away does not stop a run, and what the run began with stays on record."""
+    report = Quiet()
+    moved = dataclasses.replace(copied, start=StartConfig(checkpoint="elsewhere.pt"))
+    run = training.Run(moved, report, lambda: False)
+    assert "start.checkpoint = 'elsewhere.pt' is not read: this run began with None" in report.notes[0]
+    assert run.settings.start.checkpoint is None
+    assert json.loads((copied.folder / "experiment.json").read_text())["start"]["checkpoint"] is None
+
+
+def test_a_cycle_takes_all_the_time_since_the_one_before(tmp_path, monkeypatch):
+    """Saving and drawing too, in the cycle that they delay."""
+    drawn = tracking.plot_curves
+    monkeypatch.setattr(tracking, "plot_curves", lambda *args: (time.sleep(0.5), drawn(*args)))
+    began = time.monotonic()
+    run = go(dataclasses.replace(TINY, runs=str(tmp_path), cycles=2))
+    took = time.monotonic() - began
+    rows = tracking.read(run.folder / "metrics.jsonl")[1:]
+    walls = [row["perf/cycle_wall_time_s"] for row in rows]
+    parts = [row[f"perf/{part}_time_s"] for row in rows[:1] for part in ("ingest", "train", "post_train")]
+    assert walls[0] > sum(parts) + 0.5  # the curves of the start were drawn within it
+    assert sum(walls) < took
+
+
 def test_what_may_change_does(tmp_path):
     settings = dataclasses.replace(TINY, runs=str(tmp_path), cycles=1)
     go(settings)
@@ -244,127 +231,3 @@ def test_nothing_is_compiled_after_the_first_cycle(tmp_path, compilations):
         training.Run(dataclasses.replace(TINY, runs=str(tmp_path), cycles=cycles), report, lambda: False).go()
         assert len(counts) >= 3
         assert len(set(counts[1:])) == 1, counts
-
-
-# ---- as a process
-
-
-@pytest.fixture
-def tiny_file(tmp_path):
-    """An experiment file of the tiny run with slower cycles, so that there is time to kill it."""
-    settings = dataclasses.replace(TINY, cycles=6, evaluation=EvaluationConfig(every_cycles=10, deals=4))
-    path = tmp_path / "tiny.py"
-    path.write_text(TINY_FILE.format(settings))
-    return path
-
-
-def command(path, *overrides):
-    return [sys.executable, "-m", "zebjax.train", str(path), *overrides]
-
-
-def wait_for(condition, process, timeout_s=120):
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert process.poll() is None, "the run ended early"
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
-def n_rows(folder):
-    return len(tracking.read(folder / "metrics.jsonl"))
-
-
-def final_state(folder):
-    """The newest saved arrays, as NumPy."""
-    newest = checkpoint.step_folder(folder / "state", checkpoint.steps(folder / "state")[-1])
-    abstract = network.abstract_params(TINY.network)
-    like = jax.eval_shape(lambda params: training._fresh_state(TINY, params, 0), abstract)
-    return as_numpy(checkpoint.restore_tree(newest / "arrays", like))
-
-
-def test_kill_9_after_three_cycles_changes_nothing(tmp_path, tiny_file):
-    """Six cycles in one go equal three, kill -9, restart, three more: bit for bit."""
-    whole = subprocess.Popen(command(tiny_file, "--runs", str(tmp_path / "whole")), cwd=ROOT)
-    killed = subprocess.Popen(command(tiny_file, "--runs", str(tmp_path / "killed")), cwd=ROOT)
-    wait_for(lambda: n_rows(tmp_path / "killed" / "tiny") >= 4, killed)
-    killed.kill()
-    assert killed.wait() == -signal.SIGKILL
-    assert n_rows(tmp_path / "killed" / "tiny") < 7
-    # What a kill in the middle of a save leaves is never chosen.
-    (tmp_path / "killed" / "tiny" / "state" / ".tmp-step_000000099-dead").mkdir()
-    restarted = subprocess.run(
-        command(tiny_file, "--runs", str(tmp_path / "killed")), cwd=ROOT, capture_output=True, text=True
-    )
-    assert restarted.returncode == 0, restarted.stderr
-    assert "continuing" in restarted.stdout
-    assert whole.wait(120) == 0
-    jax.tree.map(
-        np.testing.assert_array_equal,
-        final_state(tmp_path / "killed" / "tiny"),
-        final_state(tmp_path / "whole" / "tiny"),
-    )
-    assert training_rows(tmp_path / "killed" / "tiny") == training_rows(tmp_path / "whole" / "tiny")
-
-
-def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
-    process = subprocess.Popen(
-        command(tiny_file, "--runs", str(tmp_path), "--cycles", "100000"),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    wait_for(lambda: n_rows(tmp_path / "tiny") >= 2, process)
-    process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    assert "stopping: finishing the call under way" in err
-    assert "the same command continues" in out
-    assert checkpoint.steps(tmp_path / "tiny" / "state")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["absent.py"], "absent.py: no such experiment file"),
-        (["pyproject.toml"], "pyproject.toml"),
-        (["experiments/quickstart.py", "--learner.lrr", "3e-4"], "--learner.lr"),
-        (["experiments/quickstart.py", "--learner.lr", "fast"], "--learner.lr"),
-        (["experiments/quickstart.py", "--learner.lr", "-1"], "learner.lr: expected a positive number"),
-        (["experiments/quickstart.py", "--name", "../x"], "name: expected letters"),
-        (["experiments/lb_v_eq_3740.py", "--eval-aux.enabled"], "the eval-aux stream is not built yet"),
-        (["experiments/lb_v_eq_3740.py"], "start.checkpoint: large-belief.pt is not there"),
-        (["--learner.lr", "3"], "expected an experiment file first"),
-        (["experiments/quickstart.py", "--runs", "README.md"], "README.md"),
-        (["experiments/quickstart.py", "--evaluation.deals", "1"], "evaluation.deals: expected at least 2"),
-    ],
-)
-def test_bad_input_is_one_sentence_and_status_2(tmp_path, arguments, message):
-    if arguments[0].startswith("experiments"):
-        arguments = [arguments[0], "--runs", str(tmp_path), *arguments[1:]]
-    result = subprocess.run(
-        [sys.executable, "-m", "zebjax.train", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "200"},
-    )
-    assert result.returncode == 2
-    assert message in result.stderr.replace("\n", " ")
-    assert "Traceback" not in result.stderr
-
-
-def test_help_lists_every_override():
-    result = subprocess.run(command("experiments/quickstart.py", "--help"), cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 0
-    for name in ("--learner.lr", "--selfplay.search.sims", "--network.embed-dim", "--start.checkpoint", "--cycles"):
-        assert name in result.stdout
-    assert "Example:" in result.stdout
-    assert subprocess.run(command("--help"), cwd=ROOT, capture_output=True).returncode == 0
-
-
-@pytest.mark.parametrize("name", ["quickstart", "large_belief", "lb_v_eq_3740"])
-def test_experiments_load_and_survive_json(name):
-    settings = experiment.load(ROOT / "experiments" / f"{name}.py", [])
-    assert json.loads(experiment.to_json(settings))["name"] == settings.name
-    experiment.check_can_continue(json.loads(experiment.to_json(settings)), settings)

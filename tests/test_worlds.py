@@ -414,6 +414,24 @@ def test_one_game_alone_and_a_finished_one(positions, sampled):
     np.testing.assert_array_equal(sampled[28::29], positions.hands[28::29])
 
 
+def test_a_position_of_no_deal_is_refused():
+    state = jax.tree.map(np.asarray, played(np.arange(28).reshape(4, 7), 9, 0, []))
+    for change, message in (
+        (
+            {"hands": np.zeros((4, 7), np.int8)},
+            "hands: expected seat 0's tiles and what the others played",
+        ),
+        ({"declaration": np.int8(99)}, r"declaration: expected 0\.\.9, got 99"),
+        ({"leader": np.int8(4)}, r"leader: expected 0\.\.3, got 4"),
+    ):
+        bad = state._replace(**change)
+        for use in (worlds.count, worlds.marginals, lambda s: worlds.sample(jax.random.key(0), s, 2)):
+            with pytest.raises(ValueError, match=message):
+                use(bad)
+    hands = np.where(np.arange(4)[:, None] == 0, state.hands, -1)  # hands that the mover does not see may be anything
+    assert worlds.count(state._replace(hands=hands)) == worlds.count(state)
+
+
 def test_a_position_that_no_hands_fit():
     """Seat 0 is to move after seats 1, 2 and 3 all refused sixes, while it holds two of the seven itself."""
     hands = np.array(

@@ -27,13 +27,15 @@ def new_folder(path: Path, replace: bool = False) -> Iterator[Path]:
 
     Raises:
         FileExistsError: if `path` exists and is not to be replaced.
+        ValueError: if there can be no such folder.
     """
     path = Path(path).absolute()
-    if path.exists() and not replace:
+    if os.path.exists(path) and not replace:
         raise FileExistsError(f"{path} exists already: remove it or choose another place")
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f"{_TEMPORARY}{path.name}-{uuid.uuid4().hex[:8]}"
-    temporary.mkdir()
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
     try:
         yield temporary
         if replace:
@@ -42,6 +44,17 @@ def new_folder(path: Path, replace: bool = False) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system says when a file or folder cannot be made into a ValueError that names it."""
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError):
+        raise ValueError(f"{path}: cannot be written: {path.parent} is not a folder") from None
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def write_text(path: Path, text: str) -> None:

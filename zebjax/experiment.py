@@ -152,7 +152,7 @@ def load(path: Path, overrides: list[str]) -> Experiment:
         raise ValueError(f"{path}: no such experiment file")
     try:
         experiment = runpy.run_path(str(path)).get("experiment")
-    except Exception as error:  # it is the user's code: whatever it raises is about that file
+    except (Exception, SystemExit) as error:  # it is the user's code: whatever it raises is about that file
         raise ValueError(f"{path}: {type(error).__name__}: {error}") from None
     if not isinstance(experiment, Experiment):
         raise ValueError(f"{path}: expected it to define `experiment = Experiment(...)`")
@@ -191,15 +191,15 @@ class CannotContinue(ValueError):
     """A saved run that the experiment as it is now cannot continue."""
 
 
-def check_can_continue(saved: dict[str, Any], experiment: Experiment) -> None:
+def check_can_continue(saved: Any, experiment: Experiment) -> None:
     """Refuse to continue a run whose saved experiment (from JSON) differs in what cannot change.
 
     Raises:
         CannotContinue: naming the field, both values, the reason and the way out.
         ValueError: if `saved` is not an experiment.
     """
-    sections = (saved.get(name) for name in ("network", "start", "selfplay", "replay", "learner")) if saved else ()
-    if not saved or not all(isinstance(section, dict) for section in sections):
+    sections = ("network", "start", "selfplay", "replay", "learner")
+    if not isinstance(saved, dict) or not all(isinstance(saved.get(name), dict) for name in sections):
         raise ValueError(f"{experiment.folder}: the saved experiment.json is not an experiment")
     now = json.loads(to_json(experiment))
 
@@ -209,12 +209,12 @@ def check_can_continue(saved: dict[str, Any], experiment: Experiment) -> None:
             f"{reason}; give it another --name or put the old value back"
         )
 
-    for field, before in saved.get("network", {}).items():
+    for field, before in saved["network"].items():
         after = now["network"].get(field)
         if before != after and field not in _NEUTRAL_NETWORK_FIELDS:
             refuse(f"network.{field}", before, after, "it is another network")
-    if bool(saved.get("learner", {}).get("clip_norm")) != bool(experiment.learner.clip_norm):
-        before, after = saved.get("learner", {}).get("clip_norm"), experiment.learner.clip_norm
+    before, after = saved["learner"].get("clip_norm"), experiment.learner.clip_norm
+    if bool(before) != bool(after):
         refuse("learner.clip_norm", before, after, "switching clipping on or off changes the optimiser's state")
     for name, reason in _FIXED.items():
         before, after = saved, now

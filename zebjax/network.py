@@ -52,7 +52,7 @@ class ZebConfig:
 
     def same_weights(self, other: "ZebConfig") -> bool:
         """Whether weights of one fit the other: all but what only changes how they are computed with."""
-        neutral = {"dropout": 0.0, "compute_dtype": "float32"}
+        neutral: dict[str, Any] = {"dropout": 0.0, "compute_dtype": "float32"}
         return dataclasses.replace(self, **neutral) == dataclasses.replace(other, **neutral)
 
 
@@ -171,9 +171,11 @@ class ZebNet(nnx.Module):
             rows.append(table @ kernel[start : start + table.shape[1]])
             multi_hot.append(jax.nn.one_hot(tokens[..., index], cardinality, dtype=kernel.dtype))
             start += table.shape[1]
+        bias = self.embed_project.bias
+        assert bias is not None  # nnx allows a layer without
         embedded = jnp.concatenate(multi_hot, -1) @ jnp.concatenate(rows)
         # A caller may leave out trailing tokens that are padding for all its games.
-        return embedded + self.embed_project.bias[...] + self.position.embedding[...][: tokens.shape[-2]]
+        return embedded + bias[...] + self.position.embedding[...][: tokens.shape[-2]]
 
 
 @functools.cache

@@ -122,6 +122,13 @@ def _legal_by_ply(record: GameRecord) -> jax.Array:
     return jax.lax.scan(step, game.new_game(record.hands, record.declaration, record.leader), record.slots)[1]
 
 
+def _as_array(field: Any) -> np.ndarray:
+    try:
+        return np.asarray(field)
+    except ValueError:  # a ragged list
+        return np.asarray(None)
+
+
 _legal_of_games = jax.jit(jax.vmap(_legal_by_ply))
 
 
@@ -131,7 +138,9 @@ def validate(records: GameRecord) -> None:
     Raises:
         InvalidRecords: naming the first bad game by its index, the ply where there is one, and the reason.
     """
-    records = GameRecord(*(np.asarray(field) for field in records))
+    if not isinstance(records, GameRecord):
+        raise InvalidRecords(f"expected a GameRecord, got {type(records).__name__}")
+    records = GameRecord(*map(_as_array, records))
     n = records.hands.shape[0] if records.hands.ndim else 0
     for name, (dtype, shape) in _FIELDS.items():
         field = getattr(records, name)
@@ -189,8 +198,9 @@ def read(path: Path, max_bytes: int = MAX_FILE_BYTES) -> tuple[GameRecord, Metad
     Raises:
         InvalidRecords: if it is too large, not such a file, of another format version, or holds one bad game.
     """
-    path = Path(path)
+    name = Path(path).name if isinstance(path, str | os.PathLike) else repr(path)
     try:
+        path = Path(path)
         size = path.stat().st_size
         if size > max_bytes:
             raise InvalidRecords(f"it has {size} bytes, more than the {max_bytes} allowed")
@@ -199,14 +209,14 @@ def read(path: Path, max_bytes: int = MAX_FILE_BYTES) -> tuple[GameRecord, Metad
             if set(file.keys()) != set(_FIELDS):
                 odd = sorted(set(file.keys()) ^ set(_FIELDS))[0]
                 raise InvalidRecords(f"array {odd} is missing or not expected")
-            records = GameRecord(**{name: file.get_tensor(name) for name in _FIELDS})
+            records = GameRecord(**{field: file.get_tensor(field) for field in _FIELDS})
         if metadata.games != len(records.slots):
             raise InvalidRecords(f"its metadata says {metadata.games} games, it holds {len(records.slots)}")
         validate(records)
     except InvalidRecords as error:
-        raise InvalidRecords(f"{path.name}: {error}") from None
-    except (safetensors.SafetensorError, OSError, AttributeError, TypeError) as error:
-        raise InvalidRecords(f"{path.name}: not a readable record file: {error}") from None
+        raise InvalidRecords(f"{name}: {error}") from None
+    except (safetensors.SafetensorError, OSError, AttributeError, TypeError, ValueError) as error:
+        raise InvalidRecords(f"{name}: not a readable record file: {error}") from None
     return records, metadata
 
 

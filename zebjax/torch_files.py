@@ -97,11 +97,14 @@ def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Any:
 def read_bytes(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> bytes:
     """The raw bytes of a file of at most `limits.bytes`; TorchFileError if there is none."""
     path = Path(path)
-    if not path.is_file():
-        problem = "this is not a file" if path.exists() else "no such file"
+    if not os.path.isfile(path):
+        problem = "this is not a file" if os.path.exists(path) else "no such file"
         raise TorchFileError(f"{path}: {problem}; expected a .pt file")
-    with open(path, "rb") as file:
-        data = file.read(limits.bytes + 1)
+    try:
+        with open(path, "rb") as file:
+            data = file.read(limits.bytes + 1)
+    except OSError as error:
+        raise TorchFileError(f"{path}: cannot be read ({error.strerror})") from None
     if len(data) > limits.bytes:
         raise TorchFileError(f"{path}: larger than the {limits.bytes:,} bytes allowed")
     return data

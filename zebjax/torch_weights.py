@@ -5,6 +5,7 @@ Two layouts are read: `hub`, a plain state_dict `<name>.pt` with `<name>-config.
 `hub` is written.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -92,7 +93,7 @@ def convert(
         TorchFileError: if the file cannot be used, or `folder` exists.
     """
     folder = Path(folder)
-    if folder.exists():
+    if os.path.exists(folder):
         raise TorchFileError(f"{folder} exists already: remove it or choose another place")
     weights = read(source, limits)
     if belief_head == "fresh":
@@ -259,7 +260,7 @@ def to_torch(source: Path | str, path: Path | str, *, state: Mapping[str, Any] |
         raise TorchFileError(f"{path}: expected a name that ends in .pt")
     files = [*hub_files(path), path]
     for file in files:
-        if file.exists():
+        if os.path.exists(file):
             raise TorchFileError(f"{file} exists already: remove it or choose another place")
     config, params = network.load(source)
     fields = {name: getattr(config, name) for name in _WRITTEN_CONFIG}
@@ -284,15 +285,17 @@ def history(folder: Path) -> dict[str, Any]:
 def _write_together(contents: Mapping[Path, bytes]) -> None:
     """Write several new files under temporary names, then rename them; if anything fails, none is left."""
     temporaries = {path: path.with_name(f".tmp-{path.name}-{uuid.uuid4().hex[:8]}") for path in contents}
-    next(iter(contents)).parent.mkdir(parents=True, exist_ok=True)
     placed = []
     try:
         for path, temporary in temporaries.items():
-            temporary.write_bytes(contents[path])
+            with checkpoint.writing(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                temporary.write_bytes(contents[path])
         for path, temporary in temporaries.items():
             os.rename(temporary, path)
             placed.append(path)
     except BaseException:
         for path in (*temporaries.values(), *placed):
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
         raise

@@ -19,17 +19,36 @@ def append(path: Path, row: Row) -> None:
 
 
 def read(path: Path) -> list[Row]:
-    """All whole rows of the file, in order; none if it is not there."""
-    rows = []
-    if path.exists():
-        for line in path.read_text().splitlines():
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(row, dict) and "cycle" in row:
-                rows.append(row)
-    return rows
+    """All rows of the file, in order; none if it is not there.
+
+    Raises:
+        ValueError: naming the file and the row, if any but an unfinished last one is not a row of numbers.
+    """
+    if not path.exists():
+        return []
+    try:
+        *lines, unfinished = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+    rows = [_parse(line) for line in lines if line.strip()]
+    if None in rows:
+        raise ValueError(
+            f'{path}, row {rows.index(None) + 1}: expected a JSON object of numbers with "cycle" and '
+            '"stats/total_games"; mend that line or delete it'
+        )
+    last = _parse(unfinished)
+    return [row for row in (*rows, last) if row is not None]
+
+
+def _parse(line: bytes) -> Row | None:
+    """The row in a line, or None if it holds none."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or not all(type(value) in (int, float) for value in row.values()):
+        return None
+    return row if all(type(row.get(name)) is int for name in ("cycle", "stats/total_games")) else None
 
 
 def truncate(path: Path, last_cycle: int) -> None:
@@ -46,7 +65,7 @@ def plot_curves(rows: list[Row], path: Path, title: str) -> None:
     win, loss, belief = figure.subplots(1, 3)
     figure.suptitle(title)
 
-    judged = [row for row in rows if "eval/vs_random_win_rate" in row]
+    judged = [row for row in rows if {"eval/vs_random_win_rate", "eval/vs_random_win_rate_ci95"} <= row.keys()]
     games = [row["stats/total_games"] for row in judged]
     rate = [100 * row["eval/vs_random_win_rate"] for row in judged]
     half = [100 * row["eval/vs_random_win_rate_ci95"] for row in judged]

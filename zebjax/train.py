@@ -48,8 +48,8 @@ def main(arguments: list[str]) -> int:
     try:
         settings = experiment.load(Path(arguments[0]), arguments[1:])
         stop = _Stop()
-        report = console.LiveReporter(settings.name) if console.is_terminal() else console.PlainReporter()
-        with training.locked(settings.folder), report if console.is_terminal() else nullcontext():
+        shown = console.LiveReporter(settings.name) if console.is_terminal() else nullcontext(console.PlainReporter())
+        with training.locked(settings.folder), shown as report:
             training.Run(settings, report, lambda: stop.asked).go()
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 
@@ -65,6 +65,8 @@ class Progress:
     updates_in_cycle: int = 0
     play_s: float = 0.0
     train_s: float = 0.0
+    wall_s: float = 0.0
+    """Since the row of the cycle before, saving and drawing included; not while no process was running."""
 
 
 class Stopped(Exception):
@@ -95,10 +97,11 @@ class Run:
         self.stop_asked = stop_asked
         self.folder.mkdir(parents=True, exist_ok=True)
         self.metrics_file = self.folder / "metrics.jsonl"
+        earlier_starts = self._earlier_starts()
         if saved := checkpoint.steps(self.folder / "state"):
             self.state, self.progress = self._restore_newest(saved)
             report.note(f"continuing {self.folder} after cycle {self.progress.cycle}")
-        elif self.metrics_file.exists() and tracking.read(self.metrics_file):
+        elif tracking.read(self.metrics_file):
             raise ValueError(
                 f"{self.folder}: there are results of a run but no state to continue from; move the folder away, "
                 "or choose another --name"
@@ -106,9 +109,9 @@ class Run:
         else:
             self.state, self.progress = self._start()
         tracking.truncate(self.metrics_file, self.progress.cycle - (self.progress.phase == "judge"))
-        checkpoint.write_text(self.folder / "experiment.json", experiment.to_json(settings) + "\n")
-        self._note_environment()
-        self._last_save = time.monotonic()
+        checkpoint.write_text(self.folder / "experiment.json", experiment.to_json(self.settings) + "\n")
+        self._note_environment(earlier_starts)
+        self._last_save = self._wall_counted_to = time.monotonic()
         self._play_size = CallSizer("self-play", "fewer --selfplay.lanes or --selfplay.search.sims", report)
         self._train_size = CallSizer("training", "a lower --learner.updates-per-call or --learner.batch", report)
         self._cycle_walls: list[float] = []
@@ -132,17 +135,32 @@ class Run:
                 self.report.note(f"{error}; going back to the state before it")
         return self._restore(saved[0])
 
+    def _keep_start(self, before: str | None) -> None:
+        """A changed `start.checkpoint` (its file may have moved) has no effect on a run that has begun: say so."""
+        now = self.settings.start
+        if now.checkpoint != before:
+            self.report.note(
+                f"start.checkpoint = {now.checkpoint!r} is not read: this run began with {before!r} and goes on "
+                "from its own state; to begin with another checkpoint give it another --name"
+            )
+            start = dataclasses.replace(now, checkpoint=before)
+            self.settings = dataclasses.replace(self.settings, start=start)
+
     def _restore(self, number: int) -> tuple[State, Progress]:
         folder = checkpoint.step_folder(self.folder / "state", number)
-        experiment.check_can_continue(checkpoint.read_json(folder / "experiment.json"), self.settings)
+        saved = checkpoint.read_json(folder / "experiment.json")
+        experiment.check_can_continue(saved, self.settings)
         abstract = network.abstract_params(self.settings.network)
         like = jax.eval_shape(lambda params: _fresh_state(self.settings, params, 0), abstract)
         try:
             progress = Progress(**checkpoint.read_json(folder / "progress.json"))
         except TypeError as error:
             raise ValueError(f"{folder / 'progress.json'}: not the progress of a run ({error})") from None
-        counts = (progress.first_cycle, progress.cycle, progress.total_games, progress.updates_in_cycle)
-        if progress.phase not in ("play", "train", "judge") or not all(type(n) is int and n >= 0 for n in counts):
+        of_run = (progress.first_cycle, progress.cycle, progress.total_games)
+        counts = (*of_run, progress.games_in_cycle, progress.updates_in_cycle)
+        seconds = (progress.play_s, progress.train_s, progress.wall_s)
+        possible = all(type(n) is int and n >= 0 for n in counts) and all(type(s) in (int, float) for s in seconds)
+        if progress.phase not in ("play", "train", "judge") or not possible:
             raise ValueError(f"{folder / 'progress.json'}: not the progress of a run: {progress}")
         left = self.settings.learner.updates_per_cycle - progress.updates_in_cycle
         if progress.phase == "train" and (left < 0 or left % self.settings.learner.chunk):
@@ -151,10 +169,13 @@ class Run:
                 f"on with updates_per_cycle = {self.settings.learner.updates_per_cycle} in calls of "
                 f"{self.settings.learner.chunk}; put learner.updates_per_cycle and updates_per_call back for one cycle"
             )
-        return checkpoint.restore_tree(folder / "arrays", like), progress
+        state = checkpoint.restore_tree(folder / "arrays", like)
+        self._keep_start(saved["start"].get("checkpoint"))
+        return state, progress
 
     def _save(self) -> None:
         """The whole state, complete or not there."""
+        self._count_wall()
         number = max(checkpoint.steps(self.folder / "state"), default=0) + 1
         with checkpoint.new_folder(checkpoint.step_folder(self.folder / "state", number)) as folder:
             checkpoint.save_tree(folder / "arrays", self.state)
@@ -163,10 +184,21 @@ class Run:
         checkpoint.prune(self.folder / "state", keep=_STATES_KEPT)
         self._last_save = time.monotonic()
 
-    def _note_environment(self) -> None:
-        """Versions and device of this start, in a list with those of earlier ones."""
+    def _count_wall(self) -> None:
+        now = time.monotonic()
+        self.progress.wall_s += now - self._wall_counted_to
+        self._wall_counted_to = now
+
+    def _earlier_starts(self) -> list[Any]:
+        """What `environment.json` says of earlier starts of this run."""
         file = self.folder / "environment.json"
         starts = checkpoint.read_json(file) if file.exists() else []
+        if not isinstance(starts, list):
+            raise ValueError(f"{file}: expected a list of the run's starts; move the file away")
+        return starts
+
+    def _note_environment(self, earlier_starts: list[Any]) -> None:
+        """Versions and device of this start, in a list with those of earlier ones."""
         packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "mctx", "numpy")
         here = {
             "started_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -178,7 +210,7 @@ class Run:
             "command": sys.argv,
             "versions": {"zebjax": __version__} | {name: metadata.version(name) for name in packages},
         }
-        checkpoint.write_json(file, [*starts, here])
+        checkpoint.write_json(self.folder / "environment.json", [*earlier_starts, here])
 
     # ---- the cycle
 
@@ -261,6 +293,7 @@ class Run:
         is_due = (progress.cycle - self.progress.first_cycle) % settings.evaluation.every_cycles == 0
         if is_due or last:
             row |= self._evaluate()
+        self._count_wall()
         if progress.updates_in_cycle:
             row |= self._cycle_row(time.monotonic() - began)
         tracking.append(self.metrics_file, row)
@@ -269,7 +302,7 @@ class Run:
         if is_due or last:
             tracking.plot_curves(tracking.read(self.metrics_file), self.folder / "curves.png", settings.name)
         progress.games_in_cycle = progress.updates_in_cycle = 0
-        progress.play_s = progress.train_s = 0.0
+        progress.play_s = progress.train_s = progress.wall_s = 0.0
         progress.phase = "play"
         self._save()
 
@@ -302,9 +335,8 @@ class Run:
             raise ValueError(
                 f"cycle {progress.cycle}: the losses are no longer finite; try a lower --learner.lr in a new --name"
             )
-        wall = progress.play_s + progress.train_s + judge_s
         play_s = max(progress.play_s, 1e-9)  # 0 where enough games were waiting already
-        self._cycle_walls.append(wall)
+        self._cycle_walls.append(progress.wall_s)
         selfplay_losses = {f"selfplay_{name}": train[name] for name in train if name in _STREAM_LOSSES}
         return {
             **{f"train/{name}": value for name, value in (train | selfplay_losses).items()},
@@ -312,7 +344,7 @@ class Run:
             "perf/ingest_time_s": progress.play_s,
             "perf/train_time_s": progress.train_s,
             "perf/post_train_time_s": judge_s,
-            "perf/cycle_wall_time_s": wall,
+            "perf/cycle_wall_time_s": progress.wall_s,
             "perf/games_per_s": games / play_s,
             "perf/updates_per_s": progress.updates_in_cycle / progress.train_s,
             "stats/replay_buffer_selfplay": int(replay.n_examples(self.state.ring)),

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from zebjax import game, tiles
 
@@ -52,7 +53,25 @@ def voids(state: game.GameState) -> jax.Array:
     return (shown & (suit[:, None] == jnp.arange(tiles.N_SUITS))[:, None, None, :]).any((0, 1))
 
 
+def _check_seen(state: game.GameState) -> None:
+    """ValueError for a concrete position in which the mover sees what cannot be; hands that it does not see may be."""
+    if any(isinstance(field, jax.core.Tracer) for field in state):
+        return
+    for name, limit in (("declaration", tiles.N_DECLARATIONS), ("leader", tiles.N_PLAYERS)):
+        if not 0 <= getattr(state, name) < limit:
+            raise ValueError(f"state: {name}: expected 0..{limit - 1}, got {getattr(state, name)}")
+    me, ply = int(game.current_player(state)), int(state.ply)
+    others = np.asarray(game.players_to_move(state))[:ply] != me
+    seen = np.concatenate([np.asarray(state.hands)[me], np.asarray(state.history)[:ply][others]])
+    if len(set(seen.tolist())) < len(seen) or seen.min() < 0 or seen.max() >= tiles.N_TILES:
+        raise ValueError(
+            f"state: hands: expected seat {me}'s tiles and what the others played to be distinct ids 0..27, "
+            f"got {seen.tolist()}"
+        )
+
+
 def _unseen(state: game.GameState) -> _Unseen:
+    _check_seen(state)
     me = game.current_player(state)
     opponents = (me + jnp.arange(1, 4)) % 4
     every_tile = jnp.arange(tiles.N_TILES)
@@ -90,7 +109,8 @@ def _ways(unseen: _Unseen) -> jax.Array:
     takes = unseen.may_hold.at[:, 2].max(unseen.tiles >= _NO_TILE)
 
     def step(ways: jax.Array, takes: jax.Array) -> tuple[jax.Array, jax.Array]:
-        before = sum(jnp.where(takes[opponent], _after(ways, opponent), 0) for opponent in range(3))
+        left, partner, right = (jnp.where(takes[opponent], _after(ways, opponent), 0) for opponent in range(3))
+        before = left + partner + right
         return before, before
 
     nothing_left = (jnp.arange(_STATES) == 0).astype(jnp.int32)
@@ -105,7 +125,7 @@ def _start(unseen: _Unseen) -> jax.Array:
 def _worlds_numbered(state: game.GameState, unseen: _Unseen, ways: jax.Array, numbers: jax.Array) -> jax.Array:
     """The worlds of these numbers `[n]`, each at least 0 and below the count: hands int8 `[n, 4, 7]`."""
 
-    def step(carry: tuple[jax.Array, ...], x: tuple[jax.Array, ...]) -> tuple[tuple[jax.Array, ...], None]:
+    def step(carry: tuple[jax.Array, jax.Array, jax.Array], x: tuple[jax.Array, jax.Array, jax.Array, jax.Array]):
         hands, number, at = carry
         tile, n_to_come, may_hold, after = x
         left, partner = at >> 3, at & 7  # by _SIDE
@@ -172,6 +192,15 @@ def count(state: game.GameState) -> jax.Array:
     return _ways(unseen)[0, _start(unseen)]
 
 
+def _open(state: game.GameState) -> tuple[_Unseen, jax.Array, jax.Array]:
+    """What is open to the mover, the table of completions, and how many worlds there are: at least one if concrete."""
+    unseen = _unseen(state)
+    ways = _ways(unseen)
+    n_worlds = ways[0, _start(unseen)]
+    _check_possible(state, n_worlds)
+    return unseen, ways, n_worlds
+
+
 def sample(key: jax.Array, state: game.GameState, n: int) -> jax.Array:
     """`n` independent worlds, each uniform over all that are consistent for the player to move.
 
@@ -189,12 +218,9 @@ def sample(key: jax.Array, state: game.GameState, n: int) -> jax.Array:
         is traced, the hidden slots are -1.
 
     Raises:
-        ValueError: if the state is concrete and no world is consistent with it.
+        ValueError: if the state is concrete and is of no deal, or no world is consistent with it.
     """
-    unseen = _unseen(state)
-    ways = _ways(unseen)
-    n_worlds = ways[0, _start(unseen)]
-    _check_possible(state, n_worlds)
+    unseen, ways, n_worlds = _open(state)
     return _worlds_numbered(state, unseen, ways, _uniform(key, n, n_worlds))
 
 
@@ -209,12 +235,9 @@ def enumerate(state: game.GameState, max_n: int) -> tuple[jax.Array, jax.Array]:
         bool `[max_n]`: which rows are worlds, the first `min(count, max_n)`.
 
     Raises:
-        ValueError: if the state is concrete and no world is consistent with it.
+        ValueError: if the state is concrete and is of no deal, or no world is consistent with it.
     """
-    unseen = _unseen(state)
-    ways = _ways(unseen)
-    n_worlds = ways[0, _start(unseen)]
-    _check_possible(state, n_worlds)
+    unseen, ways, n_worlds = _open(state)
     rows = jnp.arange(max_n, dtype=jnp.int32)
     return _worlds_numbered(state, unseen, ways, jnp.minimum(rows, n_worlds - 1)), rows < n_worlds
 
@@ -226,12 +249,9 @@ def sample_or_all(key: jax.Array, state: game.GameState, n: int) -> tuple[jax.Ar
         Complete hands, int8 `[n, 4, 7]`, and bool `[n]`: which rows count, as `enumerate` gives them.
 
     Raises:
-        ValueError: if the state is concrete and no world is consistent with it.
+        ValueError: if the state is concrete and is of no deal, or no world is consistent with it.
     """
-    unseen = _unseen(state)
-    ways = _ways(unseen)
-    n_worlds = ways[0, _start(unseen)]
-    _check_possible(state, n_worlds)
+    unseen, ways, n_worlds = _open(state)
     rows = jnp.arange(n, dtype=jnp.int32)
     numbers = jnp.where(n_worlds > n, _uniform(key, n, n_worlds), jnp.minimum(rows, n_worlds - 1))
     return _worlds_numbered(state, unseen, ways, numbers), rows < n_worlds
@@ -262,7 +282,8 @@ def marginals(state: game.GameState) -> jax.Array:
         to_left = jnp.pad(grid, ((0, 1), (0, 0)))[1:].reshape(_STATES)
         to_partner = jnp.pad(grid, ((0, 0), (0, 1)))[:, 1:].reshape(_STATES)
         moved = (to_left, to_partner, before)
-        return sum(jnp.where(may_hold[o], moved[o], 0) for o in range(3)), worlds
+        left, partner, right = (jnp.where(may_hold[o], moved[o], 0) for o in range(3))
+        return left + partner + right, worlds
 
     at_start = (jnp.arange(_STATES) == start).astype(jnp.int32)
     holds = jax.lax.scan(step, at_start, (unseen.may_hold, ways[1:]))[1]

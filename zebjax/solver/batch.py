@@ -1,9 +1,9 @@
 """Many positions on all cores: the public face of the solver."""
 
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
+from typing import Any
 
 import numba
 import numpy as np
@@ -77,7 +77,7 @@ def _counters(rows: np.ndarray) -> np.ndarray:
     return np.zeros(len(rows), np.int64)
 
 
-def run(kernel: Callable, rows: np.ndarray, arrays: tuple[np.ndarray, ...], threads: int | None = None) -> None:
+def run(kernel: Any, rows: np.ndarray, arrays: tuple[np.ndarray, ...], threads: int | None = None) -> None:
     """Run one of `root`'s kernels over all rows.
 
     Args:
@@ -118,7 +118,7 @@ def _pieces(ply: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(starts.tolist(), [*starts[1:].tolist(), len(ply)], strict=True)) if len(ply) else []
 
 
-def _compile(kernel: Callable, rows: np.ndarray, arrays: tuple[np.ndarray, ...]) -> None:
+def _compile(kernel: Any, rows: np.ndarray, arrays: tuple[np.ndarray, ...]) -> None:
     """Compile, or load, before several threads ask for it at the same time; say so if it will take a while."""
     with _compile_lock:
         if kernel.signatures:

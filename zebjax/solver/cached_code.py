@@ -1,7 +1,7 @@
 """What numba keeps of this package on disk."""
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from zebjax import tiles
 
@@ -20,12 +20,12 @@ def forget_stale(folder: Path) -> None:
             index.unlink(missing_ok=True)
 
 
-def folder_of(kernel: Callable) -> Path:
+def folder_of(kernel: Any) -> Path:
     """Where numba caches a function and all others of its package."""
     return Path(kernel.stats.cache_path)
 
 
-def is_cached(kernel: Callable) -> bool:
+def is_cached(kernel: Any) -> bool:
     """Whether some compiled form of a function lies in the cache."""
     code = kernel.py_func.__code__
     return any(folder_of(kernel).glob(f"{Path(code.co_filename).stem}.{code.co_name}-{code.co_firstlineno}.*.nbi"))

@@ -26,7 +26,7 @@ def principal_line(state: game.GameState) -> list[Play]:
     Raises:
         ValueError: if the state is not one that a game can reach.
     """
-    plays = []
+    plays: list[Play] = []
     state = jax.tree.map(jnp.asarray, state)
     while True:
         values = solve(jax.tree.map(lambda x: x[None], state), threads=1)[0]

@@ -163,11 +163,11 @@ def read(states: GameState) -> np.ndarray:
     Raises:
         ValueError: if a field is not of shape `[N, ...]`, or a state is not one that a game can reach.
     """
-    n = np.shape(states.ply)[0] if np.ndim(states.ply) == 1 else None
+    n = np.shape(states.ply)[0] if np.ndim(states.ply) == 1 else -1
     fields = []
-    for name, field, shape in zip(GameState._fields, states, _SHAPES, strict=True):
-        field = np.asarray(field)
-        if n is None or field.shape != (n, *shape):
+    for name, value, shape in zip(GameState._fields, states, _SHAPES, strict=True):
+        field = np.asarray(value)
+        if n < 0 or field.shape != (n, *shape):
             expected = ", ".join(["N", *map(str, shape)])
             raise ValueError(f"states.{name}: expected a batch of shape ({expected}), got {field.shape}")
         if field.dtype.kind not in "biu":

@@ -1,0 +1,164 @@
+"""The command: killed, stopped, misused and asked for help."""
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+from tiny import TINY, Quiet, as_numpy, training_rows
+
+from zebjax import checkpoint, experiment, network, tracking, train, training
+from zebjax.experiment import EvaluationConfig
+
+ROOT = Path(__file__).parents[1]
+TINY_FILE = """
+from zebjax.experiment import *
+from zebjax.learner import LearnerConfig
+from zebjax.network import ZebConfig
+from zebjax.search import SearchConfig
+from zebjax.selfplay import SelfPlayConfig
+experiment = {0!r}
+"""
+
+
+# Six cycles, so that there is time to kill it.
+LONGER = dataclasses.replace(TINY, cycles=6, evaluation=EvaluationConfig(every_cycles=10, deals=4))
+
+
+@pytest.fixture
+def tiny_file(tmp_path):
+    path = tmp_path / "tiny.py"
+    path.write_text(TINY_FILE.format(LONGER))
+    return path
+
+
+def command(path, *overrides):
+    return [sys.executable, "-m", "zebjax.train", str(path), *overrides]
+
+
+def wait_for(condition, process, timeout_s=120):
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert process.poll() is None, "the run ended early"
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def n_rows(folder):
+    return len(tracking.read(folder / "metrics.jsonl"))
+
+
+def final_state(folder):
+    """The newest saved arrays, as NumPy."""
+    newest = checkpoint.step_folder(folder / "state", checkpoint.steps(folder / "state")[-1])
+    abstract = network.abstract_params(TINY.network)
+    like = jax.eval_shape(lambda params: training._fresh_state(TINY, params, 0), abstract)
+    return as_numpy(checkpoint.restore_tree(newest / "arrays", like))
+
+
+def test_kill_9_after_three_cycles_changes_nothing(tmp_path, tiny_file):
+    """Six cycles in one go equal three, kill -9, restart, three more: bit for bit."""
+    # In this process, so that the others find its programs compiled.
+    whole = training.Run(dataclasses.replace(LONGER, runs=str(tmp_path / "whole")), Quiet(), lambda: False)
+    whole.go()
+    killed = subprocess.Popen(command(tiny_file, "--runs", str(tmp_path / "killed")), cwd=ROOT)
+    wait_for(lambda: n_rows(tmp_path / "killed" / "tiny") >= 4, killed)
+    killed.kill()
+    assert killed.wait() == -signal.SIGKILL
+    assert n_rows(tmp_path / "killed" / "tiny") < 7
+    # What a kill in the middle of a save leaves is never chosen.
+    (tmp_path / "killed" / "tiny" / "state" / ".tmp-step_000000099-dead").mkdir()
+    restarted = subprocess.run(
+        command(tiny_file, "--runs", str(tmp_path / "killed")), cwd=ROOT, capture_output=True, text=True
+    )
+    assert restarted.returncode == 0, restarted.stderr
+    assert "continuing" in restarted.stdout
+    run = tmp_path / "killed" / "tiny"
+    jax.tree.map(np.testing.assert_array_equal, final_state(run), as_numpy(whole.state))
+    assert training_rows(run) == training_rows(whole.folder)
+
+
+def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
+    process = subprocess.Popen(
+        command(tiny_file, "--runs", str(tmp_path), "--cycles", "100000"),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: n_rows(tmp_path / "tiny") >= 2, process)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "stopping: finishing the call under way" in err
+    assert "the same command continues" in out
+    assert checkpoint.steps(tmp_path / "tiny" / "state")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["absent.py"], "absent.py: no such experiment file"),
+        (["pyproject.toml"], "pyproject.toml"),
+        (["experiments/quickstart.py", "--learner.lrr", "3e-4"], "--learner.lr"),
+        (["experiments/quickstart.py", "--selfplay.lane", "8"], "--selfplay.lanes"),
+        (["experiments/quickstart.py", "--start.belief-head", "new"], "--start.belief-head"),
+        (["experiments/quickstart.py", "--learner.lr", "fast"], "--learner.lr"),
+        (["experiments/quickstart.py", "--learner.lr", "-1"], "learner.lr: expected a positive number"),
+        (["experiments/quickstart.py", "--name", "../x"], "name: expected letters"),
+        (["experiments/lb_v_eq_3740.py", "--eval-aux.enabled"], "the eval-aux stream is not built yet"),
+        (["experiments/lb_v_eq_3740.py"], "start.checkpoint: large-belief.pt is not there"),
+        (["--learner.lr", "3"], "expected an experiment file first"),
+        (["experiments/quickstart.py", "--runs", "README.md"], "README.md"),
+        (["experiments/quickstart.py", "--evaluation.deals", "1"], "evaluation.deals: expected at least 2"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(train, "_Stop", lambda: SimpleNamespace(asked=False))  # leaves pytest's signals alone
+    if arguments[0].startswith("experiments"):
+        arguments = [arguments[0], "--runs", str(tmp_path), *arguments[1:]]
+    try:
+        status = train.main(arguments)
+    except SystemExit as stop:  # as the parser of the overrides ends it
+        status = stop.code
+    assert status == 2
+    assert message in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_bad_input_as_a_process():
+    result = subprocess.run(command("absent.py"), cwd=ROOT, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "error: absent.py: no such experiment file\n"
+
+
+def test_an_experiment_file_that_ends_the_program_is_named(tmp_path):
+    path = tmp_path / "exits.py"
+    for code in ("raise SystemExit(3)", "import sys; sys.exit()", "exit(0)"):
+        path.write_text(code)
+        with pytest.raises(ValueError, match=r"exits\.py: SystemExit: "):
+            experiment.load(path, [])
+
+
+def test_help_lists_every_override():
+    result = subprocess.run(command("experiments/quickstart.py", "--help"), cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0
+    for name in ("--learner.lr", "--selfplay.search.sims", "--network.embed-dim", "--start.checkpoint", "--cycles"):
+        assert name in result.stdout
+    assert "Example:" in result.stdout
+    assert subprocess.run(command("--help"), cwd=ROOT, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["quickstart", "large_belief", "lb_v_eq_3740"])
+def test_experiments_load_and_survive_json(name):
+    settings = experiment.load(ROOT / "experiments" / f"{name}.py", [])
+    assert json.loads(experiment.to_json(settings))["name"] == settings.name
+    experiment.check_can_continue(json.loads(experiment.to_json(settings)), settings)
