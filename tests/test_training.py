@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from tiny import TINY, Quiet, as_numpy, go, training_rows
 
-from zebjax import checkpoint, network, tracking, training
-from zebjax.experiment import ReplayConfig, StartConfig
+from zebjax import checkpoint, network, record, tracking, training
+from zebjax.experiment import ReplayConfig, StartConfig, TeacherConfig
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,42 @@ def test_rows_of_lost_cycles_are_written_again_once(tmp_path):
     go(dataclasses.replace(settings, cycles=3))
     assert [row["cycle"] for row in tracking.read(file)] == [0, 1, 2, 3]
     assert "train/total_loss" in tracking.read(file)[-1]
+
+
+def test_a_run_with_a_teacher_plays_nothing(tmp_path, games):
+    lessons = tmp_path / "lessons"
+    lessons.mkdir()
+    for name, part in (("a", slice(0, 11)), ("b", slice(11, 24))):
+        records = jax.tree.map(lambda leaf, part=part: leaf[part], games)
+        record.write(lessons / f"{name}.safetensors", records, record.Metadata("teacher-eq", "test", 0, {}))
+    settings = dataclasses.replace(TINY, runs=str(tmp_path), cycles=2, teacher=TeacherConfig(str(lessons)))
+    run = go(settings)
+    rows = tracking.read(run.folder / "metrics.jsonl")
+    assert [row["stats/total_games"] for row in rows] == [24, 24, 24]
+    np.testing.assert_array_equal(run.state.ring.records.slots[:24], games.slots)
+    assert int(run.state.actor.n_finished) == 0 and rows[-1]["train/total_loss"] > 0
+    # Its games are in its state: it goes on without the folder.
+    shutil.rmtree(lessons)
+    longer = go(dataclasses.replace(settings, cycles=3))
+    assert longer.progress.cycle == 3
+    with pytest.raises(ValueError, match=r"teacher\.folder = '.*lessons' and cannot continue with None"):
+        go(dataclasses.replace(settings, teacher=TeacherConfig()))
+
+
+def test_a_teacher_without_fitting_games_is_refused(tmp_path, games):
+    settings = dataclasses.replace(TINY, runs=str(tmp_path / "runs"), teacher=TeacherConfig(str(tmp_path)))
+    with pytest.raises(ValueError, match=r"teacher\.folder: no \*\.safetensors in .*; make games with"):
+        go(settings)
+    metadata = record.Metadata("teacher-eq", "test", 0, {})
+    record.write(tmp_path / "few.safetensors", jax.tree.map(lambda leaf: leaf[:5], games), metadata)
+    with pytest.raises(ValueError, match=r"replay\.min_buffer: .* holds 140 examples, fewer than 420"):
+        go(settings)
+    record.write(tmp_path / "many.safetensors", games, metadata)
+    with pytest.raises(ValueError, match=r"replay\.capacity_examples: .* holds 812 examples, more than 700"):
+        go(settings)
+    (tmp_path / "few.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(ValueError, match=r"few\.safetensors: not a readable record file"):
+        go(settings)
 
 
 @pytest.mark.parametrize(

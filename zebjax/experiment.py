@@ -55,6 +55,14 @@ class ReplayConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class TeacherConfig:
+    """Learning from games that are there already, such as those of `python -m zebjax.teach`."""
+
+    folder: str | None = None
+    """Folder of GameRecord files to train on; nothing is played then. None: train on self-play."""
+
+
+@dataclasses.dataclass(frozen=True)
 class EvaluationConfig:
     """How the network is judged while it trains: paired deals against random."""
 
@@ -122,6 +130,7 @@ class Experiment:
     start: StartConfig = StartConfig()
     network: ZebConfig = PRESETS["large"]
     selfplay: SelfPlayConfig = SelfPlayConfig()
+    teacher: TeacherConfig = TeacherConfig()
     replay: ReplayConfig = ReplayConfig()
     learner: LearnerConfig = LearnerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -179,6 +188,7 @@ _FIXED = {
     "start.belief_head": "the weights have moved on from there",
     "start.step": "the weights have moved on from there",
     "start.total_games": "the weights have moved on from there",
+    "teacher.folder": "the saved ring was filled from there",
     "selfplay.lanes": "the saved lanes would not fit",
     "selfplay.games_per_cycle": "the saved games would not fit",
     "replay.capacity_examples": "the saved ring would not fit",
@@ -219,6 +229,6 @@ def check_can_continue(saved: Any, experiment: Experiment) -> None:
     for name, reason in _FIXED.items():
         before, after = saved, now
         for part in name.split("."):
-            before, after = before.get(part, {}), after[part]
+            before, after = (before or {}).get(part), after[part]  # a run older than the field had its default, None
         if before != after:
             refuse(name, before, after, reason)

@@ -1,4 +1,4 @@
-"""Where a run's first weights come from: nothing, a torch file, the Hugging Face Hub, or a folder of ours."""
+"""What a run begins with: weights (fresh, a torch file, the Hugging Face Hub, a folder of ours), a teacher's games."""
 
 import shutil
 from collections.abc import Callable
@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import numpy as np
 
-from zebjax import network, torch_weights
+from zebjax import network, record, torch_weights
 from zebjax.experiment import Experiment
+from zebjax.game import N_PLIES
+from zebjax.record import GameRecord
 
 _HUB = "hf://"
 
@@ -86,3 +89,24 @@ def _download(name: str, downloads: Path, note: Callable[[str], None]) -> Path:
     except (HfHubHTTPError, OSError) as error:
         raise ValueError(f"start.checkpoint: {name} cannot be downloaded: {error}") from None
     return Path(path)
+
+
+def taught_games(settings: Experiment) -> GameRecord:
+    """All games of the teacher's folder, every one proved legal by replay; NumPy arrays.
+
+    Raises:
+        ValueError: if there are none, more or fewer than the ring is to hold, or a file must not be used.
+    """
+    folder = Path(settings.teacher.folder or "")
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise ValueError(f"teacher.folder: no *.safetensors in {folder}; make games with `python -m zebjax.teach`")
+    games = jax.tree.map(lambda *parts: np.concatenate(parts), *(record.read(file)[0] for file in files))
+    n_examples, ring = len(games.slots) * N_PLIES, settings.replay
+    if n_examples > ring.capacity_examples:
+        raise ValueError(
+            f"replay.capacity_examples: {folder} holds {n_examples:,} examples, more than {ring.capacity_examples:,}"
+        )
+    if n_examples < ring.min_buffer:
+        raise ValueError(f"replay.min_buffer: {folder} holds {n_examples:,} examples, fewer than {ring.min_buffer:,}")
+    return games

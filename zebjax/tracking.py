@@ -65,26 +65,33 @@ def plot_curves(rows: list[Row], path: Path, title: str) -> None:
     win, loss, belief = figure.subplots(1, 3)
     figure.suptitle(title)
 
+    # With a teacher no games are played: then time is training.
+    played = len({row["stats/total_games"] for row in rows}) > 1
+    time, label = ("stats/total_games", "games") if played else ("cycle", "cycle")
     judged = [row for row in rows if {"eval/vs_random_win_rate", "eval/vs_random_win_rate_ci95"} <= row.keys()]
-    games = [row["stats/total_games"] for row in judged]
+    x = [row[time] for row in judged]
     rate = [100 * row["eval/vs_random_win_rate"] for row in judged]
     half = [100 * row["eval/vs_random_win_rate_ci95"] for row in judged]
-    win.errorbar(games, rate, yerr=half, marker="o", capsize=3)
+    win.errorbar(x, rate, yerr=half, marker="o", capsize=3)
     win.axhline(50, color="grey", linewidth=0.8)
-    win.set(title="win rate against random, %", xlabel="games", ylabel="%, 95 % interval")
+    win.set(title="win rate against random, %", xlabel=label, ylabel="%, 95 % interval")
 
     trained = [row for row in rows if "train/policy_loss" in row]
-    games = [row["stats/total_games"] for row in trained]
+    x = [row[time] for row in trained]
     for name in ("policy", "value", "belief"):
         if all(f"train/{name}_loss" in row for row in trained):
-            loss.plot(games, [row[f"train/{name}_loss"] for row in trained], label=name)
-    loss.set(title="losses", xlabel="games", ylim=(0, None))
+            loss.plot(x, [row[f"train/{name}_loss"] for row in trained], label=name)
+    loss.set(title="losses", xlabel=label, ylim=(0, None))
     loss.legend()
 
-    for name, label in (("belief_accuracy_hidden", "hidden tiles"), ("belief_accuracy", "all 21 tiles")):
+    for name, legend in (
+        ("belief_accuracy_hidden", "hidden tiles"),
+        ("belief_accuracy_marginal", "hidden tiles, by counting alone"),
+        ("belief_accuracy", "all 21 tiles"),
+    ):
         if all(f"train/{name}" in row for row in trained):
-            belief.plot(games, [100 * row[f"train/{name}"] for row in trained], label=label)
-    belief.set(title="belief accuracy, %", xlabel="games")
+            belief.plot(x, [100 * row[f"train/{name}"] for row in trained], label=legend)
+    belief.set(title="belief accuracy, %", xlabel=label)
     belief.legend()
 
     temporary = path.with_name(f".tmp-{path.name}")

@@ -36,9 +36,8 @@ from zebjax import (
 )
 from zebjax.console import Reporter
 from zebjax.experiment import Experiment
+from zebjax.pacing import CallSizer
 
-_CALL_S = 10.0  # how long a compiled call should take; a stop waits for one
-_SLOW_CALL_S = 30.0
 _STATES_KEPT = 2
 
 
@@ -121,8 +120,14 @@ class Run:
     def _start(self) -> tuple[State, Progress]:
         key = jax.random.fold_in(jax.random.key(self.settings.seed), 0)
         begun = start.begin(self.settings, self.folder / "start", key, self.report.note)
+        state = _fresh_state(self.settings, begun.params, begun.step)
         progress = Progress(first_cycle=begun.step, cycle=begun.step, total_games=begun.total_games)
-        return _fresh_state(self.settings, begun.params, begun.step), progress
+        if self.settings.teacher.folder is not None:
+            games = start.taught_games(self.settings)
+            self.report.note(f"{len(games.slots):,} games of the teacher from {self.settings.teacher.folder}")
+            state = state._replace(ring=replay.add(state.ring, games))
+            progress.total_games += len(games.slots)
+        return state, progress
 
     def _restore_newest(self, saved: list[int]) -> tuple[State, Progress]:
         """The newest state, or the one before it if a disk fault broke that: the run is the same from either."""
@@ -237,9 +242,12 @@ class Run:
             self._save()
 
     def _play(self) -> None:
-        """Self-play until the cycle's games are in the ring, and the ring has what training waits for."""
+        """Self-play until the cycle's games are in the ring, and the ring has what training waits for.
+
+        With a teacher the ring was filled at the start, and nothing is played.
+        """
         settings, config = self.settings, self.settings.selfplay
-        while True:
+        while settings.teacher.folder is None:
             waiting = int(self.state.actor.n_finished)
             if waiting >= config.games_per_cycle:
                 actor, records = selfplay.take(config, self.state.actor)
@@ -370,25 +378,6 @@ class Run:
 
 
 _STREAM_LOSSES = ("policy_loss", "value_loss", "belief_loss")
-
-
-class CallSizer:
-    """How much work to put into one compiled call so that it takes about ten seconds."""
-
-    def __init__(self, what: str, remedy: str, report: Reporter) -> None:
-        self.n = 1
-        self._what, self._remedy, self._report = what, remedy, report
-        self._calls = 0
-
-    def timed(self, seconds: float) -> None:
-        """Learn from how long a call of `n` took; the first also compiled, so it only makes the second small."""
-        self._calls += 1
-        self.n = max(1, min(2 * self.n, int(self.n * _CALL_S / seconds)))
-        if self._calls == 2 and seconds > _SLOW_CALL_S:
-            self._report.note(
-                f"the smallest compiled {self._what} call takes {seconds:.0f} s here, and a stop waits for it; "
-                f"{self._remedy} would make it shorter"
-            )
 
 
 def _fresh_state(settings: Experiment, params: network.Params, step: int) -> State:
