@@ -174,7 +174,7 @@ def test_hidden_hands_change_neither_move_nor_values(middles):
     other, keys = middles._replace(hands=hands), raw_keys(90)
     assert (hands != middles.hands).any((1, 2)).mean() > 0.7
     np.testing.assert_array_equal(eq.eq_values(other, keys, 5).counts, eq.eq_values(middles, keys, 5).counts)
-    for criterion in eq.CRITERIA:
+    for criterion in players.CRITERIA:
         chosen = eq.player(5, criterion).choose
         np.testing.assert_array_equal(chosen(other, keys), chosen(middles, keys))
 

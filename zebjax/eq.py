@@ -17,10 +17,8 @@ import numba
 import numpy as np
 
 from zebjax import game, players, solver, tiles, worlds
-from zebjax.players import Player
+from zebjax.players import CRITERIA, MOST_WORLDS, Player
 
-CRITERIA = ("win", "points")
-MAX_WORLDS = 100_000
 MAX_POINTS = 42
 ENOUGH = MAX_POINTS // 2 + 1
 """Points at the end with which a team has more than the other."""
@@ -181,8 +179,8 @@ def count_wins(
 
 def _check_sizes(n: int, n_trick1: int | None) -> None:
     for name, size in (("n", n), ("n_trick1", n_trick1)):
-        if size is not None and not 1 <= size <= MAX_WORLDS:
-            raise ValueError(f"{name}: expected 1 to {MAX_WORLDS:,} worlds, got {size}")
+        if size is not None and not 1 <= size <= MOST_WORLDS:
+            raise ValueError(f"{name}: expected 1 to {MOST_WORLDS:,} worlds, got {size}")
 
 
 def _choose_points(states: game.GameState, keys: np.ndarray, n: int, n_trick1: int | None) -> np.ndarray:
