@@ -114,7 +114,7 @@ def middles():
     return positions(90, np.arange(5, 28), seed=3)
 
 
-def test_all_worlds_of_endings_equal_plain_enumeration(endings):
+def test_allworlds_of_endings_equal_plain_enumeration(endings):
     values = eq.eq_values(endings, raw_keys(40), n=2_000)
     for row in range(40):
         counts, n_worlds = slow_counts(one(endings, row))
@@ -174,7 +174,7 @@ def test_hidden_hands_change_neither_move_nor_values(middles):
     other, keys = middles._replace(hands=hands), raw_keys(90)
     assert (hands != middles.hands).any((1, 2)).mean() > 0.7
     np.testing.assert_array_equal(eq.eq_values(other, keys, 5).counts, eq.eq_values(middles, keys, 5).counts)
-    for criterion in eq.CRITERIA:
+    for criterion in players.CRITERIA:
         chosen = eq.player(5, criterion).choose
         np.testing.assert_array_equal(chosen(other, keys), chosen(middles, keys))
 
@@ -203,7 +203,7 @@ def test_fewer_worlds_in_the_first_trick():
 def test_a_forced_move_asks_nothing(middles, monkeypatch):
     legal = np.asarray(jax.jit(jax.vmap(game.legal_slots))(middles))
     forced = np.flatnonzero(legal.sum(1) == 1)
-    monkeypatch.setattr(eq, "_worlds_of", None)
+    monkeypatch.setattr(eq, "worlds_of", None)
     slots = eq.player().choose(players.take(middles, forced), raw_keys(len(forced)))
     np.testing.assert_array_equal(slots, legal[forced].argmax(1))
 

@@ -17,10 +17,8 @@ import numba
 import numpy as np
 
 from zebjax import game, players, solver, tiles, worlds
-from zebjax.players import Player
+from zebjax.players import CRITERIA, MOST_WORLDS, Player
 
-CRITERIA = ("win", "points")
-MAX_WORLDS = 100_000
 MAX_POINTS = 42
 ENOUGH = MAX_POINTS // 2 + 1
 """Points at the end with which a team has more than the other."""
@@ -102,7 +100,7 @@ def _legal_slots(states: game.GameState, keys: jax.Array) -> jax.Array:
     return jax.vmap(game.legal_slots)(states)
 
 
-def _worlds_of(states: game.GameState, keys: np.ndarray, n: int) -> Iterator[tuple[np.ndarray, game.GameState]]:
+def worlds_of(states: game.GameState, keys: np.ndarray, n: int) -> Iterator[tuple[np.ndarray, game.GameState]]:
     """The worlds of many decisions in blocks of bounded size.
 
     Yields:
@@ -155,7 +153,7 @@ def eq_values(
     total = np.zeros(len(keys) * tiles.HAND_SIZE * (MAX_POINTS + 1), np.int64)
     n_worlds = np.zeros(len(keys), np.int32)
     for rows, size in _by_size(states, n, n_trick1):
-        for decision, positions in _worlds_of(players.take(states, rows), keys[rows], size):
+        for decision, positions in worlds_of(players.take(states, rows), keys[rows], size):
             values = solver.solve(positions, threads) + _mover_points(positions)[:, None]
             world, slot = np.nonzero(~np.isnan(values))
             place = rows[decision[world]] * tiles.HAND_SIZE + slot
@@ -174,15 +172,15 @@ def count_wins(
     states = jax.tree.map(np.asarray, states)
     wins = np.zeros((len(keys), tiles.HAND_SIZE), np.int64)
     for rows, size in _by_size(states, n, n_trick1):
-        for decision, positions in _worlds_of(players.take(states, rows), keys[rows], size):
+        for decision, positions in worlds_of(players.take(states, rows), keys[rows], size):
             np.add.at(wins, rows[decision], solver.at_least(positions, ENOUGH, threads))
     return wins
 
 
 def _check_sizes(n: int, n_trick1: int | None) -> None:
     for name, size in (("n", n), ("n_trick1", n_trick1)):
-        if size is not None and not 1 <= size <= MAX_WORLDS:
-            raise ValueError(f"{name}: expected 1 to {MAX_WORLDS:,} worlds, got {size}")
+        if size is not None and not 1 <= size <= MOST_WORLDS:
+            raise ValueError(f"{name}: expected 1 to {MOST_WORLDS:,} worlds, got {size}")
 
 
 def _choose_points(states: game.GameState, keys: np.ndarray, n: int, n_trick1: int | None) -> np.ndarray:

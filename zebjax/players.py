@@ -317,6 +317,12 @@ def _digest(config: network.ZebConfig, params: network.Params) -> str:
     return digest.hexdigest()
 
 
+MOST_WORLDS = 100_000
+"""Of E[Q]'s worlds a decision."""
+CRITERIA = ("win", "points")
+"""What E[Q] may maximise, see `eq.player`."""
+
+
 def _eq(**options: Any) -> Player:
     from zebjax import eq  # the solver's compiler takes a second to load
 
@@ -362,9 +368,9 @@ KINDS = {
         "eq[:n=100,criterion=win|points,n_trick1=N]",
         "the exact teacher: best on average over n worlds solved to the end; n_trick1 of them in the first trick",
         options={
-            "n": integer(1, 100_000),
-            "criterion": one_of("win", "points"),
-            "n_trick1": integer(1, 100_000),
+            "n": integer(1, MOST_WORLDS),
+            "criterion": one_of(*CRITERIA),
+            "n_trick1": integer(1, MOST_WORLDS),
         },
     ),
     "cheat": Kind(_cheat, "cheat", "perfect play with all four hands seen: a ceiling, not a player"),

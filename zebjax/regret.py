@@ -207,7 +207,11 @@ def _parser() -> command.Parser:
     parser.add_argument("player", metavar="PLAYER", help="the player to judge, as listed below")
     parser.add_argument("--deals", type=command.integer(2, 10**7), default=200, metavar="N", help="deals (default 200)")
     parser.add_argument(
-        "--n", type=command.integer(1, eq.MAX_WORLDS), default=100, metavar="N", help="worlds of E[Q] (default 100)"
+        "--n",
+        type=command.integer(1, players.MOST_WORLDS),
+        default=100,
+        metavar="N",
+        help="worlds of E[Q] (default 100)",
     )
     parser.add_argument("--opponent", default="random", metavar="PLAYER", help="the other team (default random)")
     parser.add_argument("--seed", type=command.integer(0, 2**32 - 1), default=0, help="of deals and play (default 0)")

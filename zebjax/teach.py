@@ -197,7 +197,7 @@ def _parser() -> command.Parser:
     add = parser.add_argument
     add("--games", type=command.integer(1, 10**9), required=True, metavar="N", help="games in all")
     add("--out", type=Path, required=True, metavar="DIR", help="where the files go")
-    worlds = command.integer(1, eq.MAX_WORLDS)
+    worlds = command.integer(1, players.MOST_WORLDS)
     add("--n", type=worlds, default=defaults.n, metavar="N", help="worlds a decision (default %(default)s)")
     add("--n-trick1", type=worlds, metavar="N", help="the same in the first trick, the dearest (default: as --n)")
     add(
