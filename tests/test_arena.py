@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,12 @@ from zebjax import arena, game, network, players, torch_weights
 SMALL = network.PRESETS["small"]
 HEURISTIC, RANDOM = players.heuristic(), players.random()
 deal_at, play, fold_in = jax.jit(arena.deal_at), jax.jit(game.play), jax.jit(jax.random.fold_in)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """The command keeps its finished pairs under the current folder."""
+    monkeypatch.chdir(tmp_path)
 
 
 def network_player(seed, temperature=0.1):
@@ -167,6 +174,26 @@ def test_progress_rises_to_one_with_the_running_result():
     assert seen[0][1] is None and [r.n_deals for _, r in seen[-2:]] == [14, 20] and seen[-1][1] == result
 
 
+def test_a_match_stops_when_it_is_known_well_enough():
+    told = []
+    result = arena.play_match(
+        HEURISTIC, RANDOM, 2_000, jax.random.key(0), 100, lambda done, so_far: told.append((done, so_far)), until=0.1
+    )
+    low, high = result.win_rate_interval
+    assert result.win_rate_interval == result.win_rate_cs95 and high - low <= 0.2 and low < result.win_rate < high
+    assert result.n_deals < 500 and result.n_deals % 100 == 0
+    before = told[-2][1]
+    assert before.n_deals == result.n_deals - 100 and np.diff(before.win_rate_interval) > 0.2
+    assert told[-1] == (1.0, result) and all(0 <= done <= 1 for done, _ in told)
+    # The same games as without: only their number and the interval differ.
+    fixed = arena.play_match(HEURISTIC, RANDOM, result.n_deals, jax.random.key(0), 100)
+    assert fixed.win_rate == result.win_rate and fixed.win_rate_cs95 is None
+    assert fixed.win_rate_interval == fixed.win_rate_ci95
+    assert np.diff(fixed.win_rate_ci95) < 0.7 * np.diff(result.win_rate_cs95)  # the price of looking
+    with pytest.raises(ValueError, match=r"until: expected a half-width between 0 and 0.5, got 0.7"):
+        arena.play_match(HEURISTIC, RANDOM, 20, jax.random.key(0), until=0.7)
+
+
 def test_a_learning_network_is_judged_without_compiling_again(zeb, compilations):
     arena.play_match(zeb, RANDOM, 21, jax.random.key(0))
     learned, key = network_player(1, temperature=0.5), jax.random.key(9)
@@ -194,7 +221,22 @@ def test_impossible_matches_are_refused():
     [
         (["random", "vs", "heuristc"], "player 'heuristc': unknown kind 'heuristc'; did you mean 'heuristic'?"),
         (["random", "versus", "random"], "expected A vs B, got 'versus' in the place of 'vs'"),
-        (["random", "vs"], "the following arguments are required: B"),
+        (["random", "vs"], "expected A vs B, or --matrix, or --ladder, got 'random vs'"),
+        ([], "expected A vs B, or --matrix, or --ladder, got ''"),
+        (["random", "vs", "random", "heuristic"], "nothing more, got 'heuristic'; for more players add --matrix"),
+        (["random", "vs", "random", "--anchor", "random=1"], "--anchor: ratings need --matrix or --ladder"),
+        (["--matrix", "random"], "--matrix: expected 2 players or more, got 1"),
+        (["--matrix", "random", "random"], "player 'random' is listed twice"),
+        (["--matrix", "random", "vs", "heuristic"], "--matrix: expected players without 'vs' between them"),
+        (["--matrix", "random", "heuristic", "--anchor", "x=1"], "--anchor: 'x' is none of the players random, heur"),
+        (["--matrix", "random", "heuristic", "--anchor", "x"], "--anchor: expected PLAYER=RATING as in"),
+        (["--matrix", "random", "heuristic", "--anchor", "x=inf"], "--anchor: expected PLAYER=RATING as in"),
+        (["--matrix", "--ladder"], "--ladder: not allowed with argument --matrix"),
+        (["random", "vs", "random", "--until", "1"], "--until: expected a number from 0.001 to 0.4, got '1'"),
+        (["random", "vs", "random", "--plot", "a.jpg"], "--plot: expected a name that ends in .png, got 'a.jpg'"),
+        (["random", "vs", "random", "--plot", "no/a.png"], "--plot: the folder 'no' is not there"),
+        (["random", "vs", "random", "--cache", "/dev/null/x"], "cache: /dev/null/x cannot be made a folder"),
+        (["random", "vs", "random", "--cache", "x", "--no-cache"], "--no-cache: not allowed with argument --cache"),
         (["random", "vs", "random", "--deal", "5"], "unexpected argument '--deal'; did you mean --deals?"),
         (["random", "vs", "random", "--deals", "1"], "--deals: expected a whole number from 2 to 100000000, got '1'"),
         (["random", "vs", "random", "--deals", "many"], "--deals: expected a whole number"),
@@ -244,7 +286,10 @@ def test_the_original_checkpoint_plays_as_well_as_it_is_known_to(tmp_path, refer
 
 def test_the_command():
     command = [sys.executable, "-m", "zebjax.arena", "heuristic", "vs", "random", "--seed", "4", "--json"]
-    done = subprocess.run([*command, "--deals", "21"], capture_output=True, text=True, timeout=120, check=False)
+    command += ["--deals", "21", "--no-cache"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, cwd=Path(__file__).parents[1]
+    )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     expected = json.loads(arena.play_match(HEURISTIC, RANDOM, 21, jax.random.key(4)).to_json())

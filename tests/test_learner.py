@@ -49,6 +49,7 @@ def parity(request, reference, reference_path):
         belief_target=jnp.asarray(golden["belief_targets"], jnp.int32),
         belief_mask=mask,
         hidden=mask,
+        marginal=jnp.full((64, 28, 3), 1 / 3),
     )
     with jax.default_matmul_precision("highest"):
         update = jax.jit(learner.update, static_argnums=(0, 1))
@@ -142,6 +143,7 @@ def test_batches_hold_what_the_rules_say(games):
         assert int(batch.hidden[row].sum()) == sum(
             t not in np.asarray(state.history) and t not in games.hands[row, mover] for t in range(28)
         )
+    np.testing.assert_allclose(batch.marginal.sum(-1), batch.hidden, atol=1e-5)
     unplayed = dataclasses.replace(CONFIG, policy_mask="unplayed")
     wide = jax.jit(lambda r, p: learner.make_batch(unplayed, "v1", learner.positions(r, p)).policy_mask)(games, plies)
     np.testing.assert_array_equal(wide.sum(1), 7 - plies // 4)

@@ -68,9 +68,10 @@ def logits(params, states):
 
 
 def every_kind(checkpoint_path):
-    """One spec of each kind; a new kind that takes an argument must be added here."""
-    arguments = {"zeb": f":{checkpoint_path},temperature=0.5"}
-    return [kind + arguments.get(kind, "") for kind in players.KINDS]
+    """One spec of each kind that may not look, and a searching one; a kind that takes an argument must be added."""
+    arguments = {"zeb": f":{checkpoint_path},temperature=0.5", "eq": ":n=3"}
+    kinds = [kind + arguments.get(kind, "") for kind in players.KINDS if kind != "cheat"]
+    return [*kinds, f"zeb:{checkpoint_path},temperature=0.5,sims=3,worlds=4"]
 
 
 def test_heuristic_equals_the_reference(reference):
@@ -87,7 +88,7 @@ def test_heuristic_equals_the_reference(reference):
     [
         ("heuristc", "player 'heuristc': unknown kind 'heuristc'; did you mean 'heuristic'\\?"),
         ("Zeb:x", "did you mean 'zeb'"),
-        ("", "player '': unknown kind ''; did you mean '(random|heuristic|zeb)'"),
+        ("", "player '': unknown kind ''; did you mean '\\w+'\\?"),
         ("random:x", "player 'random:x': expected 'random' and nothing more, got 'x'"),
         ("zeb", r"expected zeb:PATH\[,temperature=0.1\]"),
         ("zeb:", r"expected zeb:PATH\[,temperature=0.1\]"),
@@ -97,6 +98,10 @@ def test_heuristic_equals_the_reference(reference):
         ("zeb:x,temperature=-1", "temperature: expected a number from 0 to 100, got '-1'"),
         ("zeb:x,temperature=nan", "temperature: expected a number from 0 to 100, got 'nan'"),
         ("zeb:x,temperature=1,temperature=2", "temperature is given twice"),
+        ("zeb:x,sims=0", "sims: expected a whole number from 1 to 100000, got '0'"),
+        ("zeb:x,sims=8,search=gumble", "search: expected gumbel or puct, got 'gumble'; did you mean 'gumbel'"),
+        ("zeb:x,worlds=4", "worlds: expected sims with it, as in sims=64"),
+        ("zeb:x,world=4", "unknown key 'world'; did you mean 'worlds'"),
         ("zeb:/no/such/place", "player 'zeb:/no/such/place': /no/such/place: no checkpoint here"),
     ],
 )
@@ -115,6 +120,29 @@ def test_a_loaded_network_plays_as_the_one_in_memory(checkpoint_path, params, st
     best = np.where(legal, logits, -np.inf).argmax(-1)
     np.testing.assert_array_equal(greedy.choose(states, keys), best)
     np.testing.assert_array_equal(greedy.choose(states, raw_keys(150, seed=2)), best)
+
+
+def test_the_identity_is_what_decides_the_play(checkpoint_path, params, tmp_path):
+    def saved(name, params, config=SMALL):
+        with checkpoint.new_folder(tmp_path / name) as folder:
+            network.save(folder, config, params)
+        return players.make(f"zeb:{tmp_path / name}").identity
+
+    known = players.make(f"zeb:{checkpoint_path}").identity
+    assert known.startswith("zeb:sha256=") and str(checkpoint_path) not in known
+    assert saved("copy", params) == known == players.make(f"zeb:{checkpoint_path},temperature=0.10").identity
+    others = {
+        saved("other", jax.tree.map(lambda leaf: leaf * 1.001, params)),
+        players.make(f"zeb:{checkpoint_path},temperature=0.2").identity,
+    }
+    assert len(others | {known}) == 3
+    assert players.make("heuristic").identity == "heuristic"
+    assert players.zeb(SMALL, params).identity == ""  # a network in memory may go on learning: nothing is known
+
+
+def test_a_kind_with_an_argument_and_no_identity_is_not_known(monkeypatch):
+    monkeypatch.setitem(players.KINDS, "file", players.Kind(lambda path: players.random(), "file:PATH", "", True))
+    assert players.make("file:x").identity == "" and players.make("file:x").spec == "file:x"
 
 
 def test_slots_follow_the_policy_at_its_temperature(params, states, legal, logits):

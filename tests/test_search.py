@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.search import agreement, golden_roots
-from zebjax import game, network, observe, search, tiles, torch_weights
+from zebjax import game, network, observe, search, tiles, torch_weights, worlds
 
 
 def know_nothing(observation):
@@ -81,6 +81,11 @@ class PlainGame:
         self.hands[seat][slot] = tile
         return value
 
+    def slot_values(self):
+        """The outcome for the mover's team of each legal slot."""
+        sign = 1 if self.mover() % 2 == 0 else -1
+        return {slot: sign * self.outcome_after(slot) for slot in self.legal()}
+
 
 @pytest.mark.parametrize(("policy", "sims"), [("puct", 300), ("gumbel", 200)])
 @pytest.mark.parametrize("ply", [19, 20, 22])
@@ -89,9 +94,7 @@ def test_endings_are_played_perfectly(policy, sims, ply):
     config = search.SearchConfig(policy=policy, sims=sims, temperature=0.0)
     result = run(config, states, jax.random.key(0))
     for row in range(32):
-        plain = PlainGame(states, row)
-        sign = 1 if plain.mover() % 2 == 0 else -1
-        values = {slot: sign * plain.outcome_after(slot) for slot in plain.legal()}
+        values = PlainGame(states, row).slot_values()
         assert values[int(result.slot[row])] == max(values.values())
         if min(values.values()) < max(values.values()) and policy == "puct":
             # The mean root value nears the exact one, from the mover's view.
@@ -138,6 +141,43 @@ def test_no_visit_is_wasted_on_illegal_moves_inside_the_tree(policy):
     assert all(bool(np.all(legal)) for legal in seen)
 
 
+def n_legal(state):
+    return game.legal_slots(state).sum()
+
+
+@pytest.mark.parametrize(("policy", "sims"), [("puct", 200), ("gumbel", 100)])
+def test_worlds_are_averaged_over_all_that_the_mover_could_face(policy, sims):
+    """With every world searched to the end the move has the best mean over worlds, by brute force.
+
+    Nearly so for PUCT, which hardly visits a move that is bad in one world, and so values it badly there.
+    """
+    states = late_positions(jax.random.key(5), 2000, 20)
+    n_worlds, n_moves = (np.asarray(jax.jit(jax.vmap(count))(states)) for count in (worlds.count, n_legal))
+    undecided = np.asarray(states.points).max(1) < 21
+    rows = np.flatnonzero((n_worlds > 1) & (n_worlds <= 8) & (n_moves > 1) & undecided)
+    states = jax.tree.map(lambda leaf: leaf[rows[:20]], states)
+    assert len(states.ply) == 20
+    config = search.SearchConfig(policy, sims=sims, worlds=8, temperature=0.0, gumbel_c_scale=1.0)
+    result = run(config, states, jax.random.key(0))
+    hands, real = jax.vmap(lambda state: worlds.enumerate(state, 8))(states)
+    regrets, regrets_of_any = [], []
+    for row in range(20):
+        means = {}
+        for world in np.flatnonzero(real[row]):
+            there = states._replace(hands=states.hands.at[row].set(hands[row, world]))
+            for slot, value in PlainGame(there, row).slot_values().items():
+                means.setdefault(slot, []).append(value)
+        means = {slot: np.mean(values) for slot, values in means.items()}
+        regrets.append(max(means.values()) - means[int(result.slot[row])])
+        regrets_of_any.append(max(means.values()) - np.mean(list(means.values())))
+    assert np.mean(regrets) <= (0 if policy == "gumbel" else 0.05)
+    assert np.mean(regrets_of_any) > 0.15  # else any move would do
+    legal = np.asarray(jax.vmap(game.legal_slots)(states))
+    assert np.asarray(result.policy)[~legal].max() == 0
+    np.testing.assert_allclose(result.policy.sum(1), 1, atol=1e-5)
+    np.testing.assert_array_equal(result.visits.sum(1), sims * np.asarray(real).sum(1))
+
+
 def test_same_key_same_result():
     states = late_positions(jax.random.key(2), 8, 5)
     config = search.SearchConfig(sims=16)
@@ -168,7 +208,8 @@ def test_leaves_are_seen_through_the_networks_tokenizer(monkeypatch):
         ({"sims": 0}, "search.sims: expected at least 1"),
         ({"c_puct": 0.0}, "search.c_puct"),
         ({"temperature": -1.0}, "search.temperature"),
-        ({"worlds": "4"}, "search.worlds: expected true, got '4'"),
+        ({"worlds": "4"}, "search.worlds: expected true, or 1 to 10,000 sampled worlds, got '4'"),
+        ({"worlds": 0}, "search.worlds: expected true, or 1 to 10,000 sampled worlds, got 0"),
     ],
 )
 def test_impossible_settings_are_named(fields, message):

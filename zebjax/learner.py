@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 import optax.contrib
 
-from zebjax import choices, game, network, record, replay
+from zebjax import choices, game, network, record, replay, worlds
 from zebjax.observe import Observation, belief_targets, hidden_tiles, observe
 
 # The original's clamp on log-probabilities: a policy target on a slot given probability 0 costs 100, not infinity.
@@ -107,6 +107,8 @@ class Batch(NamedTuple):
     """bool `[B, 28]`, the 21 tiles not dealt to the mover."""
     hidden: jax.Array
     """bool `[B, 28]`, those of them not yet played: the honest ones to measure on."""
+    marginal: jax.Array
+    """float32 `[B, 28, 3]`, the exact belief from voids alone, 0 on visible tiles: what a belief head is to beat."""
 
 
 Metrics = dict[str, jax.Array]
@@ -114,7 +116,10 @@ _METRICS = (
     *("policy_loss", "value_loss", "total_loss", "policy_entropy", "policy_top1_accuracy", "policy_kl_divergence"),
     *("value_mean", "value_std", "value_target_mean", "grad_norm", "grad_norm_value_head", "lr"),
 )
-_BELIEF_METRICS = ("belief_loss", "belief_accuracy", "belief_loss_hidden", "belief_accuracy_hidden")
+_BELIEF_METRICS = (
+    *("belief_loss", "belief_accuracy", "belief_loss_hidden", "belief_accuracy_hidden", "belief_brier_hidden"),
+    *("belief_confidence_hidden", "belief_loss_marginal", "belief_accuracy_marginal"),
+)
 
 
 def lr_schedule(config: LearnerConfig) -> optax.Schedule:
@@ -190,6 +195,7 @@ def make_batch(config: LearnerConfig, tokenizer: str, examples: Positions) -> Ba
         belief_target=target,
         belief_mask=mask,
         hidden=jax.vmap(hidden_tiles)(examples.state),
+        marginal=jax.vmap(worlds.marginals)(examples.state),
     )
 
 
@@ -229,15 +235,34 @@ def losses(config: LearnerConfig, output: network.Output, batch: Batch) -> tuple
         "value_target_mean": batch.value_target.mean(),
     }
     if output.belief_logits is not None:
-        log_belief = jax.nn.log_softmax(output.belief_logits)
-        right = (output.belief_logits.argmax(-1) == batch.belief_target).astype(jnp.float32)
-        belief = -jnp.take_along_axis(log_belief, batch.belief_target[..., None], -1)[..., 0]
-        metrics["belief_loss"] = _mean(belief, batch.belief_mask)
-        metrics["belief_accuracy"] = _mean(right, batch.belief_mask)
-        metrics["belief_loss_hidden"] = _mean(belief, batch.hidden)
-        metrics["belief_accuracy_hidden"] = _mean(right, batch.hidden)
+        metrics |= _belief_metrics(output.belief_logits, batch)
         total += config.belief_weight * metrics["belief_loss"]
     return total, metrics | {"total_loss": total}
+
+
+def _belief_metrics(logits: jax.Array, batch: Batch) -> Metrics:
+    """The original's two over 21 tiles, then those over truly hidden ones, and the marginal's beside them.
+
+    Confidence less accuracy is how overconfident the head is; `zebjax.belief` tells all of it by trick.
+    """
+    log_belief = jax.nn.log_softmax(logits)
+    belief, owner = jnp.exp(log_belief), batch.belief_target[..., None]
+    loss = -jnp.take_along_axis(log_belief, owner, -1)[..., 0]
+    right = (logits.argmax(-1) == batch.belief_target).astype(jnp.float32)
+    brier = jnp.square(belief - jax.nn.one_hot(batch.belief_target, 3)).sum(-1)
+    of_owner = jnp.take_along_axis(batch.marginal, owner, -1)[..., 0]
+    best = batch.marginal >= batch.marginal.max(-1, keepdims=True) - 1e-6
+    best_is_owner = jnp.take_along_axis(best, owner, -1)[..., 0] / best.sum(-1)
+    return {
+        "belief_loss": _mean(loss, batch.belief_mask),
+        "belief_accuracy": _mean(right, batch.belief_mask),
+        "belief_loss_hidden": _mean(loss, batch.hidden),
+        "belief_accuracy_hidden": _mean(right, batch.hidden),
+        "belief_brier_hidden": _mean(brier, batch.hidden),
+        "belief_confidence_hidden": _mean(belief.max(-1), batch.hidden),
+        "belief_loss_marginal": _mean(-jnp.log(jnp.where(batch.hidden, of_owner, 1)), batch.hidden),
+        "belief_accuracy_marginal": _mean(best_is_owner, batch.hidden),
+    }
 
 
 def update(

@@ -10,6 +10,8 @@ one calls `in_chunks`, so that it always sees the same shape however many games 
 import dataclasses
 import difflib
 import functools
+import hashlib
+import json
 import math
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zebjax import game, network, observe, tiles
+from zebjax import game, network, observe, search, tiles
+from zebjax.search import SearchConfig
 
 CHUNK = 64
 """Games in one compiled call. On two CPU cores 64 is as fast a game as 256, and less of the last chunk is padding."""
@@ -43,6 +46,9 @@ class Player:
     played the same, wherever it stands in whichever batch. `slots` is int `[n]`.
     A player may read only what its seat has seen of a state: its own hand, the plays and the deal's public facts.
     """
+    identity: str = ""
+    """What decides its play, for caches: two players of one identity, in one version of the code, play alike.
+    Empty: unknown, so nothing may be cached under it."""
 
 
 def make(spec: str) -> Player:
@@ -62,9 +68,11 @@ def make(spec: str) -> Player:
             raise ValueError(f"player {spec!r}: expected {kind.usage}")
         positional.append(items.pop(0))
     try:
-        return dataclasses.replace(kind.make(*positional, **_options(kind, items)), spec=spec)
+        made = kind.make(*positional, **_options(kind, items))
     except (ValueError, OSError) as error:
         raise ValueError(f"player {spec!r}: {error}") from error
+    # What an argument names, a file for one, can change; a spec without one says all there is.
+    return dataclasses.replace(made, spec=spec, identity=made.identity or ("" if kind.takes_argument else spec))
 
 
 def _options(kind: "Kind", items: list[str]) -> dict[str, Any]:
@@ -106,14 +114,55 @@ def number(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
+def integer(low: int, high: int) -> Callable[[str], int]:
+    """A parser of option values: a whole number from low to high; ValueError that says so otherwise."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise ValueError(f"expected a whole number from {low} to {high}, got {text!r}")
+        return value
+
+    return parse
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    """A parser of option values: one of these words; ValueError that names them otherwise."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"expected {' or '.join(words)}, got {text!r}; did you mean {nearest(text, words)!r}?")
+        return text
+
+    return parse
+
+
+def watch(player: Player) -> tuple[Player, list[tuple[game.GameState, np.ndarray, np.ndarray]]]:
+    """The same player, and a list that grows by (states, keys, slots chosen) whenever it is asked."""
+    seen = []
+
+    def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:
+        slots = player.choose(states, keys)
+        seen.append((states, keys, slots))
+        return slots
+
+    return dataclasses.replace(player, choose=choose), seen
+
+
 def take(states: game.GameState, rows: np.ndarray) -> game.GameState:
     """The games `rows` of a batch on the host; rows past the end repeat the last game."""
     return jax.tree.map(lambda leaf: np.take(leaf, rows, axis=0, mode="clip"), states)
 
 
-def in_chunks(compiled: Choose, states: game.GameState, keys: np.ndarray) -> np.ndarray:
-    """Call a compiled `choose` on chunks of one fixed size, the last one padded, and join the slots, int `[n]`."""
-    chunk = CHUNK if jax.default_backend() == "cpu" else ACCELERATOR_CHUNK
+def in_chunks(compiled: Choose, states: game.GameState, keys: np.ndarray, trees: int = 1) -> np.ndarray:
+    """Call a compiled `choose` on chunks of one fixed size, the last one padded, and join the slots, int `[n]`.
+
+    The more `trees` a game costs at once, the fewer games are in a chunk.
+    """
+    chunk = max(1, (CHUNK if jax.default_backend() == "cpu" else ACCELERATOR_CHUNK) // trees)
     n = len(keys)
     results = []
     for start in range(0, n, chunk):
@@ -178,6 +227,24 @@ def _zeb_slots(
     return jax.vmap(sample_slot, (0, 0, 0, None))(keys, logits, legal, temperature)
 
 
+@functools.partial(jax.jit, static_argnames=("config", "settings"))
+def _searched_slots(
+    states: game.GameState,
+    keys: jax.Array,
+    params: network.Params,
+    config: network.ZebConfig,
+    settings: search.SearchConfig,
+) -> jax.Array:
+    judge = search.evaluator(config, params)
+
+    def one(state: game.GameState, key_data: jax.Array) -> jax.Array:
+        # A game by itself, so that its key alone decides, wherever in the batch it stands.
+        alone = jax.tree.map(lambda leaf: leaf[None], state)
+        return search.search(settings, judge, alone, jax.random.wrap_key_data(key_data)).slot[0]
+
+    return jax.vmap(one)(states, keys)
+
+
 def random() -> Player:
     """Plays a uniformly random legal slot."""
     return Player("random", functools.partial(in_chunks, _random_slots))
@@ -211,8 +278,55 @@ def zeb(config: network.ZebConfig, params: network.Params, temperature: float = 
     return Player(f"zeb,temperature={temperature:g}", choose)
 
 
-def _zeb_at(path: str, temperature: float = 0.1) -> Player:
-    return zeb(*network.load(path), temperature)
+def searching_zeb(config: network.ZebConfig, params: network.Params, settings: search.SearchConfig) -> Player:
+    """A network with tree search over sampled worlds: it reads nothing that its seat has not seen.
+
+    Raises:
+        ValueError: for settings that search the true deal.
+    """
+    if settings.worlds == "true":
+        raise ValueError("worlds: a player may not search the true deal; expected a number of sampled worlds")
+    compiled = functools.partial(_searched_slots, params=params, config=config, settings=settings)
+    spec = f"zeb,sims={settings.sims},search={settings.policy},worlds={settings.worlds}"
+    return Player(spec, functools.partial(in_chunks, compiled, trees=settings.worlds))
+
+
+def _zeb_at(
+    path: str, temperature: float | None = None, sims: int = 0, worlds: int | None = None, search: str | None = None
+) -> Player:
+    for name, value in (("worlds", worlds), ("search", search)):
+        if value and not sims:
+            raise ValueError(f"{name}: expected sims with it, as in sims=64")
+    config, params = network.load(path)
+    if sims:
+        settings = SearchConfig(search or "gumbel", sims, temperature=temperature or 0.0, worlds=worlds or 16)
+        player = searching_zeb(config, params, settings)
+    else:
+        settings = temperature = 0.1 if temperature is None else temperature
+        player = zeb(config, params, temperature)
+    return dataclasses.replace(player, identity=f"zeb:sha256={_digest(config, params)},{settings!r}")
+
+
+def _digest(config: network.ZebConfig, params: network.Params) -> str:
+    """The sha256 of a network: its config and every array's place, type, shape and bytes, wherever they are stored."""
+    digest = hashlib.sha256(json.dumps(dataclasses.asdict(config), sort_keys=True).encode())
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        array = np.asarray(leaf)
+        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _eq(**options: Any) -> Player:
+    from zebjax import eq  # the solver's compiler takes a second to load
+
+    return eq.player(**options)
+
+
+def _cheat() -> Player:
+    from zebjax import eq
+
+    return eq.cheat()
 
 
 class Kind(NamedTuple):
@@ -232,9 +346,26 @@ KINDS = {
     "heuristic": Kind(heuristic, "heuristic", "the original's rule-based player: pips and counts only"),
     "zeb": Kind(
         _zeb_at,
-        "zeb:PATH[,temperature=0.1]",
-        "a network's policy without search; PATH is a run folder, one step of it, or what `python -m convert` made",
+        "zeb:PATH[,temperature=0.1][,sims=64,search=gumbel,worlds=16]",
+        "a network; PATH is a run folder, one step of it, or what `python -m convert` made. Without sims its "
+        "policy; with sims a tree search (gumbel or puct) in each of so many sampled worlds, temperature 0",
         takes_argument=True,
-        options={"temperature": number(0, 100)},
+        options={
+            "temperature": number(0, 100),
+            "sims": integer(1, 100_000),
+            "search": one_of("gumbel", "puct"),
+            "worlds": integer(1, 10_000),
+        },
     ),
+    "eq": Kind(
+        _eq,
+        "eq[:n=100,criterion=win|points,n_trick1=N]",
+        "the exact teacher: best on average over n worlds solved to the end; n_trick1 of them in the first trick",
+        options={
+            "n": integer(1, 100_000),
+            "criterion": one_of("win", "points"),
+            "n_trick1": integer(1, 100_000),
+        },
+    ),
+    "cheat": Kind(_cheat, "cheat", "perfect play with all four hands seen: a ceiling, not a player"),
 }

@@ -1,7 +1,9 @@
 """Tree search for many games at once, on mctx.
 
-The tree moves on the TRUE deal: its transitions use all four hands, while each leaf is judged by the network from
-its own mover's observation. Only self-play may do that; it is named `worlds="true"` there.
+A tree moves on one deal: its transitions use all four hands, while each leaf is judged by the network from its own
+mover's observation. With `worlds="true"` that is the true deal, which only self-play may read. With `worlds=K` each
+root decision grows K trees, each on hands drawn from those that fit what its mover has seen (determinization), and the
+statistics of their roots are averaged: what would be right only for the true hands averages out.
 
 Values are from the view of the player to move. Two moves in a row can be the same team's (a trick's winner leads), so
 an edge's discount is +1 or -1 by team. The outcome of a finished game is the reward on the edge into its end, where
@@ -18,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import mctx
 
-from zebjax import choices, game, network
+from zebjax import choices, game, network, worlds
 from zebjax.observe import Observation, observe
 
 _ILLEGAL_LOGIT = -1e9
@@ -38,14 +40,18 @@ class SearchConfig:
     c_puct: float = 1.414
     """Exploration constant of PUCT."""
     temperature: float = 1.0
-    """puct: moves are drawn from root visits ** (1 / temperature); gumbel: the scale of the Gumbel noise. 0: best."""
+    """puct: moves are drawn from root visits ** (1 / temperature); gumbel: the scale of the Gumbel noise. 0: best;
+    over several worlds that is the highest mean Q (puct) or the top of the improved policy (gumbel)."""
     gumbel_c_scale: float = 0.1
     """gumbel: c_scale of the paper's sigma; how sharply Q shapes the improved policy."""
-    worlds: Literal["true"] = "true"
-    """What the tree moves on: the true deal (self-play only)."""
+    worlds: Literal["true"] | int = "true"
+    """What the trees move on: the true deal (self-play only), or this many sampled worlds, one tree of `sims` each;
+    all consistent worlds where there are no more."""
 
     def __post_init__(self) -> None:
         choices.check(self, "search")
+        if self.worlds != "true" and not (type(self.worlds) is int and 1 <= self.worlds <= 10_000):
+            raise ValueError(f"search.worlds: expected true, or 1 to 10,000 sampled worlds, got {self.worlds!r}")
         if self.sims < 1:
             raise ValueError(f"search.sims: expected at least 1, got {self.sims}")
         if self.c_puct <= 0:
@@ -64,9 +70,9 @@ class SearchResult(NamedTuple):
     policy: jax.Array
     """float32 `[B, 7]`, the policy target: normalised root visits (puct) or the improved policy (gumbel)."""
     value: jax.Array
-    """float32 `[B]`, the root's mean value for its mover."""
+    """float32 `[B]`, the root's mean value for its mover, averaged over worlds."""
     visits: jax.Array
-    """int32 `[B, 7]`, visit counts of the root's children."""
+    """int32 `[B, 7]`, visit counts of the root's children, summed over worlds."""
 
 
 Evaluate = Callable[[Observation], network.Output]
@@ -96,6 +102,68 @@ def search(config: SearchConfig, evaluator: Evaluator, states: game.GameState, k
         key: random key; draws the moves and breaks ties.
     """
     chex.assert_shape(states.hands, (None, 4, 7))
+    root = _judge(evaluator, states)
+    if config.worlds == "true":
+        output = _grow(config, evaluator, states, root, key)
+        summary = output.search_tree.summary()
+        return SearchResult(output.action, output.action_weights, summary.value, summary.visit_counts)
+
+    n, k = states.ply.shape[0], config.worlds
+    world_key, tree_key, move_key = jax.random.split(key, 3)
+    draw = functools.partial(worlds.sample_or_all, n=k)
+    hands, real = jax.vmap(draw)(jax.random.split(world_key, n), states)
+    # The mover sees the same in all of its worlds, so one evaluation of the root serves them all.
+    repeated, root_each = jax.tree.map(lambda leaf: jnp.repeat(leaf, k, axis=0), (states, root))
+    trees = _grow(config, evaluator, repeated._replace(hands=hands.reshape(n * k, 4, 7)), root_each, tree_key)
+    return _average(config, trees, root[0], real, move_key)
+
+
+def _average(
+    config: SearchConfig, trees: mctx.PolicyOutput, logits: jax.Array, real: jax.Array, key: jax.Array
+) -> SearchResult:
+    """One decision from the trees `[B * K]` over its worlds, of which `real` `[B, K]` count."""
+    n, k = real.shape
+    legal = logits > _ILLEGAL_LOGIT / 2
+    weight = real / real.sum(1, keepdims=True)
+
+    def mean(statistic: jax.Array) -> jax.Array:
+        statistic = statistic.reshape(n, k, -1)
+        return jnp.einsum("bk,bka->ba", weight, statistic)
+
+    summary = trees.search_tree.summary()
+    visits = summary.visit_counts.reshape(n, k, -1) * real[..., None]
+    if config.policy == "puct":
+        policy = mean(trees.action_weights)
+        if config.temperature == 0:
+            # Plain means over worlds that tried a move: weighing by visits would favour the worlds where it is good.
+            tried = visits > 0
+            total = jnp.where(tried, summary.qvalues.reshape(n, k, -1), 0).sum(1)
+            score = jnp.where(tried.any(1), total / jnp.maximum(tried.sum(1), 1), -_UNVISITED_Q)
+        else:
+            noise = jax.random.gumbel(key, policy.shape)
+            score = jnp.log(jnp.maximum(policy, 1e-30)) / config.temperature + noise
+    else:
+        # Q is averaged before the softmax, so that the noise of single worlds does not sharpen the target.
+        at_root = jax.vmap(_gumbel_q(config), in_axes=(0, None))
+        improved = logits + mean(at_root(trees.search_tree, trees.search_tree.ROOT_INDEX))
+        policy = jax.nn.softmax(jnp.where(legal, improved, -jnp.inf))
+        score = improved + config.temperature * jax.random.gumbel(key, policy.shape)
+    return SearchResult(
+        slot=jnp.argmax(jnp.where(legal, score, -jnp.inf), axis=1).astype(jnp.int32),
+        policy=policy,
+        value=mean(summary.value)[:, 0],
+        visits=visits.sum(1),
+    )
+
+
+def _grow(
+    config: SearchConfig,
+    evaluator: Evaluator,
+    states: game.GameState,
+    judged: tuple[jax.Array, jax.Array],
+    key: jax.Array,
+) -> mctx.PolicyOutput:
+    """One tree for each of these games, on its own four hands; `judged` is what `_judge` says of the roots."""
     deals = {name: getattr(states, name) for name in ("hands", "declaration", "leader")}
     in_tree = states._replace(hands=None, declaration=None, leader=None)  # what changes; the rest is kept once a tree
 
@@ -115,18 +183,17 @@ def search(config: SearchConfig, evaluator: Evaluator, states: game.GameState, k
         )
         return output, after._replace(hands=None, declaration=None, leader=None)
 
-    logits, values = _judge(evaluator, states)
-    root = mctx.RootFnOutput(prior_logits=logits, value=values, embedding=in_tree)
+    logits, values = judged
     common = {
         "params": (),
         "rng_key": key,
-        "root": root,
+        "root": mctx.RootFnOutput(prior_logits=logits, value=values, embedding=in_tree),
         "recurrent_fn": expand,
         "num_simulations": config.sims,
         "invalid_actions": ~jax.vmap(game.legal_slots)(states),
     }
     if config.policy == "puct":
-        output = mctx.muzero_policy(
+        return mctx.muzero_policy(
             **common,
             qtransform=_raw_q,
             dirichlet_fraction=0.0,
@@ -134,19 +201,15 @@ def search(config: SearchConfig, evaluator: Evaluator, states: game.GameState, k
             pb_c_base=1e9,  # PUCT's constant does not grow with visits
             temperature=config.temperature,
         )
-    else:
-        output = mctx.gumbel_muzero_policy(
-            **common,
-            # Completed Q without min-max rescaling: ours already are in [-1, 1].
-            qtransform=functools.partial(
-                mctx.qtransform_completed_by_mix_value, value_scale=config.gumbel_c_scale, rescale_values=False
-            ),
-            max_num_considered_actions=7,
-            gumbel_scale=config.temperature,
-        )
-    summary = output.search_tree.summary()
-    return SearchResult(
-        slot=output.action, policy=output.action_weights, value=summary.value, visits=summary.visit_counts
+    return mctx.gumbel_muzero_policy(
+        **common, qtransform=_gumbel_q(config), max_num_considered_actions=7, gumbel_scale=config.temperature
+    )
+
+
+def _gumbel_q(config: SearchConfig) -> Callable[[mctx.Tree, jax.Array], jax.Array]:
+    """The paper's sigma of completed Q; without min-max rescaling, as ours already are in [-1, 1]."""
+    return functools.partial(
+        mctx.qtransform_completed_by_mix_value, value_scale=config.gumbel_c_scale, rescale_values=False
     )
 
 

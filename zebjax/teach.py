@@ -1,0 +1,247 @@
+"""Teacher data: games of E[Q] as GameRecords.
+
+E[Q] plays against itself, or sits with one team against another player. It judges every decision with more than one
+legal move, also the other player's, by the mean points of each move over sampled worlds, each solved exactly.
+
+- policy target: softmax(mean points / temperature): a move that is `temperature` points worse gets 1/e of the weight.
+- value: P(more points than the other team) - P(fewer) after E[Q]'s best move, for the mover.
+- what E[Q] plays itself: the most mean points, see `eq.Values.best_slots`.
+
+A file is made of its number and the settings alone, and appears whole or not at all: a run that was stopped goes on
+with the files that are missing and ends with the same games.
+"""
+
+import argparse
+import dataclasses
+import functools
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from zebjax import arena, command, eq, game, players, record
+from zebjax.players import Player
+from zebjax.record import GameRecord, Kind
+
+SOURCE = "teacher-eq"
+GAMES_PER_FILE = 250
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """All that decides what games are made; it stands in the metadata of every file."""
+
+    n: int = 50
+    """Worlds a decision."""
+    n_trick1: int | None = None
+    """The same in the first trick; None for n."""
+    temperature: float = 1.0
+    """Of the policy target, in points."""
+    opponent: str = ""
+    """The spec of E[Q]'s opponent, which has team 1 in games 0, 2, 4, ... of a file and team 0 in the others. Empty:
+    E[Q] itself."""
+    seed: int = 0
+    games_per_file: int = GAMES_PER_FILE
+
+
+def policy_target(mean_points: np.ndarray, temperature: float) -> np.ndarray:
+    """softmax(mean_points / temperature), float64 `[N, 7]`; nan is an illegal slot and gets 0."""
+    advantage = mean_points - np.nanmax(mean_points, axis=-1, keepdims=True)
+    weights = np.where(np.isnan(advantage), 0, np.exp(np.nan_to_num(advantage, nan=0) / temperature))
+    return weights / weights.sum(-1, keepdims=True)
+
+
+@functools.partial(jax.jit, static_argnames="n_games")
+def _deals(key: jax.Array, n_games: int) -> tuple[game.GameState, jax.Array]:
+    return jax.vmap(arena.deal_at, (None, 0))(key, jax.numpy.arange(n_games))
+
+
+def play_file(
+    settings: Settings,
+    opponent: Player | None,
+    index: int,
+    n_games: int,
+    on_ply: Callable[[int], None] | None = None,
+) -> GameRecord:
+    """The first `n_games` games of file number `index`, NumPy arrays.
+
+    Args:
+        settings: see there.
+        opponent: the player that `settings.opponent` names; None for E[Q] itself.
+        index: 0 or more.
+        n_games: 1 to `settings.games_per_file`.
+        on_ply: called after every ply with the number of plies played.
+
+    Raises:
+        ValueError: if the opponent chooses an illegal slot.
+    """
+    states, play_keys = _deals(jax.random.fold_in(jax.random.key(settings.seed), index), n_games)
+    records = jax.tree.map(np.array, record.empty(n_games))
+    team = np.arange(n_games) % 2
+    ply = 0
+
+    def choose(turn: arena.Turn) -> np.ndarray:
+        nonlocal ply
+        slots = turn.legal.argmax(-1).astype(np.int32)
+        policy, value = turn.legal.astype(np.float64), np.zeros(n_games)
+        rows = np.flatnonzero(turn.legal.sum(-1) > 1)
+        if len(rows):
+            states = players.take(turn.states, rows)
+            values = eq.eq_values(states, turn.keys[rows], settings.n, settings.n_trick1)
+            best = values.best_slots()
+            slots[rows] = best
+            policy[rows] = policy_target(values.mean_points, settings.temperature)
+            value[rows] = values.value[np.arange(len(rows)), best]
+        records.kind[:, ply] = Kind.FORCED
+        records.kind[rows, ply] = Kind.TEACHER
+        theirs = rows[turn.movers[rows] % 2 != team[rows]] if opponent is not None else rows[:0]
+        if len(theirs):
+            slots[theirs] = arena.ask(opponent, turn, theirs)
+        records.slots[:, ply], records.policy[:, ply], records.value[:, ply] = slots, policy, value
+        ply += 1
+        return slots
+
+    arena.play_out(states, play_keys, choose, on_ply)
+    return records._replace(
+        hands=np.asarray(states.hands),
+        declaration=np.asarray(states.declaration),
+        leader=np.asarray(states.leader),
+        weight=np.ones_like(records.weight),
+    )
+
+
+def file_path(folder: Path, index: int) -> Path:
+    """Where file number `index` goes."""
+    return folder / f"teacher-{index:06d}.safetensors"
+
+
+def is_done(path: Path, settings: Settings, n_games: int) -> bool:
+    """Whether a file holds its games already; False also for one that is damaged.
+
+    Raises:
+        ValueError: if it holds games of other settings.
+    """
+    if not path.exists():
+        return False
+    try:
+        _, metadata = record.read(path)
+    except record.InvalidRecords:
+        return False
+    ours = dataclasses.asdict(settings)
+    if metadata.search != ours:
+        odd = next(name for name in {**metadata.search, **ours} if metadata.search.get(name) != ours.get(name))
+        raise ValueError(
+            f"{path} was made with other settings ({odd} {metadata.search.get(odd)!r}, here {ours.get(odd)!r}); "
+            "choose another folder, or the same settings to go on"
+        )
+    return metadata.games >= n_games
+
+
+def make(
+    settings: Settings, games: int, folder: Path, progress: Callable[[float, float], None] | None = None
+) -> tuple[int, int]:
+    """Make the files that are missing from `folder` until it holds `games` games.
+
+    Args:
+        settings: see there.
+        games: 1 or more; the last file may be smaller than the others.
+        folder: made if it is not there.
+        progress: called after every ply with the share that is done, 0 to 1, and the games made by this call, in parts.
+
+    Returns:
+        Games found already done, and games made.
+
+    Raises:
+        ValueError: for a bad opponent, or a folder with games of other settings.
+        OSError: if a file cannot be written.
+    """
+    opponent = players.make(settings.opponent) if settings.opponent else None
+    folder.mkdir(parents=True, exist_ok=True)
+    size = settings.games_per_file
+    wanted = [min(size, games - index * size) for index in range(math.ceil(games / size))]
+    missing = [index for index, n in enumerate(wanted) if not is_done(file_path(folder, index), settings, n)]
+    found = games - sum(wanted[index] for index in missing)
+    made = 0
+    for index in missing:
+        n_games = wanted[index]
+
+        def on_ply(ply: int, n_games: int = n_games, made: int = made) -> None:
+            if progress is not None:
+                now = made + n_games * ply / game.N_PLIES
+                progress((found + now) / games, now)
+
+        records = play_file(settings, opponent, index, n_games, on_ply)
+        record.validate(records)
+        metadata = record.Metadata(SOURCE, f"teach-{settings.seed}", 0, dataclasses.asdict(settings))
+        record.write(file_path(folder, index), records, metadata)
+        made += n_games
+    return found, made
+
+
+# The command
+
+
+def _parser() -> command.Parser:
+    defaults = Settings()
+    parser = command.Parser(
+        "teach",
+        "Play games of E[Q], the exact teacher, and keep them as GameRecords with its judgement of every move.\n"
+        "A stopped run goes on when the same command is given again.\n"
+        "policy target: softmax(mean points / temperature); value: P(win) - P(lose) after the best move.",
+        "--games 20 --n 5 --out runs/teacher",
+    )
+    add = parser.add_argument
+    add("--games", type=command.integer(1, 10**9), required=True, metavar="N", help="games in all")
+    add("--out", type=Path, required=True, metavar="DIR", help="where the files go")
+    worlds = command.integer(1, eq.MAX_WORLDS)
+    add("--n", type=worlds, default=defaults.n, metavar="N", help="worlds a decision (default %(default)s)")
+    add("--n-trick1", type=worlds, metavar="N", help="the same in the first trick, the dearest (default: as --n)")
+    add(
+        "--temperature",
+        type=command.checked(players.number(0.01, 100)),
+        default=defaults.temperature,
+        metavar="POINTS",
+        help="of the policy target: a move so many points worse gets 1/e of the weight (default %(default)s)",
+    )
+    add("--opponent", default=defaults.opponent, metavar="PLAYER", help="the other team (default: E[Q] itself)")
+    add("--seed", type=command.integer(0, 2**32 - 1), default=defaults.seed, help="of deals and play (default 0)")
+    add(
+        "--games-per-file",
+        type=command.integer(1, 100_000),
+        default=defaults.games_per_file,
+        metavar="N",
+        help="what a kill may cost at most (default %(default)s)",
+    )
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    names = [field.name for field in dataclasses.fields(Settings)]
+    settings = Settings(**{name: getattr(arguments, name) for name in names})
+    start = time.perf_counter()
+    with command.progress(f"teacher games in {arguments.out}") as show:
+
+        def on_ply(done: float, made: float) -> None:
+            show(done, f"{made / (time.perf_counter() - start):.1f} games/s")
+
+        found, made = make(settings, arguments.games, arguments.out, on_ply)
+    seconds = time.perf_counter() - start
+    n_files = math.ceil(arguments.games / settings.games_per_file)
+    print(
+        f"{arguments.games:,} games in {n_files:,} files in {arguments.out}: {found:,} found, {made:,} made"
+        + (f" at {made / seconds:.1f} games/s" if made else "")
+    )
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; see `--help`. Returns the exit status: 0, or 2 after one sentence on stderr for bad input."""
+    return command.run("teach", _run, _parser().parse(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
