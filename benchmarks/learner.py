@@ -24,12 +24,7 @@ def random_games(n: int, key: jax.Array) -> record.GameRecord:
     def one(key: jax.Array) -> record.GameRecord:
         deal_key, play_key = jax.random.split(key)
         start = game.deal(deal_key)
-
-        def step(state: game.GameState, key: jax.Array) -> tuple[game.GameState, jax.Array]:
-            slot = jax.random.categorical(key, jax.numpy.where(game.legal_slots(state), 0.0, -jax.numpy.inf))
-            return game.play(state, slot), slot
-
-        _, slots = jax.lax.scan(step, start, jax.random.split(play_key, game.N_PLIES))
+        _, slots = game.play_randomly(play_key, start, game.N_PLIES)
         blank = jax.tree.map(lambda leaf: leaf[0], record.empty(1))
         return blank._replace(
             hands=start.hands,

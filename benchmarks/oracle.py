@@ -50,12 +50,7 @@ def random_states(n: int, ply: int, seed: int) -> game.GameState:
     def one(key: jax.Array, index: jax.Array) -> game.GameState:
         deal_key, play_key = jax.random.split(key)
         start = game.deal(deal_key)._replace(declaration=(index % 10).astype(jnp.int8))
-
-        def step(state: game.GameState, key: jax.Array) -> tuple[game.GameState, None]:
-            slot = jax.random.categorical(key, jnp.where(game.legal_slots(state), 0.0, -jnp.inf))
-            return game.play(state, slot), None
-
-        return jax.lax.scan(step, start, jax.random.split(play_key, ply))[0]
+        return game.play_randomly(play_key, start, ply)[0]
 
     keys = jax.random.split(jax.random.key(seed), n)
     return jax.tree.map(np.asarray, jax.jit(jax.vmap(one))(keys, jnp.arange(n)))

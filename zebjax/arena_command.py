@@ -211,7 +211,7 @@ def _plot(path: Path, pairs: Sequence[MatchResult], standings: ladder.Standings 
     from matplotlib.figure import Figure  # a second to import: only when there is something to draw
 
     names = [f"{result.a} vs {result.b}" for result in pairs]
-    panels = [
+    panels: list[tuple[str, list[str], list[tuple[float, ...]], float | None]] = [
         ("A's wins, %", names, [(100 * r.win_rate, *(100 * end for end in r.win_rate_interval)) for r in pairs], 50),
         ("A's points a game", names, [(r.margin, *r.margin_ci95) for r in pairs], 0),
     ]

@@ -114,8 +114,8 @@ def compare(judged: Tiles) -> Comparison | None:
         return None
     gain = _log_loss(judged.marginal, judged.owner) - _log_loss(judged.network, judged.owner)
     mean, interval = intervals.clustered_mean(gain, judged.deal)
-    scores = (score(probabilities, judged.owner) for probabilities in (judged.network, judged.marginal))
-    return Comparison(len(judged.owner), *scores, gain=mean, gain_ci95=interval)
+    ours, best = score(judged.network, judged.owner), score(judged.marginal, judged.owner)
+    return Comparison(len(judged.owner), ours, best, gain=mean, gain_ci95=interval)
 
 
 def by_trick(judged: Tiles) -> dict[str, Comparison | None]:

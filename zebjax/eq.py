@@ -126,7 +126,7 @@ def _by_size(states: game.GameState, n: int, n_trick1: int | None) -> Iterator[t
 def _mover_points(states: game.GameState) -> np.ndarray:
     """Points that the mover's team has taken, int64 `[N]`."""
     trick = np.minimum(states.ply // 4, tiles.N_TRICKS - 1)[:, None]
-    leader = np.take_along_axis(states.trick_leaders, trick, 1)
+    leader: np.ndarray = np.take_along_axis(states.trick_leaders, trick, 1)
     team = (leader + states.ply[:, None]) % 2
     return np.take_along_axis(states.points, team, 1)[:, 0].astype(np.int64)
 

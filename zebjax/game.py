@@ -149,6 +149,16 @@ def play(state: GameState, slot: jax.Array) -> GameState:
     return jax.tree.map(lambda old, new: jnp.where(over, old, new), state, after)
 
 
+def play_randomly(key: jax.Array, state: GameState, n_plies: int) -> tuple[GameState, jax.Array]:
+    """The state after `n_plies` (static) plays, each uniform over the legal slots; and the slots, int32 `[n_plies]`."""
+
+    def step(state: GameState, key: jax.Array) -> tuple[GameState, jax.Array]:
+        slot = jax.random.categorical(key, jnp.where(legal_slots(state), 0.0, -jnp.inf))
+        return play(state, slot), slot
+
+    return jax.lax.scan(step, state, jax.random.split(key, n_plies))
+
+
 def points(state: GameState) -> jax.Array:
     """Points taken so far by each team, int32 `[2]`; 42 in all at the end."""
     return state.points.astype(jnp.int32)

@@ -144,7 +144,8 @@ def _key(a: Player, b: Player, n_deals: int, rules: Rules) -> dict[str, Any]:
 
 def _summary(key: dict[str, Any], margins: np.ndarray) -> dict[str, Any]:
     """What a person wants to see in the file; also its check."""
-    result = arena.summarise(*key["players"], margins)
+    a, b = key["players"]
+    result = arena.summarise(a, b, margins)
     return {"win_rate": result.win_rate, "margin": result.margin}
 
 

@@ -98,8 +98,8 @@ def play_file(
             value[rows] = values.value[np.arange(len(rows)), best]
         records.kind[:, ply] = Kind.FORCED
         records.kind[rows, ply] = Kind.TEACHER
-        theirs = rows[turn.movers[rows] % 2 != team[rows]] if opponent is not None else rows[:0]
-        if len(theirs):
+        theirs = rows[turn.movers[rows] % 2 != team[rows]]
+        if opponent is not None and len(theirs):
             slots[theirs] = arena.ask(opponent, turn, theirs)
         records.slots[:, ply], records.policy[:, ply], records.value[:, ply] = slots, policy, value
         ply += 1

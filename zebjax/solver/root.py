@@ -127,6 +127,17 @@ def _unpack(row: np.ndarray) -> tuple[int, int, int, int]:
 
 
 @njit(cache=True, nogil=True)
+def _begin(job: np.ndarray, table: np.ndarray, row: np.ndarray) -> tuple[int, int, int, int, int, int]:
+    """Begin a position: what `_unpack` gives, the legal moves, and the tiles of others that tell moves apart."""
+    left, leader, laid, n = _unpack(row)
+    begin(job, table, row[:4], row[DECLARATION])
+    job[NODES] = 0
+    hand = row[(leader + n) & 3]
+    others = left & ~hand | _best_on_table(row[DECLARATION], laid)
+    return left, leader, laid, n, _moves(hand, row[DECLARATION], laid), others
+
+
+@njit(cache=True, nogil=True)
 def _mark(row: np.ndarray, tiles: int, value: float, out: np.ndarray) -> None:
     """Write `value` to the slots of these tiles."""
     for slot in range(7):
@@ -140,9 +151,7 @@ def values(rows: np.ndarray, first: int, last: int, memory: tuple, out: np.ndarr
     job, table = memory
     for i in range(first, last):
         row = rows[i]
-        left, leader, laid, n = _unpack(row)
-        begin(job, table, row[:4], row[DECLARATION])
-        job[NODES] = 0
+        left, leader, laid, n, _, _ = _begin(job, table, row)
         value = _value(job, table, left, leader, laid, -1)
         out[i] = _total(row[DECLARATION], left, laid) - value if n & 1 else value
         nodes[i] = job[NODES]
@@ -153,15 +162,9 @@ def move_values(rows: np.ndarray, first: int, last: int, memory: tuple, out: np.
     """The value of every legal move, into `out[N, 7]`, whose other entries are left alone; as `values` otherwise."""
     job, table = memory
     for i in range(first, last):
-        row = rows[i]
-        left, leader, laid, n = _unpack(row)
-        declaration = row[DECLARATION]
-        begin(job, table, row[:4], declaration)
-        job[NODES] = 0
-        hand = row[(leader + n) & 3]
-        moves = _moves(hand, declaration, laid)
-        good = _good(job, left, leader, laid) if laid else sure_winners(declaration, hand, left & ~hand)
-        others = left & ~hand | _best_on_table(declaration, laid)
+        row, declaration = rows[i], rows[i, DECLARATION]
+        left, leader, laid, n, moves, others = _begin(job, table, row)
+        good = _good(job, left, leader, laid) if laid else sure_winners(declaration, moves, others)
         total, guess = _total(declaration, left, laid), -1
         while moves:
             tile = pick(declaration, moves, good)
@@ -180,14 +183,8 @@ def move_answers(
     """Whether each legal move brings the mover's team to `thresholds[N]` points at the end, into bool `out[N, 7]`."""
     job, table = memory
     for i in range(first, last):
-        row = rows[i]
-        left, leader, laid, n = _unpack(row)
-        declaration = row[DECLARATION]
-        begin(job, table, row[:4], declaration)
-        job[NODES] = 0
-        hand = row[(leader + n) & 3]
-        moves = _moves(hand, declaration, laid)
-        others = left & ~hand | _best_on_table(declaration, laid)
+        row, declaration = rows[i], rows[i, DECLARATION]
+        left, leader, laid, n, moves, others = _begin(job, table, row)
         need = thresholds[i] - row[POINTS + ((leader + n) & 1)]
         # The other team is the leader's: ask whether it takes too much.
         asked = _total(declaration, left, laid) - need + 1 if n & 1 else need
