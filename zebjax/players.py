@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zebjax import game, network, observe, search, tiles
-from zebjax.search import SearchConfig
+from zebjax.search import Policy, SearchConfig
 
 CHUNK = 64
 """Games in one compiled call. On two CPU cores 64 is as fast a game as 256, and less of the last chunk is padding."""
@@ -292,7 +292,7 @@ def searching_zeb(config: network.ZebConfig, params: network.Params, settings: s
 
 
 def _zeb_at(
-    path: str, temperature: float | None = None, sims: int = 0, worlds: int | None = None, search: str | None = None
+    path: str, temperature: float | None = None, sims: int = 0, worlds: int | None = None, search: Policy | None = None
 ) -> Player:
     for name, value in (("worlds", worlds), ("search", search)):
         if value and not sims:
@@ -300,11 +300,11 @@ def _zeb_at(
     config, params = network.load(path)
     if sims:
         settings = SearchConfig(search or "gumbel", sims, temperature=temperature or 0.0, worlds=worlds or 16)
-        player = searching_zeb(config, params, settings)
+        player, how = searching_zeb(config, params, settings), repr(settings)
     else:
-        settings = temperature = 0.1 if temperature is None else temperature
-        player = zeb(config, params, temperature)
-    return dataclasses.replace(player, identity=f"zeb:sha256={_digest(config, params)},{settings!r}")
+        temperature = 0.1 if temperature is None else temperature
+        player, how = zeb(config, params, temperature), f"temperature={temperature!r}"
+    return dataclasses.replace(player, identity=f"zeb:sha256={_digest(config, params)},{how}")
 
 
 def _digest(config: network.ZebConfig, params: network.Params) -> str:

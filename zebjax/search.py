@@ -28,11 +28,14 @@ _ILLEGAL_LOGIT = -1e9
 _UNVISITED_Q = 100.0
 
 
+Policy = Literal["puct", "gumbel"]
+
+
 @dataclasses.dataclass(frozen=True)
 class SearchConfig:
     """How a root decision is searched."""
 
-    policy: Literal["puct", "gumbel"] = "puct"
+    policy: Policy = "puct"
     """puct: PUCT (AlphaZero) on raw Q, every legal child visited once first, no root noise.
     gumbel: Gumbel MuZero (Danihelka et al. 2022), sequential halving over all legal moves."""
     sims: int = 200
