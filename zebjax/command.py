@@ -48,7 +48,7 @@ class Parser(argparse.ArgumentParser):
 
 def player_list() -> str:
     """All kinds of players, for `--help`."""
-    return "players:\n" + "\n".join(f"  {kind.usage:28} {kind.about}" for kind in players.KINDS.values())
+    return "players:\n" + "\n".join(f"  {kind.usage}\n      {kind.about}" for kind in players.KINDS.values())
 
 
 def checked(parse: Callable[[str], T]) -> Callable[[str], T]:
