@@ -253,8 +253,7 @@ def _estimate(mean: float | None, ci95: tuple[float, float] | None) -> str:
 
 
 def _table(result: Result) -> Table:
-    title = f"points lost a decision: {result.player} against {result.opponent}, {result.n_deals:,} deals played twice"
-    table = Table(box=rich.box.SIMPLE, title=title, title_justify="left")
+    table = Table(box=rich.box.SIMPLE)
     table.add_column("")
     for name in ("decisions", "against the true deal", f"against E[Q], N = {result.n}"):
         table.add_column(name, justify="right")
@@ -287,6 +286,10 @@ def _run(arguments: argparse.Namespace) -> int:
         print(json.dumps({**result.to_dict(), "seed": arguments.seed, "seconds": round(seconds, 3)}))
     else:
         console = Console(width=None if sys.stdout.isatty() else 120)
+        title = (
+            f"points lost a decision: {result.player} against {result.opponent}, {result.n_deals:,} deals played twice"
+        )
+        console.print(title, highlight=False, markup=False)
         console.print(_table(result))
         console.print("real decisions only (more than one legal move); 95 % intervals, deals as units", highlight=False)
     if arguments.plot is not None:

@@ -1,0 +1,31 @@
+"""The original's 557 K checkpoint taught by the exact teacher; about 10 minutes on two cores.
+
+python -m zebjax.teach --games 12000 --n 20 --out runs/teacher
+python -m zebjax.train experiments/teacher_from_557k.py --start.checkpoint zeb-557k-1m.pt
+"""
+
+from zebjax.experiment import EvaluationConfig, Experiment, ReplayConfig, SaveConfig, StartConfig, TeacherConfig
+from zebjax.learner import LearnerConfig
+from zebjax.network import PRESETS
+
+_CYCLES, _UPDATES = 10, 400
+
+experiment = Experiment(
+    name="teacher-from-557k",
+    cycles=_CYCLES,
+    start=StartConfig(checkpoint="zeb-557k-1m.pt"),
+    network=PRESETS["medium"],
+    teacher=TeacherConfig("runs/teacher"),
+    replay=ReplayConfig(capacity_examples=28 * 12_000, min_buffer=28 * 1000),
+    learner=LearnerConfig(
+        optimizer="muon",
+        lr=0.003,
+        schedule="cosine",
+        warmup_updates=100,
+        decay_updates=_CYCLES * _UPDATES,
+        batch=128,
+        updates_per_cycle=_UPDATES,
+    ),
+    evaluation=EvaluationConfig(every_cycles=2, deals=2000),
+    save=SaveConfig(keep_every_cycles=_CYCLES),
+)
