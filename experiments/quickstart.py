@@ -6,24 +6,27 @@ from zebjax.network import PRESETS
 from zebjax.search import SearchConfig
 from zebjax.selfplay import SelfPlayConfig
 
+_CYCLES, _UPDATES = 32, 250
+
 experiment = Experiment(
     name="quickstart",
-    cycles=24,
+    cycles=_CYCLES,
     network=PRESETS["small"],
+    # Few simulations and many games: from nothing, outcomes teach more than a deeper search with a network that knows
+    # nothing yet. Eight visit every legal move once.
     selfplay=SelfPlayConfig(
-        lanes=128, games_per_cycle=512, search=SearchConfig(policy="gumbel", sims=24, gumbel_c_scale=1.0)
+        lanes=128, games_per_cycle=1024, search=SearchConfig(policy="gumbel", sims=8, gumbel_c_scale=0.5)
     ),
-    # A small buffer is memorised, and a search that trusts memorised values teaches nothing: wait for 2,048 games,
-    # and train on each example about twice.
-    replay=ReplayConfig(capacity_examples=400_000, min_buffer=28 * 2048),
+    # A small buffer is memorised: wait for 2,048 games, and train on each example about once.
+    replay=ReplayConfig(capacity_examples=1_000_000, min_buffer=28 * 2048),
     learner=LearnerConfig(
         optimizer="muon",
         lr=0.01,
         schedule="cosine",
         warmup_updates=100,
-        decay_updates=24 * 200,
+        decay_updates=_CYCLES * _UPDATES,
         batch=128,
-        updates_per_cycle=200,
+        updates_per_cycle=_UPDATES,
     ),
     evaluation=EvaluationConfig(every_cycles=4, deals=2000),
     save=SaveConfig(keep_every_cycles=4),

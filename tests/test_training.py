@@ -251,10 +251,10 @@ def test_results_without_a_state_are_not_overwritten(tmp_path):
 
 
 def test_a_second_process_is_kept_out(tmp_path):
-    refused = pytest.raises(ValueError, match="another process is training this run")
-    with training.locked(tmp_path / "run"), refused, training.locked(tmp_path / "run"):
+    first, second, third = (checkpoint.locked(tmp_path / "run", "choose another") for _ in range(3))
+    with first, pytest.raises(ValueError, match="another process is working here; choose another"), second:
         pass
-    with training.locked(tmp_path / "run"):
+    with third:
         pass
 
 

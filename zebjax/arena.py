@@ -192,6 +192,12 @@ def play_deals(
     return np.where(team_of_a == 0, margin_of_team_0, -margin_of_team_0).reshape(2, n_deals).T
 
 
+@functools.partial(jax.jit, static_argnames="n_deals")
+def deals(key: jax.Array, first: jax.Array | int, n_deals: int) -> tuple[game.GameState, jax.Array]:
+    """The deals first .. first + n_deals - 1 of the match with this key and their play keys, see `deal_at`."""
+    return jax.vmap(deal_at, (None, 0))(key, first + jax.numpy.arange(n_deals))
+
+
 class Turn(NamedTuple):
     """Many games at one ply, as NumPy arrays with a leading axis."""
 
@@ -247,7 +253,7 @@ def ask(player: Player, turn: Turn, rows: np.ndarray) -> np.ndarray:
 @functools.partial(jax.jit, static_argnames="n_deals")
 def _deal_twice(key: jax.Array, first: jax.Array, n_deals: int) -> tuple[game.GameState, jax.Array]:
     """Two copies, one after the other, of the deals and their play keys: leading axis 2 * n_deals."""
-    states, play_keys = jax.vmap(deal_at, (None, 0))(key, first + jax.numpy.arange(n_deals))
+    states, play_keys = deals(key, first, n_deals)
     twice = jax.numpy.tile(jax.numpy.arange(n_deals), 2)
     return jax.tree.map(lambda leaf: leaf[twice], (states, play_keys))
 

@@ -273,6 +273,8 @@ def _round_robin(arguments: argparse.Namespace, rules: ladder.Rules, cache: ladd
 
     standings = ladder.round_robin(contenders, deals, rules, cache, anchor, play_pair)
     kind = f"{_kind_of_interval(rules.until)}; ratings: Bradley-Terry by maximum likelihood, a pair is one observation"
+    if rules.until is not None:
+        kind += ", normal intervals as for a fixed number of deals"
     if arguments.json:
         print(json.dumps({**standings.to_dict(), "seed": rules.seed, "until": rules.until}))
     else:
@@ -296,7 +298,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         cache = ladder.Cache(None if arguments.no_cache else arguments.cache, _note)
         (_round_robin if arguments.matrix or arguments.ladder else _match)(arguments, rules, cache, console)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         _note(str(error))
         return 2
     except KeyboardInterrupt:

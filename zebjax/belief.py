@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import functools
 import json
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -159,14 +160,23 @@ def judge(config: network.ZebConfig, params: network.Params, states: game.GameSt
     return Tiles(deal[row], states.ply[row] // 4, owner, belief, marginal)
 
 
-def positions_of(player: players.Player, n_deals: int, key: jax.Array, first: int = 0) -> game.GameState:
-    """The decisions of all four seats of `n_deals` deals that `player` plays with and against itself.
+def positions_of(player: players.Player, key: jax.Array, first: int, n_deals: int) -> game.GameState:
+    """The decisions of all four seats in the deals of `arena.deals`, each played once by `player` on every seat.
 
     Forced moves are no decisions and are not there. NumPy arrays with a leading axis.
     """
-    watched, seen = players.watch(player)
-    arena.play_deals(watched, watched, key, first, n_deals)
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *(states for states, _, _ in seen))
+    decisions: list[game.GameState] = []
+
+    def choose(turn: arena.Turn) -> np.ndarray:
+        slots = turn.legal.argmax(-1).astype(np.int32)
+        rows = np.flatnonzero(turn.legal.sum(-1) > 1)
+        if len(rows):
+            slots[rows] = arena.ask(player, turn, rows)
+            decisions.append(players.take(turn.states, rows))
+        return slots
+
+    arena.play_out(*arena.deals(key, first, n_deals), choose)
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *decisions)
 
 
 # The command
@@ -176,8 +186,9 @@ def _parser() -> command.Parser:
     parser = command.Parser(
         "belief",
         "Does a network know who holds the hidden tiles better than counting tells? Scores its belief head on truly\n"
-        "hidden tiles, at every decision of games that it plays against itself, by trick, beside the exact marginal\n"
-        "over all hands that fit the voids shown. Cross-entropy in nats a tile; 95 % intervals take deals as units.",
+        "hidden tiles, at every decision of games that it plays on all four seats, by trick, beside the exact\n"
+        "marginal over all hands that fit the voids shown. Cross-entropy in nats a tile; 95 % intervals take deals\n"
+        "as units.",
         "runs/quickstart --deals 200 --plot belief.png",
     )
     parser.add_argument("path", metavar="PATH", help="a run, one of its checkpoints, or what `python -m convert` made")
@@ -255,19 +266,22 @@ def _run(arguments: argparse.Namespace) -> int:
         raise ValueError(
             f"{arguments.path}: this network has no belief head; `--belief-head fresh` of convert adds one"
         )
-    player = players.make(arguments.by or f"zeb:{arguments.path}")
+    player = players.make(arguments.by) if arguments.by else players.zeb(config, params)
     key, start, parts = jax.random.key(arguments.seed), time.perf_counter(), []
+    n_batches = math.ceil(arguments.deals / BATCH)
+    size = math.ceil(arguments.deals / n_batches)  # of one size, so that nothing is compiled twice
     with command.progress(f"belief of {arguments.path}") as show:
-        for first in range(0, arguments.deals, BATCH):
-            parts.append(positions_of(player, min(BATCH, arguments.deals - first), key, first))
-            show(min(1.0, (first + BATCH) / arguments.deals) * 0.9, "playing")
+        for index in range(n_batches):
+            parts.append(positions_of(player, key, index * size, size))
+            show(0.9 * (index + 1) / n_batches, "playing")
         judged = judge(config, params, jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts))
         show(1.0, "judged")
+    n_deals = n_batches * size
     results = by_trick(judged)
-    title = f"belief of {arguments.path}, {arguments.deals:,} deals played by {player.spec}"
+    title = f"belief of {arguments.path}, {n_deals:,} deals played by {player.spec}"
     if arguments.json:
         plain = {trick: result and dataclasses.asdict(result) for trick, result in results.items()}
-        facts = {"path": arguments.path, "by": player.spec, "deals": arguments.deals, "seed": arguments.seed}
+        facts = {"path": arguments.path, "by": player.spec, "deals": n_deals, "seed": arguments.seed}
         print(json.dumps({**facts, "by_trick": plain, "seconds": round(time.perf_counter() - start, 3)}))
     else:
         console = Console(width=None if sys.stdout.isatty() else 120)

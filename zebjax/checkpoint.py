@@ -4,6 +4,7 @@ A checkpoint folder holds one orbax item per pytree and JSON files beside them. 
 and renamed when complete, so a killed process never leaves a half-written one under a real name.
 """
 
+import fcntl
 import json
 import os
 import re
@@ -55,6 +56,24 @@ def writing(path: Path) -> Iterator[None]:
         raise ValueError(f"{path}: cannot be written: {path.parent} is not a folder") from None
     except OSError as error:
         raise ValueError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+@contextmanager
+def locked(folder: Path, advice: str) -> Iterator[None]:
+    """Keep a second process out of a folder, made if need be; the lock goes when the process does, however it ends.
+
+    Raises:
+        ValueError: with `advice`, if another process has it; or if there can be no such folder.
+    """
+    with writing(folder / ".lock"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".lock").touch()
+    with open(folder / ".lock") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"{folder}: another process is working here; {advice}") from None
+        yield
 
 
 def write_text(path: Path, text: str) -> None:

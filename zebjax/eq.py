@@ -227,7 +227,8 @@ def player(n: int = 100, criterion: str = "win", n_trick1: int | None = None) ->
         return slots
 
     early = "" if n_trick1 is None else f",n_trick1={n_trick1}"
-    return Player(f"eq:n={n},criterion={criterion}{early}", choose)
+    spec = f"eq:n={n},criterion={criterion}{early}"
+    return Player(spec, choose, identity=spec)
 
 
 def cheat() -> Player:

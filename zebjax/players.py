@@ -158,7 +158,7 @@ def take(states: game.GameState, rows: np.ndarray) -> game.GameState:
 
 
 def in_chunks(compiled: Choose, states: game.GameState, keys: np.ndarray, trees: int = 1) -> np.ndarray:
-    """Call a compiled `choose` on chunks of one fixed size, the last one padded, and join the slots, int `[n]`.
+    """Call a compiled `choose` on chunks of one fixed size, the last one padded, and join what it gives, `[n, ...]`.
 
     The more `trees` a game costs at once, the fewer games are in a chunk.
     """

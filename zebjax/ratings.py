@@ -58,8 +58,8 @@ def fit(n_players: int, meetings: Sequence[Meeting]) -> Fit:
     cluster, however their scores hang together.
 
     The maximum is infinite when some players took every point from the rest. Then, and only then, each pair of players
-    that met gets one tied deal more (a weak prior, towards equality), and the covariance is H^-1 alone, which is the
-    wider one: scores that never vary would make the sandwich zero.
+    that met gets one tied deal more (a weak prior, towards equality), and the covariance is the sandwich plus
+    H^-1: scores that never vary would make the sandwich zero.
 
     Raises:
         ValueError: if there are fewer than two players, a meeting is impossible, or some players never met the
@@ -86,15 +86,14 @@ def fit(n_players: int, meetings: Sequence[Meeting]) -> Fit:
         counts, points = counts + met, points + 0.5 * met
     strength = _maximise(counts, points)
     inverse = np.linalg.pinv(_curvature(counts, strength), hermitian=True)
-    if has_prior:
-        return Fit(strength, inverse, True)
     gradients = np.zeros((max(len(meeting.scores) for meeting in meetings), n_players))
     for a, b, scores in meetings:
         surprise = scores - expected(strength[a] - strength[b])
         gradients[: len(scores), a] += surprise
         gradients[: len(scores), b] -= surprise
     correction = len(gradients) / max(1, len(gradients) - 1)
-    return Fit(strength, correction * inverse @ (gradients.T @ gradients) @ inverse, False)
+    sandwich = correction * inverse @ (gradients.T @ gradients) @ inverse
+    return Fit(strength, sandwich + inverse if has_prior else sandwich, has_prior)
 
 
 def expected(difference: np.ndarray | float) -> np.ndarray:

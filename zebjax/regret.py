@@ -7,7 +7,6 @@ which a careful player could. Forced moves are no decisions and are not counted.
 
 import argparse
 import dataclasses
-import functools
 import json
 import math
 import sys
@@ -111,7 +110,8 @@ def measure(
         arena.play_deals(watched, opponent, key, index * size, size)
         parts.extend(judge(*decisions, n, _deal_numbers(key, index * size, size)) for decisions in seen)
         if progress is not None:
-            progress((index + 1) / n_batches, loss(_join(parts)))
+            so_far = _join(parts)
+            progress((index + 1) / n_batches, loss(_where(so_far, so_far.deal < n_deals)))
     decisions = _join(parts)
     decisions = _where(decisions, decisions.deal < n_deals)
     return Result(
@@ -130,14 +130,9 @@ def measure(
     )
 
 
-@functools.partial(jax.jit, static_argnames="size")
-def _hands(key: jax.Array, first: jax.Array, size: int) -> jax.Array:
-    return jax.vmap(arena.deal_at, (None, 0))(key, first + jax.numpy.arange(size))[0].hands
-
-
 def _deal_numbers(key: jax.Array, first: int, size: int) -> dict[bytes, int]:
     """The number of each deal of a batch by its hands (28!/7!^4 deals: no two in a match are alike)."""
-    hands = np.asarray(_hands(key, first, size))
+    hands = np.asarray(arena.deals(key, first, size)[0].hands)
     return {hands[index].tobytes(): first + index for index in range(size)}
 
 

@@ -92,17 +92,20 @@ def _download(name: str, downloads: Path, note: Callable[[str], None]) -> Path:
 
 
 def taught_games(settings: Experiment) -> GameRecord:
-    """All games of the teacher's folder, every one proved legal by replay; NumPy arrays.
+    """All games that are in the teacher's folder when a run begins, every one proved legal by replay; NumPy arrays.
 
     Raises:
         ValueError: if there are none, more or fewer than the ring is to hold, or a file must not be used.
     """
     folder = Path(settings.teacher.folder or "")
-    files = sorted(folder.glob("*.safetensors"))
+    # What begins with a dot is being written, or was when its writer was killed.
+    files = sorted(file for file in folder.glob("*.safetensors") if not file.name.startswith("."))
     if not files:
         raise ValueError(f"teacher.folder: no *.safetensors in {folder}; make games with `python -m zebjax.teach`")
     games = jax.tree.map(lambda *parts: np.concatenate(parts), *(record.read(file)[0] for file in files))
     n_examples, ring = len(games.slots) * N_PLIES, settings.replay
+    if not n_examples:
+        raise ValueError(f"teacher.folder: the files in {folder} hold no games")
     if n_examples > ring.capacity_examples:
         raise ValueError(
             f"replay.capacity_examples: {folder} holds {n_examples:,} examples, more than {ring.capacity_examples:,}"

@@ -13,17 +13,17 @@ with the files that are missing and ends with the same games.
 
 import argparse
 import dataclasses
-import functools
 import math
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
-from zebjax import arena, command, eq, game, players, record
+from zebjax import arena, checkpoint, command, eq, game, players, record
 from zebjax.players import Player
 from zebjax.record import GameRecord, Kind
 
@@ -55,11 +55,6 @@ def policy_target(mean_points: np.ndarray, temperature: float) -> np.ndarray:
     return weights / weights.sum(-1, keepdims=True)
 
 
-@functools.partial(jax.jit, static_argnames="n_games")
-def _deals(key: jax.Array, n_games: int) -> tuple[game.GameState, jax.Array]:
-    return jax.vmap(arena.deal_at, (None, 0))(key, jax.numpy.arange(n_games))
-
-
 def play_file(
     settings: Settings,
     opponent: Player | None,
@@ -79,7 +74,7 @@ def play_file(
     Raises:
         ValueError: if the opponent chooses an illegal slot.
     """
-    states, play_keys = _deals(jax.random.fold_in(jax.random.key(settings.seed), index), n_games)
+    states, play_keys = arena.deals(jax.random.fold_in(jax.random.key(settings.seed), index), 0, n_games)
     records = jax.tree.map(np.array, record.empty(n_games))
     team = np.arange(n_games) % 2
     ply = 0
@@ -119,7 +114,7 @@ def file_path(folder: Path, index: int) -> Path:
     return folder / f"teacher-{index:06d}.safetensors"
 
 
-def is_done(path: Path, settings: Settings, n_games: int) -> bool:
+def is_done(path: Path, facts: dict[str, Any], n_games: int) -> bool:
     """Whether a file holds its games already; False also for one that is damaged.
 
     Raises:
@@ -131,11 +126,10 @@ def is_done(path: Path, settings: Settings, n_games: int) -> bool:
         _, metadata = record.read(path)
     except record.InvalidRecords:
         return False
-    ours = dataclasses.asdict(settings)
-    if metadata.search != ours:
-        odd = next(name for name in {**metadata.search, **ours} if metadata.search.get(name) != ours.get(name))
+    if metadata.search != facts:
+        odd = next((name for name in facts if metadata.search.get(name) != facts[name]), "fields")
         raise ValueError(
-            f"{path} was made with other settings ({odd} {metadata.search.get(odd)!r}, here {ours.get(odd)!r}); "
+            f"{path} was made with other settings ({odd} {metadata.search.get(odd)!r}, here {facts.get(odd)!r}); "
             "choose another folder, or the same settings to go on"
         )
     return metadata.games >= n_games
@@ -147,7 +141,7 @@ def make(
     """Make the files that are missing from `folder` until it holds `games` games.
 
     Args:
-        settings: see there.
+        settings: see there; files name the opponent by its identity, which changes when its weights do.
         games: 1 or more; the last file may be smaller than the others.
         folder: made if it is not there.
         progress: called after every ply with the share that is done, 0 to 1, and the games made by this call, in parts.
@@ -161,9 +155,10 @@ def make(
     """
     opponent = players.make(settings.opponent) if settings.opponent else None
     folder.mkdir(parents=True, exist_ok=True)
+    facts = dataclasses.asdict(settings) | {"opponent": opponent.identity if opponent else ""}
     size = settings.games_per_file
     wanted = [min(size, games - index * size) for index in range(math.ceil(games / size))]
-    missing = [index for index, n in enumerate(wanted) if not is_done(file_path(folder, index), settings, n)]
+    missing = [index for index, n in enumerate(wanted) if not is_done(file_path(folder, index), facts, n)]
     found = games - sum(wanted[index] for index in missing)
     made = 0
     for index in missing:
@@ -176,7 +171,7 @@ def make(
 
         records = play_file(settings, opponent, index, n_games, on_ply)
         record.validate(records)
-        metadata = record.Metadata(SOURCE, f"teach-{settings.seed}", 0, dataclasses.asdict(settings))
+        metadata = record.Metadata(SOURCE, f"teach-{settings.seed}", 0, facts)
         record.write(file_path(folder, index), records, metadata)
         made += n_games
     return found, made
@@ -228,7 +223,8 @@ def _run(arguments: argparse.Namespace) -> int:
         def on_ply(done: float, made: float) -> None:
             show(done, f"{made / (time.perf_counter() - start):.1f} games/s")
 
-        found, made = make(settings, arguments.games, arguments.out, on_ply)
+        with checkpoint.locked(arguments.out, "wait for it or choose another --out"):
+            found, made = make(settings, arguments.games, arguments.out, on_ply)
     seconds = time.perf_counter() - start
     n_files = math.ceil(arguments.games / settings.games_per_file)
     print(

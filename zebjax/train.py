@@ -43,13 +43,13 @@ def main(arguments: list[str]) -> int:
         print(f"error: expected an experiment file first, got {arguments[0]}\n\n{_USAGE}", end="", file=sys.stderr)
         return 2
     # Imported only now, so that help and a missing argument answer at once.
-    from zebjax import console, experiment, training
+    from zebjax import checkpoint, console, experiment, training
 
     try:
         settings = experiment.load(Path(arguments[0]), arguments[1:])
         stop = _Stop()
         shown = console.LiveReporter(settings.name) if console.is_terminal() else nullcontext(console.PlainReporter())
-        with training.locked(settings.folder), shown as report:
+        with checkpoint.locked(settings.folder, "stop it or choose another --name"), shown as report:
             training.Run(settings, report, lambda: stop.asked).go()
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -5,17 +5,14 @@ random when it is due, then the metrics row). The whole state is saved when a cy
 when a while has passed or a stop was asked for; resuming from any of these gives the same run.
 """
 
-import contextlib
 import dataclasses
 import datetime
-import fcntl
 import math
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import metadata
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -70,20 +67,6 @@ class Progress:
 
 class Stopped(Exception):
     """A stop was asked for and the call under way is finished."""
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep a second process out of the run's folder; the lock goes when the process does, however it ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"{folder}: another process is training this run; stop it or choose another --name"
-            ) from None
-        yield
 
 
 class Run:
