@@ -13,7 +13,7 @@ import rich.box
 from rich.console import Console
 from rich.table import Table
 
-from zebjax import arena, command, ladder, players
+from zebjax import arena, command, ladder, players, tracking
 from zebjax.arena import MatchResult, Progress
 from zebjax.players import Player
 
@@ -232,7 +232,7 @@ def _plot(path: Path, pairs: Sequence[MatchResult], standings: ladder.Standings 
         axes.grid(axis="x", alpha=0.3)
         if line is not None:
             axes.axvline(line, color="grey", linewidth=0.8)
-    command.save_figure(figure, path)
+    tracking.save_figure(figure, path)
 
 
 # The two forms

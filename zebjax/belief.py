@@ -22,7 +22,7 @@ import rich.box
 from rich.console import Console
 from rich.table import Table
 
-from zebjax import arena, command, game, intervals, network, observe, players, tiles, worlds
+from zebjax import arena, command, game, intervals, network, observe, players, tiles, tracking, worlds
 
 N_BINS = 15
 """Of the calibration error, from confidence 0 to 1."""
@@ -257,7 +257,7 @@ def plot(title: str, judged: Tiles, results: dict[str, Comparison | None], path:
     for axes in (accuracy, loss, calibration):
         axes.grid(alpha=0.3)
         axes.legend()
-    command.save_figure(figure, path)
+    tracking.save_figure(figure, path)
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -2,22 +2,18 @@
 
 import argparse
 import contextlib
-import os
 import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 
 from zebjax import players
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure  # takes a second to import
 
 T = TypeVar("T")
 _LINE_EVERY_S = 10.0
@@ -88,16 +84,6 @@ def picture(text: str) -> Path:
     if not path.absolute().parent.is_dir():
         raise argparse.ArgumentTypeError(f"the folder {str(path.parent)!r} is not there")
     return path
-
-
-def save_figure(figure: "Figure", path: Path) -> None:
-    """Write a matplotlib figure as PNG, whole or not at all; ValueError if that fails."""
-    temporary = path.with_name(f".tmp-{path.name}")
-    try:
-        figure.savefig(temporary, dpi=110, format="png")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 Show = Callable[[float, str], None]

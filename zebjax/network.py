@@ -225,8 +225,12 @@ def save(folder: Path, config: ZebConfig, params: Params) -> None:
     checkpoint.save_tree(folder / "params", params)
 
 
+BUNDLED = Path(__file__).parent / "bundled"
+"""A network that comes with zebjax, under the path `bundled`; its README.md says how it was made and how it plays."""
+
+
 def find(path: Path) -> Path:
-    """The folder that holds `config.json` and `params/`: `path` itself, or the newest complete step of a run.
+    """The folder that holds `config.json` and `params/`: `path` itself, the newest step of a run, or what `bundled` is.
 
     Raises:
         ValueError: if there is none.
@@ -234,15 +238,19 @@ def find(path: Path) -> Path:
     path = Path(path)
     if (path / "config.json").is_file():
         return path
+    if path == Path(BUNDLED.name):
+        return BUNDLED
     root = path / "checkpoints" if (path / "checkpoints").is_dir() else path
     steps = checkpoint.steps(root)
     if steps:
         return checkpoint.step_folder(root, steps[-1])
-    raise ValueError(f"{path}: no checkpoint here; expected a folder made by `python -m convert` or by a training run")
+    raise ValueError(
+        f"{path}: no checkpoint here; expected a folder made by `python -m convert` or by a training run, or `bundled`"
+    )
 
 
 def load(path: Path | str) -> tuple[ZebConfig, Params]:
-    """Read a network: what `convert` made, a run folder (its newest complete step) or one step of it.
+    """Read a network: what `convert` made, a run folder (its newest complete step), one step of it, or `bundled`.
 
     Raises:
         ValueError: if there is no checkpoint at `path`, or it is not what its config says.

@@ -20,7 +20,7 @@ import rich.box
 from rich.console import Console
 from rich.table import Table
 
-from zebjax import arena, command, eq, game, intervals, players, solver, tiles
+from zebjax import arena, command, eq, game, intervals, players, solver, tiles, tracking
 from zebjax.players import Player
 
 BATCH = 50
@@ -238,7 +238,7 @@ def plot(result: Result, path: Path) -> None:
         axes.grid(axis="y", alpha=0.3)
     by_trick.set(xlabel="trick", ylabel="points")
     by_trick.legend()
-    command.save_figure(figure, path)
+    tracking.save_figure(figure, path)
 
 
 def _estimate(mean: float | None, ci95: tuple[float, float] | None) -> str:

@@ -59,8 +59,11 @@ def _locate(name: str, downloads: Path, note: Callable[[str], None]) -> Path:
     if name.startswith(_HUB):
         return _download(name, downloads, note)
     if not Path(name).exists():
+        if name == network.BUNDLED.name:
+            return network.BUNDLED
         raise ValueError(
-            f"start.checkpoint: {name} is not there; give a torch .pt file, hf://USER/REPO/FILE.pt, or a zebjax folder"
+            f"start.checkpoint: {name} is not there; give a torch .pt file, hf://USER/REPO/FILE.pt, a zebjax folder, "
+            f"or {network.BUNDLED.name}"
         )
     return Path(name)
 

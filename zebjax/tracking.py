@@ -3,9 +3,12 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zebjax import checkpoint
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure  # takes a second to import
 
 Row = dict[str, Any]
 
@@ -94,6 +97,14 @@ def plot_curves(rows: list[Row], path: Path, title: str) -> None:
     belief.set(title="belief accuracy, %", xlabel=label)
     belief.legend()
 
+    save_figure(figure, path)
+
+
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Write a matplotlib figure as PNG, whole or not at all; ValueError if that fails."""
     temporary = path.with_name(f".tmp-{path.name}")
-    figure.savefig(temporary, dpi=110, format="png")
-    os.replace(temporary, path)
+    try:
+        figure.savefig(temporary, dpi=110, format="png")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be written ({error.strerror})") from None
