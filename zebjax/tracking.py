@@ -97,6 +97,8 @@ def plot_curves(rows: list[Row], path: Path, title: str) -> None:
     belief.set(title="belief accuracy, %", xlabel=label)
     belief.legend()
 
+    for axes in (win, loss, belief):
+        axes.locator_params(axis="x", nbins=5)
     save_figure(figure, path)
 
 
