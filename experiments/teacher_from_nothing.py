@@ -12,7 +12,7 @@ from zebjax.experiment import EvaluationConfig, Experiment, ReplayConfig, SaveCo
 from zebjax.learner import LearnerConfig
 from zebjax.network import PRESETS
 
-_CYCLES, _UPDATES = 20, 400
+_CYCLES, _UPDATES = 16, 300
 
 experiment = Experiment(
     name="teacher-from-nothing",
