@@ -175,7 +175,8 @@ def positions_of(player: players.Player, key: jax.Array, first: int, n_deals: in
             decisions.append(players.take(turn.states, rows))
         return slots
 
-    arena.play_out(*arena.deals(key, first, n_deals), choose)
+    states, play_keys = arena.deals(key, first, n_deals)
+    arena.play_out(states, play_keys, choose)
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *decisions)
 
 

@@ -43,7 +43,7 @@ class Values:
     @property
     def legal(self) -> np.ndarray:
         """Bool `[N, 7]`."""
-        return self.counts.any(-1)
+        return np.asarray(self.counts.any(-1))
 
     @property
     def points(self) -> np.ndarray:
