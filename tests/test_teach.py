@@ -105,6 +105,9 @@ def test_a_stopped_run_goes_on_to_the_same_games(tmp_path):
         jax.tree.map(np.testing.assert_array_equal, records, expected[name][0])
         assert metadata.source == "teacher-eq" and metadata.search == dataclasses.asdict(SETTINGS)
     assert teach.make(SETTINGS, 10, parts) == (10, 0)
+    (whole / "experiment.json").touch()
+    with pytest.raises(ValueError, match="is the folder of a training run"):
+        teach.make(SETTINGS, 10, whole)
     with pytest.raises(ValueError, match=r"other settings \(seed 3, here 4\)"):
         teach.make(dataclasses.replace(SETTINGS, seed=4), 10, parts)
 

@@ -105,7 +105,10 @@ def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["absent.py"], "absent.py: no such experiment file"),
+        (["absent.py"], "absent.py: expected an experiment file, one that is there and ends in .py"),
+        (["README.md"], "README.md: expected an experiment file"),
+        (["experiments/quickstart.py", "--learner.lr", "nan"], "learner.lr: expected a finite number, got nan"),
+        (["experiments/quickstart.py", "--save.every-s", "inf"], "save.every_s: expected a finite number, got inf"),
         (["pyproject.toml"], "pyproject.toml"),
         (["experiments/quickstart.py", "--learner.lrr", "3e-4"], "--learner.lr"),
         (["experiments/quickstart.py", "--selfplay.lane", "8"], "--selfplay.lanes"),
@@ -137,7 +140,7 @@ def test_bad_input_is_one_sentence_and_status_2(tmp_path, monkeypatch, capsys, a
 def test_bad_input_as_a_process():
     result = subprocess.run(command("absent.py"), cwd=ROOT, capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == "error: absent.py: no such experiment file\n"
+    assert result.stderr == "error: absent.py: expected an experiment file, one that is there and ends in .py\n"
 
 
 def test_an_experiment_file_that_ends_the_program_is_named(tmp_path):

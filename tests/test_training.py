@@ -103,6 +103,10 @@ def test_a_run_with_a_teacher_plays_nothing(tmp_path, games):
     shutil.rmtree(lessons)
     longer = go(dataclasses.replace(settings, cycles=3))
     assert longer.progress.cycle == 3
+    # A complete run has nothing left to do: other settings leave no trace.
+    before = (run.folder / "experiment.json").read_text()
+    go(dataclasses.replace(settings, cycles=3, learner=dataclasses.replace(TINY.learner, lr=1.0)))
+    assert (run.folder / "experiment.json").read_text() == before
     with pytest.raises(ValueError, match=r"teacher\.folder = '.*lessons' and cannot continue with None"):
         go(dataclasses.replace(settings, teacher=TeacherConfig()))
 

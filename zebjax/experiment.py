@@ -72,6 +72,7 @@ class EvaluationConfig:
     temperature: float = 0.1
 
     def __post_init__(self) -> None:
+        choices.check(self, "evaluation")
         for name, least in (("every_cycles", 1), ("deals", 2)):
             if getattr(self, name) < least:
                 raise ValueError(f"evaluation.{name}: expected at least {least}, got {getattr(self, name)}")
@@ -89,6 +90,7 @@ class SaveConfig:
     """Networks of every so many cycles are kept for good; of the others only the newest."""
 
     def __post_init__(self) -> None:
+        choices.check(self, "save")
         if self.every_s <= 0:
             raise ValueError(f"save.every_s: expected a positive number, got {self.every_s}")
         if self.keep_every_cycles < 1:
@@ -109,6 +111,7 @@ class EvalAuxConfig:
     worlds: int = 100
 
     def __post_init__(self) -> None:
+        choices.check(self, "eval_aux")
         if self.enabled:
             raise ValueError(
                 "eval_aux.enabled: the eval-aux stream is not built yet; leave it off to train on self-play alone"
@@ -157,8 +160,8 @@ def load(path: Path, overrides: list[str]) -> Experiment:
     Raises:
         ValueError: if the file is not there or holds no `experiment`.
     """
-    if not path.is_file():
-        raise ValueError(f"{path}: no such experiment file")
+    if path.suffix != ".py" or not path.is_file():  # nothing else is Python that its owner wrote
+        raise ValueError(f"{path}: expected an experiment file, one that is there and ends in .py")
     try:
         experiment = runpy.run_path(str(path)).get("experiment")
     except (Exception, SystemExit) as error:  # it is the user's code: whatever it raises is about that file

@@ -198,7 +198,7 @@ def read(path: Path, max_bytes: int = MAX_FILE_BYTES) -> tuple[GameRecord, Metad
     Raises:
         InvalidRecords: if it is too large, not such a file, of another format version, or holds one bad game.
     """
-    name = Path(path).name if isinstance(path, str | os.PathLike) else repr(path)
+    name = str(path) if isinstance(path, str | os.PathLike) else repr(path)
     try:
         path = Path(path)
         size = path.stat().st_size

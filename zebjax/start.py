@@ -114,5 +114,8 @@ def taught_games(settings: Experiment) -> GameRecord:
             f"replay.capacity_examples: {folder} holds {n_examples:,} examples, more than {ring.capacity_examples:,}"
         )
     if n_examples < ring.min_buffer:
-        raise ValueError(f"replay.min_buffer: {folder} holds {n_examples:,} examples, fewer than {ring.min_buffer:,}")
+        raise ValueError(
+            f"replay.min_buffer: {folder} holds {n_examples:,} examples ({len(games.slots):,} games), fewer than "
+            f"{ring.min_buffer:,}"
+        )
     return games

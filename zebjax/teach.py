@@ -124,7 +124,8 @@ def is_done(path: Path, facts: dict[str, Any], n_games: int) -> bool:
         return False
     try:
         _, metadata = record.read(path)
-    except record.InvalidRecords:
+    except record.InvalidRecords as error:
+        print(f"teach: {error}; making it again", file=sys.stderr)
         return False
     if metadata.search != facts:
         odd = next((name for name in facts if metadata.search.get(name) != facts[name]), "fields")
@@ -154,6 +155,8 @@ def make(
         OSError: if a file cannot be written.
     """
     opponent = players.make(settings.opponent) if settings.opponent else None
+    if (folder / "experiment.json").exists():
+        raise ValueError(f"{folder} is the folder of a training run; choose another place for the games")
     folder.mkdir(parents=True, exist_ok=True)
     facts = dataclasses.asdict(settings) | {"opponent": opponent.identity if opponent else ""}
     size = settings.games_per_file

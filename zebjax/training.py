@@ -91,12 +91,17 @@ class Run:
         else:
             self.state, self.progress = self._start()
         tracking.truncate(self.metrics_file, self.progress.cycle - (self.progress.phase == "judge"))
-        checkpoint.write_text(self.folder / "experiment.json", experiment.to_json(self.settings) + "\n")
+        if not self._is_complete():  # else what it says now made nothing of what is there
+            checkpoint.write_text(self.folder / "experiment.json", experiment.to_json(self.settings) + "\n")
         self._note_environment(earlier_starts)
         self._last_save = self._wall_counted_to = time.monotonic()
         self._play_size = CallSizer("self-play", "fewer --selfplay.lanes or --selfplay.search.sims", report)
         self._train_size = CallSizer("training", "a lower --learner.updates-per-call or --learner.batch", report)
         self._cycle_walls: list[float] = []
+
+    def _is_complete(self) -> bool:
+        last = self.progress.first_cycle + self.settings.cycles
+        return self.progress.cycle >= last and self.progress.phase != "judge"
 
     # ---- beginning and going on
 
@@ -204,10 +209,9 @@ class Run:
 
     def go(self) -> None:
         """Run to the last cycle; a stop saves the state and returns early, telling so."""
-        last = self.progress.first_cycle + self.settings.cycles
         phases = {"play": self._play, "train": self._train, "judge": self._judge}
         try:
-            while self.progress.cycle < last or self.progress.phase == "judge":
+            while not self._is_complete():
                 phases[self.progress.phase]()
         except Stopped:
             self._save()
