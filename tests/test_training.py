@@ -117,7 +117,7 @@ def test_a_teacher_without_fitting_games_is_refused(tmp_path, games):
         go(settings)
     metadata = record.Metadata("teacher-eq", "test", 0, {})
     record.write(tmp_path / "few.safetensors", jax.tree.map(lambda leaf: leaf[:5], games), metadata)
-    with pytest.raises(ValueError, match=r"replay\.min_buffer: .* holds 140 examples, fewer than 420"):
+    with pytest.raises(ValueError, match=r"replay\.min_buffer: .* holds 140 examples \(5 games\), fewer than 420"):
         go(settings)
     record.write(tmp_path / "many.safetensors", games, metadata)
     with pytest.raises(ValueError, match=r"replay\.capacity_examples: .* holds 812 examples, more than 700"):
