@@ -159,3 +159,12 @@ def test_bad_checkpoints_are_named(tmp_path, params):
         config_file.write_text(broken)
         with pytest.raises(ValueError, match=message):
             network.load(tmp_path / "net")
+
+
+def test_the_bundled_network_is_there_and_small():
+    config, params = network.load("bundled")
+    assert config.belief_head and config.tokenizer == "v1"
+    assert all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(params))
+    files = [file for file in network.BUNDLED.rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) < 3_000_000
+    assert "How strong" in (network.BUNDLED / "README.md").read_text()
