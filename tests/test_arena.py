@@ -177,7 +177,13 @@ def test_progress_rises_to_one_with_the_running_result():
 def test_a_match_stops_when_it_is_known_well_enough():
     told = []
     result = arena.play_match(
-        HEURISTIC, RANDOM, 2_000, jax.random.key(0), 100, lambda done, so_far: told.append((done, so_far)), until=0.1
+        HEURISTIC,
+        RANDOM,
+        2_000,
+        jax.random.key(0),
+        batch=100,
+        progress=lambda done, so_far: told.append((done, so_far)),
+        until=0.1,
     )
     low, high = result.win_rate_interval
     assert result.win_rate_interval == result.win_rate_cs95 and high - low <= 0.2 and low < result.win_rate < high
@@ -186,7 +192,7 @@ def test_a_match_stops_when_it_is_known_well_enough():
     assert before.n_deals == result.n_deals - 100 and np.diff(before.win_rate_interval) > 0.2
     assert told[-1] == (1.0, result) and all(0 <= done <= 1 for done, _ in told)
     # The same games as without: only their number and the interval differ.
-    fixed = arena.play_match(HEURISTIC, RANDOM, result.n_deals, jax.random.key(0), 100)
+    fixed = arena.play_match(HEURISTIC, RANDOM, result.n_deals, jax.random.key(0), batch=100)
     assert fixed.win_rate == result.win_rate and fixed.win_rate_cs95 is None
     assert fixed.win_rate_interval == fixed.win_rate_ci95
     assert np.diff(fixed.win_rate_ci95) < 0.7 * np.diff(result.win_rate_cs95)  # the price of looking

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from playouts import positions, raw_keys
 
 from zebjax import checkpoint, game, network, observe, players
 
@@ -29,27 +30,6 @@ def checkpoint_path(tmp_path_factory, params):
     with checkpoint.new_folder(path) as folder:
         network.save(folder, SMALL, params)
     return path
-
-
-def positions(n, n_plies, seed=0):
-    """n random games of random legal plies, `n_plies` in all or (an array) of each, as NumPy arrays."""
-
-    def one(key, n_plies):
-        deal_key, play_key = jax.random.split(key)
-
-        def step(state, key):
-            slot = jax.random.categorical(key, jnp.where(game.legal_slots(state), 0.0, -jnp.inf))
-            after = game.play(state, slot)
-            return jax.tree.map(lambda old, new: jnp.where(state.ply < n_plies, new, old), state, after), None
-
-        return jax.lax.scan(step, game.deal(deal_key), jax.random.split(play_key, game.N_PLIES))[0]
-
-    keys = jax.random.split(jax.random.key(seed), n)
-    return jax.tree.map(np.asarray, jax.jit(jax.vmap(one))(keys, np.broadcast_to(n_plies, n)))
-
-
-def raw_keys(n, seed=1):
-    return np.asarray(jax.random.key_data(jax.random.split(jax.random.key(seed), n)))
 
 
 @pytest.fixture(scope="module")

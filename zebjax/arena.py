@@ -11,7 +11,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -72,17 +72,9 @@ Progress = Callable[[float, MatchResult | None], None]
 """Called after every ply with the share of the match that is done, 0 to 1, and the result so far, if there is one."""
 
 
-def play_match(
-    a: Player,
-    b: Player,
-    n_deals: int,
-    key: jax.Array,
-    batch: int = BATCH,
-    progress: Progress | None = None,
-    until: float | None = None,
-) -> MatchResult:
-    """Play `n_deals` paired deals, 2 * n_deals games, and sum up; see `play_pairs`."""
-    return summarise(a.spec, b.spec, play_pairs(a, b, n_deals, key, batch, progress, until), until)
+def play_match(a: Player, b: Player, n_deals: int, key: jax.Array, **how: Any) -> MatchResult:
+    """Play `n_deals` paired deals, 2 * n_deals games, and sum up; `how` is the rest of `play_pairs`' arguments."""
+    return summarise(a.spec, b.spec, play_pairs(a, b, n_deals, key, **how), how.get("until"))
 
 
 def play_pairs(
@@ -137,7 +129,7 @@ def play_pairs(
         margins = np.concatenate([margins, play_deals(a, b, key, index * size, size, on_ply)])[:n_deals]
         so_far = summarise(a.spec, b.spec, margins, until) if len(margins) > 1 else None
         if until is not None and so_far is not None:
-            narrowing = _half_width(so_far.win_rate_interval) / until
+            narrowing = half_width(so_far.win_rate_interval) / until
             if narrowing <= 1:
                 break
             last = min(n_deals, len(margins) * narrowing**2)
@@ -146,7 +138,8 @@ def play_pairs(
     return margins
 
 
-def _half_width(interval: tuple[float, float]) -> float:
+def half_width(interval: tuple[float, float]) -> float:
+    """Half the length of an interval."""
     return (interval[1] - interval[0]) / 2
 
 

@@ -165,15 +165,16 @@ def _match_table(pair: ladder.Played, until: float | None) -> Table:
         ("games/s", f"{speed} (from the cache)" if pair.cached else speed),
     ]
     if until is not None:
-        rows.insert(3, (f"known to +-{100 * until:g} %", "yes" if _is_known(result, until) else "no: out of deals"))
+        rows.insert(
+            3,
+            (
+                f"known to +-{100 * until:g} %",
+                "yes" if arena.half_width(result.win_rate_interval) <= until else "no: out of deals",
+            ),
+        )
     for row in rows:
         table.add_row(*row)
     return table
-
-
-def _is_known(result: MatchResult, until: float) -> bool:
-    low, high = result.win_rate_interval
-    return (high - low) / 2 <= until
 
 
 def _rating_table(standings: ladder.Standings) -> Table:

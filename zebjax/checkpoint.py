@@ -102,6 +102,8 @@ def save_tree(path: Path, tree: Any) -> None:
     """Write a pytree of arrays (typed random keys included) with orbax into the new folder `path`."""
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(Path(path).absolute(), tree)
+    # It names the folder that was written to on this machine, and a checkpoint may be given away.
+    (Path(path) / "commit_success.txt").unlink(missing_ok=True)
 
 
 def restore_tree(path: Path, like: Any) -> Any:

@@ -183,12 +183,16 @@ def _check_sizes(n: int, n_trick1: int | None) -> None:
             raise ValueError(f"{name}: expected 1 to {MOST_WORLDS:,} worlds, got {size}")
 
 
-def _choose_points(states: game.GameState, keys: np.ndarray, n: int, n_trick1: int | None) -> np.ndarray:
+def _choose_points(
+    states: game.GameState, legal: np.ndarray, keys: np.ndarray, n: int, n_trick1: int | None
+) -> np.ndarray:
+    del legal  # the values know
     return eq_values(states, keys, n, n_trick1).best_slots()
 
 
-def _choose_win(states: game.GameState, keys: np.ndarray, n: int, n_trick1: int | None) -> np.ndarray:
-    legal = players.in_chunks(_legal_slots, states, keys)
+def _choose_win(
+    states: game.GameState, legal: np.ndarray, keys: np.ndarray, n: int, n_trick1: int | None
+) -> np.ndarray:
     wins = np.where(legal, count_wins(states, keys, n, n_trick1), -1)
     slots = _best(legal, wins)
     tied = np.flatnonzero(((wins == wins.max(-1, keepdims=True)).sum(-1) > 1) & (states.ply >= TIES_FROM_PLY))
@@ -223,7 +227,7 @@ def player(n: int = 100, criterion: str = "win", n_trick1: int | None = None) ->
         slots = legal.argmax(-1).astype(np.int32)
         rows = np.flatnonzero(legal.sum(-1) > 1)
         if len(rows):
-            slots[rows] = best(players.take(states, rows), keys[rows], n, n_trick1)
+            slots[rows] = best(players.take(states, rows), legal[rows], keys[rows], n, n_trick1)
         return slots
 
     early = "" if n_trick1 is None else f",n_trick1={n_trick1}"
