@@ -48,7 +48,7 @@ def measure(name: str, lanes: int, games: int) -> dict[str, Any]:
     wall, cpu = report.wall_and_cpu_s(lambda: box.append(finish(box.pop())) or box[0].n_finished)
     made = int(box[0].n_finished) - before
     _, records = selfplay.take(config, box[0])
-    decisions = float((np.asarray(records.kind) == Kind.SEARCH).sum(1).mean())
+    decisions = float((np.asarray(records.kind) != Kind.FORCED).sum(1).mean())
     return {
         "setting": name,
         "lanes": lanes,

@@ -22,6 +22,8 @@ experiment = Experiment(
     replay=ReplayConfig(capacity_examples=28 * 12_000, min_buffer=28 * 1000),
     learner=LearnerConfig(
         optimizer="muon",
+        belief_tiles="hidden",
+        root_value_share=0.75,
         lr=0.01,
         schedule="cosine",
         warmup_updates=100,

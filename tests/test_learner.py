@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from zebjax import game, learner, network, observe, replay, torch_names, torch_weights
+from zebjax import game, learner, network, observe, record, replay, torch_names, torch_weights
 
 TINY = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, dropout=0.1)
 CONFIG = learner.LearnerConfig(lr=1e-3, batch=16, updates_per_cycle=8, updates_per_call=2)
@@ -147,6 +147,60 @@ def test_batches_hold_what_the_rules_say(games):
     unplayed = dataclasses.replace(CONFIG, policy_mask="unplayed")
     wide = jax.jit(lambda r, p: learner.make_batch(unplayed, "v1", learner.positions(r, p)).policy_mask)(games, plies)
     np.testing.assert_array_equal(wide.sum(1), 7 - plies // 4)
+
+
+def test_root_values_can_be_part_of_the_value_target(games):
+    plies = np.arange(24, dtype=np.int32)
+    rows = np.arange(24)
+    kinds = np.where(np.arange(28) % 2, record.Kind.TEACHER, record.Kind.FORCED).astype(np.int8)
+    values = np.linspace(-1, 1, 24 * 28).reshape(24, 28).astype(np.float16)
+    judged = games._replace(kind=np.tile(kinds, (24, 1)), value=values)
+    targets = {
+        share: np.asarray(
+            learner.make_batch(
+                dataclasses.replace(CONFIG, root_value_share=share), "v1", learner.positions(judged, plies)
+            ).value_target
+        )
+        for share in (0.0, 0.25, 1.0)
+    }
+    forced = plies % 2 == 0
+    np.testing.assert_array_equal(targets[1.0][forced], targets[0.0][forced])
+    np.testing.assert_array_equal(targets[1.0][~forced], values[rows, plies].astype(np.float32)[~forced])
+    np.testing.assert_allclose(targets[0.25], 0.75 * targets[0.0] + 0.25 * targets[1.0], atol=1e-6)
+
+
+def test_the_belief_can_be_trained_on_hidden_tiles_alone(games):
+    batch = batch_of(games, np.arange(24, dtype=np.int32))
+    config = dataclasses.replace(CONFIG, belief_tiles="hidden", policy_weight=0.0, value_weight=0.0)
+    logits = jax.random.normal(jax.random.key(0), (24, 28, 3))
+    output = network.Output(jnp.zeros((24, 7)), jnp.zeros(24), logits)
+
+    def total(logits, config):
+        return learner.losses(config, output._replace(belief_logits=logits), batch)[0]
+
+    moved = np.asarray(jax.grad(total)(logits, config)).any(-1)
+    np.testing.assert_array_equal(moved, batch.hidden)
+    as_before = np.asarray(jax.grad(total)(logits, dataclasses.replace(config, belief_tiles="dealt"))).any(-1)
+    np.testing.assert_array_equal(as_before, batch.belief_mask)
+
+
+@pytest.mark.parametrize("size", [24, 7])
+@pytest.mark.parametrize("belief_tiles", ["dealt", "hidden"])
+def test_gradients_by_length_are_those_of_the_whole_batch(games, size, belief_tiles):
+    config = dataclasses.replace(CONFIG, belief_tiles=belief_tiles)
+    net = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)
+    params = network.init(net, jax.random.key(0))
+    batch = batch_of(jax.tree.map(lambda leaf: leaf[:size], games), np.arange(size, dtype=np.int32))
+    weights = np.linspace(0, 2, size, dtype=np.float32)
+    batch = batch._replace(policy_weight=jnp.asarray(weights))
+
+    def objective(params):
+        return learner.losses(config, network.apply(net, params, batch.observation), batch)[0]
+
+    grads, output = jax.jit(learner._grads_and_output, static_argnums=(0, 1))(config, net, params, batch, None)
+    plain = jax.jit(jax.grad(objective))(params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-6, rtol=1e-4), grads, plain)
+    np.testing.assert_allclose(output.value, network.apply(net, params, batch.observation).value, atol=1e-5)
 
 
 def test_rows_without_weight_do_not_count(games):

@@ -178,6 +178,57 @@ def test_worlds_are_averaged_over_all_that_the_mover_could_face(policy, sims):
     np.testing.assert_array_equal(result.visits.sum(1), sims * np.asarray(real).sum(1))
 
 
+def nothing_but_nan(observation):
+    """An evaluator that ruins whatever asks it."""
+    asked = observation.mask.any(1)
+    return network.Output(jnp.where(asked[:, None], jnp.nan, jnp.zeros(7)), jnp.where(asked, jnp.nan, 0.0), None)
+
+
+@pytest.mark.parametrize("policy", ["puct", "gumbel"])
+@pytest.mark.parametrize("hands", ["true", 4])
+def test_no_network_is_asked_with_two_tricks_left(policy, hands):
+    states = late_positions(jax.random.key(8), 16, 21)
+    config = search.SearchConfig(policy, sims=8, worlds=hands)
+    result = search.search(config, search.Evaluator(nothing_but_nan), states, jax.random.key(0))
+    assert np.isfinite(np.asarray(result.policy)).all() and np.isfinite(np.asarray(result.value)).all()
+
+
+def test_nodes_are_decisions():
+    """Forced moves are played until there is a choice or two tricks are left, as one by one."""
+    states = late_positions(jax.random.key(9), 200, 14)
+    ahead = jax.tree.map(np.asarray, jax.jit(search._play_forced)(states))
+    play, legal = jax.jit(jax.vmap(game.play)), jax.jit(jax.vmap(game.legal_slots))
+    by_hand, stopped = jax.tree.map(np.asarray, states), np.zeros(200, bool)
+    for _ in range(14):
+        choices = np.asarray(legal(by_hand))
+        stopped |= (choices.sum(1) > 1) | (by_hand.ply >= 20)
+        after = play(by_hand, choices.argmax(1))
+        keep = functools.partial(jax.vmap(jnp.where), stopped)
+        by_hand = jax.tree.map(lambda *leaves, keep=keep: np.asarray(keep(*leaves)), by_hand, after)
+    assert stopped.all() and 0 < (by_hand.ply > 14).mean() < 1
+    jax.tree.map(np.testing.assert_array_equal, ahead, by_hand)
+
+
+@pytest.mark.parametrize("policy", ["puct", "gumbel"])
+@pytest.mark.parametrize("plain", [False, True])
+def test_evaluating_by_length_does_not_change_the_search(policy, plain):
+    """Against the network on whole observations: the same moves, but where two were within rounding of a tie."""
+    config = network.ZebConfig(embed_dim=32, n_heads=2, n_layers=2, ff_dim=64)
+    params = network.init(config, jax.random.key(0))
+    settings = search.SearchConfig(policy, sims=40, temperature=0.0, plain=plain)
+    whole = search.Evaluator(lambda seen: network.apply(config, params, seen))
+    run = jax.jit(lambda judge, states: search.search(settings, judge(), states, jax.random.key(1)), static_argnums=0)
+    for ply in (2, 13):
+        states = late_positions(jax.random.key(ply), 40, ply)
+        slow = run(lambda: whole, states)
+        fast = run(lambda: search.evaluator(config, params, plain), states)
+        top_two = np.sort(np.asarray(slow.policy), axis=1)[:, -2:]
+        clear = top_two[:, 1] - top_two[:, 0] > 0.05
+        assert clear.mean() > 0.3
+        np.testing.assert_array_equal(np.asarray(fast.slot)[clear], np.asarray(slow.slot)[clear])
+        assert np.abs(np.asarray(fast.policy) - np.asarray(slow.policy)).max(1).mean() < 0.01
+
+
 def test_same_key_same_result():
     states = late_positions(jax.random.key(2), 8, 5)
     config = search.SearchConfig(sims=16)
@@ -224,7 +275,7 @@ def test_puct_agrees_with_the_original(reference, reference_path):
     rows = golden["legal"].sum(1) > 1
     states, theirs = golden_roots(reference_path("mcts.npz").parent)
     np.testing.assert_array_equal(jax.vmap(game.legal_slots)(states), golden["legal"][rows])
-    config = search.SearchConfig(sims=200, c_puct=float(golden["c_puct"]))
+    config = search.SearchConfig(sims=200, c_puct=float(golden["c_puct"]), plain=True)
     evaluate = search.evaluator(weights.config, weights.params)
     result = jax.jit(lambda states, key: search.search(config, evaluate, states, key))(states, jax.random.key(0))
     top, kl = agreement(theirs, np.asarray(result.policy))

@@ -81,14 +81,26 @@ def test_forced_plies_are_not_searched(params):
     assert (records.weight == 1).all()
 
 
+def test_decisions_of_the_last_two_tricks_are_marked_exact(params):
+    for plain in (False, True):
+        config = dataclasses.replace(CONFIG, search=dataclasses.replace(CONFIG.search, plain=plain))
+        actor = selfplay.init(config, jax.random.key(3), 0)
+        while actor.n_finished < config.games_per_cycle:
+            actor = selfplay.advance(config, TINY, params, actor, 0, 1000)
+        kinds = np.asarray(selfplay.take(config, actor)[1].kind)
+        assert Kind.SEARCH in kinds[:, :20] and Kind.EXACT not in kinds[:, :20]
+        late = set(np.unique(kinds[:, 20:]))
+        assert late == {Kind.FORCED, Kind.SEARCH if plain else Kind.EXACT}
+
+
 def test_every_search_is_a_decision(params):
     """`k` calls of the search on every lane write `k * lanes` searched plies: none goes to a forced move."""
     actor = selfplay.init(CONFIG, jax.random.key(5), 0)
     actor = jax.tree.map(np.asarray, selfplay.advance(CONFIG, TINY, params, actor, 0, 20)._replace(key=0))
     assert 0 < actor.n_finished < CONFIG.games_per_cycle  # it was not stopped early
     written = np.arange(28) < actor.states.ply[:, None]
-    searched = (actor.records.kind[written] == Kind.SEARCH).sum()
-    searched += (actor.finished.kind[: actor.n_finished] == Kind.SEARCH).sum()
+    searched = (actor.records.kind[written] != Kind.FORCED).sum()
+    searched += (actor.finished.kind[: actor.n_finished] != Kind.FORCED).sum()
     assert searched == 20 * CONFIG.lanes
 
 

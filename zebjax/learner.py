@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import optax
 import optax.contrib
 
-from zebjax import choices, game, network, record, replay, worlds
-from zebjax.observe import Observation, belief_targets, hidden_tiles, observe
+from zebjax import by_length, choices, game, network, record, replay, worlds
+from zebjax.observe import Observation, belief_targets, hidden_tiles, observe, shorten, tokenizer
 
 # The original's clamp on log-probabilities: a policy target on a slot given probability 0 costs 100, not infinity.
 _MIN_LOG_PROBABILITY = -100.0
@@ -47,6 +47,12 @@ class LearnerConfig:
     policy_weight: float = 1.0
     value_weight: float = 1.0
     belief_weight: float = 0.5
+    belief_tiles: Literal["dealt", "hidden"] = "dealt"
+    """The tiles that the belief is trained on: the 21 dealt to others (the original's), or those of them not yet
+    played, which are the hard ones."""
+    root_value_share: float = 0.0
+    """Share of the value target that is the root value in the record instead of the outcome, where a ply has one: less
+    noise, but no better than what judged the root. 0: the original's."""
     policy_mask: Literal["legal", "unplayed"] = "legal"
     """The slots that the policy's log-softmax is over; unplayed is the original's."""
 
@@ -63,6 +69,8 @@ class LearnerConfig:
         for name in ("weight_decay", "clip_norm", "warmup_updates", "policy_weight", "value_weight", "belief_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(f"learner.{name}: expected 0 or more, got {getattr(self, name)}")
+        if not 0 <= self.root_value_share <= 1:
+            raise ValueError(f"learner.root_value_share: expected 0 to 1, got {self.root_value_share}")
         if self.lr <= 0:
             raise ValueError(f"learner.lr: expected a positive number, got {self.lr}")
         if self.schedule == "cosine" and self.decay_updates <= self.warmup_updates:
@@ -100,7 +108,7 @@ class Batch(NamedTuple):
     policy_weight: jax.Array
     """float32 `[B]`, 0 where there is no policy target."""
     value_target: jax.Array
-    """float32 `[B]` in {-1, 0, 1} for the mover's team."""
+    """float32 `[B]` in [-1, 1] for the mover's team; the outcome, unless root values are mixed in."""
     belief_target: jax.Array
     """int32 `[B, 28]` 0 left, 1 partner, 2 right."""
     belief_mask: jax.Array
@@ -166,19 +174,24 @@ class Positions(NamedTuple):
     """float32 `[..., 7]`, the policy target."""
     weight: jax.Array
     """float32 `[...]`, of the policy target."""
-    value: jax.Array
-    """float32 `[...]`, the value target for the mover's team."""
+    outcome: jax.Array
+    """float32 `[...]`, of the game, for the mover's team."""
+    root_value: jax.Array
+    """float32 `[...]`, the record's, for the mover's team; the outcome where the ply has none."""
 
 
 def positions(records: record.GameRecord, plies: jax.Array) -> Positions:
     """The plies `[B]` of the games `[B]`, by replaying them."""
     rows = jnp.arange(plies.shape[0])
     states, finals = jax.vmap(record.position)(records, plies)
+    outcome = jax.vmap(game.outcome)(finals, jax.vmap(game.current_player)(states))
+    judged = records.kind[rows, plies] != record.Kind.FORCED
     return Positions(
         state=states,
         policy=records.policy[rows, plies].astype(jnp.float32),
         weight=records.weight[rows, plies].astype(jnp.float32),
-        value=jax.vmap(game.outcome)(finals, jax.vmap(game.current_player)(states)),
+        outcome=outcome,
+        root_value=jnp.where(judged, records.value[rows, plies].astype(jnp.float32), outcome),
     )
 
 
@@ -191,7 +204,7 @@ def make_batch(config: LearnerConfig, tokenizer: str, examples: Positions) -> Ba
         policy_mask=jax.vmap(slots)(examples.state),
         policy_target=examples.policy,
         policy_weight=examples.weight,
-        value_target=examples.value,
+        value_target=examples.outcome + config.root_value_share * (examples.root_value - examples.outcome),
         belief_target=target,
         belief_mask=mask,
         hidden=jax.vmap(hidden_tiles)(examples.state),
@@ -211,8 +224,8 @@ def _mean(values: jax.Array, weights: jax.Array) -> jax.Array:
 def losses(config: LearnerConfig, output: network.Output, batch: Batch) -> tuple[jax.Array, Metrics]:
     """The objective and its metrics, scalars, by the original's names.
 
-    Policy cross-entropy over `policy_mask`, value mean squared error, belief cross-entropy over the 21 tiles not
-    dealt to the mover, weighted by the config's weights.
+    Policy cross-entropy over `policy_mask`, value mean squared error, and belief cross-entropy over the tiles that
+    `config.belief_tiles` says, weighted by the config's weights.
     """
     logits = jnp.where(batch.policy_mask, output.policy_logits, -jnp.inf)
     log_policy = jnp.maximum(jax.nn.log_softmax(logits), _MIN_LOG_PROBABILITY)
@@ -236,8 +249,11 @@ def losses(config: LearnerConfig, output: network.Output, batch: Batch) -> tuple
     }
     if output.belief_logits is not None:
         metrics |= _belief_metrics(output.belief_logits, batch)
-        total += config.belief_weight * metrics["belief_loss"]
+        total += config.belief_weight * metrics[_BELIEF_LOSS[config.belief_tiles]]
     return total, metrics | {"total_loss": total}
+
+
+_BELIEF_LOSS = {"dealt": "belief_loss", "hidden": "belief_loss_hidden"}
 
 
 def _belief_metrics(logits: jax.Array, batch: Batch) -> Metrics:
@@ -273,11 +289,8 @@ def update(
     dropout_key: jax.Array | None,
 ) -> tuple[LearnerState, Metrics]:
     """One optimiser step; metrics are of the weights before it. `dropout_key` None turns dropout off."""
-
-    def objective(params: network.Params) -> tuple[jax.Array, Metrics]:
-        return losses(config, network.apply(network_config, params, batch.observation, dropout_key), batch)
-
-    grads, metrics = jax.grad(objective, has_aux=True)(state.params)
+    grads, output = _grads_and_output(config, network_config, state.params, batch, dropout_key)
+    metrics = losses(config, output, batch)[1]
     value_head = [grads["value_hidden"], grads["value_out"]]
     metrics |= {
         "grad_norm": optax.tree.norm(grads),
@@ -287,6 +300,61 @@ def update(
     updates, optimizer = make_optimizer(config).update(grads, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)
     return state._replace(params=params, optimizer=optimizer, update=state.update + 1), metrics
+
+
+_GROUPS = 4
+
+
+def _grads_and_output(
+    config: LearnerConfig,
+    network_config: network.ZebConfig,
+    params: network.Params,
+    batch: Batch,
+    dropout_key: jax.Array | None,
+) -> tuple[network.Params, network.Output]:
+    """The gradients of the objective, and the network's output.
+
+    The batch is sorted by length and each quarter evaluated with as few tokens as it needs, see `by_length`. Every
+    loss is a weighted mean, so that of the batch is the mean of the quarters' by their weights.
+    """
+    size = batch.policy_weight.shape[0]
+    n_groups = next(n for n in (_GROUPS, 2, 1) if size % n == 0)
+    lengths = tokenizer(network_config.tokenizer).lengths
+    lengths = (*lengths[1::2], lengths[-1])  # every other, as each is a compiled network; quarters end about there
+    _, order, back = by_length.sort(batch.observation.mask.sum(-1), size // n_groups)
+    batch = batch._replace(observation=shorten(batch.observation, lengths[-1]))
+    groups = jax.tree.map(lambda leaf: leaf[order].reshape(n_groups, -1, *leaf.shape[1:]), batch)
+
+    def share(weights: jax.Array) -> jax.Array:
+        """Each group's share of all weight `[n_groups]`."""
+        return weights.reshape(n_groups, -1).sum(1) / jnp.maximum(weights.sum(), 1e-8)
+
+    belief_weights = groups.hidden if config.belief_tiles == "hidden" else groups.belief_mask
+    shares = (share(groups.policy_weight), jnp.full(n_groups, 1 / n_groups), share(belief_weights))
+    keys = None if dropout_key is None else jax.random.split(dropout_key, n_groups)
+
+    def of_group(total: network.Params, group: tuple) -> tuple[network.Params, network.Output]:
+        batch, (policy_share, value_share, belief_share), key = group
+
+        def at_length(length: int) -> tuple[network.Params, network.Output]:
+            def objective(params: network.Params) -> tuple[jax.Array, network.Output]:
+                output = network.apply(network_config, params, by_length.cut(batch.observation, length), key)
+                _, metrics = losses(config, output, batch)
+                loss = config.policy_weight * policy_share * metrics["policy_loss"]
+                loss += config.value_weight * value_share * metrics["value_loss"]
+                if output.belief_logits is not None:
+                    loss += config.belief_weight * belief_share * metrics[_BELIEF_LOSS[config.belief_tiles]]
+                return loss, output
+
+            return jax.grad(objective, has_aux=True)(params)
+
+        branches = [functools.partial(at_length, length) for length in lengths]
+        grads, output = jax.lax.switch(by_length.which(batch.observation.mask, lengths), branches)
+        return jax.tree.map(jnp.add, total, grads), output
+
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    grads, output = jax.lax.scan(of_group, zeros, (groups, shares, keys))
+    return grads, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[back], output)
 
 
 @functools.partial(jax.jit, static_argnames=("config", "network_config"), donate_argnames="state")

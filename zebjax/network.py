@@ -141,11 +141,11 @@ class ZebNet(nnx.Module):
             self.belief_out = head(width, tiles.N_TILES * N_OPPONENTS, rngs=rngs)
 
     def __call__(self, observation: Observation, rngs: nnx.Rngs | None = None) -> Output:
-        tokens, mask = observation
-        x = self._embed_tokens(tokens)
+        mask = observation.mask
+        x = self._embed_tokens(observation)
         for layer in self.layers.values():
             x = layer(x, mask, rngs)
-        policy_logits = self.policy(x[..., self.spec.hand, :])[..., 0]
+        policy_logits = self.policy(self._hand(x, observation.place))[..., 0]
         # Padding rows hold numbers too, so they are taken out by where, not by a product (0 * inf).
         pooled = jnp.where(mask[..., None], x, 0).sum(-2) / mask.sum(-1, keepdims=True)
         hidden = jax.nn.gelu(self.value_hidden(pooled), approximate=False)
@@ -157,7 +157,14 @@ class ZebNet(nnx.Module):
             belief_logits = belief_logits.reshape(*belief_logits.shape[:-1], tiles.N_TILES, N_OPPONENTS)
         return Output(policy_logits, value, belief_logits)
 
-    def _embed_tokens(self, tokens: jax.Array) -> jax.Array:
+    def _hand(self, x: jax.Array, place: jax.Array | None) -> jax.Array:
+        """The hidden states of the mover's seven slots; zeros for a slot that was left out."""
+        if place is None:
+            return x[..., self.spec.hand, :]
+        slots = jnp.arange(self.spec.hand.start, self.spec.hand.stop)
+        return (slots[:, None] == place[..., None, :]).astype(x.dtype) @ x
+
+    def _embed_tokens(self, observation: Observation) -> jax.Array:
         """Concatenated feature embeddings, projected, plus positions.
 
         The projection of a concatenation is a sum of projections, so each embedding table is projected once (a few
@@ -169,13 +176,16 @@ class ZebNet(nnx.Module):
         for index, (name, (cardinality, _)) in enumerate(self.spec.features.items()):
             table = self.embed[name].embedding[...]
             rows.append(table @ kernel[start : start + table.shape[1]])
-            multi_hot.append(jax.nn.one_hot(tokens[..., index], cardinality, dtype=kernel.dtype))
+            multi_hot.append(jax.nn.one_hot(observation.tokens[..., index], cardinality, dtype=kernel.dtype))
             start += table.shape[1]
+        position = self.position.embedding[...]
+        if observation.place is not None:
+            rows.append(position)
+            multi_hot.append(jax.nn.one_hot(observation.place, position.shape[0], dtype=kernel.dtype))
         bias = self.embed_project.bias
         assert bias is not None  # nnx allows a layer without
-        embedded = jnp.concatenate(multi_hot, -1) @ jnp.concatenate(rows)
-        # A caller may leave out trailing tokens that are padding for all its games.
-        return embedded + bias[...] + self.position.embedding[...][: tokens.shape[-2]]
+        embedded = jnp.concatenate(multi_hot, -1) @ jnp.concatenate(rows) + bias[...]
+        return embedded if observation.place is not None else embedded + position
 
 
 @functools.cache

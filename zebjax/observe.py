@@ -20,6 +20,8 @@ class Observation(NamedTuple):
     """int8 `[length, features]`; rows that are not valid are zero."""
     mask: jax.Array
     """bool `[length]`, which tokens are valid."""
+    place: jax.Array | None = None
+    """int8 `[length]`, where each token stands in the whole observation; None: in order, from the first on."""
 
 
 class Tokenizer(NamedTuple):
@@ -31,8 +33,8 @@ class Tokenizer(NamedTuple):
     """Name of each feature, in order -> (cardinality, embedding width as a multiple of embed_dim // 8)."""
     hand: slice
     """Where the mover's seven slots stand among the tokens."""
-    length_at: Callable[[int], int]
-    """How many tokens, from the first on, can be valid after so many plies; the rest is padding and may be cut off."""
+    lengths: tuple[int, ...]
+    """The most tokens that are valid in each of the seven tricks, ascending; `shorten` leaves out the rest."""
 
 
 # high pip, low pip, is double, count class (0, 5, 10 points as 0, 1, 2)
@@ -79,7 +81,8 @@ TOKENIZERS = {
             "token_type": (3, 1),
         },
         hand=slice(1, 8),
-        length_at=lambda ply: 8 + ply,
+        # The declaration, what is left in the hand, and the plays: three more a trick.
+        lengths=tuple(11 + 3 * trick for trick in range(tiles.N_TRICKS)),
     ),
 }
 
@@ -94,6 +97,24 @@ def tokenizer(name: str) -> Tokenizer:
 def observe(state: game.GameState, tokenizer: str = "v1") -> Observation:
     """What the player to move sees: tokens int8 `[36, 8]` and mask bool `[36]` for `v1`."""
     return TOKENIZERS[tokenizer].observe(state)
+
+
+def shorten(observation: Observation, length: int) -> Observation:
+    """The valid tokens alone, in their order, with padding after them up to `length` (static).
+
+    The network gives the same for it, but for policy logits of slots that have been played, which mean nothing. A
+    game's tokens have to fit: `Tokenizer.lengths` says how many there can be.
+
+    Args:
+        observation: a whole one, any leading axes.
+        length: at least the number of its valid tokens.
+    """
+    order = jnp.argsort(~observation.mask, axis=-1, stable=True)[..., :length]
+    return Observation(
+        tokens=jnp.take_along_axis(observation.tokens, order[..., None], axis=-2),
+        mask=jnp.take_along_axis(observation.mask, order, axis=-1),
+        place=order.astype(jnp.int8),
+    )
 
 
 def belief_targets(state: game.GameState) -> tuple[jax.Array, jax.Array]:

@@ -221,8 +221,7 @@ def _zeb_slots(
     length: int,
 ) -> jax.Array:
     seen = jax.vmap(lambda state: observe.observe(state, config.tokenizer))(states)
-    seen = observe.Observation(seen.tokens[:, :length], seen.mask[:, :length])
-    logits = network.apply(config, params, seen).policy_logits
+    logits = network.apply(config, params, observe.shorten(seen, length)).policy_logits
     legal = jax.vmap(game.legal_slots)(states)
     return jax.vmap(sample_slot, (0, 0, 0, None))(keys, logits, legal, temperature)
 
@@ -235,7 +234,7 @@ def _searched_slots(
     config: network.ZebConfig,
     settings: search.SearchConfig,
 ) -> jax.Array:
-    judge = search.evaluator(config, params)
+    judge = search.evaluator(config, params, settings.plain)
 
     def one(state: game.GameState, key_data: jax.Array) -> jax.Array:
         # A game by itself, so that its key alone decides, wherever in the batch it stands.
@@ -263,15 +262,14 @@ def zeb(config: network.ZebConfig, params: network.Params, temperature: float = 
     spec = observe.tokenizer(config.tokenizer)
 
     def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:
-        # Tokens that no game here has reached yet are padding and cost as much as others: cut off, two tricks at a
-        # time so as to compile only three or four times.
-        last_ply = int(states.ply.max(initial=0)) | 7
+        # Padding costs as much as tokens: left out, for two tricks at a time so as to compile only four times.
+        trick = min(int(states.ply.max(initial=0)) // 4 | 1, tiles.N_TRICKS - 1)
         compiled = functools.partial(
             _zeb_slots,
             params=params,
             temperature=np.float32(temperature),
             config=config,
-            length=min(spec.length_at(last_ply), spec.length),
+            length=spec.lengths[trick],
         )
         return in_chunks(compiled, states, keys)
 

@@ -33,8 +33,11 @@ class Kind(enum.IntEnum):
     FORCED = 0
     """One legal slot; the target is one-hot."""
     SEARCH = 1
+    """A tree search; its leaves were judged by the network."""
     TEACHER = 2
+    """E[Q], see `teach`."""
     EXACT = 3
+    """A tree search with two tricks left or fewer, whose leaves were exact."""
 
 
 class GameRecord(NamedTuple):

@@ -6,8 +6,10 @@ root decision grows K trees, each on hands drawn from those that fit what its mo
 statistics of their roots are averaged: what would be right only for the true hands averages out.
 
 Values are from the view of the player to move. Two moves in a row can be the same team's (a trick's winner leads), so
-an edge's discount is +1 or -1 by team. The outcome of a finished game is the reward on the edge into its end, where
-the discount is 0: an exact value, no network asked.
+an edge's discount is +1 or -1 by team. A node is a real decision: forced moves are played through on the edge. With
+two tricks left a game is settled: its exact outcome (`endings`) is the reward on the edge into it, where the discount
+is 0, and no network is asked. `plain=True` is the tree without these two, as the original's: every ply a node, and
+only a finished game is settled.
 """
 
 import dataclasses
@@ -20,8 +22,8 @@ import jax
 import jax.numpy as jnp
 import mctx
 
-from zebjax import choices, game, network, worlds
-from zebjax.observe import Observation, observe
+from zebjax import by_length, choices, endings, game, network, worlds
+from zebjax.observe import Observation, observe, tokenizer
 
 _ILLEGAL_LOGIT = -1e9
 # Above any PUCT score of a visited child: |Q| <= 1 and c * P * sqrt(N) / 2 < 99 up to N of about 19,000.
@@ -50,6 +52,8 @@ class SearchConfig:
     worlds: Literal["true"] | int = "true"
     """What the trees move on: the true deal (self-play only), or this many sampled worlds, one tree of `sims` each;
     all consistent worlds where there are no more."""
+    plain: bool = False
+    """The original's tree: a node for every ply, forced ones too, and the network asked until the end."""
 
     def __post_init__(self) -> None:
         choices.check(self, "search")
@@ -89,9 +93,14 @@ class Evaluator(NamedTuple):
     tokenizer: str = "v1"
 
 
-def evaluator(config: network.ZebConfig, params: network.Params) -> Evaluator:
-    """The network as a judge of leaves."""
-    return Evaluator(lambda observation: network.apply(config, params, observation), config.tokenizer)
+def evaluator(config: network.ZebConfig, params: network.Params, plain: bool = False) -> Evaluator:
+    """The network as a judge of leaves, without its belief head; `plain` as in the search it is for."""
+    lengths = tokenizer(config.tokenizer).lengths
+    if not plain:
+        lengths = lengths[: endings.FIRST_PLY // 4]  # nobody asks about later tricks
+    without = dataclasses.replace(config, belief_head=False)
+    needed = {name: params[name] for name in network.abstract_params(without)}
+    return Evaluator(lambda observation: by_length.evaluate(without, needed, observation, lengths), config.tokenizer)
 
 
 def search(config: SearchConfig, evaluator: Evaluator, states: game.GameState, key: jax.Array) -> SearchResult:
@@ -105,7 +114,7 @@ def search(config: SearchConfig, evaluator: Evaluator, states: game.GameState, k
         key: random key; draws the moves and breaks ties.
     """
     chex.assert_shape(states.hands, (None, 4, 7))
-    root = _judge(evaluator, states)
+    root = _judge(evaluator, states, _is_settled(config, states))
     if config.worlds == "true":
         output = _grow(config, evaluator, states, root, key)
         summary = output.search_tree.summary()
@@ -168,25 +177,32 @@ def _grow(
 ) -> mctx.PolicyOutput:
     """One tree for each of these games, on its own four hands; `judged` is what `_judge` says of the roots."""
     deals = {name: getattr(states, name) for name in ("hands", "declaration", "leader")}
-    in_tree = states._replace(hands=None, declaration=None, leader=None)  # what changes; the rest is kept once a tree
+    in_tree = _Node(
+        states._replace(hands=None, declaration=None, leader=None),  # what changes; the rest is kept once a tree
+        jnp.zeros(states.ply.shape, bool),
+    )
 
-    def expand(_: tuple, key: jax.Array, slots: jax.Array, embedding: game.GameState):
+    def expand(_: tuple, key: jax.Array, slots: jax.Array, node: _Node):
         del key
-        before = embedding._replace(**deals)
+        before = node.state._replace(**deals)
         after = jax.vmap(game.play)(before, slots)
+        if not config.plain:
+            after = _play_forced(after)
         mover, next_mover = jax.vmap(game.current_player)(before), jax.vmap(game.current_player)(after)
-        was_over, over = game.is_over(before), game.is_over(after)
-        logits, values = _judge(evaluator, after)
+        settled = _is_settled(config, after)
+        logits, values = _judge(evaluator, after, settled)
         output = mctx.RecurrentFnOutput(
-            # mctx goes on past the end: there everything is 0.
-            reward=jnp.where(over & ~was_over, jax.vmap(game.outcome)(after, mover), 0.0),
-            discount=jnp.where(over, 0.0, jnp.where((mover - next_mover) % 2 == 0, 1.0, -1.0)),
+            # mctx goes on past a settled node: there everything is 0.
+            reward=jnp.where(settled & ~node.settled, _exact(config, after, mover), 0.0),
+            discount=jnp.where(settled, 0.0, jnp.where((mover - next_mover) % 2 == 0, 1.0, -1.0)),
             prior_logits=logits,
-            value=jnp.where(over, 0.0, values),
+            value=jnp.where(settled, 0.0, values),
         )
-        return output, after._replace(hands=None, declaration=None, leader=None)
+        return output, _Node(after._replace(hands=None, declaration=None, leader=None), settled)
 
     logits, values = judged
+    movers = jax.vmap(game.current_player)(states)
+    values = jnp.where(_is_settled(config, states), _exact(config, states, movers), values)
     common = {
         "params": (),
         "rng_key": key,
@@ -216,12 +232,52 @@ def _gumbel_q(config: SearchConfig) -> Callable[[mctx.Tree, jax.Array], jax.Arra
     )
 
 
-def _judge(evaluator: Evaluator, states: game.GameState) -> tuple[jax.Array, jax.Array]:
-    """Prior logits over legal slots `[B, 7]` and values `[B]`, float32 (the tree's dtype follows them)."""
-    output = evaluator.evaluate(jax.vmap(lambda state: observe(state, evaluator.tokenizer))(states))
+class _Node(NamedTuple):
+    """What a node of the tree remembers."""
+
+    state: game.GameState
+    """At a decision; without what is the same in the whole tree."""
+    settled: jax.Array
+    """bool, whether its value is known and was the reward on the way in. A root is not, wherever it stands."""
+
+
+def _play_forced(states: game.GameState) -> game.GameState:
+    """Play every game on to its next real decision, or until it is settled."""
+
+    def is_forced(states: game.GameState) -> jax.Array:
+        return (jax.vmap(game.legal_slots)(states).sum(1) == 1) & ~endings.is_ending(states)
+
+    def play(carry: tuple[game.GameState, jax.Array]) -> tuple[game.GameState, jax.Array]:
+        states, forced = carry
+        after = jax.vmap(lambda state: game.play(state, jnp.argmax(game.legal_slots(state))))(states)
+        states = jax.tree.map(
+            lambda new, old: jnp.where(forced.reshape(-1, *[1] * (new.ndim - 1)), new, old), after, states
+        )
+        return states, is_forced(states)
+
+    return jax.lax.while_loop(lambda carry: carry[1].any(), play, (states, is_forced(states)))[0]
+
+
+def _is_settled(config: SearchConfig, states: game.GameState) -> jax.Array:
+    """Where the value is known without a network, bool `[B]`."""
+    return game.is_over(states) if config.plain else endings.is_ending(states)
+
+
+def _exact(config: SearchConfig, states: game.GameState, players: jax.Array) -> jax.Array:
+    """The value for `players` where the games are settled, on these four hands, float32 `[B]`."""
+    return jax.vmap(game.outcome if config.plain else endings.outcome)(states, players)
+
+
+def _judge(evaluator: Evaluator, states: game.GameState, settled: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Prior logits over legal slots `[B, 7]` and values `[B]`, float32 (the tree's dtype follows them).
+
+    Where the game is settled nobody is asked: the evaluator sees a mask without a token, and the value means nothing.
+    """
+    seen = jax.vmap(lambda state: observe(state, evaluator.tokenizer))(states)
+    output = evaluator.evaluate(seen._replace(mask=seen.mask & ~settled[:, None]))
     legal = jax.vmap(game.legal_slots)(states)
-    logits = jnp.where(legal, output.policy_logits.astype(jnp.float32), _ILLEGAL_LOGIT)
-    return logits, output.value.astype(jnp.float32)
+    logits = jnp.where(settled[:, None], 0.0, output.policy_logits.astype(jnp.float32))
+    return jnp.where(legal, logits, _ILLEGAL_LOGIT), output.value.astype(jnp.float32)
 
 
 def _raw_q(tree: mctx.Tree, node: jax.Array) -> jax.Array:

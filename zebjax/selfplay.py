@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from zebjax import game, network, record
+from zebjax import endings, game, network, record
 from zebjax.record import GameRecord, Kind
 from zebjax.search import SearchConfig, evaluator, search
 
@@ -89,7 +89,7 @@ def advance(
         step: the training step of `params`, written into the records.
         max_moves: traced, so that any number is one compilation.
     """
-    judge = evaluator(network_config, params)
+    judge = evaluator(network_config, params, config.search.plain)
 
     def unfilled(carry: tuple[jax.Array, Actor]) -> jax.Array:
         move, actor = carry
@@ -99,8 +99,10 @@ def advance(
         move, actor = carry
         search_key, deal_key, key = jax.random.split(actor.key, 3)
         result = search(config.search, judge, actor.states, search_key)
+        known = endings.is_ending(actor.states) & (not config.search.plain)
+        kind = jnp.where(known, Kind.EXACT, Kind.SEARCH)
         moved = _write_and_play(
-            (actor.states, actor.records), result.slot, Kind.SEARCH, policy=result.policy, value=result.value
+            (actor.states, actor.records), result.slot, kind, policy=result.policy, value=result.value
         )
         states, records = jax.lax.while_loop(lambda lanes: _forced(lanes[0]).any(), _play_forced, moved)
         actor = actor._replace(states=states, records=records, key=key)
@@ -141,7 +143,9 @@ def _play_forced(lanes: Lanes) -> Lanes:
     return jax.tree.map(lambda new, old: jnp.where(forced.reshape(-1, *[1] * (new.ndim - 1)), new, old), moved, lanes)
 
 
-def _write_and_play(lanes: Lanes, slot: jax.Array, kind: Kind, *, policy: jax.Array, value: jax.Array) -> Lanes:
+def _write_and_play(
+    lanes: Lanes, slot: jax.Array, kind: Kind | jax.Array, *, policy: jax.Array, value: jax.Array
+) -> Lanes:
     """Note what was thought at this ply of every lane, and play."""
     states, records = lanes
     place = (jnp.arange(slot.shape[0]), states.ply)
