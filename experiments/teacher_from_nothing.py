@@ -12,14 +12,14 @@ from zebjax.experiment import EvaluationConfig, Experiment, ReplayConfig, SaveCo
 from zebjax.learner import LearnerConfig
 from zebjax.network import PRESETS
 
-_CYCLES, _UPDATES = 16, 300
+_CYCLES, _UPDATES = 32, 300
 
 experiment = Experiment(
     name="teacher-from-nothing",
     cycles=_CYCLES,
     network=dataclasses.replace(PRESETS["medium"], belief_head=True),
     teacher=TeacherConfig("runs/teacher"),
-    replay=ReplayConfig(capacity_examples=28 * 12_000, min_buffer=28 * 1000),
+    replay=ReplayConfig(capacity_examples=28 * 30_000, min_buffer=28 * 1000),
     learner=LearnerConfig(
         optimizer="muon",
         belief_tiles="hidden",
@@ -31,6 +31,6 @@ experiment = Experiment(
         batch=128,
         updates_per_cycle=_UPDATES,
     ),
-    evaluation=EvaluationConfig(every_cycles=4, deals=2000),
+    evaluation=EvaluationConfig(every_cycles=8, deals=2000),
     save=SaveConfig(keep_every_cycles=_CYCLES),
 )
