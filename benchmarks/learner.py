@@ -1,6 +1,5 @@
 """How many optimiser steps a second does the learner make, and how long does it compile?"""
 
-import argparse
 import dataclasses
 from typing import Any
 
@@ -9,11 +8,8 @@ import jax
 from benchmarks import report
 from zebjax import game, learner, network, record, replay
 
-HELP = """Times the compiled training call, examples drawn and tokens made within it, dropout on, all metrics.
-
-example:
-  python -m benchmarks.learner --presets medium large --updates 40
-"""
+ABOUT = """Times the compiled training call, examples drawn and tokens made within it, dropout on, all metrics. AdamW;
+the first row is the original's: large with a belief head, batch 64."""
 # The original's steps a CPU second on two cores at batch 64 (reference/throughput.json).
 ORIGINAL = {"medium": {"updates_per_cpu_s": 3.70}, "large": {"updates_per_cpu_s": 0.959}, "small": {}}
 
@@ -38,8 +34,8 @@ def random_games(n: int, key: jax.Array) -> record.GameRecord:
     return jax.jit(jax.vmap(one))(jax.random.split(key, n))
 
 
-def measure(preset: str, batch: int, updates: int, compute_dtype: str) -> dict[str, Any]:
-    """One row: steps and examples a second, wall and CPU, and seconds of compiling."""
+def measure(preset: str, batch: int, updates: int, compute_dtype: str, ceiling: float) -> dict[str, Any]:
+    """One row: steps and examples a second, wall and CPU, FLOP of all 36 tokens, memory, and seconds of compiling."""
     net = dataclasses.replace(
         network.PRESETS[preset], belief_head=preset != "medium", compute_dtype=compute_dtype
     )  # as the original was timed: its medium network has no belief head
@@ -47,37 +43,48 @@ def measure(preset: str, batch: int, updates: int, compute_dtype: str) -> dict[s
     ring = replay.add(replay.init(28 * 1000), random_games(1000, jax.random.key(0)))
     state = learner.init(config, net, network.init(net, jax.random.key(1)), jax.random.key(2))
     compile_s, _ = report.wall_and_cpu_s(lambda: learner.train.lower(config, net, state, ring, 1).compile())
-    box = [jax.block_until_ready(learner.train(config, net, state, ring, 1))]
-    wall, cpu = report.wall_and_cpu_s(lambda: box.append(learner.train(config, net, box.pop(), ring, 1)) or box[0])
+    box = [state]
+
+    def work() -> learner.LearnerState:
+        box.append(learner.train(config, net, box.pop(), ring, 1))
+        return box[0]
+
+    time = report.timed(work, 3)
+    # Backwards costs twice the way there. Whole observations, as the naive way has them, so this may pass the ceiling.
+    tflops = 3 * updates * batch * report.flop(net, 36) / time["wall_s"] / 1e12
     return {
         "preset": preset,
         "batch": batch,
         "compute_dtype": compute_dtype,
         "compile_s": round(compile_s, 1),
-        "updates_per_s": round(updates / wall, 2),
-        "updates_per_cpu_s": round(updates / cpu, 2),
-        "examples_per_s": round(updates * batch / wall),
+        "updates_per_s": round(updates / time["wall_s"], 2),
+        "updates_per_cpu_s": round(updates / time["cpu_s"], 2),
+        "examples_per_s": round(updates * batch / time["wall_s"]),
+        "naive_tflops": round(tflops, 3),
+        "percent_of_ceiling": round(100 * tflops / ceiling, 1),
+        "memory_mb": report.memory_mb(),
+        "spread": round(time["spread"], 3),
         "original": ORIGINAL[preset] if batch == 64 else {},
     }
 
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.learner", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--presets", nargs="+", choices=network.PRESETS, default=["medium", "large"])
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--updates", type=int, default=40, help="optimiser steps to time (default 40)")
-    parser.add_argument("--compute-dtype", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--note", default="", help="what else the machine was doing; goes into the JSON")
+    parser = report.parser("learner", f"{__doc__}\n\n{ABOUT}", "--presets medium large --updates 40")
+    parser.add_argument("--presets", nargs="+", choices=network.PRESETS, default=["large", "medium"])
+    batches = [64] if report.on_cpu() else [64, 1024, 8192]
+    parser.add_argument("--batches", type=int, nargs="+", default=batches, help="examples an update (%(default)s)")
+    parser.add_argument("--updates", type=int, default=20, help="optimiser steps a timed call (default %(default)s)")
+    parser.add_argument("--compute-dtype", choices=("float32", "bfloat16"), default=report.dtype_default())
     args = parser.parse_args()
-    result = report.surroundings(args.note) | {"rows": []}
+    ceiling = report.ceiling_tflops(args.compute_dtype)
+    result = report.surroundings(args.note) | {"ceiling_tflops": ceiling, "rows": []}
     for preset in args.presets:
-        row = measure(preset, args.batch, args.updates, args.compute_dtype)
-        result["rows"].append(row)
-        print(", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
-    report.write(report.default_name("learner"), result)
+        for batch in args.batches:
+            row = measure(preset, batch, args.updates, args.compute_dtype, ceiling)
+            result["rows"].append(row)
+            report.show(row)
+    report.write(args.out or report.default_name("learner"), result)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
-"""What every benchmark says beside its figures: where, when and with which versions it was measured."""
+"""What every benchmark shares: where, when and with which versions it was measured, clocks, FLOP and the ceiling."""
 
+import argparse
 import datetime
 import json
 import os
 import platform
+import resource
+import statistics
 import subprocess
 import time
 from collections.abc import Callable
@@ -12,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 import zebjax
+from zebjax import network, observe
 
 RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "mctx", "numpy", "numba")
@@ -65,7 +70,103 @@ def wall_and_cpu_s(work: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
+def timed(work: Callable[[], object], repeats: int) -> dict[str, float]:
+    """Wall and CPU seconds of `work`, medians of `repeats` after one that is not counted; and the wall's spread."""
+    jax.block_until_ready(work())
+    walls, cpus = zip(*(wall_and_cpu_s(work) for _ in range(repeats)), strict=True)
+    wall = statistics.median(walls)
+    return {"wall_s": wall, "cpu_s": statistics.median(cpus), "spread": (max(walls) - min(walls)) / wall}
+
+
 def default_name(benchmark: str) -> Path:
     """Where a benchmark's JSON goes by default: its own name and the device's."""
-    device = jax.devices()[0].device_kind.lower().replace(" ", "-")
-    return RESULTS / f"{benchmark}-{device}.json"
+    return RESULTS / f"{benchmark}-{device_name()}.json"
+
+
+def device_name() -> str:
+    """The device's kind, fit for a file name."""
+    return jax.devices()[0].device_kind.lower().replace(" ", "-")
+
+
+def on_cpu() -> bool:
+    """Whether there is no accelerator: then float32 is what we would use, and sizes are small."""
+    return jax.default_backend() == "cpu"
+
+
+def memory_mb() -> int:
+    """The most memory in use so far: the device's, or this process's where the device does not tell."""
+    stats = jax.devices()[0].memory_stats() or {}
+    used = stats.get("peak_bytes_in_use") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return round(used / 2**20)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the device had too little memory for what was asked."""
+    return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()
+
+
+def flop(config: network.ZebConfig, length: float) -> float:
+    """Floating point operations of one evaluation of `length` tokens: matrix products, two for each multiply-add.
+
+    A token costs the embedding's rows, and per layer 4 d^2 (query, key, value, output) and 2 d f (feed-forward)
+    multiply-adds; a pair of tokens 2 d (scores and weighted sum); the heads are small.
+    """
+    d, f = config.embed_dim, config.ff_dim
+    rows = sum(cardinality for cardinality, _ in observe.tokenizer(config.tokenizer).features.values())
+    per_token = rows * d + config.n_layers * (4 * d * d + 2 * d * f)
+    per_pair = config.n_layers * 2 * d
+    heads = 7 * d + d * d // 2 + (d * d + 84 * d if config.belief_head else 0)
+    return 2 * (per_token * length + per_pair * length**2 + heads)
+
+
+def ceiling_tflops(dtype: str) -> float:
+    """TFLOP/s of a large square matrix product here and now: what a network's speed is compared with."""
+    n = 1024 if on_cpu() else 8192
+    a = jax.random.normal(jax.random.key(0), (n, n)).astype(dtype)
+    multiply = jax.jit(lambda a: (a @ a) * 1e-3)
+    times = 20
+
+    def work() -> jax.Array:
+        x = a
+        for _ in range(times):
+            x = multiply(x)
+        return x
+
+    return round(2 * n**3 * times / timed(work, 5)["wall_s"] / 1e12, 3)
+
+
+def parser(benchmark: str, about: str, example: str) -> argparse.ArgumentParser:
+    """A benchmark's command line, with the options that all of them have."""
+    made = argparse.ArgumentParser(
+        prog=f"python -m benchmarks.{benchmark}",
+        description=f"{about}\n\nexample:\n  python -m benchmarks.{benchmark} {example}".rstrip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--note", default="", help="what else the machine was doing; goes into the JSON")
+    made.add_argument("--out", type=Path, help="JSON (default: benchmarks/results/, by benchmark and device)")
+    return made
+
+
+def show(row: dict[str, Any]) -> None:
+    """Print one row, settings in braces left out."""
+    print(", ".join(f"{key} {value}" for key, value in row.items() if not isinstance(value, dict)), flush=True)
+
+
+def dtype_default() -> str:
+    """What networks are timed in here: float32 on a CPU, bfloat16 on an accelerator."""
+    return "float32" if on_cpu() else "bfloat16"
+
+
+def sizes(low: int, high: int) -> list[int]:
+    """Powers of two from `low` to `high`."""
+    return [size for size in (2**i for i in range(24)) if low <= size <= high]
+
+
+def zeros(config: network.ZebConfig, n: int, length: int) -> observe.Observation:
+    """Shortened observations of `length` tokens, all alike: speed does not depend on what is in them."""
+    features = len(observe.tokenizer(config.tokenizer).features)
+    return observe.Observation(
+        jnp.zeros((n, length, features), jnp.int8),
+        jnp.ones((n, length), bool),
+        jnp.tile(jnp.arange(length, dtype=jnp.int8), (n, 1)),
+    )

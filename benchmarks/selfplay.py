@@ -1,89 +1,258 @@
-"""How many games a second does self-play make, and how long does it compile?"""
+"""How many games a second does self-play make, and where is that between nothing and the device's ceiling?"""
 
 import argparse
 import dataclasses
-from typing import Any
+import functools
+import json
+import statistics
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 
 from benchmarks import report
-from zebjax import network, selfplay
-from zebjax.record import Kind
+from zebjax import game, network, search, selfplay
+from zebjax.observe import Observation
 from zebjax.search import SearchConfig
 
-HELP = """Times compiled self-play after a warm-up. The first two rows are the settings that the original was timed at
-on two CPU cores (reference/throughput.json): 64 games at once, PUCT. It searched all 28 plies of a game; we search
-the 17 or so that are decisions: that is part of why games a second differ.
+ABOUT = """Moves lanes that stand in all stages of a game, in compiled calls; warm-up and compiling excluded. A game has
+17 decisions (forced moves are not searched), so games a second are decisions a second / 17. The first setting is
+always the original's: PUCT, 200 simulations a decision, 3.35 M parameters with a belief head. `original` in a row is
+what the original's own code did on two CPU cores (reference/throughput.json), searching all 28 plies of a game."""
 
-example:
-  python -m benchmarks.selfplay --games 64
-"""
-# Name -> preset, search, and the original's games and network evaluations a CPU second on two cores.
+DECISIONS_PER_GAME = 17.0  # 39 % of plies are forced in random play (FACTS); 17.07 measured in self-play of 557 K
+LANES_FILE = report.RESULTS / "lanes.json"
+
+
+class Setting(NamedTuple):
+    """What is timed."""
+
+    preset: str
+    search: SearchConfig
+    dtype: str | None = None
+    """None: bfloat16 on an accelerator, float32 on a CPU."""
+    belief_head: bool = True
+    original: dict[str, float] = {}  # noqa: RUF012 (a NamedTuple's field, never written)
+
+
+_GUMBEL_16 = SearchConfig("gumbel", sims=16)
 SETTINGS = {
-    "medium-puct-50": ("medium", False, SearchConfig("puct", sims=50), {"games_per_cpu_s": 0.979}),
-    "large-puct-16": ("large", True, SearchConfig("puct", sims=16), {"games_per_cpu_s": 0.636}),
-    "small-gumbel-48": ("small", True, SearchConfig("gumbel", sims=48, gumbel_c_scale=1.0), {}),
+    "original": Setting("large", SearchConfig("puct", sims=200)),
+    "recommended": Setting("large", _GUMBEL_16),
+    "original-plain": Setting("large", SearchConfig("puct", sims=200, plain=True)),
+    "medium-puct-50": Setting("medium", SearchConfig("puct", sims=50), "float32", False, {"games_per_cpu_s": 0.979}),
+    "medium-puct-50-plain": Setting("medium", SearchConfig("puct", sims=50, plain=True), "float32", False),
+    "medium-recommended": Setting("medium", _GUMBEL_16, "float32", False, {"games_per_cpu_s": 0.979}),
+    "large-puct-16": Setting("large", SearchConfig("puct", sims=16), "float32", True, {"games_per_cpu_s": 0.636}),
+    "quickstart": Setting("small", SearchConfig("gumbel", sims=8, gumbel_c_scale=0.5)),
+    "worlds-16": Setting("medium", SearchConfig("gumbel", sims=4, worlds=16), "float32"),
 }
 
 
-def measure(name: str, lanes: int, games: int) -> dict[str, Any]:
-    """One row: games, decisions and evaluations a second, wall and CPU, and seconds of compiling."""
-    preset, belief_head, search, original = SETTINGS[name]
-    net = dataclasses.replace(network.PRESETS[preset], belief_head=belief_head)
-    config = selfplay.SelfPlayConfig(lanes=lanes, games_per_cycle=games, search=search)
+class Bench(NamedTuple):
+    """A setting made ready: call `move` to time it."""
+
+    config: selfplay.SelfPlayConfig
+    network: network.ZebConfig
+    params: network.Params
+    box: list[selfplay.Actor]
+    compile_s: float
+
+    def move(self, decisions: int) -> jax.Array:
+        """Move all lanes so many decisions on."""
+        actor = selfplay.advance(self.config, self.network, self.params, self.box.pop(), 0, decisions)
+        # The finished games are dropped, so that their waiting room is never full.
+        self.box.append(actor._replace(n_finished=jnp.zeros_like(actor.n_finished)))
+        return actor.states.ply
+
+
+def prepare(name: str, lanes: int) -> Bench:
+    """Compile a setting and bring its lanes into all stages of a game."""
+    setting = SETTINGS[name]
+    net = dataclasses.replace(
+        network.PRESETS[setting.preset],
+        belief_head=setting.belief_head,
+        compute_dtype=setting.dtype or report.dtype_default(),
+    )
+    config = selfplay.SelfPlayConfig(lanes=lanes, games_per_cycle=64 * lanes, search=setting.search)
     params = network.init(net, jax.random.key(0))
-    actor = jax.block_until_ready(selfplay.init(config, jax.random.key(1)))
+    actor = selfplay.init(config, jax.random.key(1))
+    actor = actor._replace(states=decisions_of_all_stages(jax.random.key(2), lanes))
     compile_s, _ = report.wall_and_cpu_s(lambda: selfplay.advance.lower(config, net, params, actor, 0, 1).compile())
+    bench = Bench(config, net, params, [actor], compile_s)
+    jax.block_until_ready(bench.move(2))
+    return bench
 
-    def finish(actor: selfplay.Actor) -> selfplay.Actor:
-        while int(actor.n_finished) < games:
-            actor = selfplay.advance(config, net, params, actor, 0, 1000)
-        return actor
 
-    # The lanes begin in step with each other and are in all stages after a while: only then are they timed.
-    actor, _ = selfplay.take(config, finish(actor))
-    before = int(actor.n_finished)
-    box = [actor]
-    wall, cpu = report.wall_and_cpu_s(lambda: box.append(finish(box.pop())) or box[0].n_finished)
-    made = int(box[0].n_finished) - before
-    _, records = selfplay.take(config, box[0])
-    decisions = float((np.asarray(records.kind) != Kind.FORCED).sum(1).mean())
-    return {
+@functools.partial(jax.jit, static_argnames="n")
+def decisions_of_all_stages(key: jax.Array, n: int) -> game.GameState:
+    """`n` random games, each stopped at one of its decisions, all of a game's equally likely."""
+
+    def one(key: jax.Array) -> game.GameState:
+        deal_key, play_key, stop_key = jax.random.split(key, 3)
+        start = game.deal(deal_key)
+        _, slots = game.play_randomly(play_key, start, game.N_PLIES)
+
+        def step(state: game.GameState, slot: jax.Array) -> tuple[game.GameState, jax.Array]:
+            return game.play(state, slot), game.legal_slots(state).sum() > 1
+
+        is_decision = jax.lax.scan(step, start, slots)[1]
+        ply = jax.random.categorical(stop_key, jnp.where(is_decision, 0.0, -jnp.inf))
+        return game.replay(start.hands, start.declaration, start.leader, slots, ply)
+
+    return jax.vmap(one)(jax.random.split(key, n))
+
+
+def evaluated(bench: Bench) -> tuple[float, float]:
+    """Network evaluations and their FLOP for one decision of one lane, counted in one search of the lanes' roots."""
+    counts: list[tuple[int, float]] = []
+    plain = search.evaluator(bench.network, bench.params, bench.config.search.plain)
+
+    def note(n_valid: Any) -> None:
+        lengths = [int(n) for n in n_valid.ravel() if n]
+        counts.append((len(lengths), sum(report.flop(bench.network, n) for n in lengths)))
+
+    def watch(seen: Observation) -> network.Output:
+        jax.debug.callback(note, seen.mask.sum(-1))
+        return plain.evaluate(seen)
+
+    run = jax.jit(lambda states, key: search.search(bench.config.search, plain._replace(evaluate=watch), states, key))
+    jax.block_until_ready(run(bench.box[0].states, jax.random.key(0)))
+    jax.effects_barrier()
+    lanes = bench.config.lanes
+    return sum(n for n, _ in counts) / lanes, sum(f for _, f in counts) / lanes
+
+
+def measure(name: str, lanes: int, seconds: float, ceiling: float, repeats: int = 5) -> dict[str, Any]:
+    """One row: games, decisions, simulations and evaluations a second, FLOP of valid tokens, memory, compiling."""
+    bench = prepare(name, lanes)
+    one, _ = report.wall_and_cpu_s(lambda: bench.move(1))
+    decisions = max(1, round(seconds / repeats / one))
+    time = report.timed(lambda: bench.move(decisions), repeats)
+    memory = report.memory_mb()
+    asked, flop = evaluated(bench)
+    per_s, per_cpu_s = lanes * decisions / time["wall_s"], lanes * decisions / time["cpu_s"]
+    row = {
         "setting": name,
         "lanes": lanes,
-        "search": dataclasses.asdict(search),
-        "compile_s": round(compile_s, 1),
-        "games": made,
-        "games_per_s": round(made / wall, 2),
-        "games_per_cpu_s": round(made / cpu, 2),
-        "decisions_per_game": round(decisions, 2),
-        "evaluations_per_s": round(made * decisions * (search.sims + 1) / wall),
-        "original": original,
+        "games_per_s": round(per_s / DECISIONS_PER_GAME, 2),
+        "games_per_cpu_s": round(per_cpu_s / DECISIONS_PER_GAME, 2),
+        "decisions_per_s": round(per_s, 1),
+        "simulations_per_s": round(per_s * bench.config.search.sims * _trees(bench)),
+        "evaluations_per_s": round(per_s * asked),
+        "evaluations_per_decision": round(asked, 1),
+        "tflops": round(per_s * flop / 1e12, 3),
+        "percent_of_ceiling": round(100 * per_s * flop / 1e12 / ceiling, 1),
+        "gflop_per_game": round(flop * DECISIONS_PER_GAME / 1e9, 1),
+        "memory_mb": memory,
+        "compile_s": round(bench.compile_s, 1),
+        "spread": round(time["spread"], 3),
+        "parameters": network.n_params(bench.params),
+        "network": dataclasses.asdict(bench.network),
+        "search": dataclasses.asdict(bench.config.search),
+        "original": SETTINGS[name].original,
     }
+    return row
+
+
+def _trees(bench: Bench) -> int:
+    return 1 if bench.config.search.worlds == "true" else bench.config.search.worlds
+
+
+def fitting(name: str, lanes: int, seconds: float, ceiling: float) -> dict[str, Any] | None:
+    """`measure` with as many lanes as fit, told in a sentence; None if not even 16 do."""
+    while lanes >= 16:
+        try:
+            return measure(name, lanes, seconds, ceiling)
+        except jax.errors.JaxRuntimeError as error:
+            if not report.is_out_of_memory(error):
+                raise
+            print(f"{name}: {lanes:,} lanes do not fit in this device's memory; trying {lanes // 2:,}", flush=True)
+            lanes //= 2
+    print(f"{name}: not even {lanes * 2} lanes fit in this device's memory")
+    return None
+
+
+def sweep(name: str, seconds: float, ceiling: float) -> list[dict[str, Any]]:
+    """Rows for ever more lanes until two in a row are no faster than the best, or memory ends; the best first."""
+    rows: list[dict[str, Any]] = []
+    low = 32 if report.on_cpu() else 512
+    for lanes in report.sizes(low, 2**16):
+        row = fitting(name, lanes, seconds, ceiling)
+        if row is None or row["lanes"] < lanes:
+            break
+        report.show(row)
+        rows.append(row)
+        best = max(rows, key=lambda row: row["games_per_s"])
+        if len(rows) - 1 - rows.index(best) >= 2:
+            break
+    return sorted(rows, key=lambda row: -row["games_per_s"])
+
+
+def remembered_lanes(name: str) -> int:
+    """What a sweep found best for this setting on this device; else a guess."""
+    known = json.loads(LANES_FILE.read_text()) if LANES_FILE.exists() else {}
+    return known.get(report.device_name(), {}).get(name, 128 if report.on_cpu() else 2048)
+
+
+def remember_lanes(name: str, lanes: int) -> None:
+    """Note the best number of lanes in `results/lanes.json`."""
+    known = json.loads(LANES_FILE.read_text()) if LANES_FILE.exists() else {}
+    known.setdefault(report.device_name(), {})[name] = lanes
+    report.write(LANES_FILE, known)
+
+
+def compare(first: str, second: str, lanes: int | None, seconds: float, rounds: int = 5) -> dict[str, Any]:
+    """The ratio of two settings' speeds, run in turns in one process: median, least and most over the rounds."""
+    benches = [prepare(name, lanes or remembered_lanes(name)) for name in (first, second)]
+    moves = [max(1, round(seconds / rounds / 2 / report.wall_and_cpu_s(lambda b=b: b.move(1))[0])) for b in benches]
+    ratios = []
+    for _ in range(rounds):
+        speeds = []
+        for bench, decisions in zip(benches, moves, strict=True):
+            wall, _ = report.wall_and_cpu_s(lambda b=bench, n=decisions: b.move(n))
+            speeds.append(bench.config.lanes * decisions / wall)
+        ratios.append(speeds[1] / speeds[0])
+    row = {"first": first, "second": second, "second_over_first": round(statistics.median(ratios), 2)}
+    return row | {"least": round(min(ratios), 2), "most": round(max(ratios), 2), "rounds": rounds}
 
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.selfplay", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--lanes", type=int, default=64, help="games at once (default 64)")
-    parser.add_argument(
-        "--games",
-        type=int,
-        default=128,
-        help="games to have waiting at the end; those waiting before do not count (default 128)",
-    )
-    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
-    parser.add_argument("--note", default="", help="what else the machine was doing; goes into the JSON")
-    args = parser.parse_args()
+    parser = report.parser("selfplay", f"{__doc__}\n\n{ABOUT}", "--settings medium-puct-50 --lanes 128")
+    settings = {"nargs": "+", "choices": SETTINGS, "metavar": "NAME"}
+    default = ["original", "recommended", "medium-puct-50", "medium-recommended"]
+    parser.add_argument("--settings", **settings, default=default, help=f"of {', '.join(SETTINGS)}")
+    parser.add_argument("--lanes", type=int, help="games at once (default: what --sweep found, or a guess)")
+    parser.add_argument("--seconds", type=float, default=20, help="to time each setting for (default %(default)s)")
+    parser.add_argument("--sweep", action="store_true", help="find the best number of lanes, and remember it")
+    parser.add_argument("--compare", nargs=2, choices=SETTINGS, metavar="NAME", help="time two in turns; their ratio")
+    args: argparse.Namespace = parser.parse_args()
+    if args.lanes is not None and args.lanes < 1:
+        parser.error(f"--lanes: expected at least 1, got {args.lanes}")
     result = report.surroundings(args.note) | {"rows": []}
+    if args.compare:
+        row = compare(*args.compare, args.lanes, args.seconds)
+        report.show(row)
+        name = f"compare-{args.compare[0]}-{args.compare[1]}"
+        report.write(args.out or report.default_name(name), result | {"rows": [row]})
+        return
+    out: Path = args.out or report.default_name("selfplay")
     for name in args.settings:
-        row = measure(name, args.lanes, args.games)
-        result["rows"].append(row)
-        print(", ".join(f"{key} {value}" for key, value in row.items() if key != "search"), flush=True)
-    report.write(report.default_name("selfplay"), result)
+        ceiling = report.ceiling_tflops(SETTINGS[name].dtype or report.dtype_default())
+        result["ceiling_tflops"] = ceiling
+        if args.sweep:
+            rows = sweep(name, args.seconds, ceiling)
+            if rows:
+                remember_lanes(name, rows[0]["lanes"])
+        else:
+            row = fitting(name, args.lanes or remembered_lanes(name), args.seconds, ceiling)
+            rows = [row] if row else []
+            for row in rows:
+                report.show(row)
+        result["rows"] += rows
+        report.write(out, result)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
-from zebjax import network
+from zebjax import devices, network
 from zebjax.observe import Observation, shorten
 
 # Smaller groups fit their games better and use a device worse: 16 was best on two CPU cores, see benchmarks/NOTES.md.
@@ -68,6 +68,7 @@ def _evaluate(
     groups, order, back = sort(observation.mask.sum(-1), group or _group(n))
     shortened = shorten(observation, lengths[-1])
     grouped = jax.tree.map(lambda leaf: leaf[order].reshape(groups, -1, *leaf.shape[1:]), shortened)
+    grouped = devices.split(grouped, axis=1)
 
     def of_group(observation: Observation) -> network.Output:
         at_length = [functools.partial(network.apply, config, params, cut(observation, length)) for length in lengths]

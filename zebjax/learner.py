@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 import optax.contrib
 
-from zebjax import by_length, choices, game, network, record, replay, worlds
+from zebjax import by_length, choices, devices, game, network, record, replay, worlds
 from zebjax.observe import Observation, belief_targets, hidden_tiles, observe, shorten, tokenizer
 
 # The original's clamp on log-probabilities: a policy target on a slot given probability 0 costs 100, not infinity.
@@ -324,6 +324,7 @@ def _grads_and_output(
     _, order, back = by_length.sort(batch.observation.mask.sum(-1), size // n_groups)
     batch = batch._replace(observation=shorten(batch.observation, lengths[-1]))
     groups = jax.tree.map(lambda leaf: leaf[order].reshape(n_groups, -1, *leaf.shape[1:]), batch)
+    groups = devices.split(groups, axis=1)
 
     def share(weights: jax.Array) -> jax.Array:
         """Each group's share of all weight `[n_groups]`."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from zebjax import endings, game, network, record
+from zebjax import devices, endings, game, network, record
 from zebjax.record import GameRecord, Kind
 from zebjax.search import SearchConfig, evaluator, search
 
@@ -97,6 +97,7 @@ def advance(
 
     def one_move(carry: tuple[jax.Array, Actor]) -> tuple[jax.Array, Actor]:
         move, actor = carry
+        actor = actor._replace(states=devices.split(actor.states), records=devices.split(actor.records))
         search_key, deal_key, key = jax.random.split(actor.key, 3)
         result = search(config.search, judge, actor.states, search_key)
         known = endings.is_ending(actor.states) & (not config.search.plain)

@@ -21,6 +21,7 @@ from zebjax import (
     __version__,
     arena,
     checkpoint,
+    devices,
     experiment,
     learner,
     network,
@@ -77,6 +78,8 @@ class Run:
         self.folder = settings.folder
         self.report = report
         self.stop_asked = stop_asked
+        devices.check_divides("selfplay.lanes", settings.selfplay.lanes)
+        devices.check_divides("learner.batch", settings.learner.batch)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.metrics_file = self.folder / "metrics.jsonl"
         earlier_starts = self._earlier_starts()
@@ -162,7 +165,7 @@ class Run:
                 f"on with updates_per_cycle = {self.settings.learner.updates_per_cycle} in calls of "
                 f"{self.settings.learner.chunk}; put learner.updates_per_cycle and updates_per_call back for one cycle"
             )
-        state = checkpoint.restore_tree(folder / "arrays", like)
+        state = devices.everywhere(checkpoint.restore_tree(folder / "arrays", like))
         self._keep_start(saved["start"].get("checkpoint"))
         return state, progress
 

@@ -1,0 +1,118 @@
+"""Everything that tells how fast this machine is, in one command and within a budget of time."""
+
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+
+from benchmarks import engine, learner, network, report, selfplay
+from zebjax import observe
+
+ABOUT = """Runs the parts in order of what they are worth, the original's setting first, and begins none that would pass
+the budget; what was left out is named. One JSON with all parts, written after each. Needs no network and no files."""
+
+
+class Part(NamedTuple):
+    """One measurement."""
+
+    name: str
+    seconds: float
+    """What it is thought to take, compiling included."""
+    measure: Callable[[], list[dict[str, Any]]]
+
+
+def parts(ceiling: float) -> Iterator[Part]:
+    """What is measured, the most telling first."""
+    cpu, dtype = report.on_cpu(), report.dtype_default()
+    lengths = observe.tokenizer("v1").lengths
+
+    def play(name: str, lanes: int) -> list[dict[str, Any]]:
+        row = selfplay.fitting(name, lanes, 10, ceiling)
+        return [row] if row else []
+
+    def learn(preset: str, batch: int) -> list[dict[str, Any]]:
+        return [learner.measure(preset, batch, 10 if cpu else 50, dtype, ceiling)]
+
+    def lanes_of(name: str) -> int:
+        return selfplay.remembered_lanes(name)
+
+    # Two cores take minutes for the original's setting with many lanes; a GPU wants thousands.
+    yield Part("selfplay-original", 60, lambda: play("original", 32 if cpu else 4096))
+    yield Part("selfplay-recommended", 50, lambda: play("recommended", 32 if cpu else 8192))
+    yield Part("learner-large-64", 40, lambda: learn("large", 64))
+    if not cpu:
+        for batch in (1024, 4096, 16384):
+            yield Part(f"learner-large-{batch}", 40, lambda b=batch: learn("large", b))
+    yield Part("engine", 15, lambda: [engine.measure(games) for games in ((8192,) if cpu else (2**17, 2**20))])
+    yield Part("selfplay-medium-puct-50", 40, lambda: play("medium-puct-50", lanes_of("medium-puct-50")))
+    yield Part("selfplay-medium-recommended", 40, lambda: play("medium-recommended", lanes_of("medium-recommended")))
+    batch = 64 if cpu else 8192
+    yield Part(
+        "network", 30, lambda: [network.measure("large", dtype, batch, n, ceiling) for n in (lengths[2], lengths[4])]
+    )
+    if not cpu:
+        for lanes in (1024, 2048, 8192, 16384):
+            yield Part(f"selfplay-original-{lanes}", 60, lambda n=lanes: play("original", n))
+    yield Part("learner-medium-64", 30, lambda: learn("medium", 64))
+
+
+def seconds_of(text: str) -> float:
+    """`8min`, `90s` or `1h` in seconds.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|min|h)", text)
+    if not match or float(match[1]) == 0:
+        raise ValueError(f"expected a time as in 8min, 90s or 1h, got {text!r}")
+    return float(match[1]) * {"s": 1, "min": 60, "h": 3600}[match[2]]
+
+
+def run(budget_s: float, ceiling: float, result: dict[str, Any], save: Callable[[], None]) -> list[str]:
+    """Fill `result["parts"]`; the names of the parts left out."""
+    began, left_out = time.monotonic(), []
+    for part in parts(ceiling):
+        if time.monotonic() - began + part.seconds > budget_s:
+            left_out.append(part.name)
+            continue
+        print(f"{part.name} ({time.monotonic() - began:.0f} s of {budget_s:.0f})", flush=True)
+        part_began = time.monotonic()
+        try:
+            rows = part.measure()
+        except jax.errors.JaxRuntimeError as error:
+            if not report.is_out_of_memory(error):
+                raise
+            print(f"  {part.name} does not fit in this device's memory", flush=True)
+            rows = []
+        for row in rows:
+            report.show(row)
+        result["parts"][part.name] = {"rows": rows, "seconds": round(time.monotonic() - part_began, 1)}
+        save()
+    return left_out
+
+
+def main() -> int:
+    """The command; the exit status."""
+    parser = report.parser("all", f"{__doc__}\n\n{ABOUT}", "--budget 8min")
+    parser.add_argument("--budget", default="8min", help="begin nothing that would pass it (default %(default)s)")
+    args = parser.parse_args()
+    try:
+        budget_s = seconds_of(args.budget)
+    except ValueError as error:
+        print(f"benchmarks.all: --budget: {error}", file=sys.stderr)
+        return 2
+    ceiling = report.ceiling_tflops(report.dtype_default())
+    print(f"{jax.devices()[0].device_kind}: ceiling {ceiling} TFLOP/s in {report.dtype_default()}", flush=True)
+    result = report.surroundings(args.note) | {"ceiling_tflops": ceiling, "parts": {}}
+    out = args.out or report.default_name("all")
+    left_out = run(budget_s, ceiling, result, lambda: report.write(out, result))
+    if left_out:
+        print(f"left out for lack of time: {', '.join(left_out)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""How many plies a second does the rules engine play, at random?"""
+
+import functools
+from typing import Any
+
+import jax
+
+from benchmarks import report
+from zebjax import game
+
+ABOUT = """Deals and plays whole games of uniformly random legal moves, all in one compiled call: per ply the legal
+slots, a draw, and the play."""
+
+
+@functools.partial(jax.jit, static_argnames="games")
+def play(key: jax.Array, games: int) -> jax.Array:
+    """The points of `games` random games, int8 `[games, 2]`."""
+
+    def one(key: jax.Array) -> jax.Array:
+        deal_key, play_key = jax.random.split(key)
+        return game.play_randomly(play_key, game.deal(deal_key), game.N_PLIES)[0].points
+
+    return jax.vmap(one)(jax.random.split(key, games))
+
+
+def measure(games: int, repeats: int = 5) -> dict[str, Any]:
+    """One row: plies a second, wall and CPU."""
+    key = jax.random.key(0)
+    compile_s, _ = report.wall_and_cpu_s(lambda: play.lower(key, games).compile())
+    time = report.timed(lambda: play(key, games), repeats)
+    plies = games * game.N_PLIES
+    return {
+        "games_at_once": games,
+        "compile_s": round(compile_s, 1),
+        "mplies_per_s": round(plies / time["wall_s"] / 1e6, 2),
+        "mplies_per_cpu_s": round(plies / time["cpu_s"] / 1e6, 2),
+        "spread": round(time["spread"], 3),
+    }
+
+
+def main() -> None:
+    """The command."""
+    parser = report.parser("engine", f"{__doc__}\n\n{ABOUT}", "--games 1024 16384")
+    default = [1024, 8192] if report.on_cpu() else [2**14, 2**17, 2**20]
+    parser.add_argument("--games", type=int, nargs="+", default=default, help="at once (default %(default)s)")
+    args = parser.parse_args()
+    result = report.surroundings(args.note) | {"rows": []}
+    for games in args.games:
+        result["rows"].append(measure(games))
+        report.show(result["rows"][-1])
+    report.write(args.out or report.default_name("engine"), result)
+
+
+if __name__ == "__main__":
+    main()

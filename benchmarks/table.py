@@ -1,0 +1,123 @@
+"""What does a million games cost on each GPU? Our rows beside the original's, as Markdown."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks import report
+
+ABOUT = """Reads the results of `benchmarks.selfplay` and `benchmarks.all` (all *.json in a folder) and the prices of a
+JSON file {"device name": USD an hour}; what is not known is left as `?`. The original's rows are its own published
+ones: 200 simulations at each of 28 plies, 3.35 M parameters."""
+
+# GPU -> games/s and USD an hour, least and most (shared/SPEC.md).
+ORIGINAL = {
+    "RTX 4070 Ti": ((4.1, 4.2), (0.074, 0.090)),
+    "RTX 4070": ((3.2, 3.4), (0.079, 0.081)),
+    "RTX 3080": ((3.0, 3.0), (0.079, 0.079)),
+    "RTX 3080 Ti": ((2.7, 2.8), (0.084, 0.084)),
+    "RTX 3070 Ti": ((2.6, 2.7), (0.084, 0.084)),
+}
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    device: str
+    setting: str
+    games_per_s: float
+    usd_per_hour: float | None
+    date: str
+
+
+def read(folder: Path, prices: dict[str, float]) -> list[Row]:
+    """The rows of self-play in all results of a folder, the newest of each device and setting.
+
+    Raises:
+        ValueError: if a result is not what our benchmarks write.
+    """
+    newest: dict[tuple[str, str], Row] = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            result = json.loads(path.read_text())
+        except ValueError as error:
+            raise ValueError(f"{path}: not JSON ({error})") from None
+        if not isinstance(result, dict):
+            continue
+        parts = [result, *(part for part in result.get("parts", {}).values() if isinstance(part, dict))]
+        rows: list[dict[str, Any]] = [row for part in parts for row in part.get("rows", []) if "games_per_s" in row]
+        for row in rows:
+            if not {"setting", "games_per_s"} <= set(row) or not {"device", "cpu", "date"} <= set(result):
+                raise ValueError(f"{path}: expected a result of benchmarks.selfplay or benchmarks.all")
+            device = result["device"] if result["device"] != "cpu" else f"{result['cpu']}, {result['cores']} cores"
+            new = Row(device, row["setting"], row["games_per_s"], prices.get(device), result["date"][:10])
+            key = (new.device, new.setting)
+            if key not in newest or newest[key].date <= new.date:
+                newest[key] = new
+    return sorted(newest.values(), key=lambda row: (row.device, row.setting != "original", row.setting))
+
+
+def markdown(rows: list[Row]) -> str:
+    """The table."""
+    lines = [
+        "| GPU | setting | games/s | USD/hour | USD per game/s | USD per million games | measured |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for device, (speeds, prices) in ORIGINAL.items():
+        speed, price = sum(speeds) / 2, sum(prices) / 2
+        lines.append(_line(f"{device}, the original's code", "PUCT 200, large", speed, price, "2026-02"))
+    lines += [_line(row.device, row.setting, row.games_per_s, row.usd_per_hour, row.date) for row in rows]
+    return "\n".join(lines)
+
+
+def _line(device: str, setting: str, games_per_s: float, usd_per_hour: float | None, date: str) -> str:
+    usd = "? | ? | ?"
+    if usd_per_hour is not None:
+        per_million = usd_per_hour / 3600 / games_per_s * 1e6
+        usd = f"{usd_per_hour:.3f} | {usd_per_hour / games_per_s:.4f} | {per_million:.2f}"
+    return f"| {device} | {setting} | {games_per_s:.1f} | {usd} | {date} |"
+
+
+def read_prices(path: Path | None, given: list[str]) -> dict[str, float]:
+    """USD an hour by device, from a JSON file and from NAME=USD.
+
+    Raises:
+        ValueError: if one of them is not a positive price.
+    """
+    prices: dict[str, Any] = {}
+    if path is not None:
+        try:
+            prices = json.loads(path.read_text())
+        except ValueError as error:
+            raise ValueError(f"{path}: not JSON ({error})") from None
+        if not isinstance(prices, dict):
+            raise ValueError(f"{path}: expected an object of device name and USD an hour")
+    prices |= dict(text.rpartition("=")[::2] for text in given)
+    for device, price in prices.items():
+        try:
+            prices[device] = float(price)
+        except (TypeError, ValueError):
+            raise ValueError(f"price of {device or '?'}: expected NAME=USD an hour, got {price!r}") from None
+        if not 0 < prices[device] < 1e6:
+            raise ValueError(f"price of {device or '?'}: expected a positive number of USD an hour, got {price!r}")
+    return prices
+
+
+def main() -> int:
+    """The command; the exit status."""
+    parser = report.parser("table", f"{__doc__}\n\n{ABOUT}", '--price "NVIDIA H200=3.50"')
+    parser.add_argument("--results", type=Path, default=report.RESULTS, metavar="DIR", help="(default %(default)s)")
+    parser.add_argument("--prices", type=Path, metavar="FILE", help="JSON of device name and USD an hour")
+    parser.add_argument("--price", action="append", default=[], metavar="NAME=USD", help="USD an hour of one device")
+    args = parser.parse_args()
+    try:
+        print(markdown(read(args.results, read_prices(args.prices, args.price))))
+    except (ValueError, OSError) as error:
+        print(f"benchmarks.table: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""Eight devices: the same games and gradients as one, and a run that goes on from either with the other."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# Run in processes of its own: the number of virtual devices is fixed when JAX begins.
+WORK = """
+import sys
+import jax, numpy as np
+from zebjax import devices, game, learner, network, search, selfplay
+
+net = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=32)
+params = devices.everywhere(network.init(net, jax.random.key(0)))
+config = selfplay.SelfPlayConfig(lanes=64, games_per_cycle=64, search=search.SearchConfig("gumbel", sims=4))
+actor = devices.everywhere(selfplay.init(config, jax.random.key(1)))
+actor = selfplay.advance(config, net, params, actor, 0, 12)
+if jax.device_count() > 1:
+    assert len(actor.states.hands.sharding.device_set) == jax.device_count(), actor.states.hands.sharding
+    assert not actor.states.hands.sharding.is_fully_replicated
+
+batch_config = learner.LearnerConfig(batch=64, lr=1e-3)
+records = jax.tree.map(lambda leaf: leaf[:64], actor.records)
+plies = np.arange(64, dtype=np.int32) % (np.asarray(actor.states.ply).min() + 1)
+batch = learner.make_batch(batch_config, "v1", learner.positions(records, plies))
+grads, output = jax.jit(learner._grads_and_output, static_argnums=(0, 1))(batch_config, net, params, batch, None)
+
+out = {f"record/{name}": leaf for name, leaf in actor.records._asdict().items()}
+out |= {"ply": actor.states.ply, "n_finished": actor.n_finished, "value": output.value}
+out |= {f"grad{i}": leaf for i, leaf in enumerate(jax.tree.leaves(grads))}
+np.savez(sys.argv[1], **jax.tree.map(np.asarray, out))
+"""
+
+
+def on_devices(n: int, script: str, *arguments: str) -> str:
+    """Run a script with `n` virtual CPU devices; what it printed."""
+    here = Path(__file__).parent
+    environment = os.environ | {
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={n}",
+        "PYTHONPATH": os.pathsep.join((str(here), str(here.parent))),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("devices")
+    for n in (1, 8):
+        on_devices(n, WORK, str(folder / f"{n}.npz"))
+    return [dict(np.load(folder / f"{n}.npz")) for n in (1, 8)]
+
+
+def test_eight_devices_play_the_games_of_one(results):
+    one, eight = results
+    shortest = min(one["ply"].min(), eight["ply"].min())
+    moves_one, moves_eight = (result["record/slots"][:, :shortest] for result in results)
+    same = moves_one == moves_eight
+    assert same.mean() >= 0.99
+    for lane in np.flatnonzero(~same.all(1)):
+        ply = np.flatnonzero(~same[lane])[0]  # from there on it is another game
+        policies = [result["record/policy"][lane, ply].astype(float) for result in results]
+        assert np.abs(policies[0] - policies[1]).max() < 0.01, "not a near-tie"
+    assert shortest >= 12
+
+
+def test_eight_devices_have_the_gradients_of_one(results):
+    one, eight = results
+    np.testing.assert_allclose(eight["value"], one["value"], atol=1e-5)
+    for name in one:
+        if name.startswith("grad"):
+            np.testing.assert_allclose(eight[name], one[name], atol=1e-5, err_msg=name)
+
+
+RUN = """
+import dataclasses, os, sys
+from pathlib import Path
+import jax
+os.chdir(sys.argv[1])
+from tiny import TINY, go
+settings = dataclasses.replace(TINY, cycles=int(sys.argv[2]))
+run = go(settings)
+print(jax.device_count(), run.progress.cycle, run.progress.total_games)
+"""
+
+
+def test_a_run_goes_on_with_another_number_of_devices(tmp_path):
+    for devices, cycles in ((1, 1), (8, 2)):
+        assert on_devices(devices, RUN, str(tmp_path), str(cycles)).split()[:2] == [str(devices), str(cycles)]
+
+
+def test_lanes_that_cannot_be_divided_are_named(tmp_path):
+    script = RUN.replace("cycles=int", "selfplay=dataclasses.replace(TINY.selfplay, lanes=12), cycles=int")
+    with pytest.raises(AssertionError, match=r"selfplay.lanes: expected a multiple of the 8 devices .* got 12"):
+        on_devices(8, script, str(tmp_path), "1")
