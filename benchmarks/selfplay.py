@@ -108,10 +108,11 @@ def evaluated(bench: Bench) -> tuple[float, float]:
     """Network evaluations and their FLOP for one decision of one lane, counted in one search of the lanes' roots."""
     counts: list[tuple[int, float]] = []
     plain = search.evaluator(bench.network, bench.params, bench.config.search.plain)
+    asked_of = dataclasses.replace(bench.network, belief_head=False)
 
     def note(n_valid: Any) -> None:
         lengths = [int(n) for n in n_valid.ravel() if n]
-        counts.append((len(lengths), sum(report.flop(bench.network, n) for n in lengths)))
+        counts.append((len(lengths), sum(report.flop(asked_of, n) for n in lengths)))
 
     def watch(seen: Observation) -> network.Output:
         jax.debug.callback(note, seen.mask.sum(-1))
@@ -144,7 +145,7 @@ def measure(name: str, lanes: int, seconds: float, ceiling: float, repeats: int 
         "evaluations_per_decision": round(asked, 1),
         "tflops": round(per_s * flop / 1e12, 3),
         "percent_of_ceiling": round(100 * per_s * flop / 1e12 / ceiling, 1),
-        "gflop_per_game": round(flop * DECISIONS_PER_GAME / 1e9, 1),
+        "gflop_per_game": round(flop * DECISIONS_PER_GAME / 1e9, 4),
         "memory_mb": memory,
         "compile_s": round(bench.compile_s, 1),
         "spread": round(time["spread"], 3),

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 
-from zebjax import players
+from zebjax import compilation, players
 
 T = TypeVar("T")
 _LINE_EVERY_S = 10.0
@@ -113,6 +113,7 @@ def progress(title: str) -> Iterator[Show]:
 
 def run(name: str, command: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
     """The exit status of `command`; 2 after one sentence for a ValueError or OSError, 130 when interrupted."""
+    compilation.keep()
     try:
         return command(arguments)
     except (ValueError, OSError) as error:

@@ -43,8 +43,9 @@ def main(arguments: list[str]) -> int:
         print(f"error: expected an experiment file first, got {arguments[0]}\n\n{_USAGE}", end="", file=sys.stderr)
         return 2
     # Imported only now, so that help and a missing argument answer at once.
-    from zebjax import checkpoint, console, experiment, training
+    from zebjax import checkpoint, compilation, console, experiment, training
 
+    compilation.keep()
     try:
         settings = experiment.load(Path(arguments[0]), arguments[1:])
         stop = _Stop()

@@ -1,0 +1,112 @@
+"""How good are the policy targets of a search, and what do they cost?"""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks import report
+from benchmarks.search import agreement
+from benchmarks.selfplay import decisions_of_all_stages
+from zebjax import arena, game, network, players, search
+from zebjax.search import SearchConfig
+
+ABOUT = """Searches roots from all stages of a game on the true deal, as self-play does, and compares with PUCT of
+3,200 simulations on the same roots: top move, and KL(reference to target, floored at 1e-3). Then lets each
+search play against the first one on paired deals, both seeing all hands and both playing their best move: what
+teaches better should play better. Evaluations are network calls a decision."""
+
+SETTINGS = {
+    "puct-50-plain": SearchConfig("puct", sims=50, plain=True),
+    "puct-50": SearchConfig("puct", sims=50),
+    "puct-200-plain": SearchConfig("puct", sims=200, plain=True),
+    "puct-200": SearchConfig("puct", sims=200),
+    "gumbel-8": SearchConfig("gumbel", sims=8),
+    "gumbel-16": SearchConfig("gumbel", sims=16),
+    "gumbel-32": SearchConfig("gumbel", sims=32),
+    "gumbel-16-sharp": SearchConfig("gumbel", sims=16, gumbel_c_scale=0.5),
+    "gumbel-32-sharp": SearchConfig("gumbel", sims=32, gumbel_c_scale=0.5),
+}
+
+
+@functools.partial(jax.jit, static_argnames=("settings", "config"))
+def _search(
+    settings: SearchConfig, config: network.ZebConfig, params: network.Params, states: game.GameState, key: jax.Array
+) -> search.SearchResult:
+    return search.search(settings, search.evaluator(config, params, settings.plain), states, key)
+
+
+def evaluations(settings: SearchConfig, config: network.ZebConfig, params: network.Params, states: Any) -> float:
+    """Network calls a decision."""
+    counts: list[int] = []
+    real = search.evaluator(config, params, settings.plain)
+
+    def watch(seen: Any) -> network.Output:
+        jax.debug.callback(lambda asked: counts.append(int(asked)), seen.mask.any(-1).sum())
+        return real.evaluate(seen)
+
+    run = jax.jit(lambda states: search.search(settings, real._replace(evaluate=watch), states, jax.random.key(0)))
+    jax.block_until_ready(run(states))
+    jax.effects_barrier()
+    return sum(counts) / len(states.ply)
+
+
+def player(settings: SearchConfig, config: network.ZebConfig, params: network.Params) -> players.Player:
+    """Plays the best move of a search on the true deal: for judging targets, not an honest player."""
+    if settings.worlds != "true":
+        raise ValueError("worlds: expected the true deal")
+
+    def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:
+        best = SearchConfig(**(vars(settings) | {"temperature": 0.0}))
+        # At temperature 0 the key only breaks ties.
+        return np.asarray(_search(best, config, params, states, jax.random.wrap_key_data(keys[0])).slot)
+
+    def in_chunks(states: game.GameState, keys: np.ndarray) -> np.ndarray:
+        return players.in_chunks(choose, states, keys)
+
+    return players.Player("targets", in_chunks)
+
+
+def main() -> None:
+    """The command."""
+    parser = report.parser("targets", f"{__doc__}\n\n{ABOUT}", "--network bundled --roots 64 --deals 20")
+    parser.add_argument("--network", default="bundled", metavar="PATH", help="a run or checkpoint (default bundled)")
+    parser.add_argument("--roots", type=int, default=256, help="(default %(default)s)")
+    parser.add_argument("--deals", type=int, default=200, help="against the first setting; 0: none (%(default)s)")
+    names = list(SETTINGS)
+    parser.add_argument("--settings", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
+    args = parser.parse_args()
+    try:
+        config, params = network.load(Path(args.network))
+    except ValueError as error:
+        parser.error(str(error))
+    states = decisions_of_all_stages(jax.random.key(11), args.roots)
+    key = jax.random.key(0)
+    reference = np.asarray(_search(SearchConfig("puct", sims=3200), config, params, states, key).policy)
+    result = report.surroundings(args.note) | {"network": args.network, "roots": args.roots, "rows": []}
+    for name in args.settings:
+        settings = SETTINGS[name]
+        time = report.timed(lambda s=settings: _search(s, config, params, states, key), 3)
+        policy = np.asarray(_search(settings, config, params, states, key).policy)
+        top, kl = agreement(reference, policy)
+        row = {
+            "setting": name,
+            "top_move": round(top, 3),
+            "kl": round(kl, 4),
+            "evaluations_per_decision": round(evaluations(settings, config, params, states), 1),
+            "decisions_per_cpu_s": round(args.roots / time["cpu_s"], 1),
+        }
+        if args.deals and name != args.settings[0]:
+            first = player(SETTINGS[args.settings[0]], config, params)
+            match = arena.play_match(player(settings, config, params), first, args.deals, jax.random.key(5))
+            row["win_rate_over_first"] = round(match.win_rate, 4)
+            row["win_rate_ci95"] = round(1.96 * match.win_rate_stderr, 4)
+        result["rows"].append(row)
+        report.show(row)
+        report.write(args.out or report.default_name("targets"), result)
+
+
+if __name__ == "__main__":
+    main()
