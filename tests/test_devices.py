@@ -12,7 +12,7 @@ import pytest
 WORK = """
 import sys
 import jax, numpy as np
-from zebjax import devices, game, learner, network, search, selfplay
+from zebjax import devices, examples, game, learner, network, search, selfplay
 
 net = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=32)
 params = devices.everywhere(network.init(net, jax.random.key(0)))
@@ -26,7 +26,7 @@ if jax.device_count() > 1:
 batch_config = learner.LearnerConfig(batch=64, lr=1e-3)
 records = jax.tree.map(lambda leaf: leaf[:64], actor.records)
 plies = np.arange(64, dtype=np.int32) % (np.asarray(actor.states.ply).min() + 1)
-batch = learner.make_batch(batch_config, "v1", learner.positions(records, plies))
+batch = examples.make_batch(examples.positions(records, plies), "v1")
 grads, output = jax.jit(learner._grads_and_output, static_argnums=(0, 1))(batch_config, net, params, batch, None)
 
 out = {f"record/{name}": leaf for name, leaf in actor.records._asdict().items()}

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from zebjax import game, learner, network, observe, record, replay, torch_names, torch_weights
+from zebjax import examples, game, learner, network, observe, record, replay, torch_names, torch_weights
 
 TINY = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, dropout=0.1)
 CONFIG = learner.LearnerConfig(lr=1e-3, batch=16, updates_per_cycle=8, updates_per_call=2)
@@ -40,7 +40,7 @@ def parity(request, reference, reference_path):
     golden = reference("train_step.npz")
     weights = torch_weights.read(reference_path(RUNS[request.param]))
     mask = jnp.asarray(golden["belief_mask"])
-    batch = learner.Batch(
+    batch = examples.Batch(
         observation=observe.Observation(jnp.asarray(golden["observations"]), jnp.asarray(golden["masks"])),
         policy_mask=jnp.asarray(golden["hand_masks"]),
         policy_target=jnp.asarray(golden["policy_targets"]),
@@ -120,7 +120,7 @@ def test_parameters_equal_the_reference_after_each_update(parity):
 
 
 replay_game, see = jax.jit(game.replay), jax.jit(observe.observe)
-batch_of = jax.jit(lambda records, plies: learner.make_batch(CONFIG, "v1", learner.positions(records, plies)))
+batch_of = jax.jit(lambda records, plies: examples.make_batch(examples.positions(records, plies), "v1"))
 evaluate = jax.jit(network.apply, static_argnums=0)
 
 
@@ -145,7 +145,9 @@ def test_batches_hold_what_the_rules_say(games):
         )
     np.testing.assert_allclose(batch.marginal.sum(-1), batch.hidden, atol=1e-5)
     unplayed = dataclasses.replace(CONFIG, policy_mask="unplayed")
-    wide = jax.jit(lambda r, p: learner.make_batch(unplayed, "v1", learner.positions(r, p)).policy_mask)(games, plies)
+    wide = jax.jit(lambda r, p: examples.make_batch(examples.positions(r, p), "v1", "unplayed").policy_mask)(
+        games, plies
+    )
     np.testing.assert_array_equal(wide.sum(1), 7 - plies // 4)
 
 
@@ -157,9 +159,7 @@ def test_root_values_can_be_part_of_the_value_target(games):
     judged = games._replace(kind=np.tile(kinds, (24, 1)), value=values)
     targets = {
         share: np.asarray(
-            learner.make_batch(
-                dataclasses.replace(CONFIG, root_value_share=share), "v1", learner.positions(judged, plies)
-            ).value_target
+            examples.make_batch(examples.positions(judged, plies), "v1", root_value_share=share).value_target
         )
         for share in (0.0, 0.25, 1.0)
     }

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import optax
 import optax.contrib
 
-from zebjax import by_length, choices, devices, game, network, record, replay, worlds
-from zebjax.observe import Observation, belief_targets, hidden_tiles, observe, shorten, tokenizer
+from zebjax import by_length, choices, devices, network, replay
+from zebjax.examples import Batch, PolicyMask, Positions, make_batch, positions
+from zebjax.observe import shorten, tokenizer
 
 # The original's clamp on log-probabilities: a policy target on a slot given probability 0 costs 100, not infinity.
 _MIN_LOG_PROBABILITY = -100.0
@@ -53,7 +54,7 @@ class LearnerConfig:
     root_value_share: float = 0.0
     """Share of the value target that is the root value in the record instead of the outcome, where a ply has one: less
     noise, but no better than what judged the root. 0: the original's."""
-    policy_mask: Literal["legal", "unplayed"] = "legal"
+    policy_mask: PolicyMask = "legal"
     """The slots that the policy's log-softmax is over; unplayed is the original's."""
 
     def __post_init__(self) -> None:
@@ -95,28 +96,6 @@ class LearnerState(NamedTuple):
     """Random key of all sampling and dropout; each update folds its number in."""
     metrics: "Metrics"
     """Sums of each metric over the updates since the cycle began."""
-
-
-class Batch(NamedTuple):
-    """Examples as the losses want them; leading axis: examples."""
-
-    observation: Observation
-    policy_mask: jax.Array
-    """bool `[B, 7]`, the slots the policy is a distribution over."""
-    policy_target: jax.Array
-    """float32 `[B, 7]`."""
-    policy_weight: jax.Array
-    """float32 `[B]`, 0 where there is no policy target."""
-    value_target: jax.Array
-    """float32 `[B]` in [-1, 1] for the mover's team; the outcome, unless root values are mixed in."""
-    belief_target: jax.Array
-    """int32 `[B, 28]` 0 left, 1 partner, 2 right."""
-    belief_mask: jax.Array
-    """bool `[B, 28]`, the 21 tiles not dealt to the mover."""
-    hidden: jax.Array
-    """bool `[B, 28]`, those of them not yet played: the honest ones to measure on."""
-    marginal: jax.Array
-    """float32 `[B, 28, 3]`, the exact belief from voids alone, 0 on visible tiles: what a belief head is to beat."""
 
 
 Metrics = dict[str, jax.Array]
@@ -164,56 +143,6 @@ def init(
     metrics = _METRICS + (_BELIEF_METRICS if network_config.belief_head else ())
     zeros = {name: jnp.float32(0) for name in metrics}
     return LearnerState(params, make_optimizer(config).init(params), jnp.int32(0), key, zeros)
-
-
-class Positions(NamedTuple):
-    """What an example is made of; leading axes: examples."""
-
-    state: game.GameState
-    policy: jax.Array
-    """float32 `[..., 7]`, the policy target."""
-    weight: jax.Array
-    """float32 `[...]`, of the policy target."""
-    outcome: jax.Array
-    """float32 `[...]`, of the game, for the mover's team."""
-    root_value: jax.Array
-    """float32 `[...]`, the record's, for the mover's team; the outcome where the ply has none."""
-
-
-def positions(records: record.GameRecord, plies: jax.Array) -> Positions:
-    """The plies `[B]` of the games `[B]`, by replaying them."""
-    rows = jnp.arange(plies.shape[0])
-    states, finals = jax.vmap(record.position)(records, plies)
-    outcome = jax.vmap(game.outcome)(finals, jax.vmap(game.current_player)(states))
-    judged = records.kind[rows, plies] != record.Kind.FORCED
-    return Positions(
-        state=states,
-        policy=records.policy[rows, plies].astype(jnp.float32),
-        weight=records.weight[rows, plies].astype(jnp.float32),
-        outcome=outcome,
-        root_value=jnp.where(judged, records.value[rows, plies].astype(jnp.float32), outcome),
-    )
-
-
-def make_batch(config: LearnerConfig, tokenizer: str, examples: Positions) -> Batch:
-    """Tokens by `tokenizer`, masks and targets of `[B]` positions."""
-    target, mask = jax.vmap(belief_targets)(examples.state)
-    slots = game.legal_slots if config.policy_mask == "legal" else _unplayed
-    return Batch(
-        observation=jax.vmap(lambda state: observe(state, tokenizer))(examples.state),
-        policy_mask=jax.vmap(slots)(examples.state),
-        policy_target=examples.policy,
-        policy_weight=examples.weight,
-        value_target=examples.outcome + config.root_value_share * (examples.root_value - examples.outcome),
-        belief_target=target,
-        belief_mask=mask,
-        hidden=jax.vmap(hidden_tiles)(examples.state),
-        marginal=jax.vmap(worlds.marginals)(examples.state),
-    )
-
-
-def _unplayed(state: game.GameState) -> jax.Array:
-    return ~state.played[game.current_player(state)]
 
 
 def _mean(values: jax.Array, weights: jax.Array) -> jax.Array:
@@ -380,9 +309,8 @@ def train(
 
     def step(state: LearnerState, inputs: tuple[jax.Array, Positions]):
         dropout_key, examples = inputs
-        state, metrics = update(
-            config, network_config, state, make_batch(config, network_config.tokenizer, examples), dropout_key
-        )
+        batch = make_batch(examples, network_config.tokenizer, config.policy_mask, config.root_value_share)
+        state, metrics = update(config, network_config, state, batch, dropout_key)
         return state._replace(metrics=jax.tree.map(jnp.add, state.metrics, metrics)), None
 
     def chunk(_: int, state: LearnerState) -> LearnerState:
