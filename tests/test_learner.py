@@ -144,10 +144,8 @@ def test_batches_hold_what_the_rules_say(games):
             t not in np.asarray(state.history) and t not in games.hands[row, mover] for t in range(28)
         )
     np.testing.assert_allclose(batch.marginal.sum(-1), batch.hidden, atol=1e-5)
-    unplayed = dataclasses.replace(CONFIG, policy_mask="unplayed")
-    wide = jax.jit(lambda r, p: examples.make_batch(examples.positions(r, p), "v1", "unplayed").policy_mask)(
-        games, plies
-    )
+    wide = jax.jit(lambda r, p: examples.make_batch(examples.positions(r, p), "v1", "unplayed").policy_mask)
+    wide = wide(games, plies)
     np.testing.assert_array_equal(wide.sum(1), 7 - plies // 4)
 
 
