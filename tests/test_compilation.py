@@ -11,7 +11,7 @@ SCRIPT = """
 import jax
 from zebjax import compilation
 compilation.keep()
-print(jax.config.read("jax_compilation_cache_dir"))
+print(jax.config.jax_compilation_cache_dir)
 """
 
 

@@ -14,7 +14,7 @@ def keep() -> None:
     """
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:  # JAX's own second leaves out most of it
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-    if jax.config.read("jax_compilation_cache_dir"):
+    if jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]  # JAX makes its options at import
         return
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zebjax" / "jax"
     try:
