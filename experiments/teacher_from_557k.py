@@ -10,7 +10,7 @@ from zebjax.experiment import EvaluationConfig, Experiment, ReplayConfig, SaveCo
 from zebjax.learner import LearnerConfig
 from zebjax.network import PRESETS
 
-_CYCLES, _UPDATES = 16, 250
+_CYCLES, _UPDATES = 12, 250
 
 experiment = Experiment(
     name="teacher-from-557k",
@@ -30,6 +30,6 @@ experiment = Experiment(
         batch=128,
         updates_per_cycle=_UPDATES,
     ),
-    evaluation=EvaluationConfig(every_cycles=8, deals=2000),
+    evaluation=EvaluationConfig(every_cycles=6, deals=2000),
     save=SaveConfig(keep_every_cycles=_CYCLES),
 )
