@@ -1,8 +1,8 @@
-"""The medium network, with a belief head, from nothing on games of the exact teacher; about 15 minutes on two cores.
+"""The medium network, with a belief head, from nothing on games of the exact teacher; 20 to 30 minutes on two cores.
 
-Make the games first (7,500 of them in about ten minutes):
+Make the games first (25,000 of them in about twenty minutes):
 
-    python -m zebjax.teach --games 7500 --n 20 --out runs/teacher
+    python -m zebjax.teach --games 25000 --n 20 --out runs/teacher
     python -m zebjax.train experiments/teacher_from_nothing.py
 """
 
