@@ -24,17 +24,17 @@ class Part(NamedTuple):
     measure: Callable[[], list[dict[str, Any]]]
 
 
-def parts(ceiling: float) -> Iterator[Part]:
+def parts() -> Iterator[Part]:
     """What is measured, the most telling first."""
     cpu, dtype = report.on_cpu(), report.dtype_default()
     lengths = observe.tokenizer("v1").lengths
 
     def play(name: str, lanes: int) -> list[dict[str, Any]]:
-        row = selfplay.fitting(name, lanes, 10, ceiling)
+        row = selfplay.fitting(name, lanes, 10)
         return [row] if row else []
 
     def learn(preset: str, batch: int) -> list[dict[str, Any]]:
-        return [learner.measure(preset, batch, 10 if cpu else 50, dtype, ceiling)]
+        return [learner.measure(preset, batch, 10 if cpu else 50, dtype)]
 
     def lanes_of(name: str) -> int:
         return selfplay.remembered_lanes(name)
@@ -50,9 +50,7 @@ def parts(ceiling: float) -> Iterator[Part]:
     yield Part("selfplay-medium-puct-50", 40, lambda: play("medium-puct-50", lanes_of("medium-puct-50")))
     yield Part("selfplay-medium-recommended", 40, lambda: play("medium-recommended", lanes_of("medium-recommended")))
     batch = 64 if cpu else 8192
-    yield Part(
-        "network", 30, lambda: [network.measure("large", dtype, batch, n, ceiling) for n in (lengths[2], lengths[4])]
-    )
+    yield Part("network", 30, lambda: [network.measure("large", dtype, batch, n) for n in (lengths[2], lengths[4])])
     if not cpu:
         for lanes in (1024, 2048, 8192, 16384):
             yield Part(f"selfplay-original-{lanes}", 60, lambda n=lanes: play("original", n))
@@ -71,10 +69,10 @@ def seconds_of(text: str) -> float:
     return float(match[1]) * {"s": 1, "min": 60, "h": 3600}[match[2]]
 
 
-def run(budget_s: float, ceiling: float, result: dict[str, Any], save: Callable[[], None]) -> list[str]:
+def run(budget_s: float, result: dict[str, Any], save: Callable[[], None]) -> list[str]:
     """Fill `result["parts"]`; the names of the parts left out."""
     began, left_out = time.monotonic(), []
-    for part in parts(ceiling):
+    for part in parts():
         if time.monotonic() - began + part.seconds > budget_s:
             left_out.append(part.name)
             continue
@@ -96,7 +94,7 @@ def run(budget_s: float, ceiling: float, result: dict[str, Any], save: Callable[
 
 def main() -> int:
     """The command; the exit status."""
-    parser = report.parser("all", f"{__doc__}\n\n{ABOUT}", "--budget 8min")
+    parser = report.parser_with_json("all", f"{__doc__}\n\n{ABOUT}", "--budget 8min")
     parser.add_argument("--budget", default="8min", help="begin nothing that would pass it (default %(default)s)")
     args = parser.parse_args()
     try:
@@ -108,7 +106,7 @@ def main() -> int:
     print(f"{jax.devices()[0].device_kind}: ceiling {ceiling} TFLOP/s in {report.dtype_default()}", flush=True)
     result = report.surroundings(args.note) | {"ceiling_tflops": ceiling, "parts": {}}
     out = args.out or report.default_name("all")
-    left_out = run(budget_s, ceiling, result, lambda: report.write(out, result))
+    left_out = run(budget_s, result, lambda: report.write(out, result))
     if left_out:
         print(f"left out for lack of time: {', '.join(left_out)}")
     return 0

@@ -56,7 +56,7 @@ def measure(experiment: Path, cache: Path) -> dict[str, Any]:
 
 def main() -> None:
     """The command."""
-    parser = report.parser("compile", f"{__doc__}\n\n{ABOUT}", "--experiment experiments/quickstart.py")
+    parser = report.parser_with_json("compile", f"{__doc__}\n\n{ABOUT}", "--experiment experiments/quickstart.py")
     default = Path(__file__).parents[1] / "experiments" / "quickstart.py"
     parser.add_argument("--experiment", type=Path, default=default, help="(default experiments/quickstart.py)")
     args = parser.parse_args()

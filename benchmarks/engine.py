@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from benchmarks import report
-from zebjax import game
+from zebjax import command, game
 
 ABOUT = """Deals and plays whole games of uniformly random legal moves, all in one compiled call: per ply the legal
 slots, a draw, and the play."""
@@ -40,9 +40,11 @@ def measure(games: int, repeats: int = 5) -> dict[str, Any]:
 
 def main() -> None:
     """The command."""
-    parser = report.parser("engine", f"{__doc__}\n\n{ABOUT}", "--games 1024 16384")
+    parser = report.parser_with_json("engine", f"{__doc__}\n\n{ABOUT}", "--games 1024 16384")
     default = [1024, 8192] if report.on_cpu() else [2**14, 2**17, 2**20]
-    parser.add_argument("--games", type=int, nargs="+", default=default, help="at once (default %(default)s)")
+    parser.add_argument(
+        "--games", type=command.integer(1, 2**24), nargs="+", default=default, help="at once (default %(default)s)"
+    )
     args = parser.parse_args()
     result = report.surroundings(args.note) | {"rows": []}
     for games in args.games:

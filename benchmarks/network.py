@@ -6,13 +6,13 @@ from typing import Any
 import jax
 
 from benchmarks import report
-from zebjax import network, observe
+from zebjax import command, network, observe
 
 ABOUT = """Times `network.apply` by preset, number of tokens and batch. The ceiling is a large matrix product, measured
 in the same run."""
 
 
-def measure(preset: str, dtype: str, batch: int, length: int, ceiling: float, repeats: int = 5) -> dict[str, Any]:
+def measure(preset: str, dtype: str, batch: int, length: int, repeats: int = 5) -> dict[str, Any]:
     """One row."""
     config = dataclasses.replace(network.PRESETS[preset], compute_dtype=dtype)
     params = network.init(config, jax.random.key(0))
@@ -30,26 +30,33 @@ def measure(preset: str, dtype: str, batch: int, length: int, ceiling: float, re
         "evaluations_per_s": round(batch / time["wall_s"]),
         "evaluations_per_cpu_s": round(batch / time["cpu_s"]),
         "tflops": round(tflops, 4),
-        "percent_of_ceiling": round(100 * tflops / ceiling, 1),
+        "percent_of_ceiling": round(100 * tflops / report.ceiling_tflops(dtype), 1),
         "spread": round(time["spread"], 3),
     }
 
 
 def main() -> None:
     """The command."""
-    parser = report.parser("network", f"{__doc__}\n\n{ABOUT}", "--presets large --batches 64 256")
+    parser = report.parser_with_json("network", f"{__doc__}\n\n{ABOUT}", "--presets large --batches 64 256")
     lengths = observe.tokenizer("v1").lengths
     parser.add_argument("--presets", nargs="+", choices=network.PRESETS, default=["medium", "large"])
     parser.add_argument("--compute-dtype", choices=("float32", "bfloat16"), default=report.dtype_default())
-    parser.add_argument("--batches", type=int, nargs="+", default=[16, 128] if report.on_cpu() else [512, 4096, 16384])
-    parser.add_argument("--tokens", type=int, nargs="+", default=[lengths[2], 36], help="(default %(default)s)")
+    parser.add_argument(
+        "--batches",
+        type=command.integer(1, 2**20),
+        nargs="+",
+        default=[16, 128] if report.on_cpu() else [512, 4096, 16384],
+    )
+    parser.add_argument(
+        "--tokens", type=command.integer(1, 36), nargs="+", default=[lengths[2], 36], help="(default %(default)s)"
+    )
     args = parser.parse_args()
     ceiling = report.ceiling_tflops(args.compute_dtype)
     result = report.surroundings(args.note) | {"ceiling_tflops": ceiling, "rows": []}
     for preset in args.presets:
         for batch in args.batches:
             for length in args.tokens:
-                result["rows"].append(measure(preset, args.compute_dtype, batch, length, ceiling))
+                result["rows"].append(measure(preset, args.compute_dtype, batch, length))
                 report.show(result["rows"][-1])
     report.write(args.out or report.default_name("network"), result)
 

@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import functools
 import json
 import os
 import platform
@@ -43,6 +44,7 @@ def surroundings(note: str) -> dict[str, Any]:
     """Where and when this was measured."""
     return {
         "device": jax.devices()[0].device_kind,
+        "devices": jax.device_count(),
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "load_average_before": [round(load, 2) for load in os.getloadavg()],
@@ -93,8 +95,8 @@ def on_cpu() -> bool:
     return jax.default_backend() == "cpu"
 
 
-def memory_mb() -> int:
-    """The most memory in use so far: the device's, or this process's where the device does not tell."""
+def process_peak_mb() -> int:
+    """The most memory in use since this process began: the device's, or the process's where that does not tell."""
     stats = jax.devices()[0].memory_stats() or {}
     used = stats.get("peak_bytes_in_use") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return round(used / 2**20)
@@ -119,29 +121,33 @@ def flop(config: network.ZebConfig, length: float) -> float:
     return 2 * (per_token * length + per_pair * length**2 + heads)
 
 
+@functools.cache
 def ceiling_tflops(dtype: str) -> float:
-    """TFLOP/s of a large square matrix product here and now: what a network's speed is compared with."""
+    """TFLOP/s of a large square matrix product here and now: what a network's speed is compared with.
+
+    On several devices it is that of one times their number.
+    """
     n = 1024 if on_cpu() else 8192
     a = jax.random.normal(jax.random.key(0), (n, n)).astype(dtype)
-    multiply = jax.jit(lambda a: (a @ a) * 1e-3)
+    multiply = jax.jit(jnp.matmul)
     times = 20
-
-    def work() -> jax.Array:
-        x = a
-        for _ in range(times):
-            x = multiply(x)
-        return x
-
-    return round(2 * n**3 * times / timed(work, 5)["wall_s"] / 1e12, 3)
+    time = timed(lambda: [multiply(a, a) for _ in range(times)], 5)
+    return round(2 * n**3 * times / time["wall_s"] / 1e12 * jax.device_count(), 3)
 
 
 def parser(benchmark: str, about: str, example: str) -> argparse.ArgumentParser:
-    """A benchmark's command line, with the options that all of them have."""
+    """A benchmark's command line: its help and its example."""
     made = argparse.ArgumentParser(
         prog=f"python -m benchmarks.{benchmark}",
         description=f"{about}\n\nexample:\n  python -m benchmarks.{benchmark} {example}".rstrip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    return made
+
+
+def parser_with_json(benchmark: str, about: str, example: str) -> argparse.ArgumentParser:
+    """The same for a benchmark that writes a JSON."""
+    made = parser(benchmark, about, example)
     made.add_argument("--note", default="", help="what else the machine was doing; goes into the JSON")
     made.add_argument("--out", type=Path, help="JSON (default: benchmarks/results/, by benchmark and device)")
     return made

@@ -41,7 +41,7 @@ def measure(config: search.SearchConfig, folder: Path) -> dict[str, Any]:
     """One row of the table."""
     states, theirs = golden_roots(folder)
     weights = torch_weights.read(folder / "zeb-557k-1m.pt")
-    evaluate = search.evaluator(weights.config, weights.params)
+    evaluate = search.evaluator(weights.config, weights.params, config.plain)
     run = jax.jit(lambda states, key: search.search(config, evaluate, states, key))
     compile_s, _ = report.wall_and_cpu_s(lambda: run.lower(states, jax.random.key(0)).compile())
     jax.block_until_ready(run(states, jax.random.key(0)))

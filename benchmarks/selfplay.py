@@ -12,14 +12,15 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks import report
-from zebjax import game, network, search, selfplay
+from zebjax import command, game, network, players, search, selfplay
 from zebjax.observe import Observation
 from zebjax.search import SearchConfig
 
 ABOUT = """Moves lanes that stand in all stages of a game, in compiled calls; warm-up and compiling excluded. A game has
-17 decisions (forced moves are not searched), so games a second are decisions a second / 17. The first setting is
-always the original's: PUCT, 200 simulations a decision, 3.35 M parameters with a belief head. `original` in a row is
-what the original's own code did on two CPU cores (reference/throughput.json), searching all 28 plies of a game."""
+17 decisions (forced moves are not searched), so games a second are decisions a second / 17. The first setting,
+`original`, is always the original's: PUCT, 200 simulations a decision, 3.35 M parameters with a belief head, on our
+tree, which asks no network about forced plies and endings; `original-plain` has the original's tree. `original` in a
+row is what the original's own code did on two CPU cores (reference/throughput.json), searching all 28 plies."""
 
 DECISIONS_PER_GAME = 17.0  # 39 % of plies are forced in random play (FACTS); 17.07 measured in self-play of 557 K
 LANES_FILE = report.RESULTS / "lanes.json"
@@ -43,11 +44,16 @@ SETTINGS = {
     "original-plain": Setting("large", SearchConfig("puct", sims=200, plain=True)),
     "medium-puct-50": Setting("medium", SearchConfig("puct", sims=50), "float32", False, {"games_per_cpu_s": 0.979}),
     "medium-puct-50-plain": Setting("medium", SearchConfig("puct", sims=50, plain=True), "float32", False),
-    "medium-recommended": Setting("medium", _GUMBEL_16, "float32", False, {"games_per_cpu_s": 0.979}),
+    # Beside the original at PUCT 50, whose targets are no better (benchmarks.targets).
+    "medium-recommended": Setting("medium", _GUMBEL_16, "float32", False, {"games_per_cpu_s_at_puct_50": 0.979}),
     "large-puct-16": Setting("large", SearchConfig("puct", sims=16), "float32", True, {"games_per_cpu_s": 0.636}),
     "quickstart": Setting("small", SearchConfig("gumbel", sims=8, gumbel_c_scale=0.5)),
     "worlds-16": Setting("medium", SearchConfig("gumbel", sims=4, worlds=16), "float32"),
 }
+
+
+_ROOM = 64  # games a lane can finish in one call
+_MOST_DECISIONS = 7 * _ROOM  # and a game has at least seven decisions: the first six leads, and one more at 19 plies
 
 
 class Bench(NamedTuple):
@@ -61,10 +67,13 @@ class Bench(NamedTuple):
 
     def move(self, decisions: int) -> jax.Array:
         """Move all lanes so many decisions on."""
-        actor = selfplay.advance(self.config, self.network, self.params, self.box.pop(), 0, decisions)
-        # The finished games are dropped, so that their waiting room is never full.
-        self.box.append(actor._replace(n_finished=jnp.zeros_like(actor.n_finished)))
-        return actor.states.ply
+        while decisions > 0:
+            now = min(decisions, _MOST_DECISIONS)
+            actor = selfplay.advance(self.config, self.network, self.params, self.box.pop(), 0, now)
+            # The finished games are dropped, so that their waiting room is never full.
+            self.box.append(actor._replace(n_finished=jnp.zeros_like(actor.n_finished)))
+            decisions -= now
+        return self.box[0].states.ply
 
 
 def prepare(name: str, lanes: int) -> Bench:
@@ -75,7 +84,7 @@ def prepare(name: str, lanes: int) -> Bench:
         belief_head=setting.belief_head,
         compute_dtype=setting.dtype or report.dtype_default(),
     )
-    config = selfplay.SelfPlayConfig(lanes=lanes, games_per_cycle=64 * lanes, search=setting.search)
+    config = selfplay.SelfPlayConfig(lanes=lanes, games_per_cycle=_ROOM * lanes, search=setting.search)
     params = network.init(net, jax.random.key(0))
     actor = selfplay.init(config, jax.random.key(1))
     actor = actor._replace(states=decisions_of_all_stages(jax.random.key(2), lanes))
@@ -104,41 +113,40 @@ def decisions_of_all_stages(key: jax.Array, n: int) -> game.GameState:
     return jax.vmap(one)(jax.random.split(key, n))
 
 
-def evaluated(bench: Bench) -> tuple[float, float]:
-    """Network evaluations and their FLOP for one decision of one lane, counted in one search of the lanes' roots."""
-    counts: list[tuple[int, float]] = []
-    plain = search.evaluator(bench.network, bench.params, bench.config.search.plain)
-    asked_of = dataclasses.replace(bench.network, belief_head=False)
-
-    def note(n_valid: Any) -> None:
-        lengths = [int(n) for n in n_valid.ravel() if n]
-        counts.append((len(lengths), sum(report.flop(asked_of, n) for n in lengths)))
+def lengths_asked(
+    settings: SearchConfig, net: network.ZebConfig, params: network.Params, states: game.GameState
+) -> list[int]:
+    """The number of valid tokens of every observation that the network is asked about in one search of these roots."""
+    asked: list[int] = []
+    real = search.evaluator(net, params, settings.plain)
 
     def watch(seen: Observation) -> network.Output:
-        jax.debug.callback(note, seen.mask.sum(-1))
-        return plain.evaluate(seen)
+        jax.debug.callback(lambda n_valid: asked.extend(int(n) for n in n_valid.ravel() if n), seen.mask.sum(-1))
+        return real.evaluate(seen)
 
-    run = jax.jit(lambda states, key: search.search(bench.config.search, plain._replace(evaluate=watch), states, key))
-    jax.block_until_ready(run(bench.box[0].states, jax.random.key(0)))
+    run = jax.jit(lambda states, key: search.search(settings, real._replace(evaluate=watch), states, key))
+    jax.block_until_ready(run(states, jax.random.key(0)))
     jax.effects_barrier()
-    lanes = bench.config.lanes
-    return sum(n for n, _ in counts) / lanes, sum(f for _, f in counts) / lanes
+    return asked
 
 
-def measure(name: str, lanes: int, seconds: float, ceiling: float, repeats: int = 5) -> dict[str, Any]:
+def measure(name: str, lanes: int, seconds: float, repeats: int = 5) -> dict[str, Any]:
     """One row: games, decisions, simulations and evaluations a second, FLOP of valid tokens, memory, compiling."""
     bench = prepare(name, lanes)
     one, _ = report.wall_and_cpu_s(lambda: bench.move(1))
     decisions = max(1, round(seconds / repeats / one))
     time = report.timed(lambda: bench.move(decisions), repeats)
-    memory = report.memory_mb()
-    asked, flop = evaluated(bench)
+    memory = report.process_peak_mb()
+    lengths = lengths_asked(bench.config.search, bench.network, bench.params, bench.box[0].states)
+    judge = dataclasses.replace(bench.network, belief_head=False)
+    asked, flop = len(lengths) / lanes, sum(report.flop(judge, length) for length in lengths) / lanes
+    ceiling = report.ceiling_tflops(bench.network.compute_dtype)
     per_s, per_cpu_s = lanes * decisions / time["wall_s"], lanes * decisions / time["cpu_s"]
     row = {
         "setting": name,
         "lanes": lanes,
-        "games_per_s": round(per_s / DECISIONS_PER_GAME, 2),
-        "games_per_cpu_s": round(per_cpu_s / DECISIONS_PER_GAME, 2),
+        "games_per_s": round(per_s / DECISIONS_PER_GAME, 4),
+        "games_per_cpu_s": round(per_cpu_s / DECISIONS_PER_GAME, 4),
         "decisions_per_s": round(per_s, 1),
         "simulations_per_s": round(per_s * bench.config.search.sims * _trees(bench)),
         "evaluations_per_s": round(per_s * asked),
@@ -146,7 +154,8 @@ def measure(name: str, lanes: int, seconds: float, ceiling: float, repeats: int 
         "tflops": round(per_s * flop / 1e12, 3),
         "percent_of_ceiling": round(100 * per_s * flop / 1e12 / ceiling, 1),
         "gflop_per_game": round(flop * DECISIONS_PER_GAME / 1e9, 4),
-        "memory_mb": memory,
+        "ceiling_tflops": ceiling,
+        "process_peak_mb": memory,
         "compile_s": round(bench.compile_s, 1),
         "spread": round(time["spread"], 3),
         "parameters": network.n_params(bench.params),
@@ -161,26 +170,27 @@ def _trees(bench: Bench) -> int:
     return 1 if bench.config.search.worlds == "true" else bench.config.search.worlds
 
 
-def fitting(name: str, lanes: int, seconds: float, ceiling: float) -> dict[str, Any] | None:
-    """`measure` with as many lanes as fit, told in a sentence; None if not even 16 do."""
-    while lanes >= 16:
+def fitting(name: str, lanes: int, seconds: float) -> dict[str, Any] | None:
+    """`measure` with as many lanes as fit, told in a sentence; None if not even one does."""
+    while True:
         try:
-            return measure(name, lanes, seconds, ceiling)
+            return measure(name, lanes, seconds)
         except jax.errors.JaxRuntimeError as error:
             if not report.is_out_of_memory(error):
                 raise
-            print(f"{name}: {lanes:,} lanes do not fit in this device's memory; trying {lanes // 2:,}", flush=True)
-            lanes //= 2
-    print(f"{name}: not even {lanes * 2} lanes fit in this device's memory")
-    return None
+        if lanes == 1:
+            print(f"{name}: not even one lane fits in this device's memory")
+            return None
+        print(f"{name}: {lanes:,} lanes do not fit in this device's memory; trying {lanes // 2:,}", flush=True)
+        lanes //= 2
 
 
-def sweep(name: str, seconds: float, ceiling: float) -> list[dict[str, Any]]:
+def sweep(name: str, seconds: float) -> list[dict[str, Any]]:
     """Rows for ever more lanes until two in a row are no faster than the best, or memory ends; the best first."""
     rows: list[dict[str, Any]] = []
     low = 32 if report.on_cpu() else 512
     for lanes in report.sizes(low, 2**16):
-        row = fitting(name, lanes, seconds, ceiling)
+        row = fitting(name, lanes, seconds)
         if row is None or row["lanes"] < lanes:
             break
         report.show(row)
@@ -215,23 +225,33 @@ def compare(first: str, second: str, lanes: int | None, seconds: float, rounds: 
             wall, _ = report.wall_and_cpu_s(lambda b=bench, n=decisions: b.move(n))
             speeds.append(bench.config.lanes * decisions / wall)
         ratios.append(speeds[1] / speeds[0])
-    row = {"first": first, "second": second, "second_over_first": round(statistics.median(ratios), 2)}
+    row: dict[str, Any] = {"first": first, "second": second, "lanes": [bench.config.lanes for bench in benches]}
+    row |= {"second_over_first": round(statistics.median(ratios), 2)}
     return row | {"least": round(min(ratios), 2), "most": round(max(ratios), 2), "rounds": rounds}
 
 
 def main() -> None:
     """The command."""
-    parser = report.parser("selfplay", f"{__doc__}\n\n{ABOUT}", "--settings medium-puct-50 --lanes 128")
+    parser = report.parser_with_json("selfplay", f"{__doc__}\n\n{ABOUT}", "--settings medium-puct-50 --lanes 128")
     settings = {"nargs": "+", "choices": SETTINGS, "metavar": "NAME"}
     default = ["original", "recommended", "medium-puct-50", "medium-recommended"]
     parser.add_argument("--settings", **settings, default=default, help=f"of {', '.join(SETTINGS)}")
-    parser.add_argument("--lanes", type=int, help="games at once (default: what --sweep found, or a guess)")
-    parser.add_argument("--seconds", type=float, default=20, help="to time each setting for (default %(default)s)")
+    parser.add_argument(
+        "--lanes", type=command.integer(1, 2**20), help="games at once (default: what --sweep found, or a guess)"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=command.checked(players.number(0.1, 3600)),
+        default=20,
+        help="to time each setting for (default %(default)s)",
+    )
     parser.add_argument("--sweep", action="store_true", help="find the best number of lanes, and remember it")
     parser.add_argument("--compare", nargs=2, choices=SETTINGS, metavar="NAME", help="time two in turns; their ratio")
     args: argparse.Namespace = parser.parse_args()
-    if args.lanes is not None and args.lanes < 1:
-        parser.error(f"--lanes: expected at least 1, got {args.lanes}")
+    if args.sweep and (args.lanes or args.compare):
+        parser.error("--sweep tries many lanes of each setting; give it without --lanes and --compare")
+    if args.compare and args.settings != default:
+        parser.error("--compare names its two settings itself; give it without --settings")
     result = report.surroundings(args.note) | {"rows": []}
     if args.compare:
         row = compare(*args.compare, args.lanes, args.seconds)
@@ -241,14 +261,12 @@ def main() -> None:
         return
     out: Path = args.out or report.default_name("selfplay")
     for name in args.settings:
-        ceiling = report.ceiling_tflops(SETTINGS[name].dtype or report.dtype_default())
-        result["ceiling_tflops"] = ceiling
         if args.sweep:
-            rows = sweep(name, args.seconds, ceiling)
+            rows = sweep(name, args.seconds)
             if rows:
                 remember_lanes(name, rows[0]["lanes"])
         else:
-            row = fitting(name, args.lanes or remembered_lanes(name), args.seconds, ceiling)
+            row = fitting(name, args.lanes or remembered_lanes(name), args.seconds)
             rows = [row] if row else []
             for row in rows:
                 report.show(row)

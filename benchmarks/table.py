@@ -32,12 +32,14 @@ class Row(NamedTuple):
 
 
 def read(folder: Path, prices: dict[str, float]) -> list[Row]:
-    """The rows of self-play in all results of a folder, the newest of each device and setting.
+    """The rows of self-play in all results of a folder: of each device and setting the best of the newest file.
 
     Raises:
-        ValueError: if a result is not what our benchmarks write.
+        ValueError: if the folder is not there, or a result is not what our benchmarks write.
     """
-    newest: dict[tuple[str, str], Row] = {}
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: expected a folder of results")
+    best: dict[tuple[str, str], Row] = {}
     for path in sorted(folder.glob("*.json")):
         try:
             result = json.loads(path.read_text())
@@ -48,14 +50,16 @@ def read(folder: Path, prices: dict[str, float]) -> list[Row]:
         parts = [result, *(part for part in result.get("parts", {}).values() if isinstance(part, dict))]
         rows: list[dict[str, Any]] = [row for part in parts for row in part.get("rows", []) if "games_per_s" in row]
         for row in rows:
-            if not {"setting", "games_per_s"} <= set(row) or not {"device", "cpu", "date"} <= set(result):
+            if not {"setting", "games_per_s"} <= set(row) or not {"device", "cpu", "cores", "date"} <= set(result):
                 raise ValueError(f"{path}: expected a result of benchmarks.selfplay or benchmarks.all")
             device = result["device"] if result["device"] != "cpu" else f"{result['cpu']}, {result['cores']} cores"
-            new = Row(device, row["setting"], row["games_per_s"], prices.get(device), result["date"][:10])
-            key = (new.device, new.setting)
-            if key not in newest or newest[key].date <= new.date:
-                newest[key] = new
-    return sorted(newest.values(), key=lambda row: (row.device, row.setting != "original", row.setting))
+            if result.get("devices", 1) > 1:
+                device = f"{result['devices']} x {device}"
+            new = Row(device, row["setting"], row["games_per_s"], prices.get(device), result["date"])
+            known = best.get((new.device, new.setting))
+            if known is None or (new.date, new.games_per_s) > (known.date, known.games_per_s):
+                best[new.device, new.setting] = new
+    return sorted(best.values(), key=lambda row: (row.device, row.setting != "original", row.setting))
 
 
 def markdown(rows: list[Row]) -> str:
@@ -67,13 +71,13 @@ def markdown(rows: list[Row]) -> str:
     for device, (speeds, prices) in ORIGINAL.items():
         speed, price = sum(speeds) / 2, sum(prices) / 2
         lines.append(_line(f"{device}, the original's code", "PUCT 200, large", speed, price, "2026-02"))
-    lines += [_line(row.device, row.setting, row.games_per_s, row.usd_per_hour, row.date) for row in rows]
+    lines += [_line(row.device, row.setting, row.games_per_s, row.usd_per_hour, row.date[:10]) for row in rows]
     return "\n".join(lines)
 
 
 def _line(device: str, setting: str, games_per_s: float, usd_per_hour: float | None, date: str) -> str:
     usd = "? | ? | ?"
-    if usd_per_hour is not None:
+    if usd_per_hour is not None and games_per_s > 0:
         per_million = usd_per_hour / 3600 / games_per_s * 1e6
         usd = f"{usd_per_hour:.3f} | {usd_per_hour / games_per_s:.4f} | {per_million:.2f}"
     return f"| {device} | {setting} | {games_per_s:.1f} | {usd} | {date} |"

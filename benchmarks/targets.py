@@ -9,8 +9,8 @@ import numpy as np
 
 from benchmarks import report
 from benchmarks.search import agreement
-from benchmarks.selfplay import decisions_of_all_stages
-from zebjax import arena, game, network, players, search
+from benchmarks.selfplay import decisions_of_all_stages, lengths_asked
+from zebjax import arena, command, game, network, players, search
 from zebjax.search import SearchConfig
 
 ABOUT = """Searches roots from all stages of a game on the true deal, as self-play does, and compares with PUCT of
@@ -40,17 +40,7 @@ def _search(
 
 def evaluations(settings: SearchConfig, config: network.ZebConfig, params: network.Params, states: Any) -> float:
     """Network calls a decision."""
-    counts: list[int] = []
-    real = search.evaluator(config, params, settings.plain)
-
-    def watch(seen: Any) -> network.Output:
-        jax.debug.callback(lambda asked: counts.append(int(asked)), seen.mask.any(-1).sum())
-        return real.evaluate(seen)
-
-    run = jax.jit(lambda states: search.search(settings, real._replace(evaluate=watch), states, jax.random.key(0)))
-    jax.block_until_ready(run(states))
-    jax.effects_barrier()
-    return sum(counts) / len(states.ply)
+    return len(lengths_asked(settings, config, params, states)) / len(states.ply)
 
 
 def player(settings: SearchConfig, config: network.ZebConfig, params: network.Params) -> players.Player:
@@ -71,10 +61,12 @@ def player(settings: SearchConfig, config: network.ZebConfig, params: network.Pa
 
 def main() -> None:
     """The command."""
-    parser = report.parser("targets", f"{__doc__}\n\n{ABOUT}", "--network bundled --roots 64 --deals 20")
+    parser = report.parser_with_json("targets", f"{__doc__}\n\n{ABOUT}", "--network bundled --roots 64 --deals 20")
     parser.add_argument("--network", default="bundled", metavar="PATH", help="a run or checkpoint (default bundled)")
-    parser.add_argument("--roots", type=int, default=256, help="(default %(default)s)")
-    parser.add_argument("--deals", type=int, default=200, help="against the first setting; 0: none (%(default)s)")
+    parser.add_argument("--roots", type=command.integer(1, 10**5), default=256, help="(default %(default)s)")
+    parser.add_argument(
+        "--deals", type=command.integer(0, 10**6), default=200, help="against the first setting; 0: none (%(default)s)"
+    )
     names = list(SETTINGS)
     parser.add_argument("--settings", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     args = parser.parse_args()

@@ -88,3 +88,20 @@ def test_batches_under_vmap_are_one_batch(params):
     output = jax.jit(jax.vmap(lambda seen: by_length.evaluate(CONFIG, params, seen, LENGTHS, 8)))(by_batch)
     output = jax.tree.map(lambda leaf: leaf.reshape(24, *leaf.shape[2:]), output)
     assert_same(output, plain(params, seen), states)
+
+
+def test_several_networks_at_once_are_refused(params):
+    seen = see(positions(4, [5]))
+    two = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), params)
+    with pytest.raises(ValueError, match="params: expected one network for all games"):
+        jax.vmap(lambda params: by_length.evaluate(CONFIG, params, seen, LENGTHS))(two)
+
+
+def test_what_is_not_batched_is_repeated(params):
+    seen = see(positions(4, [5]))
+    asked = jnp.asarray([[True, False, True, True], [False, True, True, True]])
+    output = jax.vmap(
+        lambda asked: by_length.evaluate(CONFIG, params, seen._replace(mask=seen.mask & asked[:, None]), LENGTHS)
+    )(asked)
+    whole = plain(params, seen)
+    np.testing.assert_allclose(output.value, np.where(asked, whole.value, 0), atol=2e-5)

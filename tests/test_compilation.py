@@ -15,10 +15,19 @@ print(jax.config.jax_compilation_cache_dir)
 """
 
 
+NO_HOME = """
+import os, pathlib
+def nobody():
+    raise RuntimeError("Could not determine home directory.")
+pathlib.Path.home = nobody
+"""
+
+
 def folder_used(**environment: str) -> str:
+    script = environment.pop("script", SCRIPT)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XDG_"))}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
+        [sys.executable, "-c", script],
         env=kept | {"PYTHONPATH": str(Path(__file__).parents[1])} | environment,
         capture_output=True,
         text=True,
@@ -41,3 +50,7 @@ def test_the_users_own_choice_goes_first(tmp_path):
 @pytest.mark.parametrize("home", ["/dev/null", "/proc"])
 def test_a_home_that_cannot_be_written_does_no_harm(home):
     assert folder_used(HOME=home) == "None"
+
+
+def test_no_home_at_all_does_no_harm():
+    assert folder_used(script=NO_HOME + SCRIPT) == "None"

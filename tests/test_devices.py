@@ -96,6 +96,31 @@ def test_a_run_goes_on_with_another_number_of_devices(tmp_path):
         assert on_devices(devices, RUN, str(tmp_path), str(cycles)).split()[:2] == [str(devices), str(cycles)]
 
 
+LOADED = """
+import dataclasses, os, sys
+import numpy as np
+os.chdir(sys.argv[1])
+import jax
+from playouts import positions, raw_keys
+from tiny import TINY, go
+from zebjax import players
+from zebjax.experiment import StartConfig
+
+settings = dataclasses.replace(TINY, cycles=1, name="first")
+go(settings)
+# A run that begins with a saved network, and a player that searches with it.
+again = dataclasses.replace(settings, name="second", start=StartConfig(checkpoint="runs/first"))
+print(go(again).progress.total_games)
+states = positions(8, [4])
+slots = players.make("zeb:runs/second,sims=2,worlds=2").choose(states, raw_keys(8))
+print(np.asarray(slots).shape)
+"""
+
+
+def test_a_network_from_a_file_plays_on_several_devices(tmp_path):
+    assert on_devices(2, LOADED, str(tmp_path)).split("\n")[1] == "(8,)"
+
+
 def test_lanes_that_cannot_be_divided_are_named(tmp_path):
     script = RUN.replace("cycles=int", "selfplay=dataclasses.replace(TINY.selfplay, lanes=12), cycles=int")
     with pytest.raises(AssertionError, match=r"selfplay.lanes: expected a multiple of the 8 devices .* got 12"):

@@ -87,18 +87,31 @@ class PlainGame:
         return {slot: sign * self.outcome_after(slot) for slot in self.legal()}
 
 
-@pytest.mark.parametrize(("policy", "sims"), [("puct", 300), ("gumbel", 200)])
-@pytest.mark.parametrize("ply", [19, 20, 22])
+@pytest.mark.parametrize(
+    ("policy", "sims", "ply"),
+    # At 16 and 17 there are nodes between the root and what is settled, and forced moves on the way.
+    [
+        ("puct", 300, 19),
+        ("puct", 300, 20),
+        ("gumbel", 200, 19),
+        ("gumbel", 200, 22),
+        ("puct", 800, 16),
+        ("puct", 800, 17),
+    ],
+)
 def test_endings_are_played_perfectly(policy, sims, ply):
-    states = late_positions(jax.random.key(ply), 32, ply)
+    states = late_positions(jax.random.key(ply), 64, ply)
+    values = [PlainGame(states, row).slot_values() for row in range(64)]
+    telling = [row for row in range(64) if min(values[row].values()) < max(values[row].values())]
+    assert len(telling) >= 3
     config = search.SearchConfig(policy=policy, sims=sims, temperature=0.0)
     result = run(config, states, jax.random.key(0))
-    for row in range(32):
-        values = PlainGame(states, row).slot_values()
-        assert values[int(result.slot[row])] == max(values.values())
-        if min(values.values()) < max(values.values()) and policy == "puct":
+    for row in telling:
+        best = max(values[row].values())
+        assert values[row][int(result.slot[row])] == best
+        if policy == "puct":
             # The mean root value nears the exact one, from the mover's view.
-            assert abs(float(result.value[row]) - max(values.values())) < 0.5
+            assert abs(float(result.value[row]) - best) < 0.5
 
 
 @pytest.mark.parametrize("policy", ["puct", "gumbel"])
@@ -176,6 +189,14 @@ def test_worlds_are_averaged_over_all_that_the_mover_could_face(policy, sims):
     assert np.asarray(result.policy)[~legal].max() == 0
     np.testing.assert_allclose(result.policy.sum(1), 1, atol=1e-5)
     np.testing.assert_array_equal(result.visits.sum(1), sims * np.asarray(real).sum(1))
+
+
+def test_an_evaluator_made_for_another_tree_is_refused():
+    config = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)
+    judge = search.evaluator(config, network.init(config, jax.random.key(0)))
+    states = late_positions(jax.random.key(0), 2, 8)
+    with pytest.raises(ValueError, match="evaluator: a plain search asks about the last two tricks too"):
+        search.search(search.SearchConfig(plain=True), judge, states, jax.random.key(0))
 
 
 def nothing_but_nan(observation):
@@ -276,7 +297,7 @@ def test_puct_agrees_with_the_original(reference, reference_path):
     states, theirs = golden_roots(reference_path("mcts.npz").parent)
     np.testing.assert_array_equal(jax.vmap(game.legal_slots)(states), golden["legal"][rows])
     config = search.SearchConfig(sims=200, c_puct=float(golden["c_puct"]), plain=True)
-    evaluate = search.evaluator(weights.config, weights.params)
+    evaluate = search.evaluator(weights.config, weights.params, plain=True)
     result = jax.jit(lambda states, key: search.search(config, evaluate, states, key))(states, jax.random.key(0))
     top, kl = agreement(theirs, np.asarray(result.policy))
     assert rows.sum() == 93

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
-from zebjax import devices, network
+from zebjax import devices, game, network
 from zebjax.observe import Observation, shorten
 
 # Smaller groups fit their games better and use a device worse: 16 was best on two CPU cores, see benchmarks/NOTES.md.
@@ -19,7 +19,8 @@ _ACCELERATOR_GROUPS = 8
 
 
 def _group(n: int) -> int:
-    return _CPU_GROUP if jax.default_backend() == "cpu" else max(_CPU_GROUP, -(-n // _ACCELERATOR_GROUPS))
+    group = _CPU_GROUP if jax.default_backend() == "cpu" else max(_CPU_GROUP, -(-n // _ACCELERATOR_GROUPS))
+    return -(-group // jax.device_count()) * jax.device_count()  # what is divided over the devices
 
 
 def evaluate(
@@ -48,8 +49,14 @@ def evaluate(
 
     @flat.def_vmap
     def _(axis_size: int, in_batched: tuple, params: network.Params, observation: Observation):
-        del in_batched  # the games are batched, the parameters are not
-        rows = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), observation)
+        if any(jax.tree.leaves(in_batched[0])):
+            raise ValueError("params: expected one network for all games; vmap over observations alone")
+
+        def flatten(leaf: jax.Array, batched: bool) -> jax.Array:
+            leaf = leaf if batched else jnp.broadcast_to(leaf, (axis_size, *leaf.shape))
+            return leaf.reshape(-1, *leaf.shape[2:])
+
+        rows = jax.tree.map(flatten, observation, in_batched[1])
         output = flat(params, rows)
         output = jax.tree.map(lambda leaf: leaf.reshape(axis_size, -1, *leaf.shape[1:]), output)
         return output, jax.tree.map(lambda _: True, output)
@@ -78,8 +85,7 @@ def _evaluate(
 
     output = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[back], jax.lax.map(of_group, grouped))
     # A row without tokens may have shared its group with others: then it holds nan.
-    asked = observation.mask.any(-1)
-    return jax.tree.map(lambda leaf: jnp.where(asked.reshape(-1, *[1] * (leaf.ndim - 1)), leaf, 0), output)
+    return game.select(observation.mask.any(-1), output, jax.tree.map(jnp.zeros_like, output))
 
 
 def sort(n_valid: jax.Array, group: int) -> tuple[int, jax.Array, jax.Array]:

@@ -4,7 +4,7 @@ Seats go 0..3 to the left; teams are seats {0, 2} and {1, 3}. A slot 0..6 is a t
 and is fixed for the whole game. There is no bidding: the declaration and the first leader are given.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ import numpy as np
 from zebjax import tiles
 
 N_PLIES = 28
+Tree = TypeVar("Tree")
 
 
 class GameState(NamedTuple):
@@ -34,6 +35,15 @@ class GameState(NamedTuple):
     """0..28, how many tiles have been played."""
     points: jax.Array
     """`[2]` by team, of finished tricks."""
+
+
+def select(which: jax.Array, these: Tree, others: Tree) -> Tree:
+    """`these` games where `which` `[n]` is set, else `others`: any tree of arrays with a leading axis n."""
+
+    def pick(this: jax.Array, other: jax.Array) -> jax.Array:
+        return jnp.where(which.reshape(-1, *[1] * (this.ndim - 1)), this, other)
+
+    return jax.tree.map(pick, these, others)
 
 
 def new_game(hands: jax.Array, declaration: jax.Array, leader: jax.Array) -> GameState:

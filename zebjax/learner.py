@@ -247,7 +247,7 @@ def _grads_and_output(
     loss is a weighted mean, so that of the batch is the mean of the quarters' by their weights.
     """
     size = batch.policy_weight.shape[0]
-    n_groups = next(n for n in (_GROUPS, 2, 1) if size % n == 0)
+    n_groups = next((n for n in (_GROUPS, 2) if size % (n * jax.device_count()) == 0), 1)
     lengths = tokenizer(network_config.tokenizer).lengths
     lengths = (*lengths[1::2], lengths[-1])  # every other, as each is a compiled network; quarters end about there
     _, order, back = by_length.sort(batch.observation.mask.sum(-1), size // n_groups)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from zebjax import checkpoint, tiles
+from zebjax import checkpoint, devices, tiles
 from zebjax.observe import Observation, tokenizer
 
 Params = dict[str, Any]
@@ -267,7 +267,7 @@ def load(path: Path | str) -> tuple[ZebConfig, Params]:
     """
     folder = find(Path(path))
     config = config_from_dict(checkpoint.read_json(folder / "config.json"), folder / "config.json")
-    return config, checkpoint.restore_tree(folder / "params", abstract_params(config))
+    return config, devices.everywhere(checkpoint.restore_tree(folder / "params", abstract_params(config)))
 
 
 def config_from_dict(fields: Any, source: Path) -> ZebConfig:

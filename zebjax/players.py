@@ -237,7 +237,8 @@ def _searched_slots(
     judge = search.evaluator(config, params, settings.plain)
 
     def one(state: game.GameState, key_data: jax.Array) -> jax.Array:
-        # A game by itself, so that its key alone decides, wherever in the batch it stands.
+        # A game by itself, so that its key alone decides, wherever in the batch it stands (but for rounding, as the
+        # network evaluates the games of a batch in groups).
         alone = jax.tree.map(lambda leaf: leaf[None], state)
         return search.search(settings, judge, alone, jax.random.wrap_key_data(key_data)).slot[0]
 

@@ -89,18 +89,24 @@ class Evaluator(NamedTuple):
     """How leaves are judged: what the mover sees, and what that is worth."""
 
     evaluate: Evaluate
-    """Judges a batch of observations."""
+    """Judges a batch of observations; of one whose mask is all False nothing is asked."""
     tokenizer: str = "v1"
+    longest: int | None = None
+    """The most valid tokens that it takes; None for any number."""
 
 
 def evaluator(config: network.ZebConfig, params: network.Params, plain: bool = False) -> Evaluator:
-    """The network as a judge of leaves, without its belief head; `plain` as in the search it is for."""
+    """The network as a judge of leaves, without its belief head; `plain` must be that of the search it is for."""
     lengths = tokenizer(config.tokenizer).lengths
     if not plain:
         lengths = lengths[: endings.FIRST_PLY // 4]  # nobody asks about later tricks
     without = dataclasses.replace(config, belief_head=False)
     needed = {name: params[name] for name in network.abstract_params(without)}
-    return Evaluator(lambda observation: by_length.evaluate(without, needed, observation, lengths), config.tokenizer)
+
+    def evaluate(observation: Observation) -> network.Output:
+        return by_length.evaluate(without, needed, observation, lengths)
+
+    return Evaluator(evaluate, config.tokenizer, lengths[-1])
 
 
 def search(config: SearchConfig, evaluator: Evaluator, states: game.GameState, key: jax.Array) -> SearchResult:
@@ -112,8 +118,14 @@ def search(config: SearchConfig, evaluator: Evaluator, states: game.GameState, k
         states: `[B]` games in progress, none of them over. A root with one legal move is searched all the same:
             forced moves are the caller's to play without asking.
         key: random key; draws the moves and breaks ties.
+
+    Raises:
+        ValueError: if the evaluator was made for another kind of tree.
     """
     chex.assert_shape(states.hands, (None, 4, 7))
+    lengths = tokenizer(evaluator.tokenizer).lengths
+    if evaluator.longest is not None and config.plain and evaluator.longest < lengths[-1]:
+        raise ValueError("evaluator: a plain search asks about the last two tricks too; expected one made for it")
     root = _judge(evaluator, states, _is_settled(config, states))
     if config.worlds == "true":
         output = _grow(config, evaluator, states, root, key)
@@ -250,9 +262,7 @@ def _play_forced(states: game.GameState) -> game.GameState:
     def play(carry: tuple[game.GameState, jax.Array]) -> tuple[game.GameState, jax.Array]:
         states, forced = carry
         after = jax.vmap(lambda state: game.play(state, jnp.argmax(game.legal_slots(state))))(states)
-        states = jax.tree.map(
-            lambda new, old: jnp.where(forced.reshape(-1, *[1] * (new.ndim - 1)), new, old), after, states
-        )
+        states = game.select(forced, after, states)
         return states, is_forced(states)
 
     return jax.lax.while_loop(lambda carry: carry[1].any(), play, (states, is_forced(states)))[0]

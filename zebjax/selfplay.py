@@ -141,7 +141,7 @@ def _play_forced(lanes: Lanes) -> Lanes:
         policy=legal.astype(jnp.float32),
         value=jnp.zeros(legal.shape[0]),
     )
-    return jax.tree.map(lambda new, old: jnp.where(forced.reshape(-1, *[1] * (new.ndim - 1)), new, old), moved, lanes)
+    return game.select(forced, moved, lanes)
 
 
 def _write_and_play(
@@ -169,11 +169,7 @@ def _hand_over(actor: Actor, key: jax.Array, step: jax.Array) -> Actor:
     place = jnp.where(over, actor.n_finished + jnp.cumsum(over) - 1, capacity)
     done = actor.records._replace(step_end=jnp.full(lanes, step, jnp.int32))
     finished = jax.tree.map(lambda room, new: room.at[place].set(new, mode="drop"), actor.finished, done)
-    states, records = jax.tree.map(
-        lambda new, old: jnp.where(over.reshape(-1, *[1] * (new.ndim - 1)), new, old),
-        _new_games(key, lanes, step),
-        (actor.states, actor.records),
-    )
+    states, records = game.select(over, _new_games(key, lanes, step), (actor.states, actor.records))
     return actor._replace(
         states=states, records=records, finished=finished, n_finished=actor.n_finished + over.sum(dtype=jnp.int32)
     )
