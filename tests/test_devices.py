@@ -97,28 +97,25 @@ def test_a_run_goes_on_with_another_number_of_devices(tmp_path):
 
 
 LOADED = """
-import dataclasses, os, sys
-import numpy as np
+import os, sys
+from pathlib import Path
 os.chdir(sys.argv[1])
 import jax
 from playouts import positions, raw_keys
-from tiny import TINY, go
-from zebjax import players
-from zebjax.experiment import StartConfig
+from tiny import TINY
+from zebjax import network, players, selfplay
 
-settings = dataclasses.replace(TINY, cycles=1, name="first")
-go(settings)
-# A run that begins with a saved network, and a player that searches with it.
-again = dataclasses.replace(settings, name="second", start=StartConfig(checkpoint="runs/first"))
-print(go(again).progress.total_games)
-states = positions(8, [4])
-slots = players.make("zeb:runs/second,sims=2,worlds=2").choose(states, raw_keys(8))
-print(np.asarray(slots).shape)
+Path("saved").mkdir()
+network.save(Path("saved"), TINY.network, network.init(TINY.network, jax.random.key(0)))
+config, params = network.load("saved")
+actor = selfplay.advance(TINY.selfplay, config, params, selfplay.init(TINY.selfplay, jax.random.key(1)), 0, 1)
+print(actor.states.hands.shape)
+print(players.make("zeb:saved,sims=2,worlds=2").choose(positions(8, [4]), raw_keys(8)).shape)
 """
 
 
 def test_a_network_from_a_file_plays_on_several_devices(tmp_path):
-    assert on_devices(2, LOADED, str(tmp_path)).split("\n")[1] == "(8,)"
+    assert on_devices(2, LOADED, str(tmp_path)).splitlines() == ["(8, 4, 7)", "(8,)"]
 
 
 def test_lanes_that_cannot_be_divided_are_named(tmp_path):
