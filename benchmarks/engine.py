@@ -41,7 +41,7 @@ def measure(games: int, repeats: int = 5) -> dict[str, Any]:
 def main() -> None:
     """The command."""
     parser = report.parser_with_json("engine", f"{__doc__}\n\n{ABOUT}", "--games 1024 16384")
-    default = [1024, 8192] if report.on_cpu() else [2**14, 2**17, 2**20]
+    default = [8192, 32768] if report.on_cpu() else [2**14, 2**17, 2**20]
     parser.add_argument(
         "--games", type=command.integer(1, 2**24), nargs="+", default=default, help="at once (default %(default)s)"
     )

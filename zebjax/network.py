@@ -210,6 +210,8 @@ def n_params(params: Params) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
+# Compiled as a call of its own: one program holds it for several lengths, and those met before are not traced again.
+@functools.partial(jax.jit, static_argnames="config")
 def apply(config: ZebConfig, params: Params, observation: Observation, dropout_key: jax.Array | None = None) -> Output:
     """Evaluate the network.
 
