@@ -12,9 +12,9 @@ import numpy as np
 from benchmarks import report
 from zebjax import game, search, torch_weights
 
-HELP = """Searches the 93 unforced roots of reference/mcts.npz with the original's 557 K network and compares with its
-tree search at 200 simulations, on trees like its own (`plain`): agreement on the top move, and KL(reference to ours, ours floored at 1e-3).
-The golden data is looked for in ../shared/reference or $ZEBJAX_REFERENCE.
+HELP = """Searches the 93 unforced roots of reference/mcts.npz with the original's 557 K network, on trees like its own
+(`plain`), and compares with its tree search at 200 simulations: agreement on the top move, and KL(reference to ours,
+ours floored at 1e-3). The golden data is looked for in ../shared/reference or $ZEBJAX_REFERENCE.
 
 example:
   python -m benchmarks.search --sims 50 200 800
