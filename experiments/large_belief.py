@@ -6,7 +6,8 @@ Put `large.pt` and its two JSON files beside you or name the place; or begin fro
     python -m zebjax.train experiments/large_belief.py --start.checkpoint hf://USER/REPO/large.pt
     python -m zebjax.train experiments/large_belief.py --start.checkpoint None
 
-It wants a GPU: on two CPU cores a cycle takes hours.
+The tree is ours, which plays forced moves through and knows the last two tricks; --selfplay.search.plain True gives the
+original's. It wants a GPU: on two CPU cores a cycle takes hours.
 """
 
 from zebjax.experiment import EvaluationConfig, Experiment, ReplayConfig, SaveConfig, StartConfig

@@ -220,7 +220,10 @@ def test_what_may_change_does(tmp_path):
         learner=dataclasses.replace(TINY.learner, lr=5e-4),
         network=dataclasses.replace(TINY.network, dropout=0.2),
     )
-    assert tracking.read(go(changed).folder / "metrics.jsonl")[-1]["train/lr"] == pytest.approx(5e-4)
+    run = go(changed)
+    assert tracking.read(run.folder / "metrics.jsonl")[-1]["train/lr"] == pytest.approx(5e-4)
+    told = "going on with other settings than before: network.dropout: 0.1 -> 0.2, learner.lr: 0.0001 -> 0.0005"
+    assert run.report.notes[0] == told
 
 
 def test_a_cycle_half_trained_goes_on_only_in_calls_that_fit(tmp_path, uninterrupted):

@@ -235,3 +235,22 @@ def check_can_continue(saved: Any, experiment: Experiment) -> None:
             before, after = (before or {}).get(part), after[part]  # a run older than the field had its default, None
         if before != after:
             refuse(name, before, after, reason)
+
+
+def changes(saved: Any, experiment: Experiment) -> list[str]:
+    """What a run is continued with that is not as it was saved, as `field: before -> now`; fields unknown then too.
+
+    Not its length, and not where it lies.
+    """
+
+    def flat(tree: Any, name: str) -> dict[str, Any]:
+        if not isinstance(tree, dict):
+            return {name: tree}
+        return {k: v for key, leaf in tree.items() for k, v in flat(leaf, f"{name}.{key}" if name else key).items()}
+
+    before, now = flat(saved, ""), flat(json.loads(to_json(experiment)), "")
+    return [
+        f"{name}: {before.get(name, 'unknown')} -> {value}"
+        for name, value in now.items()
+        if before.get(name, "unknown") != value and name not in ("cycles", "name", "runs")
+    ]

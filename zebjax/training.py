@@ -167,6 +167,8 @@ class Run:
             )
         state = devices.everywhere(checkpoint.restore_tree(folder / "arrays", like))
         self._keep_start(saved["start"].get("checkpoint"))
+        if changed := experiment.changes(saved, self.settings):
+            self.report.note(f"going on with other settings than before: {', '.join(changed)}")
         return state, progress
 
     def _save(self) -> None:
