@@ -230,8 +230,7 @@ def test_nodes_are_decisions():
     jax.tree.map(np.testing.assert_array_equal, ahead, by_hand)
 
 
-@pytest.mark.parametrize("policy", ["puct", "gumbel"])
-@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize(("policy", "plain"), [("puct", False), ("gumbel", True)])
 def test_evaluating_by_length_does_not_change_the_search(policy, plain):
     """Against the network on whole observations: the same moves, but where two were within rounding of a tie."""
     config = network.ZebConfig(embed_dim=32, n_heads=2, n_layers=2, ff_dim=64)

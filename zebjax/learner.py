@@ -249,7 +249,7 @@ def _grads_and_output(
     size = batch.policy_weight.shape[0]
     n_groups = next((n for n in (_GROUPS, 2) if size % (n * jax.device_count()) == 0), 1)
     lengths = tokenizer(network_config.tokenizer).lengths
-    lengths = (*lengths[1::2], lengths[-1])  # every other, as each is a compiled network; quarters end about there
+    lengths = (*lengths[1:5:2], lengths[-1])  # a few, as each is a compiled network: about where quarters end
     _, order, back = by_length.sort(batch.observation.mask.sum(-1), size // n_groups)
     batch = batch._replace(observation=shorten(batch.observation, lengths[-1]))
     groups = jax.tree.map(lambda leaf: leaf[order].reshape(n_groups, -1, *leaf.shape[1:]), batch)
