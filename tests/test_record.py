@@ -181,4 +181,6 @@ def test_kinds_say_what_made_the_target(games):
     legal = np.asarray(record._legal_of_games(games))
     forced = legal.sum(2) == 1
     np.testing.assert_array_equal(games.kind == Kind.FORCED, forced)
-    np.testing.assert_array_equal(games.kind == Kind.SEARCH, ~forced)
+    late = np.arange(28) >= 20
+    np.testing.assert_array_equal(games.kind == Kind.SEARCH, ~forced & ~late)
+    np.testing.assert_array_equal(games.kind == Kind.EXACT, ~forced & late)
