@@ -40,7 +40,7 @@ def parts() -> Iterator[Part]:
         return selfplay.remembered_lanes(name)
 
     # Two cores take minutes for the original's setting with many lanes; a GPU wants thousands.
-    yield Part("selfplay-original", 60, lambda: play("original", 32 if cpu else 4096))
+    yield Part("selfplay-original", 90 if cpu else 60, lambda: play("original", 32 if cpu else 4096))
     yield Part("selfplay-recommended", 50, lambda: play("recommended", 32 if cpu else 8192))
     yield Part("learner-large-64", 40, lambda: learn("large", 64))
     if not cpu:
