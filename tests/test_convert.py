@@ -18,14 +18,15 @@ from zebjax.torch_pickle import Call, Name
 
 
 def test_the_examples_of_the_help_work(reference_path, tmp_path, monkeypatch, capsys):
-    shutil.copy(reference_path("zeb-557k-1m.pt"), tmp_path)
+    for name in ("zeb-557k-1m.pt", "examples_selfplay.pt"):
+        shutil.copy(reference_path(name), tmp_path)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:
         main(["--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
     examples = [shlex.split(line)[3:] for line in text.splitlines() if line.startswith("  python -m convert")]
-    assert len(examples) == 3
+    assert len(examples) == 4
     for example in examples:
         assert main(example) == 0, example
     said = capsys.readouterr().out.splitlines()
@@ -35,6 +36,7 @@ def test_the_examples_of_the_help_work(reference_path, tmp_path, monkeypatch, ca
     )
     assert "584,318 parameters" in said[1] and "belief head: fresh" in said[1]
     assert said[2] == "wrote back.pt, back-config.json, back-state.json"
+    assert said[3] == "out/games/examples_selfplay.safetensors: 16 games, selfplay-mcts, worker 'golden-0', step 3,740"
     assert network.load("out/zeb-557k-belief")[0].belief_head
     original = torch_files.read("zeb-557k-1m.pt")["model_state_dict"]
     back = torch_files.read("back.pt")

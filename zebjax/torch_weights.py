@@ -263,15 +263,20 @@ def to_torch(source: Path | str, path: Path | str, *, state: Mapping[str, Any] |
         if os.path.exists(file):
             raise TorchFileError(f"{file} exists already: remove it or choose another place")
     config, params = network.load(source)
-    fields = {name: getattr(config, name) for name in _WRITTEN_CONFIG}
     known = history(network.find(source)) if state is None else state
-    contents = [
-        json.dumps(fields).encode(),
-        json.dumps({key: known[key] for key in _STATE_KEYS if known.get(key) is not None}).encode(),
-        torch_files.serialise(OrderedDict(to_state_dict(config, params)), path.stem),
-    ]
-    _write_together(dict(zip(files, contents, strict=True)))
+    _write_together(hub_contents(path, config, params, known))
     return [path, *files[:2]]
+
+
+def hub_contents(path: Path, config: ZebConfig, params: Params, state: Mapping[str, Any]) -> dict[Path, bytes]:
+    """The three files of the original's hub layout, the `.pt` at `path` last; TorchFileError as in `to_torch`."""
+    fields = {name: getattr(config, name) for name in _WRITTEN_CONFIG}
+    config_file, state_file = hub_files(path)
+    return {
+        config_file: json.dumps(fields).encode(),
+        state_file: json.dumps({key: state[key] for key in _STATE_KEYS if state.get(key) is not None}).encode(),
+        path: torch_files.serialise(OrderedDict(to_state_dict(config, params)), path.stem),
+    }
 
 
 def history(folder: Path) -> dict[str, Any]:
