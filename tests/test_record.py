@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy
+from faulty import full_disk
 
 from zebjax import game, record
 from zebjax.record import InvalidRecords, Kind
@@ -31,6 +32,12 @@ def test_round_trip(tmp_path, games):
     assert metadata.created_at.endswith("+00:00")
     assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
     assert (tmp_path / "a.safetensors").stat().st_size / 24 < 700  # bytes a game
+
+
+def test_a_full_disk_leaves_nothing_and_is_said(tmp_path, games):
+    with full_disk(), pytest.raises(OSError, match=r"a\.safetensors: cannot be written \(.*too large"):
+        record.write(tmp_path / "a.safetensors", games, METADATA)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_position_finds_state_and_end(games):
@@ -68,8 +75,9 @@ def test_an_illegal_game_is_refused_with_index_and_ply(tmp_path, games):
         ("kind", (1, 3), 9, "game 1, ply 3: kind is not one of 0, 1, 2, 3"),
         ("value", (1, 3), np.nan, "game 1, ply 3: value is not in"),
         ("value", (1, 3), 2, "game 1, ply 3: value is not in"),
-        ("weight", (1, 3), -1, "game 1, ply 3: weight is not a finite"),
-        ("weight", (1, 3), np.inf, "game 1, ply 3: weight is not a finite"),
+        ("weight", (1, 3), -1, "game 1, ply 3: weight is not in"),
+        ("weight", (1, 3), np.inf, "game 1, ply 3: weight is not in"),
+        ("weight", (1, 3), 1.5, "game 1, ply 3: weight is not in"),
         ("policy", (5, 6), np.nan, "game 5, ply 6: policy target is not finite"),
         ("policy", (5, 6), 0, "game 5, ply 6: policy target does not sum to 1"),
         ("policy", (5, 6, slice(None)), 0.9, "game 5, ply 6: policy target"),
@@ -81,8 +89,11 @@ def test_bad_fields_are_refused(games, field, index, value, message):
         record.validate(changed(games, **{field: (index, value)}))
 
 
-def test_a_target_without_weight_may_be_anything(games):
-    record.validate(changed(games, policy=((5, 6), np.nan), weight=((5, 6), 0)))
+def test_a_target_without_weight_may_be_any_numbers(games):
+    """But no nan: its loss weighs nothing, and has a gradient of nan all the same."""
+    record.validate(changed(games, policy=((5, 6), 0), weight=((5, 6), 0)))
+    with pytest.raises(InvalidRecords, match="game 5, ply 6: policy target is not finite"):
+        record.validate(changed(games, policy=((5, 6), np.nan), weight=((5, 6), 0)))
 
 
 def test_wrong_shapes_and_types_are_refused(games):
@@ -138,7 +149,7 @@ def test_broken_files_are_refused(tmp_path, games):
     path = tmp_path / "a.safetensors"
     record.write(path, games, METADATA)
     whole = path.read_bytes()
-    with pytest.raises(InvalidRecords, match="more than the 1000 allowed"):
+    with pytest.raises(InvalidRecords, match="more than the 1000 bytes allowed"):
         record.read(path, max_bytes=1000)
     with pytest.raises(InvalidRecords, match="not a readable record file"):
         record.read(tmp_path / "absent")

@@ -43,3 +43,16 @@ def test_curves_of_odd_rows_are_drawn(tmp_path):
     rows = [{"cycle": 1, "stats/total_games": 9, "eval/vs_random_win_rate": 0.5}]
     tracking.plot_curves(rows, tmp_path / "curves.png", "odd")
     assert (tmp_path / "curves.png").stat().st_size > 100
+
+
+def test_wandb_without_an_account_stays_here_and_goes_on(tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))  # where an account would be
+    first = tracking.open_wandb(tmp_path, "zeb-mcts", "tiny", None)
+    first.log({"cycle": 0, "train/policy_loss": 1.0})
+    first.finish()
+    again = tracking.open_wandb(tmp_path, "zeb-mcts", "tiny", first.id)
+    again.finish()
+    assert again.id == first.id
+    assert len(list((tmp_path / "wandb").glob(f"offline-run-*-{first.id}"))) >= 1

@@ -47,6 +47,10 @@ def test_metric_names_are_the_originals(uninterrupted):
         *("value_mean", "value_std", "value_target_mean", "selfplay_policy_loss", "belief_accuracy_hidden"),
     ):
         assert f"train/{name}" in row
+    for score in ("accuracy", "cross_entropy", "brier", "calibration_error"):
+        for whose in ("hidden", "marginal"):
+            assert np.isfinite(row[f"eval/belief_{score}_{whose}"])
+    assert row["eval/belief_cross_entropy_marginal_trick_1"] > row["eval/belief_cross_entropy_marginal_trick_6"] > 0
     for name in ("ingest_time_s", "train_time_s", "post_train_time_s", "cycle_wall_time_s"):
         assert row[f"perf/{name}"] >= 0
 
@@ -113,7 +117,7 @@ def test_a_run_with_a_teacher_plays_nothing(tmp_path, games):
 
 def test_a_teacher_without_fitting_games_is_refused(tmp_path, games):
     settings = dataclasses.replace(TINY, runs=str(tmp_path / "runs"), teacher=TeacherConfig(str(tmp_path)))
-    with pytest.raises(ValueError, match=r"teacher\.folder: no \*\.safetensors in .*; make games with"):
+    with pytest.raises(ValueError, match=r"teacher\.folder: no \*\.safetensors in .*; make some with"):
         go(settings)
     metadata = record.Metadata("teacher-eq", "test", 0, {})
     record.write(tmp_path / "few.safetensors", jax.tree.map(lambda leaf: leaf[:5], games), metadata)
@@ -214,16 +218,13 @@ def test_a_cycle_takes_all_the_time_since_the_one_before(tmp_path, monkeypatch):
 def test_what_may_change_does(tmp_path):
     settings = dataclasses.replace(TINY, runs=str(tmp_path), cycles=1)
     go(settings)
-    changed = dataclasses.replace(
-        settings,
-        cycles=2,
-        learner=dataclasses.replace(TINY.learner, lr=5e-4),
-        network=dataclasses.replace(TINY.network, dropout=0.2),
-    )
+    changed = dataclasses.replace(settings, cycles=2, learner=dataclasses.replace(TINY.learner, lr=5e-4))
     run = go(changed)
-    assert tracking.read(run.folder / "metrics.jsonl")[-1]["train/lr"] == pytest.approx(5e-4)
-    told = "going on with other settings than before: network.dropout: 0.1 -> 0.2, learner.lr: 0.0001 -> 0.0005"
-    assert run.report.notes[0] == told
+    assert tracking.read(run.metrics_file)[-1]["train/lr"] == pytest.approx(5e-4)
+    assert "going on with other settings than before: learner.lr: 0.0001 -> 0.0005" in run.report.notes
+    changed = dataclasses.replace(changed, cycles=3, network=dataclasses.replace(TINY.network, dropout=0.2))
+    run = go(changed, stop_after=1)
+    assert "going on with other settings than before: network.dropout: 0.1 -> 0.2" in run.report.notes
 
 
 def test_a_cycle_half_trained_goes_on_only_in_calls_that_fit(tmp_path, uninterrupted):

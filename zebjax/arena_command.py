@@ -13,7 +13,7 @@ import rich.box
 from rich.console import Console
 from rich.table import Table
 
-from zebjax import arena, command, ladder, players, tracking
+from zebjax import arena, command, compilation, ladder, players, tracking
 from zebjax.arena import MatchResult, Progress
 from zebjax.players import Player
 
@@ -294,6 +294,7 @@ def _round_robin(arguments: argparse.Namespace, rules: ladder.Rules, cache: ladd
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; see `--help`. Returns the exit status: 0, or 2 after one sentence on stderr for bad input."""
     arguments = _parse(argv)
+    compilation.keep()
     rules = ladder.Rules(arguments.seed, arguments.batch, arguments.until)
     console = Console(width=None if sys.stdout.isatty() else 120, markup=False, highlight=False)
     try:

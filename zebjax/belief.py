@@ -180,6 +180,23 @@ def positions_of(player: players.Player, key: jax.Array, first: int, n_deals: in
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *decisions)
 
 
+def metrics(player: players.Player, config: network.ZebConfig, params: network.Params, key: jax.Array) -> tracking.Row:
+    """Scores over `BATCH` deals that `player` plays, for a run's metrics: all four, and cross-entropy by trick.
+
+    `belief_<score>_hidden[_trick_<n>]` is the network's, with `_marginal` for `_hidden` that of counting alone.
+    """
+    row: tracking.Row = {}
+    for trick, compared in by_trick(judge(config, params, positions_of(player, key, 0, BATCH))).items():
+        if compared is None:
+            continue
+        for name, scores in (("hidden", compared.network), ("marginal", compared.marginal)):
+            if trick == "all":
+                row |= {f"belief_{score}_{name}": value for score, value in dataclasses.asdict(scores).items()}
+            else:
+                row[f"belief_cross_entropy_{name}_trick_{trick}"] = scores.cross_entropy
+    return row
+
+
 # The command
 
 

@@ -6,6 +6,7 @@ and renamed when complete, so a killed process never leaves a half-written one u
 
 import fcntl
 import json
+import logging
 import os
 import re
 import shutil
@@ -100,8 +101,15 @@ def read_json(path: Path) -> Any:
 
 def save_tree(path: Path, tree: Any) -> None:
     """Write a pytree of arrays (typed random keys included) with orbax into the new folder `path`."""
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(Path(path).absolute(), tree)
+    # What it cannot write it also logs, array by array, on top of what it raises.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(Path(path).absolute(), tree)
+    except (ValueError, OSError) as error:
+        if "No space left" in str(error):
+            raise ValueError(f"{path.parent}: cannot be written (no space left on device)") from None
+        raise
     # It names the folder that was written to on this machine, and a checkpoint may be given away.
     (Path(path) / "commit_success.txt").unlink(missing_ok=True)
 

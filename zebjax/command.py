@@ -22,15 +22,20 @@ _LINE_EVERY_S = 10.0
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence, without the usage, and exits with 2; knows the nearest option."""
 
-    def __init__(self, name: str, description: str, *examples: str, usage: str | None = None) -> None:
-        """The parser of `python -m zebjax.NAME`; `examples` and `usage` are what comes after that in calls."""
+    def __init__(
+        self, name: str, description: str, *examples: str, usage: str | None = None, players: bool = True
+    ) -> None:
+        """The parser of `python -m zebjax.NAME`; `examples` and `usage` are what comes after that in calls.
+
+        `players`: whether its help is to say what players there are.
+        """
         prog = f"python -m zebjax.{name}"
         lines = "\n".join(f"  {prog} {example}" for example in examples)
         super().__init__(
             prog=prog,
             usage=usage and f"{prog} {usage}",
             description=description,
-            epilog=f"{player_list()}\n\nexample{'s' * (len(examples) > 1)}:\n{lines}",
+            epilog=f"{player_list() + chr(10) * 2 if players else ''}example{'s' * (len(examples) > 1)}:\n{lines}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )

@@ -44,19 +44,31 @@ def _cells(row: Row, seconds_left: float | None) -> dict[str, str]:
     if "eval/vs_random_win_rate" in row:
         half = 100 * row["eval/vs_random_win_rate_ci95"]
         win = f"{100 * row['eval/vs_random_win_rate']:.1f} ± {half:.1f}"
+    hidden = number("train/belief_accuracy_hidden", ".1f", 100)
+    if hidden and "train/belief_accuracy_marginal" in row:
+        hidden += f" ({100 * row['train/belief_accuracy_marginal']:.1f})"
     return {
         "cycle": str(row["cycle"]),
         "policy": number("train/policy_loss", ".3f"),
         "value": number("train/value_loss", ".3f"),
         "belief": number("train/belief_loss", ".3f"),
-        "hidden %": number("train/belief_accuracy_hidden", ".1f", 100),
+        "hidden % (counted)": hidden,
         "games": number("stats/total_games", ",.0f"),
         "games/s": number("perf/games_per_s", ".1f"),
         "updates/s": number("perf/updates_per_s", ".1f"),
         "buffer": number("stats/replay_buffer_selfplay", ",.0f"),
         "% vs random": win,
+        "mix(self/eval)": _mix(row),
         "left": "" if seconds_left is None else duration(seconds_left),
     }
+
+
+def _mix(row: Row) -> str:
+    """How many updates were of which stream, and what the policy weighs in the second."""
+    if "stats/eval_aux_updates" not in row:
+        return ""
+    mixed = f"{row['stats/selfplay_updates']}/{row['stats/eval_aux_updates']}"
+    return f"{mixed} eval_aux_policy_w={row['stats/eval_aux_policy_w']:g}"
 
 
 class PlainReporter:

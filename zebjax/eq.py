@@ -105,12 +105,18 @@ def worlds_of(states: game.GameState, keys: np.ndarray, n: int) -> Iterator[tupl
 
     Yields:
         int64 `[M]`, the decision that each world belongs to; and its state in that world, leading axis M.
+
+    Raises:
+        ValueError: for a decision that no hands fit.
     """
     block = min(_MOST_DECISIONS, max(1, _POSITIONS_A_CORE * numba.config.NUMBA_NUM_THREADS // n))
     for start in range(0, len(keys), block):
         rows = np.arange(start, start + block)  # always the same shape: those past the end are dropped again
         hands, counts = _sample(players.take(states, rows), np.take(keys, rows, axis=0, mode="clip"), n)
         counts = np.asarray(counts) & (rows < len(keys))[:, None]
+        if len(impossible := np.flatnonzero(~counts.any(1) & (rows < len(keys)))):
+            place = int(rows[impossible[0]])
+            raise ValueError(f"decision {place}: no hands fit what its mover has seen; it is no position of a game")
         decision = np.repeat(rows, counts.sum(1))
         yield decision, players.take(states, decision)._replace(hands=np.asarray(hands)[counts])
 

@@ -28,7 +28,8 @@ def positions(records: record.GameRecord, plies: jax.Array) -> Positions:
     rows = jnp.arange(plies.shape[0])
     states, finals = jax.vmap(record.position)(records, plies)
     outcome = jax.vmap(game.outcome)(finals, jax.vmap(game.current_player)(states))
-    judged = records.kind[rows, plies] != record.Kind.FORCED
+    kind = records.kind[rows, plies]
+    judged = (kind != record.Kind.FORCED) & (kind != record.Kind.UNJUDGED)
     return Positions(
         state=states,
         policy=records.policy[rows, plies].astype(jnp.float32),

@@ -44,6 +44,14 @@ class ReplayConfig:
     """An example is a ply; 28 to a game."""
     min_buffer: int = 0
     """Examples that must be there before training begins."""
+    max_example_age_s: float = 0.0
+    """With workers: training pauses when no new game was kept for so long; 0 never pauses."""
+    seed_folder: str | None = None
+    """Folder of GameRecord files (those of `convert --examples`, or of an earlier run's store) that the rings of a new
+    run begin with: the newest that fit, by their stream. They do not count as games of the run."""
+    max_reuse: float = 0.0
+    """With workers: training waits rather than train on more rows than so many times the examples that have come
+    (KataGo's guard); 0 is off."""
 
     def __post_init__(self) -> None:
         if self.capacity_examples < 28:
@@ -52,6 +60,9 @@ class ReplayConfig:
             raise ValueError(
                 f"replay.min_buffer: expected 0 to capacity_examples ({self.capacity_examples}), got {self.min_buffer}"
             )
+        for name in ("max_example_age_s", "max_reuse"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"replay.{name}: expected 0 or more, got {getattr(self, name)}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,23 +110,91 @@ class SaveConfig:
 
 @dataclasses.dataclass(frozen=True)
 class EvalAuxConfig:
-    """The eval-aux stream (E[Q] against the current network). Not built yet: `enabled` is refused, the rest waits."""
+    """The eval-aux stream: games of E[Q] against the current network, in a ring of their own."""
 
     enabled: bool = False
+    """Whether its games are kept and trained on; off is the original's stage 0, on its stage 1."""
     batch_fraction: float = 0.05
+    """Share of a cycle's updates whose batch is of this stream."""
     policy_weight: float = 0.0
+    """What the policy loss is multiplied by in those; its targets are E[Q]'s moves."""
     capacity_examples: int = 100_000
+    """Of its ring."""
     max_model_lag: int = 400
+    """Games made by weights more than so many cycles old are dropped; negative is no limit."""
     lag_half_life: int = 200
+    """In cycles: games are kept with a probability that halves every so often; 0 keeps all."""
     min_keep_weight: float = 0.10
+    """The least that this probability falls to."""
     worlds: int = 100
+    """E[Q]'s worlds a decision."""
+    temperature: float = 0.1
+    """The network's, in these games."""
+    games_per_file: int = 128
+    """Games that a worker plays at once and sends together."""
+    games_per_cycle: int = 16
+    """Games a cycle when everything runs in one process."""
 
     def __post_init__(self) -> None:
         choices.check(self, "eval_aux")
-        if self.enabled:
-            raise ValueError(
-                "eval_aux.enabled: the eval-aux stream is not built yet; leave it off to train on self-play alone"
-            )
+        for name, low, high in (
+            ("batch_fraction", 0, 1),
+            ("policy_weight", 0, 1e6),
+            ("min_keep_weight", 0, 1),
+            ("temperature", 0, 100),
+            ("capacity_examples", 28, 2**31 - 1),
+            ("worlds", 1, 100_000),
+            ("games_per_file", 2, 10_000),
+            ("games_per_cycle", 2, 10_000),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"eval_aux.{name}: expected {low} to {high:g}, got {getattr(self, name)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class StoreConfig:
+    """How the processes of a run exchange weights and games, where each is a process of its own (`--role`)."""
+
+    url: str = ""
+    """A folder, s3://BUCKET/PREFIX (gs://, az://) or hf://USER/REPO; the run has a place of its name in there. Empty:
+    the folder `store` beside the runs, for processes on one machine."""
+    publish_every_cycles: int = 25
+    """How often the learner publishes its weights."""
+    keep_weights: int = 5
+    """Generations whose parameters stay in the store."""
+    keep_examples: int = 128
+    """Example files that stay in the store, the newest of each worker; older ones go once the learner has saved a state
+    that holds them."""
+    publish_torch: bool = False
+    """Also publish <name>.pt with its two JSON files, so that a PyTorch worker of the original's can follow."""
+    games_per_file: int = 128
+    """Games that a self-play worker sends together."""
+    poll_s: float = 5.0
+    """How often a process looks into the store."""
+    upload_interval_s: float = 0.0
+    """A process writes at most so often, a worker several files at once. A Hub takes 128 commits an hour from all that
+    write into a repository, the learner among them: there at least 60, and 30 times the number of processes is safe."""
+    spool_bytes: int = 1 << 30
+    """What a worker keeps on disk while the store is away; the oldest games go first."""
+
+    def __post_init__(self) -> None:
+        for name in ("publish_every_cycles", "keep_weights", "keep_examples", "games_per_file", "spool_bytes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"store.{name}: expected at least 1, got {getattr(self, name)}")
+        if not 0.01 <= self.poll_s <= 3600:
+            raise ValueError(f"store.poll_s: expected 0.01 to 3600, got {self.poll_s}")
+        least = 60 if self.url.startswith("hf://") else 0
+        if not least <= self.upload_interval_s <= 86400:
+            raise ValueError(f"store.upload_interval_s: expected {least} to 86400 here, got {self.upload_interval_s}")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackingConfig:
+    """Where metrics go besides `metrics.jsonl`."""
+
+    wandb: bool = False
+    """To Weights & Biases; without an account (WANDB_API_KEY, `wandb login`) offline, into the run's folder."""
+    project: str = "zeb-mcts"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,6 +218,8 @@ class Experiment:
     evaluation: EvaluationConfig = EvaluationConfig()
     save: SaveConfig = SaveConfig()
     eval_aux: EvalAuxConfig = EvalAuxConfig()
+    store: StoreConfig = StoreConfig()
+    tracking: TrackingConfig = TrackingConfig()
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
@@ -152,6 +233,11 @@ class Experiment:
     def folder(self) -> Path:
         """The run's folder."""
         return Path(self.runs) / self.name
+
+    @property
+    def namespace(self) -> str:
+        """The run's own place in the store, which `store.open_store` opens."""
+        return f"{self.store.url or f'{self.runs}/store'}/{self.name}"
 
 
 def load(path: Path, overrides: list[str]) -> Experiment:
@@ -195,6 +281,7 @@ _FIXED = {
     "selfplay.lanes": "the saved lanes would not fit",
     "selfplay.games_per_cycle": "the saved games would not fit",
     "replay.capacity_examples": "the saved ring would not fit",
+    "eval_aux.capacity_examples": "the saved ring would not fit",
     "learner.optimizer": "the saved optimiser state would not fit",
 }
 _NEUTRAL_NETWORK_FIELDS = ("dropout", "compute_dtype")

@@ -139,6 +139,7 @@ def _key(a: Player, b: Player, n_deals: int, rules: Rules) -> dict[str, Any]:
         "seed": rules.seed,
         "until": None if rules.until is None else {"half_width": rules.until, "batch": rules.batch},
         "version": [__version__, arena.VERSION],
+        "backend": jax.default_backend(),  # networks are rounded differently
     }
 
 

@@ -15,6 +15,7 @@ import optax.contrib
 from zebjax import by_length, choices, devices, network, replay
 from zebjax.examples import Batch, PolicyMask, Positions, make_batch, positions
 from zebjax.observe import shorten, tokenizer
+from zebjax.record import GameRecord
 
 # The original's clamp on log-probabilities: a policy target on a slot given probability 0 costs 100, not infinity.
 _MIN_LOG_PROBABILITY = -100.0
@@ -101,12 +102,26 @@ class LearnerState(NamedTuple):
 Metrics = dict[str, jax.Array]
 _METRICS = (
     *("policy_loss", "value_loss", "total_loss", "policy_entropy", "policy_top1_accuracy", "policy_kl_divergence"),
-    *("value_mean", "value_std", "value_target_mean", "grad_norm", "grad_norm_value_head", "lr"),
+    *("value_mean", "value_std", "value_target_mean", "grad_norm", "grad_norm_value_head", "lr", "objective_loss"),
+    *("eval_aux_policy_loss", "eval_aux_value_loss"),
 )
 _BELIEF_METRICS = (
     *("belief_loss", "belief_accuracy", "belief_loss_hidden", "belief_accuracy_hidden", "belief_brier_hidden"),
-    *("belief_confidence_hidden", "belief_loss_marginal", "belief_accuracy_marginal"),
+    *("belief_confidence_hidden", "belief_loss_marginal", "belief_accuracy_marginal", "eval_aux_belief_loss"),
 )
+_STREAM_LOSSES = ("policy_loss", "value_loss", "belief_loss")
+
+
+class EvalAux(NamedTuple):
+    """The second stream of examples, which some updates take their batch from."""
+
+    ring: replay.Ring
+    turns: jax.Array
+    """bool `[updates_per_cycle]`: which updates of the cycle do, see `ingest.mix`."""
+    policy_weight: jax.Array | float
+    """What the policy loss is multiplied by in those."""
+    done: jax.Array | int
+    """int32, how many updates of the cycle are done before this call."""
 
 
 def lr_schedule(config: LearnerConfig) -> optax.Schedule:
@@ -188,7 +203,8 @@ _BELIEF_LOSS = {"dealt": "belief_loss", "hidden": "belief_loss_hidden"}
 def _belief_metrics(logits: jax.Array, batch: Batch) -> Metrics:
     """The original's two over 21 tiles, then those over truly hidden ones, and the marginal's beside them.
 
-    Confidence less accuracy is how overconfident the head is; `zebjax.belief` tells all of it by trick.
+    They are of the training examples, with dropout; what stands under `eval/` in a run's metrics is without, on games
+    that were not trained on, and tells the calibration error too (`belief.metrics`).
     """
     log_belief = jax.nn.log_softmax(logits)
     belief, owner = jnp.exp(log_belief), batch.belief_target[..., None]
@@ -216,10 +232,16 @@ def update(
     state: LearnerState,
     batch: Batch,
     dropout_key: jax.Array | None,
+    policy_weight: jax.Array | float = 1.0,
 ) -> tuple[LearnerState, Metrics]:
-    """One optimiser step; metrics are of the weights before it. `dropout_key` None turns dropout off."""
-    grads, output = _grads_and_output(config, network_config, state.params, batch, dropout_key)
+    """One optimiser step; metrics are of the weights before it.
+
+    `dropout_key` None turns dropout off; `policy_weight` comes on top of the config's in this batch.
+    """
+    grads, output = _grads_and_output(config, network_config, state.params, batch, dropout_key, policy_weight)
     metrics = losses(config, output, batch)[1]
+    unlearned = config.policy_weight * (1 - policy_weight) * metrics["policy_loss"]
+    metrics["objective_loss"] = metrics["total_loss"] - unlearned
     value_head = [grads["value_hidden"], grads["value_out"]]
     metrics |= {
         "grad_norm": optax.tree.norm(grads),
@@ -240,6 +262,7 @@ def _grads_and_output(
     params: network.Params,
     batch: Batch,
     dropout_key: jax.Array | None,
+    policy_weight: jax.Array | float = 1.0,
 ) -> tuple[network.Params, network.Output]:
     """The gradients of the objective, and the network's output.
 
@@ -270,7 +293,7 @@ def _grads_and_output(
             def objective(params: network.Params) -> tuple[jax.Array, network.Output]:
                 output = network.apply(network_config, params, by_length.cut(batch.observation, length), key)
                 _, metrics = losses(config, output, batch)
-                loss = config.policy_weight * policy_share * metrics["policy_loss"]
+                loss = config.policy_weight * policy_weight * policy_share * metrics["policy_loss"]
                 loss += config.value_weight * value_share * metrics["value_loss"]
                 if output.belief_logits is not None:
                     loss += config.belief_weight * belief_share * metrics[_BELIEF_LOSS[config.belief_tiles]]
@@ -294,6 +317,7 @@ def train(
     state: LearnerState,
     ring: replay.Ring,
     n_chunks: jax.Array | int,
+    eval_aux: EvalAux | None = None,
 ) -> LearnerState:
     """`n_chunks * config.chunk` optimiser steps on examples drawn from the ring, in one compiled call.
 
@@ -305,29 +329,58 @@ def train(
         state: donated; its `metrics` grow by the sums over these updates.
         ring: must hold at least one game.
         n_chunks: traced, so that any number is one compilation.
+        eval_aux: the second stream, if there is one.
     """
 
-    def step(state: LearnerState, inputs: tuple[jax.Array, Positions]):
-        dropout_key, examples = inputs
+    def step(state: LearnerState, inputs: tuple[jax.Array, Positions, jax.Array]):
+        dropout_key, examples, is_aux = inputs
         batch = make_batch(examples, network_config.tokenizer, config.policy_mask, config.root_value_share)
-        state, metrics = update(config, network_config, state, batch, dropout_key)
-        return state._replace(metrics=jax.tree.map(jnp.add, state.metrics, metrics)), None
+        policy_weight = 1.0 if eval_aux is None else jnp.where(is_aux, eval_aux.policy_weight, 1.0)
+        state, metrics = update(config, network_config, state, batch, dropout_key, policy_weight)
+        of_aux = {f"eval_aux_{name}": is_aux * metrics[name] for name in _STREAM_LOSSES if name in metrics}
+        return state._replace(metrics=jax.tree.map(jnp.add, state.metrics, metrics | of_aux)), None
 
-    def chunk(_: int, state: LearnerState) -> LearnerState:
+    def draw(key: jax.Array, is_aux: jax.Array) -> tuple[GameRecord, jax.Array]:
+        drawn = replay.sample(key, ring, config.batch)
+        if eval_aux is None:
+            return drawn
+        return jax.tree.map(
+            lambda other, usual: jnp.where(is_aux, other, usual),
+            replay.sample(key, eval_aux.ring, config.batch),
+            drawn,
+        )
+
+    def chunk(index: jax.Array | int, state: LearnerState) -> LearnerState:
         numbers = state.update + jnp.arange(config.chunk)
         keys = jax.vmap(lambda number: jax.random.split(jax.random.fold_in(state.key, number)))(numbers)
         sample_keys, dropout_keys = keys[:, 0], keys[:, 1]
         # The chunk's examples are drawn and replayed at once: one wide replay instead of many narrow ones.
-        drawn = jax.vmap(lambda key: replay.sample(key, ring, config.batch))(sample_keys)
+        is_aux = jnp.zeros(config.chunk, bool)
+        if eval_aux is not None:
+            begin = eval_aux.done + index * config.chunk
+            is_aux = jax.lax.dynamic_slice_in_dim(eval_aux.turns, begin, config.chunk)
+        drawn = jax.vmap(draw)(sample_keys, is_aux)
         flat = positions(*jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), drawn))
         examples = jax.tree.map(lambda leaf: leaf.reshape(config.chunk, config.batch, *leaf.shape[1:]), flat)
-        return jax.lax.scan(step, state, (dropout_keys, examples))[0]
+        return jax.lax.scan(step, state, (dropout_keys, examples, is_aux))[0]
 
     return jax.lax.fori_loop(0, n_chunks, chunk, state)
 
 
 @functools.partial(jax.jit, donate_argnames="state")
-def take_metrics(state: LearnerState, n_updates: jax.Array | int) -> tuple[LearnerState, Metrics]:
-    """Each metric's mean over the `n_updates` since they were last taken, and the state with their sums at zero."""
-    means = jax.tree.map(lambda total: total / n_updates, state.metrics)
-    return state._replace(metrics=jax.tree.map(jnp.zeros_like, state.metrics)), means
+def take_metrics(
+    state: LearnerState, n_updates: jax.Array | int, n_eval_aux: jax.Array | int = 0
+) -> tuple[LearnerState, Metrics]:
+    """Each metric's mean over the `n_updates` since they were last taken, and the state with their sums at zero.
+
+    Losses of one stream, `selfplay_` and `eval_aux_`, are means over its own updates, of which there were `n_eval_aux`
+    for the latter; nan where it had none.
+    """
+    sums = state.metrics
+    means = {name: total / n_updates for name, total in sums.items()}
+    for name in _STREAM_LOSSES:
+        if name in sums:
+            of_aux = sums[f"eval_aux_{name}"]
+            means[f"eval_aux_{name}"] = of_aux / n_eval_aux
+            means[f"selfplay_{name}"] = (sums[name] - of_aux) / (n_updates - n_eval_aux)
+    return state._replace(metrics=jax.tree.map(jnp.zeros_like, sums)), means

@@ -298,7 +298,10 @@ def _zeb_at(
             raise ValueError(f"{name}: expected sims with it, as in sims=64")
     config, params = network.load(path)
     if sims:
-        settings = SearchConfig(search or "gumbel", sims, temperature=temperature or 0.0, worlds=worlds or 16)
+        worlds = worlds or 16
+        if sims * worlds > MOST_NODES:
+            raise ValueError(f"sims: expected at most {MOST_NODES:,} in all worlds together, got {sims * worlds:,}")
+        settings = SearchConfig(search or "gumbel", sims, temperature=temperature or 0.0, worlds=worlds)
         player, how = searching_zeb(config, params, settings), repr(settings)
     else:
         temperature = 0.1 if temperature is None else temperature
@@ -316,6 +319,8 @@ def _digest(config: network.ZebConfig, params: network.Params) -> str:
     return digest.hexdigest()
 
 
+MOST_NODES = 1_000_000
+"""Of one decision's trees together: some 300 MB."""
 MOST_WORLDS = 100_000
 """Of E[Q]'s worlds a decision."""
 CRITERIA = ("win", "points")

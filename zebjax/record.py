@@ -22,7 +22,8 @@ from zebjax import game, tiles
 
 FORMAT_VERSION = 1
 MAX_FILE_BYTES = 256 << 20  # some 400,000 games
-SOURCES = ("selfplay-mcts", "eval-eq-zeb", "teacher-eq")
+SELFPLAY, EVAL_AUX, TEACHER = SOURCES = ("selfplay-mcts", "eval-eq-zeb", "teacher-eq")
+"""Who made games: the original's names for its two streams, and `teach`."""
 # A policy target is stored as float16: seven of them may miss 1 by this much.
 POLICY_SUM_TOLERANCE = 5e-3
 
@@ -38,6 +39,8 @@ class Kind(enum.IntEnum):
     """E[Q], see `teach`."""
     EXACT = 3
     """A tree search with two tricks left or fewer, whose leaves were exact."""
+    UNJUDGED = 4
+    """Nothing: somebody played, there is no target and no root value."""
 
 
 class GameRecord(NamedTuple):
@@ -166,7 +169,7 @@ def validate(records: GameRecord) -> None:
     refuse((records.slots < 0) | (records.slots >= 7), "slot is not 0..6")
     refuse(~np.isin(records.kind, list(Kind)), "kind is not one of " + ", ".join(f"{kind:d}" for kind in Kind))
     refuse(~np.isfinite(records.value) | (np.abs(records.value) > 1.001), "value is not in [-1, 1]")
-    refuse(~np.isfinite(records.weight) | (records.weight < 0), "weight is not a finite number of 0 or more")
+    refuse(~((records.weight >= 0) & (records.weight <= 1)), "weight is not in [0, 1]")
     refuse((records.step_start < 0) | (records.step_end < records.step_start), "steps are negative or run backwards")
 
     # Padded to powers of two, so that files of any size share a few compilations.
@@ -175,13 +178,18 @@ def validate(records: GameRecord) -> None:
     legal = np.asarray(_legal_of_games(GameRecord(*(field[rows] for field in records))))[:n]
     refuse(~np.take_along_axis(legal, records.slots[..., None].astype(int), 2)[..., 0], "the slot played is not legal")
     policy, used = records.policy.astype(np.float32), records.weight > 0
-    refuse(used & (~np.isfinite(policy) | (policy < 0)).any(2), "policy target is not finite and 0 or more")
+    # Also where its weight is 0: a loss of nan has a gradient of nan, whatever it weighs.
+    refuse((~np.isfinite(policy) | (policy < 0)).any(2), "policy target is not finite and 0 or more")
     refuse(used & (np.where(legal, 0, policy) > 0).any(2), "policy target is not zero on an illegal slot")
     refuse(used & (np.abs(policy.sum(2) - 1) > POLICY_SUM_TOLERANCE), "policy target does not sum to 1")
 
 
 def write(path: Path, records: GameRecord, metadata: Metadata) -> None:
-    """Write records whole or not at all; `games` and, if empty, `created_at` are filled in."""
+    """Write records whole or not at all; `games` and, if empty, `created_at` are filled in.
+
+    Raises:
+        OSError: if the disk does not take them; nothing of them is left then.
+    """
     path = Path(path)
     arrays = {name: np.ascontiguousarray(field) for name, field in records._asdict().items()}
     created_at = metadata.created_at or datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -191,8 +199,12 @@ def write(path: Path, records: GameRecord, metadata: Metadata) -> None:
         for name, value in dataclasses.asdict(metadata).items()
     }
     temporary = path.with_name(f".tmp-{path.name}")
-    safetensors.numpy.save_file(arrays, temporary, strings)
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(safetensors.numpy.save(arrays, strings))
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, f"{path}: cannot be written ({error.strerror})") from None
 
 
 def read(path: Path, max_bytes: int = MAX_FILE_BYTES) -> tuple[GameRecord, Metadata]:
@@ -203,24 +215,49 @@ def read(path: Path, max_bytes: int = MAX_FILE_BYTES) -> tuple[GameRecord, Metad
     """
     name = str(path) if isinstance(path, str | os.PathLike) else repr(path)
     try:
-        path = Path(path)
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise InvalidRecords(f"it has {size} bytes, more than the {max_bytes} allowed")
-        with safetensors.safe_open(path, "numpy") as file:
-            metadata = _parse_metadata(file.metadata() or {})
-            if set(file.keys()) != set(_FIELDS):
-                odd = sorted(set(file.keys()) ^ set(_FIELDS))[0]
-                raise InvalidRecords(f"array {odd} is missing or not expected")
-            records = GameRecord(**{field: file.get_tensor(field) for field in _FIELDS})
-        if metadata.games != len(records.slots):
+        with open(Path(path), "rb") as file:
+            data = file.read(max_bytes + 1)
+    except (OSError, TypeError, ValueError) as error:
+        raise InvalidRecords(f"{name}: not a readable record file: {error}") from None
+    if len(data) > max_bytes:
+        raise InvalidRecords(f"{name}: it has more than the {max_bytes} bytes allowed")
+    return from_bytes(data, name)
+
+
+def from_bytes(data: bytes, name: str) -> tuple[GameRecord, Metadata]:
+    """The games in a record file's bytes, every one replayed; `name` is what messages call it.
+
+    Raises:
+        InvalidRecords: as `read`; nothing else, whatever the bytes are.
+    """
+    try:
+        arrays = safetensors.numpy.load(data)  # it checks lengths and offsets
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        metadata = _parse_metadata(header.get("__metadata__", {}))
+        if odd := sorted(set(arrays) ^ set(_FIELDS)):
+            raise InvalidRecords(f"array {odd[0]} is missing or not expected")
+        records = GameRecord(**arrays)
+        if records.slots.ndim and metadata.games != len(records.slots):
             raise InvalidRecords(f"its metadata says {metadata.games} games, it holds {len(records.slots)}")
         validate(records)
     except InvalidRecords as error:
         raise InvalidRecords(f"{name}: {error}") from None
-    except (safetensors.SafetensorError, OSError, AttributeError, TypeError, ValueError) as error:
+    except (safetensors.SafetensorError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InvalidRecords(f"{name}: not a readable record file: {error}") from None
     return records, metadata
+
+
+def peek(path: Path) -> Metadata:
+    """What a record file says of itself; its games are not looked at.
+
+    Raises:
+        InvalidRecords: if it is not such a file.
+    """
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            return _parse_metadata(file.metadata() or {})
+    except (safetensors.SafetensorError, OSError, AttributeError, TypeError, ValueError) as error:
+        raise InvalidRecords(f"{path}: not a readable record file: {error}") from None
 
 
 def _parse_metadata(strings: dict[str, str]) -> Metadata:
@@ -240,6 +277,8 @@ def _parse_metadata(strings: dict[str, str]) -> Metadata:
         raise InvalidRecords(f"metadata is missing or malformed: {error}") from None
     if not isinstance(metadata.search, dict):
         raise InvalidRecords("metadata is missing or malformed: search is not an object")
+    if not 0 <= metadata.model_step < 2**31:
+        raise InvalidRecords("model_step: expected 0 to 2**31 - 1")
     if metadata.source not in SOURCES:
         raise InvalidRecords(f"source: expected one of {', '.join(SOURCES)}, got {metadata.source!r}")
     return metadata

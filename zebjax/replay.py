@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from zebjax import game, record
 from zebjax.record import GameRecord
@@ -32,6 +33,30 @@ def init(capacity_examples: int) -> Ring:
 def n_examples(ring: Ring) -> jax.Array:
     """How many examples the ring holds, int32."""
     return ring.size * game.N_PLIES
+
+
+def add_some(ring: Ring, records: GameRecord) -> Ring:
+    """Put any number of games on the host in; `ring` is donated. Numbers are padded, so that few are compiled."""
+    n = len(records.slots)
+    if n == 0:
+        return ring
+    padded = 1 << (n - 1).bit_length()
+    if padded > ring.records.slots.shape[0]:  # a ring of few games, or very many games
+        return add(ring, records)
+    rows = np.minimum(np.arange(padded), n - 1)
+    return _add_first(ring, GameRecord(*(np.asarray(field)[rows] for field in records)), n)
+
+
+@functools.partial(jax.jit, donate_argnames="ring")
+def _add_first(ring: Ring, records: GameRecord, n: jax.Array | int) -> Ring:
+    """Put the first `n` of `records` in."""
+    capacity, index = ring.records.slots.shape[0], jnp.arange(records.slots.shape[0])
+    place = jnp.where(index < n, (ring.next + index) % capacity, capacity)  # past the end: dropped
+    return Ring(
+        records=jax.tree.map(lambda old, new: old.at[place].set(new, mode="drop"), ring.records, records),
+        next=(ring.next + n) % capacity,
+        size=jnp.minimum(ring.size + n, capacity),
+    )
 
 
 @functools.partial(jax.jit, donate_argnames="ring")

@@ -94,6 +94,41 @@ def _download(name: str, downloads: Path, note: Callable[[str], None]) -> Path:
     return Path(path)
 
 
+class Seeds(NamedTuple):
+    """Games that the rings of a new run begin with; NumPy arrays."""
+
+    selfplay: GameRecord
+    eval_aux: GameRecord
+
+
+def seeds(settings: Experiment) -> Seeds:
+    """The games in `replay.seed_folder`, every one proved legal by replay, those of the newest files last.
+
+    Files are ordered by the time of writing that they tell. Games against E[Q] are the eval-aux stream's.
+
+    Raises:
+        ValueError: if there are none, or a file must not be used.
+    """
+    folder = Path(settings.replay.seed_folder or "")
+    read = [record.read(file) for file in _record_files(folder, "replay.seed_folder", "convert --examples")]
+    read.sort(key=lambda one: one[1].created_at)
+
+    def joined(is_aux: bool) -> GameRecord:
+        games = [records for records, metadata in read if (metadata.source == record.EVAL_AUX) == is_aux]
+        none = jax.tree.map(np.asarray, record.empty(0))
+        return jax.tree.map(lambda *parts: np.concatenate(parts), none, *games)
+
+    return Seeds(joined(False), joined(True))
+
+
+def _record_files(folder: Path, field: str, maker: str) -> list[Path]:
+    # What begins with a dot is being written, or was when its writer was killed.
+    files = sorted(file for file in folder.rglob("*.safetensors") if not file.name.startswith("."))
+    if not files:
+        raise ValueError(f"{field}: no *.safetensors in {folder}; make some with `python -m {maker}`")
+    return files
+
+
 def taught_games(settings: Experiment) -> GameRecord:
     """All games that are in the teacher's folder when a run begins, every one proved legal by replay; NumPy arrays.
 
@@ -101,10 +136,7 @@ def taught_games(settings: Experiment) -> GameRecord:
         ValueError: if there are none, more or fewer than the ring is to hold, or a file must not be used.
     """
     folder = Path(settings.teacher.folder or "")
-    # What begins with a dot is being written, or was when its writer was killed.
-    files = sorted(file for file in folder.glob("*.safetensors") if not file.name.startswith("."))
-    if not files:
-        raise ValueError(f"teacher.folder: no *.safetensors in {folder}; make games with `python -m zebjax.teach`")
+    files = _record_files(folder, "teacher.folder", "zebjax.teach")
     games = jax.tree.map(lambda *parts: np.concatenate(parts), *(record.read(file)[0] for file in files))
     n_examples, ring = len(games.slots) * N_PLIES, settings.replay
     if not n_examples:

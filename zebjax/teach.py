@@ -27,8 +27,9 @@ from zebjax import arena, checkpoint, command, eq, game, players, record
 from zebjax.players import Player
 from zebjax.record import GameRecord, Kind
 
-SOURCE = "teacher-eq"
 GAMES_PER_FILE = 250
+_STREAM = 0x7EAC
+"""Keeps its deals apart from those of other uses of the same seed, such as a run's evaluation."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +62,7 @@ def play_file(
     index: int,
     n_games: int,
     on_ply: Callable[[int], None] | None = None,
+    judge_opponent: bool = True,
 ) -> GameRecord:
     """The first `n_games` games of file number `index`, NumPy arrays.
 
@@ -70,12 +72,15 @@ def play_file(
         index: 0 or more.
         n_games: 1 to `settings.games_per_file`.
         on_ply: called after every ply with the number of plies played.
+        judge_opponent: whether E[Q] judges the opponent's decisions too; else they have no policy target (weight 0).
 
     Raises:
         ValueError: if the opponent chooses an illegal slot.
     """
-    states, play_keys = arena.deals(jax.random.fold_in(jax.random.key(settings.seed), index), 0, n_games)
+    stream = jax.random.fold_in(jax.random.key(settings.seed), _STREAM)
+    states, play_keys = arena.deals(jax.random.fold_in(stream, index), 0, n_games)
     records = jax.tree.map(np.array, record.empty(n_games))
+    records.weight[:] = 1
     team = np.arange(n_games) % 2
     ply = 0
 
@@ -83,7 +88,9 @@ def play_file(
         nonlocal ply
         slots = turn.legal.argmax(-1).astype(np.int32)
         policy, value = turn.legal.astype(np.float64), np.zeros(n_games)
-        rows = np.flatnonzero(turn.legal.sum(-1) > 1)
+        decisions = np.flatnonzero(turn.legal.sum(-1) > 1)
+        of_opponent = (turn.movers[decisions] % 2 != team[decisions]) & (opponent is not None)
+        theirs, rows = decisions[of_opponent], decisions if judge_opponent else decisions[~of_opponent]
         if len(rows):
             states = players.take(turn.states, rows)
             values = eq.eq_values(states, turn.keys[rows], settings.n, settings.n_trick1)
@@ -93,9 +100,10 @@ def play_file(
             value[rows] = values.value[np.arange(len(rows)), best]
         records.kind[:, ply] = Kind.FORCED
         records.kind[rows, ply] = Kind.TEACHER
-        theirs = rows[turn.movers[rows] % 2 != team[rows]]
         if opponent is not None and len(theirs):
             slots[theirs] = arena.ask(opponent, turn, theirs)
+            if not judge_opponent:
+                records.kind[theirs, ply], records.weight[theirs, ply] = Kind.UNJUDGED, 0
         records.slots[:, ply], records.policy[:, ply], records.value[:, ply] = slots, policy, value
         ply += 1
         return slots
@@ -105,7 +113,6 @@ def play_file(
         hands=np.asarray(states.hands),
         declaration=np.asarray(states.declaration),
         leader=np.asarray(states.leader),
-        weight=np.ones_like(records.weight),
     )
 
 
@@ -174,7 +181,7 @@ def make(
 
         records = play_file(settings, opponent, index, n_games, on_ply)
         record.validate(records)
-        metadata = record.Metadata(SOURCE, f"teach-{settings.seed}", 0, facts)
+        metadata = record.Metadata(record.TEACHER, f"teach-{settings.seed}", 0, facts)
         record.write(file_path(folder, index), records, metadata)
         made += n_games
     return found, made

@@ -1,7 +1,9 @@
 """Metrics of a run: one JSON object a cycle in `metrics.jsonl`, and curves as PNG."""
 
 import json
+import netrc
 import os
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +102,44 @@ def plot_curves(rows: list[Row], path: Path, title: str) -> None:
     for axes in (win, loss, belief):
         axes.locator_params(axis="x", nbins=5)
     save_figure(figure, path)
+
+
+def open_wandb(folder: Path, project: str, name: str, run_id: str | None) -> Any:
+    """A Weights & Biases run with `log(row)`, `id` and `finish()`: the one with this id goes on, else a new one.
+
+    Without an account (WANDB_API_KEY, `wandb login`) it is kept offline in `folder`.
+
+    Raises:
+        ValueError: if wandb is not installed, or refuses.
+    """
+    try:
+        import wandb
+    except ImportError:
+        raise ValueError('tracking.wandb: it needs the extra "wandb": pip install "zebjax[wandb]"') from None
+    mode: Any = os.environ.get("WANDB_MODE") or ("online" if _has_account() else "offline")
+    try:
+        run = wandb.init(
+            project=project,
+            name=name,
+            id=run_id or uuid.uuid4().hex[:8],
+            resume="allow",
+            dir=str(folder),
+            mode=mode,
+            settings=wandb.Settings(silent=True, console="off"),
+        )
+    except (wandb.errors.Error, OSError) as error:
+        raise ValueError(f"tracking.wandb: {error}") from None
+    run.define_metric("*", step_metric="cycle")  # which a rollback may turn back
+    return run
+
+
+def _has_account() -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return netrc.netrc().authenticators("api.wandb.ai") is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
 
 
 def save_figure(figure: "Figure", path: Path) -> None:

@@ -1,21 +1,62 @@
 """The main command: `python -m zebjax.train EXPERIMENT.py [--overrides]`."""
 
+import argparse
+import re
 import signal
+import socket
 import sys
 from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
-_USAGE = """usage: python -m zebjax.train EXPERIMENT.py [--overrides]
+_USAGE = """usage: python -m zebjax.train EXPERIMENT.py [--role ROLE] [--overrides]
 
 Train a network by self-play as an experiment file says: play, learn, judge against random, save.
 Starting the same command again continues the run. Ctrl-C finishes the compiled call under way, saves, and exits.
+
+Several processes, on one machine or many, share a run by way of a store (--store.url; a folder if you name none):
+  --role learner               trains on what workers send, and publishes its weights; --take-over ends another's claim
+  --role selfplay              plays with the newest weights and sends the games
+  --role evalaux               plays E[Q] against the newest weights and sends the games
+  --worker-id ID               a worker's name, one each (default: the role and the machine's name)
+  --max-games N, --once        a worker stops when it has sent N games, in whole files; or after one file
 
 example:
   python -m zebjax.train experiments/quickstart.py
   python -m zebjax.train experiments/quickstart.py --name mine --learner.lr 5e-3
   python -m zebjax.train experiments/quickstart.py --help     every field that can be overridden
 """
+
+
+def _split(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """What says who this process is, and the overrides of the experiment."""
+    parser = argparse.ArgumentParser(prog="python -m zebjax.train", add_help=False, allow_abbrev=False)
+    parser.add_argument("--role", choices=("all", "learner", "selfplay", "evalaux"), default="all")
+    parser.add_argument("--worker-id", default=None)
+    parser.add_argument("--max-games", type=int, default=None)
+    parser.add_argument("--once", action="store_true")
+    parser.add_argument("--take-over", action="store_true")
+    own, overrides = parser.parse_known_args(arguments)
+    if own.role in ("all", "learner"):
+        for name in ("worker_id", "max_games", "once"):
+            if getattr(own, name):
+                parser.error(f"--{name.replace('_', '-')} is for --role selfplay and --role evalaux")
+    if own.take_over and own.role != "learner":
+        parser.error("--take-over is for --role learner")
+    if own.max_games is not None and own.max_games < 1:
+        parser.error(f"--max-games: expected 1 or more, got {own.max_games}")
+    return own, overrides
+
+
+def _worker_job(own: argparse.Namespace, settings: Any) -> Any:
+    from zebjax import spool, worker
+
+    worker_id = own.worker_id or f"{own.role}-{re.sub('[^A-Za-z0-9_-]', '-', socket.gethostname())[:40]}"
+    if not spool.WORKER_ID.fullmatch(worker_id):
+        raise ValueError(f"--worker-id: expected letters, digits, '_' and '-', at most 64, got {worker_id!r}")
+    one_file = settings.store.games_per_file if own.role == "selfplay" else settings.eval_aux.games_per_file
+    return worker.Job(own.role, worker_id, own.max_games or (one_file if own.once else None))
 
 
 class _Stop:
@@ -42,16 +83,29 @@ def main(arguments: list[str]) -> int:
     if arguments[0].startswith("-"):
         print(f"error: expected an experiment file first, got {arguments[0]}\n\n{_USAGE}", end="", file=sys.stderr)
         return 2
+    own, overrides = _split(arguments[1:])
     # Imported only now, so that help and a missing argument answer at once.
-    from zebjax import checkpoint, compilation, console, experiment, training
+    from zebjax import checkpoint, compilation, console, experiment
 
     compilation.keep()
     try:
-        settings = experiment.load(Path(arguments[0]), arguments[1:])
+        settings = experiment.load(Path(arguments[0]), overrides)
         stop = _Stop()
         shown = console.LiveReporter(settings.name) if console.is_terminal() else nullcontext(console.PlainReporter())
-        with checkpoint.locked(settings.folder, "stop it or choose another --name"), shown as report:
-            training.Run(settings, report, lambda: stop.asked).go()
+        with shown as report:
+            if own.role in ("all", "learner"):
+                from zebjax import training, workers_feed
+
+                with checkpoint.locked(settings.folder, "stop it or choose another --name"):
+                    feed = workers_feed.Workers(settings, report, own.take_over) if own.role == "learner" else None
+                    training.Run(settings, report, lambda: stop.asked, feed).go()
+            else:
+                from zebjax import worker
+
+                job = _worker_job(own, settings)
+                folder = settings.folder / "workers" / job.worker_id
+                with checkpoint.locked(folder, "give this worker a --worker-id of its own"):
+                    worker.work(settings, job, report, lambda: stop.asked)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

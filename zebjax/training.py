@@ -1,8 +1,8 @@
-"""One run, all in one process: play, train, judge, save, and go on where it was.
+"""One run: get games, train, judge, save, and go on where it was.
 
-A cycle has three phases: `play` (finished games into the ring), `train` (updates on it), `judge` (win rate against
-random when it is due, then the metrics row). The whole state is saved when a cycle ends, and between compiled calls
-when a while has passed or a stop was asked for; resuming from any of these gives the same run.
+A cycle has three phases: `play` (finished games into the rings, see `feed`), `train` (updates on them), `judge` (win
+rate against random when it is due, then the metrics row). The whole state is saved when a cycle ends, and between
+compiled calls when a while has passed or a stop was asked for; resuming from any of these gives the same run.
 """
 
 import dataclasses
@@ -16,13 +16,17 @@ from importlib import metadata
 from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from zebjax import (
     __version__,
     arena,
+    belief,
     checkpoint,
     devices,
     experiment,
+    ingest,
     learner,
     network,
     players,
@@ -34,6 +38,8 @@ from zebjax import (
 )
 from zebjax.console import Reporter
 from zebjax.experiment import Experiment
+from zebjax.feed import Feed, OwnGames
+from zebjax.game import N_PLIES
 from zebjax.pacing import CallSizer
 
 _STATES_KEPT = 2
@@ -45,6 +51,8 @@ class State(NamedTuple):
     learner: learner.LearnerState
     actor: selfplay.Actor
     ring: replay.Ring
+    aux: replay.Ring
+    """Of the eval-aux stream."""
 
 
 @dataclasses.dataclass
@@ -64,6 +72,18 @@ class Progress:
     train_s: float = 0.0
     wall_s: float = 0.0
     """Since the row of the cycle before, saving and drawing included; not while no process was running."""
+    wandb_run_id: str | None = None
+    cursor: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Of each worker the newest file of games that is in the rings."""
+    ingest: dict[str, float] = dataclasses.field(default_factory=dict)
+    """What came from the workers in this cycle."""
+    arrived_examples: int = 0
+    """That were kept, since the run began."""
+    trained_rows: int = 0
+    quarantined: int = 0
+    """Files that were refused, since the run began."""
+    eval_stats: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Running means over the eval-aux games."""
 
 
 class Stopped(Exception):
@@ -73,8 +93,12 @@ class Stopped(Exception):
 class Run:
     """A run in its folder. `go` trains until the experiment's last cycle."""
 
-    def __init__(self, settings: Experiment, report: Reporter, stop_asked: Callable[[], bool]) -> None:
+    def __init__(
+        self, settings: Experiment, report: Reporter, stop_asked: Callable[[], bool], feed: Feed | None = None
+    ) -> None:
+        """`feed` is where the games come from; None plays them here."""
         self.settings = settings
+        self.feed = feed or OwnGames(settings, report)
         self.folder = settings.folder
         self.report = report
         self.stop_asked = stop_asked
@@ -83,7 +107,10 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.metrics_file = self.folder / "metrics.jsonl"
         earlier_starts = self._earlier_starts()
-        if saved := checkpoint.steps(self.folder / "state"):
+        saved = checkpoint.steps(self.folder / "state")
+        self.is_new = not saved
+        """Whether it begins, and does not go on from a state."""
+        if saved:
             self.state, self.progress = self._restore_newest(saved)
             report.note(f"continuing {self.folder} after cycle {self.progress.cycle}")
         elif tracking.read(self.metrics_file):
@@ -97,8 +124,8 @@ class Run:
         if not self._is_complete():  # else what it says now made nothing of what is there
             checkpoint.write_text(self.folder / "experiment.json", experiment.to_json(self.settings) + "\n")
         self._note_environment(earlier_starts)
+        self._wandb: Any = None
         self._last_save = self._wall_counted_to = time.monotonic()
-        self._play_size = CallSizer("self-play", "fewer --selfplay.lanes or --selfplay.search.sims", report)
         self._train_size = CallSizer("training", "a lower --learner.updates-per-call or --learner.batch", report)
         self._cycle_walls: list[float] = []
 
@@ -113,6 +140,14 @@ class Run:
         begun = start.begin(self.settings, self.folder / "start", key, self.report.note)
         state = _fresh_state(self.settings, begun.params, begun.step)
         progress = Progress(first_cycle=begun.step, cycle=begun.step, total_games=begun.total_games)
+        if self.settings.replay.seed_folder is not None:
+            seeds = start.seeds(self.settings)
+            n, n_aux = len(seeds.selfplay.slots), len(seeds.eval_aux.slots)
+            self.report.note(f"{n:,} games and {n_aux:,} against E[Q] from {self.settings.replay.seed_folder}")
+            state = state._replace(
+                ring=replay.add_some(state.ring, seeds.selfplay), aux=replay.add_some(state.aux, seeds.eval_aux)
+            )
+            progress.arrived_examples += n * N_PLIES
         if self.settings.teacher.folder is not None:
             games = start.taught_games(self.settings)
             self.report.note(f"{len(games.slots):,} games of the teacher from {self.settings.teacher.folder}")
@@ -171,7 +206,7 @@ class Run:
             self.report.note(f"going on with other settings than before: {', '.join(changed)}")
         return state, progress
 
-    def _save(self) -> None:
+    def save(self) -> None:
         """The whole state, complete or not there."""
         self._count_wall()
         number = max(checkpoint.steps(self.folder / "state"), default=0) + 1
@@ -180,6 +215,7 @@ class Run:
             checkpoint.write_json(folder / "progress.json", dataclasses.asdict(self.progress))
             checkpoint.write_text(folder / "experiment.json", experiment.to_json(self.settings) + "\n")
         checkpoint.prune(self.folder / "state", keep=_STATES_KEPT)
+        self.feed.saved(self)
         self._last_save = time.monotonic()
 
     def _count_wall(self) -> None:
@@ -216,78 +252,80 @@ class Run:
         """Run to the last cycle; a stop saves the state and returns early, telling so."""
         phases = {"play": self._play, "train": self._train, "judge": self._judge}
         try:
+            if not self._is_complete():
+                self.feed.begin(self)
+                self._open_wandb()
+                self.feed.trained(self, last=False)
             while not self._is_complete():
                 phases[self.progress.phase]()
         except Stopped:
-            self._save()
+            self.save()
             self.report.note(f"stopped after cycle {self.progress.cycle}; the same command continues")
             return
+        finally:
+            self.feed.close(self)
+            if self._wandb is not None:
+                self._wandb.finish()
         done = self.progress.cycle - self.progress.first_cycle
         self.report.note(
             f"complete: {done} cycles, {self.progress.total_games:,} games, in {self.folder}; more with --cycles"
         )
 
-    def _between_calls(self) -> None:
+    def _open_wandb(self) -> None:
+        wanted = self.settings.tracking
+        if wanted.wandb:
+            run_id = self.progress.wandb_run_id
+            self._wandb = tracking.open_wandb(self.folder, wanted.project, self.settings.name, run_id)
+            self.progress.wandb_run_id = self._wandb.id
+
+    def between_calls(self) -> None:
+        """Stop if that was asked for, by raising Stopped; save if it is time."""
+        self.feed.look(self)
         if self.stop_asked():
             raise Stopped
         if time.monotonic() - self._last_save > self.settings.save.every_s:
-            self._save()
+            self.save()
 
     def _play(self) -> None:
-        """Self-play until the cycle's games are in the ring, and the ring has what training waits for.
-
-        With a teacher the ring was filled at the start, and nothing is played.
-        """
-        settings, config = self.settings, self.settings.selfplay
-        while settings.teacher.folder is None:
-            waiting = int(self.state.actor.n_finished)
-            if waiting >= config.games_per_cycle:
-                actor, records = selfplay.take(config, self.state.actor)
-                self.state = self.state._replace(actor=actor, ring=replay.add(self.state.ring, records))
-                self.progress.total_games += config.games_per_cycle
-                self.progress.games_in_cycle += config.games_per_cycle
-                in_ring = int(replay.n_examples(self.state.ring))
-                if in_ring >= settings.replay.min_buffer:
-                    break
-                self.report.note(f"  filling the buffer: {in_ring:,} of {settings.replay.min_buffer:,} examples")
-                continue
-            self.report.working("self-play", waiting, config.games_per_cycle)
-            began = time.monotonic()
-            actor = selfplay.advance(
-                config,
-                settings.network,
-                self.state.learner.params,
-                self.state.actor,
-                self.progress.cycle,
-                self._play_size.n,
-            )
-            self.state = self.state._replace(actor=jax.block_until_ready(actor))
-            self._play_size.timed(time.monotonic() - began)
-            self.progress.play_s += time.monotonic() - began
-            self._between_calls()
+        """Games into the rings, until the run may train."""
+        self.feed.fill(self)
         self.progress.phase = "train"
 
     def _train(self) -> None:
         """The cycle's updates, in calls of about ten seconds."""
         config = self.settings.learner
+        turns = self._turns()
         while (left := config.updates_per_cycle - self.progress.updates_in_cycle) > 0:
             self.report.working("training", self.progress.updates_in_cycle, config.updates_per_cycle)
             chunks = 1 if config.updates_per_call else min(self._train_size.n, left // config.chunk)
             began = time.monotonic()
-            state = learner.train(config, self.settings.network, self.state.learner, self.state.ring, chunks)
+            done = self.progress.updates_in_cycle
+            stream = learner.EvalAux(self.state.aux, jnp.asarray(turns), self.settings.eval_aux.policy_weight, done)
+            aux = stream if self.settings.eval_aux.enabled else None
+            state = learner.train(config, self.settings.network, self.state.learner, self.state.ring, chunks, aux)
             self.state = self.state._replace(learner=jax.block_until_ready(state))
             if chunks == self._train_size.n:  # a last, shorter call says nothing of how long the next may be
                 self._train_size.timed(time.monotonic() - began)
             self.progress.train_s += time.monotonic() - began
             self.progress.updates_in_cycle += chunks * config.chunk
-            self._between_calls()
+            self.between_calls()
         self.progress.cycle += 1
+        self.progress.trained_rows += config.updates_per_cycle * config.batch
         self.progress.phase = "judge"
+
+    def _turns(self) -> np.ndarray:
+        """Which of the cycle's updates take an eval-aux batch; the rings do not change while they are trained on."""
+        sizes = (int(replay.n_examples(ring)) for ring in (self.state.ring, self.state.aux))
+        has_selfplay, has_aux = (size > 0 for size in sizes)
+        config = self.settings.eval_aux
+        n = self.settings.learner.updates_per_cycle
+        return ingest.mix(n, config.batch_fraction, has_selfplay, has_aux and config.enabled)
 
     def _judge(self) -> None:
         """Judge the network when it is due, write the cycle's row and its network, and save."""
         began = time.monotonic()
         progress, settings = self.progress, self.settings
+        self.feed.trained(self, progress.cycle == progress.first_cycle + settings.cycles)
         row: tracking.Row = {"cycle": progress.cycle, "stats/total_games": progress.total_games}
         last = progress.cycle == self.progress.first_cycle + settings.cycles
         is_due = (progress.cycle - self.progress.first_cycle) % settings.evaluation.every_cycles == 0
@@ -297,14 +335,17 @@ class Run:
         if progress.updates_in_cycle:
             row |= self._cycle_row(time.monotonic() - began)
         tracking.append(self.metrics_file, row)
+        if self._wandb is not None:
+            self._wandb.log(row)
         self.report.cycle(row, self._seconds_left())
         self._save_network()
         if is_due or last:
             tracking.plot_curves(tracking.read(self.metrics_file), self.folder / "curves.png", settings.name)
         progress.games_in_cycle = progress.updates_in_cycle = 0
         progress.play_s = progress.train_s = progress.wall_s = 0.0
+        progress.ingest = {}
         progress.phase = "play"
-        self._save()
+        self.save()
 
     def _evaluate(self) -> tracking.Row:
         config = self.settings.evaluation
@@ -312,44 +353,58 @@ class Run:
 
         def progress(share: float, _: arena.MatchResult | None) -> None:
             self.report.working("deals against random", round(share * config.deals), config.deals)
+            self.feed.look(self)
             if self.stop_asked():
                 raise Stopped
 
         # The same deals every time, so that the curve shows the network's changes and not the deals'.
         key = jax.random.fold_in(jax.random.key(self.settings.seed), 3)
         result = arena.play_match(zeb, players.random(), config.deals, key, progress=progress)
-        return {
+        row: tracking.Row = {
             "eval/vs_random_win_rate": result.win_rate,
             "eval/vs_random_win_rate_ci95": 1.96 * result.win_rate_stderr,
             "eval/vs_random_margin": result.margin,
             "eval/vs_random_deals": result.n_deals,
         }
+        if self.settings.network.belief_head:
+            scores = belief.metrics(zeb, self.settings.network, self.state.learner.params, key)
+            row |= {f"eval/{name}": score for name, score in scores.items()}
+        return row
 
     def _cycle_row(self, judge_s: float) -> tracking.Row:
         """Metrics by the original's names; in one process `ingest` is self-play."""
-        progress, games = self.progress, self.progress.games_in_cycle
-        state, means = learner.take_metrics(self.state.learner, progress.updates_in_cycle)
+        progress, n = self.progress, self.progress.updates_in_cycle
+        n_aux = int(self._turns().sum())
+        state, means = learner.take_metrics(self.state.learner, n, n_aux)
         self.state = self.state._replace(learner=state)
         train = {name: float(mean) for name, mean in means.items()}
         if not math.isfinite(train["total_loss"] + train["grad_norm"]):
             raise ValueError(
                 f"cycle {progress.cycle}: the losses are no longer finite; try a lower --learner.lr in a new --name"
             )
-        play_s = max(progress.play_s, 1e-9)  # 0 where enough games were waiting already
         self._cycle_walls.append(progress.wall_s)
-        selfplay_losses = {f"selfplay_{name}": train[name] for name in train if name in _STREAM_LOSSES}
         return {
-            **{f"train/{name}": value for name, value in (train | selfplay_losses).items()},
-            "train/objective_loss": train["total_loss"],  # they differ only where an eval-aux stream is mixed in
+            # Losses of a stream that was not trained on are not finite.
+            **{f"train/{name}": value for name, value in train.items() if math.isfinite(value)},
             "perf/ingest_time_s": progress.play_s,
             "perf/train_time_s": progress.train_s,
             "perf/post_train_time_s": judge_s,
             "perf/cycle_wall_time_s": progress.wall_s,
-            "perf/games_per_s": games / play_s,
-            "perf/updates_per_s": progress.updates_in_cycle / progress.train_s,
+            "perf/updates_per_s": n / progress.train_s,
             "stats/replay_buffer_selfplay": int(replay.n_examples(self.state.ring)),
-            "ingest/selfplay_examples": games * 28,
-            "ingest/selfplay_examples_per_s": games * 28 / play_s,
+            **(self._eval_aux_row(n, n_aux) if self.settings.eval_aux.enabled else {}),
+            **self.feed.row(self),
+        }
+
+    def _eval_aux_row(self, n: int, n_aux: int) -> tracking.Row:
+        return {
+            "stats/replay_buffer_eval_aux": int(replay.n_examples(self.state.aux)),
+            "stats/selfplay_mix_ratio": (n - n_aux) / n,
+            "stats/eval_aux_mix_ratio": n_aux / n,
+            "stats/eval_aux_updates": n_aux,
+            "stats/selfplay_updates": n - n_aux,
+            "stats/eval_aux_policy_w": self.settings.eval_aux.policy_weight,
+            **{f"stats/eval_aux_{name}_running": mean for name, mean in self.progress.eval_stats.items()},
         }
 
     def _seconds_left(self) -> float | None:
@@ -364,12 +419,11 @@ class Run:
         with checkpoint.new_folder(checkpoint.step_folder(root, cycle), replace=True) as folder:
             network.save(folder, self.settings.network, self.state.learner.params)
             facts = {"run": self.settings.name, "step": cycle, "total_games": self.progress.total_games}
+            facts["wandb_run_id"] = self.progress.wandb_run_id
             checkpoint.write_json(folder / torch_weights.TRAINING_FILE, facts)
         kept = self.settings.save.keep_every_cycles
-        checkpoint.remove_steps(root, [step for step in checkpoint.steps(root) if step % kept and step != cycle])
-
-
-_STREAM_LOSSES = ("policy_loss", "value_loss", "belief_loss")
+        stay = (self.progress.first_cycle, cycle)
+        checkpoint.remove_steps(root, [step for step in checkpoint.steps(root) if step % kept and step not in stay])
 
 
 def _fresh_state(settings: Experiment, params: network.Params, step: int) -> State:
@@ -378,4 +432,5 @@ def _fresh_state(settings: Experiment, params: network.Params, step: int) -> Sta
         learner=learner.init(settings.learner, settings.network, params, jax.random.fold_in(root, 1)),
         actor=selfplay.init(settings.selfplay, jax.random.fold_in(root, 2), step),
         ring=replay.init(settings.replay.capacity_examples),
+        aux=replay.init(settings.eval_aux.capacity_examples),
     )

@@ -1,0 +1,84 @@
+"""The doctor: a line a check, told truly by the exit status; a worker's narrow credential is no fault."""
+
+import dataclasses
+
+import pytest
+from test_workers import learn, settings_in
+
+from zebjax import doctor, network, store
+from zebjax.experiment import StoreConfig
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return settings_in(tmp_path, cycles=1)
+
+
+class WorkersOnly:
+    """A store whose credential may write examples and delete nothing."""
+
+    def __init__(self, inner):
+        self.inner, self.where = inner, inner.where
+
+    def put(self, new, replace={}):  # noqa: B006
+        if any(not name.startswith("examples/") for name in (*new, *replace)):
+            raise store.Refused(f"{self.where}: weights: access denied")
+        return self.inner.put(new, replace)
+
+    def delete(self, names):
+        raise store.Refused(f"{self.where}: access denied")
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+
+def test_a_store_that_is_well_is_left_as_it_was(settings):
+    place = store.open_store(settings.namespace)
+    assert "can be written and read" in doctor.store(settings)
+    assert "good for a learner" in doctor.learner_access(settings)
+    assert place.entries("examples") == place.entries("weights") == []
+    assert doctor.published(settings) == "no weights published yet: only a learner can start"
+
+
+def test_a_workers_credential_is_enough(settings, monkeypatch):
+    place = WorkersOnly(store.open_store(settings.namespace))
+    monkeypatch.setattr(doctor, "open_store", lambda url: place)
+    assert "can be written and read" in doctor.store(settings)
+    assert "good for workers only" in doctor.learner_access(settings)
+
+
+def test_a_store_that_overwrites_is_found_out(settings, monkeypatch):
+    class Overwrites(WorkersOnly):
+        def put(self, new, replace={}):  # noqa: B006
+            self.inner.put({}, {**new, **replace})
+            return set(new)
+
+    place = Overwrites(store.open_store(settings.namespace))
+    monkeypatch.setattr(doctor, "open_store", lambda url: place)
+    with pytest.raises(ValueError, match="could be created again"):
+        doctor.store(settings)
+
+
+def test_weights_of_another_network_are_found_out(settings):
+    learn(settings, stop_after=1)
+    assert "step 0, generation 1" in doctor.published(settings)
+    wider = dataclasses.replace(settings, network=network.ZebConfig(embed_dim=32, n_heads=1, n_layers=1, ff_dim=16))
+    with pytest.raises(ValueError, match=r"the learner's network\.embed_dim is 16, here it is 32"):
+        doctor.published(wider)
+
+
+def test_every_check_is_a_line_and_one_that_fails_does_not_hide_the_others(settings, tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").write_text("")
+    broken = dataclasses.replace(settings, store=StoreConfig(url=str(tmp_path / "file")))
+    monkeypatch.setattr(doctor.experiment, "load", lambda path, overrides: broken)
+    assert doctor.main(["x.py"]) == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == list(doctor.CHECKS)
+    assert {line.split()[1] for line in lines if line.startswith("FAIL")} == {"store", "learner", "weights"}
+    monkeypatch.setattr(doctor.experiment, "load", lambda path, overrides: settings)
+    assert doctor.main(["x.py"]) == 0
+
+
+def test_without_an_experiment_it_says_how(capsys):
+    assert doctor.main([]) == 2 and "python -m zebjax.doctor experiments/" in capsys.readouterr().out
+    assert doctor.main(["nothing.py"]) == 2 and "doctor: nothing.py" in capsys.readouterr().err

@@ -1,0 +1,59 @@
+"""Games of the eval-aux stream: E[Q], the exact one, against the network as it is, E[Q] on either team in turn."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from zebjax import game, network, players, record, teach
+from zebjax.experiment import EvalAuxConfig
+from zebjax.record import GameRecord
+
+STATS = ("eq_win_rate", "zeb_win_rate", "avg_margin")
+
+
+def play(
+    config: EvalAuxConfig,
+    network_config: network.ZebConfig,
+    params: network.Params,
+    step: int,
+    seed: int,
+    index: int,
+    n_games: int,
+    on_ply: Callable[[int], None] | None = None,
+) -> tuple[GameRecord, dict[str, Any]]:
+    """`n_games` games, NumPy arrays, and what they say of the network.
+
+    E[Q] has team 0 in games 0, 2, 4, ... Its decisions have a policy target and a value, see `teach`; the network's
+    have none. `seed` and `index` decide all that is random.
+
+    Returns:
+        The games; and E[Q]'s settings with `eq_win_rate`, `zeb_win_rate` (a tie is neither) and `avg_margin`, E[Q]'s
+        points less the network's.
+    """
+    settings = teach.Settings(n=config.worlds, opponent="zeb", seed=seed, games_per_file=n_games)
+    zeb = players.zeb(network_config, params, config.temperature)
+    records = teach.play_file(settings, zeb, index, n_games, on_ply, judge_opponent=False)
+    steps = np.full(n_games, step, np.int32)
+    records = records._replace(step_start=steps, step_end=steps)
+    points = np.asarray(_points(records))
+    team = np.arange(n_games) % 2
+    margin = points[np.arange(n_games), team] - points[np.arange(n_games), 1 - team]
+    facts = {
+        "worlds": config.worlds,
+        "temperature": config.temperature,
+        "seed": seed,
+        "index": index,
+        "eq_win_rate": float((margin > 0).mean()),
+        "zeb_win_rate": float((margin < 0).mean()),
+        "avg_margin": float(margin.mean()),
+    }
+    return records, facts
+
+
+@jax.jit
+def _points(records: GameRecord) -> jax.Array:
+    """Points by team at the end, int32 `[N, 2]`."""
+    finals = jax.vmap(lambda one: record.position(one, 0)[1])(records)
+    return jax.vmap(game.points)(finals)
