@@ -1,6 +1,5 @@
 """What does a decision of E[Q] cost by trick, and how much of it is not the solver?"""
 
-import argparse
 import time
 from collections.abc import Callable
 
@@ -13,13 +12,9 @@ from zebjax import arena, eq, players
 from zebjax.solver import positions
 
 PLIES = (0, 4, 8, 12, 16, 20)
-HELP = """Times E[Q] in milliseconds of CPU time a decision, leaders after uniform random play, on one thread of the
+ABOUT = """Times E[Q] in milliseconds of CPU time a decision, leaders after uniform random play, on one thread of the
 solver: drawing the worlds, checking them for the solver, and the whole decision by both criteria (the first two
-included). Then games of each criterion against random, whole games a second of CPU time.
-
-example:
-  python -m benchmarks.eq --n 20 --decisions 10 --deals 20 --note "another job ran beside it"
-"""
+included). Then games of each criterion against random, whole games a second of CPU time."""
 
 
 def cpu_ms(work: Callable[[], object], decisions: int) -> float:
@@ -46,6 +41,7 @@ def measure_decisions(n: int, decisions: int, seed: int) -> list[dict[str, float
             "points_ms": cpu_ms(lambda s=states, k=keys: eq.eq_values(s, k, n, threads=1), many),
             "win_ms": cpu_ms(lambda s=states, k=keys: eq.count_wins(s, k, n, threads=1), many),
         }
+        row["draws_per_cpu_s"] = round(1e3 * row["worlds"] / row["draw_ms"])
         rows.append(row)
         print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
     return rows
@@ -71,6 +67,7 @@ def measure_games(specs: list[str], deals: int, seed: int) -> list[dict[str, obj
             "win_rate": round(result.win_rate, 4),
             "win_rate_ci95": [round(bound, 4) for bound in result.win_rate_ci95],
         }
+        row["draws_per_cpu_s"] = round(1e3 * row["worlds"] / row["draw_ms"])
         rows.append(row)
         print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
     return rows
@@ -78,21 +75,18 @@ def measure_games(specs: list[str], deals: int, seed: int) -> list[dict[str, obj
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.eq", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report.parser_with_json("eq", f"{__doc__}\n\n{ABOUT}", "--n 20 --decisions 10 --deals 20")
     parser.add_argument("--n", type=int, default=100, help="worlds a decision (default 100)")
     parser.add_argument("--decisions", type=int, default=20, help="at ply 0; later plies get more (default 20)")
     parser.add_argument("--deals", type=int, default=50, help="each played twice (default 50)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--note", default="", help="what else the machine was doing; goes into the JSON")
     args = parser.parse_args()
     result = report.surroundings(args.note) | {"n": args.n}
     result["decisions"] = measure_decisions(args.n, args.decisions, args.seed)
     first = max(1, args.n // 5)
     specs = [f"eq:n={args.n},criterion=points", f"eq:n={args.n}", f"eq:n={args.n},n_trick1={first}", "cheat"]
     result["games"] = measure_games(specs, args.deals, args.seed)
-    report.write(report.default_name("eq"), result)
+    report.write(args.out or report.default_name("eq"), result)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,8 @@
 """How fast is the exact solver, how does it compare with FACTS's C prototype, and does it use all cores?"""
 
-import argparse
 import functools
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -36,12 +34,8 @@ PROTOTYPE = {
     "BOOL": {ply: (us, None, None) for ply, us in zip(PLIES, (532, 95, 18, 4.2, 1.2), strict=True)},
 }
 BOOL_THRESHOLD = 22
-HELP = """Times VALUE, ALLQ and BOOL (22 points) on positions of uniform random play, all declarations equally often,
-in CPU time of one thread; then positions a second of `solver.solve` by number of threads, in wall time.
-
-example:
-  python -m benchmarks.oracle --positions 500 --note "another job ran beside it"
-"""
+ABOUT = """Times VALUE, ALLQ and BOOL (22 points) on positions of uniform random play, all declarations equally often,
+in CPU time of one thread; then positions a second of `solver.solve` by number of threads, in wall time."""
 
 
 def random_states(n: int, ply: int, seed: int) -> game.GameState:
@@ -134,16 +128,10 @@ def measure_threads(n: int, seed: int, repeats: int) -> list[dict[str, float]]:
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.oracle", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report.parser_with_json("oracle", f"{__doc__}\n\n{ABOUT}", "--positions 500")
     parser.add_argument("--positions", type=int, default=500, help="at ply 0; later plies get more (default 500)")
     parser.add_argument("--repeats", type=int, default=3, help="passes, the fastest counts (default 3)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--note", default="", help="what else the machine was doing; goes into the JSON")
-    parser.add_argument(
-        "--out", type=Path, default=report.RESULTS / "oracle-cpu.json", help="JSON (default %(default)s)"
-    )
     args = parser.parse_args()
     result = report.surroundings(args.note)
     print(f"{'':10} {'ours, us and nodes':^37}   |{'C prototype of FACTS':^26}   | ours / theirs")
@@ -152,7 +140,7 @@ def main() -> None:
     result["one_thread"] = measure_plies(args.positions, args.seed, args.repeats)
     result["threads"] = measure_threads(args.positions // 2, args.seed, 2 * args.repeats)
     result["prototype_us_p95_nodes"] = PROTOTYPE
-    report.write(args.out, result)
+    report.write(args.out or report.RESULTS / "oracle-cpu.json", result)
 
 
 if __name__ == "__main__":

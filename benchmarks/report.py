@@ -40,6 +40,14 @@ def commit() -> str:
     return done.stdout.strip()
 
 
+def _version(package: str) -> str:
+    """A package's version; `unknown` for one that only lies on the path, as on a machine without an index."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
 def surroundings(note: str) -> dict[str, Any]:
     """Where and when this was measured."""
     return {
@@ -52,7 +60,7 @@ def surroundings(note: str) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "versions": {"python": platform.python_version(), "zebjax": zebjax.__version__}
-        | {name: metadata.version(name) for name in _PACKAGES},
+        | {name: _version(name) for name in _PACKAGES},
     }
 
 
@@ -137,12 +145,11 @@ def ceiling_tflops(dtype: str) -> float:
 
 def parser(benchmark: str, about: str, example: str) -> argparse.ArgumentParser:
     """A benchmark's command line: its help and its example."""
-    made = argparse.ArgumentParser(
+    return argparse.ArgumentParser(
         prog=f"python -m benchmarks.{benchmark}",
         description=f"{about}\n\nexample:\n  python -m benchmarks.{benchmark} {example}".rstrip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    return made
 
 
 def parser_with_json(benchmark: str, about: str, example: str) -> argparse.ArgumentParser:

@@ -1,6 +1,5 @@
 """How well does our search agree with the original's, by policy and number of simulations, and at what price?"""
 
-import argparse
 import os
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,9 @@ import numpy as np
 from benchmarks import report
 from zebjax import game, search, torch_weights
 
-HELP = """Searches the 93 unforced roots of reference/mcts.npz with the original's 557 K network, on trees like its own
+ABOUT = """Searches the 93 unforced roots of reference/mcts.npz with the original's 557 K network, on trees like its own
 (`plain`), and compares with its tree search at 200 simulations: agreement on the top move, and KL(reference to ours,
-ours floored at 1e-3). The golden data is looked for in ../shared/reference or $ZEBJAX_REFERENCE.
-
-example:
-  python -m benchmarks.search --sims 50 200 800
-"""
+ours floored at 1e-3). The golden data is looked for in ../shared/reference or $ZEBJAX_REFERENCE."""
 
 
 def agreement(theirs: np.ndarray, ours: np.ndarray) -> tuple[float, float]:
@@ -44,8 +39,7 @@ def measure(config: search.SearchConfig, folder: Path) -> dict[str, Any]:
     evaluate = search.evaluator(weights.config, weights.params, config.plain)
     run = jax.jit(lambda states, key: search.search(config, evaluate, states, key))
     compile_s, _ = report.wall_and_cpu_s(lambda: run.lower(states, jax.random.key(0)).compile())
-    jax.block_until_ready(run(states, jax.random.key(0)))
-    wall, _ = report.wall_and_cpu_s(lambda: run(states, jax.random.key(0)))
+    wall = report.timed(lambda: run(states, jax.random.key(0)), 3)["wall_s"]
     top, kl = agreement(theirs, np.asarray(run(states, jax.random.key(0)).policy))
     return {
         "policy": config.policy,
@@ -59,12 +53,9 @@ def measure(config: search.SearchConfig, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.search", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report.parser_with_json("search", f"{__doc__}\n\n{ABOUT}", "--sims 50 200 800")
     parser.add_argument("--sims", type=int, nargs="+", default=[50, 200, 800])
     parser.add_argument("--policies", nargs="+", choices=("puct", "gumbel"), default=["puct", "gumbel"])
-    parser.add_argument("--note", default="", help="what else the machine was doing; goes into the JSON")
     args = parser.parse_args()
     folder = Path(os.environ.get("ZEBJAX_REFERENCE", Path(__file__).parents[2] / "shared" / "reference"))
     if not (folder / "mcts.npz").exists():
@@ -74,8 +65,8 @@ def main() -> None:
         for sims in args.sims:
             row = measure(search.SearchConfig(policy, sims=sims, plain=True), folder)
             result["rows"].append(row)
-            print(", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
-    report.write(report.default_name("search"), result)
+            report.show(row)
+    report.write(args.out or report.default_name("search"), result)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,221 @@
+"""Is anything lost or counted twice when the processes of a run are killed at random moments?"""
+
+import contextlib
+import dataclasses
+import json
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks import report
+from zebjax import checkpoint, record, spool, store
+
+ABOUT = """Runs a learner, two self-play workers and an eval-aux worker of a tiny network over a store in a folder,
+kills one of them with SIGKILL again and again at random moments (the learner, which takes longer to start, one time in
+ten), and starts it anew. In the end all are stopped, a last learner takes what is left, and the books are compared:
+every game that was ever in the store must be counted once, and no file refused. The learner prunes the store meanwhile;
+this looks often enough to have seen every file before."""
+
+EXPERIMENT = """
+from zebjax.experiment import *
+from zebjax.learner import LearnerConfig
+from zebjax.network import ZebConfig
+from zebjax.search import SearchConfig
+from zebjax.selfplay import SelfPlayConfig
+
+experiment = Experiment(
+    name="faults",
+    cycles=1_000_000,
+    network=ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16),
+    selfplay=SelfPlayConfig(lanes=8, games_per_cycle=8, search=SearchConfig(policy="gumbel", sims=2)),
+    replay=ReplayConfig(capacity_examples=28 * 1000, min_buffer=28 * 8),
+    learner=LearnerConfig(batch=8, updates_per_cycle=20, updates_per_call=20),
+    evaluation=EvaluationConfig(every_cycles=1_000_000, deals=2),
+    save=SaveConfig(keep_every_cycles=1000),
+    eval_aux=EvalAuxConfig(enabled=True, worlds=1, games_per_file=4, max_model_lag=-1, lag_half_life=0),
+    store=StoreConfig(games_per_file=8, publish_every_cycles=20, poll_s=0.5, keep_examples=3000),
+)
+"""
+ROLES = (("learner", None), ("selfplay", "play-1"), ("selfplay", "play-2"), ("evalaux", "eq-1"))
+
+
+@dataclasses.dataclass
+class Process:
+    """One of the four, and how often it was killed."""
+
+    role: str
+    worker: str | None
+    folder: Path
+    running: subprocess.Popen | None = None
+    kills: int = 0
+
+    def start(self, *more: str) -> None:
+        """Start it; what it says goes into a file."""
+        who = ["--worker-id", self.worker] if self.worker else []
+        command = [sys.executable, "-m", "zebjax.train", str(self.folder / "faults.py"), "--role", self.role, *who]
+        with open(self.folder / f"{self.worker or self.role}.log", "a") as log:
+            runs = ["--runs", str(self.folder / "runs")]
+            self.running = subprocess.Popen([*command, *runs, *more], stdout=log, stderr=log)
+
+    def is_running(self) -> bool:
+        """Whether it lives."""
+        return self.running is not None and self.running.poll() is None
+
+    def kill(self) -> None:
+        """End it without a warning."""
+        assert self.running is not None
+        self.running.kill()
+        self.running.wait()
+        self.kills += 1
+
+    def stop(self) -> int:
+        """Ask it to end, and wait; its exit status."""
+        assert self.running is not None
+        self.running.send_signal(signal.SIGTERM)
+        return self.running.wait(120)
+
+
+def weights_are_there(folder: Path) -> bool:
+    """Whether a worker could start."""
+    return (folder / "runs" / "store" / "faults" / "weights" / "newest.json").exists()
+
+
+class Ledger:
+    """Every example file that was ever seen in the store, and its games."""
+
+    def __init__(self, folder: Path) -> None:
+        self._root = folder / "runs" / "store" / "faults"
+        self._state = folder / "runs" / "faults" / "state"
+        self._workers = folder / "runs" / "faults" / "workers"
+        self.games: dict[str, int] = {}
+        self.here: set[str] = set()
+
+    def look(self) -> None:
+        """Note what is new."""
+        names = {entry.name for entry in store.open_store(str(self._root)).entries("examples")}
+        self.here = {name for name in names if spool.parse_name(name)}
+        for name in self.here - self.games.keys():
+            with contextlib.suppress(record.InvalidRecords):  # pruned between the two looks at it
+                self.games[name] = record.peek(self._root / name).games
+
+    def books(self) -> dict[str, int]:
+        """What was seen, and what the learner's newest state counted."""
+        self.look()
+        progress: dict[str, Any] = {"cursor": {}, "total_games": 0, "cycle": 0, "quarantined": 0}
+        if steps := checkpoint.steps(self._state):
+            progress = checkpoint.read_json(checkpoint.step_folder(self._state, steps[-1]) / "progress.json")
+        spools = self._workers.glob("*/spool/*.safetensors")
+        noted = [int(checkpoint.read_json(file)) for file in self._workers.glob("*/spool/sequence.json")]
+        taken = [n for name, n in self.games.items() if name <= progress["cursor"].get(name.split("/")[1], "")]
+        sequences = {spool.parse_name(name)[:2] for name in self.games}  # type: ignore[index]
+        return {
+            "files": len(self.games),
+            "files_pruned": len(self.games) - len(self.here),
+            "numbers_used_twice": len(self.games) - len(sequences),
+            # A number is noted before its file is there, so a kill may leave one unused; else a file went lost.
+            "numbers_not_used": sum(noted) - len(self.games),
+            "files_not_sent": len(list(spools)),
+            "games": sum(self.games.values()),
+            "games_up_to_the_cursor": sum(taken),
+            "games_counted": progress["total_games"],
+            "cycles": progress["cycle"],
+            "quarantined": progress["quarantined"],
+        }
+
+    def pause(self, seconds: float) -> None:
+        """Wait, looking."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(5.0, left))
+            self.look()
+
+
+def take_what_is_left(learner: Process, ledger: Ledger) -> int:
+    """Run the learner until it has all that the store holds, or ten minutes; its exit status."""
+    learner.start()
+    until = time.monotonic() + 600
+    while time.monotonic() < until:
+        ledger.pause(5)
+        now = ledger.books()
+        if now["games_up_to_the_cursor"] == now["games"]:
+            break
+    return learner.stop()
+
+
+def kill_at_random(
+    processes: list[Process], ledger: Ledger, dice: random.Random, kills: int, gap_s: float
+) -> list[int]:
+    """Kill and start again, `gap_s` apart on average; the statuses of processes that ended by themselves."""
+    ended = []
+    for kill in range(kills):
+        for process in processes:
+            if not process.is_running():
+                if process.running is not None and process.running.returncode != -signal.SIGKILL:
+                    ended.append(process.running.returncode)
+                process.start()
+        ledger.pause(dice.expovariate(1 / gap_s))
+        alive = [process for process in processes if process.is_running()]
+        dice.choices(alive, [1 if process.worker is None else 3 for process in alive])[0].kill()
+        if kill % 10 == 9:
+            print(f"{kill + 1} kills; {json.dumps(ledger.books())}", flush=True)
+    return ended
+
+
+def settle(processes: list[Process], ledger: Ledger) -> list[int]:
+    """Have all alive for a minute, stop them, and let a last learner take what is left; their exit statuses."""
+    learner, *workers = processes
+    for process in workers:
+        if not process.is_running():
+            process.start()
+    ledger.pause(60)
+    statuses = [process.stop() for process in workers]
+    if learner.is_running():
+        statuses.append(learner.stop())
+    return [*statuses, take_what_is_left(learner, ledger)]
+
+
+def main() -> None:
+    """The command."""
+    parser = report.parser_with_json("faults", f"{__doc__}\n\n{ABOUT}", "--kills 200")
+    parser.add_argument("--kills", type=int, default=200, help="in all (default 200)")
+    parser.add_argument("--gap-s", type=float, default=6.0, help="between two kills on average (default 6)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
+    args = parser.parse_args()
+    folder = args.folder or Path(tempfile.mkdtemp(prefix="zebjax-faults-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "faults.py").write_text(EXPERIMENT)
+    processes = [Process(role, worker, folder) for role, worker in ROLES]
+    ledger = Ledger(folder)
+    try:
+        processes[0].start()
+        while not weights_are_there(folder):
+            time.sleep(1)
+        ended = kill_at_random(processes, ledger, random.Random(args.seed), args.kills, args.gap_s)
+        statuses = settle(processes, ledger)
+    finally:
+        for process in processes:
+            if process.is_running():
+                process.kill()
+    books = ledger.books()
+    kills = {process.worker or process.role: process.kills for process in processes}
+    result = report.surroundings(args.note) | books
+    result |= {"kills": kills, "ended_by_themselves": ended, "exit_statuses": statuses}
+    report.show({**books, "kills": kills})
+    report.write(args.out or report.default_name("faults"), result)
+    is_right = (
+        books["games"] == books["games_counted"]
+        and books["numbers_not_used"] <= sum(kills.values())
+        and not (books["quarantined"] or books["numbers_used_twice"] or books["files_not_sent"])
+    )
+    if not is_right or ended or any(statuses):
+        sys.exit(f"the books do not agree; what the processes said is in {folder}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""How fast does a learner check games that arrive, how large are they, and what does it cost the training?"""
+
+import argparse
+import hashlib
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks import report
+from zebjax import game, ingest, learner, network, record, replay, search, selfplay, store
+from zebjax.background import Background
+
+ABOUT = """Plays self-play games of a tiny network, writes them as a worker does, and examines the files as a learner
+does: sha256, format, every game replayed through the rules. CPU time, so that it counts one core. Then trains the
+preset with and without files coming in from a folder, turn about, and tells how much longer a cycle takes."""
+
+
+def played(n: int) -> record.GameRecord:
+    """`n` finished games; NumPy arrays."""
+    config = selfplay.SelfPlayConfig(lanes=64, games_per_cycle=n, search=search.SearchConfig("gumbel", sims=2))
+    small = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)
+    actor = selfplay.init(config, jax.random.key(0))
+    actor = selfplay.advance(config, small, network.init(small, jax.random.key(1)), actor, 0, 10**6)
+    return jax.tree.map(np.asarray, selfplay.take(config, actor)[1])
+
+
+def object_name(number: int, data: bytes) -> str:
+    """As a worker names its file."""
+    return f"examples/w0/{number:09d}-{hashlib.sha256(data).hexdigest()}.safetensors"
+
+
+def checking(data: bytes, games: int, files: int) -> dict[str, float]:
+    """How many games a core checks."""
+    name = object_name(1, data)
+    ingest.examine(name, data)
+    began, cpu = time.perf_counter(), time.process_time()
+    for _ in range(files):
+        ingest.examine(name, data)
+    cpu_s, wall_s = time.process_time() - cpu, time.perf_counter() - began
+    return {"games_per_cpu_s": games * files / cpu_s, "games_per_s": games * files / wall_s}
+
+
+class Arriving:
+    """Files that a worker sends evenly, `games_per_s`, taken in by a learner's ingest; or none."""
+
+    def __init__(self, folder: Path, data: bytes, games: int, games_per_s: float) -> None:
+        self._place = store.open_store(str(folder / "store"))
+        self._ingest = ingest.Ingest(self._place, folder, {})
+        self._data, self._every_s, self._sent = data, games / games_per_s, 0
+        self._began = time.monotonic()
+        self._thread = Background(self._work, min(0.5, self._every_s))
+        self._thread.start()
+
+    def _work(self) -> bool:
+        if time.monotonic() - self._began >= self._sent * self._every_s:
+            self._sent += 1
+            self._place.put({object_name(self._sent, self._data): self._data})
+        self._ingest.poll()
+        return False
+
+    def take(self, ring: replay.Ring) -> tuple[replay.Ring, int]:
+        """The ring with what has come, and how many games."""
+        n = 0
+        for arrived in self._ingest.take():
+            assert arrived.records is not None
+            ring = replay.add_some(ring, arrived.records)
+            n += len(arrived.records.slots)
+        return ring, n
+
+    def stop(self) -> None:
+        """No more."""
+        self._thread.stop()
+
+
+def training(args: argparse.Namespace, data: bytes, records: record.GameRecord) -> dict[str, Any]:
+    """Seconds a cycle without and with games coming in."""
+    preset = network.PRESETS[args.preset]
+    config = learner.LearnerConfig(updates_per_cycle=args.updates)
+    ring = replay.add_some(replay.init(28 * len(records.slots) * 4), records)
+    state = learner.init(config, preset, network.init(preset, jax.random.key(0)), jax.random.key(1))
+    seconds: dict[bool, list[float]] = {False: [], True: []}
+    games, with_s = 0, 0.0
+    for turn in range(2 * args.turns + 1):  # the first one compiles
+        is_coming = turn % 2 == 0
+        with tempfile.TemporaryDirectory() as folder:
+            arriving = Arriving(Path(folder), data, len(records.slots), args.rate) if is_coming else None
+            for _ in range(args.cycles):
+                began, n = time.perf_counter(), 0
+                if arriving is not None:
+                    ring, n = arriving.take(ring)
+                state = learner.train(config, preset, state, ring, config.updates_per_cycle // config.chunk)
+                jax.block_until_ready(state.params)
+                if turn:
+                    seconds[is_coming].append(time.perf_counter() - began)
+                    games, with_s = games + n, with_s + is_coming * seconds[is_coming][-1]
+            if arriving is not None:
+                arriving.stop()
+    off, on = (statistics.median(seconds[is_coming]) for is_coming in (False, True))
+    return {
+        "preset": args.preset,
+        "updates_per_cycle": args.updates,
+        "cycles_each": len(seconds[True]),
+        "cycle_s_without": off,
+        "cycle_s_with": on,
+        "stall_s_per_cycle": on - off,
+        "stall_percent": 100 * (on / off - 1),
+        "games_per_s_taken": games / with_s,
+    }
+
+
+def main() -> None:
+    """The command."""
+    parser = report.parser_with_json("ingest", f"{__doc__}\n\n{ABOUT}", "--rate 100")
+    parser.add_argument("--games-per-file", type=int, default=128)
+    parser.add_argument("--files", type=int, default=40)
+    parser.add_argument("--preset", choices=sorted(network.PRESETS), default="small", help="what is trained")
+    parser.add_argument("--updates", type=int, default=100, help="in a cycle (default 100)")
+    parser.add_argument("--cycles", type=int, default=5, help="without a break (default 5)")
+    parser.add_argument("--turns", type=int, default=4, help="of so many cycles, with and without each (default 4)")
+    parser.add_argument("--rate", type=float, default=50.0, help="games that come in a second (default 50)")
+    args = parser.parse_args()
+    records = played(args.games_per_file)
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "games.safetensors"
+        record.write(path, records, record.Metadata("selfplay-mcts", "w0", 0, {}))
+        data = path.read_bytes()
+    sizes = {"games_per_file": args.games_per_file, "plies": game.N_PLIES}
+    row = {
+        "bytes_per_game": len(data) / args.games_per_file,
+        "megabytes_per_hour_at_10_games_per_s": 36_000 * len(data) / args.games_per_file / 1e6,
+        **checking(data, args.games_per_file, args.files),
+    }
+    trained = training(args, data, records)
+    report.show(row)
+    report.show(trained)
+    report.write(args.out or report.default_name("ingest"), report.surroundings(args.note) | sizes | row | trained)
+
+
+if __name__ == "__main__":
+    main()
