@@ -7,6 +7,13 @@ from pathlib import Path
 # programs: they share them, also with the next session. `pytest --cache-clear` empties it. Set before jax is imported.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "d" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+# The programs of tests are small and run seldom: compiling them without optimisation takes a quarter of the time.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false",
+)
+# The stub of the Hub speaks plain LFS. Set before huggingface_hub is imported.
+os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 
 import jax
 import numpy as np
@@ -18,12 +25,25 @@ REFERENCE = Path(os.environ.get("ZEBJAX_REFERENCE", Path(__file__).parents[2] / 
 
 
 # Files are handed to the workers in this order, the longest first, so that all workers end together.
-LONGEST = ("learning", "training", "search", "learner", "train", "selfplay", "worlds", "network", "solver")
+LONGEST = ("training", "search", "devices", "workers", "learner", "train", "workers_faults", "worlds", "selfplay")
 
 
 def pytest_collection_modifyitems(items):
     order = {f"test_{name}": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
+_MANY_MAPS = 20_000
+"""Linux allows a process 65,530 memory maps; a compiled program takes a few, and the one too many ends the process."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forgets_programs():
+    """A worker forgets what it has compiled between two files, once that is much; it stays on disk."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > _MANY_MAPS:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

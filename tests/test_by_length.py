@@ -38,7 +38,7 @@ def plain(params, seen):
     return jax.tree.map(np.asarray, network.apply(CONFIG, params, seen))
 
 
-@pytest.mark.parametrize(("n", "group"), [(56, 8), (50, 8), (5, 8), (1, 1), (28, 28)])
+@pytest.mark.parametrize(("n", "group"), [(50, 8), (5, 8), (28, 28)])
 def test_groups_give_what_the_network_gives(params, n, group):
     states = positions(n, np.arange(28)[::-1], seed=n)
     seen = see(states)
@@ -52,7 +52,7 @@ def test_no_game_has_more_tokens_than_its_trick_says():
         assert n_valid[states.ply // 4 == trick].max() == length
 
 
-@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("length", LENGTHS[::3])
 def test_a_shortened_observation_keeps_every_valid_token(params, length):
     states = positions(100, np.arange(4 * LENGTHS.index(length) + 4))
     seen = see(states)

@@ -40,7 +40,7 @@ def on_devices(n: int, script: str, *arguments: str) -> str:
     """Run a script with `n` virtual CPU devices; what it printed."""
     here = Path(__file__).parent
     environment = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={n}",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={n}",
         "PYTHONPATH": os.pathsep.join((str(here), str(here.parent))),
     }
     done = subprocess.run(

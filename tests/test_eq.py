@@ -213,3 +213,17 @@ def test_bad_arguments_are_refused(middles):
         with pytest.raises(ValueError, match="expected"):
             call()
     assert players.make("eq").spec == "eq" and eq.player(7, n_trick1=3).spec == "eq:n=7,criterion=win,n_trick1=3"
+
+
+@pytest.mark.parametrize("criterion", players.CRITERIA)
+def test_a_position_that_no_hands_fit_is_refused(criterion):
+    """Seat 0 is to move after all others refused sixes, while it holds two of the seven itself."""
+    hands = np.array(
+        [[21, 22, 0, 1, 2, 3, 4], [23, 24, 5, 6, 7, 8, 9], [25, 26, 10, 11, 12, 13, 14], [27, 15, 16, 17, 18, 19, 20]]
+    )
+    state = game.new_game(hands, 9, 0)
+    for slot in (0, 2, 2, 1):
+        state = game.play(state, slot)
+    states = jax.tree.map(lambda *leaves: np.stack(leaves), *(one(positions(1, [5], seed=0), 0), state))
+    with pytest.raises(ValueError, match="decision 1: no hands fit what its mover has seen"):
+        eq.player(2, criterion).choose(states, raw_keys(2))

@@ -83,6 +83,8 @@ def test_whatever_decides_the_result_decides_what_is_found(played, cache, monkey
     assert ladder.play(HEURISTIC, RANDOM, 21, ladder.Rules(batch=7), cache).cached  # the same games
     monkeypatch.setattr(arena, "VERSION", arena.VERSION + 1)
     assert not ladder.play(HEURISTIC, RANDOM, 21, RULES, cache).cached
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert not ladder.play(HEURISTIC, RANDOM, 21, RULES, cache).cached
     monkeypatch.setattr(ladder, "__version__", "none")
     assert not ladder.play(HEURISTIC, RANDOM, 21, RULES, cache).cached
     nobody = dataclasses.replace(RANDOM, identity="")

@@ -51,7 +51,8 @@ def every_kind(checkpoint_path):
     """One spec of each kind that may not look, and a searching one; a kind that takes an argument must be added."""
     arguments = {"zeb": f":{checkpoint_path},temperature=0.5", "eq": ":n=3"}
     kinds = [kind + arguments.get(kind, "") for kind in players.KINDS if kind != "cheat"]
-    return [*kinds, f"zeb:{checkpoint_path},temperature=0.5,sims=3,worlds=4"]
+    searching = f"zeb:{checkpoint_path},temperature=0.5,sims=3,worlds=4"
+    return [*kinds, searching, f"{searching},search=puct"]
 
 
 def test_heuristic_equals_the_reference(reference):
@@ -195,3 +196,8 @@ def test_new_parameters_and_other_counts_compile_nothing(params, states, compila
         learned.choose(players.take(states, np.arange(n)), keys[:n])
     assert compilations == []
     assert (before != after).any()
+
+
+def test_trees_that_no_memory_holds_are_refused(checkpoint_path):
+    with pytest.raises(ValueError, match="sims: expected at most 1,000,000 in all worlds together, got 1,000,000,000"):
+        players.make(f"zeb:{checkpoint_path},sims=100000,worlds=10000")

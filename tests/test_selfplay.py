@@ -113,11 +113,7 @@ def test_steps_are_stamped(params):
 
 
 def test_leader_and_declaration_are_uniform(params):
-    config = dataclasses.replace(CONFIG, lanes=256, games_per_cycle=2000, search=search.SearchConfig("gumbel", sims=1))
-    actor = selfplay.init(config, jax.random.key(3), 0)
-    while int(actor.n_finished) < 2000:
-        actor = selfplay.advance(config, TINY, params, actor, 0, 1000)
-    _, records = selfplay.take(config, actor)
+    records, _ = play(params, 50, max_moves=1000, seed=3)
     for counts, cells in (
         (np.bincount(records.declaration, minlength=10), 10),
         (np.bincount(records.leader, minlength=4), 4),
@@ -130,3 +126,23 @@ def test_leader_and_declaration_are_uniform(params):
 def test_impossible_settings_are_named():
     with pytest.raises(ValueError, match=r"selfplay\.lanes: expected 1 to 1,000,000"):
         selfplay.SelfPlayConfig(lanes=0)
+
+
+@pytest.mark.parametrize("worlds", [2, "true"])
+def test_only_an_honest_search_has_targets_that_hidden_hands_do_not_change(params, worlds):
+    config = dataclasses.replace(CONFIG, search=dataclasses.replace(CONFIG.search, worlds=worlds))
+    actor = selfplay.init(config, jax.random.key(0), 0)
+    hands = np.array(actor.states.hands)
+    for lane, leader in enumerate(np.asarray(actor.states.leader)):  # nobody has played: all other hands are hidden
+        others = [seat for seat in range(4) if seat != leader]
+        hands[lane, others] = np.random.default_rng(lane).permutation(hands[lane, others].ravel()).reshape(3, 7)
+    elsewhere = actor._replace(states=actor.states._replace(hands=jax.numpy.asarray(hands)), key=actor.key)
+    targets = [
+        np.asarray(selfplay.advance(config, TINY, params, jax.tree.map(jax.numpy.copy, start), 0, 1).records.policy)
+        for start in (actor, elsewhere)
+    ]
+    # The leader's decision; after it the next seat may have a forced play, which is another one in another hand.
+    targets = [target[:, 0] for target in targets]
+    assert targets[0].any() and (targets[0] == targets[1]).all() == (worlds != "true")
+    actor = selfplay.advance(config, TINY, params, actor, 0, 10**4)
+    record.validate(jax.tree.map(np.asarray, selfplay.take(config, actor)[1]))

@@ -31,7 +31,7 @@ def test_records_can_be_replayed_and_trained_on(games):
 
 def test_targets_are_the_judgement_of_eq(games):
     """From the states of the replayed game and the keys that `arena.deal_at` gives."""
-    key = jax.random.fold_in(jax.random.key(3), 1)
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(3), teach._STREAM), 1)
     position = jax.jit(record.position)
     for row, ply in ((0, 12), (1, 17), (2, 22), (3, 8)):
         one = jax.tree.map(lambda leaf, row=row: leaf[row], games)
@@ -140,7 +140,8 @@ def test_the_command(tmp_path, capsys):
         (["--games", "3", "--out", __file__], f"{__file__}/.lock: cannot be written: {__file__} is not a folder"),
     ],
 )
-def test_bad_input_is_answered_in_one_sentence(arguments, sentence, capsys):
+def test_bad_input_is_answered_in_one_sentence(arguments, sentence, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     try:
         status = teach.main(arguments)
     except SystemExit as stop:
@@ -154,3 +155,11 @@ def test_help_has_an_example_that_works(capsys):
         teach.main(["--help"])
     shown = capsys.readouterr().out
     assert teach._parser().parse(shown.split("example:\n  python -m zebjax.teach ")[1].split()).games == 20
+
+
+def test_no_deal_is_one_that_a_run_of_the_same_seed_is_judged_by():
+    """A run's evaluation folds 3 into its seed's key, and self-play and the network 0 to 2."""
+    made = {teach.play_file(dataclasses.replace(SETTINGS, n=1), None, index, 4).hands.tobytes() for index in range(5)}
+    root = jax.random.key(SETTINGS.seed)
+    judged = {np.asarray(arena.deals(jax.random.fold_in(root, n), 0, 4)[0].hands).tobytes() for n in range(5)}
+    assert len(made | judged) == 10

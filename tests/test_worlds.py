@@ -266,12 +266,13 @@ def test_never_an_inconsistent_world_over_100000_positions(positions, sampled, s
 
 def test_the_true_hidden_hands_are_never_read(positions, counts, sampled, beliefs, shuffled):
     """Another deal of the tiles that the mover cannot see, the same key: the same worlds, counts and beliefs."""
-    other = positions._replace(hands=shuffled)
+    rows = np.arange(0, N_POSITIONS, 10)
+    other, positions = pick(positions._replace(hands=shuffled), rows), pick(positions, rows)
     assert (other.hands != positions.hands).any((1, 2))[positions.ply < 20].mean() > 0.99
-    keys = jax.random.split(jax.random.key(4), N_POSITIONS)
-    np.testing.assert_array_equal(compiled(worlds.sample, 1)(keys, other)[:, 0], sampled)
-    np.testing.assert_array_equal(compiled(worlds.count)(other), counts)
-    np.testing.assert_array_equal(compiled(worlds.marginals)(other), beliefs)
+    keys = jax.random.split(jax.random.key(4), N_POSITIONS)[rows]
+    np.testing.assert_array_equal(compiled(worlds.sample, 1)(keys, other)[:, 0], sampled[rows])
+    np.testing.assert_array_equal(compiled(worlds.count)(other), counts[rows])
+    np.testing.assert_array_equal(compiled(worlds.marginals)(other), beliefs[rows])
 
 
 def test_the_true_deal_is_among_the_worlds(positions, counts, beliefs, late, listed):

@@ -38,7 +38,7 @@ class Quiet:
         self.cycles.append((row, seconds_left))
 
 
-def go(settings, stop_after=None):
+def go(settings, stop_after=None, feed=None):
     """Run in this process, asking for a stop at the `stop_after`th look; the run."""
     looks = 0
 
@@ -47,9 +47,9 @@ def go(settings, stop_after=None):
         looks += 1
         return stop_after is not None and looks >= stop_after
 
-    run = training.Run(settings, Quiet(), stop_asked)
-    # One decision a call, so that there are many moments to stop at.
-    run._play_size.timed = lambda seconds: None
+    run = training.Run(settings, Quiet(), stop_asked, feed)
+    if feed is None:  # one decision a call, so that there are many moments to stop at
+        run.feed._size.timed = lambda seconds: None
     run.go()
     return run
 
