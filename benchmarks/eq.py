@@ -67,7 +67,6 @@ def measure_games(specs: list[str], deals: int, seed: int) -> list[dict[str, obj
             "win_rate": round(result.win_rate, 4),
             "win_rate_ci95": [round(bound, 4) for bound in result.win_rate_ci95],
         }
-        row["draws_per_cpu_s"] = round(1e3 * row["worlds"] / row["draw_ms"])
         rows.append(row)
         print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
     return rows

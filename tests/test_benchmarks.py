@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import all as everything
-from benchmarks import report, selfplay, table, targets
+from benchmarks import eq, report, selfplay, table, targets
 from zebjax import game, network, observe, search
 
 
@@ -162,6 +162,11 @@ def test_evaluations_are_counted():
     early = jax.tree.map(lambda leaf: leaf[np.asarray(states.ply) < 8], states)
     # Nothing ends within five plies of the first two tricks: the root and every leaf are asked about.
     assert targets.evaluations(search.SearchConfig("gumbel", sims=5), config, params, early) == 6
+
+
+def test_games_of_a_player_are_measured():
+    (row,) = eq.measure_games(["heuristic"], deals=2, seed=0)
+    assert row["games"] == 4 and row["games_per_cpu_s"] > 0
 
 
 @pytest.mark.parametrize(
