@@ -1,7 +1,6 @@
 """How fast does a learner check games that arrive, how large are they, and what does it cost the training?"""
 
 import argparse
-import hashlib
 import statistics
 import tempfile
 import time
@@ -12,7 +11,7 @@ import jax
 import numpy as np
 
 from benchmarks import report
-from zebjax import game, ingest, learner, network, record, replay, search, selfplay, store
+from zebjax import game, ingest, learner, network, record, replay, search, selfplay, spool, store
 from zebjax.background import Background
 
 ABOUT = """Plays self-play games of a tiny network, writes them as a worker does, and examines the files as a learner
@@ -29,14 +28,9 @@ def played(n: int) -> record.GameRecord:
     return jax.tree.map(np.asarray, selfplay.take(config, actor)[1])
 
 
-def object_name(number: int, data: bytes) -> str:
-    """As a worker names its file."""
-    return f"examples/w0/{number:09d}-{hashlib.sha256(data).hexdigest()}.safetensors"
-
-
 def checking(data: bytes, games: int, files: int) -> dict[str, float]:
     """How many games a core checks."""
-    name = object_name(1, data)
+    name = spool.object_name("w0", 1, data)
     ingest.examine(name, data)
     began, cpu = time.perf_counter(), time.process_time()
     for _ in range(files):
@@ -59,7 +53,7 @@ class Arriving:
     def _work(self) -> bool:
         if time.monotonic() - self._began >= self._sent * self._every_s:
             self._sent += 1
-            self._place.put({object_name(self._sent, self._data): self._data})
+            self._place.put({spool.object_name("w0", self._sent, self._data): self._data})
         self._ingest.poll()
         return False
 

@@ -1,13 +1,12 @@
 """A store that fails as real ones do, and files of games to send through it."""
 
 import contextlib
-import hashlib
 import random
 import resource
 
 import safetensors.numpy
 
-from zebjax import record, store
+from zebjax import record, spool, store
 
 
 class FaultyStore:
@@ -75,7 +74,7 @@ def file_bytes(games, worker="w0", source="selfplay-mcts", step=0, **search):
 
 def object_name(data, worker="w0", sequence=1):
     """The name that a worker would give it."""
-    return f"examples/{worker}/{sequence:09d}-{hashlib.sha256(data).hexdigest()}.safetensors"
+    return spool.object_name(worker, sequence, data)
 
 
 def with_arrays(data, change):

@@ -21,7 +21,7 @@ class Hub:
     def __init__(self):
         self.repos, self.lfs, self.log = {}, {}, []
         self.failures = []
-        """Statuses of the next answers."""
+        """Statuses of the next answers, or (status, headers)."""
         self.forbidden = set()
         self.lock = threading.Lock()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
@@ -82,7 +82,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.log.append((self.command, self.path_only))
         with self.hub.lock:
             if self.hub.failures:
-                return self._send(self.hub.failures.pop(0), {"error": "as asked for"})
+                failure = self.hub.failures.pop(0)
+                status, headers = failure if isinstance(failure, tuple) else (failure, {})
+                return self._send(status, {"error": "as asked for"}, headers.items())
             work()
         return None
 

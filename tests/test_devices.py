@@ -1,5 +1,6 @@
 """Eight devices: the same games and gradients as one, and a run that goes on from either with the other."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny import TINY, go
 
 # Run in processes of its own: the number of virtual devices is fixed when JAX begins.
 WORK = """
@@ -81,41 +83,28 @@ def test_eight_devices_have_the_gradients_of_one(results):
 
 RUN = """
 import dataclasses, os, sys
-from pathlib import Path
 import jax
 os.chdir(sys.argv[1])
 from tiny import TINY, go
-settings = dataclasses.replace(TINY, cycles=int(sys.argv[2]))
-run = go(settings)
+run = go(dataclasses.replace(TINY, cycles=int(sys.argv[2])))
 print(jax.device_count(), run.progress.cycle, run.progress.total_games)
 """
-
-
-def test_a_run_goes_on_with_another_number_of_devices(tmp_path):
-    for devices, cycles in ((1, 1), (8, 2)):
-        assert on_devices(devices, RUN, str(tmp_path), str(cycles)).split()[:2] == [str(devices), str(cycles)]
-
-
 LOADED = """
-import os, sys
-from pathlib import Path
-os.chdir(sys.argv[1])
-import jax
 from playouts import positions, raw_keys
-from tiny import TINY
 from zebjax import network, players, selfplay
 
-Path("saved").mkdir()
-network.save(Path("saved"), TINY.network, network.init(TINY.network, jax.random.key(0)))
-config, params = network.load("saved")
+config, params = network.load(run.folder)
 actor = selfplay.advance(TINY.selfplay, config, params, selfplay.init(TINY.selfplay, jax.random.key(1)), 0, 1)
 print(actor.states.hands.shape)
-print(players.make("zeb:saved,sims=2,worlds=2").choose(positions(8, [4]), raw_keys(8)).shape)
+print(players.make(f"zeb:{run.folder},sims=2,worlds=2").choose(positions(8, [4]), raw_keys(8)).shape)
 """
 
 
-def test_a_network_from_a_file_plays_on_several_devices(tmp_path):
-    assert on_devices(2, LOADED, str(tmp_path)).splitlines() == ["(8, 4, 7)", "(8,)"]
+def test_a_run_goes_on_with_another_number_of_devices_and_its_network_plays_there(tmp_path):
+    go(dataclasses.replace(TINY, runs=str(tmp_path / "runs"), cycles=1))
+    printed = on_devices(8, RUN + LOADED, str(tmp_path), "2").splitlines()
+    assert printed[0].split()[:2] == ["8", "2"]
+    assert printed[1:] == ["(8, 4, 7)", "(8,)"]
 
 
 def test_lanes_that_cannot_be_divided_are_named(tmp_path):

@@ -47,6 +47,19 @@ def test_a_workers_credential_is_enough(settings, monkeypatch):
     assert "good for workers only" in doctor.learner_access(settings)
 
 
+def test_a_doctor_that_may_not_delete_leaves_one_probe_however_often_it_comes(settings, monkeypatch):
+    class NoDeletes(WorkersOnly):
+        def put(self, new, replace={}):  # noqa: B006
+            return self.inner.put(new, replace)
+
+    place = NoDeletes(store.open_store(settings.namespace))
+    monkeypatch.setattr(doctor, "open_store", lambda url: place)
+    for _ in range(2):
+        assert "can be written and read" in doctor.store(settings)
+        assert "can write weights but not delete" in doctor.learner_access(settings)
+    assert [len(place.entries(folder)) for folder in ("examples", "weights")] == [1, 1]
+
+
 def test_a_store_that_overwrites_is_found_out(settings, monkeypatch):
     class Overwrites(WorkersOnly):
         def put(self, new, replace={}):  # noqa: B006

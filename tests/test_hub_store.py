@@ -68,6 +68,23 @@ def test_what_is_gone_for_a_moment_is_tried_again(hub, place, status):
     assert place.get("b", 10) == b"y"
 
 
+def test_a_hub_that_asks_for_patience_gets_it(hub, place):
+    place.put({"a/b": b"x"})
+    hub.failures.append((429, {"Retry-After": "1"}))
+    began = time.monotonic()
+    assert len(place.entries("a")) == 1
+    assert 1 <= time.monotonic() - began < 3
+    hub.failures.append((429, {"Retry-After": "60"}))  # longer than this call may take: the next poll comes soon enough
+    with pytest.raises(store.Unreachable, match="status 429"):
+        place.entries("a")
+
+
+def test_what_the_original_reads_lies_where_it_looks(hub, place):
+    place.put({"weights/1": b"x"}, {"run.pt": b"y", "weights/newest.json": b"{}"})
+    assert sorted(hub.files("model", "me/zeb")) == ["run.pt", "run/weights/1", "run/weights/newest.json"]
+    assert place.get("run.pt", 10) == b"y"
+
+
 def test_a_hub_that_is_gone_is_unreachable_for_now(hub, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     gone = hub_store.HubStore("hf://me/zeb/run", retry_s=0.5)

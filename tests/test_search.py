@@ -89,21 +89,20 @@ class PlainGame:
 
 
 @pytest.mark.parametrize(
-    ("policy", "sims", "ply"),
+    ("policy", "sims", "ply", "n"),
     # At 16 and 17 there are nodes between the root and what is settled, and forced moves on the way.
     [
-        ("puct", 800, 16),
-        ("puct", 800, 17),
-        ("puct", 300, 19),
-        ("puct", 300, 20),
-        ("gumbel", 200, 19),
-        ("gumbel", 200, 22),
+        ("puct", 800, 16, 16),
+        ("puct", 800, 17, 48),
+        ("puct", 300, 19, 64),
+        ("gumbel", 200, 19, 64),
+        ("gumbel", 200, 22, 64),
     ],
 )
-def test_endings_are_played_perfectly(policy, sims, ply):
-    states = late_positions(jax.random.key(ply), 64, ply)
-    values = [PlainGame(states, row).slot_values() for row in range(64)]
-    telling = [row for row in range(64) if min(values[row].values()) < max(values[row].values())]
+def test_endings_are_played_perfectly(policy, sims, ply, n):
+    states = late_positions(jax.random.key(ply), n, ply)
+    values = [PlainGame(states, row).slot_values() for row in range(n)]
+    telling = [row for row in range(n) if min(values[row].values()) < max(values[row].values())]
     assert len(telling) >= 3
     config = search.SearchConfig(policy=policy, sims=sims, temperature=0.0)
     result = run(config, states, jax.random.key(0))

@@ -49,10 +49,29 @@ def test_wandb_without_an_account_stays_here_and_goes_on(tmp_path, monkeypatch):
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))  # where an account would be
-    first = tracking.open_wandb(tmp_path, "zeb-mcts", "tiny", None)
+    first = tracking.open_wandb(tmp_path, "zeb-mcts", "tiny", None, print)
     first.log({"cycle": 0, "train/policy_loss": 1.0})
     first.finish()
-    again = tracking.open_wandb(tmp_path, "zeb-mcts", "tiny", first.id)
+    again = tracking.open_wandb(tmp_path, "zeb-mcts", "tiny", first.id, print)
     again.finish()
     assert again.id == first.id
     assert len(list((tmp_path / "wandb").glob(f"offline-run-*-{first.id}"))) >= 1
+
+
+def test_wandb_that_cannot_be_reached_keeps_no_learner_from_starting(tmp_path, monkeypatch):
+    import wandb
+
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    begin, notes = wandb.init, []
+
+    def init(mode, **arguments):
+        if mode == "online":
+            raise wandb.errors.CommError("no route to host")
+        return begin(mode=mode, **arguments)
+
+    monkeypatch.setattr(wandb, "init", init)
+    run = tracking.open_wandb(tmp_path, "zeb-mcts", "tiny", None, notes.append)
+    run.finish()
+    assert "no route to host; keeping this run offline" in notes[0]
+    assert list((tmp_path / "wandb").glob(f"offline-run-*-{run.id}"))

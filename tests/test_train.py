@@ -15,7 +15,7 @@ import pytest
 from tiny import TINY, Quiet, as_numpy, training_rows
 
 from zebjax import checkpoint, experiment, network, tracking, train, training
-from zebjax.experiment import EvaluationConfig
+from zebjax.experiment import EvaluationConfig, StoreConfig
 
 ROOT = Path(__file__).parents[1]
 TINY_FILE = """
@@ -163,6 +163,11 @@ def test_help_lists_every_override():
         assert name in result.stdout
     assert "Example:" in result.stdout
     assert subprocess.run(command("--help"), cwd=ROOT, capture_output=True).returncode == 0
+
+
+def test_a_stores_place_may_end_with_a_slash():
+    at = dataclasses.replace(TINY, store=StoreConfig(url="s3://bucket/zeb/")).namespace
+    assert at == "s3://bucket/zeb/tiny"
 
 
 @pytest.mark.parametrize("name", ["quickstart", "large_belief", "lb_v_eq_3740"])

@@ -53,6 +53,13 @@ def test_weights_that_are_not_the_manifests_are_not_used(place, params):
         weights.fetch(place, made, CONFIG)
 
 
+def test_a_transfer_that_is_cut_short_is_tried_again(place, params, monkeypatch):
+    made = weights.publish(place, weights.take_lease(place, {}), weights.to_bytes(CONFIG, params), FACTS)
+    get, cuts = place.get, iter([1000, 0])
+    monkeypatch.setattr(place, "get", lambda *arguments: get(*arguments)[: next(cuts, None)])
+    jax.tree.map(np.testing.assert_array_equal, weights.fetch(place, made, CONFIG), params)
+
+
 def test_weights_of_another_network_are_not_used(params):
     data = weights.to_bytes(CONFIG, params)
     with pytest.raises(weights.BadWeights, match=r"expected float32 \("):

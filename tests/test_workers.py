@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import threading
 import time
 
 import jax
@@ -26,6 +25,7 @@ from zebjax import (
     worker,
 )
 from zebjax.experiment import EvalAuxConfig, ReplayConfig, StoreConfig
+from zebjax.progress import Stopped
 from zebjax.workers_feed import Workers
 
 SETTINGS = dataclasses.replace(
@@ -223,10 +223,6 @@ def test_a_second_learner_is_told_and_a_fenced_one_stops(tmp_path):
     )
     beats = iter(range(10**6))
 
-    class Beating(Quiet):
-        def note(self, text):
-            super().note(text)
-
     sign = lambda: heartbeat.sign("learner", "many", f"x{next(beats)}", 5, {})  # noqa: E731
     place.put({}, {heartbeat.LEARNER: sign()})
     sleep = time.sleep
@@ -238,18 +234,18 @@ def test_a_second_learner_is_told_and_a_fenced_one_stops(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zebjax.workers_feed.time.sleep", beat_and_sleep)
         with pytest.raises(ValueError, match="another learner is at work here"):
-            Workers(other, Beating())
-    taken = threading.Event()
-
-    def take_over():
-        go(other, 1, Workers(other, Quiet(), take_over=True))
-        taken.set()
+            Workers(other, Quiet())
+        with pytest.raises(Stopped):
+            Workers(other, Quiet(), stop_asked=lambda: True)
 
     class Watching(Quiet):
+        taken = False
+
         def note(self, text):
             super().note(text)
-            if "waiting" in text and not taken.is_set():
-                take_over()
+            if "waiting" in text and not self.taken:
+                self.taken = True
+                go(other, 1, Workers(other, Quiet(), take_over=True))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zebjax.workers_feed._TELL_S", 0.0)
@@ -278,6 +274,44 @@ def test_a_rollback_goes_on_from_an_earlier_step_as_a_new_generation(tmp_path):
     assert [row["cycle"] for row in tracking.read(run.metrics_file)] == [0, 1]
     assert len(tracking.read(run.folder / "metrics-before-rollback-from-3.jsonl")) == 4
     assert learn(settings).progress.cycle == 3
+
+
+def test_a_rollback_that_was_killed_is_finished_by_the_same_command(tmp_path, monkeypatch):
+    settings = settings_in(tmp_path, cycles=2)
+    settings = dataclasses.replace(settings, save=dataclasses.replace(settings.save, keep_every_cycles=1))
+    learn(settings, stop_after=1)
+    play(settings, "selfplay", 24)
+    root = learn(settings).folder / "checkpoints"
+
+    class Killed(Exception):
+        pass
+
+    def kill(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(rollback.checkpoint, "remove_steps", kill)
+        rollback.roll_back(settings, 1, Quiet())
+    assert checkpoint.steps(root) == [0, 1, 2]
+    for _ in range(2):
+        rollback.roll_back(settings, 1, Quiet())
+        assert checkpoint.steps(root) == [0, 1]
+
+
+def test_a_learner_that_was_fenced_off_does_not_come_back_over_newer_weights(tmp_path):
+    """As a service that is started again and again, after the one that took over has ended."""
+    settings = settings_in(tmp_path, cycles=9)
+    run = learn(settings, stop_after=1)
+    place = store.open_store(settings.namespace)
+    lease = weights.take_lease(place, {"where": "elsewhere:/runs/many"})
+    data = weights.to_bytes(settings.network, run.state.learner.params)
+    facts = {"step": 5, "total_games": 9, "wandb_run_id": None, "experiment": {}, "created_at": ""}
+    weights.publish(place, lease, data, facts)
+    with pytest.raises(ValueError, match=r"another learner \(elsewhere:/runs/many\) has gone on to step 5, while"):
+        learn(settings)
+    assert weights.newest_lease(place)[0] == lease.epoch
+    run = go(settings, 1, Workers(settings, Quiet(), take_over=True))
+    assert weights.newest(place)[0].step == 0
 
 
 # ---- who is at work

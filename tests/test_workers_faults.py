@@ -29,15 +29,17 @@ def bad_line(settings, monkeypatch, **faults):
 
 
 class Troubled(Quiet):
-    """The store is well while a process starts, then as bad as `place` says, and gone altogether for some looks."""
+    """The store is well while a process starts, then bad, and gone altogether for some looks."""
 
-    def __init__(self, place, fails, gone=()):
+    def __init__(self, place, gone=()):
         super().__init__()
-        self.place, self.fails, self.gone, self.looks = place, fails, gone, 0
+        self.place, self.gone, self.looks = place, gone, 0
+        self.place.fails = self.place.truncates = 0.0
+        self.place.gone = False
 
     def look(self):
         self.looks += 1
-        self.place.fails, self.place.gone = self.fails, self.looks in self.gone
+        self.place.fails, self.place.truncates, self.place.gone = 0.3, 0.2, self.looks in self.gone
 
     def working(self, what, done, total):
         self.look()
@@ -46,16 +48,14 @@ class Troubled(Quiet):
 def test_a_system_whose_store_fails_loses_and_repeats_nothing(settings, monkeypatch):
     """Three calls of ten fail, before or after they did their work, a fifth of what is fetched is cut short."""
     learn(settings, stop_after=1)
-    place = bad_line(settings, monkeypatch, fails=0.0, truncates=0.2)
+    place = bad_line(settings, monkeypatch, fails=0.0)
     for role, games in (("selfplay", 40), ("evalaux", 12)):
-        place.fails, place.gone = 0.0, False
-        report = Troubled(place, fails=0.3, gone=range(2, 5))
-        worker.work(settings, worker.Job(role, role, games), report, lambda: False)
-    place.fails, place.gone = 0.0, False
+        worker.work(settings, worker.Job(role, role, games), Troubled(place, gone=range(2, 5)), lambda: False)
+    place.fails, place.truncates, place.gone = 0.0, 0.0, False
     for role in ("selfplay", "evalaux"):  # what is left in the spools
         play(settings, role, 4)
     sent = names(settings)
-    report, stop = Troubled(place, fails=0.3), iter(range(10**6))
+    report, stop = Troubled(place), iter(range(10**6))
 
     def stop_asked():
         report.look()
@@ -75,6 +75,27 @@ def test_a_system_whose_store_fails_loses_and_repeats_nothing(settings, monkeypa
     sequences = [spool.parse_name(name)[:2] for name in sent]
     assert len(set(sequences)) == len(sequences)
     assert any("going on without it" in note for note in report.notes)
+
+
+def test_a_worker_that_may_not_write_for_a_while_still_takes_new_weights(settings, monkeypatch):
+    run = learn(settings, stop_after=1)
+    place = store.open_store(settings.namespace)
+    link = worker.Link(settings, worker.Job("selfplay", "w"), place, print)
+    link.begin()
+    link.end()
+    data = weights.to_bytes(settings.network, run.state.learner.params)
+    facts = {"step": 7, "total_games": 9, "wandb_run_id": None, "created_at": ""}
+    found = weights.newest(place)[0]
+    weights.publish(place, weights.Lease(found.epoch), data, facts | {"experiment": found.experiment})
+
+    def refuse(*_):
+        raise store.Refused("access denied")
+
+    monkeypatch.setattr(place, "put", refuse)
+    link._last_write = -(10.0**9)
+    with pytest.raises(store.Refused):
+        link._work()
+    assert link.current().manifest.step == 7
 
 
 def test_a_worker_with_a_full_disk_goes_on(settings, monkeypatch):
@@ -251,6 +272,7 @@ def test_a_new_run_can_begin_with_games_that_are_there(settings, tmp_path):
     run = go(seeded, stop_after=1)
     assert (int(run.state.ring.size), int(run.state.aux.size)) == (16, 4)
     assert run.progress.total_games == 0  # they are not this run's
+    assert run.progress.arrived_examples == 20 * 28
     rings = as_numpy((run.state.ring, run.state.aux))
     again = go(seeded, stop_after=1)  # what the folder holds now is not put in again
     jax.tree.map(np.testing.assert_array_equal, as_numpy((again.state.ring, again.state.aux)), rings)

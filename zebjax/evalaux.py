@@ -1,7 +1,7 @@
 """Games of the eval-aux stream: E[Q], the exact one, against the network as it is, E[Q] on either team in turn."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -13,28 +13,37 @@ from zebjax.record import GameRecord
 STATS = ("eq_win_rate", "zeb_win_rate", "avg_margin")
 
 
+class Batch(NamedTuple):
+    """Which games."""
+
+    step: int
+    """Of the network that plays."""
+    seed: int
+    number: int
+    """With `seed` it decides all that is random."""
+    n_games: int
+
+
 def play(
     config: EvalAuxConfig,
     network_config: network.ZebConfig,
     params: network.Params,
-    step: int,
-    seed: int,
-    index: int,
-    n_games: int,
+    batch: Batch,
     on_ply: Callable[[int], None] | None = None,
 ) -> tuple[GameRecord, dict[str, Any]]:
-    """`n_games` games, NumPy arrays, and what they say of the network.
+    """The games of a batch, NumPy arrays, and what they say of the network.
 
     E[Q] has team 0 in games 0, 2, 4, ... Its decisions have a policy target and a value, see `teach`; the network's
-    have none. `seed` and `index` decide all that is random.
+    have none.
 
     Returns:
         The games; and E[Q]'s settings with `eq_win_rate`, `zeb_win_rate` (a tie is neither) and `avg_margin`, E[Q]'s
         points less the network's.
     """
+    step, seed, number, n_games = batch
     settings = teach.Settings(n=config.worlds, opponent="zeb", seed=seed, games_per_file=n_games)
     zeb = players.zeb(network_config, params, config.temperature)
-    records = teach.play_file(settings, zeb, index, n_games, on_ply, judge_opponent=False)
+    records = teach.play_file(settings, zeb, number, n_games, on_ply, judge_opponent=False)
     steps = np.full(n_games, step, np.int32)
     records = records._replace(step_start=steps, step_end=steps)
     points = np.asarray(_points(records))
@@ -44,7 +53,7 @@ def play(
         "worlds": config.worlds,
         "temperature": config.temperature,
         "seed": seed,
-        "index": index,
+        "index": number,
         "eq_win_rate": float((margin > 0).mean()),
         "zeb_win_rate": float((margin < 0).mean()),
         "avg_margin": float(margin.mean()),

@@ -14,6 +14,9 @@ from zebjax.learner import LearnerConfig
 from zebjax.network import PRESETS, ZebConfig
 from zebjax.selfplay import SelfPlayConfig
 
+HUB_LOOK_S = 15.0
+"""A Hub is looked into at most so often."""
+
 
 @dataclasses.dataclass(frozen=True)
 class StartConfig:
@@ -45,7 +48,7 @@ class ReplayConfig:
     min_buffer: int = 0
     """Examples that must be there before training begins."""
     max_example_age_s: float = 0.0
-    """With workers: training pauses when no new game was kept for so long; 0 never pauses."""
+    """With workers: training pauses when no new game of either stream was kept for so long; 0 never pauses."""
     seed_folder: str | None = None
     """Folder of GameRecord files (those of `convert --examples`, or of an earlier run's store) that the rings of a new
     run begin with: the newest that fit, by their stream. They do not count as games of the run."""
@@ -170,7 +173,8 @@ class StoreConfig:
     games_per_file: int = 128
     """Games that a self-play worker sends together."""
     poll_s: float = 5.0
-    """How often a process looks into the store."""
+    """How often a process looks into the store; on a Hub, which takes 1,000 calls in five minutes from an account,
+    every 15 s at most, which leaves room for some twenty workers."""
     upload_interval_s: float = 0.0
     """A process writes at most so often, a worker several files at once. A Hub takes 128 commits an hour from all that
     write into a repository, the learner among them: there at least 60, and 30 times the number of processes is safe."""
@@ -186,6 +190,11 @@ class StoreConfig:
         least = 60 if self.url.startswith("hf://") else 0
         if not least <= self.upload_interval_s <= 86400:
             raise ValueError(f"store.upload_interval_s: expected {least} to 86400 here, got {self.upload_interval_s}")
+
+    @property
+    def look_every_s(self) -> float:
+        """`poll_s`, as far as the store bears it."""
+        return max(self.poll_s, HUB_LOOK_S) if self.url.startswith("hf://") else self.poll_s
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,7 +246,7 @@ class Experiment:
     @property
     def namespace(self) -> str:
         """The run's own place in the store, which `store.open_store` opens."""
-        return f"{self.store.url or f'{self.runs}/store'}/{self.name}"
+        return f"{self.store.url.rstrip('/') or f'{self.runs}/store'}/{self.name}"
 
 
 def load(path: Path, overrides: list[str]) -> Experiment:

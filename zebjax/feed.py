@@ -11,22 +11,23 @@ from zebjax.experiment import Experiment
 from zebjax.game import N_PLIES
 from zebjax.ingest import Sifted
 from zebjax.pacing import CallSizer
+from zebjax.progress import Progress
 
 if TYPE_CHECKING:
-    from zebjax.training import Progress, Run
+    from zebjax.training import Run
 
 
 _RUNNING = 0.1
 """Share of the newest file in the running means of the eval-aux results."""
 
 
-def count(progress: "Progress", counts: dict[str, float]) -> None:
+def count(progress: Progress, counts: dict[str, float]) -> None:
     """Add to what came in this cycle."""
     for name, n in counts.items():
         progress.ingest[name] = progress.ingest.get(name, 0) + n
 
 
-def count_eval_aux(progress: "Progress", sifted: Sifted, facts: dict[str, Any]) -> None:
+def count_eval_aux(progress: Progress, sifted: Sifted, facts: dict[str, Any]) -> None:
     """Count an eval-aux file, whose `facts` say how the network fared in it."""
     seen, kept = sifted.seen * N_PLIES, sifted.kept * N_PLIES
     counts = {
@@ -48,7 +49,7 @@ def count_eval_aux(progress: "Progress", sifted: Sifted, facts: dict[str, Any]) 
             progress.eval_stats[name] = old + _RUNNING * (new - old)
 
 
-def eval_aux_row(progress: "Progress") -> Row:
+def eval_aux_row(progress: Progress) -> Row:
     """What came of the eval-aux stream in this cycle, by the original's names."""
     counted = progress.ingest
     names = (
@@ -142,9 +143,8 @@ class OwnGames:
 
         began = time.monotonic()
         params = run.state.learner.params
-        records, facts = evalaux.play(
-            config, run.settings.network, params, cycle, run.settings.seed, cycle, config.games_per_cycle, on_ply
-        )
+        batch = evalaux.Batch(cycle, run.settings.seed, number=cycle, n_games=config.games_per_cycle)
+        records, facts = evalaux.play(config, run.settings.network, params, batch, on_ply)
         run.state = run.state._replace(aux=replay.add_some(run.state.aux, records))
         run.progress.total_games += config.games_per_cycle
         count_eval_aux(run.progress, Sifted(records, config.games_per_cycle, lag=0, weight=1.0), facts)

@@ -18,14 +18,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-from zebjax.store import Changed, Entry, Missing, Refused, StoreError, Unreachable, check_name, in_order
+from zebjax.store import NO_OBJECTS, Changed, Entry, Missing, Refused, StoreError, Unreachable, check_name, in_order
 
 T = TypeVar("T")
 _URL = re.compile(r"hf://([A-Za-z0-9][\w.-]*)/([A-Za-z0-9][\w.-]*)((?:/[A-Za-z0-9][\w.-]*)*)/?")
-_NO_OBJECTS: Mapping[str, bytes] = {}
 _TIMEOUT_S = 30.0
 _MANY_TRIES = 20
 _PATHS_A_CALL = 500
+
+
+class _Busy(Unreachable):
+    """The Hub has enough of us for so many seconds."""
+
+    def __init__(self, message: str, wait_s: float) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
 
 
 class HubStore:
@@ -53,11 +60,13 @@ class HubStore:
 
     def _path(self, name: str) -> str:
         check_name(name)
+        if "/" not in name and "." in name:  # no folder: for others to read, where the original's programs look
+            return name
         return f"{self._prefix}/{name}" if self._prefix else name
 
     # ---- writing
 
-    def put(self, new: Mapping[str, bytes], replace: Mapping[str, bytes] = _NO_OBJECTS) -> set[str]:
+    def put(self, new: Mapping[str, bytes], replace: Mapping[str, bytes] = NO_OBJECTS) -> set[str]:
         """See `Store`; where the objects lie in both repositories, first one is written and then the other.
 
         Who takes a lease gets the repository of the examples made: a worker's token may not be good for that.
@@ -212,7 +221,7 @@ class HubStore:
                 with self._explained():
                     return work()
             except Unreachable as error:
-                wait_s = pause_s * random.uniform(0.5, 1.5)
+                wait_s = max(pause_s, getattr(error, "wait_s", 0.0)) * random.uniform(1.0, 1.5)
                 if time.monotonic() + wait_s > until:
                     raise
                 last = error
@@ -244,7 +253,7 @@ class HubStore:
             if status is not None and 400 <= status < 500 and status not in (408, 409, 412, 429):
                 raise Refused(f"{self.where}: the Hub refuses it (status {status})") from None
             why = "others wrote at the same time" if status == 412 else f"the Hub answers with status {status}"
-            raise Unreachable(f"{self.where}: {why}") from None
+            raise _Busy(f"{self.where}: {why}", _retry_after_s(error)) from None
         except (OSError, ValueError, RuntimeError) as error:
             raise Unreachable(f"{self.where}: {type(error).__name__}") from None
         except Exception as error:
@@ -257,6 +266,15 @@ class HubStore:
             f"{self.where}: no access (status {_status(error)}); set HF_TOKEN or run `hf auth login` with a token that "
             "may write there"
         )
+
+
+def _retry_after_s(error: Exception) -> float:
+    """What the answer says; 0 where it says nothing, or a date."""
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    try:
+        return max(0.0, float(headers.get("Retry-After", 0)))
+    except ValueError:
+        return 0.0
 
 
 def _status(error: Exception) -> int | None:

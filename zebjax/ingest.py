@@ -22,10 +22,11 @@ import numpy as np
 from zebjax import checkpoint, record, spool
 from zebjax.experiment import EvalAuxConfig
 from zebjax.record import GameRecord, Metadata
-from zebjax.store import Entry, Missing, Store, StoreError, Unreachable
+from zebjax.store import Entry, Store, StoreError, Unreachable
 
 MAX_FILE_BYTES = 32 << 20  # some 50,000 games
-_MOST_WAITING = 64
+_MOST_WAITING, _MOST_WAITING_BYTES = 64, 256 << 20
+_MOST_REASON = 500
 _MOST_QUARANTINED, _MOST_QUARANTINED_BYTES = 1000, 256 << 20
 _PATIENCE_S = 600.0
 """A file that cannot be fetched for so long, while others can, is given up."""
@@ -104,7 +105,7 @@ class Ingest:
         self._failing: dict[str, float] = {}
         self._fetched_at = -math.inf
         self._quarantine = Quarantine(folder / "quarantine")
-        self._arrived: queue.Queue[Arrived] = queue.Queue(_MOST_WAITING)
+        self._arrived: queue.Queue[Arrived] = queue.Queue()
         self.has_looked = threading.Event()
         """Set when what was there at the start has been fetched, or as much of it as may wait."""
         self.busy_s = 0.0
@@ -114,7 +115,8 @@ class Ingest:
         """Fetch and check what is new, in each worker's order, until there is nothing more or enough waits.
 
         Raises:
-            StoreError: of the first file that could not be fetched, when all others have been.
+            StoreError: if the store cannot be listed.
+            Unreachable: of the first file that could not be fetched, when all others have been.
         """
         self._fetch_new()
         self.has_looked.set()
@@ -132,7 +134,7 @@ class Ingest:
         for entry, parsed in self._new_entries():
             if parsed.sequence > due.get(parsed.worker, -1) or parsed.worker in failed:
                 continue
-            if self._arrived.full():
+            if self._is_full():
                 return
             began = time.monotonic()
             try:
@@ -148,8 +150,14 @@ class Ingest:
             assert self._known is not None
             self._known.add(entry.name)
             self.busy_s += time.monotonic() - began
-        if failed:
-            raise next(iter(failed.values()))
+        if failed:  # what one file meets, a credential that must not read it too, is no reason to end
+            raise Unreachable(str(next(iter(failed.values()))))
+
+    def _is_full(self) -> bool:
+        """Whether enough waits for the learner."""
+        with self._arrived.mutex:
+            waiting = [arrived.n_bytes for arrived in self._arrived.queue]
+        return len(waiting) >= _MOST_WAITING or sum(waiting) >= _MOST_WAITING_BYTES
 
     def _taken(self, worker: str) -> int:
         """The number of the newest file taken of a worker."""
@@ -174,8 +182,6 @@ class Ingest:
             if len(data) != size:  # the line's fault, not the file's: the next poll fetches it again
                 raise Unreachable(f"{self._store.where}: {name} ended after {len(data):,} of {size:,} bytes")
             records, metadata = examine(name, data)
-        except Missing:
-            pass  # pruned after it was listed
         except record.InvalidRecords as error:
             self._refuse(name, worker, data, str(error))
         except StoreError as error:
@@ -183,13 +189,15 @@ class Ingest:
             is_its_own_fault = self._fetched_at > since and time.monotonic() - since > _PATIENCE_S
             if not is_its_own_fault and size <= MAX_FILE_BYTES:
                 raise
-            self._refuse(name, worker, b"", str(error))
+            self._refuse(name, worker, b"", str(error))  # if it was deleted the next listing does not show it
         else:
             self._fetched_at = time.monotonic()
             self._arrived.put(Arrived(name, worker, len(data), records, metadata))
         self._failing.pop(name, None)
 
     def _refuse(self, name: str, worker: str, data: bytes, reason: str) -> None:
+        # What a stranger's file says of itself neither moves the cursor nor fills the log.
+        reason = "".join(filter(str.isprintable, reason))[:_MOST_REASON]
         self._quarantine.put(name, data, reason)
         self._arrived.put(Arrived(name, worker, len(data), None, None, reason))
 
@@ -240,18 +248,16 @@ def sift(config: EvalAuxConfig, arrived: Arrived, cycle: int, seed: int) -> Sift
     return Sifted(GameRecord(*(np.asarray(field)[rows] for field in arrived.records)), n, lag, weight)
 
 
-def mix(n_steps: int, fraction: float, has_selfplay: bool, has_eval_aux: bool) -> np.ndarray:
+def mix(n_steps: int, fraction: float, has_eval_aux: bool) -> np.ndarray:
     """Which of a cycle's optimiser steps take an eval-aux batch, bool `[n_steps]`.
 
-    `round(n_steps * fraction)` of them, evenly spread, at most `n_steps - 1` while there is self-play: step i (from 1)
+    `round(n_steps * fraction)` of them, evenly spread, at most `n_steps - 1`: step i (from 1)
     where i is a multiple of `max(1, n_steps // quota)` and quota is left, or where what is left of the quota needs all
     that is left of the steps (the original's rule, SPEC, "The eval-aux stream").
     """
     chosen = np.zeros(n_steps, bool)
     if not has_eval_aux:
         return chosen
-    if not has_selfplay:
-        return ~chosen
     quota = min(round(n_steps * fraction), n_steps - 1)
     if quota <= 0:
         return chosen

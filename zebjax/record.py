@@ -22,6 +22,7 @@ from zebjax import game, tiles
 
 FORMAT_VERSION = 1
 MAX_FILE_BYTES = 256 << 20  # some 400,000 games
+_MAX_HEADER_BYTES = 1 << 16
 SELFPLAY, EVAL_AUX, TEACHER = SOURCES = ("selfplay-mcts", "eval-eq-zeb", "teacher-eq")
 """Who made games: the original's names for its two streams, and `teach`."""
 # A policy target is stored as float16: seven of them may miss 1 by this much.
@@ -230,9 +231,14 @@ def from_bytes(data: bytes, name: str) -> tuple[GameRecord, Metadata]:
     Raises:
         InvalidRecords: as `read`; nothing else, whatever the bytes are.
     """
+    header_bytes = int.from_bytes(data[:8], "little")
+    if header_bytes > _MAX_HEADER_BYTES:  # JSON grows to many times its size in memory
+        raise InvalidRecords(
+            f"{name}: its header has {header_bytes:,} bytes, more than the {_MAX_HEADER_BYTES:,} allowed"
+        )
     try:
         arrays = safetensors.numpy.load(data)  # it checks lengths and offsets
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        header = json.loads(data[8 : 8 + header_bytes])
         metadata = _parse_metadata(header.get("__metadata__", {}))
         if odd := sorted(set(arrays) ^ set(_FIELDS)):
             raise InvalidRecords(f"array {odd[0]} is missing or not expected")

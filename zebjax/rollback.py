@@ -34,6 +34,11 @@ def roll_back(settings: Experiment, step: int, report: console.Reporter) -> None
         known = ", ".join(map(str, checkpoint.steps(root)))
         raise ValueError(f"{settings.folder}: no weights of step {step}; there are those of {known}")
     run = training.Run(settings, report, lambda: False)
+    if step == run.progress.cycle and run.progress.phase == "play":  # killed before it had done all of it, perhaps
+        later = [other for other in checkpoint.steps(root) if other > step]
+        checkpoint.remove_steps(root, later)
+        report.note(f"{settings.folder}: at step {step} already")
+        return
     if step >= run.progress.cycle:
         raise ValueError(f"{settings.folder}: the run is at step {run.progress.cycle}, which is not after {step}")
     config, params = network.load(checkpoint.step_folder(root, step))

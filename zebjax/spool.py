@@ -39,6 +39,11 @@ def parse_name(name: str) -> Name | None:
     return Name(match[1], int(match[2]), match[3]) if match else None
 
 
+def object_name(worker: str, sequence: int, data: bytes) -> str:
+    """The name of a file's object in the store."""
+    return f"examples/{worker}/{sequence:09d}-{hashlib.sha256(data).hexdigest()}.safetensors"
+
+
 def status_name(worker: str) -> str:
     """Where a worker tells that it lives: among its examples, so that its credential needs nothing else."""
     return f"examples/{worker}/status.json"
@@ -120,10 +125,10 @@ class Spool:
     def _write(self, records: GameRecord, metadata: Metadata) -> None:
         temporary = self.folder / ".tmp-games"
         record.write(temporary, records, metadata)
-        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+        name = object_name(self.worker, self.next, temporary.read_bytes()).rpartition("/")[2]
         # Noted first: a number may stay unused, but is never used twice.
         checkpoint.write_json(self.folder / "sequence.json", self.next)
-        temporary.rename(self.folder / f"{self.next:09d}-{digest}.safetensors")
+        temporary.rename(self.folder / name)
         self.next += 1
 
     def _waiting_bytes(self) -> int:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from zebjax import command, console, weights
+from zebjax.experiment import HUB_LOOK_S
 from zebjax.heartbeat import Seen, Watch
 from zebjax.store import Missing, Unreachable, open_store
 
@@ -126,9 +127,10 @@ def look(watch: Watch) -> dict[str, Any]:
 
 
 def _go_on_looking(watch: Watch, told: dict[str, Any]) -> NoReturn:
+    every_s = HUB_LOOK_S if watch.store.where.startswith("hf://") else 2.0
     with Live(_table(told), refresh_per_second=2) as live:
         while True:
-            time.sleep(2)
+            time.sleep(every_s)
             try:
                 told = look(watch)
                 live.update(_table(told))

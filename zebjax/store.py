@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-_NO_OBJECTS: Mapping[str, bytes] = {}
+NO_OBJECTS: Mapping[str, bytes] = {}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _MOST_NAME = 300
 _TIMEOUT_S = 30
@@ -59,7 +59,7 @@ class Store(Protocol):
     where: str
     """What it is called in messages."""
 
-    def put(self, new: Mapping[str, bytes], replace: Mapping[str, bytes] = _NO_OBJECTS) -> set[str]:
+    def put(self, new: Mapping[str, bytes], replace: Mapping[str, bytes] = NO_OBJECTS) -> set[str]:
         """Create the `new` objects that are not there yet, in order; if that was all, write over the `replace` ones.
 
         So what tells of new objects, such as the pointer to the newest weights, is left alone by who came second with
@@ -157,7 +157,7 @@ class ObjectStore:
         except Exception as error:  # one of many kinds, by scheme
             raise Refused(f"{self.where}: cannot be a store ({_first_line(error)})") from None
 
-    def put(self, new: Mapping[str, bytes], replace: Mapping[str, bytes] = _NO_OBJECTS) -> set[str]:
+    def put(self, new: Mapping[str, bytes], replace: Mapping[str, bytes] = NO_OBJECTS) -> set[str]:
         """See `Store`."""
         import obstore
         from obstore.exceptions import AlreadyExistsError

@@ -86,6 +86,7 @@ def main(arguments: list[str]) -> int:
     own, overrides = _split(arguments[1:])
     # Imported only now, so that help and a missing argument answer at once.
     from zebjax import checkpoint, compilation, console, experiment
+    from zebjax.progress import Stopped
 
     compilation.keep()
     try:
@@ -97,7 +98,9 @@ def main(arguments: list[str]) -> int:
                 from zebjax import training, workers_feed
 
                 with checkpoint.locked(settings.folder, "stop it or choose another --name"):
-                    feed = workers_feed.Workers(settings, report, own.take_over) if own.role == "learner" else None
+                    feed = None
+                    if own.role == "learner":
+                        feed = workers_feed.Workers(settings, report, own.take_over, lambda: stop.asked)
                     training.Run(settings, report, lambda: stop.asked, feed).go()
             else:
                 from zebjax import worker
@@ -106,6 +109,8 @@ def main(arguments: list[str]) -> int:
                 folder = settings.folder / "workers" / job.worker_id
                 with checkpoint.locked(folder, "give this worker a --worker-id of its own"):
                     worker.work(settings, job, report, lambda: stop.asked)
+    except Stopped:
+        print("stopped before it began")
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

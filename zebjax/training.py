@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from importlib import metadata
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,8 +39,8 @@ from zebjax import (
 from zebjax.console import Reporter
 from zebjax.experiment import Experiment
 from zebjax.feed import Feed, OwnGames
-from zebjax.game import N_PLIES
 from zebjax.pacing import CallSizer
+from zebjax.progress import Progress, Stopped
 
 _STATES_KEPT = 2
 
@@ -53,41 +53,6 @@ class State(NamedTuple):
     ring: replay.Ring
     aux: replay.Ring
     """Of the eval-aux stream."""
-
-
-@dataclasses.dataclass
-class Progress:
-    """Where a run is; saved as JSON beside the arrays."""
-
-    first_cycle: int
-    """The training step of the weights that it began with."""
-    cycle: int
-    """Cycles completed: the training step of the weights."""
-    total_games: int
-    phase: Literal["play", "train", "judge"] = "judge"
-    """A run begins by judging what it starts from."""
-    games_in_cycle: int = 0
-    updates_in_cycle: int = 0
-    play_s: float = 0.0
-    train_s: float = 0.0
-    wall_s: float = 0.0
-    """Since the row of the cycle before, saving and drawing included; not while no process was running."""
-    wandb_run_id: str | None = None
-    cursor: dict[str, str] = dataclasses.field(default_factory=dict)
-    """Of each worker the newest file of games that is in the rings."""
-    ingest: dict[str, float] = dataclasses.field(default_factory=dict)
-    """What came from the workers in this cycle."""
-    arrived_examples: int = 0
-    """That were kept, since the run began."""
-    trained_rows: int = 0
-    quarantined: int = 0
-    """Files that were refused, since the run began."""
-    eval_stats: dict[str, float] = dataclasses.field(default_factory=dict)
-    """Running means over the eval-aux games."""
-
-
-class Stopped(Exception):
-    """A stop was asked for and the call under way is finished."""
 
 
 class Run:
@@ -147,7 +112,8 @@ class Run:
             state = state._replace(
                 ring=replay.add_some(state.ring, seeds.selfplay), aux=replay.add_some(state.aux, seeds.eval_aux)
             )
-            progress.arrived_examples += n * N_PLIES
+            in_rings = (replay.n_examples(ring) for ring in (state.ring, state.aux))  # maybe not all of them fit
+            progress.arrived_examples = sum(map(int, in_rings))
         if self.settings.teacher.folder is not None:
             games = start.taught_games(self.settings)
             self.report.note(f"{len(games.slots):,} games of the teacher from {self.settings.teacher.folder}")
@@ -183,16 +149,7 @@ class Run:
         experiment.check_can_continue(saved, self.settings)
         abstract = network.abstract_params(self.settings.network)
         like = jax.eval_shape(lambda params: _fresh_state(self.settings, params, 0), abstract)
-        try:
-            progress = Progress(**checkpoint.read_json(folder / "progress.json"))
-        except TypeError as error:
-            raise ValueError(f"{folder / 'progress.json'}: not the progress of a run ({error})") from None
-        of_run = (progress.first_cycle, progress.cycle, progress.total_games)
-        counts = (*of_run, progress.games_in_cycle, progress.updates_in_cycle)
-        seconds = (progress.play_s, progress.train_s, progress.wall_s)
-        possible = all(type(n) is int and n >= 0 for n in counts) and all(type(s) in (int, float) for s in seconds)
-        if progress.phase not in ("play", "train", "judge") or not possible:
-            raise ValueError(f"{folder / 'progress.json'}: not the progress of a run: {progress}")
+        progress = Progress.read(folder / "progress.json")
         left = self.settings.learner.updates_per_cycle - progress.updates_in_cycle
         if progress.phase == "train" and (left < 0 or left % self.settings.learner.chunk):
             raise experiment.CannotContinue(
@@ -275,7 +232,7 @@ class Run:
         wanted = self.settings.tracking
         if wanted.wandb:
             run_id = self.progress.wandb_run_id
-            self._wandb = tracking.open_wandb(self.folder, wanted.project, self.settings.name, run_id)
+            self._wandb = tracking.open_wandb(self.folder, wanted.project, self.settings.name, run_id, self.report.note)
             self.progress.wandb_run_id = self._wandb.id
 
     def between_calls(self) -> None:
@@ -315,21 +272,20 @@ class Run:
 
     def _turns(self) -> np.ndarray:
         """Which of the cycle's updates take an eval-aux batch; the rings do not change while they are trained on."""
-        sizes = (int(replay.n_examples(ring)) for ring in (self.state.ring, self.state.aux))
-        has_selfplay, has_aux = (size > 0 for size in sizes)
         config = self.settings.eval_aux
-        n = self.settings.learner.updates_per_cycle
-        return ingest.mix(n, config.batch_fraction, has_selfplay, has_aux and config.enabled)
+        has_aux = config.enabled and int(replay.n_examples(self.state.aux)) > 0
+        return ingest.mix(self.settings.learner.updates_per_cycle, config.batch_fraction, has_aux)
 
     def _judge(self) -> None:
         """Judge the network when it is due, write the cycle's row and its network, and save."""
         began = time.monotonic()
         progress, settings = self.progress, self.settings
-        self.feed.trained(self, progress.cycle == progress.first_cycle + settings.cycles)
+        done = progress.cycle - progress.first_cycle
+        is_last = done == settings.cycles
+        is_evaluated = is_last or done % settings.evaluation.every_cycles == 0
+        self.feed.trained(self, is_last)
         row: tracking.Row = {"cycle": progress.cycle, "stats/total_games": progress.total_games}
-        last = progress.cycle == self.progress.first_cycle + settings.cycles
-        is_due = (progress.cycle - self.progress.first_cycle) % settings.evaluation.every_cycles == 0
-        if is_due or last:
+        if is_evaluated:
             row |= self._evaluate()
         self._count_wall()
         if progress.updates_in_cycle:
@@ -339,7 +295,7 @@ class Run:
             self._wandb.log(row)
         self.report.cycle(row, self._seconds_left())
         self._save_network()
-        if is_due or last:
+        if is_evaluated:
             tracking.plot_curves(tracking.read(self.metrics_file), self.folder / "curves.png", settings.name)
         progress.games_in_cycle = progress.updates_in_cycle = 0
         progress.play_s = progress.train_s = progress.wall_s = 0.0

@@ -23,16 +23,16 @@ import safetensors.numpy
 
 from zebjax import network
 from zebjax.network import Params, ZebConfig
-from zebjax.store import Changed, Missing, Store, Unreachable, is_name
+from zebjax.store import NO_OBJECTS, Changed, Missing, Store, Unreachable, is_name
 
 NEWEST = "weights/newest.json"
 MAX_NETWORK_BYTES = 1 << 28
 MAX_JSON_BYTES = 1 << 20
+_FETCHES = 3  # a transfer may be cut short
 _CONFIG = "config"
 _LEASE = re.compile(r"leases/(\d{9})\.json")
 _MANIFEST = re.compile(r"weights/(\d{9})/manifest\.json")
 _NETWORK = re.compile(r"weights/(\d{9})/[^/]+\.safetensors")
-_NO_OBJECTS: Mapping[str, bytes] = {}
 
 
 class Fenced(ValueError):
@@ -140,12 +140,15 @@ def fetch(store: Store, manifest: Manifest, config: ZebConfig) -> Params:
         BadWeights: if they are not there, not what the manifest says, or not of this network.
         StoreError: if they cannot be fetched.
     """
-    try:
-        data = store.get(manifest.object, MAX_NETWORK_BYTES)
-    except Missing:  # pruned since the manifest was read
-        raise BadWeights(f"{manifest.object}: it is not there any more") from None
-    if len(data) != manifest.size or hashlib.sha256(data).hexdigest() != manifest.sha256:
-        raise BadWeights(f"{manifest.object}: its sha256 is not the manifest's")
+    for _ in range(_FETCHES):
+        try:
+            data = store.get(manifest.object, MAX_NETWORK_BYTES)
+        except Missing:  # pruned since the manifest was read
+            raise BadWeights(f"{manifest.object}: it is not there any more") from None
+        if len(data) == manifest.size and hashlib.sha256(data).hexdigest() == manifest.sha256:
+            break
+    else:
+        raise BadWeights(f"{manifest.object}: its sha256 is not the manifest's, fetched {_FETCHES} times")
     try:
         return from_bytes(data, config)
     except BadWeights as error:
@@ -204,7 +207,7 @@ def publish(
     lease: Lease,
     network_bytes: bytes,
     facts: dict[str, Any],
-    beside: Mapping[str, bytes] = _NO_OBJECTS,
+    beside: Mapping[str, bytes] = NO_OBJECTS,
 ) -> Manifest:
     """Make these weights the newest; `facts` are the manifest's fields that the learner knows.
 

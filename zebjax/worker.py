@@ -20,6 +20,7 @@ from zebjax.background import Background
 from zebjax.console import Reporter
 from zebjax.experiment import Experiment
 from zebjax.pacing import CallSizer
+from zebjax.progress import Stopped
 from zebjax.record import GameRecord, Metadata
 from zebjax.store import Missing, Store, open_store
 
@@ -59,7 +60,7 @@ class Link:
         self._tag: str | None = None
         self._complaint, self._pull_again_at = "", -math.inf
         self._dropped_told = 0
-        self._background = Background(self._work, min(settings.store.poll_s, heartbeat.EVERY_S))
+        self._background = Background(self._work, min(settings.store.look_every_s, self._beat_every_s()))
         self._newest: Current | None = None
 
     def begin(self) -> Current:
@@ -117,9 +118,11 @@ class Link:
 
     def _work(self) -> bool:
         waiting, interval_s = bool(self.spool.files()), self._settings.store.upload_interval_s
-        if time.monotonic() - self._last_write >= (interval_s if waiting else self._beat_every_s()):
-            self._write(heartbeat.RUNNING)
-        self._pull()
+        try:
+            if time.monotonic() - self._last_write >= (interval_s if waiting else self._beat_every_s()):
+                self._write(heartbeat.RUNNING)
+        finally:  # who may not write at the moment shall still play with the newest weights
+            self._pull()
         return bool(self.spool.files()) and not interval_s
 
     def _write(self, state: str) -> None:
@@ -194,10 +197,6 @@ def check_experiment(manifest: weights.Manifest, settings: Experiment) -> None:
             )
 
 
-class _Stopped(Exception):
-    pass
-
-
 def work(settings: Experiment, job: Job, report: Reporter, stop_asked: Callable[[], bool]) -> None:
     """Play and send until `stop_asked`, or `job.max_games` are played.
 
@@ -213,7 +212,7 @@ def work(settings: Experiment, job: Job, report: Reporter, stop_asked: Callable[
     play = _play if job.role == "selfplay" else _play_against_eq
     try:
         play(settings, job, link, report, stop_asked)
-    except _Stopped:
+    except Stopped:
         pass
     finally:
         link.end()
@@ -273,7 +272,7 @@ def _play_against_eq(
     def on_ply(ply: int, n_games: int) -> None:
         report.working(f"plies of {n_games} games", ply, game.N_PLIES)
         if stop_asked():
-            raise _Stopped
+            raise Stopped
 
     while not stop_asked():
         current = link.current()
@@ -282,15 +281,8 @@ def _play_against_eq(
             return
         n_games = min(config.games_per_file, left)
         step = current.manifest.step
-        records, facts = evalaux.play(
-            config,
-            settings.network,
-            current.params,
-            step,
-            seed,
-            link.spool.next,
-            n_games,
-            functools.partial(on_ply, n_games=n_games),
-        )
+        batch = evalaux.Batch(step, seed, link.spool.next, n_games)
+        tell = functools.partial(on_ply, n_games=n_games)
+        records, facts = evalaux.play(config, settings.network, current.params, batch, tell)
         record.validate(records)
         link.send(records, step, facts)

@@ -3,7 +3,9 @@
 import json
 import math
 import socket
+import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +15,10 @@ import numpy as np
 
 from zebjax import experiment, feed, heartbeat, ingest, record, replay, spool, torch_weights, weights
 from zebjax.background import Background
-from zebjax.console import Row
+from zebjax.console import Reporter, Row
 from zebjax.experiment import Experiment
 from zebjax.game import N_PLIES
+from zebjax.progress import Stopped
 from zebjax.store import Missing, Store, StoreError, open_store
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ _TELL_S = 15.0
 _ALARM_AGAIN_S = 60.0
 _ALARM_AFTER_S = 40.0
 """Workers that start together with the learner get so long until they are missed."""
+_MOST_WAIT_S = 600.0
 _FIRST_LOOK_S = 60.0
 """A learner that starts waits so long for what is in the store already; after that it goes on with what it has."""
 
@@ -32,16 +36,24 @@ _FIRST_LOOK_S = 60.0
 class Workers:
     """The learner of several processes: games come from the store, weights go there, by a thread of its own."""
 
-    def __init__(self, settings: Experiment, report: Any, take_over: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Experiment,
+        report: Reporter,
+        take_over: bool = False,
+        stop_asked: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._settings, self._report = settings, report
         self.store: Store = open_store(settings.namespace)
         self._watch = heartbeat.Watch(self.store)
         self._where = f"{socket.gethostname()}:{settings.folder.absolute()}"
         self._take_over = take_over
-        self._wait_for_other_learner()
+        self._wait_for_other_learner(stop_asked)
         self._ingest: ingest.Ingest | None = None
-        self._background = Background(self._work, settings.store.poll_s)
+        self._background = Background(self._work, settings.store.look_every_s)
         self._has_begun = False
+        self._lock = threading.Lock()
+        """Held where what is pending changes."""
         self._to_publish: tuple[bytes, dict[str, Any], dict[str, bytes]] | None = None
         self._to_prune: dict[str, str] | None = None
         self._saved_cursor: dict[str, str] = {}
@@ -56,8 +68,13 @@ class Workers:
         self._status: dict[str, Any] = {}
         self._published = -1
 
-    def _wait_for_other_learner(self) -> None:
-        """Refuse to start beside a learner that lives; one that is gone leaves its lease to be taken over."""
+    def _wait_for_other_learner(self, stop_asked: Callable[[], bool]) -> None:
+        """Refuse to start beside a learner that lives; one that is gone leaves its lease to be taken over.
+
+        Raises:
+            ValueError: if one lives.
+            Stopped: if a stop is asked for meanwhile.
+        """
         self._watch.look()
         other = self._watch.learner
         if other is None or self._take_over or other.sign.get("state") == heartbeat.STOPPED:
@@ -65,9 +82,11 @@ class Workers:
         if weights.newest_lease(self.store)[1].get("where") == self._where:
             return  # it was this run's folder, and its lock says that nobody is there
         self._report.note("a learner was at work here a moment ago; looking whether it still is")
-        until = time.monotonic() + 3 * max(heartbeat.EVERY_S, other.every_s())
+        until = time.monotonic() + min(_MOST_WAIT_S, 3 * max(heartbeat.EVERY_S, other.every_s()))
         while time.monotonic() < until:
-            time.sleep(0.5)
+            if stop_asked():
+                raise Stopped
+            time.sleep(min(0.5, self._settings.store.look_every_s))
             self._watch.look()
             now = self._watch.learner
             if now is not None and now.changed_at is not None:
@@ -90,6 +109,14 @@ class Workers:
             found = None
         if found is not None:
             step = found[0].step
+            where = weights.newest_lease(self.store)[1].get("where")
+            # Its own newest publication may be a cycle ahead of its newest state.
+            if where != self._where and step > run.progress.cycle + 1 and not (run.is_new or self._take_over):
+                raise ValueError(
+                    f"{self.store.where}: another learner ({where}) has gone on to step {step}, while {run.folder} is "
+                    f"at step {run.progress.cycle}; go on with that one, choose another --name, or --take-over to go "
+                    "back to this one's"
+                )
             if run.is_new and step > run.progress.cycle and not self._take_over:
                 raise ValueError(
                     f"{self.store.where}: the weights there are of step {step}, but {run.folder} holds no state to go "
@@ -212,13 +239,16 @@ class Workers:
         if self._settings.store.publish_torch:
             contents = torch_weights.hub_contents(Path(f"{run.settings.name}.pt"), run.settings.network, params, facts)
             torch = {str(path): data for path, data in contents.items()}
-        self._to_publish = weights.to_bytes(run.settings.network, params), facts, torch
+        with self._lock:
+            self._to_publish = weights.to_bytes(run.settings.network, params), facts, torch
         self._published = run.progress.cycle
         self._background.hurry()
 
     def saved(self, run: "Run") -> None:
         """Files that the state before this one holds may leave the store: it is what is left if this one breaks."""
-        self._to_prune, self._saved_cursor = self._saved_cursor, dict(run.progress.cursor)
+        with self._lock:
+            self._to_prune = self._saved_cursor
+        self._saved_cursor = dict(run.progress.cursor)
 
     def row(self, run: "Run") -> Row:
         """What came in this cycle, by the original's names."""
@@ -283,7 +313,7 @@ class Workers:
         return False
 
     def _look_around(self) -> None:
-        if time.monotonic() - self._last_look >= heartbeat.EVERY_S:
+        if time.monotonic() - self._last_look >= max(heartbeat.EVERY_S, self._settings.store.look_every_s):
             self._last_look = time.monotonic()
             self._watch.look()
             self._alarms = self._watch.alarms(self._settings.eval_aux.enabled)
@@ -313,8 +343,9 @@ class Workers:
         manifest = weights.publish(self.store, self._lease, data, facts, {**torch, **self._sign(state)})
         self._last_beat = time.monotonic()
         self._are_weights_pruned = False
-        if self._to_publish is pending:
-            self._to_publish = None
+        with self._lock:
+            if self._to_publish is pending:  # and no newer one
+                self._to_publish = None
         self._background.say(
             f"  published step {manifest.step} as generation {manifest.generation}, {manifest.size:,} bytes"
         )
@@ -356,5 +387,6 @@ class Workers:
         ]
         if doomed:
             self.store.delete(doomed)
-        if self._to_prune is cursor:
-            self._to_prune = None
+        with self._lock:
+            if self._to_prune is cursor:
+                self._to_prune = None
