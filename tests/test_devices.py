@@ -1,4 +1,4 @@
-"""Eight devices: the same games and gradients as one, and a run that goes on from either with the other."""
+"""Several devices: the same games and gradients as one, and a run that goes on from either with the other."""
 
 import dataclasses
 import os
@@ -84,10 +84,14 @@ def test_eight_devices_have_the_gradients_of_one(results):
 RUN = """
 import dataclasses, os, sys
 import jax
+from tiny import TINY, Quiet
+from zebjax import training
+
 os.chdir(sys.argv[1])
-from tiny import TINY, go
-run = go(dataclasses.replace(TINY, cycles=int(sys.argv[2])))
-print(jax.device_count(), run.progress.cycle, run.progress.total_games)
+run = training.Run(dataclasses.replace(TINY, cycles=3), Quiet(), lambda: run.progress.updates_in_cycle > 2)
+before = run.progress.cycle, run.progress.total_games
+run.go()  # to its first updates: games and training have then been divided
+print(jax.device_count(), before, run.progress.phase, run.progress.total_games)
 """
 LOADED = """
 from playouts import positions, raw_keys
@@ -96,18 +100,17 @@ from zebjax import network, players, selfplay
 config, params = network.load(run.folder)
 actor = selfplay.advance(TINY.selfplay, config, params, selfplay.init(TINY.selfplay, jax.random.key(1)), 0, 1)
 print(actor.states.hands.shape)
-print(players.make(f"zeb:{run.folder},sims=2,worlds=2").choose(positions(8, [4]), raw_keys(8)).shape)
+print(players.make(f"zeb:{run.folder}").choose(positions(8, [4]), raw_keys(8)).shape)
 """
 
 
 def test_a_run_goes_on_with_another_number_of_devices_and_its_network_plays_there(tmp_path):
     go(dataclasses.replace(TINY, runs=str(tmp_path / "runs"), cycles=1))
-    printed = on_devices(8, RUN + LOADED, str(tmp_path), "2").splitlines()
-    assert printed[0].split()[:2] == ["8", "2"]
-    assert printed[1:] == ["(8, 4, 7)", "(8,)"]
+    printed = on_devices(2, RUN + LOADED, str(tmp_path)).splitlines()
+    assert printed == ["2 (1, 20) train 30", "(8, 4, 7)", "(8,)"]
 
 
 def test_lanes_that_cannot_be_divided_are_named(tmp_path):
-    script = RUN.replace("cycles=int", "selfplay=dataclasses.replace(TINY.selfplay, lanes=12), cycles=int")
+    script = RUN.replace("cycles=3", "selfplay=dataclasses.replace(TINY.selfplay, lanes=12)")
     with pytest.raises(AssertionError, match=r"selfplay.lanes: expected a multiple of the 8 devices .* got 12"):
-        on_devices(8, script, str(tmp_path), "1")
+        on_devices(8, script, str(tmp_path))
