@@ -20,7 +20,7 @@ from zebjax import game, players, tiles
 from zebjax.intervals import Z95, confidence_sequence
 from zebjax.players import Player
 
-VERSION = 1
+VERSION = 2
 """Part of what results are cached under: raised when the same players, deals and seed would give another result."""
 BATCH = 500
 """Deals played at once."""
