@@ -158,7 +158,7 @@ def _average(
     visits = summary.visit_counts.reshape(n, k, -1) * real[..., None]
     if config.policy == "puct":
         policy = mean(trees.action_weights)
-        # Not the best mean Q, even at temperature 0: with a visit or two a world it is noise, which cost 5 % of the games.
+        # Not the best mean Q, even at temperature 0: with a visit or two a world it is noise and cost 5 % of the games.
         score = jnp.log(jnp.maximum(policy, 1e-30))
     else:
         # Q is averaged before the softmax, so that the noise of single worlds does not sharpen the target.
