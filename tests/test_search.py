@@ -93,7 +93,7 @@ class PlainGame:
     # At 16 and 17 there are nodes between the root and what is settled, and forced moves on the way.
     [
         ("puct", 800, 16, 16),
-        ("puct", 800, 17, 48),
+        ("puct", 800, 17, 64),
         ("puct", 300, 19, 64),
         ("gumbel", 200, 19, 64),
         ("gumbel", 200, 22, 64),

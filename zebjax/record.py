@@ -232,7 +232,7 @@ def from_bytes(data: bytes, name: str) -> tuple[GameRecord, Metadata]:
         InvalidRecords: as `read`; nothing else, whatever the bytes are.
     """
     header_bytes = int.from_bytes(data[:8], "little")
-    if header_bytes > _MAX_HEADER_BYTES:  # JSON grows to many times its size in memory
+    if _MAX_HEADER_BYTES < header_bytes <= len(data):  # JSON grows to many times its size in memory
         raise InvalidRecords(
             f"{name}: its header has {header_bytes:,} bytes, more than the {_MAX_HEADER_BYTES:,} allowed"
         )
