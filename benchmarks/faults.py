@@ -17,9 +17,9 @@ from zebjax import checkpoint, record, spool, store
 
 ABOUT = """Runs a learner, two self-play workers and an eval-aux worker of a tiny network over a store in a folder,
 kills one of them with SIGKILL again and again at random moments (the learner, which takes longer to start, one time in
-ten), and starts it anew. In the end all are stopped, a last learner takes what is left, and the books are compared:
-every game that was ever in the store must be counted once, and no file refused. The learner prunes the store meanwhile;
-this looks often enough to have seen every file before."""
+ten), and starts it anew. Then the store is gone for a minute under four that live. In the end all are stopped, a last
+learner takes what is left, and the books are compared: every game that was ever in the store must be counted once, and
+no file refused. The learner prunes the store meanwhile; this looks often enough to have seen every file before."""
 
 EXPERIMENT = """
 from zebjax.experiment import *
@@ -41,7 +41,7 @@ experiment = Experiment(
     store=StoreConfig(games_per_file=8, publish_every_cycles=20, poll_s=0.5, keep_examples=3000),
 )
 """
-_UNUSED = 0.05
+_UNUSED, _GONE_S = 0.05, 60.0
 ROLES = (("learner", None), ("selfplay", "play-1"), ("selfplay", "play-2"), ("evalaux", "eq-1"))
 
 
@@ -167,16 +167,27 @@ def kill_at_random(
     return ended
 
 
+def take_the_store_away(folder: Path, seconds: float) -> None:
+    """Nobody can read or write it for so long."""
+    place = folder / "runs" / "store"
+    away = place.rename(folder / "store-away")
+    place.touch()
+    time.sleep(seconds)
+    place.unlink()
+    away.rename(place)
+
+
 def settle(processes: list[Process], ledger: Ledger) -> list[int]:
-    """Have all alive for a minute, stop them, and let a last learner take what is left; their exit statuses."""
+    """All alive, the store gone for a minute; then stop them, and a last learner takes the rest; the exit statuses."""
     learner, *workers = processes
-    for process in workers:
+    for process in processes:
         if not process.is_running():
             process.start()
     ledger.pause(60)
+    take_the_store_away(learner.folder, _GONE_S)
+    ledger.pause(60)
     statuses = [process.stop() for process in workers]
-    if learner.is_running():
-        statuses.append(learner.stop())
+    statuses.append(learner.stop())
     return [*statuses, take_what_is_left(learner, ledger)]
 
 
@@ -206,7 +217,7 @@ def main() -> None:
     books = ledger.books()
     kills = {process.worker or process.role: process.kills for process in processes}
     result = report.surroundings(args.note) | books
-    result |= {"kills": kills, "ended_by_themselves": ended, "exit_statuses": statuses}
+    result |= {"store_gone_s": _GONE_S, "kills": kills, "ended_by_themselves": ended, "exit_statuses": statuses}
     report.show({**books, "kills": kills})
     report.write(args.out or report.default_name("faults"), result)
     is_right = (
