@@ -128,7 +128,8 @@ class Link:
     def _write(self, state: str) -> None:
         """Send the oldest files, with a sign of life: on a Hub one commit, which takes `upload_interval_s`."""
         self._last_write = time.monotonic()  # also if it fails: who wrote too often is not to write at once again
-        self.spool.ship(self._store, self._sign(state), self._most())
+        most = self._most()
+        self.spool.ship(self._store, self._sign(state, most), most)
 
     def _most(self) -> int:
         return _FILES_A_COMMIT if self._settings.store.upload_interval_s else _FILES_AT_ONCE
@@ -136,8 +137,11 @@ class Link:
     def _beat_every_s(self) -> float:
         return max(heartbeat.EVERY_S, self._settings.store.upload_interval_s)
 
-    def _sign(self, state: str) -> dict[str, bytes]:
+    def _sign(self, state: str, most: int) -> dict[str, bytes]:
+        """What the store is told once it has the oldest `most` files."""
         self._beats += 1
+        waiting = len(self.spool.files())
+        sent = min(waiting, most)
         now = time.monotonic()
         manifest = self._newest.manifest if self._newest else None
         facts = {
@@ -147,8 +151,8 @@ class Link:
             "games": self.games,
             "games_per_s": self.games / max(now - self._began, 1e-9),
             "last_batch_s": now - self._last_batch,
-            "batches": self.spool.sent_files,
-            "spooled_files": len(self.spool.files()),
+            "batches": self.spool.sent_files + sent,
+            "spooled_files": waiting - sent,
             "dropped_games": self.spool.dropped_games,
             "sent_bytes": self.spool.sent_bytes,
         }
