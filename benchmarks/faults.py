@@ -81,11 +81,6 @@ class Process:
         return self.running.wait(120)
 
 
-def weights_are_there(folder: Path) -> bool:
-    """Whether a worker could start."""
-    return (folder / "runs" / "store" / "faults" / "weights" / "newest.json").exists()
-
-
 class Ledger:
     """Every example file that was ever seen in the store, and its games."""
 
@@ -103,6 +98,10 @@ class Ledger:
         for name in self.here - self.games.keys():
             with contextlib.suppress(record.InvalidRecords):  # pruned between the two looks at it
                 self.games[name] = record.peek(self._root / name).games
+
+    def workers(self) -> set[str]:
+        """Whose games were seen."""
+        return {name.split("/")[1] for name in self.games}
 
     def books(self) -> dict[str, int]:
         """What was seen, and what the learner's newest state counted."""
@@ -134,6 +133,19 @@ class Ledger:
         while (left := until - time.monotonic()) > 0:
             time.sleep(min(5.0, left))
             self.look()
+
+
+def start_all(processes: list[Process], ledger: Ledger) -> None:
+    """Start the learner, then the workers, and wait until each of them has sent games."""
+    learner, *workers = processes
+    learner.start()
+    newest = learner.folder / "runs" / "store" / "faults" / "weights" / "newest.json"
+    while not newest.exists():
+        time.sleep(1)
+    for process in workers:
+        process.start()
+    while ledger.workers() != {process.worker for process in workers}:
+        ledger.pause(1)
 
 
 def take_what_is_left(learner: Process, ledger: Ledger) -> int:
@@ -205,9 +217,7 @@ def main() -> None:
     processes = [Process(role, worker, folder) for role, worker in ROLES]
     ledger = Ledger(folder)
     try:
-        processes[0].start()
-        while not weights_are_there(folder):
-            time.sleep(1)
+        start_all(processes, ledger)
         ended = kill_at_random(processes, ledger, random.Random(args.seed), args.kills, args.gap_s)
         statuses = settle(processes, ledger)
     finally:

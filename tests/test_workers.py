@@ -73,9 +73,9 @@ def finished(tmp_path_factory):
 def test_a_worker_that_stopped_says_that_all_was_sent(tmp_path):
     settings = settings_in(tmp_path)
     learn(settings, stop_after=1)
-    play(settings, "selfplay", 20)
+    play(settings, "selfplay", 24)
     _, sign = told(store.open_store(settings.namespace))["processes"]
-    assert (sign["state"], sign["games"], sign["batches"], sign["spooled_files"]) == ("stopped", 20, 3, 0)
+    assert (sign["state"], sign["games"], sign["batches"], sign["spooled_files"]) == ("stopped", 24, 3, 0)
 
 
 def test_games_are_counted_once_and_in_their_rings(finished):
