@@ -87,6 +87,17 @@ def test_a_listing_that_misses_an_earlier_file_loses_nothing(tmp_path, games, pl
     assert [one.name for one in drain(ingestor)] == sent[3:]
 
 
+def test_a_file_that_is_not_listed_for_a_moment_is_no_second_workers(tmp_path, games, place, monkeypatch):
+    send(place, games, 3)
+    whole = place.entries
+    ingestor = ingest.Ingest(place, tmp_path, {})
+    drain(ingestor)
+    monkeypatch.setattr(place, "entries", lambda folder, after="": [])
+    assert drain(ingestor) == []
+    monkeypatch.setattr(place, "entries", whole)
+    assert drain(ingestor) == []
+
+
 def test_half_a_file_is_fetched_again(tmp_path, games, place):
     sent = send(place, games, 20)
     taken = drain(ingest.Ingest(FaultyStore(place, fails=0, truncates=0.4), tmp_path, {}))

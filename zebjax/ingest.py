@@ -101,7 +101,8 @@ class Ingest:
         self._store = store
         self._cursor = dict(cursor)
         self._known: set[str] | None = None
-        """Names that are in the store and taken, or behind the cursor since before the first look."""
+        """Names that were taken, or lay behind the cursor at the first look. A million are 100 MB; a file that is not
+        listed for a moment is known when it is there again."""
         self._failing: dict[str, float] = {}
         self._fetched_at = -math.inf
         self._quarantine = Quarantine(folder / "quarantine")
@@ -172,7 +173,6 @@ class Ingest:
         if self._known is None:
             behind = {entry.name for entry, parsed in found if parsed.sequence < self._taken(parsed.worker)}
             self._known = behind | set(self._cursor.values())
-        self._known &= {entry.name for entry, _ in found} | set(self._cursor.values())
         return [(entry, parsed) for entry, parsed in found if entry.name not in self._known]
 
     def _fetch(self, name: str, worker: str, size: int) -> None:
