@@ -93,5 +93,5 @@ def test_every_check_is_a_line_and_one_that_fails_does_not_hide_the_others(setti
 
 
 def test_without_an_experiment_it_says_how(capsys):
-    assert doctor.main([]) == 2 and "python -m zebjax.doctor experiments/" in capsys.readouterr().out
-    assert doctor.main(["nothing.py"]) == 2 and "doctor: nothing.py" in capsys.readouterr().err
+    assert doctor.main([]) == 2 and "expected an experiment file" in capsys.readouterr().err
+    assert doctor.main(["--help"]) == 0 and "python -m zebjax.doctor experiments/" in capsys.readouterr().out

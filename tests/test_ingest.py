@@ -135,6 +135,17 @@ def test_a_file_that_may_not_be_read_is_waited_for_and_does_not_end_the_learner(
         assert [one.name for one in drain(ingestor)] == sent[1:]
 
 
+def test_a_refused_file_of_a_high_number_stands_in_no_others_way(tmp_path, games, place):
+    sent = send(place, games, 2)
+    stray = object_name(b"not mine", "w0", 999_999_998)
+    place.put({stray: b"not mine"})
+    ingestor = ingest.Ingest(place, tmp_path, {})
+    assert [one.name for one in drain(ingestor)] == [*sent, stray]
+    later = send(place, games, 2, first=3)
+    taken = drain(ingestor)
+    assert [one.name for one in taken] == later and all(one.records is not None for one in taken)
+
+
 def test_what_waits_is_bounded_in_bytes(tmp_path, games, place, monkeypatch):
     sent = send(place, games, 5)
     monkeypatch.setattr(ingest, "_MOST_WAITING_BYTES", 2 * place.entries("examples")[0].size)

@@ -159,7 +159,7 @@ def test_a_strangers_number_costs_nothing_that_waits(tmp_path, games, place):
     again = spool.Spool(tmp_path / "spool", "w0", 1 << 30)
     assert again.begin(place) == 1001 and len(again.files()) == 1
     place.put({f"examples/w0/999999999-{64 * 'a'}.safetensors": b"x"})
-    with pytest.raises(ValueError, match="w0: all file numbers of this worker are used; give it another --worker-id"):
+    with pytest.raises(ValueError, match="examples/w0 holds a file of the last possible number"):
         again.begin(place)
     assert len(again.files()) == 1
 
@@ -206,3 +206,26 @@ def test_what_goes_at_once_is_one_call_of_the_store(tmp_path, games, place):
     calls = FaultyStore(place, fails=0)
     assert box.ship(calls, {spool.status_name("w0"): b"{}"}, 30) == 30 and calls.calls == 1
     assert len(box.files()) == 10 and len(names(place)) == 31
+
+
+def test_what_is_not_ours_in_the_spool_is_left_alone(tmp_path, games):
+    folder = tmp_path / "spool"
+    (folder / f"000000001-{'a' * 64}.safetensors").mkdir(parents=True)
+    (folder / ".tmp-x").mkdir()
+    (folder / "abcdefghi-x.safetensors").write_bytes(b"x")
+    place = store.open_store(str(tmp_path / "store"))
+    waiting = spool.Spool(folder, "w", 1 << 30)
+    assert waiting.files() == [] and waiting.begin(place) == 1
+    (folder / "sequence.json").write_text("nonsense")
+    with pytest.raises(ValueError, match=r"sequence\.json: expected the number of the newest file; delete it"):
+        waiting.begin(place)
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="file: expected a folder for games that wait"):
+        spool.Spool(tmp_path / "file", "w", 1 << 30)
+
+
+def test_a_last_number_in_the_store_is_named(tmp_path):
+    place = store.open_store(str(tmp_path / "store"))
+    place.put({spool.object_name("w", 999_999_999, b"x"): b"x"})
+    with pytest.raises(ValueError, match="examples/w holds a file of the last possible number"):
+        spool.Spool(tmp_path / "spool", "w", 1 << 30).begin(place)

@@ -296,3 +296,19 @@ def test_what_belongs_to_a_publication_comes_with_it(somewhere):
     lease = weights.take_lease(somewhere, {})
     weights.publish(somewhere, lease, b"network", _FACTS, {"tiny.pt": b"torch"})
     assert somewhere.get("tiny.pt", 100) == b"torch"
+
+
+def test_a_folder_with_a_link_to_itself_is_listed(tmp_path):
+    place = store.open_store(str(tmp_path / "store"))
+    place.put({f"examples/{name}/1": b"x" for name in "awz"})
+    (tmp_path / "store" / "examples" / "loop").symlink_to(tmp_path / "store" / "examples")
+    assert [entry.name for entry in place.entries("examples")] == [f"examples/{name}/1" for name in "awz"]
+
+
+def test_a_folder_that_is_gone_is_not_an_empty_one(tmp_path):
+    place = store.open_store(str(tmp_path / "store"))
+    place.put({"examples/a/1": b"x"})
+    (tmp_path / "store").rename(tmp_path / "away")
+    (tmp_path / "store").touch()
+    with pytest.raises(store.Unreachable):
+        place.entries("examples")

@@ -186,3 +186,10 @@ def test_only_the_newest_parameters_stay(place, params):
     assert sum(name.endswith("manifest.json") for name in names) == 4
     jax.tree.map(np.testing.assert_array_equal, weights.fetch(place, weights.newest(place)[0], CONFIG), params)
     assert json.loads(place.get("weights/000000001/manifest.json", 1 << 20))["generation"] == 1
+
+
+def test_a_last_epoch_that_is_nobodys_is_named(place):
+    place.put({"leases/999999999.json": b"{}"})
+    with pytest.raises(weights.BadWeights, match=r"leases/999999999\.json is no learner's; delete it"):
+        weights.take_lease(place, {})
+    assert len(place.entries("leases")) == 1

@@ -270,7 +270,7 @@ def test_a_rollback_goes_on_from_an_earlier_step_as_a_new_generation(tmp_path):
     play(settings, "selfplay", 24)
     learn(settings)
     before = weights.newest(store.open_store(settings.namespace))[0]
-    with pytest.raises(ValueError, match="no weights of step 9; there are those of 0, 1, 2, 3"):
+    with pytest.raises(ValueError, match="no weights of step 9; there are those of 0, 1, 2 and 3"):
         rollback.roll_back(settings, 9, Quiet())
     report = Quiet()
     rollback.roll_back(settings, 1, report)
@@ -364,14 +364,18 @@ def test_a_clock_an_hour_off_hides_nobody_and_shows_nobody_dead(tmp_path, monkey
 
 def test_status_has_an_exit_status_and_json(tmp_path, capsys):
     place = store.open_store(str(tmp_path))
+    assert status.main([str(tmp_path)]) == 2
+    assert "there is no run here" in capsys.readouterr().err
+    place.put({}, {spool.status_name("a"): heartbeat.sign("selfplay", "a", "1", 5, {})})
     assert status.main([str(tmp_path), "--json", "--watch-s", "0"]) == 1
-    assert json.loads(capsys.readouterr().out)["alarms"] == ["learner_down", "no_selfplay"]
-    for name, role in ((heartbeat.LEARNER, "learner"), (spool.status_name("a"), "selfplay")):
-        place.put({}, {name: heartbeat.sign(role, "a", "1", 5, {})})
+    assert json.loads(capsys.readouterr().out)["alarms"] == ["learner_down"]
+    place.put({}, {heartbeat.LEARNER: heartbeat.sign("learner", "a", "1", 5, {})})
     assert status.main([str(tmp_path)]) == 0
     assert "all well" in capsys.readouterr().out
-    assert status.main([str(tmp_path / "none")]) == 2
-    assert "there is no such folder" in capsys.readouterr().err
+    for place in (str(tmp_path / "none"), f"file://{tmp_path}/none"):
+        assert status.main([place]) == 2
+        assert "there is no such folder" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("sign", [b"", b"[]", b"{", b'{"time_s": "x", "every_s": null}', b"[" * 50_000])

@@ -153,7 +153,7 @@ def test_training_waits_for_enough_games(settings):
     learn(settings, stop_after=1)
     play(settings, "selfplay", 8)
     reason, run = waits(settings, min_buffer=28 * 20)
-    assert "224 of 560 examples are in the buffer" in reason and run.progress.cycle == 0
+    assert "224 of 560 examples of self-play are in the buffer" in reason and run.progress.cycle == 0
 
 
 def test_training_waits_rather_than_learn_a_game_too_often(settings):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jax
 
-from zebjax import compilation, evalaux, experiment, network, record, selfplay, weights
+from zebjax import checkpoint, compilation, evalaux, experiment, network, record, selfplay, weights
 from zebjax.experiment import Experiment
 from zebjax.store import Missing, Refused, StoreError, open_store
 
@@ -68,6 +68,22 @@ def learner_access(settings: Experiment) -> str:
     return "this credential can also write weights and delete: good for a learner"
 
 
+def beginning(settings: Experiment) -> str:
+    """Whether what a new run begins with is there; a worker needs none of it."""
+    if checkpoint.steps(settings.folder / "state"):
+        return f"{settings.folder}: there is a run to go on with"
+    wanted = {
+        "start.checkpoint": settings.start.checkpoint,
+        "teacher.folder": settings.teacher.folder,
+        "replay.seed_folder": settings.replay.seed_folder,
+    }
+    here = {name: path for name, path in wanted.items() if path is not None and not path.startswith("hf://")}
+    missing = [f"{name} = {path}" for name, path in here.items() if path != "bundled" and not Path(path).exists()]
+    if missing:
+        return f"only a worker can start here: there is no {', '.join(missing)}"
+    return "all that a new run begins with is here"
+
+
 def published(settings: Experiment) -> str:
     """Whether there are weights to play with, and of this experiment."""
     from zebjax.worker import check_experiment
@@ -108,6 +124,7 @@ CHECKS: dict[str, Callable[[Experiment], str]] = {
     "device": device,
     "store": store,
     "learner": learner_access,
+    "start": beginning,
     "weights": published,
     "self-play": self_play,
     "eval-aux": eval_aux,
@@ -128,9 +145,12 @@ def examine(settings: Experiment) -> Iterator[tuple[str, bool, str]]:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; see `--help`."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0].startswith("-"):
+    if arguments and arguments[0] in ("-h", "--help"):
         print(_USAGE, end="")
-        return 0 if arguments and arguments[0] in ("-h", "--help") else 2
+        return 0
+    if not arguments or arguments[0].startswith("-"):
+        print("doctor: expected an experiment file; see --help", file=sys.stderr)
+        return 2
     compilation.keep()
     try:
         settings = experiment.load(Path(arguments[0]), arguments[1:])

@@ -14,6 +14,7 @@ from zebjax.learner import LearnerConfig
 from zebjax.network import PRESETS, ZebConfig
 from zebjax.selfplay import SelfPlayConfig
 
+_MOST_GAMES_A_FILE = 10_000
 HUB_LOOK_S = 15.0
 """A Hub is looked into at most so often."""
 
@@ -185,6 +186,12 @@ class StoreConfig:
         for name in ("publish_every_cycles", "keep_weights", "keep_examples", "games_per_file", "spool_bytes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"store.{name}: expected at least 1, got {getattr(self, name)}")
+        if self.games_per_file > _MOST_GAMES_A_FILE:
+            raise ValueError(
+                f"store.games_per_file: expected at most {_MOST_GAMES_A_FILE:,}, got {self.games_per_file}"
+            )
+        if self.url and not self.url.rpartition("://")[2].strip("/ "):
+            raise ValueError(f"store.url: expected a folder, s3://BUCKET/PREFIX or hf://USER/REPO, got {self.url!r}")
         if not 0.01 <= self.poll_s <= 3600:
             raise ValueError(f"store.poll_s: expected 0.01 to 3600, got {self.poll_s}")
         least = 60 if self.url.startswith("hf://") else 0
@@ -233,6 +240,8 @@ class Experiment:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise ValueError(f"name: expected letters, digits, '.', '_' and '-', got {self.name!r}")
+        if self.name == "store" and not self.store.url:
+            raise ValueError(f"name: {self.folder} is where runs exchange games; choose another --name")
         if self.cycles < 1:
             raise ValueError(f"cycles: expected at least 1, got {self.cycles}")
         if not 0 <= self.seed < 2**32:

@@ -28,6 +28,7 @@ _MOST_EVERY_S = 86_400.0
 _QUIET_BEATS = 4
 _LEAST_QUIET_S = 30.0
 _CLOCKS_AGREE_S = 30.0
+WORKER_ROLES = ("selfplay", "evalaux")
 RUNNING, STOPPED = "running", "stopped"
 PRODUCING_S = 900.0
 """A worker that lives but made no batch for so long is not producing."""
@@ -113,6 +114,9 @@ class Watch:
                 seen = self._look_at(match[0], workers.get(match[1]))
                 if seen is not None:
                     workers[match[1]] = seen
+                    seen.sign["name"] = match[1]  # by where it lies, whatever it says
+                    if seen.sign.get("role") not in WORKER_ROLES:
+                        seen.sign["role"] = "unknown"
         self.workers = workers
 
     def _look_at(self, name: str, before: Seen | None) -> Seen | None:

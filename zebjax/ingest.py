@@ -143,8 +143,8 @@ class Ingest:
                     reason = f"{entry.name}: two workers call themselves {parsed.worker}; give each its own --worker-id"
                     self._refuse(entry.name, parsed.worker, b"", reason)
                 else:
-                    self._fetch(entry.name, parsed.worker, entry.size)
-                    self._cursor[parsed.worker] = entry.name
+                    if self._fetch(entry.name, parsed.worker, entry.size):
+                        self._cursor[parsed.worker] = entry.name
             except StoreError as error:
                 failed[parsed.worker] = error
                 continue
@@ -175,8 +175,9 @@ class Ingest:
             self._known = behind | set(self._cursor.values())
         return [(entry, parsed) for entry, parsed in found if entry.name not in self._known]
 
-    def _fetch(self, name: str, worker: str, size: int) -> None:
-        data = b""
+    def _fetch(self, name: str, worker: str, size: int) -> bool:
+        """Give a file to the learner; whether its games are good. A refused one moves no cursor: its number may lie."""
+        data, is_good = b"", False
         try:
             data = self._store.get(name, MAX_FILE_BYTES)
             if len(data) != size:  # the line's fault, not the file's: the next poll fetches it again
@@ -193,10 +194,12 @@ class Ingest:
         else:
             self._fetched_at = time.monotonic()
             self._arrived.put(Arrived(name, worker, len(data), records, metadata))
+            is_good = True
         self._failing.pop(name, None)
+        return is_good
 
     def _refuse(self, name: str, worker: str, data: bytes, reason: str) -> None:
-        # What a stranger's file says of itself neither moves the cursor nor fills the log.
+        # What a stranger's file says of itself neither moves a terminal's cursor nor fills the log.
         reason = "".join(filter(str.isprintable, reason))[:_MOST_REASON]
         self._quarantine.put(name, data, reason)
         self._arrived.put(Arrived(name, worker, len(data), None, None, reason))

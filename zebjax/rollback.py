@@ -4,6 +4,7 @@ The run goes on from that step's weights, with a fresh optimiser and the games i
 it starts again, as a new generation; the metrics of the steps after it are put aside.
 """
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,9 @@ example:
 """
 
 
+_STEPS_NAMED = 10
+
+
 def roll_back(settings: Experiment, step: int, report: console.Reporter) -> None:
     """Save a state of the run in `settings.folder` that goes on from `step`.
 
@@ -31,7 +35,8 @@ def roll_back(settings: Experiment, step: int, report: console.Reporter) -> None
     if not checkpoint.steps(settings.folder / "state"):
         raise ValueError(f"{settings.folder}: no run here to roll back")
     if step not in checkpoint.steps(root):
-        known = ", ".join(map(str, checkpoint.steps(root)))
+        *others, newest = checkpoint.steps(root)
+        known = ", ".join(map(str, others[-_STEPS_NAMED:])) + f" and {newest}"
         raise ValueError(f"{settings.folder}: no weights of step {step}; there are those of {known}")
     run = training.Run(settings, report, lambda: False)
     if step == run.progress.cycle and run.progress.phase == "play":  # killed before it had done all of it, perhaps
@@ -69,13 +74,16 @@ def roll_back(settings: Experiment, step: int, report: console.Reporter) -> None
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; see `--help`."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if len(arguments) < 2 or arguments[0].startswith("-"):
+    if arguments and arguments[0] in ("-h", "--help"):
         print(_USAGE, end="")
-        return 0 if arguments and arguments[0] in ("-h", "--help") else 2
+        return 0
+    if len(arguments) < 2 or arguments[0].startswith("-"):
+        print("rollback: expected an experiment file and the number of a step; see --help", file=sys.stderr)
+        return 2
     compilation.keep()
     try:
-        if not arguments[1].isdigit():
-            raise ValueError(f"expected the number of a step after the experiment, got {arguments[1]!r}")
+        if not re.fullmatch(r"[0-9]{1,9}", arguments[1]):
+            raise ValueError(f"expected the number of a step after the experiment, got {arguments[1][:40]!r}")
         settings = experiment.load(Path(arguments[0]), arguments[2:])
         if not settings.folder.is_dir():
             raise ValueError(f"{settings.folder}: no run here to roll back")

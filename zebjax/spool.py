@@ -21,6 +21,7 @@ from zebjax.store import Store
 
 WORKER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _NAME = re.compile(r"examples/([A-Za-z0-9][A-Za-z0-9_-]{0,63})/(\d{9})-([0-9a-f]{64})\.safetensors")
+_FILE = re.compile(r"\d{9}-[0-9a-f]{64}\.safetensors")
 _LAST_NUMBER = 999_999_999
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -66,9 +67,12 @@ class Spool:
         self._lock = threading.Lock()
         self._on_the_way: set[Path] = set()
         """Files that are being sent: these are not dropped."""
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"{folder}: expected a folder for games that wait")
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob(".tmp-*"):
-            leftover.unlink()
+            with contextlib.suppress(OSError):  # a folder is nothing of ours
+                leftover.unlink()
 
     def begin(self, store: Store) -> int:
         """Find where the worker's sequence stands, here and in the store; the number of the next file."""
@@ -83,19 +87,25 @@ class Spool:
                     file.unlink()
         self.next = max([noted, newest, *here]) + 1
         if self.next > _LAST_NUMBER:
-            raise ValueError(f"{self.worker}: all file numbers of this worker are used; give it another --worker-id")
+            raise ValueError(
+                f"{store.where}: examples/{self.worker} holds a file of the last possible number, {_LAST_NUMBER}; "
+                "delete it, or give this worker another --worker-id"
+            )
         return self.next
 
     def _noted(self) -> int:
         file = self.folder / "sequence.json"
-        noted = checkpoint.read_json(file) if file.exists() else 0
+        try:
+            noted = checkpoint.read_json(file) if file.exists() else 0
+        except ValueError:
+            noted = None
         if type(noted) is not int or noted < 0:
             raise ValueError(f"{file}: expected the number of the newest file; delete it")
         return noted
 
     def files(self) -> list[Path]:
         """The files that wait, oldest first."""
-        return sorted(self.folder.glob("?????????-*.safetensors"))
+        return sorted(file for file in self.folder.iterdir() if _FILE.fullmatch(file.name) and file.is_file())
 
     def add(self, records: GameRecord, metadata: Metadata) -> bool:
         """Put games in; whether they are in. The oldest files go if there are more bytes than allowed.

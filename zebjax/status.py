@@ -152,6 +152,11 @@ def _patience_s(watch: Watch) -> float:
 def _run(arguments: argparse.Namespace) -> int:
     watch = Watch(open_store(arguments.namespace, create=False))
     told = look(watch)
+    if not told["processes"] and told["weights"] is None:
+        raise ValueError(
+            f"{arguments.namespace}: there is no run here; expected a store's place and a run's name, as in "
+            "runs/store/NAME"
+        )
     if arguments.live:
         _go_on_looking(watch, told)
     # Clocks may differ: who seems silent is given the time to show that it lives.

@@ -102,7 +102,7 @@ def open_store(url: str, create: bool = True) -> Store:
         from zebjax.hub_store import HubStore
 
         return HubStore(url)
-    if "://" not in url and not create and not Path(url).is_dir():
+    if not create and not Path(url.removeprefix("file://")).is_dir() and re.match(r"file://|(?!.*://)", url):
         raise Refused(
             f"{url}: there is no such folder; expected a store's place and a run's name, as in runs/store/NAME"
         )
@@ -155,7 +155,10 @@ class ObjectStore:
                 }
                 self._store = obstore.store.from_url(url, **options)
         except Exception as error:  # one of many kinds, by scheme
-            raise Refused(f"{self.where}: cannot be a store ({_first_line(error)})") from None
+            raise Refused(
+                f"{self.where}: cannot be a store ({_first_line(error)}); expected a folder, s3://, gs://, az:// or "
+                "hf://"
+            ) from None
 
     def put(self, new: Mapping[str, bytes], replace: Mapping[str, bytes] = NO_OBJECTS) -> set[str]:
         """See `Store`."""
@@ -188,11 +191,13 @@ class ObjectStore:
 
     def _listed(self, folder: str, after: str) -> list[Entry]:
         """What can be listed; obstore ends a listing at a name that is no possible path (`a//b`, bytes not UTF-8)."""
-        from obstore.exceptions import InvalidPathError
+        from obstore.exceptions import BaseError
 
         try:
             return self._plainly_listed(folder, after)
-        except InvalidPathError:
+        except BaseError as error:
+            if not _is_one_name(error):
+                raise
             return self._listed_around(folder, after)
 
     def _plainly_listed(self, folder: str, after: str) -> list[Entry]:
@@ -278,14 +283,23 @@ def _entry(meta: Any) -> Entry:
     return Entry(str(meta["path"]), int(meta["size"]))
 
 
-def _what_comes(stream: Any) -> Iterator[Entry]:
-    """The entries of a listing in chunks of one that goes on after a name that is no path."""
+def _is_one_name(error: Exception) -> bool:
+    """Whether a listing failed at one name: no possible path, or in a folder a link to one above it."""
     from obstore.exceptions import InvalidPathError
+
+    return isinstance(error, InvalidPathError) or "File system loop found" in str(error)
+
+
+def _what_comes(stream: Any) -> Iterator[Entry]:
+    """The entries of a listing in chunks of one that goes on after a name that cannot be listed."""
+    from obstore.exceptions import BaseError
 
     while True:
         try:
             chunk = next(stream, None)
-        except InvalidPathError:
+        except BaseError as error:
+            if not _is_one_name(error):
+                raise
             continue
         if chunk is None:
             return
@@ -293,4 +307,4 @@ def _what_comes(stream: Any) -> Iterator[Entry]:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0][:200] or type(error).__name__
+    return str(error).strip().split("\n")[0][:300] or type(error).__name__

@@ -52,7 +52,8 @@ def _split(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
 def _worker_job(own: argparse.Namespace, settings: Any) -> Any:
     from zebjax import spool, worker
 
-    worker_id = own.worker_id or f"{own.role}-{re.sub('[^A-Za-z0-9_-]', '-', socket.gethostname())[:40]}"
+    default = f"{own.role}-{re.sub('[^A-Za-z0-9_-]', '-', socket.gethostname())[:40]}"
+    worker_id = default if own.worker_id is None else own.worker_id
     if not spool.WORKER_ID.fullmatch(worker_id):
         raise ValueError(f"--worker-id: expected letters, digits, '_' and '-', at most 64, got {worker_id!r}")
     one_file = settings.store.games_per_file if own.role == "selfplay" else settings.eval_aux.games_per_file

@@ -211,6 +211,7 @@ class Run:
         try:
             if not self._is_complete():
                 self.feed.begin(self)
+                self._note_mix()
                 self._open_wandb()
                 self.feed.trained(self, last=False)
             while not self._is_complete():
@@ -227,6 +228,13 @@ class Run:
         self.report.note(
             f"complete: {done} cycles, {self.progress.total_games:,} games, in {self.folder}; more with --cycles"
         )
+
+    def _note_mix(self) -> None:
+        config, n = self.settings.eval_aux, self.settings.learner.updates_per_cycle
+        if config.enabled and not ingest.mix(n, config.batch_fraction, True).any():
+            self.report.note(
+                f"eval_aux.batch_fraction: {config.batch_fraction} of {n} updates a cycle are none of them"
+            )
 
     def _open_wandb(self) -> None:
         wanted = self.settings.tracking

@@ -29,6 +29,7 @@ NEWEST = "weights/newest.json"
 MAX_NETWORK_BYTES = 1 << 28
 MAX_JSON_BYTES = 1 << 20
 _FETCHES = 3  # a transfer may be cut short
+_LAST_EPOCH = 999_999_999
 _CONFIG = "config"
 _LEASE = re.compile(r"leases/(\d{9})\.json")
 _MANIFEST = re.compile(r"weights/(\d{9})/manifest\.json")
@@ -183,10 +184,16 @@ def newest_lease(store: Store) -> tuple[int, dict[str, Any]]:
 
 
 def take_lease(store: Store, owner: dict[str, Any]) -> Lease:
-    """Take the next epoch; of two that try at once one gets it and the other the one after."""
+    """Take the next epoch; of two that try at once one gets it and the other the one after.
+
+    Raises:
+        BadWeights: if no epoch is left, which is a file of somebody else's.
+    """
     epoch, _ = newest_lease(store)
     while True:
         epoch += 1
+        if epoch > _LAST_EPOCH:
+            raise BadWeights(f"{store.where}: {_lease_name(_LAST_EPOCH)} is no learner's; delete it")
         name = _lease_name(epoch)
         if name in store.put({name: json.dumps(owner).encode()}):
             return Lease(epoch)

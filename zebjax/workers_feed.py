@@ -149,14 +149,12 @@ class Workers:
     def _take(self, run: "Run") -> None:
         assert self._ingest is not None
         for arrived in self._ingest.take():
-            progress = run.progress
-            number, _, _ = arrived.name.rpartition("-")
-            if number > progress.cursor.get(arrived.worker, "").rpartition("-")[0]:
-                progress.cursor[arrived.worker] = arrived.name
             if arrived.records is None:
-                progress.quarantined += 1
+                run.progress.quarantined += 1
                 run.report.note(f"  quarantined: {arrived.reason}")
-            elif arrived.metadata is not None and arrived.metadata.source == record.SELFPLAY:
+                continue
+            run.progress.cursor[arrived.worker] = arrived.name
+            if arrived.metadata is not None and arrived.metadata.source == record.SELFPLAY:
                 self._take_selfplay(run, arrived)
             else:
                 self._take_eval_aux(run, arrived)
@@ -193,7 +191,7 @@ class Workers:
             return "looking what is in the store"
         in_ring = int(replay.n_examples(run.state.ring))
         if in_ring < max(config.min_buffer, N_PLIES):
-            return f"{in_ring:,} of {max(config.min_buffer, N_PLIES):,} examples are in the buffer"
+            return f"{in_ring:,} of {max(config.min_buffer, N_PLIES):,} examples of self-play are in the buffer"
         rows = progress.trained_rows + run.settings.learner.updates_per_cycle * run.settings.learner.batch
         if config.max_reuse and rows > config.max_reuse * progress.arrived_examples:
             return f"{progress.arrived_examples:,} examples have come, too few for {rows:,} training rows (max_reuse)"
@@ -324,7 +322,13 @@ class Workers:
         Of all this one commit every `upload_interval_s` to each repository of a Hub: a publication carries a sign.
         """
         weights.check_lease(self.store, self._lease)
-        self._prune()
+        try:
+            self._tell()
+        finally:  # examples that cannot be listed keep no weights from the workers
+            self._prune()
+
+    def _tell(self) -> None:
+        """Publish and give a sign, as far as they are due."""
         interval_s = self._settings.store.upload_interval_s
         if time.monotonic() - self._last_write < interval_s or (self._prune_weights() and interval_s):
             return
