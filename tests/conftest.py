@@ -15,6 +15,7 @@ os.environ.setdefault(
 # The stub of the Hub speaks plain LFS. Set before huggingface_hub is imported.
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 
+import batches_made
 import jax
 import numpy as np
 import pytest
@@ -98,3 +99,15 @@ def games():
     while int(actor.n_finished) < config.games_per_cycle:
         actor = selfplay.advance(config, tiny, params, actor, 7, 64)
     return jax.tree.map(np.asarray, selfplay.take(config, actor)[1])
+
+
+@pytest.fixture(scope="module")
+def mine():
+    """The games of `batch`, as GameRecords."""
+    return batches_made.made()[0]
+
+
+@pytest.fixture(scope="module")
+def batch():
+    """An example batch as the original writes them, made of our own games."""
+    return batches_made.made()[1]

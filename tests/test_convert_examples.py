@@ -5,21 +5,10 @@ import os
 import jax
 import numpy as np
 import pytest
-from batches_made import made
 
 from convert.__main__ import main
 from zebjax import record, start, torch_files
 from zebjax.experiment import Experiment, ReplayConfig, TeacherConfig
-
-
-@pytest.fixture(scope="module")
-def mine():
-    return made()[0]
-
-
-@pytest.fixture(scope="module")
-def batch():
-    return made()[1]
 
 
 def test_the_command_goes_on_past_bad_files(batch, mine, tmp_path, capsys):

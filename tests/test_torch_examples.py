@@ -5,7 +5,7 @@ from collections import OrderedDict
 import jax
 import numpy as np
 import pytest
-from batches_made import changed, made
+from batches_made import changed
 
 from zebjax import examples, game, observe, record, torch_examples, torch_files
 from zebjax.record import InvalidRecords, Kind
@@ -15,16 +15,6 @@ PLIES = np.arange(28)
 
 def parsed(content):
     return torch_examples.parse(torch_files.serialise(content, "x"), "x.pt")
-
-
-@pytest.fixture(scope="module")
-def mine():
-    return made()[0]
-
-
-@pytest.fixture(scope="module")
-def batch():
-    return made()[1]
 
 
 # --- good files ---

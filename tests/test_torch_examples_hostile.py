@@ -5,22 +5,12 @@ import zipfile
 
 import numpy as np
 import pytest
-from batches_made import FACTS, made
+from batches_made import FACTS
 from torch_made import make_zip
 
 from zebjax import record, torch_examples, torch_files, torch_pickle
 from zebjax.record import InvalidRecords
 from zebjax.torch_pickle import Call, Name
-
-
-@pytest.fixture(scope="module")
-def mine():
-    return made()[0]
-
-
-@pytest.fixture(scope="module")
-def batch():
-    return made()[1]
 
 
 def test_hostile_containers_are_refused(batch, tmp_path):
