@@ -144,6 +144,7 @@ def test_a_refused_file_of_a_high_number_stands_in_no_others_way(tmp_path, games
     later = send(place, games, 2, first=3)
     taken = drain(ingestor)
     assert [one.name for one in taken] == later and all(one.records is not None for one in taken)
+    assert drain(ingest.Ingest(place, tmp_path, {"w0": later[-1]})) == []  # and is told once, also after a start
 
 
 def test_what_waits_is_bounded_in_bytes(tmp_path, games, place, monkeypatch):

@@ -52,11 +52,18 @@ class Quarantine:
         there = [file.stat().st_size for file in folder.glob("*")]
         self._files, self._bytes = len(there) // 2, sum(there)
 
+    def _place(self, name: str) -> Path:
+        return self.folder / name.replace("/", "~")[:200]
+
+    def holds(self, name: str) -> bool:
+        """Whether a file of this name, which has its hash in it, is here."""
+        return self._place(name).exists()
+
     def put(self, name: str, data: bytes, reason: str) -> None:
         """Keep a file and why it is here; a disk that is full keeps neither, which stops nothing."""
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            place = self.folder / name.replace("/", "~")[:200]
+            place = self._place(name)
             if self._files < _MOST_QUARANTINED:
                 checkpoint.write_text(place.with_name(place.name + ".reason.txt"), reason + "\n")
                 place.write_bytes(data if self._bytes + len(data) <= _MOST_QUARANTINED_BYTES else b"")
@@ -101,8 +108,8 @@ class Ingest:
         self._store = store
         self._cursor = dict(cursor)
         self._known: set[str] | None = None
-        """Names that were taken, or lay behind the cursor at the first look. A million are 100 MB; a file that is not
-        listed for a moment is known when it is there again."""
+        """Names that were taken, or at the first look lay behind the cursor or in quarantine. A million are 100 MB; a
+        file that is not listed for a moment is known when it is there again."""
         self._failing: dict[str, float] = {}
         self._fetched_at = -math.inf
         self._quarantine = Quarantine(folder / "quarantine")
@@ -171,8 +178,11 @@ class Ingest:
             (entry, parsed) for entry in self._store.entries("examples") if (parsed := spool.parse_name(entry.name))
         ]
         if self._known is None:
-            behind = {entry.name for entry, parsed in found if parsed.sequence < self._taken(parsed.worker)}
-            self._known = behind | set(self._cursor.values())
+            self._known = set(self._cursor.values()) | {
+                entry.name
+                for entry, parsed in found
+                if parsed.sequence < self._taken(parsed.worker) or self._quarantine.holds(entry.name)
+            }
         return [(entry, parsed) for entry, parsed in found if entry.name not in self._known]
 
     def _fetch(self, name: str, worker: str, size: int) -> bool:
