@@ -233,7 +233,8 @@ class Run:
         config, n = self.settings.eval_aux, self.settings.learner.updates_per_cycle
         if config.enabled and not ingest.mix(n, config.batch_fraction, True).any():
             self.report.note(
-                f"eval_aux.batch_fraction: {config.batch_fraction} of {n} updates a cycle are none of them"
+                f"eval_aux.batch_fraction: {config.batch_fraction} of {n} updates a cycle are none of them: its games "
+                "are not learned from; raise it, or learner.updates_per_cycle"
             )
 
     def _open_wandb(self) -> None:
