@@ -6,7 +6,8 @@ from typing import Any
 import jax
 
 from benchmarks import report
-from zebjax import command, game
+from zebjax import game
+from zebjax.common import cli
 
 ABOUT = """Deals and plays whole games of uniformly random legal moves, all in one compiled call: per ply the legal
 slots, a draw, and the play."""
@@ -43,7 +44,7 @@ def main() -> None:
     parser = report.parser_with_json("engine", f"{__doc__}\n\n{ABOUT}", "--games 1024 16384")
     default = [8192, 32768] if report.on_cpu() else [2**14, 2**17, 2**20]
     parser.add_argument(
-        "--games", type=command.integer(1, 2**24), nargs="+", default=default, help="at once (default %(default)s)"
+        "--games", type=cli.integer(1, 2**24), nargs="+", default=default, help="at once (default %(default)s)"
     )
     args = parser.parse_args()
     result = report.surroundings(args.note) | {"rows": []}

@@ -8,7 +8,9 @@ import numpy as np
 
 from benchmarks import report
 from benchmarks.oracle import random_states
-from zebjax import arena, eq, players
+from zebjax import players
+from zebjax.evaluation import matches
+from zebjax.players import exact
 from zebjax.solver import positions
 
 PLIES = (0, 4, 8, 12, 16, 20)
@@ -32,14 +34,14 @@ def measure_decisions(n: int, decisions: int, seed: int) -> list[dict[str, float
         many = decisions * min(16, 2 ** (ply // 4))
         states = random_states(many, ply, seed + ply)
         keys = np.asarray(jax.random.key_data(jax.random.split(jax.random.key(seed + ply), many)))
-        drawn = list(eq.worlds_of(states, keys, n))
+        drawn = list(exact.worlds_of(states, keys, n))
         row = {
             "ply": ply,
             "worlds": round(sum(len(decision) for decision, _ in drawn) / many, 1),
-            "draw_ms": cpu_ms(lambda s=states, k=keys: list(eq.worlds_of(s, k, n)), many),
+            "draw_ms": cpu_ms(lambda s=states, k=keys: list(exact.worlds_of(s, k, n)), many),
             "check_ms": cpu_ms(lambda d=drawn: [positions.read(states) for _, states in d], many),
-            "points_ms": cpu_ms(lambda s=states, k=keys: eq.eq_values(s, k, n, threads=1), many),
-            "win_ms": cpu_ms(lambda s=states, k=keys: eq.count_wins(s, k, n, threads=1), many),
+            "points_ms": cpu_ms(lambda s=states, k=keys: exact.eq_values(s, k, n, threads=1), many),
+            "win_ms": cpu_ms(lambda s=states, k=keys: exact.count_wins(s, k, n, threads=1), many),
         }
         row["draws_per_cpu_s"] = round(1e3 * row["worlds"] / row["draw_ms"])
         rows.append(row)
@@ -54,11 +56,11 @@ def measure_games(specs: list[str], deals: int, seed: int) -> list[dict[str, obj
         player = players.make(spec)
         for some in (player, players.random()):  # compile, at little cost
             n_deals = deals if some.spec == "random" else 1
-            arena.play_deals(some, players.random(), jax.random.key(seed), 0, n_deals)
+            matches.play_deals(some, players.random(), jax.random.key(seed), 0, n_deals)
         start, wall = time.process_time(), time.perf_counter()
-        margins = arena.play_deals(player, players.random(), jax.random.key(seed), 0, deals)
+        margins = matches.play_deals(player, players.random(), jax.random.key(seed), 0, deals)
         cpu_s, wall_s = time.process_time() - start, time.perf_counter() - wall
-        result = arena.summarise(spec, "random", margins)
+        result = matches.summarise(spec, "random", margins)
         row = {
             "player": spec,
             "games": 2 * deals,

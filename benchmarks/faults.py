@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report
-from zebjax import checkpoint, record, spool, store
+from zebjax import record
+from zebjax.common import checkpoint
+from zebjax.distributed import spool, store
 
 ABOUT = """Runs a learner, two self-play workers and an eval-aux worker of a tiny network over a store in a folder,
 kills one of them with SIGKILL again and again at random moments (the learner, which takes longer to start, one time in

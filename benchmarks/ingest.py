@@ -11,8 +11,10 @@ import jax
 import numpy as np
 
 from benchmarks import report
-from zebjax import game, ingest, learner, network, record, replay, search, selfplay, spool, store
-from zebjax.background import Background
+from zebjax import game, network, record, search
+from zebjax.distributed import ingest, spool, store
+from zebjax.distributed.store_thread import Background
+from zebjax.training import learner, replay, selfplay
 
 ABOUT = """Plays self-play games of a tiny network, writes them as a worker does, and examines the files as a learner
 does: sha256, format, every game replayed through the rules. CPU time, so that it counts one core. Then trains the

@@ -7,7 +7,9 @@ from typing import Any
 import jax
 
 from benchmarks import report
-from zebjax import command, game, learner, network, record, replay
+from zebjax import game, network, record
+from zebjax.common import cli
+from zebjax.training import learner, replay
 
 ABOUT = """Times the compiled training call, examples drawn and tokens made within it, dropout on, all metrics. AdamW;
 the first row is the original's: large with a belief head, batch 64."""
@@ -77,11 +79,11 @@ def main() -> None:
     parser.add_argument("--presets", nargs="+", choices=network.PRESETS, default=["large", "medium"])
     batches = [64] if report.on_cpu() else [64, 1024, 8192]
     parser.add_argument(
-        "--batches", type=command.integer(2, 2**20), nargs="+", default=batches, help="examples an update (%(default)s)"
+        "--batches", type=cli.integer(2, 2**20), nargs="+", default=batches, help="examples an update (%(default)s)"
     )
     parser.add_argument(
         "--updates",
-        type=command.integer(1, 10**6),
+        type=cli.integer(1, 10**6),
         default=20,
         help="optimiser steps a timed call (default %(default)s)",
     )

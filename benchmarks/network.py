@@ -6,7 +6,8 @@ from typing import Any
 import jax
 
 from benchmarks import report
-from zebjax import command, network, observe
+from zebjax import network, observe
+from zebjax.common import cli
 
 ABOUT = """Times `network.apply` by preset, number of tokens and batch. The ceiling is a large matrix product, measured
 in the same run."""
@@ -43,12 +44,12 @@ def main() -> None:
     parser.add_argument("--compute-dtype", choices=("float32", "bfloat16"), default=report.dtype_default())
     parser.add_argument(
         "--batches",
-        type=command.integer(1, 2**20),
+        type=cli.integer(1, 2**20),
         nargs="+",
         default=[16, 128] if report.on_cpu() else [512, 4096, 16384],
     )
     parser.add_argument(
-        "--tokens", type=command.integer(1, 36), nargs="+", default=[lengths[2], 36], help="(default %(default)s)"
+        "--tokens", type=cli.integer(1, 36), nargs="+", default=[lengths[2], 36], help="(default %(default)s)"
     )
     args = parser.parse_args()
     ceiling = report.ceiling_tflops(args.compute_dtype)

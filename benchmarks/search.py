@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import report
-from zebjax import game, search, torch_weights
+from zebjax import game, search
+from zebjax.torch_compat import weights as torch_weights
 
 ABOUT = """Searches the 93 unforced roots of reference/mcts.npz with the original's 557 K network, on trees like its own
 (`plain`), and compares with its tree search at 200 simulations: agreement on the top move, and KL(reference to ours,

@@ -12,9 +12,11 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks import report
-from zebjax import command, game, network, players, search, selfplay
+from zebjax import game, network, search
+from zebjax.common import cli, parsing
 from zebjax.observe import Observation
 from zebjax.search import SearchConfig
+from zebjax.training import selfplay
 
 ABOUT = """Moves lanes that stand in all stages of a game, in compiled calls; warm-up and compiling excluded. A game has
 17 decisions (forced moves are not searched), so games a second are decisions a second / 17. The first setting,
@@ -240,11 +242,11 @@ def main() -> None:
     default = ["original", "recommended", "medium-puct-50", "medium-recommended"]
     parser.add_argument("--settings", **settings, default=default, help=f"of {', '.join(SETTINGS)}")
     parser.add_argument(
-        "--lanes", type=command.integer(1, 2**20), help="games at once (default: what --sweep found, or a guess)"
+        "--lanes", type=cli.integer(1, 2**20), help="games at once (default: what --sweep found, or a guess)"
     )
     parser.add_argument(
         "--seconds",
-        type=command.checked(players.number(0.1, 3600)),
+        type=cli.checked(parsing.number(0.1, 3600)),
         default=20,
         help="to time each setting for (default %(default)s)",
     )

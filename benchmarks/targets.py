@@ -10,7 +10,10 @@ import numpy as np
 from benchmarks import report
 from benchmarks.search import agreement
 from benchmarks.selfplay import decisions_of_all_stages, lengths_asked
-from zebjax import arena, command, game, network, players, search
+from zebjax import game, network, players, search
+from zebjax.common import cli
+from zebjax.evaluation import matches
+from zebjax.players import base
 from zebjax.search import SearchConfig
 
 ABOUT = """Searches roots from all stages of a game on the true deal, as self-play does, and compares with PUCT of
@@ -54,7 +57,7 @@ def player(settings: SearchConfig, config: network.ZebConfig, params: network.Pa
         return np.asarray(_search(best, config, params, states, jax.random.wrap_key_data(keys[0])).slot)
 
     def in_chunks(states: game.GameState, keys: np.ndarray) -> np.ndarray:
-        return players.in_chunks(choose, states, keys)
+        return base.in_chunks(choose, states, keys)
 
     return players.Player("targets", in_chunks)
 
@@ -63,9 +66,9 @@ def main() -> None:
     """The command."""
     parser = report.parser_with_json("targets", f"{__doc__}\n\n{ABOUT}", "--network bundled --roots 64 --deals 20")
     parser.add_argument("--network", default="bundled", metavar="PATH", help="a run or checkpoint (default bundled)")
-    parser.add_argument("--roots", type=command.integer(1, 10**5), default=256, help="(default %(default)s)")
+    parser.add_argument("--roots", type=cli.integer(1, 10**5), default=256, help="(default %(default)s)")
     parser.add_argument(
-        "--deals", type=command.integer(0, 10**6), default=200, help="against the first setting; 0: none (%(default)s)"
+        "--deals", type=cli.integer(0, 10**6), default=200, help="against the first setting; 0: none (%(default)s)"
     )
     names = list(SETTINGS)
     parser.add_argument("--settings", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
@@ -92,7 +95,7 @@ def main() -> None:
         }
         if args.deals and name != args.settings[0]:
             first = player(SETTINGS[args.settings[0]], config, params)
-            match = arena.play_match(player(settings, config, params), first, args.deals, jax.random.key(5))
+            match = matches.play_match(player(settings, config, params), first, args.deals, jax.random.key(5))
             row["win_rate_over_first"] = round(match.win_rate, 4)
             row["win_rate_ci95"] = round(1.96 * match.win_rate_stderr, 4)
         result["rows"].append(row)

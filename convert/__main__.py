@@ -4,8 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from zebjax import network, torch_examples, torch_weights
-from zebjax.torch_pickle import shown
+from zebjax import network
+from zebjax.torch_compat import examples as torch_examples
+from zebjax.torch_compat import weights as torch_weights
+from zebjax.torch_compat.pickle import shown
 
 _DESCRIPTION = """\
 Convert a checkpoint of the original PyTorch system into a folder that zebjax plays and trains from, or back.

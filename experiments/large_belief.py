@@ -11,10 +11,10 @@ original's. It wants a GPU: on two CPU cores a cycle takes hours.
 """
 
 from zebjax.experiment import EvaluationConfig, Experiment, ReplayConfig, SaveConfig, StartConfig
-from zebjax.learner import LearnerConfig
 from zebjax.network import PRESETS
 from zebjax.search import SearchConfig
-from zebjax.selfplay import SelfPlayConfig
+from zebjax.training.learner import LearnerConfig
+from zebjax.training.selfplay import SelfPlayConfig
 
 experiment = Experiment(
     name="large-belief",

@@ -16,10 +16,10 @@ that has begun.
 """
 
 from zebjax.experiment import EvalAuxConfig, EvaluationConfig, Experiment, ReplayConfig, SaveConfig, StartConfig
-from zebjax.learner import LearnerConfig
 from zebjax.network import PRESETS
 from zebjax.search import SearchConfig
-from zebjax.selfplay import SelfPlayConfig
+from zebjax.training.learner import LearnerConfig
+from zebjax.training.selfplay import SelfPlayConfig
 
 experiment = Experiment(
     name="lb-v-eq-3740",

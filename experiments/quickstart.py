@@ -1,10 +1,10 @@
 """A small network from nothing, on two CPU cores, in minutes; needs no account, network or GPU."""
 
 from zebjax.experiment import EvaluationConfig, Experiment, ReplayConfig, SaveConfig
-from zebjax.learner import LearnerConfig
 from zebjax.network import PRESETS
 from zebjax.search import SearchConfig
-from zebjax.selfplay import SelfPlayConfig
+from zebjax.training.learner import LearnerConfig
+from zebjax.training.selfplay import SelfPlayConfig
 
 _CYCLES, _UPDATES = 32, 250
 

@@ -7,8 +7,8 @@ python -m zebjax.train experiments/teacher_from_557k.py --start.checkpoint zeb-5
 import dataclasses
 
 from zebjax.experiment import EvaluationConfig, Experiment, ReplayConfig, SaveConfig, StartConfig, TeacherConfig
-from zebjax.learner import LearnerConfig
 from zebjax.network import PRESETS
+from zebjax.training.learner import LearnerConfig
 
 _CYCLES, _UPDATES = 12, 250
 

@@ -9,8 +9,8 @@ Make the games first (25,000 of them in about twenty minutes):
 import dataclasses
 
 from zebjax.experiment import EvaluationConfig, Experiment, ReplayConfig, SaveConfig, TeacherConfig
-from zebjax.learner import LearnerConfig
 from zebjax.network import PRESETS
+from zebjax.training.learner import LearnerConfig
 
 _CYCLES, _UPDATES = 32, 300
 

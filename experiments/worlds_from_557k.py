@@ -13,10 +13,10 @@ On the true deal by default; on sampled worlds with as many evaluations in all:
 import dataclasses
 
 from zebjax.experiment import EvaluationConfig, Experiment, ReplayConfig, SaveConfig, StartConfig
-from zebjax.learner import LearnerConfig
 from zebjax.network import PRESETS
 from zebjax.search import SearchConfig
-from zebjax.selfplay import SelfPlayConfig
+from zebjax.training.learner import LearnerConfig
+from zebjax.training.selfplay import SelfPlayConfig
 
 experiment = Experiment(
     name="worlds-true",

@@ -15,12 +15,13 @@ os.environ.setdefault(
 # The stub of the Hub speaks plain LFS. Set before huggingface_hub is imported.
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 
-import batches_made
 import jax
 import numpy as np
 import pytest
 
-from zebjax import network, search, selfplay
+from tests.support import batches_made
+from zebjax import network, search
+from zebjax.training import selfplay
 
 REFERENCE = Path(os.environ.get("ZEBJAX_REFERENCE", Path(__file__).parents[2] / "shared" / "reference"))
 

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from convert.__main__ import main
-from zebjax import network, torch_files, torch_weights
-from zebjax.torch_pickle import Call, Name
+from zebjax import network
+from zebjax.torch_compat import archive as torch_archive
+from zebjax.torch_compat import weights as torch_weights
+from zebjax.torch_compat.pickle import Call, Name
 
 
 def test_the_examples_of_the_help_work(reference_path, tmp_path, monkeypatch, capsys):
@@ -38,8 +40,8 @@ def test_the_examples_of_the_help_work(reference_path, tmp_path, monkeypatch, ca
     assert said[2] == "wrote back.pt, back-config.json, back-state.json"
     assert said[3] == "out/games/examples_selfplay.safetensors: 16 games, selfplay-mcts, worker 'golden-0', step 3,740"
     assert network.load("out/zeb-557k-belief")[0].belief_head
-    original = torch_files.read("zeb-557k-1m.pt")["model_state_dict"]
-    back = torch_files.read("back.pt")
+    original = torch_archive.read("zeb-557k-1m.pt")["model_state_dict"]
+    back = torch_archive.read("back.pt")
     assert list(back) == list(original)
     assert all(back[key].tobytes() == original[key].tobytes() for key in original)
 
@@ -70,7 +72,7 @@ def test_as_a_process(reference_path, tmp_path):
 
 def _hostile(path):
     command = f"touch {path.parent / 'proof'}"
-    torch_files.write(path, {"model_state_dict": Call(Name("posix", "system"), (command,))})
+    torch_archive.write(path, {"model_state_dict": Call(Name("posix", "system"), (command,))})
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def _hostile(path):
         (lambda path: path.touch(), "the file is empty"),
         (lambda path: path.write_bytes(b"\x80\x02N."), "a bare pickle"),
         (_hostile, "asks for 'posix.system'"),
-        (lambda path: torch_files.write(path, {"a": np.zeros(2)}), "looked for"),
+        (lambda path: torch_archive.write(path, {"a": np.zeros(2)}), "looked for"),
     ],
 )
 def test_complaints(tmp_path, capsys, make, message):

@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 
 from convert.__main__ import main
-from zebjax import record, start, torch_files
+from zebjax import record
 from zebjax.experiment import Experiment, ReplayConfig, TeacherConfig
+from zebjax.torch_compat import archive as torch_archive
+from zebjax.training import warm_start
 
 
 def test_the_command_goes_on_past_bad_files(batch, mine, tmp_path, capsys):
     out = tmp_path / "deep" / "out"
     for name in ("a", "b", "c"):
-        torch_files.write(tmp_path / f"{name}.pt", batch)
+        torch_archive.write(tmp_path / f"{name}.pt", batch)
     (tmp_path / "b.pt").write_bytes((tmp_path / "b.pt").read_bytes()[:5000])
     files = [str(tmp_path / f"{name}.pt") for name in ("a", "b", "none", "c")]
     assert main(["--examples", *files, str(out)]) == 2
@@ -42,17 +44,17 @@ def test_the_command_goes_on_past_bad_files(batch, mine, tmp_path, capsys):
 
 def test_the_folder_can_be_trained_on(batch, mine, tmp_path):
     for name in ("a", "b"):
-        torch_files.write(tmp_path / f"{name}.pt", batch)
+        torch_archive.write(tmp_path / f"{name}.pt", batch)
         assert main(["--examples", str(tmp_path / f"{name}.pt"), str(tmp_path / "out")]) == 0
     settings = Experiment(
         name="x", teacher=TeacherConfig(str(tmp_path / "out")), replay=ReplayConfig(capacity_examples=28 * 24)
     )
-    taught = start.taught_games(settings)
+    taught = warm_start.taught_games(settings)
     jax.tree.map(lambda got, one: np.testing.assert_array_equal(got, np.concatenate([one, one])), taught, mine)
 
 
 def test_the_command_leaves_nothing_where_it_cannot_write(batch, tmp_path, capsys):
-    torch_files.write(tmp_path / "a.pt", batch)
+    torch_archive.write(tmp_path / "a.pt", batch)
     (tmp_path / "file").write_text("mine")
     assert main(["--examples", str(tmp_path / "a.pt"), str(tmp_path / "file")]) == 2
     said = capsys.readouterr()

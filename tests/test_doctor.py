@@ -3,9 +3,10 @@
 import dataclasses
 
 import pytest
-from test_workers import learn, settings_in
 
-from zebjax import doctor, network, store
+from tests.support.workers import learn, settings_in
+from zebjax import doctor, network
+from zebjax.distributed import store
 from zebjax.experiment import StoreConfig
 
 

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy
-from faulty import full_disk
 
+from tests.support.faulty import full_disk
 from zebjax import game, record
 from zebjax.record import InvalidRecords, Kind
 

@@ -12,10 +12,13 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
-from tiny import TINY, Quiet, as_numpy, training_rows
 
-from zebjax import checkpoint, experiment, network, tracking, train, training
+from tests.support.tiny import TINY, Quiet, as_numpy, training_rows
+from zebjax import experiment, network, train
+from zebjax.common import checkpoint
 from zebjax.experiment import EvaluationConfig, StoreConfig
+from zebjax.training import metrics
+from zebjax.training import run as training
 
 ROOT = Path(__file__).parents[1]
 TINY_FILE = """
@@ -52,7 +55,7 @@ def wait_for(condition, process, timeout_s=120):
 
 
 def n_rows(folder):
-    return len(tracking.read(folder / "metrics.jsonl"))
+    return len(metrics.read(folder / "metrics.jsonl"))
 
 
 def final_state(folder):

@@ -1,3 +1,10 @@
 """zebjax: learning and playing Texas 42 with compiled self-play in JAX."""
 
-__version__ = "0.1.0"
+import lazy_loader
+
+__version__ = "0.2.0"
+
+# Nothing is imported before it is used: a command's help must not wait for jax.
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submodules=["game", "network", "observe", "solver", "worlds"]
+)

@@ -1,315 +1,316 @@
-"""The arena: paired matches between two players, and how sure one may be of the result.
+"""The command `python -m zebjax.arena`: two players, a round robin, or the public ladder; tables, JSON, a picture."""
 
-Each deal is played twice with the same declaration and leader, once with A as team 0 and once as team 1, and with the
-same random key at each ply. The luck of the deal mostly cancels in a pair, so a pair is one observation: intervals
-come from the spread of pairs, never of games.
-"""
-
-import dataclasses
-import functools
+import argparse
+import contextlib
+import itertools
 import json
 import math
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-import jax
-import numpy as np
+import rich.box
+from rich.console import Console
+from rich.table import Table
 
-from zebjax import game, players, tiles
-from zebjax.intervals import Z95, confidence_sequence
-from zebjax.players import Player
+from zebjax import players
+from zebjax.common import charts, cli, compilation_cache, parsing
+from zebjax.evaluation import ladder, matches
+from zebjax.evaluation.matches import MatchResult, Progress
+from zebjax.players import Player, spec
 
-VERSION = 2
-"""Part of what results are cached under: raised when the same players, deals and seed would give another result."""
-BATCH = 500
-"""Deals played at once."""
-
-
-@dataclasses.dataclass(frozen=True)
-class MatchResult:
-    """A against B over paired deals; every rate and margin is A's.
-
-    The `ci95` intervals are normal approximations over deals: mean +- 1.96 standard errors, where the standard error is
-    the sample standard deviation of the pairs' means over sqrt(n_deals). With fewer than about 30 deals, or when all
-    pairs end alike, they are too narrow. They hold for a number of deals that was fixed before; where the match was to
-    stop by itself, `win_rate_cs95` is the one to believe.
-    """
-
-    a: str
-    b: str
-    n_deals: int
-    """Each played twice: 2 * n_deals games."""
-    win_rate: float
-    """Mean over games of 1 for more points than B, 1/2 for equal, 0 for fewer."""
-    win_rate_stderr: float
-    win_rate_ci95: tuple[float, float]
-    """Cut off at 0 and 1."""
-    margin: float
-    """Mean points of A less points of B, a game; in [-42, 42]."""
-    margin_stderr: float
-    margin_ci95: tuple[float, float]
-    deals_for_1_percent: int
-    """Deals until the half-width of the win rate's interval is 0.01, at the spread seen here; at least 2."""
-    win_rate_cs95: tuple[float, float] | None = None
-    """With `until`: the interval that holds however often one looked (`intervals.confidence_sequence`)."""
-
-    def to_dict(self) -> dict[str, object]:
-        """Plain data, ready for JSON."""
-        return dataclasses.asdict(self)
-
-    def to_json(self) -> str:
-        """One JSON object with the fields of this class."""
-        return json.dumps(self.to_dict())
-
-    @property
-    def win_rate_interval(self) -> tuple[float, float]:
-        """The interval to print: the one that allows stopping if the match could stop by itself."""
-        return self.win_rate_cs95 or self.win_rate_ci95
+DEALS = 1000
+MOST_DEALS = 100_000
+"""With --until and without --deals."""
+CACHE = Path("runs/arena-cache")
 
 
-Progress = Callable[[float, MatchResult | None], None]
-"""Called after every ply with the share of the match that is done, 0 to 1, and the result so far, if there is one."""
+def _anchor(text: str) -> tuple[str, float]:
+    spec, _, rating = text.rpartition("=")  # the last =, since specs have their own
+    try:
+        value = float(rating)
+    except ValueError:
+        value = math.nan
+    if not spec or not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"expected PLAYER=RATING as in eq:n=100=1600, got {text!r}")
+    return spec, value
 
 
-def play_match(a: Player, b: Player, n_deals: int, key: jax.Array, **how: Any) -> MatchResult:
-    """Play `n_deals` paired deals, 2 * n_deals games, and sum up; `how` is the rest of `play_pairs`' arguments."""
-    return summarise(a.spec, b.spec, play_pairs(a, b, n_deals, key, **how), how.get("until"))
+def _parser() -> cli.Parser:
+    parser = cli.Parser(
+        "arena",
+        "Let players meet and say which is stronger and how sure that is.\n"
+        "Each deal is played twice with the teams swapped, so --deals 2000 means 4,000 games a pair. All pairs\n"
+        "play the same deals. Finished pairs are kept, so nothing is played twice; an interrupted command goes on.",
+        "heuristic vs random --deals 2000",
+        "heuristic vs random --until 0.02",
+        "--matrix random heuristic zeb:runs/quickstart --anchor random=1000 --plot matrix.png",
+        "--ladder zeb:out/zeb-557k --plot ladder.png",
+        usage="(A vs B | --matrix P1 P2 P3 ... | --ladder [P ...]) [options]",
+        notes=spec.help_text(),
+    )
+    add = parser.add_argument
+    add("players", nargs="*", metavar="PLAYER", help="A vs B, or the players of a matrix, as listed below")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--matrix",
+        "--round-robin",
+        action="store_true",
+        help="every player against every other: the matrix of win rates, and Bradley-Terry ratings",
+    )
+    mode.add_argument(
+        "--ladder",
+        action="store_true",
+        help=(
+            f"the same for the public ladder, {', '.join(ladder.LADDER)}, and the players given: {ladder.LADDER_DEALS} "
+            f"deals a pair, {ladder.LADDER_DEALS // ladder.SLOW_SHARE} with E[Q] of {ladder.SLOW_WORLDS} worlds or "
+            f"more, anchored at {ladder.LADDER_ANCHOR[0]}={ladder.LADDER_ANCHOR[1]:g}"
+        ),
+    )
+    add(
+        "--deals",
+        type=cli.integer(2, 10**8),
+        metavar="N",
+        help=f"deals a pair (default {DEALS}); with --until the most, default {MOST_DEALS}",
+    )
+    add(
+        "--until",
+        type=cli.checked(parsing.number(0.001, 0.4)),
+        metavar="W",
+        help="stop a pair as soon as its win rate is known to +-W, 0.01 for 1 %%, by an interval that allows stopping",
+    )
+    add("--anchor", type=_anchor, metavar="P=R", help="rate player P at R, as in eq:n=100=1600 (else the mean is 1500)")
+    add("--seed", type=cli.integer(0, 2**32 - 1), default=0, help="of deals and play (default 0)")
+    add(
+        "--batch",
+        type=cli.integer(1, 10**6),
+        default=matches.BATCH,
+        metavar="N",
+        help="deals at once (default %(default)s)",
+    )
+    add("--json", action="store_true", help="print the result as one JSON object")
+    add("--plot", type=cli.picture, metavar="FILE.png", help="draw the result with its intervals")
+    keep = parser.add_mutually_exclusive_group()
+    keep.add_argument("--cache", type=Path, default=CACHE, metavar="DIR", help="finished pairs (default %(default)s)")
+    keep.add_argument("--no-cache", action="store_true", help="play everything, keep nothing")
+    return parser
 
 
-def play_pairs(
-    a: Player,
-    b: Player,
-    n_deals: int,
-    key: jax.Array,
-    batch: int = BATCH,
-    progress: Progress | None = None,
-    until: float | None = None,
-) -> np.ndarray:
-    """Play `n_deals` paired deals, 2 * n_deals games.
-
-    The same players, number and key give the same result; with a larger number the first deals stay the same.
-    A network that changes between matches costs no compilation if `n_deals` and `batch` stay.
-
-    Args:
-        a: the player whose margins are returned.
-        b: its opponent. Each plays both seats of its team.
-        n_deals: 2 or more.
-        key: the source of deals and of all randomness in play.
-        batch: about how many deals to play at once.
-        progress: see `Progress`.
-        until: stop after the first batch where the win rate's confidence sequence has this half-width, in (0, 0.5);
-            `n_deals` is then the most that are played.
-
-    Returns:
-        int32 `[n_deals, 2]`, or fewer deals with `until`: A's points less B's with A as team 0, and with A as team 1.
-
-    Raises:
-        ValueError: for n_deals below 2, batch below 1 or an impossible `until`, and when a player chooses an illegal
-            slot.
-    """
-    if n_deals < 2:
-        raise ValueError(f"deals: expected 2 or more, since an interval needs a spread, got {n_deals}")
-    if batch < 1:
-        raise ValueError(f"batch: expected 1 or more, got {batch}")
-    if until is not None and not 0 < until < 0.5:
-        raise ValueError(f"until: expected a half-width between 0 and 0.5, got {until}")
-    # Batches of one size, so that nothing is compiled twice; the last may run a few deals too many, which are dropped.
-    n_batches = math.ceil(n_deals / batch)
-    size = math.ceil(n_deals / n_batches)
-    margins = np.zeros((0, 2), np.int32)
-    so_far: MatchResult | None = None
-    last = float(n_deals)  # the deal that will probably be the last
-    for index in range(n_batches):
-
-        def on_ply(ply: int, index: int = index, so_far: MatchResult | None = so_far, last: float = last) -> None:
-            if progress is not None:
-                progress(min((index + ply / game.N_PLIES) * size / last, 1.0), so_far)
-
-        margins = np.concatenate([margins, play_deals(a, b, key, index * size, size, on_ply)])[:n_deals]
-        so_far = summarise(a.spec, b.spec, margins, until) if len(margins) > 1 else None
-        if until is not None and so_far is not None:
-            narrowing = half_width(so_far.win_rate_interval) / until
-            if narrowing <= 1:
-                break
-            last = min(n_deals, len(margins) * narrowing**2)
-    if progress is not None:
-        progress(1.0, so_far)
-    return margins
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    arguments = parser.parse(argv)
+    words = arguments.players
+    if arguments.matrix or arguments.ladder:
+        if "vs" in words:
+            parser.error(
+                f"{'--matrix' if arguments.matrix else '--ladder'}: expected players without 'vs' between them"
+            )
+        if arguments.matrix and len(words) < 2:
+            parser.error(f"--matrix: expected 2 players or more, got {len(words)}")
+    else:
+        if len(words) < 3 and (len(words) < 2 or words[1] == "vs"):
+            parser.error(f"expected A vs B, or --matrix, or --ladder, got {' '.join(words)!r}")
+        if words[1] != "vs":
+            parser.error(f"expected A vs B, got {words[1]!r} in the place of 'vs'")
+        if len(words) > 3:
+            parser.error(f"expected A vs B and nothing more, got {words[3]!r}; for more players add --matrix")
+        if arguments.anchor:
+            parser.error("--anchor: ratings need --matrix or --ladder")
+    if arguments.ladder:
+        words[:0] = ladder.LADDER
+        arguments.anchor = arguments.anchor or ladder.LADDER_ANCHOR
+    if arguments.anchor and arguments.anchor[0] not in words:
+        parser.error(f"--anchor: {arguments.anchor[0]!r} is none of the players {', '.join(words)}")
+    if arguments.deals is None:
+        usual = ladder.LADDER_DEALS if arguments.ladder else DEALS
+        arguments.deals = usual if arguments.until is None else MOST_DEALS
+    return arguments
 
 
-def half_width(interval: tuple[float, float]) -> float:
-    """Half the length of an interval."""
-    return (interval[1] - interval[0]) / 2
+# What is shown
 
 
-def deal_at(key: jax.Array, index: jax.Array) -> tuple[game.GameState, jax.Array]:
-    """Deal number `index` of the match with this key, and the key of all play on it (folded in: the ply)."""
-    deal_key, play_key = jax.random.split(jax.random.fold_in(key, index))
-    return game.deal(deal_key), play_key
+def _percent(result: MatchResult) -> str:
+    low, high = result.win_rate_interval
+    return f"{100 * result.win_rate:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def play_deals(
-    a: Player,
-    b: Player,
-    key: jax.Array,
-    first: int,
-    n_deals: int,
-    on_ply: Callable[[int], None] | None = None,
-) -> np.ndarray:
-    """Play the deals first .. first + n_deals - 1 of the match with this key, each twice, all in lockstep.
+@contextlib.contextmanager
+def _show_progress(title: str) -> Iterator[Progress]:
+    with cli.progress(title) as show:
 
-    A seat with one legal slot plays it and its player is not asked.
+        def on_ply(done: float, result: MatchResult | None) -> None:
+            show(done, "" if result is None else f"wins {_percent(result)} after {result.n_deals:,} deals")
 
-    Returns:
-        int32 `[n_deals, 2]`: A's points less B's with A as team 0, and with A as team 1.
-
-    Raises:
-        ValueError: if a player chooses a slot that is not legal.
-    """
-    states, play_keys = _deal_twice(key, first, n_deals)
-    team_of_a = np.repeat([0, 1], n_deals)
-
-    def choose(turn: Turn) -> np.ndarray:
-        slots = turn.legal.argmax(-1).astype(np.int32)
-        has_choice = turn.legal.sum(-1) > 1
-        for player, team in ((a, team_of_a), (b, 1 - team_of_a)):
-            rows = np.flatnonzero(has_choice & (turn.movers % 2 == team))
-            if len(rows):
-                slots[rows] = ask(player, turn, rows)
-        return slots
-
-    states = play_out(states, play_keys, choose, on_ply)
-    points = np.asarray(states.points, np.int32)
-    margin_of_team_0 = points[:, 0] - points[:, 1]
-    return np.where(team_of_a == 0, margin_of_team_0, -margin_of_team_0).reshape(2, n_deals).T
+        yield on_ply
 
 
-@functools.partial(jax.jit, static_argnames="n_deals")
-def deals(key: jax.Array, first: jax.Array | int, n_deals: int) -> tuple[game.GameState, jax.Array]:
-    """The deals first .. first + n_deals - 1 of the match with this key and their play keys, see `deal_at`."""
-    return jax.vmap(deal_at, (None, 0))(key, first + jax.numpy.arange(n_deals))
-
-
-class Turn(NamedTuple):
-    """Many games at one ply, as NumPy arrays with a leading axis."""
-
-    states: game.GameState
-    legal: np.ndarray
-    """bool `[games, 7]`."""
-    movers: np.ndarray
-    """The seat to move."""
-    keys: np.ndarray
-    """uint32 `[games, 2]`: the raw random key of each game at this ply."""
-
-
-def play_out(
-    states: game.GameState,
-    play_keys: jax.Array,
-    choose: Callable[[Turn], np.ndarray],
-    on_ply: Callable[[int], None] | None = None,
-) -> game.GameState:
-    """Play many fresh games to their end, all in lockstep.
-
-    Args:
-        states: before the first play, with a leading axis.
-        play_keys: a typed random key a game; at each ply its number is folded in.
-        choose: called once a ply; the slots to play, legal ones.
-        on_ply: called after every ply with the number of plies played.
-    """
-    for ply in range(game.N_PLIES):
-        legal, movers, keys = (np.asarray(array) for array in _view(states, play_keys, ply))
-        states = _play(states, choose(Turn(jax.tree.map(np.asarray, states), legal, movers, keys)))
-        if on_ply is not None:
-            on_ply(ply + 1)
-    return states
-
-
-def ask(player: Player, turn: Turn, rows: np.ndarray) -> np.ndarray:
-    """What a player chooses in the games `rows`.
-
-    Raises:
-        ValueError: if a slot is not legal.
-    """
-    slots, legal = player.choose(players.take(turn.states, rows), turn.keys[rows]), turn.legal[rows]
-    in_range = (slots >= 0) & (slots < tiles.HAND_SIZE)
-    wrong = ~(in_range & legal[np.arange(len(slots)), np.where(in_range, slots, 0)])
-    if wrong.any():
-        row = np.flatnonzero(wrong)[0]
-        raise ValueError(
-            f"player {player.spec!r}: expected one of the legal slots {np.flatnonzero(legal[row]).tolist()}, "
-            f"got {slots[row]}"
-        )
-    return slots
-
-
-@functools.partial(jax.jit, static_argnames="n_deals")
-def _deal_twice(key: jax.Array, first: jax.Array, n_deals: int) -> tuple[game.GameState, jax.Array]:
-    """Two copies, one after the other, of the deals and their play keys: leading axis 2 * n_deals."""
-    states, play_keys = deals(key, first, n_deals)
-    twice = jax.numpy.tile(jax.numpy.arange(n_deals), 2)
-    return jax.tree.map(lambda leaf: leaf[twice], (states, play_keys))
-
-
-@jax.jit
-def _view(states: game.GameState, play_keys: jax.Array, ply: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Of every game: legal slots bool `[games, 7]`, seat to move `[games]`, raw key of this ply uint32 `[games, 2]`."""
-    keys = jax.vmap(jax.random.fold_in, (0, None))(play_keys, ply)
-    return jax.vmap(game.legal_slots)(states), jax.vmap(game.current_player)(states), jax.random.key_data(keys)
-
-
-@jax.jit
-def _play(states: game.GameState, slots: jax.Array) -> game.GameState:
-    return jax.vmap(game.play)(states, slots)
-
-
-def pair_scores(margins: np.ndarray) -> np.ndarray:
-    """A's mean score on each deal, `[n_deals]` in {0, 1/4, 1/2, 3/4, 1}: 1 for a win, 1/2 for equal points."""
-    return ((np.sign(margins) + 1) / 2).mean(axis=1)
-
-
-def summarise(a: str, b: str, margins: np.ndarray, until: float | None = None) -> MatchResult:
-    """What paired games say about two players.
-
-    Args:
-        a: name of the player whose margins these are.
-        b: name of its opponent.
-        margins: `[n_deals, 2]`, A's points less B's in both games of each deal; 2 deals or more.
-        until: the half-width at which the match was to stop, if it was.
-    """
-    scores = pair_scores(margins)
-    win_rate, win_stderr, deviation = _mean_and_stderr(scores)
-    margin, margin_stderr, _ = _mean_and_stderr(margins.mean(axis=1))
-    anytime = None
-    if until is not None:
-        low, high = confidence_sequence(scores, until)
-        anytime = (float(low[-1]), float(high[-1]))
-    return MatchResult(
-        a=a,
-        b=b,
-        n_deals=len(margins),
-        win_rate=win_rate,
-        win_rate_stderr=win_stderr,
-        win_rate_ci95=(max(0.0, win_rate - Z95 * win_stderr), min(1.0, win_rate + Z95 * win_stderr)),
-        margin=margin,
-        margin_stderr=margin_stderr,
-        margin_ci95=(margin - Z95 * margin_stderr, margin + Z95 * margin_stderr),
-        deals_for_1_percent=max(2, math.ceil((Z95 * deviation / 0.01) ** 2)),
-        win_rate_cs95=anytime,
+def _kind_of_interval(until: float | None) -> str:
+    if until is None:
+        return "95 % intervals from paired deals, normal approximation"
+    return (
+        "wins: 95 % confidence sequence from paired deals (empirical Bernstein, Waudby-Smith and Ramdas 2024), which "
+        "holds whenever one stops; points: normal approximation, for a fixed number of deals"
     )
 
 
-def _mean_and_stderr(pairs: np.ndarray) -> tuple[float, float, float]:
-    """Mean, its standard error and the standard deviation of `[n_deals]` means of pairs."""
-    deviation = float(pairs.std(ddof=1))
-    return float(pairs.mean()), deviation / math.sqrt(len(pairs)), deviation
+def _match_table(pair: ladder.Played, until: float | None) -> Table:
+    result = pair.result
+    low, high = result.margin_ci95
+    table = Table(box=rich.box.SIMPLE, show_header=False, title=f"{result.a} vs {result.b}", title_justify="left")
+    speed = f"{2 * result.n_deals / pair.seconds:,.0f}" if pair.seconds else "-"
+    rows = [
+        ("wins, a tie half", _percent(result)),
+        ("points a game", f"{result.margin:+.2f} [{low:+.2f}, {high:+.2f}]"),
+        ("deals, each played twice", f"{result.n_deals:,}"),
+        ("standard error of wins", f"{100 * result.win_rate_stderr:.2f} %"),
+        ("deals for +-1 %", f"{result.deals_for_1_percent:,}"),
+        ("games/s", f"{speed} (from the cache)" if pair.cached else speed),
+    ]
+    if until is not None:
+        rows.insert(
+            3,
+            (
+                f"known to +-{100 * until:g} %",
+                "yes" if matches.half_width(result.win_rate_interval) <= until else "no: out of deals",
+            ),
+        )
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _rating_table(standings: ladder.Standings) -> Table:
+    table = Table(box=rich.box.SIMPLE, title="ratings", title_justify="left")
+    for name in ("player", "Elo", "95 % interval", "games"):
+        table.add_column(name, justify="left" if name == "player" else "right")
+    for row in standings.to_dict()["ratings"]:
+        low, high = row["ci95"]
+        fixed = standings.anchor is not None and row["player"] == standings.anchor[0]
+        interval = "fixed" if fixed else f"[{low:.0f}, {high:.0f}]"
+        table.add_row(row["player"], f"{row['elo']:.0f}", interval, f"{row['games']:,}")
+    return table
+
+
+def _matrix_table(standings: ladder.Standings, width: int) -> Table:
+    """Wins of the row against the column, in percent with the half-width of the interval if that fits, best first."""
+    order = sorted(range(len(standings.players)), key=lambda i: -standings.ratings[i].elo)
+    fits = 2 + max(map(len, standings.players)) + 11 * len(order) + 4 <= width
+    cells = {}
+    for (i, j), pair in zip(itertools.combinations(range(len(order)), 2), standings.pairs, strict=True):
+        low, high = pair.result.win_rate_interval
+        for row, column, rate in ((i, j, pair.result.win_rate), (j, i, 1 - pair.result.win_rate)):
+            cells[row, column] = f"{100 * rate:.1f}" + (f"±{50 * (high - low):.1f}" if fits else "")
+    table = Table(box=rich.box.SIMPLE)
+    table.add_column("", overflow="fold", min_width=12)
+    for rank in range(1, len(order) + 1):
+        table.add_column(str(rank), justify="right", no_wrap=True)
+    for rank, row in enumerate(order, 1):
+        table.add_row(f"{rank} {standings.players[row]}", *(cells.get((row, column), "") for column in order))
+    return table
+
+
+def _plot(path: Path, pairs: Sequence[MatchResult], standings: ladder.Standings | None, subtitle: str) -> None:
+    """Draw win rates and points of the pairs, and the ratings if there are any, with 95 % intervals, as PNG."""
+    from matplotlib.figure import Figure  # a second to import: only when there is something to draw
+
+    names = [f"{result.a} vs {result.b}" for result in pairs]
+    panels: list[tuple[str, list[str], list[tuple[float, ...]], float | None]] = [
+        ("A's wins, %", names, [(100 * r.win_rate, *(100 * end for end in r.win_rate_interval)) for r in pairs], 50),
+        ("A's points a game", names, [(r.margin, *r.margin_ci95) for r in pairs], 0),
+    ]
+    if standings is not None:
+        rated = standings.to_dict()["ratings"]
+        panels.insert(0, ("Elo", [row["player"] for row in rated], [(row["elo"], *row["ci95"]) for row in rated], None))
+    figure = Figure(
+        figsize=(5.5 * len(panels), 1.6 + 0.3 * max(len(panel[1]) for panel in panels)), layout="constrained"
+    )
+    figure.suptitle(subtitle, fontsize=9)
+    for axes, (title, labels, values, line) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        places = range(len(values))
+        sides = [[value - low for value, low, _ in values], [high - value for value, _, high in values]]
+        sides = [[max(0.0, side) for side in row] for row in sides]
+        axes.errorbar([value for value, _, _ in values], places, xerr=sides, fmt="o", capsize=3)
+        axes.set_yticks(places, labels, fontsize=8)
+        axes.set(title=title, ylim=(len(values) - 0.5, -0.5))
+        axes.grid(axis="x", alpha=0.3)
+        if line is not None:
+            axes.axvline(line, color="grey", linewidth=0.8)
+    charts.save_figure(figure, path)
+
+
+# The two forms
+
+
+def _note(text: str) -> None:
+    print(f"arena: {text}", file=sys.stderr)
+
+
+def _match(arguments: argparse.Namespace, rules: ladder.Rules, cache: ladder.Cache, console: Console) -> None:
+    a, b = players.make(arguments.players[0]), players.make(arguments.players[2])
+    with _show_progress(f"{a.spec} vs {b.spec}") as progress:
+        pair = ladder.play(a, b, arguments.deals, rules, cache, progress)
+    if arguments.json:
+        more = {"seed": rules.seed, "seconds": pair.seconds, "cached": pair.cached, "until": rules.until}
+        print(json.dumps({**pair.result.to_dict(), **more}))
+    else:
+        console.print(_match_table(pair, rules.until))
+        console.print(_kind_of_interval(rules.until))
+    if arguments.plot:
+        _plot(arguments.plot, [pair.result], None, _kind_of_interval(rules.until))
+
+
+def _round_robin(arguments: argparse.Namespace, rules: ladder.Rules, cache: ladder.Cache, console: Console) -> None:
+    anchor = arguments.anchor
+    contenders = [players.make(spec) for spec in arguments.players]
+    n_pairs, number = math.comb(len(contenders), 2), itertools.count(1)
+
+    def deals(a: str, b: str) -> int:
+        return ladder.ladder_deals(a, b, arguments.deals) if arguments.ladder else arguments.deals
+
+    def play_pair(a: Player, b: Player, n_deals: int, rules: ladder.Rules, cache: ladder.Cache) -> ladder.Played:
+        title = f"{next(number)}/{n_pairs} {a.spec} vs {b.spec}"
+        with _show_progress(title) as progress:
+            pair = ladder.play(a, b, n_deals, rules, cache, progress)
+        print(f"{title}: {_percent(pair.result)}{', from the cache' if pair.cached else ''}", file=sys.stderr)
+        return pair
+
+    standings = ladder.round_robin(contenders, deals, rules, cache, anchor, play_pair)
+    kind = f"{_kind_of_interval(rules.until)}; ratings: Bradley-Terry by maximum likelihood, a pair is one observation"
+    if rules.until is not None:
+        kind += ", normal intervals as for a fixed number of deals"
+    if arguments.json:
+        print(json.dumps({**standings.to_dict(), "seed": rules.seed, "until": rules.until}))
+    else:
+        console.print("% wins of the row against the column, a tie half (± half the interval, where it fits)")
+        console.print(_matrix_table(standings, console.width))
+        console.print(_rating_table(standings))
+        console.print(kind)
+        zero = "the mean of all players is 1500" if anchor is None else f"{anchor[0]} is fixed at {anchor[1]:g}"
+        console.print(f"{zero}; intervals of ratings are of the difference to that")
+        if standings.has_prior:
+            console.print("some players took every point from others: ratings are held finite by one tied deal a pair")
+    if arguments.plot:
+        _plot(arguments.plot, [pair.result for pair in standings.pairs], standings, kind)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command, see `--help`; returns the exit status."""
-    from zebjax import arena_command  # a room above this one, which only carries its name
-
-    return arena_command.main(argv)
+    """The command; see `--help`. Returns the exit status: 0, or 2 after one sentence on stderr for bad input."""
+    arguments = _parse(argv)
+    compilation_cache.keep()
+    rules = ladder.Rules(arguments.seed, arguments.batch, arguments.until)
+    console = Console(width=None if sys.stdout.isatty() else 120, markup=False, highlight=False)
+    try:
+        cache = ladder.Cache(None if arguments.no_cache else arguments.cache, _note)
+        (_round_robin if arguments.matrix or arguments.ladder else _match)(arguments, rules, cache, console)
+    except (ValueError, OSError) as error:
+        _note(str(error))
+        return 2
+    except KeyboardInterrupt:
+        kept = "" if arguments.no_cache else f"; finished pairs are kept in {arguments.cache}"
+        _note(f"interrupted, no result{kept}")
+        return 130
+    return 0
 
 
 if __name__ == "__main__":

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import jax
 
-from zebjax import checkpoint, compilation, evalaux, experiment, network, record, selfplay, weights
+from zebjax import experiment, network, record
+from zebjax.common import checkpoint, compilation_cache
+from zebjax.distributed import weights
+from zebjax.distributed.store import Missing, Refused, StoreError, open_store
 from zebjax.experiment import Experiment
-from zebjax.store import Missing, Refused, StoreError, open_store
+from zebjax.training import eval_aux, selfplay
 
 _USAGE = """usage: python -m zebjax.doctor EXPERIMENT.py [--overrides]
 
@@ -86,7 +89,7 @@ def beginning(settings: Experiment) -> str:
 
 def published(settings: Experiment) -> str:
     """Whether there are weights to play with, and of this experiment."""
-    from zebjax.worker import check_experiment
+    from zebjax.distributed.worker import check_experiment
 
     place = open_store(settings.namespace)
     try:
@@ -111,11 +114,11 @@ def self_play(settings: Experiment) -> str:
     return f"a game with {search.sims} simulations a decision"
 
 
-def eval_aux(settings: Experiment) -> str:
+def eval_aux_games(settings: Experiment) -> str:
     """Two games of E[Q] with few worlds against a network, proved legal; compiles the solver."""
     config = dataclasses.replace(settings.eval_aux, worlds=min(_FEW_WORLDS, settings.eval_aux.worlds))
     params = network.init(settings.network, jax.random.key(0))
-    records, _ = evalaux.play(config, settings.network, params, evalaux.Batch(step=0, seed=0, number=0, n_games=2))
+    records, _ = eval_aux.play(config, settings.network, params, eval_aux.Batch(step=0, seed=0, number=0, n_games=2))
     record.validate(records)
     return f"two games against E[Q] of {config.worlds} worlds"
 
@@ -127,7 +130,7 @@ CHECKS: dict[str, Callable[[Experiment], str]] = {
     "start": beginning,
     "weights": published,
     "self-play": self_play,
-    "eval-aux": eval_aux,
+    "eval-aux": eval_aux_games,
 }
 
 
@@ -151,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0].startswith("-"):
         print("doctor: expected an experiment file; see --help", file=sys.stderr)
         return 2
-    compilation.keep()
+    compilation_cache.keep()
     try:
         settings = experiment.load(Path(arguments[0]), arguments[1:])
     except ValueError as error:

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import tyro
 
-from zebjax import choices
-from zebjax.learner import LearnerConfig
+from zebjax.common import checks
 from zebjax.network import PRESETS, ZebConfig
-from zebjax.selfplay import SelfPlayConfig
+from zebjax.training.learner import LearnerConfig
+from zebjax.training.selfplay import SelfPlayConfig
 
 _MOST_GAMES_A_FILE = 10_000
 HUB_LOOK_S = 15.0
@@ -34,7 +34,7 @@ class StartConfig:
     """Games that the weights have behind them; None: what the checkpoint says, else 0."""
 
     def __post_init__(self) -> None:
-        choices.check(self, "start")
+        checks.check(self, "start")
         for name in ("step", "total_games"):
             if (getattr(self, name) or 0) < 0:
                 raise ValueError(f"start.{name}: expected 0 or more, got {getattr(self, name)}")
@@ -87,7 +87,7 @@ class EvaluationConfig:
     temperature: float = 0.1
 
     def __post_init__(self) -> None:
-        choices.check(self, "evaluation")
+        checks.check(self, "evaluation")
         for name, least in (("every_cycles", 1), ("deals", 2)):
             if getattr(self, name) < least:
                 raise ValueError(f"evaluation.{name}: expected at least {least}, got {getattr(self, name)}")
@@ -105,7 +105,7 @@ class SaveConfig:
     """Networks of every so many cycles are kept for good; of the others only the newest."""
 
     def __post_init__(self) -> None:
-        choices.check(self, "save")
+        checks.check(self, "save")
         if self.every_s <= 0:
             raise ValueError(f"save.every_s: expected a positive number, got {self.every_s}")
         if self.keep_every_cycles < 1:
@@ -140,7 +140,7 @@ class EvalAuxConfig:
     """Games a cycle when everything runs in one process."""
 
     def __post_init__(self) -> None:
-        choices.check(self, "eval_aux")
+        checks.check(self, "eval_aux")
         for name, low, high in (
             ("batch_fraction", 0, 1),
             ("policy_weight", 0, 1e6),

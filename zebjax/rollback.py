@@ -9,8 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from zebjax import checkpoint, compilation, console, experiment, learner, network, tracking, training
+from zebjax import experiment, network
+from zebjax.common import checkpoint, compilation_cache, console
 from zebjax.experiment import Experiment
+from zebjax.training import learner, metrics
+from zebjax.training import run as training
 
 _USAGE = """usage: python -m zebjax.rollback EXPERIMENT.py STEP [--overrides]
 
@@ -54,7 +57,7 @@ def roll_back(settings: Experiment, step: int, report: console.Reporter) -> None
     # Updates count on, so that no random draw of the steps that are left behind is drawn again.
     run.state = run.state._replace(learner=fresh._replace(update=run.state.learner.update))
     run.progress.first_cycle = min(run.progress.first_cycle, step)
-    rows = tracking.read(run.metrics_file)
+    rows = metrics.read(run.metrics_file)
     aside = run.folder / f"metrics-before-rollback-from-{run.progress.cycle}.jsonl"
     checkpoint.write_text(aside, run.metrics_file.read_text())
     run.progress.cycle = step
@@ -62,7 +65,7 @@ def roll_back(settings: Experiment, step: int, report: console.Reporter) -> None
     run.progress.games_in_cycle = run.progress.updates_in_cycle = 0
     run.save()
     checkpoint.remove_steps(root, [later for later in checkpoint.steps(root) if later > step])
-    tracking.truncate(run.metrics_file, step)
+    metrics.truncate(run.metrics_file, step)
     games = history.get("total_games")
     report.note(
         f"{settings.folder}: rolled back to step {step}"
@@ -80,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if len(arguments) < 2 or arguments[0].startswith("-"):
         print("rollback: expected an experiment file and the number of a step; see --help", file=sys.stderr)
         return 2
-    compilation.keep()
+    compilation_cache.keep()
     try:
         if not re.fullmatch(r"[0-9]{1,9}", arguments[1]):
             raise ValueError(f"expected the number of a step after the experiment, got {arguments[1][:40]!r}")

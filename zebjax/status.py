@@ -13,10 +13,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from zebjax import command, console, weights
+from zebjax.common import cli, console, parsing
+from zebjax.distributed import weights
+from zebjax.distributed.heartbeat import Seen, Watch
+from zebjax.distributed.store import Missing, Unreachable, open_store
 from zebjax.experiment import HUB_LOOK_S
-from zebjax.heartbeat import Seen, Watch
-from zebjax.store import Missing, Unreachable, open_store
 
 ALARM = 1
 """The exit status when something is wrong."""
@@ -171,22 +172,21 @@ def _run(arguments: argparse.Namespace) -> int:
     return ALARM if told["alarms"] else 0
 
 
-def _parser() -> command.Parser:
-    parser = command.Parser(
+def _parser() -> cli.Parser:
+    parser = cli.Parser(
         "status",
         "Who is at work on a run, read from its store alone. NAMESPACE is the store's place and the run's name.\n"
         "Exit status 0: all well; 1: an alarm (learner_down, no_selfplay, selfplay_not_producing, no_evalaux,\n"
         "evalaux_not_producing); 2: the store cannot be read.",
         "runs/store/lb-v-eq-3740",
         "s3://my-bucket/zeb/lb-v-eq-3740 --json",
-        players=False,
     )
     parser.add_argument("namespace", metavar="NAMESPACE", help="a folder, s3://BUCKET/PREFIX/NAME, hf://USER/REPO/NAME")
     parser.add_argument("--live", action="store_true", help="go on looking until Ctrl-C")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument(
         "--watch-s",
-        type=command.checked(command.players.number(0, 3600)),
+        type=cli.checked(parsing.number(0, 3600)),
         metavar="S",
         help="how long a process that seems silent is watched for a sign before it counts as gone "
         "(default: three times as long as its signs are apart, 15 at least)",
@@ -196,7 +196,7 @@ def _parser() -> command.Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; see `--help`."""
-    return command.run("status", _run, _parser().parse(argv))
+    return cli.run("status", _run, _parser().parse(argv))
 
 
 if __name__ == "__main__":

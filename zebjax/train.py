@@ -50,7 +50,7 @@ def _split(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def _worker_job(own: argparse.Namespace, settings: Any) -> Any:
-    from zebjax import spool, worker
+    from zebjax.distributed import spool, worker
 
     default = f"{own.role}-{re.sub('[^A-Za-z0-9_-]', '-', socket.gethostname())[:40]}"
     worker_id = default if own.worker_id is None else own.worker_id
@@ -86,25 +86,27 @@ def main(arguments: list[str]) -> int:
         return 2
     own, overrides = _split(arguments[1:])
     # Imported only now, so that help and a missing argument answer at once.
-    from zebjax import checkpoint, compilation, console, experiment
-    from zebjax.progress import Stopped
+    from zebjax import experiment
+    from zebjax.common import checkpoint, compilation_cache, console
+    from zebjax.training.session import Stopped
 
-    compilation.keep()
+    compilation_cache.keep()
     try:
         settings = experiment.load(Path(arguments[0]), overrides)
         stop = _Stop()
         shown = console.LiveReporter(settings.name) if console.is_terminal() else nullcontext(console.PlainReporter())
         with shown as report:
             if own.role in ("all", "learner"):
-                from zebjax import training, workers_feed
+                from zebjax.distributed import worker_source
+                from zebjax.training import run as training
 
                 with checkpoint.locked(settings.folder, "stop it or choose another --name"):
                     feed = None
                     if own.role == "learner":
-                        feed = workers_feed.Workers(settings, report, own.take_over, lambda: stop.asked)
+                        feed = worker_source.Workers(settings, report, own.take_over, lambda: stop.asked)
                     training.Run(settings, report, lambda: stop.asked, feed).go()
             else:
-                from zebjax import worker
+                from zebjax.distributed import worker
 
                 job = _worker_job(own, settings)
                 folder = settings.folder / "workers" / job.worker_id

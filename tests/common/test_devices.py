@@ -1,0 +1,119 @@
+"""Several devices: the same games and gradients as one, and a run that goes on from either with the other."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.tiny import TINY, go
+
+# Run in processes of its own: the number of virtual devices is fixed when JAX begins.
+WORK = """
+import sys
+import jax, numpy as np
+from zebjax import game, network, search
+from zebjax.common import devices
+from zebjax.training import batches, learner, selfplay
+
+net = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=32)
+params = devices.everywhere(network.init(net, jax.random.key(0)))
+config = selfplay.SelfPlayConfig(lanes=64, games_per_cycle=64, search=search.SearchConfig("gumbel", sims=4))
+actor = devices.everywhere(selfplay.init(config, jax.random.key(1)))
+actor = selfplay.advance(config, net, params, actor, 0, 12)
+if jax.device_count() > 1:
+    assert len(actor.states.hands.sharding.device_set) == jax.device_count(), actor.states.hands.sharding
+    assert not actor.states.hands.sharding.is_fully_replicated
+
+batch_config = learner.LearnerConfig(batch=64, lr=1e-3)
+records = jax.tree.map(lambda leaf: leaf[:64], actor.records)
+plies = np.arange(64, dtype=np.int32) % (np.asarray(actor.states.ply).min() + 1)
+batch = batches.make_batch(batches.positions(records, plies), "v1")
+grads, output = jax.jit(learner._grads_and_output, static_argnums=(0, 1))(batch_config, net, params, batch, None)
+
+out = {f"record/{name}": leaf for name, leaf in actor.records._asdict().items()}
+out |= {"ply": actor.states.ply, "n_finished": actor.n_finished, "value": output.value}
+out |= {f"grad{i}": leaf for i, leaf in enumerate(jax.tree.leaves(grads))}
+np.savez(sys.argv[1], **jax.tree.map(np.asarray, out))
+"""
+
+
+def on_devices(n: int, script: str, *arguments: str) -> str:
+    """Run a script with `n` virtual CPU devices; what it printed."""
+    environment = os.environ | {
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={n}",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("devices")
+    for n in (1, 8):
+        on_devices(n, WORK, str(folder / f"{n}.npz"))
+    return [dict(np.load(folder / f"{n}.npz")) for n in (1, 8)]
+
+
+def test_eight_devices_play_the_games_of_one(results):
+    one, eight = results
+    shortest = min(one["ply"].min(), eight["ply"].min())
+    moves_one, moves_eight = (result["record/slots"][:, :shortest] for result in results)
+    same = moves_one == moves_eight
+    assert same.mean() >= 0.99
+    for lane in np.flatnonzero(~same.all(1)):
+        ply = np.flatnonzero(~same[lane])[0]  # from there on it is another game
+        policies = [result["record/policy"][lane, ply].astype(float) for result in results]
+        assert np.abs(policies[0] - policies[1]).max() < 0.01, "not a near-tie"
+    assert shortest >= 12
+
+
+def test_eight_devices_have_the_gradients_of_one(results):
+    one, eight = results
+    np.testing.assert_allclose(eight["value"], one["value"], atol=1e-5)
+    for name in one:
+        if name.startswith("grad"):
+            np.testing.assert_allclose(eight[name], one[name], atol=1e-5, err_msg=name)
+
+
+RUN = """
+import dataclasses, os, sys
+import jax
+from tests.support.tiny import TINY, Quiet
+from zebjax.training import run as training
+
+os.chdir(sys.argv[1])
+run = training.Run(dataclasses.replace(TINY, cycles=3), Quiet(), lambda: run.progress.updates_in_cycle > 2)
+before = run.progress.cycle, run.progress.total_games
+run.go()  # to its first updates: games and training have then been divided
+print(jax.device_count(), before, run.progress.phase, run.progress.total_games)
+"""
+LOADED = """
+from tests.support.playouts import positions, raw_keys
+from zebjax import network, players
+from zebjax.training import selfplay
+
+config, params = network.load(run.folder)
+actor = selfplay.advance(TINY.selfplay, config, params, selfplay.init(TINY.selfplay, jax.random.key(1)), 0, 1)
+print(actor.states.hands.shape)
+print(players.make(f"zeb:{run.folder}").choose(positions(8, [4]), raw_keys(8)).shape)
+"""
+
+
+def test_a_run_goes_on_with_another_number_of_devices_and_its_network_plays_there(tmp_path):
+    go(dataclasses.replace(TINY, runs=str(tmp_path / "runs"), cycles=1))
+    printed = on_devices(2, RUN + LOADED, str(tmp_path)).splitlines()
+    assert printed == ["2 (1, 20) train 30", "(8, 4, 7)", "(8,)"]
+
+
+def test_lanes_that_cannot_be_divided_are_named(tmp_path):
+    script = RUN.replace("cycles=3", "selfplay=dataclasses.replace(TINY.selfplay, lanes=12)")
+    with pytest.raises(AssertionError, match=r"selfplay.lanes: expected a multiple of the 8 devices .* got 12"):
+        on_devices(8, script, str(tmp_path))

@@ -1,0 +1,107 @@
+"""Regret: what is counted, what is known to be nothing, and the command."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from zebjax import players
+from zebjax.evaluation import regret
+from zebjax.players import base, exact
+
+KEY = jax.random.key(4)
+
+
+@pytest.fixture(scope="module")
+def of_heuristic():
+    return regret.measure(players.heuristic(), players.random(), 6, KEY, n=2)
+
+
+def test_cheat_loses_nothing_in_the_true_deal():
+    result = regret.measure(players.make("cheat"), players.random(), 4, KEY, n=2)
+    assert result.all.in_deal == 0 and result.all.in_deal_ci95 == (0, 0)
+    assert result.all.against_eq > 0  # what nobody could know is no fault by what can be known
+
+
+def test_eq_loses_nothing_against_the_worlds_it_sees_and_something_against_others(monkeypatch):
+    player = exact.player(2, "points")
+    assert regret.measure(player, players.random(), 4, KEY, n=2).all.against_eq > 0
+    monkeypatch.setattr(regret, "_own_keys", lambda states, keys: keys)
+    assert regret.measure(player, players.random(), 4, KEY, n=2).all.against_eq == 0
+
+
+def test_every_real_decision_is_counted_once(of_heuristic):
+    watched, seen = base.watch(players.heuristic())
+    regret.arena.play_deals(watched, players.random(), KEY, 0, 6)
+    n = sum(len(slots) for _, _, slots in seen)
+    assert of_heuristic.all.decisions == n and of_heuristic.all.deals == 6
+    for parts in (of_heuristic.by_trick, of_heuristic.by_declaration):
+        assert sum(part.decisions for part in parts.values()) == n
+        lost = sum(part.decisions * (part.in_deal or 0) for part in parts.values())
+        assert lost / n == pytest.approx(of_heuristic.all.in_deal)
+    assert of_heuristic.all.in_deal > 0 and list(of_heuristic.by_trick) == list("123456")
+
+
+def test_the_result_does_not_depend_on_batches(of_heuristic):
+    shown = []
+    again = regret.measure(
+        players.heuristic(), players.random(), 6, KEY, n=2, batch=4, progress=lambda *seen: shown.append(seen)
+    )
+    assert [done for done, _ in shown] == [0.5, 1] and shown[-1][1] == again.all
+    for ours, theirs in ((again.all, of_heuristic.all), (again.by_trick["2"], of_heuristic.by_trick["2"])):
+        assert ours.decisions == theirs.decisions
+        assert ours.in_deal == theirs.in_deal and ours.against_eq == pytest.approx(theirs.against_eq)
+
+
+def test_intervals_cover_95_percent_of_the_time():
+    """Decisions of a deal that share its luck, and deals with 1 to 8 of them."""
+    rng = np.random.default_rng(0)
+    covered = []
+    for _ in range(1_000):
+        counts = rng.integers(1, 9, 60)
+        deal = np.repeat(np.arange(60), counts)
+        points = rng.exponential(1, 60)[deal] + rng.exponential(1, len(deal))
+        zeros = np.zeros(len(deal), int)
+        low, high = regret.loss(regret.Decisions(deal, zeros, zeros, points, points)).in_deal_ci95
+        covered.append(low <= 2 <= high)
+    assert 0.92 < np.mean(covered) < 0.97
+
+
+def test_the_command(tmp_path, capsys):
+    path = tmp_path / "regret.png"
+    arguments = ["random", "--deals", "3", "--n", "2", "--seed", "1", "--plot", str(path)]
+    assert regret.main([*arguments, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["player"] == "random" and printed["n_deals"] == 3 and printed["all"]["in_deal"] > 0
+    assert path.read_bytes().startswith(b"\x89PNG") and len(list(tmp_path.iterdir())) == 1
+    assert regret.main(arguments) == 0
+    out, error = capsys.readouterr()
+    assert "trick 6" in out and "no trump" in out and f"{printed['all']['in_deal']:.2f}" in out and "100 %" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["rndom"], "regret: player 'rndom': unknown kind 'rndom'; did you mean 'random'?\n"),
+        (["random", "--deals", "1"], "regret: argument --deals: expected a whole number from 2 to 10000000, got '1'\n"),
+        (["random", "--plt", "x"], "regret: unexpected argument '--plt'; did you mean --plot?\n"),
+        (["random", "--plot", "no/such/x.png"], "regret: argument --plot: the folder 'no/such' is not there\n"),
+        (["random", "--plot", "x.pdf"], "regret: argument --plot: expected a name that ends in .png, got 'x.pdf'\n"),
+        ([], "regret: the following arguments are required: PLAYER\n"),
+    ],
+)
+def test_bad_input_is_answered_in_one_sentence(arguments, sentence, capsys):
+    try:
+        status = regret.main(arguments)
+    except SystemExit as stop:
+        status = stop.code
+    assert status == 2 and capsys.readouterr().err == sentence
+
+
+def test_help_has_an_example_that_works(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        regret.main(["--help"])
+    shown = capsys.readouterr().out
+    example = shown.split("example:\n  python -m zebjax.regret ")[1].split()
+    assert regret._parser().parse(example).player == "heuristic" and "eq[:n=100" in shown

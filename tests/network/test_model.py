@@ -1,0 +1,172 @@
+"""ZebNet: sizes, purity, masks, saving. Parity with converted weights is in test_torch_weights.py."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from zebjax import game, network, observe
+from zebjax.common import checkpoint
+from zebjax.network import model
+
+SMALL = network.PRESETS["small"]
+apply = jax.jit(network.apply, static_argnums=0)
+
+
+@pytest.fixture(scope="module")
+def params():
+    return network.init(SMALL, jax.random.key(0))
+
+
+@pytest.fixture(scope="module")
+def observation():
+    def midgame(key):
+        state = game.deal(key)
+        for _ in range(5):
+            state = game.play(state, jnp.argmax(game.legal_slots(state)))
+        return observe.observe(state)
+
+    return jax.jit(jax.vmap(midgame))(jax.random.split(jax.random.key(1), 6))
+
+
+@pytest.mark.parametrize(
+    ("preset", "belief_head", "count"),
+    [
+        ("small", False, 75_094),
+        ("small", True, 84_714),
+        ("medium", False, 556_970),
+        ("medium", True, 584_318),
+        ("large", False, 3_259_730),
+        ("large", True, 3_347_110),
+    ],
+)
+def test_parameter_counts(preset, belief_head, count):
+    config = dataclasses.replace(network.PRESETS[preset], belief_head=belief_head)
+    assert network.n_params(network.abstract_params(config)) == count
+
+
+def test_output_shapes_for_any_leading_axes(params, observation):
+    one = jax.tree.map(lambda leaf: leaf[0], observation)
+    grid = jax.tree.map(lambda leaf: leaf.reshape(2, 3, *leaf.shape[1:]), observation)
+    for seen, lead in ((one, ()), (observation, (6,)), (grid, (2, 3))):
+        output = apply(SMALL, params, seen)
+        assert output.policy_logits.shape == (*lead, 7)
+        assert output.value.shape == lead
+        assert output.belief_logits.shape == (*lead, 28, 3)
+    np.testing.assert_allclose(
+        apply(SMALL, params, grid).value.ravel(), apply(SMALL, params, observation).value, atol=1e-6
+    )
+
+
+def test_masked_tokens_do_not_matter(params, observation):
+    noise = jax.random.randint(jax.random.key(2), observation.tokens.shape, 0, 2, jnp.int8)
+    disturbed = observation._replace(tokens=jnp.where(observation.mask[..., None], observation.tokens, noise))
+    a, b = apply(SMALL, params, observation), apply(SMALL, params, disturbed)
+    np.testing.assert_array_equal(a.value, b.value)
+    np.testing.assert_array_equal(a.belief_logits, b.belief_logits)
+    valid = np.asarray(observation.mask[:, 1:8])
+    np.testing.assert_array_equal(np.asarray(a.policy_logits)[valid], np.asarray(b.policy_logits)[valid])
+
+
+def test_dropout_only_with_a_key(params, observation):
+    plain, again = apply(SMALL, params, observation), apply(SMALL, params, observation)
+    np.testing.assert_array_equal(plain.value, again.value)
+    first, second = (apply(SMALL, params, observation, jax.random.key(seed)) for seed in (0, 1))
+    assert np.abs(first.value - plain.value).max() > 1e-4
+    assert np.abs(first.value - second.value).max() > 1e-4
+
+
+def test_dropout_drops_at_its_rate_and_keeps_the_mean():
+    values = jnp.full((101, 37), 2.0)
+    dropped = np.asarray(model._drop(jax.random.key(0), 0.1, values))
+    assert (dropped == 0).mean() == pytest.approx(26 / 256, abs=0.02)
+    assert dropped.mean() == pytest.approx(2, rel=0.02)
+    assert len(np.unique(dropped)) == 2
+
+
+def test_bfloat16_is_close_and_returns_float32(params, observation):
+    output = apply(dataclasses.replace(SMALL, compute_dtype="bfloat16"), params, observation)
+    exact = apply(SMALL, params, observation)
+    assert output.value.dtype == output.policy_logits.dtype == output.belief_logits.dtype == jnp.float32
+    assert 0 < np.abs(output.policy_logits - exact.policy_logits).max() < 0.05
+
+
+def test_no_belief_head_gives_none(observation):
+    config = dataclasses.replace(SMALL, belief_head=False)
+    assert apply(config, network.init(config, jax.random.key(0)), observation).belief_logits is None
+
+
+def test_save_and_load(tmp_path, params):
+    for step in (3, 12):
+        with checkpoint.new_folder(checkpoint.step_folder(tmp_path / "checkpoints", step)) as folder:
+            scaled = jax.tree.map(lambda leaf, step=step: leaf * step, params)
+            network.save(folder, SMALL, scaled)
+    # A half-written newer step has a temporary name and is not chosen.
+    (tmp_path / "checkpoints" / ".tmp-step_000000099-abc").mkdir()
+    for path, factor in ((tmp_path, 12), (tmp_path / "checkpoints", 12), (tmp_path / "checkpoints/step_000000003", 3)):
+        config, restored = network.load(path)
+        assert config == SMALL
+        jax.tree.map(lambda a, b, factor=factor: np.testing.assert_array_equal(a, b * factor), restored, params)
+
+
+def test_weights_written_on_another_device_are_read(tmp_path, params):
+    """As a network trained on a GPU is read on a laptop: the device it names is not here."""
+    with checkpoint.new_folder(tmp_path / "net") as folder:
+        network.save(folder, SMALL, params)
+    sharding = tmp_path / "net" / "params" / "_sharding"
+    text = sharding.read_text()
+    assert "cpu:0" in text
+    sharding.write_text(text.replace("cpu:0", "cuda:0"))
+    jax.tree.map(np.testing.assert_array_equal, network.load(tmp_path / "net")[1], params)
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError), checkpoint.new_folder(tmp_path / "out") as folder:
+        (folder / "half").write_text("x")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(FileExistsError, match="exists already"), checkpoint.new_folder(tmp_path / "taken"):
+        pass
+
+
+def test_prune_keeps_the_newest_and_sweeps_leftovers(tmp_path):
+    for step in range(5):
+        checkpoint.step_folder(tmp_path, step).mkdir()
+    (tmp_path / ".tmp-step_000000007-ff").mkdir()
+    checkpoint.prune(tmp_path, keep=2)
+    assert checkpoint.steps(tmp_path) == [3, 4]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_bad_checkpoints_are_named(tmp_path, params):
+    with pytest.raises(ValueError, match="no checkpoint here"):
+        network.load(tmp_path)
+    with checkpoint.new_folder(tmp_path / "net") as folder:
+        network.save(folder, SMALL, params)
+    config_file = tmp_path / "net" / "config.json"
+    good = json.loads(config_file.read_text())
+    for broken, message in (
+        ("{", "config.json: not a JSON file"),
+        (json.dumps({**good, "embed_dims": 3}), "unknown field 'embed_dims'"),
+        (json.dumps({**good, "embed_dim": 65}), "config.json: embed_dim: expected a multiple of 16"),
+        (json.dumps({**good, "tokenizer": "v7"}), "tokenizer: expected one of"),
+        (json.dumps({**good, "embed_dim": 128}), r"array belief_hidden.bias has shape \(64,\), expected \(128,\)"),
+        (json.dumps({**good, "belief_head": False}), "array belief_hidden.bias is not expected here"),
+        (json.dumps({**good, "n_layers": 3}), "array layers.02.attention_out.bias is missing"),
+    ):
+        config_file.write_text(broken)
+        with pytest.raises(ValueError, match=message):
+            network.load(tmp_path / "net")
+
+
+def test_the_bundled_network_is_there_and_small():
+    config, params = network.load("bundled")
+    assert config.belief_head and config.tokenizer == "v1"
+    assert all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(params))
+    files = [file for file in network.BUNDLED.rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) < 3_000_000
+    assert "How strong" in (network.BUNDLED / "README.md").read_text()

@@ -1,0 +1,206 @@
+"""Players: golden moves, the spec grammar, distributions, and that nobody sees what is hidden."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.support.playouts import positions, raw_keys
+from zebjax import game, network, observe, players
+from zebjax.common import checkpoint
+from zebjax.players import base
+from zebjax.players.spec import KINDS, PlayerKind
+
+SMALL = network.PRESETS["small"]
+policy_logits = jax.jit(lambda params, seen: network.apply(SMALL, params, seen).policy_logits)
+observe_all = jax.jit(jax.vmap(observe.observe))
+legal_slots = jax.jit(jax.vmap(game.legal_slots))
+
+
+@pytest.fixture(scope="module")
+def params():
+    """Drawn here and not by `network.init`, which takes seconds to compile; larger, so that it has opinions."""
+    rng = np.random.default_rng(0)
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(rng.normal(0, leaf.shape[0] ** -0.5, leaf.shape), jnp.float32),
+        network.abstract_params(SMALL),
+    )
+
+
+@pytest.fixture(scope="module")
+def checkpoint_path(tmp_path_factory, params):
+    path = tmp_path_factory.mktemp("players") / "net"
+    with checkpoint.new_folder(path) as folder:
+        network.save(folder, SMALL, params)
+    return path
+
+
+@pytest.fixture(scope="module")
+def states():
+    return positions(150, np.arange(150) % 28)
+
+
+@pytest.fixture(scope="module")
+def legal(states):
+    return np.asarray(legal_slots(states))
+
+
+@pytest.fixture(scope="module")
+def logits(params, states):
+    return np.asarray(policy_logits(params, observe_all(states)))
+
+
+def every_kind(checkpoint_path):
+    """One spec of each kind that may not look, and a searching one; a kind that takes an argument must be added."""
+    arguments = {"zeb": f":{checkpoint_path},temperature=0.5", "eq": ":n=3"}
+    kinds = [kind + arguments.get(kind, "") for kind in KINDS if kind != "cheat"]
+    searching = f"zeb:{checkpoint_path},temperature=0.5,sims=3,worlds=4"
+    return [*kinds, searching, f"{searching},search=puct"]
+
+
+def test_heuristic_equals_the_reference(reference):
+    rules, tokens = reference("rules.npz"), reference("tokens.npz")
+    rows = tokens["game"]
+    deals = (jnp.asarray(rules[name][rows]) for name in ("hands", "decl", "leader", "actions"))
+    states = jax.jit(jax.vmap(game.replay))(*deals, jnp.asarray(tokens["ply"]))
+    slots = players.make("heuristic").choose(jax.tree.map(np.asarray, states), raw_keys(len(rows)))
+    np.testing.assert_array_equal(slots, tokens["heuristic_action"])
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("heuristc", "player 'heuristc': unknown kind 'heuristc'; did you mean 'heuristic'\\?"),
+        ("Zeb:x", "did you mean 'zeb'"),
+        ("", "player '': unknown kind ''; did you mean '\\w+'\\?"),
+        ("random:x", "player 'random:x': expected 'random' and nothing more, got 'x'"),
+        ("zeb", r"expected zeb:PATH\[,temperature=0.1\]"),
+        ("zeb:", r"expected zeb:PATH\[,temperature=0.1\]"),
+        ("zeb:x,temprature=1", "unknown key 'temprature'; did you mean 'temperature'"),
+        ("zeb:x,0.5", "expected key=value as in zeb:PATH.*, got '0.5'"),
+        ("zeb:x,temperature=hot", "temperature: expected a number from 0 to 100, got 'hot'"),
+        ("zeb:x,temperature=-1", "temperature: expected a number from 0 to 100, got '-1'"),
+        ("zeb:x,temperature=nan", "temperature: expected a number from 0 to 100, got 'nan'"),
+        ("zeb:x,temperature=1,temperature=2", "temperature is given twice"),
+        ("zeb:x,sims=0", "sims: expected a whole number from 1 to 100000, got '0'"),
+        ("zeb:x,sims=8,search=gumble", "search: expected gumbel or puct, got 'gumble'; did you mean 'gumbel'"),
+        ("zeb:x,worlds=4", "worlds: expected sims with it, as in sims=64"),
+        ("zeb:x,world=4", "unknown key 'world'; did you mean 'worlds'"),
+        ("zeb:/no/such/place", "player 'zeb:/no/such/place': /no/such/place: no checkpoint here"),
+    ],
+)
+def test_a_bad_spec_is_answered_in_one_sentence(spec, message):
+    with pytest.raises(ValueError, match=message) as error:
+        players.make(spec)
+    assert "\n" not in str(error.value)
+
+
+def test_a_loaded_network_plays_as_the_one_in_memory(checkpoint_path, params, states, legal, logits):
+    keys = raw_keys(150)
+    default = players.make(f"zeb:{checkpoint_path}")
+    assert default.spec == f"zeb:{checkpoint_path}"
+    np.testing.assert_array_equal(default.choose(states, keys), players.zeb(SMALL, params).choose(states, keys))
+    greedy = players.make(f"zeb:{checkpoint_path},temperature=0")
+    best = np.where(legal, logits, -np.inf).argmax(-1)
+    np.testing.assert_array_equal(greedy.choose(states, keys), best)
+    np.testing.assert_array_equal(greedy.choose(states, raw_keys(150, seed=2)), best)
+
+
+def test_the_identity_is_what_decides_the_play(checkpoint_path, params, tmp_path):
+    def saved(name, params, config=SMALL):
+        with checkpoint.new_folder(tmp_path / name) as folder:
+            network.save(folder, config, params)
+        return players.make(f"zeb:{tmp_path / name}").identity
+
+    known = players.make(f"zeb:{checkpoint_path}").identity
+    assert known.startswith("zeb:sha256=") and str(checkpoint_path) not in known
+    assert saved("copy", params) == known == players.make(f"zeb:{checkpoint_path},temperature=0.10").identity
+    others = {
+        saved("other", jax.tree.map(lambda leaf: leaf * 1.001, params)),
+        players.make(f"zeb:{checkpoint_path},temperature=0.2").identity,
+    }
+    assert len(others | {known}) == 3
+    assert players.make("heuristic").identity == "heuristic"
+    assert players.zeb(SMALL, params).identity == ""  # a network in memory may go on learning: nothing is known
+
+
+def test_a_kind_with_an_argument_and_no_identity_is_not_known(monkeypatch):
+    monkeypatch.setitem(KINDS, "file", PlayerKind("tests.support.a_player:of_file", "file:PATH", "", True))
+    assert players.make("file:x").identity == "" and players.make("file:x").spec == "file:x"
+
+
+def test_slots_follow_the_policy_at_its_temperature(params, states, legal, logits):
+    n, row = 8_000, 4  # a leader with six tiles
+    logits, legal = logits[row], legal[row]
+    assert legal.sum() == 6
+    many = base.take(states, np.full(n, row))
+    for player, weights in (
+        (players.zeb(SMALL, params, temperature=0.7), np.exp(logits / 0.7)),
+        (players.random(), np.ones(7)),
+    ):
+        expected = np.where(legal, weights, 0) / np.where(legal, weights, 0).sum()
+        frequency = np.bincount(player.choose(many, raw_keys(n)), minlength=7) / n
+        np.testing.assert_allclose(frequency, expected, atol=4 * 0.5 / np.sqrt(n))
+        assert (frequency[~legal] == 0).all()
+    assert expected[legal].std() == 0 and np.exp(logits / 0.7)[legal].std() > 0.1  # the two differ
+
+
+def test_every_player_is_legal_and_blind_to_hidden_tiles(checkpoint_path, states, legal):
+    """The same key and other hidden hands, consistent or not with the plays: the same slots."""
+    rng = np.random.default_rng(0)
+    hands = states.hands.copy()
+    hidden = np.asarray(jax.jit(jax.vmap(observe.hidden_tiles))(states))
+    for row in range(len(hands)):
+        places = hidden[row][hands[row]]
+        hands[row][places] = rng.permutation(hands[row][places])
+    assert (hands != states.hands).any(axis=(1, 2)).mean() > 0.8
+    keys = raw_keys(150)
+    for spec in every_kind(checkpoint_path):
+        player = players.make(spec)
+        slots = player.choose(states, keys)
+        assert slots.shape == (150,) and legal[np.arange(150), slots].all(), spec
+        np.testing.assert_array_equal(player.choose(states._replace(hands=hands), keys), slots, err_msg=spec)
+
+
+def test_a_game_is_played_the_same_in_any_batch(checkpoint_path, states):
+    """Chunks, padding and the tokens cut off for early plies never show in the slots."""
+    keys = raw_keys(150)
+    for spec in every_kind(checkpoint_path):
+        player = players.make(spec)
+        slots = player.choose(states, keys)
+        for rows in (np.array([5]), np.arange(base.CHUNK), np.arange(149, 84, -1), np.flatnonzero(states.ply < 8)):
+            np.testing.assert_array_equal(player.choose(base.take(states, rows), keys[rows]), slots[rows])
+        assert player.choose(base.take(states, np.arange(0)), keys[:0]).shape == (0,)
+
+
+def test_cutting_padding_tokens_is_exact(params, states, logits):
+    rows = np.flatnonzero(states.ply < 8)
+    early = base.take(states, rows)
+    seen = observe_all(early)
+    length = observe.tokenizer("v1").lengths[1]
+    assert seen.mask.sum(1).max() == length
+    cut = policy_logits(params, observe.shorten(seen, length))
+    legal = np.asarray(jax.vmap(game.legal_slots)(early))
+    np.testing.assert_allclose(cut[legal], logits[rows][legal], atol=2e-5)
+
+
+def test_new_parameters_and_other_counts_compile_nothing(params, states, compilations):
+    keys = raw_keys(150)
+    player = players.zeb(SMALL, params)
+    for last_ply in (7, 15, 23, 27):
+        rows = np.flatnonzero(states.ply <= last_ply)
+        player.choose(base.take(states, rows), keys[rows])
+    before = player.choose(states, keys)
+    other = jax.tree.map(lambda leaf: leaf * 1.5, params)
+    learned = players.zeb(SMALL, other, temperature=0.3)
+    compilations.clear()
+    after = learned.choose(states, keys)
+    for n in (1, 64, 99):
+        learned.choose(base.take(states, np.arange(n)), keys[:n])
+    assert compilations == []
+    assert (before != after).any()
+
+
+def test_trees_that_no_memory_holds_are_refused(checkpoint_path):
+    with pytest.raises(ValueError, match="sims: expected at most 1,000,000 in all worlds together, got 1,000,000,000"):
+        players.make(f"zeb:{checkpoint_path},sims=100000,worlds=10000")

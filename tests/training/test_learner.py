@@ -1,0 +1,307 @@
+"""The learner: golden parity with the original's updates, and what must hold of any."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from zebjax import game, network, observe, record
+from zebjax.torch_compat import names as torch_names
+from zebjax.torch_compat import weights as torch_weights
+from zebjax.training import batches, learner, replay
+
+TINY = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, dropout=0.1)
+CONFIG = learner.LearnerConfig(lr=1e-3, batch=16, updates_per_cycle=8, updates_per_call=2)
+
+
+@pytest.fixture(scope="module")
+def ring(games):
+    return replay.add(replay.init(28 * 24), jax.tree.map(jnp.asarray, games))
+
+
+def fresh(config=CONFIG, network_config=TINY):
+    return learner.init(config, network_config, network.init(network_config, jax.random.key(0)), jax.random.key(1))
+
+
+# ---- parity with reference/train_step.npz
+
+PARITY = learner.LearnerConfig(lr=1e-4, policy_mask="unplayed")
+RUNS = {"m557k": "zeb-557k-1m.pt", "large": "synthetic-large-belief.pt"}
+METRICS = {
+    *("policy_loss", "value_loss", "belief_loss", "policy_entropy", "policy_top1_accuracy", "policy_kl_divergence"),
+    *("value_mean", "value_std", "value_target_mean", "belief_accuracy", "grad_norm", "grad_norm_value_head"),
+}
+# Zero in exact arithmetic, so that Adam makes rounding noise of them: up to 1e-4 a step (see the reference's README).
+NOISE = ("policy_proj.bias", "in_proj_bias")
+
+
+@pytest.fixture(scope="module", params=list(RUNS))
+def parity(request, reference, reference_path):
+    """Three updates on the golden batch: name, golden arrays, gradients at the first, parameters, metrics."""
+    golden = reference("train_step.npz")
+    weights = torch_weights.read(reference_path(RUNS[request.param]))
+    mask = jnp.asarray(golden["belief_mask"])
+    batch = batches.Batch(
+        observation=observe.Observation(jnp.asarray(golden["observations"]), jnp.asarray(golden["masks"])),
+        policy_mask=jnp.asarray(golden["hand_masks"]),
+        policy_target=jnp.asarray(golden["policy_targets"]),
+        policy_weight=jnp.ones(64),
+        value_target=jnp.asarray(golden["value_targets"]),
+        belief_target=jnp.asarray(golden["belief_targets"], jnp.int32),
+        belief_mask=mask,
+        hidden=mask,
+        marginal=jnp.full((64, 28, 3), 1 / 3),
+    )
+    with jax.default_matmul_precision("highest"):
+        update = jax.jit(learner.update, static_argnums=(0, 1))
+        state = learner.init(PARITY, weights.config, weights.params, jax.random.key(0))
+        grads = jax.jit(
+            jax.grad(
+                lambda params: learner.losses(PARITY, network.apply(weights.config, params, batch.observation), batch)[
+                    0
+                ]
+            )
+        )(state.params)
+        steps = []
+        for _ in range(3):
+            state, metrics = update(PARITY, weights.config, state, batch, None)
+            steps.append((torch_names.to_state_dict(weights.config, state.params), metrics))
+    golden = {name.removeprefix(f"{request.param}/"): array for name, array in golden.items()}
+    return golden, torch_names.to_state_dict(weights.config, grads), steps
+
+
+def stored(golden, prefix):
+    """Parameter name -> (golden array, rows that are stored) under `prefix/`."""
+    for key, array in golden.items():
+        if key.startswith(f"{prefix}/"):
+            name, _, rows = key.removeprefix(f"{prefix}/").partition("[:")
+            yield name, array, slice(int(rows[:-1]) if rows else None)
+
+
+def test_metrics_equal_the_reference(parity):
+    golden, _, steps = parity
+    names = [name for name in METRICS if f"metric/{name}" in golden]
+    assert len(names) >= 10
+    for name in names:
+        ours = [float(metrics[name]) for _, metrics in steps]
+        # value_mean nearly cancels, so it is relative to the values that it sums; gradient norms have the rounding of
+        # the updates before in them.
+        absolute = 1e-5 if name == "value_mean" else 0
+        relative = 2e-5 if name.startswith("grad_norm") else 1e-5
+        np.testing.assert_allclose(ours, golden[f"metric/{name}"], rtol=relative, atol=absolute, err_msg=name)
+
+
+def test_gradients_equal_the_reference(parity):
+    golden, grads, _ = parity
+    checked = 0
+    for name, array, rows in stored(golden, "grad1"):
+        np.testing.assert_allclose(grads[name][rows], array, atol=2e-5, rtol=1e-4, err_msg=name)
+        checked += 1
+    assert checked >= 12
+    norms = [np.linalg.norm(np.asarray(grads[name], np.float64)) for name in golden["param_names"]]
+    np.testing.assert_allclose(norms, golden["grad1_norm"], rtol=1e-4, atol=1e-6)
+
+
+def test_parameters_equal_the_reference_after_each_update(parity):
+    golden, _, steps = parity
+    for number, (params, _) in enumerate(steps, start=1):
+        for name, array, rows in stored(golden, f"param{number}"):
+            ours, theirs = np.asarray(params[name])[rows], array
+            if name.endswith("in_proj_bias"):  # its middle third, the key bias, is one of the two noisy entries
+                third = len(theirs) // 3
+                ours, theirs = np.delete(ours, slice(third, 2 * third)), np.delete(theirs, slice(third, 2 * third))
+            noise = 1e-4 * number if name == "policy_proj.bias" else 0
+            np.testing.assert_allclose(ours, theirs, atol=1e-5 + noise, rtol=0, err_msg=f"{name} step {number}")
+        norms = [np.linalg.norm(np.asarray(params[name], np.float64)) for name in golden["param_names"]]
+        quiet = [not name.endswith(NOISE) for name in golden["param_names"]]
+        np.testing.assert_allclose(np.array(norms)[quiet], golden[f"param{number}_norm"][quiet], rtol=1e-5)
+
+
+# ---- batches
+
+
+replay_game, see = jax.jit(game.replay), jax.jit(observe.observe)
+batch_of = jax.jit(lambda records, plies: batches.make_batch(batches.positions(records, plies), "v1"))
+evaluate = jax.jit(network.apply, static_argnums=0)
+
+
+def test_batches_hold_what_the_rules_say(games):
+    plies = np.arange(24, dtype=np.int32)
+    batch = batch_of(games, plies)
+    for row in range(24):
+        deal = (games.hands[row], games.declaration[row], games.leader[row], games.slots[row])
+        state, final = replay_game(*deal, row), replay_game(*deal, 28)
+        jax.tree.map(
+            np.testing.assert_array_equal,
+            jax.tree.map(lambda leaf, row=row: leaf[row], batch.observation),
+            see(state),
+        )
+        mover = int(game.current_player(state))
+        points = np.asarray(game.points(final))
+        assert batch.value_target[row] == np.sign(points[mover % 2] - points[1 - mover % 2])
+        np.testing.assert_array_equal(batch.policy_mask[row], game.legal_slots(state))
+        np.testing.assert_array_equal(batch.policy_target[row], games.policy[row, row].astype(np.float32))
+        assert int(batch.hidden[row].sum()) == sum(
+            t not in np.asarray(state.history) and t not in games.hands[row, mover] for t in range(28)
+        )
+    np.testing.assert_allclose(batch.marginal.sum(-1), batch.hidden, atol=1e-5)
+    wide = jax.jit(lambda r, p: batches.make_batch(batches.positions(r, p), "v1", "unplayed").policy_mask)
+    wide = wide(games, plies)
+    np.testing.assert_array_equal(wide.sum(1), 7 - plies // 4)
+
+
+def test_root_values_can_be_part_of_the_value_target(games):
+    plies = np.arange(24, dtype=np.int32)
+    rows = np.arange(24)
+    kinds = np.where(np.arange(28) % 2, record.Kind.TEACHER, record.Kind.FORCED).astype(np.int8)
+    values = np.linspace(-1, 1, 24 * 28).reshape(24, 28).astype(np.float16)
+    judged = games._replace(kind=np.tile(kinds, (24, 1)), value=values)
+
+    @jax.jit
+    def value_targets(records, plies):
+        positions = batches.positions(records, plies)
+        return {
+            share: batches.make_batch(positions, "v1", root_value_share=share).value_target
+            for share in (0.0, 0.25, 1.0)
+        }
+
+    targets = jax.tree.map(np.asarray, value_targets(judged, plies))
+    forced = plies % 2 == 0
+    np.testing.assert_array_equal(targets[1.0][forced], targets[0.0][forced])
+    np.testing.assert_array_equal(targets[1.0][~forced], values[rows, plies].astype(np.float32)[~forced])
+    np.testing.assert_allclose(targets[0.25], 0.75 * targets[0.0] + 0.25 * targets[1.0], atol=1e-6)
+
+
+def test_the_belief_can_be_trained_on_hidden_tiles_alone(games):
+    batch = batch_of(games, np.arange(24, dtype=np.int32))
+    config = dataclasses.replace(CONFIG, belief_tiles="hidden", policy_weight=0.0, value_weight=0.0)
+    logits = jax.random.normal(jax.random.key(0), (24, 28, 3))
+    output = network.Output(jnp.zeros((24, 7)), jnp.zeros(24), logits)
+
+    def total(logits, config):
+        return learner.losses(config, output._replace(belief_logits=logits), batch)[0]
+
+    moved = np.asarray(jax.grad(total)(logits, config)).any(-1)
+    np.testing.assert_array_equal(moved, batch.hidden)
+    as_before = np.asarray(jax.grad(total)(logits, dataclasses.replace(config, belief_tiles="dealt"))).any(-1)
+    np.testing.assert_array_equal(as_before, batch.belief_mask)
+
+
+@pytest.mark.parametrize("size", [24, 7])
+@pytest.mark.parametrize("belief_tiles", ["dealt", "hidden"])
+def test_gradients_by_length_are_those_of_the_whole_batch(games, size, belief_tiles):
+    config = dataclasses.replace(CONFIG, belief_tiles=belief_tiles)
+    net = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)
+    params = network.init(net, jax.random.key(0))
+    batch = batch_of(jax.tree.map(lambda leaf: leaf[:size], games), np.arange(size, dtype=np.int32))
+    weights = np.linspace(0, 2, size, dtype=np.float32)
+    batch = batch._replace(policy_weight=jnp.asarray(weights))
+
+    def objective(params):
+        return learner.losses(config, network.apply(net, params, batch.observation), batch)[0]
+
+    grads, output = jax.jit(learner._grads_and_output, static_argnums=(0, 1))(config, net, params, batch, None)
+    plain = jax.jit(jax.grad(objective))(params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-6, rtol=1e-4), grads, plain)
+    np.testing.assert_allclose(output.value, network.apply(net, params, batch.observation).value, atol=1e-5)
+
+
+def test_rows_without_weight_do_not_count(games):
+    batch = batch_of(games, np.full(24, 5, np.int32))
+    output = evaluate(TINY, fresh().params, batch.observation)
+    weights = np.zeros(24, np.float32)
+    weights[:10] = 1
+    _, some = learner.losses(CONFIG, output, batch._replace(policy_weight=jnp.asarray(weights)))
+    first = jax.tree.map(lambda leaf: leaf[:10], (output, batch))
+    _, alone = learner.losses(CONFIG, *first)
+    np.testing.assert_allclose(some["policy_loss"], alone["policy_loss"], rtol=1e-5)
+    _, none = learner.losses(CONFIG, output, batch._replace(policy_weight=jnp.zeros(24)))
+    assert float(none["policy_loss"]) == 0
+
+
+def test_forced_plies_have_no_policy_loss(games):
+    batch = batch_of(games, np.full(24, 26, np.int32))
+    output = evaluate(TINY, fresh().params, batch.observation)
+    assert float(learner.losses(CONFIG, output, batch)[1]["policy_loss"]) == 0
+
+
+# ---- training
+
+
+def test_the_division_into_calls_does_not_matter(ring):
+    state = fresh()
+    for _ in range(3):
+        state = learner.train(CONFIG, TINY, state, ring, 1)
+    once = learner.train(CONFIG, TINY, fresh(), ring, 3)
+    jax.tree.map(np.testing.assert_array_equal, state._replace(key=0), once._replace(key=0))
+    assert int(once.update) == 6
+    auto = dataclasses.replace(CONFIG, updates_per_call=0, updates_per_cycle=51)
+    assert auto.chunk == 17  # the largest divisor up to 25
+
+
+def test_metrics_are_means_over_the_updates(ring):
+    state = learner.train(CONFIG, TINY, fresh(), ring, 4)
+    state, means = learner.take_metrics(state, 8)
+    assert float(means["lr"]) == pytest.approx(1e-3)
+    assert 0.3 < float(means["policy_loss"]) < 2
+    assert all(float(total) == 0 for total in state.metrics.values())
+
+
+def test_one_compilation_and_donation(ring):
+    state = fresh()
+    after = learner.train(CONFIG, TINY, state, ring, 1)
+    assert state.params["policy"]["kernel"].is_deleted()
+    compiled = learner.train._cache_size()
+    learner.train(CONFIG, TINY, after, ring, 3)
+    assert learner.train._cache_size() == compiled
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_it_memorises_a_few_games(ring, optimizer):
+    config = learner.LearnerConfig(optimizer=optimizer, lr=1e-2, updates_per_cycle=300, updates_per_call=50)
+    still = dataclasses.replace(TINY, dropout=0.0)
+    state = learner.train(config, still, fresh(config, still), ring, 1)
+    state, early = learner.take_metrics(state, 50)
+    state = learner.train(config, still, state, ring, 5)
+    _, late = learner.take_metrics(state, 250)
+    assert late["value_loss"] < 0.7 * early["value_loss"]
+
+
+def test_clipping_comes_before_the_optimiser():
+    clipped = learner.make_optimizer(dataclasses.replace(CONFIG, clip_norm=1.0))
+    free = learner.make_optimizer(CONFIG)
+    params = {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}
+    grads = jax.tree.map(lambda leaf: 30 * leaf, params)
+    scaled = jax.tree.map(lambda leaf: leaf / (30 * 6**0.5), grads)  # to norm 1
+    ours, _ = clipped.update(grads, clipped.init(params), params)
+    theirs, _ = free.update(scaled, free.init(params), params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), ours, theirs)
+
+
+def test_schedules():
+    cosine = learner.lr_schedule(
+        learner.LearnerConfig(lr=1e-3, schedule="cosine", warmup_updates=10, decay_updates=100)
+    )
+    assert [float(cosine(n)) for n in (0, 5, 10, 100, 500)] == pytest.approx([0, 5e-4, 1e-3, 1e-4, 1e-4])
+    warm = learner.lr_schedule(learner.LearnerConfig(lr=1e-3, warmup_updates=10))
+    assert [float(warm(n)) for n in (0, 5, 10, 100)] == pytest.approx([0, 5e-4, 1e-3, 1e-3])
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"batch": 1}, "learner.batch: expected at least 2"),
+        ({"policy_mask": "Legal"}, "learner.policy_mask: expected legal or unplayed, got 'Legal'"),
+        ({"schedule": "cosin"}, "learner.schedule: expected constant or cosine"),
+        ({"optimizer": "sgd"}, "learner.optimizer: expected adamw or muon"),
+        ({"lr": 0.0}, "learner.lr: expected a positive number"),
+        ({"updates_per_cycle": 10, "updates_per_call": 3}, "learner.updates_per_call: expected 0 or a divisor"),
+        ({"clip_norm": -1.0}, "learner.clip_norm: expected 0 or more"),
+        ({"schedule": "cosine", "warmup_updates": 9, "decay_updates": 9}, "learner.decay_updates: expected more"),
+    ],
+)
+def test_impossible_settings_are_named(fields, message):
+    with pytest.raises(ValueError, match=message):
+        learner.LearnerConfig(**fields)

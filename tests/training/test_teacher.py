@@ -1,0 +1,168 @@
+"""Teacher data: what the records say, that they can be replayed, and that a stopped run goes on."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from zebjax import game, players, record
+from zebjax.evaluation import matches
+from zebjax.players import exact
+from zebjax.record import Kind
+from zebjax.training import teacher
+
+SETTINGS = teacher.Settings(n=2, seed=3, games_per_file=4, temperature=2.0)
+
+
+@pytest.fixture(scope="module")
+def games():
+    return teacher.play_file(SETTINGS, None, 1, 4)
+
+
+def test_records_can_be_replayed_and_trained_on(games):
+    record.validate(games)
+    assert (games.weight == 1).all() and set(np.unique(games.kind)) == {Kind.FORCED, Kind.TEACHER}
+    legal = np.asarray(record._legal_of_games(games)).sum(-1)
+    np.testing.assert_array_equal(games.kind == Kind.TEACHER, legal > 1)
+    forced = games.kind == Kind.FORCED
+    assert (games.policy[forced].max(-1) == 1).all() and (games.value[forced] == 0).all()
+    assert games.value.min() < 0 < games.value.max()
+    assert len(set(games.declaration.tolist())) > 1 and len(set(games.leader.tolist())) > 1
+
+
+def test_targets_are_the_judgement_of_eq(games):
+    """From the states of the replayed game and the keys that `arena.deal_at` gives."""
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(3), teacher._STREAM), 1)
+    position = jax.jit(record.position)
+    for row, ply in ((0, 12), (1, 17), (2, 22), (3, 8)):
+        one = jax.tree.map(lambda leaf, row=row: leaf[row], games)
+        state, _ = position(one, ply)
+        start, play_key = matches.deal_at(key, row)
+        np.testing.assert_array_equal(start.hands, one.hands)
+        raw = np.asarray(jax.random.key_data(jax.random.fold_in(play_key, ply)))[None]
+        values = exact.eq_values(jax.tree.map(lambda leaf: np.asarray(leaf)[None], state), raw, n=2)
+        if one.kind[ply] == Kind.FORCED:
+            continue
+        mean, best = values.mean_points[0], values.best_slots()[0]
+        expected = np.where(np.isnan(mean), 0, np.exp(np.nan_to_num(mean) / 2.0))
+        np.testing.assert_allclose(one.policy[ply], expected / expected.sum(), atol=1e-3)
+        assert one.slots[ply] == best and one.value[ply] == pytest.approx(values.value[0, best], abs=1e-3)
+    assert (games.kind[[0, 1, 2, 3], [12, 17, 22, 8]] == Kind.TEACHER).sum() > 1
+
+
+def test_the_policy_target():
+    target = teacher.policy_target(np.array([[10.0, np.nan, 8.0, 10.0], [3.0, np.nan, np.nan, np.nan]]), 2.0)
+    np.testing.assert_allclose(target[0], np.array([1, 0, np.exp(-1), 1]) / (2 + np.exp(-1)))
+    assert target[1].tolist() == [1, 0, 0, 0]
+    assert np.isfinite(teacher.policy_target(np.array([[42.0, 0.0]]), 0.01)).all()
+
+
+def test_an_opponent_plays_one_team_and_eq_judges_all(games):
+    asked = []
+
+    def choose(states, keys):
+        asked.extend(zip(states.hands.copy(), states.ply, states.trick_leaders, strict=True))
+        return players.heuristic().choose(states, keys)
+
+    against = teacher.play_file(SETTINGS, players.Player("spy", choose), 1, 4)
+    record.validate(against)
+    np.testing.assert_array_equal(against.hands, games.hands)
+    real = against.kind == Kind.TEACHER
+    n_theirs = 0
+    for hands, ply, leaders in asked:
+        row = int(np.flatnonzero((against.hands == hands).all((1, 2)))[0])
+        assert real[row, ply] and (leaders[ply // 4] + ply) % 2 != row % 2
+        n_theirs += 1
+    assert 0 < n_theirs < real.sum() and (against.policy[real].max(-1) < 1).any()
+
+
+def read(folder):
+    return {path.name: record.read(path) for path in sorted(folder.iterdir())}
+
+
+def test_a_stopped_run_goes_on_to_the_same_games(tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert teacher.make(SETTINGS, 10, whole) == (0, 10)
+    expected = read(whole)
+    assert [metadata.games for _, metadata in expected.values()] == [4, 4, 2]
+
+    class Killed(Exception):
+        pass
+
+    def kill(done, made):
+        if made > 5 and done > 0.8:
+            raise Killed
+
+    with pytest.raises(Killed):
+        teacher.make(SETTINGS, 6, parts, kill)
+    assert len(read(parts)) == 1
+    shown = []
+    assert teacher.make(SETTINGS, 6, parts, lambda *seen: shown.append(seen)) == (4, 2)  # a small second file
+    assert shown[0][0] > 4 / 6 and shown[-1] == (1, 2)
+    (parts / "teacher-000000.safetensors").write_bytes(b"damaged")
+    (parts / ".tmp-teacher-000002.safetensors").write_bytes(b"left by a kill")
+    assert teacher.make(SETTINGS, 10, parts) == (0, 10)
+    for name, (records, metadata) in read(parts).items():
+        jax.tree.map(np.testing.assert_array_equal, records, expected[name][0])
+        assert metadata.source == "teacher-eq" and metadata.search == dataclasses.asdict(SETTINGS)
+    assert teacher.make(SETTINGS, 10, parts) == (10, 0)
+    (whole / "experiment.json").touch()
+    with pytest.raises(ValueError, match="is the folder of a training run"):
+        teacher.make(SETTINGS, 10, whole)
+    with pytest.raises(ValueError, match=r"other settings \(seed 3, here 4\)"):
+        teacher.make(dataclasses.replace(SETTINGS, seed=4), 10, parts)
+
+
+def test_the_command(tmp_path, capsys):
+    arguments = ["--games", "3", "--n", "2", "--games-per-file", "2", "--opponent", "random", "--out", str(tmp_path)]
+    assert teacher.main(arguments) == 0
+    out, error = capsys.readouterr()
+    assert "3 games in 2 files" in out and "0 found, 3 made" in out and "100 %" in error
+    assert teacher.main(arguments) == 0 and "3 found, 0 made" in capsys.readouterr().out
+    records, metadata = record.read(tmp_path / "teacher-000000.safetensors")
+    assert metadata.search["opponent"] == "random" and json.dumps(metadata.search)
+    assert int(game.points(record.position(jax.tree.map(lambda leaf: leaf[0], records), 27)[1]).sum()) == 42
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--games", "0", "--out", "x"], "argument --games: expected a whole number from 1 to 1000000000, got '0'"),
+        (["--games", "3"], "the following arguments are required: --out"),
+        (
+            ["--games", "3", "--out", "x", "--temprature", "1"],
+            "unexpected argument '--temprature'; did you mean --temperature?",
+        ),
+        (["--games", "3", "--out", "x", "--opponent", "eqq"], "player 'eqq': unknown kind 'eqq'; did you mean 'eq'?"),
+        (
+            ["--games", "3", "--out", "x", "--temperature", "0"],
+            "argument --temperature: expected a number from 0.01 to",
+        ),
+        (["--games", "3", "--out", __file__], f"{__file__}/.lock: cannot be written: {__file__} is not a folder"),
+    ],
+)
+def test_bad_input_is_answered_in_one_sentence(arguments, sentence, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = teacher.main(arguments)
+    except SystemExit as stop:
+        status = stop.code
+    error = capsys.readouterr().err
+    assert status == 2 and error.startswith(f"teach: {sentence}") and error.count("\n") == 1
+
+
+def test_help_has_an_example_that_works(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        teacher.main(["--help"])
+    shown = capsys.readouterr().out
+    assert teacher._parser().parse(shown.split("example:\n  python -m zebjax.teach ")[1].split()).games == 20
+
+
+def test_no_deal_is_one_that_a_run_of_the_same_seed_is_judged_by():
+    """A run's evaluation folds 3 into its seed's key, and self-play and the network 0 to 2."""
+    made = {teacher.play_file(dataclasses.replace(SETTINGS, n=1), None, index, 4).hands.tobytes() for index in range(5)}
+    root = jax.random.key(SETTINGS.seed)
+    judged = {np.asarray(matches.deals(jax.random.fold_in(root, n), 0, 4)[0].hands).tobytes() for n in range(5)}
+    assert len(made | judged) == 10

@@ -1,0 +1,292 @@
+"""A store on the Hugging Face Hub: `hf://USER/REPO[/PREFIX]`.
+
+Examples lie in the dataset repository `USER/REPO-examples`, so that a worker's token needs to write only there; all
+else in the model repository `USER/REPO`. A repository is commits and not a queue, and takes 128 an hour: what is put
+together is one commit, and who writes keeps `store.upload_interval_s`. Whoever asks for a file that has not changed
+costs one HEAD.
+"""
+
+import contextlib
+import functools
+import os
+import random
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+from zebjax.distributed.store import (
+    NO_OBJECTS,
+    Changed,
+    Entry,
+    Missing,
+    Refused,
+    StoreError,
+    Unreachable,
+    check_name,
+    in_order,
+)
+
+T = TypeVar("T")
+_URL = re.compile(r"hf://([A-Za-z0-9][\w.-]*)/([A-Za-z0-9][\w.-]*)((?:/[A-Za-z0-9][\w.-]*)*)/?")
+_TIMEOUT_S = 30.0
+_MANY_TRIES = 20
+_PATHS_A_CALL = 500
+
+
+class _Busy(Unreachable):
+    """The Hub has enough of us for so many seconds."""
+
+    def __init__(self, message: str, wait_s: float) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
+class HubStore:
+    """See `store.Store`; every write is one commit in each repository that it touches."""
+
+    def __init__(self, url: str, retry_s: float = 20) -> None:
+        try:
+            import huggingface_hub
+        except ImportError:
+            raise Refused(f'{url}: hf:// needs the extra "hub": pip install "zebjax[hub]"') from None
+        match = _URL.fullmatch(url)
+        if match is None:
+            raise Refused(f"{url}: expected hf://USER/REPO or hf://USER/REPO/PREFIX")
+        self.where = url
+        self._repo, self._prefix = f"{match[1]}/{match[2]}", match[3].strip("/")
+        self._retry_s = retry_s
+        self._endpoint = os.environ.get("HF_ENDPOINT")
+        self._api: Any = huggingface_hub.HfApi(endpoint=self._endpoint)
+
+    def _place(self, name: str) -> dict[str, str]:
+        """Which repository a name lies in, as the client's arguments."""
+        if name == "examples" or name.startswith("examples/"):
+            return {"repo_id": f"{self._repo}-examples", "repo_type": "dataset"}
+        return {"repo_id": self._repo, "repo_type": "model"}
+
+    def _path(self, name: str) -> str:
+        check_name(name)
+        if "/" not in name and "." in name:  # no folder: for others to read, where the original's programs look
+            return name
+        return f"{self._prefix}/{name}" if self._prefix else name
+
+    # ---- writing
+
+    def put(self, new: Mapping[str, bytes], replace: Mapping[str, bytes] = NO_OBJECTS) -> set[str]:
+        """See `Store`; where the objects lie in both repositories, first one is written and then the other.
+
+        Who takes a lease gets the repository of the examples made: a worker's token may not be good for that.
+        """
+        if any(name.startswith("leases/") for name in new):
+            self._trying(functools.partial(self._head_or_new, self._place("examples")))
+        created: set[str] = set()
+        wanted = 0
+        # A repository with something new comes first: what only tells may tell of it.
+        for place, names in self._by_place([*new, *replace]):
+            mine = {name: new[name] for name in new if name in names}
+            told = {name: replace[name] for name in replace if name in names and len(created) == wanted}
+            created |= self._trying(functools.partial(self._commit, place, mine, told))
+            wanted += len(mine)
+        return created
+
+    def _by_place(self, names: list[str]) -> list[tuple[dict[str, str], set[str]]]:
+        """The names by repository, in the order in which these first come."""
+        found: dict[str, tuple[dict[str, str], set[str]]] = {}
+        for name in names:
+            check_name(name)
+            place = self._place(name)
+            found.setdefault(place["repo_id"], (place, set()))[1].add(name)
+        return list(found.values())
+
+    def _commit(self, place: dict[str, str], new: Mapping[str, bytes], replace: Mapping[str, bytes]) -> set[str]:
+        from huggingface_hub import CommitOperationAdd
+
+        head = self._head_or_new(place)
+        there = self._existing(place, list(new), head)
+        created = [name for name in new if name not in there]
+        replace = {} if there else replace
+        operations = [
+            CommitOperationAdd(self._path(name), data)
+            for name, data in (*((name, new[name]) for name in created), *replace.items())
+        ]
+        if operations:
+            message = f"{len(created)} new, {len(replace)} replaced"
+            # Nobody wrote in between, or this is refused and looked at again: so what is there stays.
+            self._api.create_commit(**place, operations=operations, commit_message=message, parent_commit=head)
+            # The client makes no commit of what another has just written with the same bytes.
+            if created and not getattr(operations[0], "_is_committed", True):
+                raise Unreachable(f"{self.where}: others wrote at the same time")
+        return set(created)
+
+    def _head_or_new(self, place: dict[str, str]) -> str:
+        """The newest commit of a repository, which is made if it is not there."""
+        from huggingface_hub.errors import RepositoryNotFoundError
+
+        try:
+            return self._head(place)
+        except RepositoryNotFoundError:
+            self._api.create_repo(**place, private=True, exist_ok=True)
+            return self._head(place)
+
+    def _head(self, place: dict[str, str]) -> str:
+        return str(self._api.repo_info(**place, timeout=_TIMEOUT_S).sha)
+
+    def _existing(self, place: dict[str, str], names: list[str], revision: str) -> set[str]:
+        paths = {self._path(name): name for name in names}
+        found: set[str] = set()
+        for start in range(0, len(names), _PATHS_A_CALL):
+            asked = list(paths)[start : start + _PATHS_A_CALL]
+            found |= {info.path for info in self._api.get_paths_info(**place, paths=asked, revision=revision)}
+        return {name for path, name in paths.items() if path in found}
+
+    def delete(self, names: list[str]) -> None:
+        """See `Store`."""
+        from huggingface_hub import CommitOperationDelete
+
+        def commit(place: dict[str, str], here: list[str]) -> None:
+            head = self._head(place)
+            operations = [CommitOperationDelete(self._path(name)) for name in self._existing(place, here, head)]
+            if operations:
+                message = f"{len(operations)} deleted"
+                self._api.create_commit(**place, operations=operations, commit_message=message, parent_commit=head)
+
+        for place, here in self._by_place(names):
+            with contextlib.suppress(Missing):  # no repository, nothing in it
+                self._trying(functools.partial(commit, place, sorted(here)))
+
+    # ---- reading
+
+    def entries(self, folder: str, after: str = "") -> list[Entry]:
+        """See `Store`."""
+        path, place = self._path(folder), self._place(folder)
+
+        try:
+            found = self._trying(lambda: self._tree(place, path))
+        except Missing:
+            return []
+        return in_order(found, folder, after)
+
+    def _tree(self, place: dict[str, str], path: str) -> list[Entry]:
+        """All files under a path. Not by the client's list_repo_tree: its own retries take minutes."""
+        from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+        url = f"{self._api.endpoint}/api/{place['repo_type']}s/{place['repo_id']}/tree/main/{path}"
+        params: dict[str, str] | None = {"recursive": "true", "expand": "false"}
+        found = []
+        while params:
+            response = get_session().get(url, params=params, headers=build_hf_headers(), timeout=_TIMEOUT_S)
+            hf_raise_for_status(response)
+            found += [Entry(self._name(i["path"]), int(i["size"])) for i in response.json() if i["type"] == "file"]
+            # Only its query: the token goes to no other host.
+            params = dict(parse_qsl(urlsplit(response.links.get("next", {}).get("url", "")).query))
+        return found
+
+    def _name(self, path: str) -> str:
+        return path.removeprefix(f"{self._prefix}/") if self._prefix else path
+
+    def get(self, name: str, max_bytes: int) -> bytes:
+        """See `Store`."""
+        changed = self.get_if_changed(name, None, max_bytes)
+        assert changed is not None
+        return changed.data
+
+    def get_if_changed(self, name: str, tag: str | None, max_bytes: int) -> Changed | None:
+        """See `Store`."""
+        path = self._path(name)
+        try:
+            return self._trying(lambda: self._get(name, path, tag, max_bytes))
+        except Missing:
+            raise Missing(f"{self.where}: there is no {name}") from None
+
+    def _get(self, name: str, path: str, tag: str | None, max_bytes: int) -> Changed | None:
+        import huggingface_hub
+
+        place = self._place(name)
+        url = huggingface_hub.hf_hub_url(filename=path, endpoint=self._endpoint, **place)
+        head = self._api.get_hf_file_metadata(url=url, timeout=_TIMEOUT_S)
+        if tag is not None and head.etag == tag:
+            return None
+        if (head.size or 0) > max_bytes:
+            raise Refused(f"{self.where}: {name} has {head.size:,} bytes, more than the {max_bytes:,} allowed")
+        # That revision and no later one, into a folder that goes again: the client's cache would grow for ever.
+        with tempfile.TemporaryDirectory() as folder:
+            file = self._api.hf_hub_download(**place, filename=path, revision=head.commit_hash, local_dir=folder)
+            with open(Path(file), "rb") as opened:
+                data = opened.read(max_bytes + 1)
+        if len(data) > max_bytes:
+            raise Refused(f"{self.where}: {name} has more than the {max_bytes:,} bytes allowed")
+        return Changed(data, str(head.etag))
+
+    # ---- what can go wrong
+
+    def _trying(self, work: Callable[[], T]) -> T:
+        """Do it; what is gone for a moment is tried again, with backoff and jitter, for `retry_s` seconds."""
+        until, pause_s = time.monotonic() + self._retry_s, 0.25
+        for _ in range(_MANY_TRIES):
+            try:
+                with self._explained():
+                    return work()
+            except Unreachable as error:
+                wait_s = max(pause_s, getattr(error, "wait_s", 0.0)) * random.uniform(1.0, 1.5)
+                if time.monotonic() + wait_s > until:
+                    raise
+                last = error
+            time.sleep(wait_s)
+            pause_s = min(2 * pause_s, 8.0)
+        raise last
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say by StoreErrors what the client says by many kinds of exceptions, and no word of a token."""
+        from huggingface_hub import errors as theirs
+
+        try:
+            yield
+        except StoreError:
+            raise
+        except theirs.LocalEntryNotFoundError:  # it is one of those below, but means that the line failed
+            raise Unreachable(f"{self.where}: the Hub cannot be reached") from None
+        except (theirs.EntryNotFoundError, theirs.RepositoryNotFoundError, theirs.RevisionNotFoundError) as error:
+            if _status(error) in (401, 403):
+                raise self._no_access(error) from None
+            raise Missing(f"{self.where}: it is not there ({type(error).__name__})") from None
+        except theirs.HFValidationError:
+            raise Refused(f"{self.where}: the Hub allows no repository of this name") from None
+        except theirs.HfHubHTTPError as error:
+            status = _status(error)
+            if status in (401, 403):
+                raise self._no_access(error) from None
+            if status is not None and 400 <= status < 500 and status not in (408, 409, 412, 429):
+                raise Refused(f"{self.where}: the Hub refuses it (status {status})") from None
+            why = "others wrote at the same time" if status == 412 else f"the Hub answers with status {status}"
+            raise _Busy(f"{self.where}: {why}", _retry_after_s(error)) from None
+        except (OSError, ValueError, RuntimeError) as error:
+            raise Unreachable(f"{self.where}: {type(error).__name__}") from None
+        except Exception as error:
+            if type(error).__module__.startswith(("http", "requests")):  # of the client, which has changed it before
+                raise Unreachable(f"{self.where}: the Hub cannot be reached ({type(error).__name__})") from None
+            raise
+
+    def _no_access(self, error: Exception) -> Refused:
+        return Refused(
+            f"{self.where}: no access (status {_status(error)}); set HF_TOKEN or run `hf auth login` with a token that "
+            "may write there"
+        )
+
+
+def _retry_after_s(error: Exception) -> float:
+    """What the answer says; 0 where it says nothing, or a date."""
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    try:
+        return max(0.0, float(headers.get("Retry-After", 0)))
+    except ValueError:
+        return 0.0
+
+
+def _status(error: Exception) -> int | None:
+    response = getattr(error, "response", None)
+    return getattr(response, "status_code", None)

@@ -1,0 +1,182 @@
+"""A worker's finished games on their way to the store: on disk until the store has them.
+
+    examples/<worker>/<sequence>-<sha256>.safetensors
+
+The sequence is the worker's own count, never a clock's, and files are sent in its order; so the learner needs to
+remember one name a worker. A file that was sent twice has one name and is one object.
+"""
+
+import contextlib
+import errno
+import hashlib
+import re
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from zebjax import record
+from zebjax.common import checkpoint
+from zebjax.distributed.store import Store
+from zebjax.record import GameRecord, Metadata
+
+WORKER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_NAME = re.compile(r"examples/([A-Za-z0-9][A-Za-z0-9_-]{0,63})/(\d{9})-([0-9a-f]{64})\.safetensors")
+_FILE = re.compile(r"\d{9}-[0-9a-f]{64}\.safetensors")
+_LAST_NUMBER = 999_999_999
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Name(NamedTuple):
+    """What an example object's name says."""
+
+    worker: str
+    sequence: int
+    sha256: str
+
+
+def parse_name(name: str) -> Name | None:
+    """The parts of an example object's name; None if it is not one."""
+    match = _NAME.fullmatch(name)
+    return Name(match[1], int(match[2]), match[3]) if match else None
+
+
+def object_name(worker: str, sequence: int, data: bytes) -> str:
+    """The name of a file's object in the store."""
+    return f"examples/{worker}/{sequence:09d}-{hashlib.sha256(data).hexdigest()}.safetensors"
+
+
+def status_name(worker: str) -> str:
+    """Where a worker tells that it lives: among its examples, so that its credential needs nothing else."""
+    return f"examples/{worker}/status.json"
+
+
+class Spool:
+    """The files of one worker that the store does not have yet, oldest first, in a folder of its own.
+
+    One thread may `add` while another one `ship`s.
+    """
+
+    def __init__(self, folder: Path, worker: str, max_bytes: int) -> None:
+        self.folder, self.worker, self.max_bytes = folder, worker, max_bytes
+        self.dropped_games = 0
+        """Games given up because the store was away for too long, or the disk was full."""
+        self.trouble = ""
+        """Why the disk did not take the newest games; empty if it did."""
+        self._errno: int | None = None
+        self.sent_files = self.sent_bytes = 0
+        self._lock = threading.Lock()
+        self._on_the_way: set[Path] = set()
+        """Files that are being sent: these are not dropped."""
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"{folder}: expected a folder for games that wait")
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(".tmp-*"):
+            with contextlib.suppress(OSError):  # a folder is nothing of ours
+                leftover.unlink()
+
+    def begin(self, store: Store) -> int:
+        """Find where the worker's sequence stands, here and in the store; the number of the next file."""
+        here = [int(file.name[:9]) for file in self.files()]
+        there = [
+            parsed.sequence for entry in store.entries(f"examples/{self.worker}") if (parsed := parse_name(entry.name))
+        ]
+        noted, newest = self._noted(), max(there, default=0)
+        if newest <= noted:  # so it is ours; files go in order: those up to it went just before this process was killed
+            for file in self.files():
+                if int(file.name[:9]) <= newest:
+                    file.unlink()
+        self.next = max([noted, newest, *here]) + 1
+        if self.next > _LAST_NUMBER:
+            raise ValueError(
+                f"{store.where}: examples/{self.worker} holds a file of the last possible number, {_LAST_NUMBER}; "
+                "delete it, or give this worker another --worker-id"
+            )
+        return self.next
+
+    def _noted(self) -> int:
+        file = self.folder / "sequence.json"
+        try:
+            noted = checkpoint.read_json(file) if file.exists() else 0
+        except ValueError:
+            noted = None
+        if type(noted) is not int or noted < 0:
+            raise ValueError(f"{file}: expected the number of the newest file; delete it")
+        return noted
+
+    def files(self) -> list[Path]:
+        """The files that wait, oldest first."""
+        return sorted(file for file in self.folder.iterdir() if _FILE.fullmatch(file.name) and file.is_file())
+
+    def add(self, records: GameRecord, metadata: Metadata) -> bool:
+        """Put games in; whether they are in. The oldest files go if there are more bytes than allowed.
+
+        On a full disk the oldest file goes too; what cannot be written all the same is dropped itself.
+        """
+        is_in = self._written(records, metadata) or (self._made_room() and self._written(records, metadata))
+        if not is_in:
+            self.dropped_games += len(records.slots)
+        while self._waiting_bytes() > self.max_bytes and len(self.files()) > 1 and self._drop_oldest():
+            pass
+        return is_in
+
+    def _written(self, records: GameRecord, metadata: Metadata) -> bool:
+        try:
+            self._write(records, metadata)
+        except OSError as error:
+            self.trouble, self._errno = error.strerror or str(error), error.errno
+            return False
+        self.trouble = ""
+        return True
+
+    def _made_room(self) -> bool:
+        """If the last writing failed for want of room, give up the oldest file; whether there is more room now."""
+        return self._errno in _FULL and self._drop_oldest()
+
+    def _write(self, records: GameRecord, metadata: Metadata) -> None:
+        temporary = self.folder / ".tmp-games"
+        record.write(temporary, records, metadata)
+        name = object_name(self.worker, self.next, temporary.read_bytes()).rpartition("/")[2]
+        # Noted first: a number may stay unused, but is never used twice.
+        checkpoint.write_json(self.folder / "sequence.json", self.next)
+        temporary.rename(self.folder / name)
+        self.next += 1
+
+    def _waiting_bytes(self) -> int:
+        with self._lock:  # nothing is sent and deleted meanwhile
+            return sum(file.stat().st_size for file in self.files())
+
+    def _drop_oldest(self) -> bool:
+        """Give up the oldest file that is not being sent; whether there was one."""
+        with self._lock:
+            oldest = next((file for file in self.files() if file not in self._on_the_way), None)
+            if oldest is None:
+                return False
+            with contextlib.suppress(record.InvalidRecords):  # damaged: nobody knows how many
+                self.dropped_games += record.peek(oldest).games
+            oldest.unlink()
+            return True
+
+    def ship(self, store: Store, tell: Mapping[str, bytes], most: int) -> int:
+        """Send the oldest `most` files in one call of the store; how many it got. What fails stays and raises.
+
+        `tell` is replaced in the store on the way, also if nothing waits; on a Hub it is one commit.
+        """
+        contents = self._take(most)
+        try:
+            store.put({f"examples/{self.worker}/{file.name}": data for file, data in contents.items()}, tell)
+            with self._lock:
+                for file in contents:
+                    file.unlink()
+        finally:
+            self._on_the_way = set()
+        self.sent_files += len(contents)
+        self.sent_bytes += sum(map(len, contents.values()))
+        return len(contents)
+
+    def _take(self, n: int) -> dict[Path, bytes]:
+        """The oldest `n` files and what is in them; they are on their way now."""
+        with self._lock:
+            contents = {file: file.read_bytes() for file in self.files()[:n]}
+            self._on_the_way = set(contents)
+            return contents

@@ -1,0 +1,76 @@
+"""A thread that talks to the store, so that nothing compiled ever waits for it."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+from zebjax.distributed.store import StoreError, Unreachable
+
+
+class Background:
+    """From `start` on does `work` every so often until it is stopped, at once again if it says that there is more.
+
+    A store that is away is told once and tried again.
+
+    What it has to say, and what ends it, comes out of `check`, in the thread that owns it. A store that refuses ends
+    it only before anything has worked: later that is a credential that ran out or a full disk, which somebody mends.
+    """
+
+    def __init__(self, work: Callable[[], bool], every_s: float) -> None:
+        self._work, self._every_s = work, every_s
+        self._stop, self._now = threading.Event(), threading.Event()
+        self._error: BaseException | None = None
+        self._has_worked = False
+        self._away_since: float | None = None
+        self._notes: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def say(self, text: str) -> None:
+        """Have something told by the owner's thread."""
+        self._notes.put(text)
+
+    def hurry(self) -> None:
+        """Do the work now and not only when it is due."""
+        self._now.set()
+
+    def check(self, note: Callable[[str], None]) -> None:
+        """Tell what there is to tell; raise what ended the thread."""
+        while not self._notes.empty():
+            note(self._notes.get())
+        if self._error is not None:
+            raise self._error
+
+    def stop(self, timeout_s: float = 60) -> bool:
+        """Let the work under way end, and do it no more; whether it has ended."""
+        self._stop.set()
+        self._now.set()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            is_more = False
+            try:
+                is_more = self._work()
+                self._has_worked = True
+                if self._away_since is not None:
+                    self.say(f"the store answers again, after {time.monotonic() - self._away_since:.0f} s")
+                    self._away_since = None
+            except (StoreError, OSError) as error:
+                if not (self._has_worked or isinstance(error, Unreachable)):
+                    self._error = error
+                    return
+                if self._away_since is None:
+                    self._away_since = time.monotonic()
+                    self.say(f"the store does not answer, going on without it: {error}")
+            except BaseException as error:  # also a panic in a library: the owner raises it in its own thread
+                self._error = error
+                return
+            if not is_more:
+                self._now.wait(self._every_s)
+            self._now.clear()

@@ -1,0 +1,1 @@
+"""Measures of play: paired matches, ladders and ratings, regret, beliefs. No commands."""

@@ -1,0 +1,326 @@
+"""Belief: does a network know who holds the hidden tiles better than counting tells?
+
+A belief head gives each tile a distribution over the three other seats. It is scored against the true owners, on the
+tiles that are truly hidden from the mover (neither its own nor played), beside the exact marginal of
+`worlds.marginals`: what follows from the voids shown alone, if all hands that fit them are equally likely. Plays say
+more than voids do, so the marginal can be beaten; a head that does not beat it has learned to count, or less.
+"""
+
+import argparse
+import dataclasses
+import functools
+import json
+import math
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+import rich.box
+from rich.console import Console
+from rich.table import Table
+
+from zebjax import game, network, observe, players, tiles, worlds
+from zebjax.common import charts, cli
+from zebjax.evaluation import intervals, matches
+from zebjax.players import base, spec
+
+N_BINS = 15
+"""Of the calibration error, from confidence 0 to 1."""
+BATCH = 100
+"""Deals played and judged at once."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tiles:
+    """Hidden tiles that were judged, all fields of leading axis `[n]`."""
+
+    deal: np.ndarray
+    """The number of its deal."""
+    trick: np.ndarray
+    """0..6."""
+    owner: np.ndarray
+    """0 left, 1 partner, 2 right."""
+    network: np.ndarray
+    """Probabilities `[n, 3]`."""
+    marginal: np.ndarray
+    """Probabilities `[n, 3]`."""
+
+    def where(self, rows: np.ndarray) -> "Tiles":
+        """Only the tiles of these rows."""
+        return Tiles(**{name: field[rows] for name, field in vars(self).items()})
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """How good distributions over the three other seats are, means over hidden tiles."""
+
+    accuracy: float
+    """Share of tiles whose most probable seat is the owner; 1/k where k seats are equally probable."""
+    cross_entropy: float
+    """-log P(owner), nats; log 3 = 1.099 for one who knows nothing."""
+    brier: float
+    """Squared error summed over the three seats, 0 to 2 (Brier 1950); 2/3 for one who knows nothing."""
+    calibration_error: float
+    """Expected calibration error of the most probable seat: mean |confidence - accuracy| over bins of confidence,
+    weighted by their tiles (Guo et al. 2017, "On calibration of modern neural networks", section 2)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """The network beside the marginal, on the same tiles."""
+
+    n_tiles: int
+    network: Score
+    marginal: Score
+    gain: float
+    """Cross-entropy of the marginal less the network's, nats a tile: positive where the network knows more."""
+    gain_ci95: tuple[float, float] | None
+    """Normal approximation with deals as units; None with fewer than 2 deals."""
+
+
+def probabilities_right(probabilities: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    """Of each tile, whether its most probable seat is the owner, with 1/k where k are equally probable, `[n]`."""
+    best = probabilities >= probabilities.max(-1, keepdims=True) - 1e-6
+    return best[np.arange(len(owner)), owner] / best.sum(-1)
+
+
+def _log_loss(probabilities: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    return -np.log(np.maximum(probabilities[np.arange(len(owner)), owner], 1e-30))
+
+
+def score(probabilities: np.ndarray, owner: np.ndarray) -> Score:
+    """Score distributions `[n, 3]` against owners `[n]`, n at least 1."""
+    right = probabilities_right(probabilities, owner)
+    return Score(
+        accuracy=float(right.mean()),
+        cross_entropy=float(_log_loss(probabilities, owner).mean()),
+        brier=float(((probabilities - np.eye(3)[owner]) ** 2).sum(-1).mean()),
+        calibration_error=float(sum(abs(c - a) * share for c, a, share in reliability(probabilities, owner))),
+    )
+
+
+def reliability(probabilities: np.ndarray, owner: np.ndarray) -> list[tuple[float, float, float]]:
+    """Per bin of confidence that has tiles: mean confidence, accuracy, share of the tiles."""
+    confidence, right = probabilities.max(-1), probabilities_right(probabilities, owner)
+    bins = np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
+    rows = [np.flatnonzero(bins == number) for number in range(N_BINS)]
+    return [
+        (float(confidence[row].mean()), float(right[row].mean()), len(row) / len(owner)) for row in rows if len(row)
+    ]
+
+
+def compare(judged: Tiles) -> Comparison | None:
+    """The network beside the marginal; None without tiles."""
+    if not len(judged.owner):
+        return None
+    gain = _log_loss(judged.marginal, judged.owner) - _log_loss(judged.network, judged.owner)
+    mean, interval = intervals.clustered_mean(gain, judged.deal)
+    ours, best = score(judged.network, judged.owner), score(judged.marginal, judged.owner)
+    return Comparison(len(judged.owner), ours, best, gain=mean, gain_ci95=interval)
+
+
+def by_trick(judged: Tiles) -> dict[str, Comparison | None]:
+    """`compare` of all tiles, and of those hidden at each trick, "1" to "7"."""
+    tricks = {str(trick + 1): compare(judged.where(judged.trick == trick)) for trick in range(tiles.N_TRICKS)}
+    return {"all": compare(judged)} | tricks
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _probabilities(config: network.ZebConfig, params: network.Params, states: game.GameState) -> tuple[jax.Array, ...]:
+    seen = jax.vmap(lambda state: observe.observe(state, config.tokenizer))(states)
+    belief = jax.nn.softmax(network.apply(config, params, seen).belief_logits)
+    owner, _ = jax.vmap(observe.belief_targets)(states)
+    return belief, jax.vmap(worlds.marginals)(states), owner, jax.vmap(observe.hidden_tiles)(states)
+
+
+def judge(config: network.ZebConfig, params: network.Params, states: game.GameState) -> Tiles:
+    """The hidden tiles of N positions as the network and the marginal see them.
+
+    Args:
+        config: of a network with a belief head.
+        params: its weights.
+        states: NumPy arrays with a leading axis N. Positions of the same four hands count as one deal.
+
+    Raises:
+        ValueError: if the network has no belief head.
+    """
+    if not config.belief_head:
+        raise ValueError("belief: this network has no belief head")
+    n, chunk = len(states.ply), 4 * base.CHUNK
+    parts = []
+    for start in range(0, n, chunk):
+        belief, marginal, owner, hidden = (
+            np.asarray(part, np.float64 if part.ndim == 3 else None)
+            for part in _probabilities(config, params, base.take(states, np.arange(start, start + chunk)))
+        )
+        row, tile = np.nonzero(hidden[: n - start])  # the rest is padding
+        parts.append((start + row, owner[row, tile], belief[row, tile], marginal[row, tile]))
+    row, owner, belief, marginal = (np.concatenate(column) for column in zip(*parts, strict=True))
+    deal = np.unique(states.hands.reshape(n, -1), axis=0, return_inverse=True)[1].reshape(-1)
+    return Tiles(deal[row], states.ply[row] // 4, owner, belief, marginal)
+
+
+def positions_of(player: players.Player, key: jax.Array, first: int, n_deals: int) -> game.GameState:
+    """The decisions of all four seats in the deals of `arena.deals`, each played once by `player` on every seat.
+
+    Forced moves are no decisions and are not there. NumPy arrays with a leading axis.
+    """
+    decisions: list[game.GameState] = []
+
+    def choose(turn: matches.Turn) -> np.ndarray:
+        slots = turn.legal.argmax(-1).astype(np.int32)
+        rows = np.flatnonzero(turn.legal.sum(-1) > 1)
+        if len(rows):
+            slots[rows] = matches.ask(player, turn, rows)
+            decisions.append(base.take(turn.states, rows))
+        return slots
+
+    states, play_keys = matches.deals(key, first, n_deals)
+    matches.play_out(states, play_keys, choose)
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *decisions)
+
+
+def metrics(
+    player: players.Player, config: network.ZebConfig, params: network.Params, key: jax.Array
+) -> dict[str, float]:
+    """Scores over `BATCH` deals that `player` plays, for a run's metrics: all four, and cross-entropy by trick.
+
+    `belief_<score>_hidden[_trick_<n>]` is the network's, with `_marginal` for `_hidden` that of counting alone.
+    """
+    row: dict[str, float] = {}
+    for trick, compared in by_trick(judge(config, params, positions_of(player, key, 0, BATCH))).items():
+        if compared is None:
+            continue
+        for name, scores in (("hidden", compared.network), ("marginal", compared.marginal)):
+            if trick == "all":
+                row |= {f"belief_{score}_{name}": value for score, value in dataclasses.asdict(scores).items()}
+            else:
+                row[f"belief_cross_entropy_{name}_trick_{trick}"] = scores.cross_entropy
+    return row
+
+
+# The command
+
+
+def _parser() -> cli.Parser:
+    parser = cli.Parser(
+        "belief",
+        "Does a network know who holds the hidden tiles better than counting tells? Scores its belief head on truly\n"
+        "hidden tiles, at every decision of games that it plays on all four seats, by trick, beside the exact\n"
+        "marginal over all hands that fit the voids shown. Cross-entropy in nats a tile; 95 % intervals take deals\n"
+        "as units.",
+        "runs/quickstart --deals 200 --plot belief.png",
+        notes=spec.help_text(),
+    )
+    parser.add_argument("path", metavar="PATH", help="a run, one of its checkpoints, or what `python -m convert` made")
+    parser.add_argument("--deals", type=cli.integer(2, 10**6), default=200, metavar="N", help="deals (default 200)")
+    parser.add_argument("--by", metavar="PLAYER", help="who plays the games, as listed below (default the network)")
+    parser.add_argument("--seed", type=cli.integer(0, 2**32 - 1), default=0, help="of deals and play (default 0)")
+    parser.add_argument("--plot", type=cli.picture, metavar="FILE.png", help="draw the result")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    return parser
+
+
+def _table(title: str, results: dict[str, Comparison | None]) -> Table:
+    table = Table(box=rich.box.SIMPLE, title=title, title_justify="left")
+    for name in (
+        "trick",
+        "hidden tiles",
+        "",
+        "accuracy %",
+        "cross-entropy",
+        "Brier",
+        "calibration error",
+        "gain, nats",
+    ):
+        table.add_column(name, justify="left" if name in ("trick", "") else "right")
+    for trick, result in results.items():
+        if result is None:
+            continue
+        gain = f"{result.gain:+.4f}"
+        if result.gain_ci95 is not None:
+            gain += f" ± {result.gain_ci95[1] - result.gain:.4f}"
+        for name, scores in (("network", result.network), ("marginal", result.marginal)):
+            is_first = name == "network"
+            table.add_row(
+                trick if is_first else "",
+                f"{result.n_tiles:,}" if is_first else "",
+                name,
+                f"{100 * scores.accuracy:.1f}",
+                f"{scores.cross_entropy:.4f}",
+                f"{scores.brier:.4f}",
+                f"{scores.calibration_error:.4f}",
+                gain if is_first else "",
+                end_section=not is_first,
+            )
+    return table
+
+
+def plot(title: str, judged: Tiles, results: dict[str, Comparison | None], path: Path) -> None:
+    """Draw accuracy and cross-entropy by trick, and calibration, of network and marginal, as PNG."""
+    from matplotlib.figure import Figure  # a second to import
+
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    figure.suptitle(title)
+    accuracy, loss, calibration = figure.subplots(1, 3)
+    tricks = [(int(trick), result) for trick, result in results.items() if trick != "all" and result is not None]
+    for name, marker in (("network", "o"), ("marginal", "s")):
+        scores = [getattr(result, name) for _, result in tricks]
+        at = [trick for trick, _ in tricks]
+        accuracy.plot(at, [100 * each.accuracy for each in scores], marker=marker, label=name)
+        loss.plot(at, [each.cross_entropy for each in scores], marker=marker, label=name)
+        bins = reliability(getattr(judged, name), judged.owner)
+        calibration.plot([100 * c for c, _, _ in bins], [100 * a for _, a, _ in bins], marker=marker, label=name)
+    calibration.plot([33, 100], [33, 100], color="grey", linewidth=0.8)
+    accuracy.set(title="right about the owner", xlabel="trick", ylabel="% of hidden tiles")
+    loss.set(title="cross-entropy", xlabel="trick", ylabel="nats a tile")
+    calibration.set(title="calibration", xlabel="confidence, %", ylabel="right, %")
+    for axes in (accuracy, loss, calibration):
+        axes.grid(alpha=0.3)
+        axes.legend()
+    charts.save_figure(figure, path)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    config, params = network.load(arguments.path)
+    if not config.belief_head:
+        raise ValueError(
+            f"{arguments.path}: this network has no belief head; `--belief-head fresh` of convert adds one"
+        )
+    player = players.make(arguments.by) if arguments.by else players.zeb(config, params)
+    key, start, parts = jax.random.key(arguments.seed), time.perf_counter(), []
+    n_batches = math.ceil(arguments.deals / BATCH)
+    size = math.ceil(arguments.deals / n_batches)  # of one size, so that nothing is compiled twice
+    with cli.progress(f"belief of {arguments.path}") as show:
+        for index in range(n_batches):
+            parts.append(positions_of(player, key, index * size, size))
+            show(0.9 * (index + 1) / n_batches, "playing")
+        judged = judge(config, params, jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts))
+        show(1.0, "judged")
+    n_deals = n_batches * size
+    results = by_trick(judged)
+    title = f"belief of {arguments.path}, {n_deals:,} deals played by {player.spec}"
+    if arguments.json:
+        plain = {trick: result and dataclasses.asdict(result) for trick, result in results.items()}
+        facts = {"path": arguments.path, "by": player.spec, "deals": n_deals, "seed": arguments.seed}
+        print(json.dumps({**facts, "by_trick": plain, "seconds": round(time.perf_counter() - start, 3)}))
+    else:
+        console = Console(width=None if sys.stdout.isatty() else 120)
+        console.print(_table(title, results))
+        console.print("gain: cross-entropy of the marginal less the network's; 95 % intervals, deals as units")
+    if arguments.plot is not None:
+        plot(title, judged, results, arguments.plot)
+        print(f"wrote {arguments.plot}", file=sys.stderr)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; see `--help`. Returns the exit status: 0, or 2 after one sentence on stderr for bad input."""
+    return cli.run("belief", _run, _parser().parse(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,252 @@
+"""Every player against every other: cached pairs, a matrix of win rates, ratings, and the fixed public ladder.
+
+All pairs play the same deals, so that two players are compared on what both did with them. A finished pair is kept in
+the cache, so a killed ladder loses the pair under way and a new player plays only its own pairs.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from zebjax import __version__
+from zebjax.common import checkpoint
+from zebjax.evaluation import matches, ratings
+from zebjax.evaluation.matches import MatchResult, Progress
+from zebjax.players import Player
+
+LADDER = ("random", "heuristic", "eq:n=1", "eq:n=10", "eq:n=50", "eq:n=100", "cheat")
+"""Specs of the public ladder."""
+LADDER_ANCHOR = ("eq:n=100", 1600.0)
+"""The player whose rating the original fixed, and that rating."""
+LADDER_DEALS = 2000
+SLOW_SHARE = 4
+"""A pair with a slow player plays the deals of others divided by this."""
+SLOW_WORLDS = 50
+"""E[Q] with this many worlds or more is slow."""
+
+Note = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """How a pair is played; with the players, all that decides its result."""
+
+    seed: int = 0
+    batch: int = matches.BATCH
+    until: float | None = None
+    """See `arena.play_pairs`."""
+
+
+class Played(NamedTuple):
+    """A finished pair."""
+
+    result: MatchResult
+    margins: np.ndarray
+    """int32 `[n_deals, 2]`, see `arena.play_pairs`."""
+    seconds: float
+    """It took, when it was played."""
+    cached: bool
+    """Whether it was played before."""
+
+
+class Standings(NamedTuple):
+    """Everybody against everybody."""
+
+    players: tuple[str, ...]
+    pairs: tuple[Played, ...]
+    """Of players i < j, in the order of `itertools.combinations`."""
+    ratings: tuple[ratings.Rating, ...]
+    """In the order of `players`."""
+    n_games: tuple[int, ...]
+    """Each player's games."""
+    anchor: tuple[str, float] | None
+    has_prior: bool
+    """See `ratings.fit`."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON; players by rating, best first."""
+        order = sorted(range(len(self.players)), key=lambda i: -self.ratings[i].elo)
+        return {
+            "ratings": [
+                {"player": self.players[i], **self.ratings[i]._asdict(), "games": self.n_games[i]} for i in order
+            ],
+            "anchor": None if self.anchor is None else {"player": self.anchor[0], "elo": self.anchor[1]},
+            "has_prior": self.has_prior,
+            "matches": [
+                {**pair.result.to_dict(), "seconds": pair.seconds, "cached": pair.cached} for pair in self.pairs
+            ],
+        }
+
+
+# The cache
+
+
+class Cache:
+    """Finished pairs, one JSON file each, named by the sha256 of what decides the result."""
+
+    def __init__(self, folder: Path | str | None, note: Note = print) -> None:
+        """Keep pairs in `folder`, made if need be; with None nothing is kept. `note` is told of damaged files.
+
+        Raises:
+            ValueError: if the folder cannot be made.
+        """
+        self.folder = None if folder is None else Path(folder)
+        self._note = note
+        if self.folder is not None:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ValueError(f"cache: {folder} cannot be made a folder ({error.strerror})") from None
+
+    def get(self, key: dict[str, Any]) -> tuple[np.ndarray, float] | None:
+        """The margins `[n_deals, 2]` and seconds kept under `key`; None if there are none or the file is damaged."""
+        path = self._path(key)
+        if path is None or not path.exists():
+            return None
+        try:
+            return _read(path, key)
+        except ValueError as error:
+            self._note(f"{error}; playing this pair again")
+            return None
+
+    def put(self, key: dict[str, Any], margins: np.ndarray, seconds: float) -> None:
+        """Keep a finished pair, whole or not at all."""
+        path = self._path(key)
+        if path is None:
+            return
+        record = {"key": key, **_summary(key, margins), "seconds": seconds, "margins": margins.tolist()}
+        try:
+            checkpoint.write_json(path, record)
+        except OSError as error:
+            self._note(f"{path}: cannot be written ({error.strerror}); the result is not kept")
+
+    def _path(self, key: dict[str, Any]) -> Path | None:
+        if self.folder is None or not all(key["players"]):
+            return None
+        return self.folder / f"{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]}.json"
+
+
+def _key(a: Player, b: Player, n_deals: int, rules: Rules) -> dict[str, Any]:
+    return {
+        "players": [a.identity, b.identity],
+        "deals": n_deals,
+        "seed": rules.seed,
+        "until": None if rules.until is None else {"half_width": rules.until, "batch": rules.batch},
+        "version": [__version__, matches.VERSION],
+        "backend": jax.default_backend(),  # networks are rounded differently
+    }
+
+
+def _summary(key: dict[str, Any], margins: np.ndarray) -> dict[str, Any]:
+    """What a person wants to see in the file; also its check."""
+    a, b = key["players"]
+    result = matches.summarise(a, b, margins)
+    return {"win_rate": result.win_rate, "margin": result.margin}
+
+
+def _read(path: Path, key: dict[str, Any]) -> tuple[np.ndarray, float]:
+    record = checkpoint.read_json(path)
+    damaged = ValueError(f"{path}: damaged")
+    if not isinstance(record, dict) or record.get("key") != key or not isinstance(record.get("seconds"), int | float):
+        raise damaged
+    try:
+        margins = np.array(record.get("margins"))
+    except ValueError:
+        raise damaged from None
+    n = key["deals"]
+    whole = margins.dtype.kind == "i" and margins.ndim == 2 and margins.shape[1] == 2 and len(margins) >= 2
+    if not whole or (np.abs(margins) > 42).any() or (len(margins) != n if key["until"] is None else len(margins) > n):
+        raise damaged
+    if any(record.get(name) != value for name, value in _summary(key, margins).items()):
+        raise damaged
+    return margins.astype(np.int32), float(record["seconds"])
+
+
+# Playing
+
+
+def play(a: Player, b: Player, n_deals: int, rules: Rules, cache: Cache, progress: Progress | None = None) -> Played:
+    """Play one pair, or take it from the cache, in whichever order the two were named before.
+
+    Raises:
+        ValueError: as `arena.play_pairs`.
+    """
+    # Kept in one order: with the players swapped the same games give the margins turned around, exactly.
+    swapped = b.identity < a.identity
+    key = _key(*((b, a) if swapped else (a, b)), n_deals, rules)
+    kept = cache.get(key)
+    if kept is None:
+        start = time.perf_counter()
+        margins = matches.play_pairs(a, b, n_deals, jax.random.key(rules.seed), rules.batch, progress, rules.until)
+        seconds = round(time.perf_counter() - start, 3)
+        cache.put(key, _turned(margins) if swapped else margins, seconds)
+    else:
+        margins, seconds = kept
+        margins = _turned(margins) if swapped else margins
+    return Played(matches.summarise(a.spec, b.spec, margins, rules.until), margins, seconds, kept is not None)
+
+
+def _turned(margins: np.ndarray) -> np.ndarray:
+    return -margins[:, ::-1]
+
+
+def ladder_deals(a: str, b: str, deals: int = LADDER_DEALS) -> int:
+    """How many deals two specs play on the ladder: `deals`, or a quarter if one of them is slow."""
+    return max(2, deals // SLOW_SHARE) if _is_slow(a) or _is_slow(b) else deals
+
+
+def _is_slow(spec: str) -> bool:
+    """Whether the spec is E[Q] with many worlds; E[Q] that does not say how many counts as slow."""
+    kind, _, options = spec.partition(":")
+    worlds = [item.removeprefix("n=") for item in options.split(",") if item.startswith("n=")]
+    return kind == "eq" and not any(text.isdigit() and int(text) < SLOW_WORLDS for text in worlds)
+
+
+def round_robin(
+    contenders: Sequence[Player],
+    deals: Callable[[str, str], int],
+    rules: Rules,
+    cache: Cache,
+    anchor: tuple[str, float] | None = None,
+    play_pair: Callable[..., Played] = play,
+) -> Standings:
+    """Play every pair and rate the players.
+
+    Args:
+        contenders: two players or more, of different specs.
+        deals: how many deals two specs play.
+        rules: how.
+        cache: where finished pairs are looked for and kept.
+        anchor: the spec of a contender and its rating, see `ratings.on_elo_scale`.
+        play_pair: called as `play`, without `progress`; the command shows progress there.
+
+    Raises:
+        ValueError: if there are too few players, one is listed twice, the anchor is none of them, or play goes wrong.
+    """
+    specs = tuple(player.spec for player in contenders)
+    if len(specs) < 2:
+        raise ValueError(f"players: expected 2 or more, got {len(specs)}")
+    for spec in specs:
+        if specs.count(spec) > 1:
+            raise ValueError(f"player {spec!r} is listed twice")
+    if anchor is not None and anchor[0] not in specs:
+        raise ValueError(f"anchor: {anchor[0]!r} is none of the players {', '.join(specs)}")
+    indices = list(itertools.combinations(range(len(specs)), 2))
+    pairs = [play_pair(contenders[i], contenders[j], deals(specs[i], specs[j]), rules, cache) for i, j in indices]
+    meetings = [
+        ratings.Meeting(i, j, matches.pair_scores(pair.margins)) for (i, j), pair in zip(indices, pairs, strict=True)
+    ]
+    fitted = ratings.fit(len(specs), meetings)
+    n_games = np.zeros(len(specs), int)
+    for i, j, scores in meetings:
+        n_games[[i, j]] += 2 * len(scores)
+    rated = ratings.on_elo_scale(fitted, None if anchor is None else (specs.index(anchor[0]), anchor[1]))
+    return Standings(specs, tuple(pairs), tuple(rated), tuple(n_games.tolist()), anchor, fitted.has_prior)

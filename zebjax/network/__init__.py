@@ -1,0 +1,5 @@
+"""ZebNet: config, parameters, evaluation, files. See `model`; names are imported when first used."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,286 @@
+"""ZebNet: a pre-LN transformer over tokens with policy, value and belief heads, used functionally.
+
+Parameters are a plain nested dict of arrays; `apply` is a pure function of (config, params, observation).
+"""
+
+import dataclasses
+import functools
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from zebjax import tiles
+from zebjax.common import checkpoint, devices
+from zebjax.observe import Observation, tokenizer
+
+Params = dict[str, Any]
+N_OPPONENTS = 3
+_LAYER_NORM_EPSILON = 1e-5
+
+
+@dataclasses.dataclass(frozen=True)
+class ZebConfig:
+    """What a ZebNet is made of. `PRESETS` names the usual ones."""
+
+    embed_dim: int = 128
+    n_heads: int = 4
+    n_layers: int = 4
+    ff_dim: int = 256
+    dropout: float = 0.1
+    """Rate, in training only."""
+    belief_head: bool = True
+    tokenizer: str = "v1"
+    compute_dtype: str = "float32"
+    """float32 or bfloat16, of the matrix products; parameters, softmax, LayerNorm and heads stay float32."""
+
+    def __post_init__(self) -> None:
+        tokenizer(self.tokenizer)
+        if self.compute_dtype not in ("float32", "bfloat16"):
+            raise ValueError(f"compute_dtype: expected float32 or bfloat16, got {self.compute_dtype!r}")
+        for name in ("embed_dim", "n_heads", "n_layers", "ff_dim"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected a positive integer, got {getattr(self, name)!r}")
+        if self.embed_dim % 16 or self.embed_dim % self.n_heads:
+            raise ValueError(
+                f"embed_dim: expected a multiple of 16 and of n_heads ({self.n_heads}), got {self.embed_dim}"
+            )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout: expected a rate in [0, 1), got {self.dropout}")
+
+    def same_weights(self, other: "ZebConfig") -> bool:
+        """Whether weights of one fit the other: all but what only changes how they are computed with."""
+        neutral: dict[str, Any] = {"dropout": 0.0, "compute_dtype": "float32"}
+        return dataclasses.replace(self, **neutral) == dataclasses.replace(other, **neutral)
+
+
+PRESETS = {
+    "small": ZebConfig(embed_dim=64, n_heads=2, n_layers=2, ff_dim=128),
+    "medium": ZebConfig(embed_dim=128, n_heads=4, n_layers=4, ff_dim=256),
+    "large": ZebConfig(embed_dim=256, n_heads=8, n_layers=6, ff_dim=512),
+}
+
+
+class Output(NamedTuple):
+    """Raw outputs, with the leading batch axes of the observation; float32."""
+
+    policy_logits: jax.Array
+    """`[..., 7]`, unmasked: played and illegal slots have numbers too."""
+    value: jax.Array
+    """`[...]` in [-1, 1], for the player to move."""
+    belief_logits: jax.Array | None
+    """`[..., 28, 3]` who holds each tile (left, partner, right), or None without a belief head."""
+
+
+def _drop(key: jax.Array, rate: float, values: jax.Array) -> jax.Array:
+    """Dropout at `rate` rounded to 1/256: eight random bits a number, since drawing them is what dropout costs.
+
+    32 bits a number, as `nnx.Dropout` draws, took 4.6 times as long on a CPU and a third of a training step.
+    """
+    dropped = round(rate * 256)
+    words = jax.random.bits(key, (-(-values.size // 4),), jnp.uint32)
+    chance = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(-1)[: values.size].reshape(values.shape)
+    return jnp.where(chance >= dropped, values * (256 / (256 - dropped)), 0)
+
+
+class _EncoderLayer(nnx.Module):
+    """Pre-LN transformer layer: x + attention(norm(x)), then x + feed-forward(norm(x)), ReLU in between."""
+
+    def __init__(self, config: ZebConfig, linear: Any, rngs: nnx.Rngs):
+        self.n_heads = config.n_heads
+        self.norm1 = nnx.LayerNorm(config.embed_dim, epsilon=_LAYER_NORM_EPSILON, rngs=rngs)
+        self.qkv = linear(config.embed_dim, 3 * config.embed_dim, rngs=rngs)
+        self.attention_out = linear(config.embed_dim, config.embed_dim, rngs=rngs)
+        self.norm2 = nnx.LayerNorm(config.embed_dim, epsilon=_LAYER_NORM_EPSILON, rngs=rngs)
+        self.ff_in = linear(config.embed_dim, config.ff_dim, rngs=rngs)
+        self.ff_out = linear(config.ff_dim, config.embed_dim, rngs=rngs)
+        self.dropout = config.dropout
+
+    def __call__(self, x: jax.Array, mask: jax.Array, rngs: nnx.Rngs | None) -> jax.Array:
+        def drop(values: jax.Array) -> jax.Array:
+            return values if rngs is None or not self.dropout else _drop(rngs(), self.dropout, values)
+
+        qkv = self.qkv(self.norm1(x))
+        query, key, value = jnp.moveaxis(qkv.reshape(*qkv.shape[:-1], 3, self.n_heads, -1), -3, 0)
+        scores = jnp.einsum("...qhd,...khd->...hqk", query, key) / math.sqrt(query.shape[-1])
+        scores = jnp.where(mask[..., None, None, :], scores.astype(jnp.float32), -jnp.inf)
+        weights = drop(jax.nn.softmax(scores)).astype(value.dtype)
+        attended = jnp.einsum("...hqk,...khd->...qhd", weights, value)
+        x = x + drop(self.attention_out(attended.reshape(*attended.shape[:-2], -1)))
+        hidden = drop(jax.nn.relu(self.ff_in(self.norm2(x))))
+        return x + drop(self.ff_out(hidden))
+
+
+class ZebNet(nnx.Module):
+    """Tokens to policy logits, value and belief logits."""
+
+    def __init__(self, config: ZebConfig, rngs: nnx.Rngs):
+        spec = tokenizer(config.tokenizer)
+        self.spec = spec
+        width = config.embed_dim
+        compute = jnp.dtype(config.compute_dtype)
+        # U(+-1/sqrt(fan_in)), what torch.nn.Linear does; biases begin at 0.
+        torch_uniform = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+        linear = functools.partial(nnx.Linear, dtype=compute, kernel_init=torch_uniform)
+        head = functools.partial(nnx.Linear, kernel_init=torch_uniform)
+        embed = functools.partial(nnx.Embed, embedding_init=nnx.initializers.normal(1.0), rngs=rngs)
+        widths = {name: int(width // 8 * share) for name, (_, share) in spec.features.items()}
+        self.embed = nnx.Dict(
+            {name: embed(cardinality, widths[name]) for name, (cardinality, _) in spec.features.items()}
+        )
+        self.embed_project = nnx.Linear(sum(widths.values()), width, kernel_init=torch_uniform, rngs=rngs)
+        self.position = embed(spec.length, width)
+        self.layers = nnx.Dict({f"{i:02d}": _EncoderLayer(config, linear, rngs) for i in range(config.n_layers)})
+        self.policy = head(width, 1, rngs=rngs)
+        self.value_hidden = head(width, width // 2, rngs=rngs)
+        self.value_out = head(width // 2, 1, rngs=rngs)
+        if config.belief_head:
+            self.belief_hidden = head(width, width, rngs=rngs)
+            self.belief_out = head(width, tiles.N_TILES * N_OPPONENTS, rngs=rngs)
+
+    def __call__(self, observation: Observation, rngs: nnx.Rngs | None = None) -> Output:
+        mask = observation.mask
+        x = self._embed_tokens(observation)
+        for layer in self.layers.values():
+            x = layer(x, mask, rngs)
+        policy_logits = self.policy(self._hand(x, observation.place))[..., 0]
+        # Padding rows hold numbers too, so they are taken out by where, not by a product (0 * inf).
+        pooled = jnp.where(mask[..., None], x, 0).sum(-2) / mask.sum(-1, keepdims=True)
+        hidden = jax.nn.gelu(self.value_hidden(pooled), approximate=False)
+        value = jnp.tanh(self.value_out(hidden))[..., 0]
+        belief_logits = None
+        if hasattr(self, "belief_out"):
+            hidden = jax.nn.gelu(self.belief_hidden(pooled), approximate=False)
+            belief_logits = self.belief_out(hidden)
+            belief_logits = belief_logits.reshape(*belief_logits.shape[:-1], tiles.N_TILES, N_OPPONENTS)
+        return Output(policy_logits, value, belief_logits)
+
+    def _hand(self, x: jax.Array, place: jax.Array | None) -> jax.Array:
+        """The hidden states of the mover's seven slots; zeros for a slot that was left out."""
+        if place is None:
+            return x[..., self.spec.hand, :]
+        slots = jnp.arange(self.spec.hand.start, self.spec.hand.stop)
+        return (slots[:, None] == place[..., None, :]).astype(x.dtype) @ x
+
+    def _embed_tokens(self, observation: Observation) -> jax.Array:
+        """Concatenated feature embeddings, projected, plus positions.
+
+        The projection of a concatenation is a sum of projections, so each embedding table is projected once (a few
+        dozen rows) and a token is one multi-hot row times that: fewer FLOP than projecting every token, and its
+        gradient is a matrix product instead of a scatter.
+        """
+        kernel = self.embed_project.kernel[...]
+        rows, multi_hot, start = [], [], 0
+        for index, (name, (cardinality, _)) in enumerate(self.spec.features.items()):
+            table = self.embed[name].embedding[...]
+            rows.append(table @ kernel[start : start + table.shape[1]])
+            multi_hot.append(jax.nn.one_hot(observation.tokens[..., index], cardinality, dtype=kernel.dtype))
+            start += table.shape[1]
+        position = self.position.embedding[...]
+        if observation.place is not None:
+            rows.append(position)
+            multi_hot.append(jax.nn.one_hot(observation.place, position.shape[0], dtype=kernel.dtype))
+        bias = self.embed_project.bias
+        assert bias is not None  # nnx allows a layer without
+        embedded = jnp.concatenate(multi_hot, -1) @ jnp.concatenate(rows) + bias[...]
+        return embedded if observation.place is not None else embedded + position
+
+
+@functools.cache
+def _structure(config: ZebConfig) -> tuple[nnx.GraphDef, nnx.State]:
+    """The graph definition of a ZebNet and its parameters as shapes."""
+    abstract = nnx.eval_shape(lambda: ZebNet(config, nnx.Rngs(0)))
+    return nnx.split(abstract, nnx.Param)
+
+
+def init(config: ZebConfig, key: jax.Array) -> Params:
+    """Fresh parameters, float32, drawn from `key`."""
+    return nnx.to_pure_dict(nnx.state(ZebNet(config, nnx.Rngs(key)), nnx.Param))
+
+
+def abstract_params(config: ZebConfig) -> Params:
+    """The parameters as `jax.ShapeDtypeStruct`s."""
+    return nnx.to_pure_dict(_structure(config)[1])
+
+
+def n_params(params: Params) -> int:
+    """How many numbers there are in a pytree of arrays or shapes."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+
+
+# Compiled as a call of its own: one program holds it for several lengths, and those met before are not traced again.
+@functools.partial(jax.jit, static_argnames="config")
+def apply(config: ZebConfig, params: Params, observation: Observation, dropout_key: jax.Array | None = None) -> Output:
+    """Evaluate the network.
+
+    Args:
+        config: as the parameters were made with.
+        params: from `init` or `load`.
+        observation: tokens `[..., length, features]` and mask `[..., length]`, any leading axes.
+        dropout_key: a random key turns dropout on (training); None is evaluation.
+
+    Returns:
+        Raw logits, unmasked: `.policy_logits` `[..., 7]`, `.value` `[...]`, `.belief_logits` `[..., 28, 3]` or None.
+    """
+    graphdef, abstract = _structure(config)
+    state = jax.tree.map(lambda leaf: leaf, abstract)  # a copy: replacing below is in place
+    nnx.replace_by_pure_dict(state, params)
+    rngs = None if dropout_key is None else nnx.Rngs(dropout_key)
+    return nnx.merge(graphdef, state)(observation, rngs)
+
+
+def save(folder: Path, config: ZebConfig, params: Params) -> None:
+    """Write `config.json` and `params/` into an existing folder (see `checkpoint.new_folder`)."""
+    checkpoint.write_json(folder / "config.json", dataclasses.asdict(config))
+    checkpoint.save_tree(folder / "params", params)
+
+
+BUNDLED = Path(__file__).parents[1] / "bundled"
+"""A network that comes with zebjax, under the path `bundled`; its README.md says how it was made and how it plays."""
+
+
+def find(path: Path) -> Path:
+    """The folder that holds `config.json` and `params/`: `path` itself, the newest step of a run, or what `bundled` is.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    path = Path(path)
+    if (path / "config.json").is_file():
+        return path
+    if path == Path(BUNDLED.name):
+        return BUNDLED
+    root = path / "checkpoints" if (path / "checkpoints").is_dir() else path
+    steps = checkpoint.steps(root)
+    if steps:
+        return checkpoint.step_folder(root, steps[-1])
+    raise ValueError(
+        f"{path}: no checkpoint here; expected a folder made by `python -m convert` or by a training run, or `bundled`"
+    )
+
+
+def load(path: Path | str) -> tuple[ZebConfig, Params]:
+    """Read a network: what `convert` made, a run folder (its newest complete step), one step of it, or `bundled`.
+
+    Raises:
+        ValueError: if there is no checkpoint at `path`, or it is not what its config says.
+    """
+    folder = find(Path(path))
+    config = config_from_dict(checkpoint.read_json(folder / "config.json"), folder / "config.json")
+    return config, devices.everywhere(checkpoint.restore_tree(folder / "params", abstract_params(config)))
+
+
+def config_from_dict(fields: Any, source: Path) -> ZebConfig:
+    """A ZebConfig from JSON; ValueError that names `source` and the field if one is unknown or impossible."""
+    known = {field.name for field in dataclasses.fields(ZebConfig)}
+    if not isinstance(fields, dict):
+        raise ValueError(f"{source}: expected an object with a network's fields")
+    if unknown := sorted(set(fields) - known):
+        raise ValueError(f"{source}: unknown field {unknown[0]!r}; expected {', '.join(sorted(known))}")
+    try:
+        return ZebConfig(**fields)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{source}: {error}") from None

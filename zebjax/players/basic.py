@@ -1,0 +1,46 @@
+"""Players without a network: random, and the original's rule-based one."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from zebjax import game, tiles
+from zebjax.players.base import Player, in_chunks, sample_slot
+
+
+def heuristic_slot(state: game.GameState) -> jax.Array:
+    """What the original's rule-based player plays, int32.
+
+    Leading: a tile of the called suit with the highest pip sum, without one the highest pip sum. Following: of the
+    legal tiles the one with the fewest points, then the lowest pip sum. The first slot on ties. It does not look at
+    the trick (`shared/reference/README.md`, peculiarity 5).
+    """
+    hand = state.hands[game.current_player(state)]
+    pip_sum = jnp.asarray(tiles.PIP_SUM, jnp.int32)[hand]
+    called = jnp.asarray(tiles.CALLED)[state.declaration, hand]
+    lead = pip_sum + 100 * called
+    follow = -(pip_sum + 100 * jnp.asarray(tiles.POINTS, jnp.int32)[hand])
+    score = jnp.where(state.ply % 4 == 0, lead, follow)
+    return jnp.argmax(jnp.where(game.legal_slots(state), score, -10_000)).astype(jnp.int32)
+
+
+@jax.jit
+def _heuristic_slots(states: game.GameState, keys: jax.Array) -> jax.Array:
+    return jax.vmap(heuristic_slot)(states)
+
+
+@jax.jit
+def _random_slots(states: game.GameState, keys: jax.Array) -> jax.Array:
+    legal = jax.vmap(game.legal_slots)(states)
+    return jax.vmap(sample_slot, (0, 0, 0, None))(keys, jnp.zeros(legal.shape), legal, 1.0)
+
+
+def random() -> Player:
+    """Plays a uniformly random legal slot."""
+    return Player("random", functools.partial(in_chunks, _random_slots))
+
+
+def heuristic() -> Player:
+    """The original's rule-based player, see `heuristic_slot`."""
+    return Player("heuristic", functools.partial(in_chunks, _heuristic_slots))

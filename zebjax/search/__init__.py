@@ -1,0 +1,5 @@
+"""Tree search for many games at once. See `tree`; names are imported when first used."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

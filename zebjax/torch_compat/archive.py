@@ -1,0 +1,330 @@
+"""Torch's `.pt` files without torch: a zip of raw storages and one pickle, read and written as plain data.
+
+A file is `<root>/data.pkl` (see `torch_pickle`), `<root>/data/<key>` (the bytes of each storage) and a few small texts.
+Files come from strangers, so everything in them is a claim to be checked: sizes before memory is taken, checksums,
+names, and every tensor against the storage that it is a view of.
+"""
+
+import io
+import math
+import os
+import struct
+import uuid
+import zipfile
+import zlib
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ml_dtypes
+import numpy as np
+
+from zebjax.torch_compat import pickle as torch_pickle
+from zebjax.torch_compat.pickle import Call, Name, Persistent, TorchFileError, shown
+
+_STORAGE_TYPES = {
+    Name("torch", f"{name}Storage"): np.dtype(dtype)
+    for name, dtype in {
+        "Double": np.float64,
+        "Float": np.float32,
+        "Half": np.float16,
+        "BFloat16": ml_dtypes.bfloat16,
+        "Long": np.int64,
+        "Int": np.int32,
+        "Short": np.int16,
+        "Char": np.int8,
+        "Byte": np.uint8,
+        "Bool": np.bool_,
+    }.items()
+}
+_REBUILD_TENSOR = Name("torch._utils", "_rebuild_tensor_v2")
+_REBUILD_PARAMETER = Name("torch._utils", "_rebuild_parameter")
+_ALLOWED = frozenset({torch_pickle.ORDERED_DICT, _REBUILD_TENSOR, _REBUILD_PARAMETER, *_STORAGE_TYPES})
+_ALIGNMENT = 64  # of a storage in the file, as torch's own writer has it, so that it can be mapped into memory
+_LOCAL_HEADER_BYTES = 30
+_PADDING_FIELD = 0x4246
+_ENCRYPTED_FLAG = 1
+_MAX_AXES = 32
+_ENTRY_MARK = b"PK\x01\x02"  # begins each entry of the list at the end of a zip file
+# What zipfile is known to raise for damaged archives, besides its own BadZipFile.
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,  # UnicodeDecodeError of names included
+    KeyError,
+    IndexError,
+    RuntimeError,  # encrypted; NotImplementedError included
+    OverflowError,
+)
+
+
+class Limits(NamedTuple):
+    """What a torch file may cost at most; a larger one is refused before that much is used."""
+
+    bytes: int = 1 << 30
+    """Of the file, and of all its tensors together if each were copied (tied and expanded ones share storage)."""
+    pickle_bytes: int = 1 << 20
+    """Of the pickle; its time and memory are linear in this."""
+    entries: int = 10_000
+    """In the zip."""
+    values: int = 1_000_000
+    """In the returned tree, counting a shared part wherever it appears."""
+    depth: int = 32
+    """Of nesting."""
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Any:
+    """What a torch file holds: nested dict, list and tuple of str, int, float, bool, None and read-only arrays.
+
+    Tensors become NumPy arrays of the same shape, dtype (bfloat16 by ml_dtypes) and bits; parameters too; a view stays
+    a view. The order of dictionaries is the file's.
+
+    Raises:
+        TorchFileError: if it is not there, not a torch zip, damaged, larger than `limits`, or asks for anything that
+            plain data has no use for.
+    """
+    return parse(read_bytes(path, limits), path, limits)
+
+
+def read_bytes(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """The raw bytes of a file of at most `limits.bytes`; TorchFileError if there is none."""
+    path = Path(path)
+    if not os.path.isfile(path):
+        problem = "this is not a file" if os.path.exists(path) else "no such file"
+        raise TorchFileError(f"{path}: {problem}; expected a .pt file")
+    try:
+        with open(path, "rb") as file:
+            data = file.read(limits.bytes + 1)
+    except OSError as error:
+        raise TorchFileError(f"{path}: cannot be read ({error.strerror})") from None
+    if len(data) > limits.bytes:
+        raise TorchFileError(f"{path}: larger than the {limits.bytes:,} bytes allowed")
+    return data
+
+
+def parse(data: bytes, source: Path | str, limits: Limits = DEFAULT_LIMITS) -> Any:
+    """As `read`, from the file's bytes; `source` is the name for messages."""
+    try:
+        entries = _unzip(data, limits)
+        byte_order = entries.get("byteorder", b"little")  # absent in older files, which are little-endian
+        if byte_order != b"little":
+            raise TorchFileError(f"its byte order is {shown(byte_order)}, only little-endian files can be read")
+        if "data.pkl" not in entries:
+            raise TorchFileError("it has no data.pkl; expected a file written by torch.save")
+        if len(entries["data.pkl"]) > limits.pickle_bytes:
+            raise TorchFileError(f"its pickle is larger than the {limits.pickle_bytes:,} bytes allowed")
+        return _Resolver(entries, limits).resolve(torch_pickle.load(entries["data.pkl"], _ALLOWED))
+    except TorchFileError as error:
+        raise TorchFileError(f"{source}: {error}") from None
+
+
+def _unzip(data: bytes, limits: Limits) -> dict[str, bytes]:
+    """Name without the root folder -> bytes, of every entry; each checked against its size and checksum."""
+    _check_is_zip(data)
+    # Counted in the raw bytes, so that a flood of entries is refused before zipfile makes an object of each.
+    if data.count(_ENTRY_MARK) > limits.entries:
+        raise TorchFileError(f"more than the {limits.entries:,} zip entries allowed")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            infos = archive.infolist()
+            _check_entries(infos, len(data))
+            contents = [archive.read(info) for info in infos]
+    except TorchFileError:
+        raise
+    except _ZIP_ERRORS as error:
+        raise TorchFileError(f"damaged or truncated zip file ({shown(str(error))})") from None
+    for info, content in zip(infos, contents, strict=True):
+        if len(content) != info.file_size:
+            raise TorchFileError(f"zip entry {shown(info.filename)} is shorter than it says")
+    return {info.filename.partition("/")[2]: content for info, content in zip(infos, contents, strict=True)}
+
+
+def _check_is_zip(data: bytes) -> None:
+    if data.startswith(b"PK\x03\x04"):
+        return
+    if not data:
+        raise TorchFileError("the file is empty; expected a file written by torch.save")
+    advice = "load it with a trusted copy of torch and save it again with torch.save of torch 1.6 or newer"
+    if data[257:262] == b"ustar" or data.startswith(b"./PaxHeaders"):
+        raise TorchFileError(f"a tar file, torch's oldest format, is not read here: {advice}")
+    if data[:1] == b"\x80":
+        raise TorchFileError(f"a bare pickle, torch's format before 1.6, is not read here: {advice}")
+    raise TorchFileError("not a zip file; expected a file written by torch.save (1.6 or newer)")
+
+
+def _check_entries(infos: list[zipfile.ZipInfo], file_size: int) -> None:
+    """Refuse what torch never writes: compression, overlap, odd names, several roots, one name twice."""
+    if not infos:
+        raise TorchFileError("an empty zip file; expected a file written by torch.save")
+    # Stored, and no more in all than the file has: whatever its entries claim, reading costs no more than its size.
+    for info in infos:
+        if info.flag_bits & _ENCRYPTED_FLAG:
+            raise TorchFileError(f"zip entry {shown(info.filename)} is encrypted, which torch.save never does")
+        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+            raise TorchFileError(f"zip entry {shown(info.filename)} is compressed, which torch.save never does")
+    if sum(info.file_size for info in infos) > file_size:
+        raise TorchFileError("its zip entries overlap or claim more bytes than the file has")
+    root = infos[0].filename.partition("/")[0]
+    seen = set()
+    for info in infos:
+        first, *rest = info.filename.split("/")
+        strange = info.filename != info.orig_filename or "\\" in info.filename
+        if first != root or not rest or strange or {"", ".", ".."} & {first, *rest}:
+            raise TorchFileError(f"zip entry {shown(info.orig_filename)}: expected a plain path in one root folder")
+        if info.filename in seen:
+            raise TorchFileError(f"zip entry {shown(info.filename)} is there twice")
+        seen.add(info.filename)
+
+
+@dataclass
+class _Resolver:
+    """Turns the tree of a pickle into plain values, and counts what they cost."""
+
+    entries: dict[str, bytes]
+    limits: Limits
+    n_values: int = 0
+    n_bytes: int = 0
+    dtypes: dict[str, np.dtype] = field(default_factory=dict)
+
+    def resolve(self, tree: Any, depth: int = 0) -> Any:
+        # Both limits also end lists that contain themselves and trees whose shared parts multiply.
+        self.n_values += 1
+        if self.n_values > self.limits.values:
+            raise TorchFileError(f"it holds more than the {self.limits.values:,} values allowed")
+        if depth > self.limits.depth:
+            raise TorchFileError(f"it is nested deeper than the {self.limits.depth} levels allowed")
+        if isinstance(tree, dict):
+            return {key: self.resolve(value, depth + 1) for key, value in tree.items()}
+        if isinstance(tree, list | tuple):
+            return type(tree)([self.resolve(value, depth + 1) for value in tree])
+        if isinstance(tree, Call):
+            return self.call(tree, depth + 1)
+        if isinstance(tree, Name | Persistent):
+            raise TorchFileError("its pickle holds something that is neither plain data nor a tensor")
+        return tree
+
+    def call(self, call: Call, depth: int) -> np.ndarray:
+        if call.function == _REBUILD_TENSOR and len(call.arguments) in (6, 7):
+            return self.tensor(*call.arguments)
+        if call.function == _REBUILD_PARAMETER and len(call.arguments) == 3:
+            parameter = self.resolve(call.arguments[0], depth)
+            if isinstance(parameter, np.ndarray):
+                return parameter
+        raise TorchFileError(f"its pickle calls {call.function} with arguments that it does not take")
+
+    def tensor(
+        self, storage: Any, offset: Any, size: Any, stride: Any, needs_grad: Any, hooks: Any, metadata: Any = None
+    ) -> np.ndarray:
+        if hooks or metadata:  # metadata marks values that are stored negated or conjugated
+            raise TorchFileError("a tensor has hooks or metadata, expected none")
+        key, dtype, buffer = self.storage(storage)
+        if not (_is_count(offset) and _are_counts(size) and _are_counts(stride) and len(size) == len(stride)):
+            raise TorchFileError(f"the tensor in storage {shown(key)} has a malformed size, stride or offset")
+        if len(size) > _MAX_AXES:
+            raise TorchFileError(f"the tensor in storage {shown(key)} has {len(size)} axes")
+        # Empty axes count as 1, so that no product of the others overflows what NumPy can address.
+        self.n_bytes += math.prod(max(n, 1) for n in size) * dtype.itemsize
+        if self.n_bytes > self.limits.bytes:
+            raise TorchFileError(f"its tensors hold more than the {self.limits.bytes:,} bytes allowed")
+        if 0 in size:
+            return np.broadcast_to(np.zeros((), dtype), size)
+        last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+        n_elements = len(buffer) // dtype.itemsize
+        if last >= n_elements:
+            raise TorchFileError(
+                f"the tensor in storage {shown(key)} reaches element {last}, but there are {n_elements} elements"
+            )
+        # The stride of an axis of length 1 is never used, and may be anything.
+        strides = [step * dtype.itemsize if n > 1 else dtype.itemsize for n, step in zip(size, stride, strict=True)]
+        return np.ndarray(size, dtype, buffer, offset * dtype.itemsize, strides)
+
+    def storage(self, reference: Any) -> tuple[str, np.dtype, bytes]:
+        """Key, type and bytes of a storage, checked to be as many as the reference says."""
+        fields = reference.id if isinstance(reference, Persistent) else None
+        if not (isinstance(fields, tuple) and len(fields) == 5 and fields[0] == "storage"):
+            raise TorchFileError("a tensor refers to something other than a storage")
+        _, kind, key, location, n_elements = fields
+        if not (isinstance(kind, Name) and kind in _STORAGE_TYPES and isinstance(location, str)):
+            raise TorchFileError("a tensor's storage is of a type that cannot be read")
+        dtype = _STORAGE_TYPES[kind]
+        if not isinstance(key, str) or f"data/{key}" not in self.entries:
+            raise TorchFileError(f"storage {shown(key)} is missing from the file")
+        if self.dtypes.setdefault(key, dtype) != dtype:
+            raise TorchFileError(f"storage {shown(key)} is used with two types")
+        buffer = self.entries[f"data/{key}"]
+        if not _is_count(n_elements) or n_elements * dtype.itemsize != len(buffer):
+            raise TorchFileError(
+                f"storage {shown(key)} has {len(buffer)} bytes, expected {shown(n_elements)} elements of {dtype}"
+            )
+        if dtype == np.bool_ and buffer.translate(None, b"\0\1"):
+            raise TorchFileError(f"storage {shown(key)} of booleans has bytes other than 0 and 1")
+        return key, dtype, buffer
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _are_counts(values: Any) -> bool:
+    return isinstance(values, tuple) and all(map(_is_count, values))
+
+
+def write(path: Path | str, value: Any) -> None:
+    """Write nested dict, list and tuple of plain values and arrays as a file that `torch.load` reads, replacing any.
+
+    Arrays become contiguous CPU tensors of the same type. The same value and file name give the same bytes.
+
+    Raises:
+        TypeError: for a value or a type of array that has no place in a torch file.
+    """
+    path = Path(path)
+    data = serialise(value, path.stem)
+    temporary = path.with_name(f".tmp-{path.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def serialise(value: Any, root: str) -> bytes:
+    """The bytes that `write` writes; `root` names the folder inside the zip."""
+    storages: list[bytes] = []
+    pickle = torch_pickle.dump(_to_tree(value, storages))
+    entries = {"data.pkl": pickle, "byteorder": b"little"}
+    entries.update({f"data/{key}": content for key, content in enumerate(storages)})
+    entries["version"] = b"3\n"
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in entries.items():
+            info = zipfile.ZipInfo(f"{root}/{name}")  # its default date is fixed, so equal values give equal bytes
+            start = buffer.tell() + _LOCAL_HEADER_BYTES + len(info.filename.encode()) + 4
+            padding = -start % _ALIGNMENT
+            info.extra = struct.pack("<HH", _PADDING_FIELD, padding) + b"Z" * padding
+            archive.writestr(info, content)
+    return buffer.getvalue()
+
+
+def _to_tree(value: Any, storages: list[bytes]) -> Any:
+    """`value` with each array as the call that rebuilds it; its bytes are appended to `storages`."""
+    if isinstance(value, dict):
+        return type(value)((key, _to_tree(item, storages)) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return type(value)([_to_tree(item, storages) for item in value])
+    if not isinstance(value, np.ndarray):
+        return value
+    kinds = {dtype: kind for kind, dtype in _STORAGE_TYPES.items()}
+    if value.dtype not in kinds:
+        raise TypeError(f"cannot write an array of {value.dtype} into a torch file")
+    storage = Persistent(("storage", kinds[value.dtype], str(len(storages)), "cpu", value.size))
+    storages.append(value.tobytes())
+    stride = tuple(math.prod(value.shape[axis + 1 :]) for axis in range(value.ndim))
+    return Call(_REBUILD_TENSOR, (storage, 0, value.shape, stride, False, OrderedDict()))

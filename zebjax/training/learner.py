@@ -1,0 +1,389 @@
+"""The learner: losses, metrics, optimiser, and the compiled training call over the replay ring.
+
+Tokens, masks and targets are made here, on the device, from GameRecords.
+"""
+
+import dataclasses
+import functools
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+import optax.contrib
+
+from zebjax import network
+from zebjax.common import checks, devices
+from zebjax.network import bucketing
+from zebjax.observe import shorten, tokenizer
+from zebjax.record import GameRecord
+from zebjax.training import replay
+from zebjax.training.batches import Batch, PolicyMask, Positions, make_batch, positions
+
+# The original's clamp on log-probabilities: a policy target on a slot given probability 0 costs 100, not infinity.
+_MIN_LOG_PROBABILITY = -100.0
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnerConfig:
+    """How the network is trained; the defaults are the original's."""
+
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """adamw: the original's. muon (Jordan et al. 2024): orthogonalised momentum for the matrices at lr, AdamW for the
+    vectors at lr / 10; it learns a network from nothing from far fewer examples."""
+    lr: float = 1e-4
+    """Learning rate, the peak of the schedule."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """cosine: from lr down to a tenth of it over decay_updates, then constant."""
+    warmup_updates: int = 0
+    """Linear warm-up from 0."""
+    decay_updates: int = 100_000
+    """Length of the cosine, warm-up included."""
+    weight_decay: float = 0.01
+    """AdamW's, on every parameter."""
+    clip_norm: float = 0.0
+    """Clip gradients to this global norm; 0 is off."""
+    batch: int = 64
+    """Examples an update."""
+    updates_per_cycle: int = 1000
+    updates_per_call: int = 0
+    """Updates in one compiled call; a stop waits for the call under way. 0: as many as take about ten seconds here;
+    that does not change the result."""
+    policy_weight: float = 1.0
+    value_weight: float = 1.0
+    belief_weight: float = 0.5
+    belief_tiles: Literal["dealt", "hidden"] = "dealt"
+    """The tiles that the belief is trained on: the 21 dealt to others (the original's), or those of them not yet
+    played, which are the hard ones."""
+    root_value_share: float = 0.0
+    """Share of the value target that is the root value in the record instead of the outcome, where a ply has one: less
+    noise, but no better than what judged the root. 0: the original's."""
+    policy_mask: PolicyMask = "legal"
+    """The slots that the policy's log-softmax is over; unplayed is the original's."""
+
+    def __post_init__(self) -> None:
+        checks.check(self, "learner")
+        for name, least in (("batch", 2), ("updates_per_cycle", 1), ("decay_updates", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"learner.{name}: expected at least {least}, got {getattr(self, name)}")
+        if self.updates_per_call and self.updates_per_cycle % self.updates_per_call:
+            raise ValueError(
+                f"learner.updates_per_call: expected 0 or a divisor of updates_per_cycle ({self.updates_per_cycle}), "
+                f"got {self.updates_per_call}"
+            )
+        for name in ("weight_decay", "clip_norm", "warmup_updates", "policy_weight", "value_weight", "belief_weight"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"learner.{name}: expected 0 or more, got {getattr(self, name)}")
+        if not 0 <= self.root_value_share <= 1:
+            raise ValueError(f"learner.root_value_share: expected 0 to 1, got {self.root_value_share}")
+        if self.lr <= 0:
+            raise ValueError(f"learner.lr: expected a positive number, got {self.lr}")
+        if self.schedule == "cosine" and self.decay_updates <= self.warmup_updates:
+            raise ValueError("learner.decay_updates: expected more than warmup_updates")
+
+    @property
+    def chunk(self) -> int:
+        """Updates whose examples are drawn and replayed together; a divisor of updates_per_cycle."""
+        if self.updates_per_call:
+            return self.updates_per_call
+        return max(n for n in range(1, 26) if self.updates_per_cycle % n == 0)
+
+
+class LearnerState(NamedTuple):
+    """All that learning remembers."""
+
+    params: network.Params
+    optimizer: optax.OptState
+    update: jax.Array
+    """int32, optimiser steps done."""
+    key: jax.Array
+    """Random key of all sampling and dropout; each update folds its number in."""
+    metrics: "Metrics"
+    """Sums of each metric over the updates since the cycle began."""
+
+
+Metrics = dict[str, jax.Array]
+_METRICS = (
+    *("policy_loss", "value_loss", "total_loss", "policy_entropy", "policy_top1_accuracy", "policy_kl_divergence"),
+    *("value_mean", "value_std", "value_target_mean", "grad_norm", "grad_norm_value_head", "lr", "objective_loss"),
+    *("eval_aux_policy_loss", "eval_aux_value_loss"),
+)
+_BELIEF_METRICS = (
+    *("belief_loss", "belief_accuracy", "belief_loss_hidden", "belief_accuracy_hidden", "belief_brier_hidden"),
+    *("belief_confidence_hidden", "belief_loss_marginal", "belief_accuracy_marginal", "eval_aux_belief_loss"),
+)
+_STREAM_LOSSES = ("policy_loss", "value_loss", "belief_loss")
+
+
+class EvalAux(NamedTuple):
+    """The second stream of examples, which some updates take their batch from."""
+
+    ring: replay.Ring
+    turns: jax.Array
+    """bool `[updates_per_cycle]`: which updates of the cycle do, see `ingest.mix`."""
+    policy_weight: jax.Array | float
+    """What the policy loss is multiplied by in those."""
+    done: jax.Array | int
+    """int32, how many updates of the cycle are done before this call."""
+
+
+def lr_schedule(config: LearnerConfig) -> optax.Schedule:
+    """Learning rate by update."""
+    peak = config.lr
+    if config.schedule == "cosine":
+        return optax.schedules.warmup_cosine_decay_schedule(
+            0.0 if config.warmup_updates else peak, peak, config.warmup_updates, config.decay_updates, peak / 10
+        )
+    warmup = optax.schedules.linear_schedule(0.0, peak, config.warmup_updates)
+    return warmup if config.warmup_updates else optax.schedules.constant_schedule(peak)
+
+
+def make_optimizer(config: LearnerConfig) -> optax.GradientTransformation:
+    """AdamW as the original's (betas 0.9 and 0.999, epsilon 1e-8), or Muon; decay on every parameter."""
+    schedule, decay = lr_schedule(config), config.weight_decay
+    if config.optimizer == "muon":
+        optimizer = optax.contrib.muon(
+            schedule,
+            weight_decay=decay,
+            adam_weight_decay=decay,
+            adam_learning_rate=lambda count: schedule(count) / 10,
+        )
+    else:
+        optimizer = optax.adamw(schedule, b1=0.9, b2=0.999, eps=1e-8, weight_decay=decay)
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer) if config.clip_norm else optimizer
+
+
+@functools.partial(jax.jit, static_argnames=("config", "network_config"))
+def init(
+    config: LearnerConfig, network_config: network.ZebConfig, params: network.Params, key: jax.Array
+) -> LearnerState:
+    """A learner at update 0."""
+    metrics = _METRICS + (_BELIEF_METRICS if network_config.belief_head else ())
+    zeros = {name: jnp.float32(0) for name in metrics}
+    return LearnerState(params, make_optimizer(config).init(params), jnp.int32(0), key, zeros)
+
+
+def _mean(values: jax.Array, weights: jax.Array) -> jax.Array:
+    """Weighted mean, 0 where all weights are 0."""
+    return (values * weights).sum() / jnp.maximum(weights.sum(), 1e-8)
+
+
+def losses(config: LearnerConfig, output: network.Output, batch: Batch) -> tuple[jax.Array, Metrics]:
+    """The objective and its metrics, scalars, by the original's names.
+
+    Policy cross-entropy over `policy_mask`, value mean squared error, and belief cross-entropy over the tiles that
+    `config.belief_tiles` says, weighted by the config's weights.
+    """
+    logits = jnp.where(batch.policy_mask, output.policy_logits, -jnp.inf)
+    log_policy = jnp.maximum(jax.nn.log_softmax(logits), _MIN_LOG_PROBABILITY)
+    policy, target = jnp.exp(log_policy) * batch.policy_mask, batch.policy_target
+    cross_entropy = -(target * log_policy).sum(-1)
+    target_entropy = -jnp.where(target > 0, target * jnp.log(jnp.where(target > 0, target, 1)), 0).sum(-1)
+    policy_loss = _mean(cross_entropy, batch.policy_weight)
+    value_loss = jnp.square(output.value - batch.value_target).mean()
+    total = config.policy_weight * policy_loss + config.value_weight * value_loss
+    metrics = {
+        "policy_loss": policy_loss,
+        "value_loss": value_loss,
+        "policy_entropy": -(policy * log_policy).sum(-1).mean(),
+        "policy_top1_accuracy": _mean(
+            (logits.argmax(-1) == target.argmax(-1)).astype(jnp.float32), batch.policy_weight
+        ),
+        "policy_kl_divergence": _mean(cross_entropy - target_entropy, batch.policy_weight),
+        "value_mean": output.value.mean(),
+        "value_std": output.value.std(ddof=1),
+        "value_target_mean": batch.value_target.mean(),
+    }
+    if output.belief_logits is not None:
+        metrics |= _belief_metrics(output.belief_logits, batch)
+        total += config.belief_weight * metrics[_BELIEF_LOSS[config.belief_tiles]]
+    return total, metrics | {"total_loss": total}
+
+
+_BELIEF_LOSS = {"dealt": "belief_loss", "hidden": "belief_loss_hidden"}
+
+
+def _belief_metrics(logits: jax.Array, batch: Batch) -> Metrics:
+    """The original's two over 21 tiles, then those over truly hidden ones, and the marginal's beside them.
+
+    They are of the training examples, with dropout; what stands under `eval/` in a run's metrics is without, on games
+    that were not trained on, and tells the calibration error too (`belief.metrics`).
+    """
+    log_belief = jax.nn.log_softmax(logits)
+    belief, owner = jnp.exp(log_belief), batch.belief_target[..., None]
+    loss = -jnp.take_along_axis(log_belief, owner, -1)[..., 0]
+    right = (logits.argmax(-1) == batch.belief_target).astype(jnp.float32)
+    brier = jnp.square(belief - jax.nn.one_hot(batch.belief_target, 3)).sum(-1)
+    of_owner = jnp.take_along_axis(batch.marginal, owner, -1)[..., 0]
+    best = batch.marginal >= batch.marginal.max(-1, keepdims=True) - 1e-6
+    best_is_owner = jnp.take_along_axis(best, owner, -1)[..., 0] / best.sum(-1)
+    return {
+        "belief_loss": _mean(loss, batch.belief_mask),
+        "belief_accuracy": _mean(right, batch.belief_mask),
+        "belief_loss_hidden": _mean(loss, batch.hidden),
+        "belief_accuracy_hidden": _mean(right, batch.hidden),
+        "belief_brier_hidden": _mean(brier, batch.hidden),
+        "belief_confidence_hidden": _mean(belief.max(-1), batch.hidden),
+        "belief_loss_marginal": _mean(-jnp.log(jnp.where(batch.hidden, of_owner, 1)), batch.hidden),
+        "belief_accuracy_marginal": _mean(best_is_owner, batch.hidden),
+    }
+
+
+def update(
+    config: LearnerConfig,
+    network_config: network.ZebConfig,
+    state: LearnerState,
+    batch: Batch,
+    dropout_key: jax.Array | None,
+    policy_weight: jax.Array | float = 1.0,
+) -> tuple[LearnerState, Metrics]:
+    """One optimiser step; metrics are of the weights before it.
+
+    `dropout_key` None turns dropout off; `policy_weight` comes on top of the config's in this batch.
+    """
+    grads, output = _grads_and_output(config, network_config, state.params, batch, dropout_key, policy_weight)
+    metrics = losses(config, output, batch)[1]
+    unlearned = config.policy_weight * (1 - policy_weight) * metrics["policy_loss"]
+    metrics["objective_loss"] = metrics["total_loss"] - unlearned
+    value_head = [grads["value_hidden"], grads["value_out"]]
+    metrics |= {
+        "grad_norm": optax.tree.norm(grads),
+        "grad_norm_value_head": optax.tree.norm(value_head),
+        "lr": jnp.asarray(lr_schedule(config)(state.update), jnp.float32),
+    }
+    updates, optimizer = make_optimizer(config).update(grads, state.optimizer, state.params)
+    params = optax.apply_updates(state.params, updates)
+    return state._replace(params=params, optimizer=optimizer, update=state.update + 1), metrics
+
+
+_GROUPS = 4
+
+
+def _grads_and_output(
+    config: LearnerConfig,
+    network_config: network.ZebConfig,
+    params: network.Params,
+    batch: Batch,
+    dropout_key: jax.Array | None,
+    policy_weight: jax.Array | float = 1.0,
+) -> tuple[network.Params, network.Output]:
+    """The gradients of the objective, and the network's output.
+
+    The batch is sorted by length and each quarter evaluated with as few tokens as it needs, see `by_length`. Every
+    loss is a weighted mean, so that of the batch is the mean of the quarters' by their weights.
+    """
+    size = batch.policy_weight.shape[0]
+    n_groups = next((n for n in (_GROUPS, 2) if size % (n * jax.device_count()) == 0), 1)
+    lengths = tokenizer(network_config.tokenizer).lengths
+    lengths = (*lengths[1:5:2], lengths[-1])  # a few, as each is a compiled network: about where quarters end
+    _, order, back = bucketing.sort(batch.observation.mask.sum(-1), size // n_groups)
+    batch = batch._replace(observation=shorten(batch.observation, lengths[-1]))
+    groups = jax.tree.map(lambda leaf: leaf[order].reshape(n_groups, -1, *leaf.shape[1:]), batch)
+    groups = devices.split(groups, axis=1)
+
+    def share(weights: jax.Array) -> jax.Array:
+        """Each group's share of all weight `[n_groups]`."""
+        return weights.reshape(n_groups, -1).sum(1) / jnp.maximum(weights.sum(), 1e-8)
+
+    belief_weights = groups.hidden if config.belief_tiles == "hidden" else groups.belief_mask
+    shares = (share(groups.policy_weight), jnp.full(n_groups, 1 / n_groups), share(belief_weights))
+    keys = None if dropout_key is None else jax.random.split(dropout_key, n_groups)
+
+    def of_group(total: network.Params, group: tuple) -> tuple[network.Params, network.Output]:
+        batch, (policy_share, value_share, belief_share), key = group
+
+        def at_length(length: int) -> tuple[network.Params, network.Output]:
+            def objective(params: network.Params) -> tuple[jax.Array, network.Output]:
+                output = network.apply(network_config, params, bucketing.cut(batch.observation, length), key)
+                _, metrics = losses(config, output, batch)
+                loss = config.policy_weight * policy_weight * policy_share * metrics["policy_loss"]
+                loss += config.value_weight * value_share * metrics["value_loss"]
+                if output.belief_logits is not None:
+                    loss += config.belief_weight * belief_share * metrics[_BELIEF_LOSS[config.belief_tiles]]
+                return loss, output
+
+            return jax.grad(objective, has_aux=True)(params)
+
+        branches = [functools.partial(at_length, length) for length in lengths]
+        grads, output = jax.lax.switch(bucketing.which(batch.observation.mask, lengths), branches)
+        return jax.tree.map(jnp.add, total, grads), output
+
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    grads, output = jax.lax.scan(of_group, zeros, (groups, shares, keys))
+    return grads, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[back], output)
+
+
+@functools.partial(jax.jit, static_argnames=("config", "network_config"), donate_argnames="state")
+def train(
+    config: LearnerConfig,
+    network_config: network.ZebConfig,
+    state: LearnerState,
+    ring: replay.Ring,
+    n_chunks: jax.Array | int,
+    eval_aux: EvalAux | None = None,
+) -> LearnerState:
+    """`n_chunks * config.chunk` optimiser steps on examples drawn from the ring, in one compiled call.
+
+    How a run's updates are divided into calls does not change its result.
+
+    Args:
+        config: static.
+        network_config: static.
+        state: donated; its `metrics` grow by the sums over these updates.
+        ring: must hold at least one game.
+        n_chunks: traced, so that any number is one compilation.
+        eval_aux: the second stream, if there is one.
+    """
+
+    def step(state: LearnerState, inputs: tuple[jax.Array, Positions, jax.Array]):
+        dropout_key, examples, is_aux = inputs
+        batch = make_batch(examples, network_config.tokenizer, config.policy_mask, config.root_value_share)
+        policy_weight = 1.0 if eval_aux is None else jnp.where(is_aux, eval_aux.policy_weight, 1.0)
+        state, metrics = update(config, network_config, state, batch, dropout_key, policy_weight)
+        of_aux = {f"eval_aux_{name}": is_aux * metrics[name] for name in _STREAM_LOSSES if name in metrics}
+        return state._replace(metrics=jax.tree.map(jnp.add, state.metrics, metrics | of_aux)), None
+
+    def draw(key: jax.Array, is_aux: jax.Array) -> tuple[GameRecord, jax.Array]:
+        drawn = replay.sample(key, ring, config.batch)
+        if eval_aux is None:
+            return drawn
+        return jax.tree.map(
+            lambda other, usual: jnp.where(is_aux, other, usual),
+            replay.sample(key, eval_aux.ring, config.batch),
+            drawn,
+        )
+
+    def chunk(index: jax.Array | int, state: LearnerState) -> LearnerState:
+        numbers = state.update + jnp.arange(config.chunk)
+        keys = jax.vmap(lambda number: jax.random.split(jax.random.fold_in(state.key, number)))(numbers)
+        sample_keys, dropout_keys = keys[:, 0], keys[:, 1]
+        # The chunk's examples are drawn and replayed at once: one wide replay instead of many narrow ones.
+        is_aux = jnp.zeros(config.chunk, bool)
+        if eval_aux is not None:
+            begin = eval_aux.done + index * config.chunk
+            is_aux = jax.lax.dynamic_slice_in_dim(eval_aux.turns, begin, config.chunk)
+        drawn = jax.vmap(draw)(sample_keys, is_aux)
+        flat = positions(*jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), drawn))
+        examples = jax.tree.map(lambda leaf: leaf.reshape(config.chunk, config.batch, *leaf.shape[1:]), flat)
+        return jax.lax.scan(step, state, (dropout_keys, examples, is_aux))[0]
+
+    return jax.lax.fori_loop(0, n_chunks, chunk, state)
+
+
+@functools.partial(jax.jit, donate_argnames="state")
+def take_metrics(
+    state: LearnerState, n_updates: jax.Array | int, n_eval_aux: jax.Array | int = 0
+) -> tuple[LearnerState, Metrics]:
+    """Each metric's mean over the `n_updates` since they were last taken, and the state with their sums at zero.
+
+    Losses of one stream, `selfplay_` and `eval_aux_`, are means over its own updates, of which there were `n_eval_aux`
+    for the latter; nan where it had none.
+    """
+    sums = state.metrics
+    means = {name: total / n_updates for name, total in sums.items()}
+    for name in _STREAM_LOSSES:
+        if name in sums:
+            of_aux = sums[f"eval_aux_{name}"]
+            means[f"eval_aux_{name}"] = of_aux / n_eval_aux
+            means[f"selfplay_{name}"] = (sums[name] - of_aux) / (n_updates - n_eval_aux)
+    return state._replace(metrics=jax.tree.map(jnp.zeros_like, sums)), means

@@ -1,0 +1,143 @@
+"""Metrics of a run: one JSON object a cycle in `metrics.jsonl`, and curves as PNG."""
+
+import json
+import netrc
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from zebjax.common import charts, checkpoint
+
+Row = dict[str, Any]
+
+
+def append(path: Path, row: Row) -> None:
+    """Add one row; a process killed meanwhile leaves at most one broken last line, which `read` skips."""
+    with open(path, "a") as file:
+        file.write(json.dumps(row) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(path: Path) -> list[Row]:
+    """All rows of the file, in order; none if it is not there.
+
+    Raises:
+        ValueError: naming the file and the row, if any but an unfinished last one is not a row of numbers.
+    """
+    if not path.exists():
+        return []
+    try:
+        *lines, unfinished = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+    rows = [_parse(line) for line in lines if line.strip()]
+    if None in rows:
+        raise ValueError(
+            f'{path}, row {rows.index(None) + 1}: expected a JSON object of numbers with "cycle" and '
+            '"stats/total_games"; mend that line or delete it'
+        )
+    last = _parse(unfinished)
+    return [row for row in (*rows, last) if row is not None]
+
+
+def _parse(line: bytes) -> Row | None:
+    """The row in a line, or None if it holds none."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or not all(type(value) in (int, float) for value in row.values()):
+        return None
+    return row if all(type(row.get(name)) is int for name in ("cycle", "stats/total_games")) else None
+
+
+def truncate(path: Path, last_cycle: int) -> None:
+    """Drop the rows after `last_cycle`: the run goes on from there and will write them again."""
+    rows = [row for row in read(path) if row["cycle"] <= last_cycle]
+    checkpoint.write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def plot_curves(rows: list[Row], path: Path, title: str) -> None:
+    """Win rate against random with its interval, losses, and belief accuracy, over games played."""
+    from matplotlib.figure import Figure  # a second to import: only when there is something to draw
+
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    win, loss, belief = figure.subplots(1, 3)
+    figure.suptitle(title)
+
+    # With a teacher no games are played: then time is training.
+    played = len({row["stats/total_games"] for row in rows}) > 1
+    time, label = ("stats/total_games", "games") if played else ("cycle", "cycle")
+    judged = [row for row in rows if {"eval/vs_random_win_rate", "eval/vs_random_win_rate_ci95"} <= row.keys()]
+    x = [row[time] for row in judged]
+    rate = [100 * row["eval/vs_random_win_rate"] for row in judged]
+    half = [100 * row["eval/vs_random_win_rate_ci95"] for row in judged]
+    win.errorbar(x, rate, yerr=half, marker="o", capsize=3)
+    win.axhline(50, color="grey", linewidth=0.8)
+    win.set(title="win rate against random, %", xlabel=label, ylabel="%, 95 % interval")
+
+    trained = [row for row in rows if "train/policy_loss" in row]
+    x = [row[time] for row in trained]
+    for name in ("policy", "value", "belief"):
+        if all(f"train/{name}_loss" in row for row in trained):
+            loss.plot(x, [row[f"train/{name}_loss"] for row in trained], label=name)
+    loss.set(title="losses", xlabel=label, ylim=(0, None))
+    loss.legend()
+
+    for name, legend in (
+        ("belief_accuracy_hidden", "hidden tiles"),
+        ("belief_accuracy_marginal", "hidden tiles, by counting alone"),
+        ("belief_accuracy", "all 21 tiles"),
+    ):
+        if all(f"train/{name}" in row for row in trained):
+            belief.plot(x, [100 * row[f"train/{name}"] for row in trained], label=legend)
+    belief.set(title="belief accuracy, %", xlabel=label)
+    belief.legend()
+
+    for axes in (win, loss, belief):
+        axes.locator_params(axis="x", nbins=5)
+    charts.save_figure(figure, path)
+
+
+def open_wandb(folder: Path, project: str, name: str, run_id: str | None, note: Callable[[str], None]) -> Any:
+    """A Weights & Biases run with `log(row)`, `id` and `finish()`: the one with this id goes on, else a new one.
+
+    Without an account (WANDB_API_KEY, `wandb login`), or where that cannot be reached, it is kept offline in `folder`.
+
+    Raises:
+        ValueError: if wandb is not installed, or refuses.
+    """
+    try:
+        import wandb
+    except ImportError:
+        raise ValueError('tracking.wandb: it needs the extra "wandb": pip install "zebjax[wandb]"') from None
+    mode: Any = os.environ.get("WANDB_MODE") or ("online" if _has_account() else "offline")
+    arguments: dict[str, Any] = {
+        "project": project,
+        "name": name,
+        "id": run_id or uuid.uuid4().hex[:8],
+        "resume": "allow",
+        "dir": str(folder),
+        "settings": wandb.Settings(silent=True, console="off"),
+    }
+    try:
+        run = wandb.init(mode=mode, **arguments)
+    except (wandb.errors.Error, OSError) as error:
+        if mode != "online":
+            raise ValueError(f"tracking.wandb: {error}") from None
+        note(f"W&B: {error}; keeping this run offline, `wandb sync {folder}/wandb/offline-*` sends it")
+        run = wandb.init(mode="offline", **arguments)
+    run.define_metric("*", step_metric="cycle")  # which a rollback may turn back
+    return run
+
+
+def _has_account() -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return netrc.netrc().authenticators("api.wandb.ai") is not None
+    except (OSError, netrc.NetrcParseError):
+        return False

@@ -1,0 +1,256 @@
+"""Teacher data: games of E[Q] as GameRecords.
+
+E[Q] plays against itself, or sits with one team against another player. It judges every decision with more than one
+legal move, also the other player's, by the mean points of each move over sampled worlds, each solved exactly.
+
+- policy target: softmax(mean points / temperature): a move that is `temperature` points worse gets 1/e of the weight.
+- value: P(more points than the other team) - P(fewer) after E[Q]'s best move, for the mover.
+- what E[Q] plays itself: the most mean points, see `eq.Values.best_slots`.
+
+A file is made of its number and the settings alone, and appears whole or not at all: a run that was stopped goes on
+with the files that are missing and ends with the same games.
+"""
+
+import argparse
+import dataclasses
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from zebjax import game, players, record
+from zebjax.common import checkpoint, cli, parsing
+from zebjax.evaluation import matches
+from zebjax.players import Player, base, exact, spec
+from zebjax.record import GameRecord, Kind
+
+GAMES_PER_FILE = 250
+_STREAM = 0x7EAC
+"""Keeps its deals apart from those of other uses of the same seed, such as a run's evaluation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """All that decides what games are made; it stands in the metadata of every file."""
+
+    n: int = 50
+    """Worlds a decision."""
+    n_trick1: int | None = None
+    """The same in the first trick; None for n."""
+    temperature: float = 1.0
+    """Of the policy target, in points."""
+    opponent: str = ""
+    """The spec of E[Q]'s opponent, which has team 1 in games 0, 2, 4, ... of a file and team 0 in the others. Empty:
+    E[Q] itself."""
+    seed: int = 0
+    games_per_file: int = GAMES_PER_FILE
+
+
+def policy_target(mean_points: np.ndarray, temperature: float) -> np.ndarray:
+    """softmax(mean_points / temperature), float64 `[N, 7]`; nan is an illegal slot and gets 0."""
+    advantage = mean_points - np.nanmax(mean_points, axis=-1, keepdims=True)
+    weights = np.where(np.isnan(advantage), 0, np.exp(np.nan_to_num(advantage, nan=0) / temperature))
+    return weights / weights.sum(-1, keepdims=True)
+
+
+def play_file(
+    settings: Settings,
+    opponent: Player | None,
+    index: int,
+    n_games: int,
+    on_ply: Callable[[int], None] | None = None,
+    judge_opponent: bool = True,
+) -> GameRecord:
+    """The first `n_games` games of file number `index`, NumPy arrays.
+
+    Args:
+        settings: see there.
+        opponent: the player that `settings.opponent` names; None for E[Q] itself.
+        index: 0 or more.
+        n_games: 1 to `settings.games_per_file`.
+        on_ply: called after every ply with the number of plies played.
+        judge_opponent: whether E[Q] judges the opponent's decisions too; else they have no policy target (weight 0).
+
+    Raises:
+        ValueError: if the opponent chooses an illegal slot.
+    """
+    stream = jax.random.fold_in(jax.random.key(settings.seed), _STREAM)
+    states, play_keys = matches.deals(jax.random.fold_in(stream, index), 0, n_games)
+    records = jax.tree.map(np.array, record.empty(n_games))
+    records.weight[:] = 1
+    team = np.arange(n_games) % 2
+    ply = 0
+
+    def choose(turn: matches.Turn) -> np.ndarray:
+        nonlocal ply
+        slots = turn.legal.argmax(-1).astype(np.int32)
+        policy, value = turn.legal.astype(np.float64), np.zeros(n_games)
+        decisions = np.flatnonzero(turn.legal.sum(-1) > 1)
+        of_opponent = (turn.movers[decisions] % 2 != team[decisions]) & (opponent is not None)
+        theirs, rows = decisions[of_opponent], decisions if judge_opponent else decisions[~of_opponent]
+        if len(rows):
+            states = base.take(turn.states, rows)
+            values = exact.eq_values(states, turn.keys[rows], settings.n, settings.n_trick1)
+            best = values.best_slots()
+            slots[rows] = best
+            policy[rows] = policy_target(values.mean_points, settings.temperature)
+            value[rows] = values.value[np.arange(len(rows)), best]
+        records.kind[:, ply] = Kind.FORCED
+        records.kind[rows, ply] = Kind.TEACHER
+        if opponent is not None and len(theirs):
+            slots[theirs] = matches.ask(opponent, turn, theirs)
+            if not judge_opponent:
+                records.kind[theirs, ply], records.weight[theirs, ply] = Kind.UNJUDGED, 0
+        records.slots[:, ply], records.policy[:, ply], records.value[:, ply] = slots, policy, value
+        ply += 1
+        return slots
+
+    matches.play_out(states, play_keys, choose, on_ply)
+    return records._replace(
+        hands=np.asarray(states.hands),
+        declaration=np.asarray(states.declaration),
+        leader=np.asarray(states.leader),
+    )
+
+
+def file_path(folder: Path, index: int) -> Path:
+    """Where file number `index` goes."""
+    return folder / f"teacher-{index:06d}.safetensors"
+
+
+def is_done(path: Path, facts: dict[str, Any], n_games: int) -> bool:
+    """Whether a file holds its games already; False also for one that is damaged.
+
+    Raises:
+        ValueError: if it holds games of other settings.
+    """
+    if not path.exists():
+        return False
+    try:
+        _, metadata = record.read(path)
+    except record.InvalidRecords as error:
+        print(f"teach: {error}; making it again", file=sys.stderr)
+        return False
+    if metadata.search != facts:
+        odd = next((name for name in facts if metadata.search.get(name) != facts[name]), "fields")
+        raise ValueError(
+            f"{path} was made with other settings ({odd} {metadata.search.get(odd)!r}, here {facts.get(odd)!r}); "
+            "choose another folder, or the same settings to go on"
+        )
+    return metadata.games >= n_games
+
+
+def make(
+    settings: Settings, games: int, folder: Path, progress: Callable[[float, float], None] | None = None
+) -> tuple[int, int]:
+    """Make the files that are missing from `folder` until it holds `games` games.
+
+    Args:
+        settings: see there; files name the opponent by its identity, which changes when its weights do.
+        games: 1 or more; the last file may be smaller than the others.
+        folder: made if it is not there.
+        progress: called after every ply with the share that is done, 0 to 1, and the games made by this call, in parts.
+
+    Returns:
+        Games found already done, and games made.
+
+    Raises:
+        ValueError: for a bad opponent, or a folder with games of other settings.
+        OSError: if a file cannot be written.
+    """
+    opponent = players.make(settings.opponent) if settings.opponent else None
+    if (folder / "experiment.json").exists():
+        raise ValueError(f"{folder} is the folder of a training run; choose another place for the games")
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = dataclasses.asdict(settings) | {"opponent": opponent.identity if opponent else ""}
+    size = settings.games_per_file
+    wanted = [min(size, games - index * size) for index in range(math.ceil(games / size))]
+    missing = [index for index, n in enumerate(wanted) if not is_done(file_path(folder, index), facts, n)]
+    found = games - sum(wanted[index] for index in missing)
+    made = 0
+    for index in missing:
+        n_games = wanted[index]
+
+        def on_ply(ply: int, n_games: int = n_games, made: int = made) -> None:
+            if progress is not None:
+                now = made + n_games * ply / game.N_PLIES
+                progress((found + now) / games, now)
+
+        records = play_file(settings, opponent, index, n_games, on_ply)
+        record.validate(records)
+        metadata = record.Metadata(record.TEACHER, f"teach-{settings.seed}", 0, facts)
+        record.write(file_path(folder, index), records, metadata)
+        made += n_games
+    return found, made
+
+
+# The command
+
+
+def _parser() -> cli.Parser:
+    defaults = Settings()
+    parser = cli.Parser(
+        "teach",
+        "Play games of E[Q], the exact teacher, and keep them as GameRecords with its judgement of every move.\n"
+        "A stopped run goes on when the same command is given again.\n"
+        "policy target: softmax(mean points / temperature); value: P(win) - P(lose) after the best move.",
+        "--games 20 --n 5 --out runs/teacher",
+        notes=spec.help_text(),
+    )
+    add = parser.add_argument
+    add("--games", type=cli.integer(1, 10**9), required=True, metavar="N", help="games in all")
+    add("--out", type=Path, required=True, metavar="DIR", help="where the files go")
+    worlds = cli.integer(1, spec.MOST_WORLDS)
+    add("--n", type=worlds, default=defaults.n, metavar="N", help="worlds a decision (default %(default)s)")
+    add("--n-trick1", type=worlds, metavar="N", help="the same in the first trick, the dearest (default: as --n)")
+    add(
+        "--temperature",
+        type=cli.checked(parsing.number(0.01, 100)),
+        default=defaults.temperature,
+        metavar="POINTS",
+        help="of the policy target: a move so many points worse gets 1/e of the weight (default %(default)s)",
+    )
+    add("--opponent", default=defaults.opponent, metavar="PLAYER", help="the other team (default: E[Q] itself)")
+    add("--seed", type=cli.integer(0, 2**32 - 1), default=defaults.seed, help="of deals and play (default 0)")
+    add(
+        "--games-per-file",
+        type=cli.integer(1, 100_000),
+        default=defaults.games_per_file,
+        metavar="N",
+        help="what a kill may cost at most (default %(default)s)",
+    )
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    names = [field.name for field in dataclasses.fields(Settings)]
+    settings = Settings(**{name: getattr(arguments, name) for name in names})
+    start = time.perf_counter()
+    with cli.progress(f"teacher games in {arguments.out}") as show:
+
+        def on_ply(done: float, made: float) -> None:
+            show(done, f"{made / (time.perf_counter() - start):.1f} games/s")
+
+        with checkpoint.locked(arguments.out, "wait for it or choose another --out"):
+            found, made = make(settings, arguments.games, arguments.out, on_ply)
+    seconds = time.perf_counter() - start
+    n_files = math.ceil(arguments.games / settings.games_per_file)
+    print(
+        f"{arguments.games:,} games in {n_files:,} files in {arguments.out}: {found:,} found, {made:,} made"
+        + (f" at {made / seconds:.1f} games/s" if made else "")
+    )
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; see `--help`. Returns the exit status: 0, or 2 after one sentence on stderr for bad input."""
+    return cli.run("teach", _run, _parser().parse(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
