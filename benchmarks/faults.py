@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks import report
 from zebjax import record
 from zebjax.common import checkpoint
-from zebjax.distributed import spool, store
+from zebjax.distributed import open, spool
 
 ABOUT = """Runs a learner, two self-play workers and an eval-aux worker of a tiny network over a store in a folder,
 kills one of them with SIGKILL again and again at random moments (the learner, which takes longer to start, one time in
@@ -96,7 +96,7 @@ class Ledger:
 
     def look(self) -> None:
         """Note what is new."""
-        names = {entry.name for entry in store.open_store(str(self._root)).entries("examples")}
+        names = {entry.name for entry in open.open_store(str(self._root)).entries("examples")}
         self.here = {name for name in names if spool.parse_name(name)}
         for name in self.here - self.games.keys():
             with contextlib.suppress(record.InvalidRecords):  # pruned between the two looks at it

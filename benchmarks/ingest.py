@@ -12,9 +12,10 @@ import numpy as np
 
 from benchmarks import report
 from zebjax import game, network, record, search
-from zebjax.distributed import ingest, spool, store
+from zebjax.distributed import ingest, open, spool
 from zebjax.distributed.store_thread import Background
 from zebjax.training import learner, replay, selfplay
+from zebjax.training.config import LearnerConfig, SelfPlayConfig
 
 ABOUT = """Plays self-play games of a tiny network, writes them as a worker does, and examines the files as a learner
 does: sha256, format, every game replayed through the rules. CPU time, so that it counts one core. Then trains the
@@ -23,7 +24,7 @@ preset with and without files coming in from a folder, turn about, and tells how
 
 def played(n: int) -> record.GameRecord:
     """`n` finished games; NumPy arrays."""
-    config = selfplay.SelfPlayConfig(lanes=64, games_per_cycle=n, search=search.SearchConfig("gumbel", sims=2))
+    config = SelfPlayConfig(lanes=64, games_per_cycle=n, search=search.SearchConfig("gumbel", sims=2))
     small = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)
     actor = selfplay.init(config, jax.random.key(0))
     actor = selfplay.advance(config, small, network.init(small, jax.random.key(1)), actor, 0, 10**6)
@@ -45,7 +46,7 @@ class Arriving:
     """Files that a worker sends evenly, `games_per_s`, taken in by a learner's ingest; or none."""
 
     def __init__(self, folder: Path, data: bytes, games: int, games_per_s: float) -> None:
-        self._place = store.open_store(str(folder / "store"))
+        self._place = open.open_store(str(folder / "store"))
         self._ingest = ingest.Ingest(self._place, folder, {})
         self._data, self._every_s, self._sent = data, games / games_per_s, 0
         self._began = time.monotonic()
@@ -76,7 +77,7 @@ class Arriving:
 def training(args: argparse.Namespace, data: bytes, records: record.GameRecord) -> dict[str, Any]:
     """Seconds a cycle without and with games coming in."""
     preset = network.PRESETS[args.preset]
-    config = learner.LearnerConfig(updates_per_cycle=args.updates)
+    config = LearnerConfig(updates_per_cycle=args.updates)
     ring = replay.add_some(replay.init(28 * len(records.slots) * 4), records)
     state = learner.init(config, preset, network.init(preset, jax.random.key(0)), jax.random.key(1))
     seconds: dict[bool, list[float]] = {False: [], True: []}

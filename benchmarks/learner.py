@@ -10,6 +10,7 @@ from benchmarks import report
 from zebjax import game, network, record
 from zebjax.common import cli
 from zebjax.training import learner, replay
+from zebjax.training.config import LearnerConfig
 
 ABOUT = """Times the compiled training call, examples drawn and tokens made within it, dropout on, all metrics. AdamW;
 the first row is the original's: large with a belief head, batch 64."""
@@ -42,7 +43,7 @@ def measure(preset: str, batch: int, updates: int, compute_dtype: str) -> dict[s
     net = dataclasses.replace(
         network.PRESETS[preset], belief_head=preset != "medium", compute_dtype=compute_dtype
     )  # as the original was timed: its medium network has no belief head
-    config = learner.LearnerConfig(batch=batch, updates_per_cycle=updates, updates_per_call=updates)
+    config = LearnerConfig(batch=batch, updates_per_cycle=updates, updates_per_call=updates)
     ring = replay.add(replay.init(28 * 1000), random_games(1000, jax.random.key(0)))
     state = learner.init(config, net, network.init(net, jax.random.key(1)), jax.random.key(2))
     compile_s, _ = report.wall_and_cpu_s(lambda: learner.train.lower(config, net, state, ring, 1).compile())

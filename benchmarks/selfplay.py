@@ -17,6 +17,7 @@ from zebjax.common import cli, parsing
 from zebjax.observe import Observation
 from zebjax.search import SearchConfig
 from zebjax.training import selfplay
+from zebjax.training.config import SelfPlayConfig
 
 ABOUT = """Moves lanes that stand in all stages of a game, in compiled calls; warm-up and compiling excluded. A game has
 17 decisions (forced moves are not searched), so games a second are decisions a second / 17. The first setting,
@@ -61,7 +62,7 @@ _MOST_DECISIONS = 7 * _ROOM  # and a game has at least seven decisions: the firs
 class Bench(NamedTuple):
     """A setting made ready: call `move` to time it."""
 
-    config: selfplay.SelfPlayConfig
+    config: SelfPlayConfig
     network: network.ZebConfig
     params: network.Params
     box: list[selfplay.Actor]
@@ -86,7 +87,7 @@ def prepare(name: str, lanes: int) -> Bench:
         belief_head=setting.belief_head,
         compute_dtype=setting.dtype or report.dtype_default(),
     )
-    config = selfplay.SelfPlayConfig(lanes=lanes, games_per_cycle=_ROOM * lanes, search=setting.search)
+    config = SelfPlayConfig(lanes=lanes, games_per_cycle=_ROOM * lanes, search=setting.search)
     params = network.init(net, jax.random.key(0))
     actor = selfplay.init(config, jax.random.key(1))
     actor = actor._replace(states=decisions_of_all_stages(jax.random.key(2), lanes))

@@ -10,11 +10,17 @@ The tree is ours, which plays forced moves through and knows the last two tricks
 original's. It wants a GPU: on two CPU cores a cycle takes hours.
 """
 
-from zebjax.experiment import EvaluationConfig, Experiment, ReplayConfig, SaveConfig, StartConfig
-from zebjax.network import PRESETS
-from zebjax.search import SearchConfig
-from zebjax.training.learner import LearnerConfig
-from zebjax.training.selfplay import SelfPlayConfig
+from zebjax.experiment import (
+    PRESETS,
+    EvaluationConfig,
+    Experiment,
+    LearnerConfig,
+    ReplayConfig,
+    SaveConfig,
+    SearchConfig,
+    SelfPlayConfig,
+    StartConfig,
+)
 
 experiment = Experiment(
     name="large-belief",

@@ -15,11 +15,18 @@ This is stage 1: the eval-aux stream is mixed in. Stage 0, self-play only, is `-
 that has begun.
 """
 
-from zebjax.experiment import EvalAuxConfig, EvaluationConfig, Experiment, ReplayConfig, SaveConfig, StartConfig
-from zebjax.network import PRESETS
-from zebjax.search import SearchConfig
-from zebjax.training.learner import LearnerConfig
-from zebjax.training.selfplay import SelfPlayConfig
+from zebjax.experiment import (
+    PRESETS,
+    EvalAuxConfig,
+    EvaluationConfig,
+    Experiment,
+    LearnerConfig,
+    ReplayConfig,
+    SaveConfig,
+    SearchConfig,
+    SelfPlayConfig,
+    StartConfig,
+)
 
 experiment = Experiment(
     name="lb-v-eq-3740",

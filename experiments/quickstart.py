@@ -1,10 +1,15 @@
 """A small network from nothing, on two CPU cores, in minutes; needs no account, network or GPU."""
 
-from zebjax.experiment import EvaluationConfig, Experiment, ReplayConfig, SaveConfig
-from zebjax.network import PRESETS
-from zebjax.search import SearchConfig
-from zebjax.training.learner import LearnerConfig
-from zebjax.training.selfplay import SelfPlayConfig
+from zebjax.experiment import (
+    PRESETS,
+    EvaluationConfig,
+    Experiment,
+    LearnerConfig,
+    ReplayConfig,
+    SaveConfig,
+    SearchConfig,
+    SelfPlayConfig,
+)
 
 _CYCLES, _UPDATES = 32, 250
 

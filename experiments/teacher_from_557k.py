@@ -6,9 +6,16 @@ python -m zebjax.train experiments/teacher_from_557k.py --start.checkpoint zeb-5
 
 import dataclasses
 
-from zebjax.experiment import EvaluationConfig, Experiment, ReplayConfig, SaveConfig, StartConfig, TeacherConfig
-from zebjax.network import PRESETS
-from zebjax.training.learner import LearnerConfig
+from zebjax.experiment import (
+    PRESETS,
+    EvaluationConfig,
+    Experiment,
+    LearnerConfig,
+    ReplayConfig,
+    SaveConfig,
+    StartConfig,
+    TeacherConfig,
+)
 
 _CYCLES, _UPDATES = 12, 250
 

@@ -8,9 +8,15 @@ Make the games first (25,000 of them in about twenty minutes):
 
 import dataclasses
 
-from zebjax.experiment import EvaluationConfig, Experiment, ReplayConfig, SaveConfig, TeacherConfig
-from zebjax.network import PRESETS
-from zebjax.training.learner import LearnerConfig
+from zebjax.experiment import (
+    PRESETS,
+    EvaluationConfig,
+    Experiment,
+    LearnerConfig,
+    ReplayConfig,
+    SaveConfig,
+    TeacherConfig,
+)
 
 _CYCLES, _UPDATES = 32, 300
 

@@ -12,11 +12,17 @@ On the true deal by default; on sampled worlds with as many evaluations in all:
 
 import dataclasses
 
-from zebjax.experiment import EvaluationConfig, Experiment, ReplayConfig, SaveConfig, StartConfig
-from zebjax.network import PRESETS
-from zebjax.search import SearchConfig
-from zebjax.training.learner import LearnerConfig
-from zebjax.training.selfplay import SelfPlayConfig
+from zebjax.experiment import (
+    PRESETS,
+    EvaluationConfig,
+    Experiment,
+    LearnerConfig,
+    ReplayConfig,
+    SaveConfig,
+    SearchConfig,
+    SelfPlayConfig,
+    StartConfig,
+)
 
 experiment = Experiment(
     name="worlds-true",

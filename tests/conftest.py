@@ -22,6 +22,7 @@ import pytest
 from tests.support import batches_made
 from zebjax import network, search
 from zebjax.training import selfplay
+from zebjax.training.config import SelfPlayConfig
 
 REFERENCE = Path(os.environ.get("ZEBJAX_REFERENCE", Path(__file__).parents[2] / "shared" / "reference"))
 
@@ -93,7 +94,7 @@ def compilations():
 @pytest.fixture(scope="session")
 def games():
     """24 finished games of a tiny network's self-play, as NumPy arrays; steps 5 to 7."""
-    config = selfplay.SelfPlayConfig(lanes=16, games_per_cycle=24, search=search.SearchConfig(policy="gumbel", sims=2))
+    config = SelfPlayConfig(lanes=16, games_per_cycle=24, search=search.SearchConfig(policy="gumbel", sims=2))
     tiny = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, belief_head=False)
     params = network.init(tiny, jax.random.key(0))
     actor = selfplay.init(config, jax.random.key(1), 5)

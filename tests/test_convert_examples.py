@@ -8,9 +8,9 @@ import pytest
 
 from convert.__main__ import main
 from zebjax import record
-from zebjax.experiment import Experiment, ReplayConfig, TeacherConfig
 from zebjax.torch_compat import archive as torch_archive
 from zebjax.training import warm_start
+from zebjax.training.config import Experiment, ReplayConfig, TeacherConfig
 
 
 def test_the_command_goes_on_past_bad_files(batch, mine, tmp_path, capsys):

@@ -6,8 +6,8 @@ import pytest
 
 from tests.support.workers import learn, settings_in
 from zebjax import doctor, network
-from zebjax.distributed import store
-from zebjax.experiment import StoreConfig
+from zebjax.distributed import open, store
+from zebjax.training.config import StoreConfig
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ class WorkersOnly:
 
 
 def test_a_store_that_is_well_is_left_as_it_was(settings):
-    place = store.open_store(settings.namespace)
+    place = open.open_store(settings.namespace)
     assert "can be written and read" in doctor.store(settings)
     assert "good for a learner" in doctor.learner_access(settings)
     assert place.entries("examples") == place.entries("weights") == []
@@ -42,7 +42,7 @@ def test_a_store_that_is_well_is_left_as_it_was(settings):
 
 
 def test_a_workers_credential_is_enough(settings, monkeypatch):
-    place = WorkersOnly(store.open_store(settings.namespace))
+    place = WorkersOnly(open.open_store(settings.namespace))
     monkeypatch.setattr(doctor, "open_store", lambda url: place)
     assert "can be written and read" in doctor.store(settings)
     assert "good for workers only" in doctor.learner_access(settings)
@@ -53,7 +53,7 @@ def test_a_doctor_that_may_not_delete_leaves_one_probe_however_often_it_comes(se
         def put(self, new, replace={}):  # noqa: B006
             return self.inner.put(new, replace)
 
-    place = NoDeletes(store.open_store(settings.namespace))
+    place = NoDeletes(open.open_store(settings.namespace))
     monkeypatch.setattr(doctor, "open_store", lambda url: place)
     for _ in range(2):
         assert "can be written and read" in doctor.store(settings)
@@ -67,7 +67,7 @@ def test_a_store_that_overwrites_is_found_out(settings, monkeypatch):
             self.inner.put({}, {**new, **replace})
             return set(new)
 
-    place = Overwrites(store.open_store(settings.namespace))
+    place = Overwrites(open.open_store(settings.namespace))
     monkeypatch.setattr(doctor, "open_store", lambda url: place)
     with pytest.raises(ValueError, match="could be created again"):
         doctor.store(settings)

@@ -16,9 +16,9 @@ import pytest
 from tests.support.tiny import TINY, Quiet, as_numpy, training_rows
 from zebjax import experiment, network, train
 from zebjax.common import checkpoint
-from zebjax.experiment import EvaluationConfig, StoreConfig
-from zebjax.training import metrics
+from zebjax.training import metrics, resume
 from zebjax.training import run as training
+from zebjax.training.config import EvaluationConfig, StoreConfig, to_json
 
 ROOT = Path(__file__).parents[1]
 TINY_FILE = """
@@ -184,5 +184,5 @@ def test_a_stores_place_may_end_with_a_slash():
 @pytest.mark.parametrize("name", ["quickstart", "large_belief", "lb_v_eq_3740"])
 def test_experiments_load_and_survive_json(name):
     settings = experiment.load(ROOT / "experiments" / f"{name}.py", [])
-    assert json.loads(experiment.to_json(settings))["name"] == settings.name
-    experiment.check_can_continue(json.loads(experiment.to_json(settings)), settings)
+    assert json.loads(to_json(settings))["name"] == settings.name
+    resume.check_can_continue(json.loads(to_json(settings)), settings)

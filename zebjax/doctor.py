@@ -14,9 +14,10 @@ import jax
 from zebjax import experiment, network, record
 from zebjax.common import checkpoint, compilation_cache
 from zebjax.distributed import weights
-from zebjax.distributed.store import Missing, Refused, StoreError, open_store
-from zebjax.experiment import Experiment
+from zebjax.distributed.open import open_store
+from zebjax.distributed.store import Missing, Refused, StoreError
 from zebjax.training import eval_aux, selfplay
+from zebjax.training.config import Experiment
 
 _USAGE = """usage: python -m zebjax.doctor EXPERIMENT.py [--overrides]
 

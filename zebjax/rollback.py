@@ -11,9 +11,9 @@ from pathlib import Path
 
 from zebjax import experiment, network
 from zebjax.common import checkpoint, compilation_cache, console
-from zebjax.experiment import Experiment
 from zebjax.training import learner, metrics
 from zebjax.training import run as training
+from zebjax.training.config import Experiment
 
 _USAGE = """usage: python -m zebjax.rollback EXPERIMENT.py STEP [--overrides]
 

@@ -16,8 +16,9 @@ from rich.text import Text
 from zebjax.common import cli, console, parsing
 from zebjax.distributed import weights
 from zebjax.distributed.heartbeat import Seen, Watch
-from zebjax.distributed.store import Missing, Unreachable, open_store
-from zebjax.experiment import HUB_LOOK_S
+from zebjax.distributed.open import open_store
+from zebjax.distributed.store import Missing, Unreachable
+from zebjax.training.config import HUB_LOOK_S
 
 ALARM = 1
 """The exit status when something is wrong."""

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from zebjax import status
-from zebjax.distributed import heartbeat, spool, store
+from zebjax.distributed import heartbeat, object_store, open, spool, store
 
 
 @pytest.fixture
 def place(tmp_path):
-    return store.open_store(str(tmp_path / "store"))
+    return open.open_store(str(tmp_path / "store"))
 
 
 def beat(role, name, count="1", every_s=5, **facts):
@@ -81,7 +81,7 @@ def test_a_file_where_a_workers_folder_should_be_hides_no_other(tmp_path, place)
 
 
 def test_a_key_that_names_the_folder_itself_is_no_worker():
-    class Console(store.ObjectStore):
+    class Console(object_store.ObjectStore):
         def entries(self, folder, after=""):
             return [store.Entry(folder, 0), *super().entries(folder, after)]
 

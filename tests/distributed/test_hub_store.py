@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.support.hub_stub import Hub
-from zebjax.distributed import hub_store, store, weights
+from zebjax.distributed import hub_store, open, store, weights
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_names_that_nobody_of_us_gave_are_left_out(hub, place):
 @pytest.mark.parametrize("url", ["hf://me", "hf://me/", "hf://../x", "hf://me/zeb/../other", "hf://me/zeb?x"])
 def test_a_url_that_names_no_repository_is_refused(url):
     with pytest.raises(store.Refused, match="expected hf://USER/REPO"):
-        store.open_store(url)
+        open.open_store(url)
 
 
 def test_a_token_that_is_not_good_is_refused(hub, place):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from tests.support.faulty import FaultyStore, file_bytes, full_disk, object_name, with_arrays
-from zebjax.distributed import ingest, store
-from zebjax.experiment import EvalAuxConfig
+from zebjax.distributed import ingest, open, store
+from zebjax.training import eval_aux
+from zebjax.training.config import EvalAuxConfig
 
 
 def some(games, start, stop):
@@ -18,7 +19,7 @@ def some(games, start, stop):
 
 @pytest.fixture
 def place(tmp_path):
-    return store.open_store(str(tmp_path / "store"))
+    return open.open_store(str(tmp_path / "store"))
 
 
 def send(place, games, n, worker="w0", first=1):
@@ -292,37 +293,37 @@ def test_a_source_that_no_worker_has_is_refused(games):
 
 @pytest.mark.parametrize(("lag", "weight"), [(0, 1), (100, 0.5**0.5), (200, 0.5), (400, 0.25), (401, 0), (10_000, 0)])
 def test_staleness_is_as_spec_says(lag, weight):
-    assert ingest.keep_weight(EvalAuxConfig(), lag) == pytest.approx(weight)
+    assert eval_aux.keep_weight(EvalAuxConfig(), lag) == pytest.approx(weight)
 
 
 def test_staleness_has_its_limits():
     endless = EvalAuxConfig(max_model_lag=-1)
-    assert ingest.keep_weight(endless, 100_000) == 0.10
-    assert ingest.keep_weight(EvalAuxConfig(lag_half_life=0), 400) == 1
+    assert eval_aux.keep_weight(endless, 100_000) == 0.10
+    assert eval_aux.keep_weight(EvalAuxConfig(lag_half_life=0), 400) == 1
 
 
 def test_games_are_kept_by_their_weight_and_the_same_ones_each_time(games):
     arrived = ingest.Arrived("examples/e/1-a.safetensors", "e", 1, some(games, 0, 24), None)
     arrived = arrived._replace(metadata=ingest.Metadata("eval-eq-zeb", "e", 0, {}))
-    kept = [ingest.sift(EvalAuxConfig(), arrived, cycle, seed=s).kept for cycle in (200,) for s in range(100)]
+    kept = [eval_aux.sift(EvalAuxConfig(), arrived, cycle, seed=s).kept for cycle in (200,) for s in range(100)]
     assert 10 < np.mean(kept) < 14  # half of 24
-    one, same = (ingest.sift(EvalAuxConfig(), arrived, 200, seed=3).records for _ in range(2))
+    one, same = (eval_aux.sift(EvalAuxConfig(), arrived, 200, seed=3).records for _ in range(2))
     jax.tree.map(np.testing.assert_array_equal, one, same)
-    assert ingest.sift(EvalAuxConfig(), arrived, 401, seed=3).kept == 0
-    assert ingest.sift(EvalAuxConfig(), arrived, 0, seed=3).kept == 24
+    assert eval_aux.sift(EvalAuxConfig(), arrived, 401, seed=3).kept == 0
+    assert eval_aux.sift(EvalAuxConfig(), arrived, 0, seed=3).kept == 24
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 20, 1000])
 @pytest.mark.parametrize("fraction", [0.0, 0.05, 0.3, 0.5, 0.9, 1.0])
 def test_a_cycle_takes_its_quota(n, fraction):
-    turns = ingest.mix(n, fraction, True)
+    turns = eval_aux.mix(n, fraction, True)
     assert turns.sum() == min(round(n * fraction), n - 1)
 
 
 def test_turns_are_spread_evenly():
-    turns = np.flatnonzero(ingest.mix(1000, 0.05, True)) + 1
+    turns = np.flatnonzero(eval_aux.mix(1000, 0.05, True)) + 1
     np.testing.assert_array_equal(turns, np.arange(20, 1001, 20))
 
 
 def test_a_stream_that_is_alone_has_all_turns():
-    assert not ingest.mix(10, 0.5, False).any()
+    assert not eval_aux.mix(10, 0.5, False).any()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.faulty import FaultyStore, full_disk
 from zebjax import record
-from zebjax.distributed import spool, store
+from zebjax.distributed import open, spool, store
 
 
 def some(games, start, stop):
@@ -26,7 +26,7 @@ def ship_all(box, place):
 
 @pytest.fixture
 def place(tmp_path):
-    return store.open_store(str(tmp_path / "store"))
+    return open.open_store(str(tmp_path / "store"))
 
 
 def names(place):
@@ -214,7 +214,7 @@ def test_what_is_not_ours_in_the_spool_is_left_alone(tmp_path, games):
     (folder / f"000000001-{'a' * 64}.safetensors").mkdir(parents=True)
     (folder / ".tmp-x").mkdir()
     (folder / "abcdefghi-x.safetensors").write_bytes(b"x")
-    place = store.open_store(str(tmp_path / "store"))
+    place = open.open_store(str(tmp_path / "store"))
     waiting = spool.Spool(folder, "w", 1 << 30)
     assert waiting.files() == [] and waiting.begin(place) == 1
     (folder / "sequence.json").write_text("nonsense")
@@ -226,7 +226,7 @@ def test_what_is_not_ours_in_the_spool_is_left_alone(tmp_path, games):
 
 
 def test_a_last_number_in_the_store_is_named(tmp_path):
-    place = store.open_store(str(tmp_path / "store"))
+    place = open.open_store(str(tmp_path / "store"))
     place.put({spool.object_name("w", 999_999_999, b"x"): b"x"})
     with pytest.raises(ValueError, match="examples/w holds a file of the last possible number"):
         spool.Spool(tmp_path / "spool", "w", 1 << 30).begin(place)

@@ -10,7 +10,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from tests.support.hub_stub import Hub
-from zebjax.distributed import store, weights
+from zebjax.distributed import object_store, open, store, weights
 
 _NUMBER = itertools.count()
 _FACTS = {"step": 3, "total_games": 40, "wandb_run_id": None, "experiment": {}, "created_at": "2026-11-24T00:00:00"}
@@ -59,16 +59,16 @@ def new_bucket(endpoint):
 def somewhere(request, tmp_path, monkeypatch):
     """An empty store."""
     if request.param == "folder":
-        return store.open_store(str(tmp_path / "store"))
+        return open.open_store(str(tmp_path / "store"))
     if request.param == "hub":
         monkeypatch.setenv("HF_ENDPOINT", request.getfixturevalue("hub").url)
         monkeypatch.setenv("HF_TOKEN", "hf_secret")
-        return store.open_store(f"hf://me/zeb-{next(_NUMBER)}/run")
+        return open.open_store(f"hf://me/zeb-{next(_NUMBER)}/run")
     if request.param == "s3":
         endpoint = request.getfixturevalue("s3")
         request.getfixturevalue("s3_access")(endpoint)
-        return store.open_store(f"s3://{new_bucket(endpoint)}/run")
-    return store.open_store("memory://")
+        return open.open_store(f"s3://{new_bucket(endpoint)}/run")
+    return open.open_store("memory://")
 
 
 def test_what_was_put_first_stays(somewhere):
@@ -139,17 +139,17 @@ def test_names_that_lead_elsewhere_are_refused(somewhere, name):
 def test_a_store_that_cannot_be_is_refused_in_a_sentence(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(store.StoreError, match="file"):
-        store.open_store(str(tmp_path / "file")).put({"a": b"x"})
+        open.open_store(str(tmp_path / "file")).put({"a": b"x"})
     with pytest.raises(store.Refused, match="cannot be a store"):
-        store.open_store("ftp://host/place")
+        open.open_store("ftp://host/place")
     with pytest.raises(store.Refused, match="credentials"):
-        store.open_store("s3://key:secret@bucket/place")
+        open.open_store("s3://key:secret@bucket/place")
 
 
 def test_a_bucket_that_is_not_there_is_refused(s3, s3_access):
     s3_access(s3)
     with pytest.raises(store.Refused, match="there is no such bucket") as caught:
-        store.open_store("s3://nobodys-bucket/run").put({"a": b"x"})
+        open.open_store("s3://nobodys-bucket/run").put({"a": b"x"})
     assert "very-secret" not in str(caught.value)
 
 
@@ -159,7 +159,7 @@ def test_a_server_that_is_not_there_is_unreachable_soon(s3_access):
         s3_access(f"http://127.0.0.1:{held.getsockname()[1]}")
         began = time.monotonic()
         with pytest.raises(store.Unreachable):
-            store.ObjectStore("s3://bucket/run", retry_s=1).put({"a": b"x"})
+            object_store.ObjectStore("s3://bucket/run", retry_s=1).put({"a": b"x"})
         assert time.monotonic() - began < 15
 
 
@@ -172,7 +172,7 @@ def names(place, folder="examples"):
 
 @pytest.mark.parametrize("odd", [b"examples/b/\xff\xfe", b"examples/\xff/1", b"examples/b/tab\t", b"examples/\n/1"])
 def test_a_file_without_a_possible_name_hides_no_other(tmp_path, odd):
-    place = store.open_store(str(tmp_path))
+    place = open.open_store(str(tmp_path))
     place.put(dict.fromkeys(("examples/a/1", "examples/b/1", "examples/b/2", "examples/c/1", "weights/1"), b"x"))
     path = os.path.join(os.fsencode(tmp_path), odd)
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -187,7 +187,7 @@ def bucket(s3, s3_access):
     """A store on S3, and how a stranger puts keys into it."""
     s3_access(s3)
     name = new_bucket(s3)
-    place = store.open_store(f"s3://{name}/run")
+    place = open.open_store(f"s3://{name}/run")
     place.put(dict.fromkeys(("examples/a/1", "examples/b/1", "examples/b/2", "examples/c/1", "weights/1"), b"x"))
     client = boto3.client("s3", endpoint_url=s3)
     return place, lambda key: client.put_object(Bucket=name, Key=f"run/{key}", Body=b"")
@@ -299,14 +299,14 @@ def test_what_belongs_to_a_publication_comes_with_it(somewhere):
 
 
 def test_a_folder_with_a_link_to_itself_is_listed(tmp_path):
-    place = store.open_store(str(tmp_path / "store"))
+    place = open.open_store(str(tmp_path / "store"))
     place.put({f"examples/{name}/1": b"x" for name in "awz"})
     (tmp_path / "store" / "examples" / "loop").symlink_to(tmp_path / "store" / "examples")
     assert [entry.name for entry in place.entries("examples")] == [f"examples/{name}/1" for name in "awz"]
 
 
 def test_a_folder_that_is_gone_is_not_an_empty_one(tmp_path):
-    place = store.open_store(str(tmp_path / "store"))
+    place = open.open_store(str(tmp_path / "store"))
     place.put({"examples/a/1": b"x"})
     (tmp_path / "store").rename(tmp_path / "away")
     (tmp_path / "store").touch()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.tiny import TINY
 from zebjax import network
-from zebjax.distributed import store, weights
+from zebjax.distributed import open, weights
 
 CONFIG = TINY.network
 FACTS = {
@@ -29,7 +29,7 @@ def params():
 
 @pytest.fixture
 def place(tmp_path):
-    return store.open_store(str(tmp_path / "store"))
+    return open.open_store(str(tmp_path / "store"))
 
 
 def test_what_is_published_is_what_is_read(place, params):

@@ -13,7 +13,7 @@ from tests.support.tiny import Quiet, as_numpy, go
 from tests.support.workers import learn, names, play, settings_in
 from zebjax import record, rollback, status
 from zebjax.common import checkpoint
-from zebjax.distributed import heartbeat, spool, store, weights, worker
+from zebjax.distributed import heartbeat, open, spool, weights, worker
 from zebjax.distributed.worker_source import Workers
 from zebjax.torch_compat import weights as torch_weights
 from zebjax.training import metrics
@@ -36,7 +36,7 @@ def test_a_worker_that_stopped_says_that_all_was_sent(tmp_path):
     settings = settings_in(tmp_path)
     learn(settings, stop_after=1)
     play(settings, "selfplay", 24)
-    _, sign = told(store.open_store(settings.namespace))["processes"]
+    _, sign = told(open.open_store(settings.namespace))["processes"]
     assert (sign["state"], sign["games"], sign["batches"], sign["spooled_files"]) == ("stopped", 24, 3, 0)
 
 
@@ -70,7 +70,7 @@ def test_the_metrics_are_the_originals(finished):
 
 def test_weights_are_published_as_due_and_workers_take_them(finished):
     settings, _, run = finished
-    place = store.open_store(settings.namespace)
+    place = open.open_store(settings.namespace)
     manifests = [
         json.loads(place.get(entry.name, 1 << 20))
         for entry in place.entries("weights")
@@ -93,7 +93,7 @@ def _local(settings, name):
 
 def test_games_against_eq_have_targets_where_eq_moved(finished):
     settings, _, _ = finished
-    data = store.open_store(settings.namespace)
+    data = open.open_store(settings.namespace)
     kept = [name for name in names(settings) if name.startswith("examples/evalaux")]
     records, metadata = record.read(_local(settings, kept[-1]))
     assert metadata.source == "eval-eq-zeb" and {"eq_win_rate", "zeb_win_rate", "avg_margin"} <= metadata.search.keys()
@@ -166,7 +166,7 @@ def test_a_worker_that_cannot_work_says_why(tmp_path):
 def test_a_worker_goes_on_while_the_store_is_away(tmp_path, monkeypatch):
     settings = settings_in(tmp_path)
     learn(settings, stop_after=1)
-    place = FaultyStore(store.open_store(settings.namespace), fails=0)
+    place = FaultyStore(open.open_store(settings.namespace), fails=0)
     monkeypatch.setattr(worker, "open_store", lambda url: place)
 
     class Goes(Quiet):
@@ -186,7 +186,7 @@ def test_a_worker_goes_on_while_the_store_is_away(tmp_path, monkeypatch):
 def test_a_second_learner_is_told_and_a_fenced_one_stops(tmp_path):
     settings = settings_in(tmp_path)
     learn(settings, stop_after=1)
-    place = store.open_store(settings.namespace)
+    place = open.open_store(settings.namespace)
     first = Workers(settings, Quiet())
     other = dataclasses.replace(
         settings, runs=str(tmp_path / "other"), store=dataclasses.replace(settings.store, url=str(tmp_path / "store"))
@@ -231,14 +231,14 @@ def test_a_rollback_goes_on_from_an_earlier_step_as_a_new_generation(tmp_path):
     learn(settings, stop_after=1)
     play(settings, "selfplay", 24)
     learn(settings)
-    before = weights.newest(store.open_store(settings.namespace))[0]
+    before = weights.newest(open.open_store(settings.namespace))[0]
     with pytest.raises(ValueError, match="no weights of step 9; there are those of 0, 1, 2 and 3"):
         rollback.roll_back(settings, 9, Quiet())
     report = Quiet()
     rollback.roll_back(settings, 1, report)
     assert "rolled back to step 1" in report.notes[-1]
     run = learn(dataclasses.replace(settings, cycles=3), stop_after=1)
-    newest = weights.newest(store.open_store(settings.namespace))[0]
+    newest = weights.newest(open.open_store(settings.namespace))[0]
     assert (before.step, newest.step) == (3, 1) and newest.generation == before.generation + 1
     assert newest.parent == before.generation
     assert [row["cycle"] for row in metrics.read(run.metrics_file)] == [0, 1]
@@ -272,7 +272,7 @@ def test_a_learner_that_was_fenced_off_does_not_come_back_over_newer_weights(tmp
     """As a service that is started again and again, after the one that took over has ended."""
     settings = settings_in(tmp_path, cycles=9)
     run = learn(settings, stop_after=1)
-    place = store.open_store(settings.namespace)
+    place = open.open_store(settings.namespace)
     lease = weights.take_lease(place, {"where": "elsewhere:/runs/many"})
     data = weights.to_bytes(settings.network, run.state.learner.params)
     facts = {"step": 5, "total_games": 9, "wandb_run_id": None, "experiment": {}, "created_at": ""}
@@ -292,7 +292,7 @@ def told(place):
 
 
 def test_status_knows_who_is_missing(tmp_path):
-    place = store.open_store(str(tmp_path))
+    place = open.open_store(str(tmp_path))
     assert told(place)["alarms"] == ["learner_down", "no_selfplay"]
     beat = lambda role, name, **facts: heartbeat.sign(role, name, str(time.monotonic()), 5, facts)  # noqa: E731
     place.put({}, {heartbeat.LEARNER: beat("learner", "x", eval_aux=True, step=7)})
@@ -308,7 +308,7 @@ def test_status_knows_who_is_missing(tmp_path):
 
 @pytest.mark.parametrize("skew_s", [-3600, 3600])
 def test_a_clock_an_hour_off_hides_nobody_and_shows_nobody_dead(tmp_path, monkeypatch, skew_s):
-    place = store.open_store(str(tmp_path))
+    place = open.open_store(str(tmp_path))
     now = time.time
 
     def beat(count):
@@ -325,7 +325,7 @@ def test_a_clock_an_hour_off_hides_nobody_and_shows_nobody_dead(tmp_path, monkey
 
 
 def test_status_has_an_exit_status_and_json(tmp_path, capsys):
-    place = store.open_store(str(tmp_path))
+    place = open.open_store(str(tmp_path))
     assert status.main([str(tmp_path)]) == 2
     assert "there is no run here" in capsys.readouterr().err
     place.put({}, {spool.status_name("a"): heartbeat.sign("selfplay", "a", "1", 5, {})})
@@ -342,7 +342,7 @@ def test_status_has_an_exit_status_and_json(tmp_path, capsys):
 
 @pytest.mark.parametrize("sign", [b"", b"[]", b"{", b'{"time_s": "x", "every_s": null}', b"[" * 50_000])
 def test_a_sign_that_is_none_is_a_silent_process(tmp_path, sign):
-    place = store.open_store(str(tmp_path))
+    place = open.open_store(str(tmp_path))
     place.put({}, {heartbeat.LEARNER: sign, spool.status_name("a"): sign})
     assert told(place)["alarms"] == ["learner_down", "no_selfplay"]
 

@@ -12,10 +12,10 @@ from tests.support.tiny import Quiet, as_numpy, go
 from tests.support.workers import learn, names, play, settings_in
 from zebjax import record
 from zebjax.common import checkpoint
-from zebjax.distributed import spool, store, weights, worker, worker_source
+from zebjax.distributed import open, spool, store, weights, worker, worker_source
 from zebjax.distributed.worker_source import Workers
-from zebjax.experiment import ReplayConfig
 from zebjax.training import run as training
+from zebjax.training.config import ReplayConfig
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def settings(tmp_path):
 
 def bad_line(settings, monkeypatch, **faults):
     """The run's store behind a bad line, for whoever opens it from now on."""
-    place = FaultyStore(store.open_store(settings.namespace), **faults)
+    place = FaultyStore(open.open_store(settings.namespace), **faults)
     for module in (worker, worker_source):
         monkeypatch.setattr(module, "open_store", lambda url: place)
     return place
@@ -82,7 +82,7 @@ def test_a_system_whose_store_fails_loses_and_repeats_nothing(settings, monkeypa
 
 def test_a_worker_that_may_not_write_for_a_while_still_takes_new_weights(settings, monkeypatch):
     run = learn(settings, stop_after=1)
-    place = store.open_store(settings.namespace)
+    place = open.open_store(settings.namespace)
     link = worker.Link(settings, worker.Job("selfplay", "w"), place, print)
     link.begin()
     link.end()
@@ -188,10 +188,10 @@ def test_weights_that_are_not_finite_are_not_published(settings):
     (newest / "arrays" / "x").rename(newest / "moved")
     (newest / "arrays").rmdir()
     (newest / "moved").rename(newest / "arrays")
-    before = weights.newest(store.open_store(settings.namespace))[0]
+    before = weights.newest(open.open_store(settings.namespace))[0]
     with pytest.raises(ValueError, match="no longer finite"):
         learn(settings)
-    assert weights.newest(store.open_store(settings.namespace))[0] == before
+    assert weights.newest(open.open_store(settings.namespace))[0] == before
 
 
 def test_a_folder_that_was_lost_does_not_begin_again_over_newer_weights(settings, tmp_path):
@@ -201,19 +201,19 @@ def test_a_folder_that_was_lost_does_not_begin_again_over_newer_weights(settings
     elsewhere = dataclasses.replace(
         settings, runs=str(tmp_path / "other"), store=dataclasses.replace(settings.store, url=str(tmp_path / "store"))
     )
-    epoch = weights.newest_lease(store.open_store(settings.namespace))[0]
+    epoch = weights.newest_lease(open.open_store(settings.namespace))[0]
     with pytest.raises(ValueError, match=r"the weights there are of step 2, but .* holds no state"):
         learn(elsewhere)
-    assert weights.newest_lease(store.open_store(settings.namespace))[0] == epoch  # nobody was fenced off
+    assert weights.newest_lease(open.open_store(settings.namespace))[0] == epoch  # nobody was fenced off
     run = go(elsewhere, 1, Workers(elsewhere, Quiet(), take_over=True))
     assert run.progress.cycle == 0
-    newest = weights.newest(store.open_store(settings.namespace))[0]
+    newest = weights.newest(open.open_store(settings.namespace))[0]
     assert (newest.step, newest.epoch) == (0, epoch + 1)
 
 
 def test_a_run_that_goes_on_has_the_namespaces_wandb_run(settings, tmp_path):
     learn(settings, stop_after=1)
-    place = store.open_store(settings.namespace)
+    place = open.open_store(settings.namespace)
     told = json.loads(place.get(weights.NEWEST, 1 << 20))
     place.put({}, {weights.NEWEST: json.dumps(told | {"wandb_run_id": "abcd1234"}).encode()})
     assert learn(settings, stop_after=1).progress.wandb_run_id == "abcd1234"
@@ -235,7 +235,7 @@ def test_a_worker_that_never_comes_is_told_again_and_again(settings, monkeypatch
 
 def test_a_worker_swaps_weights_without_compiling(settings, compilations):
     run = learn(settings, stop_after=1)
-    place = store.open_store(settings.namespace)
+    place = open.open_store(settings.namespace)
     manifest = weights.newest(place)[0]
     facts = {name: getattr(manifest, name) for name in ("step", "total_games", "wandb_run_id", "experiment")}
     data = weights.to_bytes(settings.network, run.state.learner.params)

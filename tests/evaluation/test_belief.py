@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from zebjax import belief as belief_command
 from zebjax import network, observe, players, worlds
 from zebjax.common import checkpoint
 from zebjax.evaluation import belief, intervals
@@ -97,13 +98,13 @@ def test_command(tmp_path, capsys):
             network.save(folder, config, network.init(config, jax.random.key(1)))
     picture = tmp_path / "belief.png"
     arguments = [str(tmp_path / "with"), "--deals", "3", "--by", "random"]
-    assert belief.main([*arguments, "--json", "--plot", str(picture)]) == 0
+    assert belief_command.main([*arguments, "--json", "--plot", str(picture)]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["by_trick"]["all"]["n_tiles"] > 300 and result["deals"] == 3
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert belief.main(arguments) == 0
+    assert belief_command.main(arguments) == 0
     assert "marginal" in capsys.readouterr().out
-    assert belief.main([str(tmp_path / "without"), "--deals", "3"]) == 2
+    assert belief_command.main([str(tmp_path / "without"), "--deals", "3"]) == 2
     assert "no belief head" in capsys.readouterr().err
-    assert belief.main([str(tmp_path / "nowhere")]) == 2
+    assert belief_command.main([str(tmp_path / "nowhere")]) == 2
     assert "no checkpoint here" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from zebjax import network, players
+from zebjax import arena, network, players
 from zebjax.common import checkpoint
 from zebjax.evaluation import ladder, matches
 from zebjax.players import spec
@@ -205,7 +205,7 @@ def stand_ins(monkeypatch):
 
 
 def test_the_ladder_of_the_command(stand_ins, played, capsys):
-    assert matches.main(["--ladder", "eq:n=2", "--deals", "12", "--json", "--plot", "ladder.png"]) == 0
+    assert arena.main(["--ladder", "eq:n=2", "--deals", "12", "--json", "--plot", "ladder.png"]) == 0
     output = capsys.readouterr()
     told = json.loads(output.out)
     assert [row["player"] for row in told["ratings"] if row["elo"] == 1600 and row["stderr"] == 0] == ["eq:n=100"]
@@ -216,7 +216,7 @@ def test_the_ladder_of_the_command(stand_ins, played, capsys):
     assert sum(row["games"] for row in told["ratings"]) == 4 * sum(match["n_deals"] for match in told["matches"])
     assert Path("ladder.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     # Again as tables: nothing is played.
-    assert matches.main(["--ladder", "eq:n=2", "--deals", "12", "--anchor", "random=1000"]) == 0
+    assert arena.main(["--ladder", "eq:n=2", "--deals", "12", "--anchor", "random=1000"]) == 0
     output = capsys.readouterr()
     assert len(played) == 28 and "1/28 random vs heuristic" in output.err and "from the cache" in output.err
     for words in ("Elo", "95 % interval", "games", "fixed", "Bradley-Terry", "random is fixed at 1000", "±"):
@@ -225,31 +225,31 @@ def test_the_ladder_of_the_command(stand_ins, played, capsys):
 
 def test_the_matrix_of_the_command(played, capsys):
     for flag in ("--matrix", "--round-robin"):
-        assert matches.main([flag, "random", "heuristic", "--deals", "21"]) == 0
+        assert arena.main([flag, "random", "heuristic", "--deals", "21"]) == 0
         out = capsys.readouterr().out
         assert "the mean of all players is 1500" in out and "wins of the row against the column" in out
-    assert matches.main(["random", "heuristic", "--deals", "21", "--matrix", "--no-cache", "--json"]) == 0
+    assert arena.main(["random", "heuristic", "--deals", "21", "--matrix", "--no-cache", "--json"]) == 0
     assert len(played) == 2 and json.loads(capsys.readouterr().out)["anchor"] is None
 
 
 def test_a_match_of_the_command_that_stops_by_itself(played, capsys):
     arguments = ["heuristic", "vs", "random", "--until", "0.2", "--batch", "40", "--plot", "match.png"]
-    assert matches.main(arguments) == 0
+    assert arena.main(arguments) == 0
     out = capsys.readouterr().out
     for words in ("confidence sequence", "known to +-20 %", "yes", "empirical Bernstein"):
         assert words in out
     assert Path("match.png").read_bytes()[:4] == b"\x89PNG"
-    assert matches.main([*arguments, "--json"]) == 0
+    assert arena.main([*arguments, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["cached"] and told["until"] == 0.2 and told["n_deals"] < 200 and len(played) == 1
     assert np.diff(told["win_rate_cs95"]) <= 0.4
-    assert matches.main([*arguments[:-2], "--deals", "20"]) == 0
+    assert arena.main([*arguments[:-2], "--deals", "20"]) == 0
     assert "no: out of deals" in capsys.readouterr().out
 
 
 def test_a_picture_that_cannot_be_written_is_one_sentence_after_the_result(capsys, tmp_path):
     (tmp_path / "dir.png").mkdir()
-    assert matches.main(["heuristic", "vs", "random", "--deals", "21", "--plot", "dir.png"]) == 2
+    assert arena.main(["heuristic", "vs", "random", "--deals", "21", "--plot", "dir.png"]) == 2
     output = capsys.readouterr()
     assert "points a game" in output.out and "arena: dir.png: cannot be written" in output.err
     assert "Traceback" not in output.err

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from zebjax import game, network, players
+from zebjax import arena, game, network, players
 from zebjax.evaluation import matches
 from zebjax.players import base, spec
 from zebjax.torch_compat import weights as torch_weights
@@ -255,7 +255,7 @@ def test_impossible_matches_are_refused():
 )
 def test_bad_input_is_one_sentence_and_status_2(arguments, message, capsys):
     try:
-        status = matches.main(arguments)
+        status = arena.main(arguments)
     except SystemExit as leaving:
         status = leaving.code
     output = capsys.readouterr()
@@ -265,7 +265,7 @@ def test_bad_input_is_one_sentence_and_status_2(arguments, message, capsys):
 
 def test_the_table_and_the_bar_of_a_terminal(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
-    assert matches.main(["heuristic", "vs", "random", "--deals", "21"]) == 0
+    assert arena.main(["heuristic", "vs", "random", "--deals", "21"]) == 0
     output = capsys.readouterr()
     assert "heuristic vs random" in output.err and "wins" in output.err
     for words in ("heuristic vs random", "wins, a tie half", "points a game", "21", "normal approximation"):
@@ -274,7 +274,7 @@ def test_the_table_and_the_bar_of_a_terminal(capsys, monkeypatch):
 
 def test_the_help_shows_every_player_and_an_example(capsys):
     with pytest.raises(SystemExit) as leaving:
-        matches.main(["--help"])
+        arena.main(["--help"])
     output = capsys.readouterr().out
     assert leaving.value.code == 0 and "python -m zebjax.arena heuristic vs random" in output
     assert all(kind.usage in output for kind in spec.KINDS.values())

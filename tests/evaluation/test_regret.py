@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from zebjax import players
+from zebjax import regret as regret_command
 from zebjax.evaluation import regret
 from zebjax.players import base, exact
 
@@ -71,11 +72,11 @@ def test_intervals_cover_95_percent_of_the_time():
 def test_the_command(tmp_path, capsys):
     path = tmp_path / "regret.png"
     arguments = ["random", "--deals", "3", "--n", "2", "--seed", "1", "--plot", str(path)]
-    assert regret.main([*arguments, "--json"]) == 0
+    assert regret_command.main([*arguments, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["player"] == "random" and printed["n_deals"] == 3 and printed["all"]["in_deal"] > 0
     assert path.read_bytes().startswith(b"\x89PNG") and len(list(tmp_path.iterdir())) == 1
-    assert regret.main(arguments) == 0
+    assert regret_command.main(arguments) == 0
     out, error = capsys.readouterr()
     assert "trick 6" in out and "no trump" in out and f"{printed['all']['in_deal']:.2f}" in out and "100 %" in error
 
@@ -93,7 +94,7 @@ def test_the_command(tmp_path, capsys):
 )
 def test_bad_input_is_answered_in_one_sentence(arguments, sentence, capsys):
     try:
-        status = regret.main(arguments)
+        status = regret_command.main(arguments)
     except SystemExit as stop:
         status = stop.code
     assert status == 2 and capsys.readouterr().err == sentence
@@ -101,7 +102,7 @@ def test_bad_input_is_answered_in_one_sentence(arguments, sentence, capsys):
 
 def test_help_has_an_example_that_works(capsys):
     with pytest.raises(SystemExit, match="0"):
-        regret.main(["--help"])
+        regret_command.main(["--help"])
     shown = capsys.readouterr().out
     example = shown.split("example:\n  python -m zebjax.regret ")[1].split()
     assert regret._parser().parse(example).player == "heuristic" and "eq[:n=100" in shown

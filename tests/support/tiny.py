@@ -3,13 +3,11 @@
 import jax
 import numpy as np
 
-from zebjax.experiment import EvaluationConfig, Experiment, ReplayConfig, SaveConfig
 from zebjax.network import ZebConfig
 from zebjax.search import SearchConfig
 from zebjax.training import metrics
 from zebjax.training import run as training
-from zebjax.training.learner import LearnerConfig
-from zebjax.training.selfplay import SelfPlayConfig
+from zebjax.training.config import EvaluationConfig, Experiment, LearnerConfig, ReplayConfig, SaveConfig, SelfPlayConfig
 
 TINY = Experiment(
     name="tiny",

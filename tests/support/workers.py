@@ -3,9 +3,9 @@
 import dataclasses
 
 from tests.support.tiny import TINY, Quiet, go
-from zebjax.distributed import spool, store, worker
+from zebjax.distributed import open, spool, worker
 from zebjax.distributed.worker_source import Workers
-from zebjax.experiment import EvalAuxConfig, ReplayConfig, StoreConfig
+from zebjax.training.config import EvalAuxConfig, ReplayConfig, StoreConfig
 
 SETTINGS = dataclasses.replace(
     TINY,
@@ -34,5 +34,5 @@ def play(settings, role, games, worker_id=None):
 
 
 def names(settings):
-    entries = store.open_store(settings.namespace).entries("examples")
+    entries = open.open_store(settings.namespace).entries("examples")
     return [entry.name for entry in entries if spool.parse_name(entry.name)]

@@ -11,9 +11,10 @@ from zebjax import game, network, observe, record
 from zebjax.torch_compat import names as torch_names
 from zebjax.torch_compat import weights as torch_weights
 from zebjax.training import batches, learner, replay
+from zebjax.training.config import LearnerConfig
 
 TINY = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, dropout=0.1)
-CONFIG = learner.LearnerConfig(lr=1e-3, batch=16, updates_per_cycle=8, updates_per_call=2)
+CONFIG = LearnerConfig(lr=1e-3, batch=16, updates_per_cycle=8, updates_per_call=2)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def fresh(config=CONFIG, network_config=TINY):
 
 # ---- parity with reference/train_step.npz
 
-PARITY = learner.LearnerConfig(lr=1e-4, policy_mask="unplayed")
+PARITY = LearnerConfig(lr=1e-4, policy_mask="unplayed")
 RUNS = {"m557k": "zeb-557k-1m.pt", "large": "synthetic-large-belief.pt"}
 METRICS = {
     *("policy_loss", "value_loss", "belief_loss", "policy_entropy", "policy_top1_accuracy", "policy_kl_divergence"),
@@ -260,7 +261,7 @@ def test_one_compilation_and_donation(ring):
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_it_memorises_a_few_games(ring, optimizer):
-    config = learner.LearnerConfig(optimizer=optimizer, lr=1e-2, updates_per_cycle=300, updates_per_call=50)
+    config = LearnerConfig(optimizer=optimizer, lr=1e-2, updates_per_cycle=300, updates_per_call=50)
     still = dataclasses.replace(TINY, dropout=0.0)
     state = learner.train(config, still, fresh(config, still), ring, 1)
     state, early = learner.take_metrics(state, 50)
@@ -281,11 +282,9 @@ def test_clipping_comes_before_the_optimiser():
 
 
 def test_schedules():
-    cosine = learner.lr_schedule(
-        learner.LearnerConfig(lr=1e-3, schedule="cosine", warmup_updates=10, decay_updates=100)
-    )
+    cosine = learner.lr_schedule(LearnerConfig(lr=1e-3, schedule="cosine", warmup_updates=10, decay_updates=100))
     assert [float(cosine(n)) for n in (0, 5, 10, 100, 500)] == pytest.approx([0, 5e-4, 1e-3, 1e-4, 1e-4])
-    warm = learner.lr_schedule(learner.LearnerConfig(lr=1e-3, warmup_updates=10))
+    warm = learner.lr_schedule(LearnerConfig(lr=1e-3, warmup_updates=10))
     assert [float(warm(n)) for n in (0, 5, 10, 100)] == pytest.approx([0, 5e-4, 1e-3, 1e-3])
 
 
@@ -304,4 +303,4 @@ def test_schedules():
 )
 def test_impossible_settings_are_named(fields, message):
     with pytest.raises(ValueError, match=message):
-        learner.LearnerConfig(**fields)
+        LearnerConfig(**fields)

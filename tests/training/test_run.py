@@ -12,9 +12,9 @@ import pytest
 from tests.support.tiny import TINY, Quiet, as_numpy, go, training_rows
 from zebjax import network, record
 from zebjax.common import checkpoint
-from zebjax.experiment import ReplayConfig, StartConfig, TeacherConfig
 from zebjax.training import metrics
 from zebjax.training import run as training
+from zebjax.training.config import ReplayConfig, StartConfig, TeacherConfig
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ import pytest
 from zebjax import game, network, record, search
 from zebjax.record import Kind
 from zebjax.training import selfplay
+from zebjax.training.config import SelfPlayConfig
 
 TINY = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, belief_head=False)
-CONFIG = selfplay.SelfPlayConfig(lanes=16, games_per_cycle=40, search=search.SearchConfig(policy="gumbel", sims=2))
+CONFIG = SelfPlayConfig(lanes=16, games_per_cycle=40, search=search.SearchConfig(policy="gumbel", sims=2))
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +127,7 @@ def test_leader_and_declaration_are_uniform(params):
 
 def test_impossible_settings_are_named():
     with pytest.raises(ValueError, match=r"selfplay\.lanes: expected 1 to 1,000,000"):
-        selfplay.SelfPlayConfig(lanes=0)
+        SelfPlayConfig(lanes=0)
 
 
 @pytest.mark.parametrize("worlds", [2, "true"])

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from zebjax import game, players, record
+from zebjax import game, players, record, teach
 from zebjax.evaluation import matches
 from zebjax.players import exact
 from zebjax.record import Kind
@@ -117,10 +117,10 @@ def test_a_stopped_run_goes_on_to_the_same_games(tmp_path):
 
 def test_the_command(tmp_path, capsys):
     arguments = ["--games", "3", "--n", "2", "--games-per-file", "2", "--opponent", "random", "--out", str(tmp_path)]
-    assert teacher.main(arguments) == 0
+    assert teach.main(arguments) == 0
     out, error = capsys.readouterr()
     assert "3 games in 2 files" in out and "0 found, 3 made" in out and "100 %" in error
-    assert teacher.main(arguments) == 0 and "3 found, 0 made" in capsys.readouterr().out
+    assert teach.main(arguments) == 0 and "3 found, 0 made" in capsys.readouterr().out
     records, metadata = record.read(tmp_path / "teacher-000000.safetensors")
     assert metadata.search["opponent"] == "random" and json.dumps(metadata.search)
     assert int(game.points(record.position(jax.tree.map(lambda leaf: leaf[0], records), 27)[1]).sum()) == 42
@@ -146,7 +146,7 @@ def test_the_command(tmp_path, capsys):
 def test_bad_input_is_answered_in_one_sentence(arguments, sentence, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     try:
-        status = teacher.main(arguments)
+        status = teach.main(arguments)
     except SystemExit as stop:
         status = stop.code
     error = capsys.readouterr().err
@@ -155,9 +155,9 @@ def test_bad_input_is_answered_in_one_sentence(arguments, sentence, capsys, tmp_
 
 def test_help_has_an_example_that_works(capsys):
     with pytest.raises(SystemExit, match="0"):
-        teacher.main(["--help"])
+        teach.main(["--help"])
     shown = capsys.readouterr().out
-    assert teacher._parser().parse(shown.split("example:\n  python -m zebjax.teach ")[1].split()).games == 20
+    assert teach._parser().parse(shown.split("example:\n  python -m zebjax.teach ")[1].split()).games == 20
 
 
 def test_no_deal_is_one_that_a_run_of_the_same_seed_is_judged_by():

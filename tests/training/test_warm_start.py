@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from zebjax import experiment, network
-from zebjax.experiment import Experiment, StartConfig
 from zebjax.torch_compat import weights as torch_weights
 from zebjax.training import warm_start
+from zebjax.training.config import Experiment, StartConfig
 
 ROOT = Path(__file__).parents[2]
 

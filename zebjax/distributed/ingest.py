@@ -6,24 +6,20 @@ so that after a crash each file is taken exactly once.
 """
 
 import contextlib
-import dataclasses
 import hashlib
 import math
 import queue
 import threading
 import time
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import numpy as np
 
 from zebjax import record
 from zebjax.common import checkpoint
 from zebjax.distributed import spool
 from zebjax.distributed.store import Entry, Store, StoreError, Unreachable
-from zebjax.experiment import EvalAuxConfig
 from zebjax.record import GameRecord, Metadata
 
 MAX_FILE_BYTES = 32 << 20  # some 50,000 games
@@ -225,60 +221,3 @@ class Ingest:
 
 
 # ---- which eval-aux games are kept
-
-
-def keep_weight(config: EvalAuxConfig, lag: int) -> float:
-    """The probability that an eval-aux game `lag` cycles behind is kept, 0 where it is too stale."""
-    if 0 <= config.max_model_lag < lag:
-        return 0.0
-    if config.lag_half_life <= 0:
-        return 1.0
-    return max(config.min_keep_weight, min(1.0, 0.5 ** (lag / config.lag_half_life)))
-
-
-@dataclasses.dataclass(frozen=True)
-class Sifted:
-    """What staleness leaves of an eval-aux file."""
-
-    records: GameRecord
-    seen: int
-    """Games in the file."""
-    lag: int
-    weight: float
-
-    @property
-    def kept(self) -> int:
-        """Games left."""
-        return len(self.records.slots)
-
-
-def sift(config: EvalAuxConfig, arrived: Arrived, cycle: int, seed: int) -> Sifted:
-    """Which games of an eval-aux file are kept at this cycle; the file's name and the run's seed decide."""
-    assert arrived.records is not None and arrived.metadata is not None
-    n = len(arrived.records.slots)
-    lag = max(0, cycle - arrived.metadata.model_step)
-    weight = keep_weight(config, lag)
-    draws = np.random.default_rng([seed, zlib.crc32(arrived.name.encode())]).random(n)
-    rows = np.flatnonzero(draws < weight)
-    return Sifted(GameRecord(*(np.asarray(field)[rows] for field in arrived.records)), n, lag, weight)
-
-
-def mix(n_steps: int, fraction: float, has_eval_aux: bool) -> np.ndarray:
-    """Which of a cycle's optimiser steps take an eval-aux batch, bool `[n_steps]`.
-
-    `round(n_steps * fraction)` of them, evenly spread, at most `n_steps - 1`: step i (from 1)
-    where i is a multiple of `max(1, n_steps // quota)` and quota is left, or where what is left of the quota needs all
-    that is left of the steps (the original's rule, SPEC, "The eval-aux stream").
-    """
-    chosen = np.zeros(n_steps, bool)
-    if not has_eval_aux:
-        return chosen
-    quota = min(round(n_steps * fraction), n_steps - 1)
-    if quota <= 0:
-        return chosen
-    every = max(1, n_steps // quota)
-    for index in range(n_steps):
-        if quota and ((index + 1) % every == 0 or quota >= n_steps - index):
-            chosen[index] = True
-            quota -= 1
-    return chosen

@@ -18,12 +18,13 @@ import numpy as np
 from zebjax import game, network, record, solver
 from zebjax.common.console import Reporter
 from zebjax.distributed import heartbeat, spool, weights
-from zebjax.distributed.store import Missing, Store, open_store
+from zebjax.distributed.open import open_store
+from zebjax.distributed.store import Missing, Store
 from zebjax.distributed.store_thread import Background
-from zebjax.experiment import Experiment
 from zebjax.record import GameRecord, Metadata
 from zebjax.training import eval_aux, selfplay
 from zebjax.training.call_sizer import CallSizer
+from zebjax.training.config import Experiment
 from zebjax.training.session import Stopped
 
 Role = Literal["selfplay", "evalaux"]

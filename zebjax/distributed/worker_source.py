@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from zebjax import experiment, record
+from zebjax import record
 from zebjax.common.console import Reporter, Row
 from zebjax.distributed import heartbeat, ingest, spool, weights
-from zebjax.distributed.store import Missing, Store, StoreError, open_store
+from zebjax.distributed.open import open_store
+from zebjax.distributed.store import Missing, Store, StoreError
 from zebjax.distributed.store_thread import Background
-from zebjax.experiment import Experiment
 from zebjax.game import N_PLIES
 from zebjax.torch_compat import weights as torch_weights
-from zebjax.training import replay, sources
+from zebjax.training import eval_aux, replay, sources
+from zebjax.training.config import Experiment, to_json
 from zebjax.training.session import Stopped
 
 if TYPE_CHECKING:
@@ -173,11 +174,12 @@ class Workers:
         self._last_kept = time.monotonic()
 
     def _take_eval_aux(self, run: "Run", arrived: ingest.Arrived) -> None:
-        assert arrived.metadata is not None
+        assert arrived.records is not None and arrived.metadata is not None
         config, progress = run.settings.eval_aux, run.progress
         if not config.enabled:
             return
-        sifted = ingest.sift(config, arrived, progress.cycle, run.settings.seed)
+        lag = max(0, progress.cycle - arrived.metadata.model_step)
+        sifted = eval_aux.sift(config, arrived.records, lag, run.settings.seed, arrived.name)
         kept = sifted.kept * N_PLIES
         sources.count_eval_aux(progress, sifted, arrived.metadata.search)
         sources.count(progress, {"bytes": arrived.n_bytes})
@@ -227,7 +229,7 @@ class Workers:
             "step": run.progress.cycle,
             "total_games": run.progress.total_games,
             "wandb_run_id": run.progress.wandb_run_id,
-            "experiment": json.loads(experiment.to_json(run.settings)),
+            "experiment": json.loads(to_json(run.settings)),
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         params = jax.device_get(run.state.learner.params)

@@ -9,8 +9,7 @@ import dataclasses
 import functools
 import json
 import math
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -303,14 +302,3 @@ def _mean_and_stderr(pairs: np.ndarray) -> tuple[float, float, float]:
     """Mean, its standard error and the standard deviation of `[n_deals]` means of pairs."""
     deviation = float(pairs.std(ddof=1))
     return float(pairs.mean()), deviation / math.sqrt(len(pairs)), deviation
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command, see `--help`; returns the exit status."""
-    from zebjax import arena  # a room above this one, which only carries its name
-
-    return arena.main(argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,13 +1,13 @@
+from .config import PRESETS as PRESETS
+from .config import ZebConfig as ZebConfig
+from .config import config_from_dict as config_from_dict
 from .model import BUNDLED as BUNDLED
 from .model import N_OPPONENTS as N_OPPONENTS
-from .model import PRESETS as PRESETS
 from .model import Output as Output
 from .model import Params as Params
-from .model import ZebConfig as ZebConfig
 from .model import ZebNet as ZebNet
 from .model import abstract_params as abstract_params
 from .model import apply as apply
-from .model import config_from_dict as config_from_dict
 from .model import find as find
 from .model import init as init
 from .model import load as load

@@ -15,53 +15,12 @@ from flax import nnx
 
 from zebjax import tiles
 from zebjax.common import checkpoint, devices
+from zebjax.network.config import ZebConfig, config_from_dict
 from zebjax.observe import Observation, tokenizer
 
 Params = dict[str, Any]
 N_OPPONENTS = 3
 _LAYER_NORM_EPSILON = 1e-5
-
-
-@dataclasses.dataclass(frozen=True)
-class ZebConfig:
-    """What a ZebNet is made of. `PRESETS` names the usual ones."""
-
-    embed_dim: int = 128
-    n_heads: int = 4
-    n_layers: int = 4
-    ff_dim: int = 256
-    dropout: float = 0.1
-    """Rate, in training only."""
-    belief_head: bool = True
-    tokenizer: str = "v1"
-    compute_dtype: str = "float32"
-    """float32 or bfloat16, of the matrix products; parameters, softmax, LayerNorm and heads stay float32."""
-
-    def __post_init__(self) -> None:
-        tokenizer(self.tokenizer)
-        if self.compute_dtype not in ("float32", "bfloat16"):
-            raise ValueError(f"compute_dtype: expected float32 or bfloat16, got {self.compute_dtype!r}")
-        for name in ("embed_dim", "n_heads", "n_layers", "ff_dim"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected a positive integer, got {getattr(self, name)!r}")
-        if self.embed_dim % 16 or self.embed_dim % self.n_heads:
-            raise ValueError(
-                f"embed_dim: expected a multiple of 16 and of n_heads ({self.n_heads}), got {self.embed_dim}"
-            )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout: expected a rate in [0, 1), got {self.dropout}")
-
-    def same_weights(self, other: "ZebConfig") -> bool:
-        """Whether weights of one fit the other: all but what only changes how they are computed with."""
-        neutral: dict[str, Any] = {"dropout": 0.0, "compute_dtype": "float32"}
-        return dataclasses.replace(self, **neutral) == dataclasses.replace(other, **neutral)
-
-
-PRESETS = {
-    "small": ZebConfig(embed_dim=64, n_heads=2, n_layers=2, ff_dim=128),
-    "medium": ZebConfig(embed_dim=128, n_heads=4, n_layers=4, ff_dim=256),
-    "large": ZebConfig(embed_dim=256, n_heads=8, n_layers=6, ff_dim=512),
-}
 
 
 class Output(NamedTuple):
@@ -271,16 +230,3 @@ def load(path: Path | str) -> tuple[ZebConfig, Params]:
     folder = find(Path(path))
     config = config_from_dict(checkpoint.read_json(folder / "config.json"), folder / "config.json")
     return config, devices.everywhere(checkpoint.restore_tree(folder / "params", abstract_params(config)))
-
-
-def config_from_dict(fields: Any, source: Path) -> ZebConfig:
-    """A ZebConfig from JSON; ValueError that names `source` and the field if one is unknown or impossible."""
-    known = {field.name for field in dataclasses.fields(ZebConfig)}
-    if not isinstance(fields, dict):
-        raise ValueError(f"{source}: expected an object with a network's fields")
-    if unknown := sorted(set(fields) - known):
-        raise ValueError(f"{source}: unknown field {unknown[0]!r}; expected {', '.join(sorted(known))}")
-    try:
-        return ZebConfig(**fields)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{source}: {error}") from None

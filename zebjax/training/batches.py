@@ -1,12 +1,13 @@
 """What the learner learns from: plies of recorded games, replayed, as tokens, masks and targets."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from zebjax import game, record, worlds
 from zebjax.observe import Observation, belief_targets, hidden_tiles, observe
+from zebjax.training.config import PolicyMask
 
 
 class Positions(NamedTuple):
@@ -59,9 +60,6 @@ class Batch(NamedTuple):
     """bool `[B, 28]`, those of them not yet played: the honest ones to measure on."""
     marginal: jax.Array
     """float32 `[B, 28, 3]`, the exact belief from voids alone, 0 on visible tiles: what a belief head is to beat."""
-
-
-PolicyMask = Literal["legal", "unplayed"]
 
 
 def make_batch(

@@ -3,9 +3,8 @@
 Tokens, masks and targets are made here, on the device, from GameRecords.
 """
 
-import dataclasses
 import functools
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,80 +12,16 @@ import optax
 import optax.contrib
 
 from zebjax import network
-from zebjax.common import checks, devices
+from zebjax.common import devices
 from zebjax.network import bucketing
 from zebjax.observe import shorten, tokenizer
 from zebjax.record import GameRecord
 from zebjax.training import replay
-from zebjax.training.batches import Batch, PolicyMask, Positions, make_batch, positions
+from zebjax.training.batches import Batch, Positions, make_batch, positions
+from zebjax.training.config import LearnerConfig
 
 # The original's clamp on log-probabilities: a policy target on a slot given probability 0 costs 100, not infinity.
 _MIN_LOG_PROBABILITY = -100.0
-
-
-@dataclasses.dataclass(frozen=True)
-class LearnerConfig:
-    """How the network is trained; the defaults are the original's."""
-
-    optimizer: Literal["adamw", "muon"] = "adamw"
-    """adamw: the original's. muon (Jordan et al. 2024): orthogonalised momentum for the matrices at lr, AdamW for the
-    vectors at lr / 10; it learns a network from nothing from far fewer examples."""
-    lr: float = 1e-4
-    """Learning rate, the peak of the schedule."""
-    schedule: Literal["constant", "cosine"] = "constant"
-    """cosine: from lr down to a tenth of it over decay_updates, then constant."""
-    warmup_updates: int = 0
-    """Linear warm-up from 0."""
-    decay_updates: int = 100_000
-    """Length of the cosine, warm-up included."""
-    weight_decay: float = 0.01
-    """AdamW's, on every parameter."""
-    clip_norm: float = 0.0
-    """Clip gradients to this global norm; 0 is off."""
-    batch: int = 64
-    """Examples an update."""
-    updates_per_cycle: int = 1000
-    updates_per_call: int = 0
-    """Updates in one compiled call; a stop waits for the call under way. 0: as many as take about ten seconds here;
-    that does not change the result."""
-    policy_weight: float = 1.0
-    value_weight: float = 1.0
-    belief_weight: float = 0.5
-    belief_tiles: Literal["dealt", "hidden"] = "dealt"
-    """The tiles that the belief is trained on: the 21 dealt to others (the original's), or those of them not yet
-    played, which are the hard ones."""
-    root_value_share: float = 0.0
-    """Share of the value target that is the root value in the record instead of the outcome, where a ply has one: less
-    noise, but no better than what judged the root. 0: the original's."""
-    policy_mask: PolicyMask = "legal"
-    """The slots that the policy's log-softmax is over; unplayed is the original's."""
-
-    def __post_init__(self) -> None:
-        checks.check(self, "learner")
-        for name, least in (("batch", 2), ("updates_per_cycle", 1), ("decay_updates", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"learner.{name}: expected at least {least}, got {getattr(self, name)}")
-        if self.updates_per_call and self.updates_per_cycle % self.updates_per_call:
-            raise ValueError(
-                f"learner.updates_per_call: expected 0 or a divisor of updates_per_cycle ({self.updates_per_cycle}), "
-                f"got {self.updates_per_call}"
-            )
-        for name in ("weight_decay", "clip_norm", "warmup_updates", "policy_weight", "value_weight", "belief_weight"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"learner.{name}: expected 0 or more, got {getattr(self, name)}")
-        if not 0 <= self.root_value_share <= 1:
-            raise ValueError(f"learner.root_value_share: expected 0 to 1, got {self.root_value_share}")
-        if self.lr <= 0:
-            raise ValueError(f"learner.lr: expected a positive number, got {self.lr}")
-        if self.schedule == "cosine" and self.decay_updates <= self.warmup_updates:
-            raise ValueError("learner.decay_updates: expected more than warmup_updates")
-
-    @property
-    def chunk(self) -> int:
-        """Updates whose examples are drawn and replayed together; a divisor of updates_per_cycle."""
-        if self.updates_per_call:
-            return self.updates_per_call
-        return max(n for n in range(1, 26) if self.updates_per_cycle % n == 0)
 
 
 class LearnerState(NamedTuple):

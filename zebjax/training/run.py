@@ -19,15 +19,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zebjax import __version__, experiment, network, players
+from zebjax import __version__, network, players
 from zebjax.common import checkpoint, devices
 from zebjax.common.console import Reporter
-from zebjax.distributed import ingest
 from zebjax.evaluation import belief, matches
-from zebjax.experiment import Experiment
 from zebjax.torch_compat import weights as torch_weights
-from zebjax.training import learner, metrics, replay, selfplay, warm_start
+from zebjax.training import eval_aux, learner, metrics, replay, resume, selfplay, warm_start
 from zebjax.training.call_sizer import CallSizer
+from zebjax.training.config import Experiment, to_json
 from zebjax.training.session import Progress, Stopped
 from zebjax.training.sources import Feed, OwnGames
 
@@ -76,7 +75,7 @@ class Run:
             self.state, self.progress = self._start()
         metrics.truncate(self.metrics_file, self.progress.cycle - (self.progress.phase == "judge"))
         if not self._is_complete():  # else what it says now made nothing of what is there
-            checkpoint.write_text(self.folder / "experiment.json", experiment.to_json(self.settings) + "\n")
+            checkpoint.write_text(self.folder / "experiment.json", to_json(self.settings) + "\n")
         self._note_environment(earlier_starts)
         self._wandb: Any = None
         self._last_save = self._wall_counted_to = time.monotonic()
@@ -115,7 +114,7 @@ class Run:
         for number in reversed(saved[1:]):
             try:
                 return self._restore(number)
-            except experiment.CannotContinue:
+            except resume.CannotContinue:
                 raise
             except ValueError as error:
                 self.report.note(f"{error}; going back to the state before it")
@@ -135,20 +134,20 @@ class Run:
     def _restore(self, number: int) -> tuple[State, Progress]:
         folder = checkpoint.step_folder(self.folder / "state", number)
         saved = checkpoint.read_json(folder / "experiment.json")
-        experiment.check_can_continue(saved, self.settings)
+        resume.check_can_continue(saved, self.settings)
         abstract = network.abstract_params(self.settings.network)
         like = jax.eval_shape(lambda params: _fresh_state(self.settings, params, 0), abstract)
         progress = Progress.read(folder / "progress.json")
         left = self.settings.learner.updates_per_cycle - progress.updates_in_cycle
         if progress.phase == "train" and (left < 0 or left % self.settings.learner.chunk):
-            raise experiment.CannotContinue(
+            raise resume.CannotContinue(
                 f"{self.folder}: this run stopped after {progress.updates_in_cycle} updates of a cycle and cannot go "
                 f"on with updates_per_cycle = {self.settings.learner.updates_per_cycle} in calls of "
                 f"{self.settings.learner.chunk}; put learner.updates_per_cycle and updates_per_call back for one cycle"
             )
         state = devices.everywhere(checkpoint.restore_tree(folder / "arrays", like))
         self._keep_start(saved["start"].get("checkpoint"))
-        if changed := experiment.changes(saved, self.settings):
+        if changed := resume.changes(saved, self.settings):
             self.report.note(f"going on with other settings than before: {', '.join(changed)}")
         return state, progress
 
@@ -159,7 +158,7 @@ class Run:
         with checkpoint.new_folder(checkpoint.step_folder(self.folder / "state", number)) as folder:
             checkpoint.save_tree(folder / "arrays", self.state)
             checkpoint.write_json(folder / "progress.json", dataclasses.asdict(self.progress))
-            checkpoint.write_text(folder / "experiment.json", experiment.to_json(self.settings) + "\n")
+            checkpoint.write_text(folder / "experiment.json", to_json(self.settings) + "\n")
         checkpoint.prune(self.folder / "state", keep=_STATES_KEPT)
         self.feed.saved(self)
         self._last_save = time.monotonic()
@@ -220,7 +219,7 @@ class Run:
 
     def _note_mix(self) -> None:
         config, n = self.settings.eval_aux, self.settings.learner.updates_per_cycle
-        if config.enabled and not ingest.mix(n, config.batch_fraction, True).any():
+        if config.enabled and not eval_aux.mix(n, config.batch_fraction, True).any():
             self.report.note(
                 f"eval_aux.batch_fraction: {config.batch_fraction} of {n} updates a cycle are none of them: its games "
                 "are not learned from; raise it, or learner.updates_per_cycle"
@@ -272,7 +271,7 @@ class Run:
         """Which of the cycle's updates take an eval-aux batch; the rings do not change while they are trained on."""
         config = self.settings.eval_aux
         has_aux = config.enabled and int(replay.n_examples(self.state.aux)) > 0
-        return ingest.mix(self.settings.learner.updates_per_cycle, config.batch_fraction, has_aux)
+        return eval_aux.mix(self.settings.learner.updates_per_cycle, config.batch_fraction, has_aux)
 
     def _judge(self) -> None:
         """Judge the network when it is due, write the cycle's row and its network, and save."""

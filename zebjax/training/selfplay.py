@@ -5,7 +5,6 @@ asking the network, a finished game goes to the waiting room and its lane deals 
 and are saved with the run, so short games are not favoured.
 """
 
-import dataclasses
 import functools
 from typing import NamedTuple
 
@@ -15,23 +14,8 @@ import jax.numpy as jnp
 from zebjax import game, network, record
 from zebjax.common import devices
 from zebjax.record import GameRecord, Kind
-from zebjax.search import SearchConfig, endgame, evaluator, search
-
-
-@dataclasses.dataclass(frozen=True)
-class SelfPlayConfig:
-    """How games are made."""
-
-    lanes: int = 64
-    """Games played at once."""
-    games_per_cycle: int = 454
-    """Finished games that one training cycle takes in."""
-    search: SearchConfig = SearchConfig()
-
-    def __post_init__(self) -> None:
-        for name in ("lanes", "games_per_cycle"):
-            if not 1 <= getattr(self, name) <= 1_000_000:
-                raise ValueError(f"selfplay.{name}: expected 1 to 1,000,000, got {getattr(self, name)}")
+from zebjax.search import endgame, evaluator, search
+from zebjax.training.config import SelfPlayConfig
 
 
 class Actor(NamedTuple):

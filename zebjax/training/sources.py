@@ -7,11 +7,11 @@ import jax
 
 from zebjax import tiles
 from zebjax.common.console import Row
-from zebjax.distributed.ingest import Sifted
-from zebjax.experiment import Experiment
 from zebjax.game import N_PLIES
 from zebjax.training import eval_aux, replay, selfplay
 from zebjax.training.call_sizer import CallSizer
+from zebjax.training.config import Experiment
+from zebjax.training.eval_aux import Sifted
 from zebjax.training.session import Progress
 
 if TYPE_CHECKING:

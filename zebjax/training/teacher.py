@@ -11,12 +11,10 @@ A file is made of its number and the settings alone, and appears whole or not at
 with the files that are missing and ends with the same games.
 """
 
-import argparse
 import dataclasses
 import math
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +22,8 @@ import jax
 import numpy as np
 
 from zebjax import game, players, record
-from zebjax.common import checkpoint, cli, parsing
 from zebjax.evaluation import matches
-from zebjax.players import Player, base, exact, spec
+from zebjax.players import Player, base, exact
 from zebjax.record import GameRecord, Kind
 
 GAMES_PER_FILE = 250
@@ -187,70 +184,3 @@ def make(
         record.write(file_path(folder, index), records, metadata)
         made += n_games
     return found, made
-
-
-# The command
-
-
-def _parser() -> cli.Parser:
-    defaults = Settings()
-    parser = cli.Parser(
-        "teach",
-        "Play games of E[Q], the exact teacher, and keep them as GameRecords with its judgement of every move.\n"
-        "A stopped run goes on when the same command is given again.\n"
-        "policy target: softmax(mean points / temperature); value: P(win) - P(lose) after the best move.",
-        "--games 20 --n 5 --out runs/teacher",
-        notes=spec.help_text(),
-    )
-    add = parser.add_argument
-    add("--games", type=cli.integer(1, 10**9), required=True, metavar="N", help="games in all")
-    add("--out", type=Path, required=True, metavar="DIR", help="where the files go")
-    worlds = cli.integer(1, spec.MOST_WORLDS)
-    add("--n", type=worlds, default=defaults.n, metavar="N", help="worlds a decision (default %(default)s)")
-    add("--n-trick1", type=worlds, metavar="N", help="the same in the first trick, the dearest (default: as --n)")
-    add(
-        "--temperature",
-        type=cli.checked(parsing.number(0.01, 100)),
-        default=defaults.temperature,
-        metavar="POINTS",
-        help="of the policy target: a move so many points worse gets 1/e of the weight (default %(default)s)",
-    )
-    add("--opponent", default=defaults.opponent, metavar="PLAYER", help="the other team (default: E[Q] itself)")
-    add("--seed", type=cli.integer(0, 2**32 - 1), default=defaults.seed, help="of deals and play (default 0)")
-    add(
-        "--games-per-file",
-        type=cli.integer(1, 100_000),
-        default=defaults.games_per_file,
-        metavar="N",
-        help="what a kill may cost at most (default %(default)s)",
-    )
-    return parser
-
-
-def _run(arguments: argparse.Namespace) -> int:
-    names = [field.name for field in dataclasses.fields(Settings)]
-    settings = Settings(**{name: getattr(arguments, name) for name in names})
-    start = time.perf_counter()
-    with cli.progress(f"teacher games in {arguments.out}") as show:
-
-        def on_ply(done: float, made: float) -> None:
-            show(done, f"{made / (time.perf_counter() - start):.1f} games/s")
-
-        with checkpoint.locked(arguments.out, "wait for it or choose another --out"):
-            found, made = make(settings, arguments.games, arguments.out, on_ply)
-    seconds = time.perf_counter() - start
-    n_files = math.ceil(arguments.games / settings.games_per_file)
-    print(
-        f"{arguments.games:,} games in {n_files:,} files in {arguments.out}: {found:,} found, {made:,} made"
-        + (f" at {made / seconds:.1f} games/s" if made else "")
-    )
-    return 0
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; see `--help`. Returns the exit status: 0, or 2 after one sentence on stderr for bad input."""
-    return cli.run("teach", _run, _parser().parse(argv))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

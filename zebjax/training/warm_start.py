@@ -9,10 +9,10 @@ import jax
 import numpy as np
 
 from zebjax import network, record
-from zebjax.experiment import Experiment
 from zebjax.game import N_PLIES
 from zebjax.record import GameRecord
 from zebjax.torch_compat import weights as torch_weights
+from zebjax.training.config import Experiment
 
 _HUB = "hf://"
 
