@@ -1,1 +1,3 @@
-"""One file per question asked about speed; `results/` holds what was measured, on which device, when."""
+"""One file per question asked about speed; `results/` holds what was measured, on which device,
+when.
+"""

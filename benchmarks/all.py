@@ -11,8 +11,9 @@ import jax
 from benchmarks import engine, learner, network, report, selfplay
 from zebjax import observe
 
-ABOUT = """Runs the parts in order of what they are worth, the original's setting first, and begins none that would pass
-the budget; what was left out is named. One JSON with all parts, written after each. Needs no network and no files."""
+ABOUT = """Runs the parts in order of what they are worth, the original's setting first, and
+begins none that would pass the budget; what was left out is named. One JSON with all parts,
+written after each. Needs no network and no files."""
 
 
 class Part(NamedTuple):
@@ -40,17 +41,33 @@ def parts() -> Iterator[Part]:
         return selfplay.remembered_lanes(name)
 
     # Two cores take minutes for the original's setting with many lanes; a GPU wants thousands.
-    yield Part("selfplay-original", 90 if cpu else 60, lambda: play("original", 32 if cpu else 4096))
+    yield Part(
+        "selfplay-original", 90 if cpu else 60, lambda: play("original", 32 if cpu else 4096)
+    )
     yield Part("selfplay-recommended", 50, lambda: play("recommended", 32 if cpu else 8192))
     yield Part("learner-large-64", 40, lambda: learn("large", 64))
     if not cpu:
         for batch in (1024, 4096, 16384):
             yield Part(f"learner-large-{batch}", 40, lambda b=batch: learn("large", b))
-    yield Part("engine", 15, lambda: [engine.measure(games) for games in ((8192,) if cpu else (2**17, 2**20))])
-    yield Part("selfplay-medium-puct-50", 40, lambda: play("medium-puct-50", lanes_of("medium-puct-50")))
-    yield Part("selfplay-medium-recommended", 40, lambda: play("medium-recommended", lanes_of("medium-recommended")))
+    yield Part(
+        "engine",
+        15,
+        lambda: [engine.measure(games) for games in ((8192,) if cpu else (2**17, 2**20))],
+    )
+    yield Part(
+        "selfplay-medium-puct-50", 40, lambda: play("medium-puct-50", lanes_of("medium-puct-50"))
+    )
+    yield Part(
+        "selfplay-medium-recommended",
+        40,
+        lambda: play("medium-recommended", lanes_of("medium-recommended")),
+    )
     batch = 64 if cpu else 8192
-    yield Part("network", 30, lambda: [network.measure("large", dtype, batch, n) for n in (lengths[2], lengths[4])])
+    yield Part(
+        "network",
+        30,
+        lambda: [network.measure("large", dtype, batch, n) for n in (lengths[2], lengths[4])],
+    )
     if not cpu:
         for lanes in (1024, 2048, 8192, 16384):
             yield Part(f"selfplay-original-{lanes}", 60, lambda n=lanes: play("original", n))
@@ -87,7 +104,10 @@ def run(budget_s: float, result: dict[str, Any], save: Callable[[], None]) -> li
             rows = []
         for row in rows:
             report.show(row)
-        result["parts"][part.name] = {"rows": rows, "seconds": round(time.monotonic() - part_began, 1)}
+        result["parts"][part.name] = {
+            "rows": rows,
+            "seconds": round(time.monotonic() - part_began, 1),
+        }
         save()
     return left_out
 
@@ -95,7 +115,9 @@ def run(budget_s: float, result: dict[str, Any], save: Callable[[], None]) -> li
 def main() -> int:
     """The command; the exit status."""
     parser = report.parser_with_json("all", f"{__doc__}\n\n{ABOUT}", "--budget 8min")
-    parser.add_argument("--budget", default="8min", help="begin nothing that would pass it (default %(default)s)")
+    parser.add_argument(
+        "--budget", default="8min", help="begin nothing that would pass it (default %(default)s)"
+    )
     args = parser.parse_args()
     try:
         budget_s = seconds_of(args.budget)
@@ -103,7 +125,10 @@ def main() -> int:
         print(f"benchmarks.all: --budget: {error}", file=sys.stderr)
         return 2
     ceiling = report.ceiling_tflops(report.dtype_default())
-    print(f"{jax.devices()[0].device_kind}: ceiling {ceiling} TFLOP/s in {report.dtype_default()}", flush=True)
+    print(
+        f"{jax.devices()[0].device_kind}: ceiling {ceiling} TFLOP/s in {report.dtype_default()}",
+        flush=True,
+    )
     result = report.surroundings(args.note) | {"ceiling_tflops": ceiling, "parts": {}}
     out = args.out or report.default_name("all")
     left_out = run(budget_s, result, lambda: report.write(out, result))

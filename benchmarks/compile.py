@@ -10,8 +10,9 @@ from typing import Any
 
 from benchmarks import report
 
-ABOUT = """Runs one very short cycle of an experiment twice in processes of its own, first with an empty compilation
-cache: seconds of tracing, lowering and compiling (or reading from the cache), and of the whole command."""
+ABOUT = """Runs one very short cycle of an experiment twice in processes of its own, first with
+an empty compilation cache: seconds of tracing, lowering and compiling (or reading from the
+cache), and of the whole command."""
 
 _CHILD = """
 import json, sys, time
@@ -56,9 +57,13 @@ def measure(experiment: Path, cache: Path) -> dict[str, Any]:
 
 def main() -> None:
     """The command."""
-    parser = report.parser_with_json("compile", f"{__doc__}\n\n{ABOUT}", "--experiment experiments/quickstart.py")
+    parser = report.parser_with_json(
+        "compile", f"{__doc__}\n\n{ABOUT}", "--experiment experiments/quickstart.py"
+    )
     default = Path(__file__).parents[1] / "experiments" / "quickstart.py"
-    parser.add_argument("--experiment", type=Path, default=default, help="(default experiments/quickstart.py)")
+    parser.add_argument(
+        "--experiment", type=Path, default=default, help="(default experiments/quickstart.py)"
+    )
     args = parser.parse_args()
     result = report.surroundings(args.note) | {"rows": []}
     with tempfile.TemporaryDirectory() as cache:

@@ -9,8 +9,8 @@ from benchmarks import report
 from zebjax import game
 from zebjax.common import cli
 
-ABOUT = """Deals and plays whole games of uniformly random legal moves, all in one compiled call: per ply the legal
-slots, a draw, and the play."""
+ABOUT = """Deals and plays whole games of uniformly random legal moves, all in one compiled call:
+per ply the legal slots, a draw, and the play."""
 
 
 @functools.partial(jax.jit, static_argnames="games")
@@ -44,7 +44,11 @@ def main() -> None:
     parser = report.parser_with_json("engine", f"{__doc__}\n\n{ABOUT}", "--games 1024 16384")
     default = [8192, 32768] if report.on_cpu() else [2**14, 2**17, 2**20]
     parser.add_argument(
-        "--games", type=cli.integer(1, 2**24), nargs="+", default=default, help="at once (default %(default)s)"
+        "--games",
+        type=cli.integer(1, 2**24),
+        nargs="+",
+        default=default,
+        help="at once (default %(default)s)",
     )
     args = parser.parse_args()
     result = report.surroundings(args.note) | {"rows": []}

@@ -14,9 +14,10 @@ from zebjax.players import exact
 from zebjax.solver import positions
 
 PLIES = (0, 4, 8, 12, 16, 20)
-ABOUT = """Times E[Q] in milliseconds of CPU time a decision, leaders after uniform random play, on one thread of the
-solver: drawing the worlds, checking them for the solver, and the whole decision by both criteria (the first two
-included). Then games of each criterion against random, whole games a second of CPU time."""
+ABOUT = """Times E[Q] in milliseconds of CPU time a decision, leaders after uniform random play,
+on one thread of the solver: drawing the worlds, checking them for the solver, and the whole
+decision by both criteria (the first two included). Then games of each criterion against random,
+whole games a second of CPU time."""
 
 
 def cpu_ms(work: Callable[[], object], decisions: int) -> float:
@@ -50,7 +51,9 @@ def measure_decisions(n: int, decisions: int, seed: int) -> list[dict[str, float
 
 
 def measure_games(specs: list[str], deals: int, seed: int) -> list[dict[str, object]]:
-    """Games a second and the win rate of each player against random, forced moves free on both sides."""
+    """Games a second and the win rate of each player against random, forced moves free on both
+    sides.
+    """
     rows = []
     for spec in specs:
         player = players.make(spec)
@@ -76,16 +79,25 @@ def measure_games(specs: list[str], deals: int, seed: int) -> list[dict[str, obj
 
 def main() -> None:
     """The command."""
-    parser = report.parser_with_json("eq", f"{__doc__}\n\n{ABOUT}", "--n 20 --decisions 10 --deals 20")
+    parser = report.parser_with_json(
+        "eq", f"{__doc__}\n\n{ABOUT}", "--n 20 --decisions 10 --deals 20"
+    )
     parser.add_argument("--n", type=int, default=100, help="worlds a decision (default 100)")
-    parser.add_argument("--decisions", type=int, default=20, help="at ply 0; later plies get more (default 20)")
+    parser.add_argument(
+        "--decisions", type=int, default=20, help="at ply 0; later plies get more (default 20)"
+    )
     parser.add_argument("--deals", type=int, default=50, help="each played twice (default 50)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     result = report.surroundings(args.note) | {"n": args.n}
     result["decisions"] = measure_decisions(args.n, args.decisions, args.seed)
     first = max(1, args.n // 5)
-    specs = [f"eq:n={args.n},criterion=points", f"eq:n={args.n}", f"eq:n={args.n},n_trick1={first}", "cheat"]
+    specs = [
+        f"eq:n={args.n},criterion=points",
+        f"eq:n={args.n}",
+        f"eq:n={args.n},n_trick1={first}",
+        "cheat",
+    ]
     result["games"] = measure_games(specs, args.deals, args.seed)
     report.write(args.out or report.default_name("eq"), result)
 

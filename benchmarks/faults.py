@@ -17,11 +17,13 @@ from zebjax import record
 from zebjax.common import checkpoint
 from zebjax.distributed import open, spool
 
-ABOUT = """Runs a learner, two self-play workers and an eval-aux worker of a tiny network over a store in a folder,
-kills one of them with SIGKILL again and again at random moments (the learner, which takes longer to start, one time in
-ten), and starts it anew. Then the store is gone for a minute under four that live. In the end all are stopped, a last
-learner takes what is left, and the books are compared: every game that was ever in the store must be counted once, and
-no file refused. The learner prunes the store meanwhile; this looks often enough to have seen every file before."""
+ABOUT = """Runs a learner, two self-play workers and an eval-aux worker of a tiny network over a
+store in a folder, kills one of them with SIGKILL again and again at random moments (the learner,
+which takes longer to start, one time in ten), and starts it anew. Then the store is gone for a
+minute under four that live. In the end all are stopped, a last learner takes what is left, and
+the books are compared: every game that was ever in the store must be counted once, and no file
+refused. The learner prunes the store meanwhile; this looks often enough to have seen every file
+before."""
 
 EXPERIMENT = """
 from zebjax.experiment import *
@@ -60,7 +62,15 @@ class Process:
     def start(self, *more: str) -> None:
         """Start it; what it says goes into a file."""
         who = ["--worker-id", self.worker] if self.worker else []
-        command = [sys.executable, "-m", "zebjax.train", str(self.folder / "faults.py"), "--role", self.role, *who]
+        command = [
+            sys.executable,
+            "-m",
+            "zebjax.train",
+            str(self.folder / "faults.py"),
+            "--role",
+            self.role,
+            *who,
+        ]
         with open(self.folder / f"{self.worker or self.role}.log", "a") as log:
             runs = ["--runs", str(self.folder / "runs")]
             self.running = subprocess.Popen([*command, *runs, *more], stdout=log, stderr=log)
@@ -103,7 +113,9 @@ class Ledger:
                 self.games[name] = record.peek(self._root / name).games
 
     def look_into_spool(self, worker: str) -> None:
-        """Note what a worker that was just killed had finished and not sent: all of that must come."""
+        """Note what a worker that was just killed had finished and not sent: all of that must
+        come.
+        """
         files = (self._workers / worker / "spool").glob("*.safetensors")
         self.spooled |= {f"examples/{worker}/{file.name}" for file in files}
 
@@ -116,16 +128,25 @@ class Ledger:
         self.look()
         progress: dict[str, Any] = {"cursor": {}, "total_games": 0, "cycle": 0, "quarantined": 0}
         if steps := checkpoint.steps(self._state):
-            progress = checkpoint.read_json(checkpoint.step_folder(self._state, steps[-1]) / "progress.json")
+            progress = checkpoint.read_json(
+                checkpoint.step_folder(self._state, steps[-1]) / "progress.json"
+            )
         spools = self._workers.glob("*/spool/*.safetensors")
-        noted = [int(checkpoint.read_json(file)) for file in self._workers.glob("*/spool/sequence.json")]
-        taken = [n for name, n in self.games.items() if name <= progress["cursor"].get(name.split("/")[1], "")]
+        noted = [
+            int(checkpoint.read_json(file)) for file in self._workers.glob("*/spool/sequence.json")
+        ]
+        taken = [
+            n
+            for name, n in self.games.items()
+            if name <= progress["cursor"].get(name.split("/")[1], "")
+        ]
         sequences = {spool.parse_name(name)[:2] for name in self.games}  # type: ignore[index]
         return {
             "files": len(self.games),
             "files_pruned": len(self.games) - len(self.here),
             "numbers_used_twice": len(self.games) - len(sequences),
-            # A number is noted a moment before its file is there: a kill just then leaves one unused.
+            # A number is noted a moment before its file is there: a kill just then leaves one
+            # unused.
             "numbers_not_used": sum(noted) - len(self.games),
             "files_waiting_at_kills": len(self.spooled),
             "of_these_lost": len(self.spooled - self.games.keys()),
@@ -173,7 +194,9 @@ def take_what_is_left(learner: Process, ledger: Ledger) -> int:
 def kill_at_random(
     processes: list[Process], ledger: Ledger, dice: random.Random, kills: int, gap_s: float
 ) -> list[int]:
-    """Kill and start again, `gap_s` apart on average; the statuses of processes that ended by themselves."""
+    """Kill and start again, `gap_s` apart on average; the statuses of processes that ended by
+    themselves.
+    """
     ended = []
     for kill in range(kills):
         for process in processes:
@@ -203,7 +226,9 @@ def take_the_store_away(folder: Path, seconds: float) -> None:
 
 
 def settle(processes: list[Process], ledger: Ledger) -> list[int]:
-    """All alive, the store gone for a minute; then stop them, and a last learner takes the rest; the exit statuses."""
+    """All alive, the store gone for a minute; then stop them, and a last learner takes the rest;
+    the exit statuses.
+    """
     learner, *workers = processes
     for process in processes:
         if not process.is_running():
@@ -220,7 +245,9 @@ def main() -> None:
     """The command."""
     parser = report.parser_with_json("faults", f"{__doc__}\n\n{ABOUT}", "--kills 200")
     parser.add_argument("--kills", type=int, default=200, help="in all (default 200)")
-    parser.add_argument("--gap-s", type=float, default=6.0, help="between two kills on average (default 6)")
+    parser.add_argument(
+        "--gap-s", type=float, default=6.0, help="between two kills on average (default 6)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
     args = parser.parse_args()
@@ -240,13 +267,21 @@ def main() -> None:
     books = ledger.books()
     kills = {process.worker or process.role: process.kills for process in processes}
     result = report.surroundings(args.note) | books
-    result |= {"store_gone_s": _GONE_S, "kills": kills, "ended_by_themselves": ended, "exit_statuses": statuses}
+    result |= {
+        "store_gone_s": _GONE_S,
+        "kills": kills,
+        "ended_by_themselves": ended,
+        "exit_statuses": statuses,
+    }
     report.show({**books, "kills": kills})
     report.write(args.out or report.default_name("faults"), result)
     is_right = (
         books["games"] == books["games_counted"]
         and books["numbers_not_used"] <= sum(kills.values())
-        and not any(books[name] for name in ("quarantined", "numbers_used_twice", "files_not_sent", "of_these_lost"))
+        and not any(
+            books[name]
+            for name in ("quarantined", "numbers_used_twice", "files_not_sent", "of_these_lost")
+        )
     )
     if not is_right or ended or any(statuses):
         sys.exit(f"the books do not agree; what the processes said is in {folder}")

@@ -1,4 +1,6 @@
-"""How fast does a learner check games that arrive, how large are they, and what does it cost the training?"""
+"""How fast does a learner check games that arrive, how large are they, and what does it cost the
+training?
+"""
 
 import argparse
 import statistics
@@ -17,14 +19,17 @@ from zebjax.distributed.store_thread import Background
 from zebjax.training import learner, replay, selfplay
 from zebjax.training.config import LearnerConfig, SelfPlayConfig
 
-ABOUT = """Plays self-play games of a tiny network, writes them as a worker does, and examines the files as a learner
-does: sha256, format, every game replayed through the rules. CPU time, so that it counts one core. Then trains the
-preset with and without files coming in from a folder, turn about, and tells how much longer a cycle takes."""
+ABOUT = """Plays self-play games of a tiny network, writes them as a worker does, and examines
+the files as a learner does: sha256, format, every game replayed through the rules. CPU time, so
+that it counts one core. Then trains the preset with and without files coming in from a folder,
+turn about, and tells how much longer a cycle takes."""
 
 
 def played(n: int) -> record.GameRecord:
     """`n` finished games; NumPy arrays."""
-    config = SelfPlayConfig(lanes=64, games_per_cycle=n, search=search.SearchConfig("gumbel", sims=2))
+    config = SelfPlayConfig(
+        lanes=64, games_per_cycle=n, search=search.SearchConfig("gumbel", sims=2)
+    )
     small = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)
     actor = selfplay.init(config, jax.random.key(0))
     actor = selfplay.advance(config, small, network.init(small, jax.random.key(1)), actor, 0, 10**6)
@@ -85,12 +90,16 @@ def training(args: argparse.Namespace, data: bytes, records: record.GameRecord) 
     for turn in range(2 * args.turns + 1):  # the first one compiles
         is_coming = turn % 2 == 0
         with tempfile.TemporaryDirectory() as folder:
-            arriving = Arriving(Path(folder), data, len(records.slots), args.rate) if is_coming else None
+            arriving = (
+                Arriving(Path(folder), data, len(records.slots), args.rate) if is_coming else None
+            )
             for _ in range(args.cycles):
                 began, n = time.perf_counter(), 0
                 if arriving is not None:
                     ring, n = arriving.take(ring)
-                state = learner.train(config, preset, state, ring, config.updates_per_cycle // config.chunk)
+                state = learner.train(
+                    config, preset, state, ring, config.updates_per_cycle // config.chunk
+                )
                 jax.block_until_ready(state.params)
                 if turn:
                     seconds[is_coming].append(time.perf_counter() - began)
@@ -115,11 +124,17 @@ def main() -> None:
     parser = report.parser_with_json("ingest", f"{__doc__}\n\n{ABOUT}", "--rate 100")
     parser.add_argument("--games-per-file", type=int, default=128)
     parser.add_argument("--files", type=int, default=40)
-    parser.add_argument("--preset", choices=sorted(network.PRESETS), default="small", help="what is trained")
+    parser.add_argument(
+        "--preset", choices=sorted(network.PRESETS), default="small", help="what is trained"
+    )
     parser.add_argument("--updates", type=int, default=100, help="in a cycle (default 100)")
     parser.add_argument("--cycles", type=int, default=5, help="without a break (default 5)")
-    parser.add_argument("--turns", type=int, default=4, help="of so many cycles, with and without each (default 4)")
-    parser.add_argument("--rate", type=float, default=50.0, help="games that come in a second (default 50)")
+    parser.add_argument(
+        "--turns", type=int, default=4, help="of so many cycles, with and without each (default 4)"
+    )
+    parser.add_argument(
+        "--rate", type=float, default=50.0, help="games that come in a second (default 50)"
+    )
     args = parser.parse_args()
     records = played(args.games_per_file)
     with tempfile.TemporaryDirectory() as name:
@@ -135,7 +150,10 @@ def main() -> None:
     trained = training(args, data, records)
     report.show(row)
     report.show(trained)
-    report.write(args.out or report.default_name("ingest"), report.surroundings(args.note) | sizes | row | trained)
+    report.write(
+        args.out or report.default_name("ingest"),
+        report.surroundings(args.note) | sizes | row | trained,
+    )
 
 
 if __name__ == "__main__":

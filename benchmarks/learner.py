@@ -12,10 +12,14 @@ from zebjax.common import cli
 from zebjax.training import learner, replay
 from zebjax.training.config import LearnerConfig
 
-ABOUT = """Times the compiled training call, examples drawn and tokens made within it, dropout on, all metrics. AdamW;
-the first row is the original's: large with a belief head, batch 64."""
+ABOUT = """Times the compiled training call, examples drawn and tokens made within it, dropout
+on, all metrics. AdamW; the first row is the original's: large with a belief head, batch 64."""
 # The original's steps a CPU second on two cores at batch 64 (reference/throughput.json).
-ORIGINAL = {"medium": {"updates_per_cpu_s": 3.70}, "large": {"updates_per_cpu_s": 0.959}, "small": {}}
+ORIGINAL = {
+    "medium": {"updates_per_cpu_s": 3.70},
+    "large": {"updates_per_cpu_s": 0.959},
+    "small": {},
+}
 
 
 def random_games(n: int, key: jax.Array) -> record.GameRecord:
@@ -46,7 +50,9 @@ def measure(preset: str, batch: int, updates: int, compute_dtype: str) -> dict[s
     config = LearnerConfig(batch=batch, updates_per_cycle=updates, updates_per_call=updates)
     ring = replay.add(replay.init(28 * 1000), random_games(1000, jax.random.key(0)))
     state = learner.init(config, net, network.init(net, jax.random.key(1)), jax.random.key(2))
-    compile_s, _ = report.wall_and_cpu_s(lambda: learner.train.lower(config, net, state, ring, 1).compile())
+    compile_s, _ = report.wall_and_cpu_s(
+        lambda: learner.train.lower(config, net, state, ring, 1).compile()
+    )
     box = [state]
 
     def work() -> learner.LearnerState:
@@ -76,11 +82,19 @@ def measure(preset: str, batch: int, updates: int, compute_dtype: str) -> dict[s
 
 def main() -> None:
     """The command."""
-    parser = report.parser_with_json("learner", f"{__doc__}\n\n{ABOUT}", "--presets medium large --updates 40")
-    parser.add_argument("--presets", nargs="+", choices=network.PRESETS, default=["large", "medium"])
+    parser = report.parser_with_json(
+        "learner", f"{__doc__}\n\n{ABOUT}", "--presets medium large --updates 40"
+    )
+    parser.add_argument(
+        "--presets", nargs="+", choices=network.PRESETS, default=["large", "medium"]
+    )
     batches = [64] if report.on_cpu() else [64, 1024, 8192]
     parser.add_argument(
-        "--batches", type=cli.integer(2, 2**20), nargs="+", default=batches, help="examples an update (%(default)s)"
+        "--batches",
+        type=cli.integer(2, 2**20),
+        nargs="+",
+        default=batches,
+        help="examples an update (%(default)s)",
     )
     parser.add_argument(
         "--updates",
@@ -88,7 +102,9 @@ def main() -> None:
         default=20,
         help="optimiser steps a timed call (default %(default)s)",
     )
-    parser.add_argument("--compute-dtype", choices=("float32", "bfloat16"), default=report.dtype_default())
+    parser.add_argument(
+        "--compute-dtype", choices=("float32", "bfloat16"), default=report.dtype_default()
+    )
     args = parser.parse_args()
     ceiling = report.ceiling_tflops(args.compute_dtype)
     result = report.surroundings(args.note) | {"ceiling_tflops": ceiling, "rows": []}

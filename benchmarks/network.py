@@ -1,4 +1,6 @@
-"""How many evaluations a second does the network make, and how near is that to the device's ceiling?"""
+"""How many evaluations a second does the network make, and how near is that to the device's
+ceiling?
+"""
 
 import dataclasses
 from typing import Any
@@ -9,8 +11,8 @@ from benchmarks import report
 from zebjax import network, observe
 from zebjax.common import cli
 
-ABOUT = """Times `network.apply` by preset, number of tokens and batch. The ceiling is a large matrix product, measured
-in the same run."""
+ABOUT = """Times `network.apply` by preset, number of tokens and batch. The ceiling is a large
+matrix product, measured in the same run."""
 
 
 def measure(preset: str, dtype: str, batch: int, length: int, repeats: int = 5) -> dict[str, Any]:
@@ -38,10 +40,16 @@ def measure(preset: str, dtype: str, batch: int, length: int, repeats: int = 5) 
 
 def main() -> None:
     """The command."""
-    parser = report.parser_with_json("network", f"{__doc__}\n\n{ABOUT}", "--presets large --batches 64 256")
+    parser = report.parser_with_json(
+        "network", f"{__doc__}\n\n{ABOUT}", "--presets large --batches 64 256"
+    )
     lengths = observe.tokenizer("v1").lengths
-    parser.add_argument("--presets", nargs="+", choices=network.PRESETS, default=["medium", "large"])
-    parser.add_argument("--compute-dtype", choices=("float32", "bfloat16"), default=report.dtype_default())
+    parser.add_argument(
+        "--presets", nargs="+", choices=network.PRESETS, default=["medium", "large"]
+    )
+    parser.add_argument(
+        "--compute-dtype", choices=("float32", "bfloat16"), default=report.dtype_default()
+    )
     parser.add_argument(
         "--batches",
         type=cli.integer(1, 2**20),
@@ -49,7 +57,11 @@ def main() -> None:
         default=[16, 128] if report.on_cpu() else [512, 4096, 16384],
     )
     parser.add_argument(
-        "--tokens", type=cli.integer(1, 36), nargs="+", default=[lengths[2], 36], help="(default %(default)s)"
+        "--tokens",
+        type=cli.integer(1, 36),
+        nargs="+",
+        default=[lengths[2], 36],
+        help="(default %(default)s)",
     )
     args = parser.parse_args()
     ceiling = report.ceiling_tflops(args.compute_dtype)

@@ -1,4 +1,6 @@
-"""How fast is the exact solver, how does it compare with FACTS's C prototype, and does it use all cores?"""
+"""How fast is the exact solver, how does it compare with FACTS's C prototype, and does it use all
+cores?
+"""
 
 import functools
 import time
@@ -15,7 +17,8 @@ from zebjax.solver import positions, root
 from zebjax.solver.search import new_memory
 
 PLIES = (0, 4, 8, 12, 16)
-# The throwaway C prototype of FACTS: mean us, p95 us and nodes by ply, on one 2.6 GHz core of a busy machine.
+# The throwaway C prototype of FACTS: mean us, p95 us and nodes by ply, on one 2.6 GHz core of a
+# busy machine.
 PROTOTYPE = {
     "VALUE": {
         0: (1033, 3369, 40_000),
@@ -34,8 +37,9 @@ PROTOTYPE = {
     "BOOL": {ply: (us, None, None) for ply, us in zip(PLIES, (532, 95, 18, 4.2, 1.2), strict=True)},
 }
 BOOL_THRESHOLD = 22
-ABOUT = """Times VALUE, ALLQ and BOOL (22 points) on positions of uniform random play, all declarations equally often,
-in CPU time of one thread; then positions a second of `solver.solve` by number of threads, in wall time."""
+ABOUT = """Times VALUE, ALLQ and BOOL (22 points) on positions of uniform random play, all
+declarations equally often, in CPU time of one thread; then positions a second of `solver.solve`
+by number of threads, in wall time."""
 
 
 def random_states(n: int, ply: int, seed: int) -> game.GameState:
@@ -66,8 +70,12 @@ def cpu_us(work: Callable[[], None]) -> float:
     return (time.thread_time_ns() - start) / 1e3
 
 
-def time_kernel(kernel: Callable, arrays: tuple[np.ndarray, ...], rows: np.ndarray, repeats: int) -> dict[str, float]:
-    """Microseconds and nodes a position: the mean from whole passes (the best of `repeats`), the rest one by one."""
+def time_kernel(
+    kernel: Callable, arrays: tuple[np.ndarray, ...], rows: np.ndarray, repeats: int
+) -> dict[str, float]:
+    """Microseconds and nodes a position: the mean from whole passes (the best of `repeats`), the
+    rest one by one.
+    """
     n = len(rows)
     nodes = np.zeros(n, np.int64)
     memory = new_memory()
@@ -91,7 +99,9 @@ def time_kernel(kernel: Callable, arrays: tuple[np.ndarray, ...], rows: np.ndarr
 
 
 def measure_plies(n: int, seed: int, repeats: int) -> dict[str, dict[int, dict[str, float]]]:
-    """The table: question -> ply -> figures. Late plies are cheap and get up to 16 times as many positions."""
+    """The table: question -> ply -> figures. Late plies are cheap and get up to 16 times as many
+    positions.
+    """
     table: dict = {question: {} for question in PROTOTYPE}
     for ply in PLIES:
         rows = positions.read(random_states(n * min(16, 2 ** (ply // 4)), ply, seed + ply))
@@ -111,7 +121,9 @@ def table_row(question: str, ply: int, ours: dict[str, float]) -> str:
 
 
 def measure_threads(n: int, seed: int, repeats: int) -> list[dict[str, float]]:
-    """Positions a second of `solver.solve` by number of threads, plies 0 and 8; the fastest of `repeats` passes."""
+    """Positions a second of `solver.solve` by number of threads, plies 0 and 8; the fastest of
+    `repeats` passes.
+    """
     most = numba.config.NUMBA_NUM_THREADS
     results = []
     for ply, count in ((0, n), (8, 16 * n)):
@@ -120,22 +132,36 @@ def measure_threads(n: int, seed: int, repeats: int) -> list[dict[str, float]]:
             solve = functools.partial(solver.solve, states, threads=threads)
             wall, cpu = min(report.wall_and_cpu_s(solve) for _ in range(repeats))
             row = {"ply": ply, "threads": threads, "positions_per_s": round(count / wall, 1)}
-            row |= {"positions_per_cpu_s": round(count / cpu, 1), "cores_busy": round(cpu / wall, 2)}
+            row |= {
+                "positions_per_cpu_s": round(count / cpu, 1),
+                "cores_busy": round(cpu / wall, 2),
+            }
             results.append(row)
-            print(f"solve at ply {ply}: " + ", ".join(f"{k} {v}" for k, v in row.items() if k != "ply"), flush=True)
+            print(
+                f"solve at ply {ply}: "
+                + ", ".join(f"{k} {v}" for k, v in row.items() if k != "ply"),
+                flush=True,
+            )
     return results
 
 
 def main() -> None:
     """The command."""
     parser = report.parser_with_json("oracle", f"{__doc__}\n\n{ABOUT}", "--positions 500")
-    parser.add_argument("--positions", type=int, default=500, help="at ply 0; later plies get more (default 500)")
-    parser.add_argument("--repeats", type=int, default=3, help="passes, the fastest counts (default 3)")
+    parser.add_argument(
+        "--positions", type=int, default=500, help="at ply 0; later plies get more (default 500)"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="passes, the fastest counts (default 3)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     result = report.surroundings(args.note)
     print(f"{'':10} {'ours, us and nodes':^37}   |{'C prototype of FACTS':^26}   | ours / theirs")
-    ours, theirs = f"{'mean':>8} {'p95':>8} {'max':>9} {'nodes':>9}", f"{'mean':>8} {'p95':>8} {'nodes':>8}"
+    ours, theirs = (
+        f"{'mean':>8} {'p95':>8} {'max':>9} {'nodes':>9}",
+        f"{'mean':>8} {'p95':>8} {'nodes':>8}",
+    )
     print(f"{'':6} ply {ours}   |{theirs}   |  time   nodes")
     result["one_thread"] = measure_plies(args.positions, args.seed, args.repeats)
     result["threads"] = measure_threads(args.positions // 2, args.seed, 2 * args.repeats)

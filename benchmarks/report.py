@@ -1,4 +1,6 @@
-"""What every benchmark shares: where, when and with which versions it was measured, clocks, FLOP and the ceiling."""
+"""What every benchmark shares: where, when and with which versions it was measured, clocks, FLOP
+and the ceiling.
+"""
 
 import argparse
 import datetime
@@ -36,12 +38,16 @@ def cpu_name() -> str:
 def commit() -> str:
     """The commit of this checkout, with `+` if files differ from it; empty outside of one."""
     here = Path(__file__).parent
-    done = subprocess.run(["git", "describe", "--always", "--dirty=+"], cwd=here, capture_output=True, text=True)
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+"], cwd=here, capture_output=True, text=True
+    )
     return done.stdout.strip()
 
 
 def _version(package: str) -> str:
-    """A package's version; `unknown` for one that only lies on the path, as on a machine without an index."""
+    """A package's version; `unknown` for one that only lies on the path, as on a machine without an
+    index.
+    """
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -81,11 +87,17 @@ def wall_and_cpu_s(work: Callable[[], object]) -> tuple[float, float]:
 
 
 def timed(work: Callable[[], object], repeats: int) -> dict[str, float]:
-    """Wall and CPU seconds of `work`, medians of `repeats` after one that is not counted; and the wall's spread."""
+    """Wall and CPU seconds of `work`, medians of `repeats` after one that is not counted; and the
+    wall's spread.
+    """
     jax.block_until_ready(work())
     walls, cpus = zip(*(wall_and_cpu_s(work) for _ in range(repeats)), strict=True)
     wall = statistics.median(walls)
-    return {"wall_s": wall, "cpu_s": statistics.median(cpus), "spread": (max(walls) - min(walls)) / wall}
+    return {
+        "wall_s": wall,
+        "cpu_s": statistics.median(cpus),
+        "spread": (max(walls) - min(walls)) / wall,
+    }
 
 
 def default_name(benchmark: str) -> Path:
@@ -104,9 +116,13 @@ def on_cpu() -> bool:
 
 
 def process_peak_mb() -> int:
-    """The most memory in use since this process began: the device's, or the process's where that does not tell."""
+    """The most memory in use since this process began: the device's, or the process's where that
+    does not tell.
+    """
     stats = jax.devices()[0].memory_stats() or {}
-    used = stats.get("peak_bytes_in_use") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    used = (
+        stats.get("peak_bytes_in_use") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    )
     return round(used / 2**20)
 
 
@@ -116,13 +132,17 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def flop(config: network.ZebConfig, length: float) -> float:
-    """Floating point operations of one evaluation of `length` tokens: matrix products, two for each multiply-add.
+    """Floating point operations of one evaluation of `length` tokens: matrix products, two for each
+    multiply-add.
 
-    A token costs the embedding's rows, and per layer 4 d^2 (query, key, value, output) and 2 d f (feed-forward)
-    multiply-adds; a pair of tokens 2 d (scores and weighted sum); the heads are small.
+    A token costs the embedding's rows, and per layer 4 d^2 (query, key, value, output) and 2 d f
+    (feed-forward) multiply-adds; a pair of tokens 2 d (scores and weighted sum); the heads are
+    small.
     """
     d, f = config.embed_dim, config.ff_dim
-    rows = sum(cardinality for cardinality, _ in observe.tokenizer(config.tokenizer).features.values())
+    rows = sum(
+        cardinality for cardinality, _ in observe.tokenizer(config.tokenizer).features.values()
+    )
     per_token = rows * d + config.n_layers * (4 * d * d + 2 * d * f)
     per_pair = config.n_layers * 2 * d
     heads = 7 * d + d * d // 2 + (d * d + 84 * d if config.belief_head else 0)
@@ -131,7 +151,8 @@ def flop(config: network.ZebConfig, length: float) -> float:
 
 @functools.cache
 def ceiling_tflops(dtype: str) -> float:
-    """TFLOP/s of a large square matrix product here and now: what a network's speed is compared with.
+    """TFLOP/s of a large square matrix product here and now: what a network's speed is compared
+    with.
 
     On several devices it is that of one times their number.
     """
@@ -155,14 +176,21 @@ def parser(benchmark: str, about: str, example: str) -> argparse.ArgumentParser:
 def parser_with_json(benchmark: str, about: str, example: str) -> argparse.ArgumentParser:
     """The same for a benchmark that writes a JSON."""
     made = parser(benchmark, about, example)
-    made.add_argument("--note", default="", help="what else the machine was doing; goes into the JSON")
-    made.add_argument("--out", type=Path, help="JSON (default: benchmarks/results/, by benchmark and device)")
+    made.add_argument(
+        "--note", default="", help="what else the machine was doing; goes into the JSON"
+    )
+    made.add_argument(
+        "--out", type=Path, help="JSON (default: benchmarks/results/, by benchmark and device)"
+    )
     return made
 
 
 def show(row: dict[str, Any]) -> None:
     """Print one row, settings in braces left out."""
-    print(", ".join(f"{key} {value}" for key, value in row.items() if not isinstance(value, dict)), flush=True)
+    print(
+        ", ".join(f"{key} {value}" for key, value in row.items() if not isinstance(value, dict)),
+        flush=True,
+    )
 
 
 def dtype_default() -> str:
@@ -176,7 +204,9 @@ def sizes(low: int, high: int) -> list[int]:
 
 
 def zeros(config: network.ZebConfig, n: int, length: int) -> observe.Observation:
-    """Shortened observations of `length` tokens, all alike: speed does not depend on what is in them."""
+    """Shortened observations of `length` tokens, all alike: speed does not depend on what is in
+    them.
+    """
     features = len(observe.tokenizer(config.tokenizer).features)
     return observe.Observation(
         jnp.zeros((n, length, features), jnp.int8),

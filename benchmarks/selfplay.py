@@ -1,4 +1,6 @@
-"""How many games a second does self-play make, and where is that between nothing and the device's ceiling?"""
+"""How many games a second does self-play make, and where is that between nothing and the device's
+ceiling?
+"""
 
 import argparse
 import dataclasses
@@ -19,13 +21,17 @@ from zebjax.search import SearchConfig
 from zebjax.training import selfplay
 from zebjax.training.config import SelfPlayConfig
 
-ABOUT = """Moves lanes that stand in all stages of a game, in compiled calls; warm-up and compiling excluded. A game has
-17 decisions (forced moves are not searched), so games a second are decisions a second / 17. The first setting,
-`original`, is always the original's: PUCT, 200 simulations a decision, 3.35 M parameters with a belief head, on our
-tree, which asks no network about forced plies and endings; `original-plain` has the original's tree. `original` in a
-row is what the original's own code did on two CPU cores (reference/throughput.json), searching all 28 plies."""
+ABOUT = """Moves lanes that stand in all stages of a game, in compiled calls; warm-up and
+compiling excluded. A game has 17 decisions (forced moves are not searched), so games a second
+are decisions a second / 17. The first setting, `original`, is always the original's: PUCT, 200
+simulations a decision, 3.35 M parameters with a belief head, on our tree, which asks no network
+about forced plies and endings; `original-plain` has the original's tree. `original` in a row is
+what the original's own code did on two CPU cores (reference/throughput.json), searching all 28
+plies."""
 
-DECISIONS_PER_GAME = 17.0  # 39 % of plies are forced in random play (FACTS); 17.07 measured in self-play of 557 K
+DECISIONS_PER_GAME = (
+    17.0  # 39 % of plies are forced in random play (FACTS); 17.07 measured in self-play of 557 K
+)
 LANES_FILE = report.RESULTS / "lanes.json"
 
 
@@ -45,18 +51,28 @@ SETTINGS = {
     "original": Setting("large", SearchConfig("puct", sims=200)),
     "recommended": Setting("large", _GUMBEL_16),
     "original-plain": Setting("large", SearchConfig("puct", sims=200, plain=True)),
-    "medium-puct-50": Setting("medium", SearchConfig("puct", sims=50), "float32", False, {"games_per_cpu_s": 0.979}),
-    "medium-puct-50-plain": Setting("medium", SearchConfig("puct", sims=50, plain=True), "float32", False),
+    "medium-puct-50": Setting(
+        "medium", SearchConfig("puct", sims=50), "float32", False, {"games_per_cpu_s": 0.979}
+    ),
+    "medium-puct-50-plain": Setting(
+        "medium", SearchConfig("puct", sims=50, plain=True), "float32", False
+    ),
     # Beside the original at PUCT 50, whose targets are no better (benchmarks.targets).
-    "medium-recommended": Setting("medium", _GUMBEL_16, "float32", False, {"games_per_cpu_s_at_puct_50": 0.979}),
-    "large-puct-16": Setting("large", SearchConfig("puct", sims=16), "float32", True, {"games_per_cpu_s": 0.636}),
+    "medium-recommended": Setting(
+        "medium", _GUMBEL_16, "float32", False, {"games_per_cpu_s_at_puct_50": 0.979}
+    ),
+    "large-puct-16": Setting(
+        "large", SearchConfig("puct", sims=16), "float32", True, {"games_per_cpu_s": 0.636}
+    ),
     "quickstart": Setting("small", SearchConfig("gumbel", sims=8, gumbel_c_scale=0.5)),
     "worlds-16": Setting("medium", SearchConfig("gumbel", sims=4, worlds=16), "float32"),
 }
 
 
 _ROOM = 64  # games a lane can finish in one call
-_MOST_DECISIONS = 7 * _ROOM  # and a game has at least seven decisions: the first six leads, and one more at 19 plies
+_MOST_DECISIONS = (
+    7 * _ROOM
+)  # and a game has at least seven decisions: the first six leads, and one more at 19 plies
 
 
 class Bench(NamedTuple):
@@ -91,7 +107,9 @@ def prepare(name: str, lanes: int) -> Bench:
     params = network.init(net, jax.random.key(0))
     actor = selfplay.init(config, jax.random.key(1))
     actor = actor._replace(states=decisions_of_all_stages(jax.random.key(2), lanes))
-    compile_s, _ = report.wall_and_cpu_s(lambda: selfplay.advance.lower(config, net, params, actor, 0, 1).compile())
+    compile_s, _ = report.wall_and_cpu_s(
+        lambda: selfplay.advance.lower(config, net, params, actor, 0, 1).compile()
+    )
     bench = Bench(config, net, params, [actor], compile_s)
     jax.block_until_ready(bench.move(2))
     return bench
@@ -119,22 +137,30 @@ def decisions_of_all_stages(key: jax.Array, n: int) -> game.GameState:
 def lengths_asked(
     settings: SearchConfig, net: network.ZebConfig, params: network.Params, states: game.GameState
 ) -> list[int]:
-    """The number of valid tokens of every observation that the network is asked about in one search of these roots."""
+    """The number of valid tokens of every observation that the network is asked about in one search
+    of these roots.
+    """
     asked: list[int] = []
     real = search.evaluator(net, params, settings.plain)
 
     def watch(seen: Observation) -> network.Output:
-        jax.debug.callback(lambda n_valid: asked.extend(int(n) for n in n_valid.ravel() if n), seen.mask.sum(-1))
+        jax.debug.callback(
+            lambda n_valid: asked.extend(int(n) for n in n_valid.ravel() if n), seen.mask.sum(-1)
+        )
         return real.evaluate(seen)
 
-    run = jax.jit(lambda states, key: search.search(settings, real._replace(evaluate=watch), states, key))
+    run = jax.jit(
+        lambda states, key: search.search(settings, real._replace(evaluate=watch), states, key)
+    )
     jax.block_until_ready(run(states, jax.random.key(0)))
     jax.effects_barrier()
     return asked
 
 
 def measure(name: str, lanes: int, seconds: float, repeats: int = 5) -> dict[str, Any]:
-    """One row: games, decisions, simulations and evaluations a second, FLOP of valid tokens, memory, compiling."""
+    """One row: games, decisions, simulations and evaluations a second, FLOP of valid tokens,
+    memory, compiling.
+    """
     bench = prepare(name, lanes)
     one, _ = report.wall_and_cpu_s(lambda: bench.move(1))
     decisions = max(1, round(seconds / repeats / one))
@@ -142,7 +168,10 @@ def measure(name: str, lanes: int, seconds: float, repeats: int = 5) -> dict[str
     memory = report.process_peak_mb()
     lengths = lengths_asked(bench.config.search, bench.network, bench.params, bench.box[0].states)
     judge = dataclasses.replace(bench.network, belief_head=False)
-    asked, flop = len(lengths) / lanes, sum(report.flop(judge, length) for length in lengths) / lanes
+    asked, flop = (
+        len(lengths) / lanes,
+        sum(report.flop(judge, length) for length in lengths) / lanes,
+    )
     ceiling = report.ceiling_tflops(bench.network.compute_dtype)
     per_s, per_cpu_s = lanes * decisions / time["wall_s"], lanes * decisions / time["cpu_s"]
     row = {
@@ -184,12 +213,16 @@ def fitting(name: str, lanes: int, seconds: float) -> dict[str, Any] | None:
         if lanes == 1:
             print(f"{name}: not even one lane fits in this device's memory")
             return None
-        print(f"{name}: {lanes:,} lanes do not fit in this device's memory; trying {lanes // 2:,}", flush=True)
+        print(
+            f"{name}: {lanes:,} lanes do not fit in this device's memory; trying {lanes // 2:,}",
+            flush=True,
+        )
         lanes //= 2
 
 
 def sweep(name: str, seconds: float) -> list[dict[str, Any]]:
-    """Rows for ever more lanes until two in a row are no faster than the best, or memory ends, or there are enough.
+    """Rows for ever more lanes until two in a row are no faster than the best, or memory ends, or
+    there are enough.
 
     The best first.
     """
@@ -220,10 +253,17 @@ def remember_lanes(name: str, lanes: int) -> None:
     report.write(LANES_FILE, known)
 
 
-def compare(first: str, second: str, lanes: int | None, seconds: float, rounds: int = 5) -> dict[str, Any]:
-    """The ratio of two settings' speeds, run in turns in one process: median, least and most over the rounds."""
+def compare(
+    first: str, second: str, lanes: int | None, seconds: float, rounds: int = 5
+) -> dict[str, Any]:
+    """The ratio of two settings' speeds, run in turns in one process: median, least and most over
+    the rounds.
+    """
     benches = [prepare(name, lanes or remembered_lanes(name)) for name in (first, second)]
-    moves = [max(1, round(seconds / rounds / 2 / report.wall_and_cpu_s(lambda b=b: b.move(1))[0])) for b in benches]
+    moves = [
+        max(1, round(seconds / rounds / 2 / report.wall_and_cpu_s(lambda b=b: b.move(1))[0]))
+        for b in benches
+    ]
     ratios = []
     for _ in range(rounds):
         speeds = []
@@ -231,19 +271,27 @@ def compare(first: str, second: str, lanes: int | None, seconds: float, rounds: 
             wall, _ = report.wall_and_cpu_s(lambda b=bench, n=decisions: b.move(n))
             speeds.append(bench.config.lanes * decisions / wall)
         ratios.append(speeds[1] / speeds[0])
-    row: dict[str, Any] = {"first": first, "second": second, "lanes": [bench.config.lanes for bench in benches]}
+    row: dict[str, Any] = {
+        "first": first,
+        "second": second,
+        "lanes": [bench.config.lanes for bench in benches],
+    }
     row |= {"second_over_first": round(statistics.median(ratios), 2)}
     return row | {"least": round(min(ratios), 2), "most": round(max(ratios), 2), "rounds": rounds}
 
 
 def main() -> None:
     """The command."""
-    parser = report.parser_with_json("selfplay", f"{__doc__}\n\n{ABOUT}", "--settings medium-puct-50 --lanes 128")
+    parser = report.parser_with_json(
+        "selfplay", f"{__doc__}\n\n{ABOUT}", "--settings medium-puct-50 --lanes 128"
+    )
     settings = {"nargs": "+", "choices": SETTINGS, "metavar": "NAME"}
     default = ["original", "recommended", "medium-puct-50", "medium-recommended"]
     parser.add_argument("--settings", **settings, default=default, help=f"of {', '.join(SETTINGS)}")
     parser.add_argument(
-        "--lanes", type=cli.integer(1, 2**20), help="games at once (default: what --sweep found, or a guess)"
+        "--lanes",
+        type=cli.integer(1, 2**20),
+        help="games at once (default: what --sweep found, or a guess)",
     )
     parser.add_argument(
         "--seconds",
@@ -251,11 +299,21 @@ def main() -> None:
         default=20,
         help="to time each setting for (default %(default)s)",
     )
-    parser.add_argument("--sweep", action="store_true", help="find the best number of lanes, and remember it")
-    parser.add_argument("--compare", nargs=2, choices=SETTINGS, metavar="NAME", help="time two in turns; their ratio")
+    parser.add_argument(
+        "--sweep", action="store_true", help="find the best number of lanes, and remember it"
+    )
+    parser.add_argument(
+        "--compare",
+        nargs=2,
+        choices=SETTINGS,
+        metavar="NAME",
+        help="time two in turns; their ratio",
+    )
     args: argparse.Namespace = parser.parse_args()
     if args.sweep and (args.lanes or args.compare):
-        parser.error("--sweep tries many lanes of each setting; give it without --lanes and --compare")
+        parser.error(
+            "--sweep tries many lanes of each setting; give it without --lanes and --compare"
+        )
     if args.compare and args.settings != default:
         parser.error("--compare names its two settings itself; give it without --settings")
     result = report.surroundings(args.note) | {"rows": []}

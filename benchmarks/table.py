@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from benchmarks import report
 
-ABOUT = """Reads the results of `benchmarks.selfplay` and `benchmarks.all` (all *.json in a folder) and the prices of a
-JSON file {"device name": USD an hour}; what is not known is left as `?`. The original's rows are its own published
-ones: 200 simulations at each of 28 plies, 3.35 M parameters."""
+ABOUT = """Reads the results of `benchmarks.selfplay` and `benchmarks.all` (all *.json in a
+folder) and the prices of a JSON file {"device name": USD an hour}; what is not known is left as
+`?`. The original's rows are its own published ones: 200 simulations at each of 28 plies, 3.35 M
+parameters."""
 
 # GPU -> games/s and USD an hour, least and most (shared/SPEC.md).
 ORIGINAL = {
@@ -32,7 +33,8 @@ class Row(NamedTuple):
 
 
 def read(folder: Path, prices: dict[str, float]) -> list[Row]:
-    """The rows of self-play in all results of a folder: of each device and setting the best of the newest file.
+    """The rows of self-play in all results of a folder: of each device and setting the best of the
+    newest file.
 
     Raises:
         ValueError: if the folder is not there, or a result is not what our benchmarks write.
@@ -47,35 +49,63 @@ def read(folder: Path, prices: dict[str, float]) -> list[Row]:
             raise ValueError(f"{path}: not JSON ({error})") from None
         if not isinstance(result, dict):
             continue
-        parts = [result, *(part for part in result.get("parts", {}).values() if isinstance(part, dict))]
-        rows: list[dict[str, Any]] = [row for part in parts for row in part.get("rows", []) if "games_per_s" in row]
+        parts = [
+            result,
+            *(part for part in result.get("parts", {}).values() if isinstance(part, dict)),
+        ]
+        rows: list[dict[str, Any]] = [
+            row for part in parts for row in part.get("rows", []) if "games_per_s" in row
+        ]
         for row in rows:
-            if not {"setting", "games_per_s"} <= set(row) or not {"device", "cpu", "cores", "date"} <= set(result):
-                raise ValueError(f"{path}: expected a result of benchmarks.selfplay or benchmarks.all")
-            device = result["device"] if result["device"] != "cpu" else f"{result['cpu']}, {result['cores']} cores"
+            if not {"setting", "games_per_s"} <= set(row) or not {
+                "device",
+                "cpu",
+                "cores",
+                "date",
+            } <= set(result):
+                raise ValueError(
+                    f"{path}: expected a result of benchmarks.selfplay or benchmarks.all"
+                )
+            device = (
+                result["device"]
+                if result["device"] != "cpu"
+                else f"{result['cpu']}, {result['cores']} cores"
+            )
             if result.get("devices", 1) > 1:
                 device = f"{result['devices']} x {device}"
-            new = Row(device, row["setting"], row["games_per_s"], prices.get(device), result["date"])
+            new = Row(
+                device, row["setting"], row["games_per_s"], prices.get(device), result["date"]
+            )
             known = best.get((new.device, new.setting))
             if known is None or (new.date, new.games_per_s) > (known.date, known.games_per_s):
                 best[new.device, new.setting] = new
-    return sorted(best.values(), key=lambda row: (row.device, row.setting != "original", row.setting))
+    return sorted(
+        best.values(), key=lambda row: (row.device, row.setting != "original", row.setting)
+    )
 
 
 def markdown(rows: list[Row]) -> str:
     """The table."""
     lines = [
-        "| GPU | setting | games/s | USD/hour | USD per game/s | USD per million games | measured |",
+        "| GPU | setting | games/s | USD/hour | USD per game/s | USD per million games | measured "
+        "|",
         "|---|---|---|---|---|---|---|",
     ]
     for device, (speeds, prices) in ORIGINAL.items():
         speed, price = sum(speeds) / 2, sum(prices) / 2
-        lines.append(_line(f"{device}, the original's code", "PUCT 200, large", speed, price, "2026-02"))
-    lines += [_line(row.device, row.setting, row.games_per_s, row.usd_per_hour, row.date[:10]) for row in rows]
+        lines.append(
+            _line(f"{device}, the original's code", "PUCT 200, large", speed, price, "2026-02")
+        )
+    lines += [
+        _line(row.device, row.setting, row.games_per_s, row.usd_per_hour, row.date[:10])
+        for row in rows
+    ]
     return "\n".join(lines)
 
 
-def _line(device: str, setting: str, games_per_s: float, usd_per_hour: float | None, date: str) -> str:
+def _line(
+    device: str, setting: str, games_per_s: float, usd_per_hour: float | None, date: str
+) -> str:
     usd = "? | ? | ?"
     if usd_per_hour is not None and games_per_s > 0:
         per_million = usd_per_hour / 3600 / games_per_s * 1e6
@@ -102,18 +132,29 @@ def read_prices(path: Path | None, given: list[str]) -> dict[str, float]:
         try:
             prices[device] = float(price)
         except (TypeError, ValueError):
-            raise ValueError(f"price of {device or '?'}: expected NAME=USD an hour, got {price!r}") from None
+            raise ValueError(
+                f"price of {device or '?'}: expected NAME=USD an hour, got {price!r}"
+            ) from None
         if not 0 < prices[device] < 1e6:
-            raise ValueError(f"price of {device or '?'}: expected a positive number of USD an hour, got {price!r}")
+            raise ValueError(
+                f"price of {device or '?'}: expected a positive number of USD an hour, got "
+                f"{price!r}"
+            )
     return prices
 
 
 def main() -> int:
     """The command; the exit status."""
     parser = report.parser("table", f"{__doc__}\n\n{ABOUT}", '--price "NVIDIA H200=3.50"')
-    parser.add_argument("--results", type=Path, default=report.RESULTS, metavar="DIR", help="(default %(default)s)")
-    parser.add_argument("--prices", type=Path, metavar="FILE", help="JSON of device name and USD an hour")
-    parser.add_argument("--price", action="append", default=[], metavar="NAME=USD", help="USD an hour of one device")
+    parser.add_argument(
+        "--results", type=Path, default=report.RESULTS, metavar="DIR", help="(default %(default)s)"
+    )
+    parser.add_argument(
+        "--prices", type=Path, metavar="FILE", help="JSON of device name and USD an hour"
+    )
+    parser.add_argument(
+        "--price", action="append", default=[], metavar="NAME=USD", help="USD an hour of one device"
+    )
     args = parser.parse_args()
     try:
         print(markdown(read(args.results, read_prices(args.prices, args.price))))

@@ -16,10 +16,11 @@ from zebjax.evaluation import matches
 from zebjax.players import base
 from zebjax.search import SearchConfig
 
-ABOUT = """Searches roots from all stages of a game on the true deal, as self-play does, and compares with PUCT of
-3,200 simulations on the same roots: top move, and KL(reference to target, floored at 1e-3). Then lets each
-search play against the first one on paired deals, both seeing all hands and both playing their best move: what
-teaches better should play better. Evaluations are network calls a decision."""
+ABOUT = """Searches roots from all stages of a game on the true deal, as self-play does, and
+compares with PUCT of 3,200 simulations on the same roots: top move, and KL(reference to target,
+floored at 1e-3). Then lets each search play against the first one on paired deals, both seeing
+all hands and both playing their best move: what teaches better should play better. Evaluations
+are network calls a decision."""
 
 SETTINGS = {
     "puct-50-plain": SearchConfig("puct", sims=50, plain=True),
@@ -36,25 +37,37 @@ SETTINGS = {
 
 @functools.partial(jax.jit, static_argnames=("settings", "config"))
 def _search(
-    settings: SearchConfig, config: network.ZebConfig, params: network.Params, states: game.GameState, key: jax.Array
+    settings: SearchConfig,
+    config: network.ZebConfig,
+    params: network.Params,
+    states: game.GameState,
+    key: jax.Array,
 ) -> search.SearchResult:
     return search.search(settings, search.evaluator(config, params, settings.plain), states, key)
 
 
-def evaluations(settings: SearchConfig, config: network.ZebConfig, params: network.Params, states: Any) -> float:
+def evaluations(
+    settings: SearchConfig, config: network.ZebConfig, params: network.Params, states: Any
+) -> float:
     """Network calls a decision."""
     return len(lengths_asked(settings, config, params, states)) / len(states.ply)
 
 
-def player(settings: SearchConfig, config: network.ZebConfig, params: network.Params) -> players.Player:
-    """Plays the best move of a search on the true deal: for judging targets, not an honest player."""
+def player(
+    settings: SearchConfig, config: network.ZebConfig, params: network.Params
+) -> players.Player:
+    """Plays the best move of a search on the true deal: for judging targets, not an honest
+    player.
+    """
     if settings.worlds != "true":
         raise ValueError("worlds: expected the true deal")
 
     def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:
         best = SearchConfig(**(vars(settings) | {"temperature": 0.0}))
         # At temperature 0 the key only breaks ties.
-        return np.asarray(_search(best, config, params, states, jax.random.wrap_key_data(keys[0])).slot)
+        return np.asarray(
+            _search(best, config, params, states, jax.random.wrap_key_data(keys[0])).slot
+        )
 
     def in_chunks(states: game.GameState, keys: np.ndarray) -> np.ndarray:
         return base.in_chunks(choose, states, keys)
@@ -64,14 +77,25 @@ def player(settings: SearchConfig, config: network.ZebConfig, params: network.Pa
 
 def main() -> None:
     """The command."""
-    parser = report.parser_with_json("targets", f"{__doc__}\n\n{ABOUT}", "--network bundled --roots 64 --deals 20")
-    parser.add_argument("--network", default="bundled", metavar="PATH", help="a run or checkpoint (default bundled)")
-    parser.add_argument("--roots", type=cli.integer(1, 10**5), default=256, help="(default %(default)s)")
+    parser = report.parser_with_json(
+        "targets", f"{__doc__}\n\n{ABOUT}", "--network bundled --roots 64 --deals 20"
+    )
     parser.add_argument(
-        "--deals", type=cli.integer(0, 10**6), default=200, help="against the first setting; 0: none (%(default)s)"
+        "--network", default="bundled", metavar="PATH", help="a run or checkpoint (default bundled)"
+    )
+    parser.add_argument(
+        "--roots", type=cli.integer(1, 10**5), default=256, help="(default %(default)s)"
+    )
+    parser.add_argument(
+        "--deals",
+        type=cli.integer(0, 10**6),
+        default=200,
+        help="against the first setting; 0: none (%(default)s)",
     )
     names = list(SETTINGS)
-    parser.add_argument("--settings", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument(
+        "--settings", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names)
+    )
     args = parser.parse_args()
     try:
         config, params = network.load(Path(args.network))
@@ -79,8 +103,14 @@ def main() -> None:
         parser.error(str(error))
     states = decisions_of_all_stages(jax.random.key(11), args.roots)
     key = jax.random.key(0)
-    reference = np.asarray(_search(SearchConfig("puct", sims=3200), config, params, states, key).policy)
-    result = report.surroundings(args.note) | {"network": args.network, "roots": args.roots, "rows": []}
+    reference = np.asarray(
+        _search(SearchConfig("puct", sims=3200), config, params, states, key).policy
+    )
+    result = report.surroundings(args.note) | {
+        "network": args.network,
+        "roots": args.roots,
+        "rows": [],
+    }
     for name in args.settings:
         settings = SETTINGS[name]
         time = report.timed(lambda s=settings: _search(s, config, params, states, key), 3)
@@ -95,7 +125,9 @@ def main() -> None:
         }
         if args.deals and name != args.settings[0]:
             first = player(SETTINGS[args.settings[0]], config, params)
-            match = matches.play_match(player(settings, config, params), first, args.deals, jax.random.key(5))
+            match = matches.play_match(
+                player(settings, config, params), first, args.deals, jax.random.key(5)
+            )
             row["win_rate_over_first"] = round(match.win_rate, 4)
             row["win_rate_ci95"] = round(1.96 * match.win_rate_stderr, 4)
         result["rows"].append(row)

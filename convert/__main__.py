@@ -1,4 +1,6 @@
-"""`python -m convert`: torch checkpoints of the original to ours, and back; its example batches to GameRecords."""
+"""`python -m convert`: torch checkpoints of the original to ours, and back; its example batches to
+GameRecords.
+"""
 
 import argparse
 import sys
@@ -30,7 +32,9 @@ examples:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; 0 if it converted, 2 if it could not, with the reason in one sentence on stderr."""
+    """Run the command; 0 if it converted, 2 if it could not, with the reason in one sentence on
+    stderr.
+    """
     arguments = _parse(argv)
     if arguments.examples:
         return _examples([arguments.source, *arguments.more], arguments.destination)
@@ -52,19 +56,36 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("source", type=Path, metavar="CHECKPOINT", help="a .pt file; with --to-torch, a folder of ours")
-    parser.add_argument("more", type=Path, nargs="*", default=[], metavar="MORE", help="more files, with --examples")
     parser.add_argument(
-        "destination", type=Path, metavar="OUT", help="what to write; must not exist yet, but with --examples"
+        "source",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="a .pt file; with --to-torch, a folder of ours",
+    )
+    parser.add_argument(
+        "more", type=Path, nargs="*", default=[], metavar="MORE", help="more files, with --examples"
+    )
+    parser.add_argument(
+        "destination",
+        type=Path,
+        metavar="OUT",
+        help="what to write; must not exist yet, but with --examples",
     )
     parser.add_argument(
         "--belief-head",
         choices=("keep", "fresh"),
-        help="keep: as the file has it (the default); fresh: add a randomly initialised one to weights without",
+        help="keep: as the file has it (the default); fresh: add a randomly initialised one to "
+        "weights without",
     )
-    parser.add_argument("--seed", type=int, metavar="N", help="of the fresh belief head (default 0)")
-    parser.add_argument("--to-torch", action="store_true", help="write a torch state_dict from a checkpoint of ours")
-    parser.add_argument("--examples", action="store_true", help="convert batches of self-play examples, see above")
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="of the fresh belief head (default 0)"
+    )
+    parser.add_argument(
+        "--to-torch", action="store_true", help="write a torch state_dict from a checkpoint of ours"
+    )
+    parser.add_argument(
+        "--examples", action="store_true", help="convert batches of self-play examples, see above"
+    )
     arguments = parser.parse_args(argv)
     if arguments.examples:
         if arguments.to_torch or arguments.belief_head or arguments.seed is not None:
@@ -72,7 +93,10 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         if arguments.destination.suffix == ".pt":
             parser.error(f"expected OUT_DIR at the end, a folder, got {arguments.destination}")
     elif arguments.more:
-        parser.error(f"expected one CHECKPOINT and OUT, got {2 + len(arguments.more)} names; --examples takes several")
+        parser.error(
+            f"expected one CHECKPOINT and OUT, got {2 + len(arguments.more)} names; --examples "
+            "takes several"
+        )
     if arguments.to_torch and arguments.belief_head:
         parser.error("--belief-head does not go with --to-torch")
     if arguments.seed is not None and arguments.belief_head != "fresh":

@@ -17,10 +17,12 @@ experiment = Experiment(
     name="quickstart",
     cycles=_CYCLES,
     network=PRESETS["small"],
-    # Few simulations and many games: from nothing, outcomes teach more than a deeper search with a network that knows
-    # nothing yet. Eight visit every legal move once.
+    # Few simulations and many games: from nothing, outcomes teach more than a deeper search with a
+    # network that knows nothing yet. Eight visit every legal move once.
     selfplay=SelfPlayConfig(
-        lanes=128, games_per_cycle=1024, search=SearchConfig(policy="gumbel", sims=8, gumbel_c_scale=0.5)
+        lanes=128,
+        games_per_cycle=1024,
+        search=SearchConfig(policy="gumbel", sims=8, gumbel_c_scale=0.5),
     ),
     # A small buffer is memorised: wait for 2,048 games, and train on each example about once.
     replay=ReplayConfig(capacity_examples=1_000_000, min_buffer=28 * 2048),

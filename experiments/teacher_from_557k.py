@@ -1,4 +1,5 @@
-"""The original's 557 K checkpoint with a fresh belief head, taught by the exact teacher; 10 to 15 minutes on two cores.
+"""The original's 557 K checkpoint with a fresh belief head, taught by the exact teacher; 10 to 15
+minutes on two cores.
 
 python -m zebjax.teach --games 25000 --n 20 --out runs/teacher
 python -m zebjax.train experiments/teacher_from_557k.py --start.checkpoint zeb-557k-1m.pt

@@ -1,4 +1,5 @@
-"""The medium network, with a belief head, from nothing on games of the exact teacher; 20 to 30 minutes on two cores.
+"""The medium network, with a belief head, from nothing on games of the exact teacher; 20 to 30
+minutes on two cores.
 
 Make the games first (25,000 of them in about twenty minutes):
 

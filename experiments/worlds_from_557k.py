@@ -1,4 +1,5 @@
-"""Does an honest search teach better? The 557 K checkpoint goes on by self-play, 48 evaluations a decision.
+"""Does an honest search teach better? The 557 K checkpoint goes on by self-play, 48 evaluations a
+decision.
 
 On the true deal by default; on sampled worlds with as many evaluations in all:
 

@@ -3,14 +3,19 @@
 import os
 from pathlib import Path
 
-# Most of the suite is compiling, and the workers, several files and the processes that tests start compile the same
-# programs: they share them, also with the next session. `pytest --cache-clear` empties it. Set before jax is imported.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "d" / "jax"))
+# Most of the suite is compiling, and the workers, several files and the processes that tests start
+# compile the same programs: they share them, also with the next session. `pytest --cache-clear`
+# empties it. Set before jax is imported.
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "d" / "jax")
+)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
-# The programs of tests are small and run seldom: compiling them without optimisation takes a quarter of the time.
+# The programs of tests are small and run seldom: compiling them without optimisation takes a
+# quarter of the time.
 os.environ.setdefault(
     "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false",
 )
 # The stub of the Hub speaks plain LFS. Set before huggingface_hub is imported.
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
@@ -24,11 +29,24 @@ from zebjax import network, search
 from zebjax.training import selfplay
 from zebjax.training.config import SelfPlayConfig
 
-REFERENCE = Path(os.environ.get("ZEBJAX_REFERENCE", Path(__file__).parents[2] / "shared" / "reference"))
+REFERENCE = Path(
+    os.environ.get("ZEBJAX_REFERENCE", Path(__file__).parents[2] / "shared" / "reference")
+)
 
 
-# Files are handed to the workers in this order, the longest first, so that all workers end together.
-LONGEST = ("training", "search", "devices", "workers", "learner", "train", "workers_faults", "worlds", "selfplay")
+# Files are handed to the workers in this order, the longest first, so that all workers end
+# together.
+LONGEST = (
+    "training",
+    "search",
+    "devices",
+    "workers",
+    "learner",
+    "train",
+    "workers_faults",
+    "worlds",
+    "selfplay",
+)
 
 
 def pytest_collection_modifyitems(items):
@@ -37,12 +55,14 @@ def pytest_collection_modifyitems(items):
 
 
 _MANY_MAPS = 20_000
-"""Linux allows a process 65,530 memory maps; a compiled program takes a few, and the one too many ends the process."""
+"""Linux allows a process 65,530 memory maps; a compiled program takes a few, and the one too many
+ends the process."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _forgets_programs():
-    """A worker forgets what it has compiled between two files, once that is much; it stays on disk."""
+    """A worker forgets what it has compiled between two files, once that is much; it stays on
+    disk."""
     yield
     maps = Path("/proc/self/maps")
     if maps.exists() and maps.read_bytes().count(b"\n") > _MANY_MAPS:
@@ -55,9 +75,13 @@ def reference_path():
 
     def find(name: str) -> Path:
         if REFERENCE.is_dir():
-            assert (REFERENCE / name).exists(), f"the golden data is there, but {name} is missing from {REFERENCE}"
+            assert (REFERENCE / name).exists(), (
+                f"the golden data is there, but {name} is missing from {REFERENCE}"
+            )
         else:
-            pytest.skip(f"golden data {name} not found in {REFERENCE}; set ZEBJAX_REFERENCE to its folder")
+            pytest.skip(
+                f"golden data {name} not found in {REFERENCE}; set ZEBJAX_REFERENCE to its folder"
+            )
         return REFERENCE / name
 
     return find
@@ -65,7 +89,8 @@ def reference_path():
 
 @pytest.fixture(scope="session")
 def reference(reference_path):
-    """Load one of the golden `.npz` files as a dict of arrays; skips where the data is not there."""
+    """Load one of the golden `.npz` files as a dict of arrays; skips where the data is not
+    there."""
 
     def load(name: str) -> dict[str, np.ndarray]:
         with np.load(reference_path(name)) as arrays:
@@ -85,7 +110,10 @@ def compilations():
 
     jax.monitoring.register_event_duration_secs_listener(on_event)
     jax.jit(lambda x: x + 1)(0)
-    assert seen, "jax no longer tells of compilations under this name: tests that count them would pass in vain"
+    assert seen, (
+        "jax no longer tells of compilations under this name: tests that count them would pass in "
+        "vain"
+    )
     seen.clear()
     yield seen
     jax.monitoring.unregister_event_duration_listener(on_event)
@@ -94,7 +122,9 @@ def compilations():
 @pytest.fixture(scope="session")
 def games():
     """24 finished games of a tiny network's self-play, as NumPy arrays; steps 5 to 7."""
-    config = SelfPlayConfig(lanes=16, games_per_cycle=24, search=search.SearchConfig(policy="gumbel", sims=2))
+    config = SelfPlayConfig(
+        lanes=16, games_per_cycle=24, search=search.SearchConfig(policy="gumbel", sims=2)
+    )
     tiny = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, belief_head=False)
     params = network.init(tiny, jax.random.key(0))
     actor = selfplay.init(config, jax.random.key(1), 5)

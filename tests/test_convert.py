@@ -1,4 +1,5 @@
-"""`python -m convert`: its examples work, its complaints are one sentence and exit status 2, nothing is left behind."""
+"""`python -m convert`: its examples work, its complaints are one sentence and exit status 2,
+nothing is left behind."""
 
 import os
 import shlex
@@ -27,18 +28,27 @@ def test_the_examples_of_the_help_work(reference_path, tmp_path, monkeypatch, ca
         main(["--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    examples = [shlex.split(line)[3:] for line in text.splitlines() if line.startswith("  python -m convert")]
+    examples = [
+        shlex.split(line)[3:]
+        for line in text.splitlines()
+        if line.startswith("  python -m convert")
+    ]
     assert len(examples) == 4
     for example in examples:
         assert main(example) == 0, example
     said = capsys.readouterr().out.splitlines()
     assert said[0] == (
-        "out/zeb-557k: 556,970 parameters, 4 layers of 128, belief head: none, wrapped layout, step 3,599, "
+        "out/zeb-557k: 556,970 parameters, 4 layers of 128, belief head: none, wrapped layout, "
+        "step 3,599, "
         "1,010,176 games"
     )
     assert "584,318 parameters" in said[1] and "belief head: fresh" in said[1]
     assert said[2] == "wrote back.pt, back-config.json, back-state.json"
-    assert said[3] == "out/games/examples_selfplay.safetensors: 16 games, selfplay-mcts, worker 'golden-0', step 3,740"
+    assert (
+        said[3]
+        == "out/games/examples_selfplay.safetensors: 16 games, selfplay-mcts, worker 'golden-0', "
+        "step 3,740"
+    )
     assert network.load("out/zeb-557k-belief")[0].belief_head
     original = torch_archive.read("zeb-557k-1m.pt")["model_state_dict"]
     back = torch_archive.read("back.pt")
@@ -63,10 +73,16 @@ def test_as_a_process(reference_path, tmp_path):
     source = reference_path("synthetic-large-belief.pt")
     done = run(source, tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "3,347,110 parameters, 6 layers of 256, belief head: converted, hub layout, step 3,740" in done.stdout
+    assert (
+        "3,347,110 parameters, 6 layers of 256, belief head: converted, hub layout, step 3,740"
+        in done.stdout
+    )
     again = run(source, tmp_path / "out")
     assert (again.returncode, again.stdout) == (2, "")
-    assert again.stderr == f"convert: {tmp_path / 'out'} exists already: remove it or choose another place\n"
+    assert (
+        again.stderr
+        == f"convert: {tmp_path / 'out'} exists already: remove it or choose another place\n"
+    )
     assert os.listdir(tmp_path) == ["out"]
 
 
@@ -126,9 +142,15 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, capsys, monkeypatch, 
     for arguments in (["in.pt", str(tmp_path / out)], ["--to-torch", "in", str(tmp_path / out)]):
         assert main(arguments) == 2
         said = capsys.readouterr().err
-        assert said.startswith(f"convert: {tmp_path}") and "cannot be written" in said and said.count("\n") == 1
+        assert (
+            said.startswith(f"convert: {tmp_path}")
+            and "cannot be written" in said
+            and said.count("\n") == 1
+        )
         assert out.split("/")[-1].removesuffix(".pt") in said and message in said
-    assert {path.name for path in tmp_path.iterdir()} == {"file"} and (tmp_path / "file").read_text() == "mine"
+    assert {path.name for path in tmp_path.iterdir()} == {"file"} and (
+        tmp_path / "file"
+    ).read_text() == "mine"
 
 
 def test_to_torch_complaints(tmp_path, capsys):

@@ -1,4 +1,5 @@
-"""`python -m convert --examples`: what is good is converted, what is not is named, nothing is lost."""
+"""`python -m convert --examples`: what is good is converted, what is not is named, nothing is
+lost."""
 
 import os
 
@@ -22,7 +23,8 @@ def test_the_command_goes_on_past_bad_files(batch, mine, tmp_path, capsys):
     assert main(["--examples", *files, str(out)]) == 2
     said = capsys.readouterr()
     assert said.out.splitlines() == [
-        f"{out / name}.safetensors: 12 games, selfplay-mcts, worker 'w0', step 5" for name in ("a", "c")
+        f"{out / name}.safetensors: 12 games, selfplay-mcts, worker 'w0', step 5"
+        for name in ("a", "c")
     ]
     complaints = said.err.splitlines()
     assert complaints[0].startswith(f"convert: {files[1]}: damaged or truncated")
@@ -47,10 +49,16 @@ def test_the_folder_can_be_trained_on(batch, mine, tmp_path):
         torch_archive.write(tmp_path / f"{name}.pt", batch)
         assert main(["--examples", str(tmp_path / f"{name}.pt"), str(tmp_path / "out")]) == 0
     settings = Experiment(
-        name="x", teacher=TeacherConfig(str(tmp_path / "out")), replay=ReplayConfig(capacity_examples=28 * 24)
+        name="x",
+        teacher=TeacherConfig(str(tmp_path / "out")),
+        replay=ReplayConfig(capacity_examples=28 * 24),
     )
     taught = warm_start.taught_games(settings)
-    jax.tree.map(lambda got, one: np.testing.assert_array_equal(got, np.concatenate([one, one])), taught, mine)
+    jax.tree.map(
+        lambda got, one: np.testing.assert_array_equal(got, np.concatenate([one, one])),
+        taught,
+        mine,
+    )
 
 
 def test_the_command_leaves_nothing_where_it_cannot_write(batch, tmp_path, capsys):
@@ -59,7 +67,10 @@ def test_the_command_leaves_nothing_where_it_cannot_write(batch, tmp_path, capsy
     assert main(["--examples", str(tmp_path / "a.pt"), str(tmp_path / "file")]) == 2
     said = capsys.readouterr()
     assert said.out == "" and "cannot be written" in said.err and "file is not a folder" in said.err
-    assert sorted(os.listdir(tmp_path)) == ["a.pt", "file"] and (tmp_path / "file").read_text() == "mine"
+    assert (
+        sorted(os.listdir(tmp_path)) == ["a.pt", "file"]
+        and (tmp_path / "file").read_text() == "mine"
+    )
     assert main(["--examples", str(tmp_path / "none.pt"), str(tmp_path / "out")]) == 2
     assert not (tmp_path / "out").exists()
 

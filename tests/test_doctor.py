@@ -1,4 +1,5 @@
-"""The doctor: a line a check, told truly by the exit status; a worker's narrow credential is no fault."""
+"""The doctor: a line a check, told truly by the exit status; a worker's narrow credential is no
+fault."""
 
 import dataclasses
 
@@ -48,7 +49,9 @@ def test_a_workers_credential_is_enough(settings, monkeypatch):
     assert "good for workers only" in doctor.learner_access(settings)
 
 
-def test_a_doctor_that_may_not_delete_leaves_one_probe_however_often_it_comes(settings, monkeypatch):
+def test_a_doctor_that_may_not_delete_leaves_one_probe_however_often_it_comes(
+    settings, monkeypatch
+):
     class NoDeletes(WorkersOnly):
         def put(self, new, replace={}):  # noqa: B006
             return self.inner.put(new, replace)
@@ -76,23 +79,34 @@ def test_a_store_that_overwrites_is_found_out(settings, monkeypatch):
 def test_weights_of_another_network_are_found_out(settings):
     learn(settings, stop_after=1)
     assert "step 0, generation 1" in doctor.published(settings)
-    wider = dataclasses.replace(settings, network=network.ZebConfig(embed_dim=32, n_heads=1, n_layers=1, ff_dim=16))
+    wider = dataclasses.replace(
+        settings, network=network.ZebConfig(embed_dim=32, n_heads=1, n_layers=1, ff_dim=16)
+    )
     with pytest.raises(ValueError, match=r"the learner's network\.embed_dim is 16, here it is 32"):
         doctor.published(wider)
 
 
-def test_every_check_is_a_line_and_one_that_fails_does_not_hide_the_others(settings, tmp_path, capsys, monkeypatch):
+def test_every_check_is_a_line_and_one_that_fails_does_not_hide_the_others(
+    settings, tmp_path, capsys, monkeypatch
+):
     (tmp_path / "file").write_text("")
     broken = dataclasses.replace(settings, store=StoreConfig(url=str(tmp_path / "file")))
     monkeypatch.setattr(doctor.experiment, "load", lambda path, overrides: broken)
     assert doctor.main(["x.py"]) == 2
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines] == list(doctor.CHECKS)
-    assert {line.split()[1] for line in lines if line.startswith("FAIL")} == {"store", "learner", "weights"}
+    assert {line.split()[1] for line in lines if line.startswith("FAIL")} == {
+        "store",
+        "learner",
+        "weights",
+    }
     monkeypatch.setattr(doctor.experiment, "load", lambda path, overrides: settings)
     assert doctor.main(["x.py"]) == 0
 
 
 def test_without_an_experiment_it_says_how(capsys):
     assert doctor.main([]) == 2 and "expected an experiment file" in capsys.readouterr().err
-    assert doctor.main(["--help"]) == 0 and "python -m zebjax.doctor experiments/" in capsys.readouterr().out
+    assert (
+        doctor.main(["--help"]) == 0
+        and "python -m zebjax.doctor experiments/" in capsys.readouterr().out
+    )

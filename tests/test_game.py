@@ -26,10 +26,16 @@ def test_tables_equal_the_reference(rules):
 
 
 def trace(hands, declaration, leader, slots):
-    """Every ply of one game: the final state, and before each ply (legal, mover, led suit, points)."""
+    """Every ply of one game: the final state, and before each ply (legal, mover, led suit,
+    points)."""
 
     def step(state, slot):
-        before = (game.legal_slots(state), game.current_player(state), game.led_suit(state), game.points(state))
+        before = (
+            game.legal_slots(state),
+            game.current_player(state),
+            game.led_suit(state),
+            game.points(state),
+        )
         return game.play(state, slot), before
 
     return jax.lax.scan(step, game.new_game(hands, declaration, leader), slots)
@@ -51,7 +57,8 @@ def test_3000_games_equal_the_reference(rules):
 
 
 def random_game(key):
-    """One random deal played to the end by uniform legal moves: final state, slots, legal masks, movers."""
+    """One random deal played to the end by uniform legal moves: final state, slots, legal masks,
+    movers."""
     deal_key, play_key = jax.random.split(key)
 
     def step(state, key):
@@ -109,11 +116,14 @@ def test_play_past_the_end_changes_nothing():
 
 def test_deals_are_uniform():
     states = jax.jit(jax.vmap(game.deal))(jax.random.split(jax.random.key(0), 20_000))
-    np.testing.assert_allclose(np.bincount(states.declaration, minlength=10) / 20_000, 0.1, atol=0.01)
+    np.testing.assert_allclose(
+        np.bincount(states.declaration, minlength=10) / 20_000, 0.1, atol=0.01
+    )
     np.testing.assert_allclose(np.bincount(states.leader, minlength=4) / 20_000, 0.25, atol=0.015)
     first_tile = np.bincount(np.asarray(states.hands)[:, 2, 3], minlength=28)
     np.testing.assert_allclose(first_tile / 20_000, 1 / 28, atol=0.006)
-    # Declaration, leader and the place of a tile are independent (the original's seeds coupled them).
+    # Declaration, leader and the place of a tile are independent (the original's seeds coupled
+    # them).
     holder = np.argmax((np.asarray(states.hands) == 27).any(-1), axis=1)
     table = np.histogram2d(states.declaration, holder, bins=(10, 4))[0] / 20_000
     np.testing.assert_allclose(table, 0.025, atol=0.005)

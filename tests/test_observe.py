@@ -39,7 +39,9 @@ def test_hidden_tiles_are_those_neither_mine_nor_played(golden):
     hidden = np.asarray(jax.vmap(observe.hidden_tiles)(states))
     for row in range(0, 2000, 37):
         player = tokens["player"][row]
-        seen = set(np.asarray(states.hands[row, player])) | set(np.asarray(states.history[row])) - {-1}
+        seen = set(np.asarray(states.hands[row, player])) | set(np.asarray(states.history[row])) - {
+            -1
+        }
         assert set(np.flatnonzero(hidden[row])) == set(range(28)) - {int(t) for t in seen}
 
 

@@ -35,7 +35,10 @@ def test_round_trip(tmp_path, games):
 
 
 def test_a_full_disk_leaves_nothing_and_is_said(tmp_path, games):
-    with full_disk(), pytest.raises(OSError, match=r"a\.safetensors: cannot be written \(.*too large"):
+    with (
+        full_disk(),
+        pytest.raises(OSError, match=r"a\.safetensors: cannot be written \(.*too large"),
+    ):
         record.write(tmp_path / "a.safetensors", games, METADATA)
     assert list(tmp_path.iterdir()) == []
 
@@ -97,7 +100,9 @@ def test_a_target_without_weight_may_be_any_numbers(games):
 
 
 def test_wrong_shapes_and_types_are_refused(games):
-    with pytest.raises(InvalidRecords, match=r"slots: expected int8 \[24, 28\], got int8 \[24, 27\]"):
+    with pytest.raises(
+        InvalidRecords, match=r"slots: expected int8 \[24, 28\], got int8 \[24, 27\]"
+    ):
         record.validate(games._replace(slots=games.slots[:, :27]))
     with pytest.raises(InvalidRecords, match="policy: expected float16"):
         record.validate(games._replace(policy=games.policy.astype(np.float32)))
@@ -106,7 +111,9 @@ def test_wrong_shapes_and_types_are_refused(games):
 def test_what_is_not_records_is_refused(games):
     with pytest.raises(InvalidRecords, match="expected a GameRecord, got NoneType"):
         record.validate(None)
-    with pytest.raises(InvalidRecords, match=r"policy: expected float16 \[24, 28, 7\], got object \[\]"):
+    with pytest.raises(
+        InvalidRecords, match=r"policy: expected float16 \[24, 28, 7\], got object \[\]"
+    ):
         record.validate(games._replace(policy=None))
     ragged = [np.zeros(3), np.zeros(4)]
     with pytest.raises(InvalidRecords, match="slots: expected int8"):

@@ -69,7 +69,9 @@ def final_state(folder):
 def test_kill_9_after_three_cycles_changes_nothing(tmp_path, tiny_file):
     """Six cycles in one go equal three, kill -9, restart, three more: bit for bit."""
     # In this process, so that the others find its programs compiled.
-    whole = training.Run(dataclasses.replace(LONGER, runs=str(tmp_path / "whole")), Quiet(), lambda: False)
+    whole = training.Run(
+        dataclasses.replace(LONGER, runs=str(tmp_path / "whole")), Quiet(), lambda: False
+    )
     whole.go()
     killed = subprocess.Popen(command(tiny_file, "--runs", str(tmp_path / "killed")), cwd=ROOT)
     wait_for(lambda: n_rows(tmp_path / "killed" / "tiny") >= 4, killed)
@@ -79,7 +81,10 @@ def test_kill_9_after_three_cycles_changes_nothing(tmp_path, tiny_file):
     # What a kill in the middle of a save leaves is never chosen.
     (tmp_path / "killed" / "tiny" / "state" / ".tmp-step_000000099-dead").mkdir()
     restarted = subprocess.run(
-        command(tiny_file, "--runs", str(tmp_path / "killed")), cwd=ROOT, capture_output=True, text=True
+        command(tiny_file, "--runs", str(tmp_path / "killed")),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert restarted.returncode == 0, restarted.stderr
     assert "continuing" in restarted.stdout
@@ -108,41 +113,82 @@ def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["absent.py"], "absent.py: expected an experiment file, one that is there and ends in .py"),
+        (
+            ["absent.py"],
+            "absent.py: expected an experiment file, one that is there and ends in .py",
+        ),
         (["README.md"], "README.md: expected an experiment file"),
-        (["experiments/quickstart.py", "--learner.lr", "nan"], "learner.lr: expected a finite number, got nan"),
-        (["experiments/quickstart.py", "--save.every-s", "inf"], "save.every_s: expected a finite number, got inf"),
+        (
+            ["experiments/quickstart.py", "--learner.lr", "nan"],
+            "learner.lr: expected a finite number, got nan",
+        ),
+        (
+            ["experiments/quickstart.py", "--save.every-s", "inf"],
+            "save.every_s: expected a finite number, got inf",
+        ),
         (["pyproject.toml"], "pyproject.toml"),
         (["experiments/quickstart.py", "--learner.lrr", "3e-4"], "--learner.lr"),
         (["experiments/quickstart.py", "--selfplay.lane", "8"], "--selfplay.lanes"),
         (["experiments/quickstart.py", "--start.belief-head", "new"], "--start.belief-head"),
         (["experiments/quickstart.py", "--learner.lr", "fast"], "--learner.lr"),
-        (["experiments/quickstart.py", "--learner.lr", "-1"], "learner.lr: expected a positive number"),
+        (
+            ["experiments/quickstart.py", "--learner.lr", "-1"],
+            "learner.lr: expected a positive number",
+        ),
         (["experiments/quickstart.py", "--name", "../x"], "name: expected letters"),
         (["experiments/lb_v_eq_3740.py"], "start.checkpoint: lb-v-eq-3740-bootstrap is not there"),
-        (["experiments/quickstart.py", "--eval-aux.worlds", "0"], "eval_aux.worlds: expected 1 to 100000"),
-        (["experiments/quickstart.py", "--role", "player"], "argument --role: invalid choice: 'player'"),
-        (["experiments/quickstart.py", "--once"], "--once is for --role selfplay and --role evalaux"),
-        (["experiments/quickstart.py", "--role", "selfplay", "--worker-id", "a/b"], "--worker-id: expected letters"),
+        (
+            ["experiments/quickstart.py", "--eval-aux.worlds", "0"],
+            "eval_aux.worlds: expected 1 to 100000",
+        ),
+        (
+            ["experiments/quickstart.py", "--role", "player"],
+            "argument --role: invalid choice: 'player'",
+        ),
+        (
+            ["experiments/quickstart.py", "--once"],
+            "--once is for --role selfplay and --role evalaux",
+        ),
+        (
+            ["experiments/quickstart.py", "--role", "selfplay", "--worker-id", "a/b"],
+            "--worker-id: expected letters",
+        ),
         (["experiments/quickstart.py", "--role", "selfplay"], "no weights are published there yet"),
-        (["experiments/quickstart.py", "--store.url", "hf://a/b"], "store.upload_interval_s: expected 60 to 86400"),
-        (["experiments/quickstart.py", "--store.url", "s3://"], "store.url: expected a folder, s3://BUCKET/PREFIX or"),
+        (
+            ["experiments/quickstart.py", "--store.url", "hf://a/b"],
+            "store.upload_interval_s: expected 60 to 86400",
+        ),
+        (
+            ["experiments/quickstart.py", "--store.url", "s3://"],
+            "store.url: expected a folder, s3://BUCKET/PREFIX or",
+        ),
         (["experiments/quickstart.py", "--store.url", "/"], "store.url: expected a folder"),
         (
             ["experiments/quickstart.py", "--store.games-per-file", "20000"],
             "store.games_per_file: expected at most 10,000",
         ),
-        (["experiments/quickstart.py", "--name", "store"], "is where runs exchange games; choose another --name"),
-        (["experiments/quickstart.py", "--role", "selfplay", "--worker-id="], "--worker-id: expected letters"),
+        (
+            ["experiments/quickstart.py", "--name", "store"],
+            "is where runs exchange games; choose another --name",
+        ),
+        (
+            ["experiments/quickstart.py", "--role", "selfplay", "--worker-id="],
+            "--worker-id: expected letters",
+        ),
         (["--learner.lr", "3"], "expected an experiment file first"),
         (["experiments/quickstart.py", "--runs", "README.md"], "README.md"),
-        (["experiments/quickstart.py", "--evaluation.deals", "1"], "evaluation.deals: expected at least 2"),
+        (
+            ["experiments/quickstart.py", "--evaluation.deals", "1"],
+            "evaluation.deals: expected at least 2",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(train, "_Stop", lambda: SimpleNamespace(asked=False))  # leaves pytest's signals alone
+    monkeypatch.setattr(
+        train, "_Stop", lambda: SimpleNamespace(asked=False)
+    )  # leaves pytest's signals alone
     if arguments[0].startswith("experiments"):
         arguments = [arguments[0], "--runs", str(tmp_path), *arguments[1:]]
     try:
@@ -156,7 +202,10 @@ def test_bad_input_is_one_sentence_and_status_2(tmp_path, monkeypatch, capsys, a
 def test_bad_input_as_a_process():
     result = subprocess.run(command("absent.py"), cwd=ROOT, capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == "error: absent.py: expected an experiment file, one that is there and ends in .py\n"
+    assert (
+        result.stderr
+        == "error: absent.py: expected an experiment file, one that is there and ends in .py\n"
+    )
 
 
 def test_an_experiment_file_that_ends_the_program_is_named(tmp_path):
@@ -168,9 +217,17 @@ def test_an_experiment_file_that_ends_the_program_is_named(tmp_path):
 
 
 def test_help_lists_every_override():
-    result = subprocess.run(command("experiments/quickstart.py", "--help"), cwd=ROOT, capture_output=True, text=True)
+    result = subprocess.run(
+        command("experiments/quickstart.py", "--help"), cwd=ROOT, capture_output=True, text=True
+    )
     assert result.returncode == 0
-    for name in ("--learner.lr", "--selfplay.search.sims", "--network.embed-dim", "--start.checkpoint", "--cycles"):
+    for name in (
+        "--learner.lr",
+        "--selfplay.search.sims",
+        "--network.embed-dim",
+        "--start.checkpoint",
+        "--cycles",
+    ):
         assert name in result.stdout
     assert "Example:" in result.stdout
     assert subprocess.run(command("--help"), cwd=ROOT, capture_output=True).returncode == 0

@@ -1,4 +1,5 @@
-"""Hidden hands: against brute force, against rules and sums written here anew, over positions of every ply."""
+"""Hidden hands: against brute force, against rules and sums written here anew, over positions of
+every ply."""
 
 import functools
 import itertools
@@ -32,20 +33,32 @@ def follows(declaration, lead, tile):
 def strength(declaration, lead, tile):
     high, low = PIPS[tile]
     rank = 20 if high == low and declaration not in (7, 8) else high + low
-    return rank + (100 if is_called(declaration, tile) and declaration < 8 else 50 * follows(declaration, lead, tile))
+    return rank + (
+        100
+        if is_called(declaration, tile) and declaration < 8
+        else 50 * follows(declaration, lead, tile)
+    )
 
 
 def table(rule):
-    return np.array([[[rule(d, lead, tile) for tile in range(28)] for lead in range(28)] for d in range(10)])
+    return np.array(
+        [[[rule(d, lead, tile) for tile in range(28)] for lead in range(28)] for d in range(10)]
+    )
 
 
 FOLLOWS, STRENGTH = table(follows), table(strength)
 
 
 def replay(hands, declaration, leader, history, ply):
-    """NumPy, over N positions: were all plays legal from these `hands` [N, 4, 7]; who moves; who leads each trick."""
+    """NumPy, over N positions: were all plays legal from these `hands` [N, 4, 7]; who moves; who
+    leads each trick."""
     n = np.arange(len(hands))
-    alive, legal, leaders, leader = np.ones(hands.shape, bool), np.ones(len(hands), bool), [], leader.astype(int)
+    alive, legal, leaders, leader = (
+        np.ones(hands.shape, bool),
+        np.ones(len(hands), bool),
+        [],
+        leader.astype(int),
+    )
     for p in range(28):
         if p % 4 == 0:
             if p:
@@ -65,7 +78,8 @@ def replay(hands, declaration, leader, history, ply):
 
 
 def is_world(hands, states):
-    """NumPy, over N positions: is each of `hands` [N, 4, 7] a consistent world, with all that is known in its place?"""
+    """NumPy, over N positions: is each of `hands` [N, 4, 7] a consistent world, with all that is
+    known in its place?"""
     legal, me, _ = replay(hands, states.declaration, states.leader, states.history, states.ply)
     known = states.played.copy()
     known[np.arange(len(hands)), me] = True
@@ -82,25 +96,37 @@ def repeat(state, n):
 
 
 def every_split(state):
-    """All ways to complete the hands of one position with the tiles unseen by its mover, legal or not."""
-    me = int(replay(*(np.asarray(x)[None] for x in state[:3]), state.history[None], state.ply[None])[1][0])
+    """All ways to complete the hands of one position with the tiles unseen by its mover, legal or
+    not."""
+    me = int(
+        replay(*(np.asarray(x)[None] for x in state[:3]), state.history[None], state.ply[None])[1][
+            0
+        ]
+    )
     seats = [(me + i) % 4 for i in (1, 2, 3)]
-    unseen = sorted(set(range(28)) - {int(t) for t in state.hands[me]} - {int(t) for t in state.history})
+    unseen = sorted(
+        set(range(28)) - {int(t) for t in state.hands[me]} - {int(t) for t in state.history}
+    )
     sizes = [int((~state.played[seat]).sum()) for seat in seats]
     candidates = []
     for left in itertools.combinations(unseen, sizes[0]):
         rest = [t for t in unseen if t not in left]
         for partner in itertools.combinations(rest, sizes[1]):
             hands = state.hands.copy()
-            for seat, held in zip(seats, (left, partner, [t for t in rest if t not in partner]), strict=True):
+            for seat, held in zip(
+                seats, (left, partner, [t for t in rest if t not in partner]), strict=True
+            ):
                 hands[seat][~state.played[seat]] = held
             candidates.append(hands)
     return np.array(candidates)
 
 
 def holders(states):
-    """For each position: {hidden tile: its possible opponents}, and the number of tiles at each opponent."""
-    _, movers, leaders = replay(states.hands, states.declaration, states.leader, states.history, states.ply)
+    """For each position: {hidden tile: its possible opponents}, and the number of tiles at each
+    opponent."""
+    _, movers, leaders = replay(
+        states.hands, states.declaration, states.leader, states.history, states.ply
+    )
     for row in range(len(movers)):
         state, me = pick(states, row), int(movers[row])
         plays = [(p, int(state.history[p])) for p in range(int(state.ply))]
@@ -117,7 +143,8 @@ def holders(states):
 
 
 def count_by_classes(possible, sizes):
-    """Worlds by a sum over how each class of tiles divides (class: its possible opponents), in big integers."""
+    """Worlds by a sum over how each class of tiles divides (class: its possible opponents), in big
+    integers."""
     n = {c: 0 for r in range(4) for c in itertools.combinations((1, 2, 3), r)}
     for seats in possible.values():
         n[tuple(sorted(seats))] += 1
@@ -147,7 +174,8 @@ def random_positions(key):
 
 @functools.cache
 def compiled(function, n=None):
-    """`function` of worlds.py over many positions; some thousand at a time where they may be 101,500."""
+    """`function` of worlds.py over many positions; some thousand at a time where they may be
+    101,500."""
     one = {
         worlds.sample: lambda key, state: worlds.sample(key, state, n),
         worlds.sample_or_all: lambda key, state: worlds.sample_or_all(key, state, n),
@@ -165,7 +193,9 @@ replayed = jax.jit(game.replay)
 
 def played(hands, declaration, leader, slots):
     """The position after these slots; legality is not checked."""
-    return replayed(hands, declaration, leader, np.array(slots + [0] * (28 - len(slots))), len(slots))
+    return replayed(
+        hands, declaration, leader, np.array(slots + [0] * (28 - len(slots))), len(slots)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +215,9 @@ def counts(positions):
 
 @pytest.fixture(scope="module")
 def sampled(positions):
-    return compiled(worlds.sample, 1)(jax.random.split(jax.random.key(4), N_POSITIONS), positions)[:, 0]
+    return compiled(worlds.sample, 1)(jax.random.split(jax.random.key(4), N_POSITIONS), positions)[
+        :, 0
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -209,16 +241,22 @@ def listed(positions, counts, late):
 
 @pytest.fixture(scope="module")
 def shuffled(positions):
-    """The true hands with the tiles that the mover has not seen permuted among their places, voids ignored."""
+    """The true hands with the tiles that the mover has not seen permuted among their places, voids
+    ignored."""
     me = replay(*positions[:3], positions.history, positions.ply)[1]
     hidden = ~positions.played
     hidden[np.arange(N_POSITIONS), me] = False
     hidden = hidden.reshape(-1, 28)
-    # Two orders of the same places: as they stand, and at random; those that are not hidden come last in both.
+    # Two orders of the same places: as they stand, and at random; those that are not hidden come
+    # last in both.
     places = np.argsort(~hidden, axis=1, kind="stable")
-    mixed = np.argsort(np.where(hidden, np.random.default_rng(0).random(hidden.shape), 2), axis=1, kind="stable")
+    mixed = np.argsort(
+        np.where(hidden, np.random.default_rng(0).random(hidden.shape), 2), axis=1, kind="stable"
+    )
     hands = np.empty_like(positions.hands).reshape(-1, 28)
-    np.put_along_axis(hands, places, np.take_along_axis(positions.hands.reshape(-1, 28), mixed, axis=1), axis=1)
+    np.put_along_axis(
+        hands, places, np.take_along_axis(positions.hands.reshape(-1, 28), mixed, axis=1), axis=1
+    )
     return hands.reshape(-1, 4, 7)
 
 
@@ -227,14 +265,20 @@ def rows_as_set(hands):
 
 
 def test_count_at_both_ends(positions, counts):
-    assert set(counts[positions.ply == 0]) == {399_072_960} == {math.factorial(21) // math.factorial(7) ** 3}
+    assert (
+        set(counts[positions.ply == 0])
+        == {399_072_960}
+        == {math.factorial(21) // math.factorial(7) ** 3}
+    )
     assert set(counts[positions.ply == 28]) == {1}
     assert counts.dtype == np.int32
 
 
 def test_count_equals_a_sum_over_classes_at_every_ply(positions, counts):
     """Twenty whole games, two for each declaration."""
-    games = np.concatenate([np.flatnonzero(positions.declaration[::29] == d)[:2] for d in range(10)])
+    games = np.concatenate(
+        [np.flatnonzero(positions.declaration[::29] == d)[:2] for d in range(10)]
+    )
     rows = (29 * games[:, None] + np.arange(29)).ravel()
     expected = [count_by_classes(*known) for known in holders(pick(positions, rows))]
     np.testing.assert_array_equal(counts[rows], expected)
@@ -254,7 +298,8 @@ def test_enumeration_and_count_equal_brute_force(positions, counts, late, listed
 def test_never_an_inconsistent_world_over_100000_positions(positions, sampled, shuffled):
     assert sampled.dtype == np.int8
     assert is_world(sampled, positions).all()
-    # The checker has teeth: it refuses many of the deals that know nothing of voids, and one swapped known tile.
+    # The checker has teeth: it refuses many of the deals that know nothing of voids, and one
+    # swapped known tile.
     assert is_world(positions.hands, positions).all()
     middle = (positions.ply > 3) & (positions.ply < 25)
     assert 0.3 < is_world(shuffled, positions)[middle].mean() < 0.9
@@ -265,7 +310,8 @@ def test_never_an_inconsistent_world_over_100000_positions(positions, sampled, s
 
 
 def test_the_true_hidden_hands_are_never_read(positions, counts, sampled, beliefs, shuffled):
-    """Another deal of the tiles that the mover cannot see, the same key: the same worlds, counts and beliefs."""
+    """Another deal of the tiles that the mover cannot see, the same key: the same worlds, counts
+    and beliefs."""
     rows = np.arange(0, N_POSITIONS, 10)
     other, positions = pick(positions._replace(hands=shuffled), rows), pick(positions, rows)
     assert (other.hands != positions.hands).any((1, 2))[positions.ply < 20].mean() > 0.99
@@ -301,7 +347,8 @@ N_DRAWS = 100_000
 
 @pytest.fixture(scope="module")
 def draws(positions, counts):
-    """Rows of a start and of 12 positions of one hundred to a few thousand worlds, most in mid-trick; draws at each."""
+    """Rows of a start and of 12 positions of one hundred to a few thousand worlds, most in
+    mid-trick; draws at each."""
     fits = np.flatnonzero((counts > 100) & (counts < 3000) & (positions.ply < 20))
     rows = np.append(0, fits[:: len(fits) // 12][:12])
     assert len(set(positions.ply[rows] % 4)) > 2
@@ -312,13 +359,16 @@ def draws(positions, counts):
 def test_samples_are_uniform(counts, draws):
     """Every world as often as every other."""
     for row, hands in list(zip(*draws, strict=True))[1:]:
-        _, observed = np.unique(np.ascontiguousarray(hands).reshape(N_DRAWS, 28).view("V28"), return_counts=True)
+        _, observed = np.unique(
+            np.ascontiguousarray(hands).reshape(N_DRAWS, 28).view("V28"), return_counts=True
+        )
         assert len(observed) == counts[row]
         assert abs(chi_square_z(observed, N_DRAWS / counts[row])) < 4
 
 
 def test_first_samples_are_uniform(positions, draws):
-    """Before the first play: who holds four given tiles, against the hypergeometric odds of all 81 answers."""
+    """Before the first play: who holds four given tiles, against the hypergeometric odds of all 81
+    answers."""
     me = int(positions.leader[0])
     opponent = (holder_of(draws[1][0]) - me) % 4 - 1
     mine = {int(t) for t in positions.hands[0, me]}
@@ -353,21 +403,28 @@ def test_marginals_are_the_frequencies_of_the_enumeration(positions, beliefs, la
 
 
 def test_marginals_equal_a_sum_over_classes_at_every_ply(positions, beliefs):
-    """Each probability as worlds where the holder is given, over all worlds; one game for each declaration."""
+    """Each probability as worlds where the holder is given, over all worlds; one game for each
+    declaration."""
     games = [int(np.flatnonzero(positions.declaration[::29] == d)[-1]) for d in range(10)]
     rows = np.array([29 * g + p for i, g in enumerate(games) for p in range(i % 3, 29, 3)])
-    for belief, (possible, sizes) in zip(beliefs[rows], holders(pick(positions, rows)), strict=True):
+    for belief, (possible, sizes) in zip(
+        beliefs[rows], holders(pick(positions, rows)), strict=True
+    ):
         expected = np.zeros((28, 3))
         for tile, seats in possible.items():
             for seat in seats:
                 expected[tile, seat - 1] = count_by_classes({**possible, tile: {seat}}, sizes)
-        np.testing.assert_allclose(belief, expected / count_by_classes(possible, sizes), rtol=3e-7, atol=0)
+        np.testing.assert_allclose(
+            belief, expected / count_by_classes(possible, sizes), rtol=3e-7, atol=0
+        )
 
 
 def test_marginals_sum_to_tiles_and_hands(positions, beliefs):
     assert beliefs.dtype == np.float32 and beliefs.min() >= 0 and beliefs.max() <= 1
     n = np.arange(N_POSITIONS)
-    me = replay(positions.hands, positions.declaration, positions.leader, positions.history, positions.ply)[1]
+    me = replay(
+        positions.hands, positions.declaration, positions.leader, positions.history, positions.ply
+    )[1]
     visible = positions.played.copy()
     visible[n, me] = True
     visible_tile = np.zeros((N_POSITIONS, 28), bool)
@@ -376,13 +433,21 @@ def test_marginals_sum_to_tiles_and_hands(positions, beliefs):
     np.testing.assert_allclose(beliefs[~visible_tile].sum(1), 1, rtol=3e-7)
     n_left = (~positions.played).sum(2)
     for i in range(3):
-        np.testing.assert_allclose(beliefs[:, :, i].sum(1), n_left[n, (me + 1 + i) % 4], rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(
+            beliefs[:, :, i].sum(1), n_left[n, (me + 1 + i) % 4], rtol=1e-6, atol=1e-6
+        )
 
 
 def test_voids_are_the_suits_not_followed():
-    """Seat 1 holds no tile of the led suit (sixes) and throws a double: void in 6, not in the suit it threw."""
+    """Seat 1 holds no tile of the led suit (sixes) and throws a double: void in 6, not in the suit
+    it threw."""
     hands = np.array(
-        [[27, 26, 25, 24, 23, 22, 21], [0, 1, 3, 6, 10, 2, 4], [5, 7, 8, 9, 11, 12, 13], [14, 15, 16, 17, 18, 19, 20]]
+        [
+            [27, 26, 25, 24, 23, 22, 21],
+            [0, 1, 3, 6, 10, 2, 4],
+            [5, 7, 8, 9, 11, 12, 13],
+            [14, 15, 16, 17, 18, 19, 20],
+        ]
     )
     voids = jax.jit(worlds.voids)
     np.testing.assert_array_equal(np.argwhere(voids(played(hands, 9, 0, [0, 0]))), [[1, 6]])
@@ -404,14 +469,18 @@ def test_enumeration_cut_short_and_sample_or_all(positions, counts):
         assert is_world(hands[many].reshape(-1, 4, 7), each).all()
     assert all(len(rows_as_set(listed[i])) == 60 for i in np.flatnonzero(many))
     # Past the last world the rows repeat it, so that no caller meets a hand that is none.
-    assert all((listed[i][~valid[i]] == listed[i][valid[i]][-1]).all() for i in np.flatnonzero(~many))
+    assert all(
+        (listed[i][~valid[i]] == listed[i][valid[i]][-1]).all() for i in np.flatnonzero(~many)
+    )
 
 
 def test_one_game_alone_and_a_finished_one(positions, sampled):
     """What `vmap` gives is what one game gives; when the game is over, that is the true deal."""
     state = jax.tree.map(jnp.asarray, pick(positions, 14))
     key = jax.random.split(jax.random.key(4), N_POSITIONS)[14]
-    np.testing.assert_array_equal(jax.jit(worlds.sample, static_argnums=2)(key, state, 1), sampled[14:15])
+    np.testing.assert_array_equal(
+        jax.jit(worlds.sample, static_argnums=2)(key, state, 1), sampled[14:15]
+    )
     np.testing.assert_array_equal(sampled[28::29], positions.hands[28::29])
 
 
@@ -426,23 +495,39 @@ def test_a_position_of_no_deal_is_refused():
         ({"leader": np.int8(4)}, r"leader: expected 0\.\.3, got 4"),
     ):
         bad = state._replace(**change)
-        for use in (worlds.count, worlds.marginals, lambda s: worlds.sample(jax.random.key(0), s, 2)):
+        for use in (
+            worlds.count,
+            worlds.marginals,
+            lambda s: worlds.sample(jax.random.key(0), s, 2),
+        ):
             with pytest.raises(ValueError, match=message):
                 use(bad)
-    hands = np.where(np.arange(4)[:, None] == 0, state.hands, -1)  # hands that the mover does not see may be anything
+    hands = np.where(
+        np.arange(4)[:, None] == 0, state.hands, -1
+    )  # hands that the mover does not see may be anything
     assert worlds.count(state._replace(hands=hands)) == worlds.count(state)
 
 
 def test_a_position_that_no_hands_fit():
-    """Seat 0 is to move after seats 1, 2 and 3 all refused sixes, while it holds two of the seven itself."""
+    """Seat 0 is to move after seats 1, 2 and 3 all refused sixes, while it holds two of the seven
+    itself."""
     hands = np.array(
-        [[21, 22, 0, 1, 2, 3, 4], [23, 24, 5, 6, 7, 8, 9], [25, 26, 10, 11, 12, 13, 14], [27, 15, 16, 17, 18, 19, 20]]
+        [
+            [21, 22, 0, 1, 2, 3, 4],
+            [23, 24, 5, 6, 7, 8, 9],
+            [25, 26, 10, 11, 12, 13, 14],
+            [27, 15, 16, 17, 18, 19, 20],
+        ]
     )
     state = played(hands, 9, 0, [0, 2, 2, 1])  # 6-0 led; nobody follows, though each could
     assert game.current_player(state) == 0 and worlds.count(state) == 0
-    with pytest.raises(ValueError, match="no hidden hands fit the first 4 plays as seat 0 has seen them"):
+    with pytest.raises(
+        ValueError, match="no hidden hands fit the first 4 plays as seat 0 has seen them"
+    ):
         worlds.sample(jax.random.key(0), state, 2)
-    traced = jax.jit(lambda key, s: (worlds.sample(key, s, 1), worlds.enumerate(s, 1), worlds.marginals(s)))
+    traced = jax.jit(
+        lambda key, s: (worlds.sample(key, s, 1), worlds.enumerate(s, 1), worlds.marginals(s))
+    )
     drawn, (_, valid), belief = traced(jax.random.key(0), state)
     known = np.asarray(state.played) | (np.arange(4) == 0)[:, None]
     np.testing.assert_array_equal(drawn[0], np.where(known, hands, -1))

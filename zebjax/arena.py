@@ -1,4 +1,6 @@
-"""The command `python -m zebjax.arena`: two players, a round robin, or the public ladder; tables, JSON, a picture."""
+"""The command `python -m zebjax.arena`: two players, a round robin, or the public ladder; tables,
+JSON, a picture.
+"""
 
 import argparse
 import contextlib
@@ -32,7 +34,9 @@ def _anchor(text: str) -> tuple[str, float]:
     except ValueError:
         value = math.nan
     if not spec or not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"expected PLAYER=RATING as in eq:n=100=1600, got {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"expected PLAYER=RATING as in eq:n=100=1600, got {text!r}"
+        )
     return spec, value
 
 
@@ -40,8 +44,10 @@ def _parser() -> cli.Parser:
     parser = cli.Parser(
         "arena",
         "Let players meet and say which is stronger and how sure that is.\n"
-        "Each deal is played twice with the teams swapped, so --deals 2000 means 4,000 games a pair. All pairs\n"
-        "play the same deals. Finished pairs are kept, so nothing is played twice; an interrupted command goes on.",
+        "Each deal is played twice with the teams swapped, so --deals 2000 means 4,000 games a "
+        "pair. All pairs\n"
+        "play the same deals. Finished pairs are kept, so nothing is played twice; an interrupted "
+        "command goes on.",
         "heuristic vs random --deals 2000",
         "heuristic vs random --until 0.02",
         "--matrix random heuristic zeb:runs/quickstart --anchor random=1000 --plot matrix.png",
@@ -50,7 +56,12 @@ def _parser() -> cli.Parser:
         notes=spec.help_text(),
     )
     add = parser.add_argument
-    add("players", nargs="*", metavar="PLAYER", help="A vs B, or the players of a matrix, as listed below")
+    add(
+        "players",
+        nargs="*",
+        metavar="PLAYER",
+        help="A vs B, or the players of a matrix, as listed below",
+    )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument(
         "--matrix",
@@ -62,8 +73,10 @@ def _parser() -> cli.Parser:
         "--ladder",
         action="store_true",
         help=(
-            f"the same for the public ladder, {', '.join(ladder.LADDER)}, and the players given: {ladder.LADDER_DEALS} "
-            f"deals a pair, {ladder.LADDER_DEALS // ladder.SLOW_SHARE} with E[Q] of {ladder.SLOW_WORLDS} worlds or "
+            f"the same for the public ladder, {', '.join(ladder.LADDER)}, and the players given: "
+            f"{ladder.LADDER_DEALS} "
+            f"deals a pair, {ladder.LADDER_DEALS // ladder.SLOW_SHARE} with E[Q] of "
+            f"{ladder.SLOW_WORLDS} worlds or "
             f"more, anchored at {ladder.LADDER_ANCHOR[0]}={ladder.LADDER_ANCHOR[1]:g}"
         ),
     )
@@ -77,9 +90,15 @@ def _parser() -> cli.Parser:
         "--until",
         type=cli.checked(parsing.number(0.001, 0.4)),
         metavar="W",
-        help="stop a pair as soon as its win rate is known to +-W, 0.01 for 1 %%, by an interval that allows stopping",
+        help="stop a pair as soon as its win rate is known to +-W, 0.01 for 1 %%, by an interval "
+        "that allows stopping",
     )
-    add("--anchor", type=_anchor, metavar="P=R", help="rate player P at R, as in eq:n=100=1600 (else the mean is 1500)")
+    add(
+        "--anchor",
+        type=_anchor,
+        metavar="P=R",
+        help="rate player P at R, as in eq:n=100=1600 (else the mean is 1500)",
+    )
     add("--seed", type=cli.integer(0, 2**32 - 1), default=0, help="of deals and play (default 0)")
     add(
         "--batch",
@@ -91,7 +110,13 @@ def _parser() -> cli.Parser:
     add("--json", action="store_true", help="print the result as one JSON object")
     add("--plot", type=cli.picture, metavar="FILE.png", help="draw the result with its intervals")
     keep = parser.add_mutually_exclusive_group()
-    keep.add_argument("--cache", type=Path, default=CACHE, metavar="DIR", help="finished pairs (default %(default)s)")
+    keep.add_argument(
+        "--cache",
+        type=Path,
+        default=CACHE,
+        metavar="DIR",
+        help="finished pairs (default %(default)s)",
+    )
     keep.add_argument("--no-cache", action="store_true", help="play everything, keep nothing")
     return parser
 
@@ -103,7 +128,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if arguments.matrix or arguments.ladder:
         if "vs" in words:
             parser.error(
-                f"{'--matrix' if arguments.matrix else '--ladder'}: expected players without 'vs' between them"
+                f"{'--matrix' if arguments.matrix else '--ladder'}: expected players without 'vs' "
+                "between them"
             )
         if arguments.matrix and len(words) < 2:
             parser.error(f"--matrix: expected 2 players or more, got {len(words)}")
@@ -113,7 +139,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         if words[1] != "vs":
             parser.error(f"expected A vs B, got {words[1]!r} in the place of 'vs'")
         if len(words) > 3:
-            parser.error(f"expected A vs B and nothing more, got {words[3]!r}; for more players add --matrix")
+            parser.error(
+                f"expected A vs B and nothing more, got {words[3]!r}; for more players add --matrix"
+            )
         if arguments.anchor:
             parser.error("--anchor: ratings need --matrix or --ladder")
     if arguments.ladder:
@@ -140,7 +168,10 @@ def _show_progress(title: str) -> Iterator[Progress]:
     with cli.progress(title) as show:
 
         def on_ply(done: float, result: MatchResult | None) -> None:
-            show(done, "" if result is None else f"wins {_percent(result)} after {result.n_deals:,} deals")
+            show(
+                done,
+                "" if result is None else f"wins {_percent(result)} after {result.n_deals:,} deals",
+            )
 
         yield on_ply
 
@@ -149,7 +180,8 @@ def _kind_of_interval(until: float | None) -> str:
     if until is None:
         return "95 % intervals from paired deals, normal approximation"
     return (
-        "wins: 95 % confidence sequence from paired deals (empirical Bernstein, Waudby-Smith and Ramdas 2024), which "
+        "wins: 95 % confidence sequence from paired deals (empirical Bernstein, Waudby-Smith and "
+        "Ramdas 2024), which "
         "holds whenever one stops; points: normal approximation, for a fixed number of deals"
     )
 
@@ -157,7 +189,12 @@ def _kind_of_interval(until: float | None) -> str:
 def _match_table(pair: ladder.Played, until: float | None) -> Table:
     result = pair.result
     low, high = result.margin_ci95
-    table = Table(box=rich.box.SIMPLE, show_header=False, title=f"{result.a} vs {result.b}", title_justify="left")
+    table = Table(
+        box=rich.box.SIMPLE,
+        show_header=False,
+        title=f"{result.a} vs {result.b}",
+        title_justify="left",
+    )
     speed = f"{2 * result.n_deals / pair.seconds:,.0f}" if pair.seconds else "-"
     rows = [
         ("wins, a tie half", _percent(result)),
@@ -172,7 +209,9 @@ def _match_table(pair: ladder.Played, until: float | None) -> Table:
             3,
             (
                 f"known to +-{100 * until:g} %",
-                "yes" if matches.half_width(result.win_rate_interval) <= until else "no: out of deals",
+                "yes"
+                if matches.half_width(result.win_rate_interval) <= until
+                else "no: out of deals",
             ),
         )
     for row in rows:
@@ -193,11 +232,15 @@ def _rating_table(standings: ladder.Standings) -> Table:
 
 
 def _matrix_table(standings: ladder.Standings, width: int) -> Table:
-    """Wins of the row against the column, in percent with the half-width of the interval if that fits, best first."""
+    """Wins of the row against the column, in percent with the half-width of the interval if that
+    fits, best first.
+    """
     order = sorted(range(len(standings.players)), key=lambda i: -standings.ratings[i].elo)
     fits = 2 + max(map(len, standings.players)) + 11 * len(order) + 4 <= width
     cells = {}
-    for (i, j), pair in zip(itertools.combinations(range(len(order)), 2), standings.pairs, strict=True):
+    for (i, j), pair in zip(
+        itertools.combinations(range(len(order)), 2), standings.pairs, strict=True
+    ):
         low, high = pair.result.win_rate_interval
         for row, column, rate in ((i, j, pair.result.win_rate), (j, i, 1 - pair.result.win_rate)):
             cells[row, column] = f"{100 * rate:.1f}" + (f"±{50 * (high - low):.1f}" if fits else "")
@@ -206,29 +249,54 @@ def _matrix_table(standings: ladder.Standings, width: int) -> Table:
     for rank in range(1, len(order) + 1):
         table.add_column(str(rank), justify="right", no_wrap=True)
     for rank, row in enumerate(order, 1):
-        table.add_row(f"{rank} {standings.players[row]}", *(cells.get((row, column), "") for column in order))
+        table.add_row(
+            f"{rank} {standings.players[row]}", *(cells.get((row, column), "") for column in order)
+        )
     return table
 
 
-def _plot(path: Path, pairs: Sequence[MatchResult], standings: ladder.Standings | None, subtitle: str) -> None:
-    """Draw win rates and points of the pairs, and the ratings if there are any, with 95 % intervals, as PNG."""
+def _plot(
+    path: Path, pairs: Sequence[MatchResult], standings: ladder.Standings | None, subtitle: str
+) -> None:
+    """Draw win rates and points of the pairs, and the ratings if there are any, with 95 %
+    intervals, as PNG.
+    """
     from matplotlib.figure import Figure  # a second to import: only when there is something to draw
 
     names = [f"{result.a} vs {result.b}" for result in pairs]
     panels: list[tuple[str, list[str], list[tuple[float, ...]], float | None]] = [
-        ("A's wins, %", names, [(100 * r.win_rate, *(100 * end for end in r.win_rate_interval)) for r in pairs], 50),
+        (
+            "A's wins, %",
+            names,
+            [(100 * r.win_rate, *(100 * end for end in r.win_rate_interval)) for r in pairs],
+            50,
+        ),
         ("A's points a game", names, [(r.margin, *r.margin_ci95) for r in pairs], 0),
     ]
     if standings is not None:
         rated = standings.to_dict()["ratings"]
-        panels.insert(0, ("Elo", [row["player"] for row in rated], [(row["elo"], *row["ci95"]) for row in rated], None))
+        panels.insert(
+            0,
+            (
+                "Elo",
+                [row["player"] for row in rated],
+                [(row["elo"], *row["ci95"]) for row in rated],
+                None,
+            ),
+        )
     figure = Figure(
-        figsize=(5.5 * len(panels), 1.6 + 0.3 * max(len(panel[1]) for panel in panels)), layout="constrained"
+        figsize=(5.5 * len(panels), 1.6 + 0.3 * max(len(panel[1]) for panel in panels)),
+        layout="constrained",
     )
     figure.suptitle(subtitle, fontsize=9)
-    for axes, (title, labels, values, line) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+    for axes, (title, labels, values, line) in zip(
+        figure.subplots(1, len(panels)), panels, strict=True
+    ):
         places = range(len(values))
-        sides = [[value - low for value, low, _ in values], [high - value for value, _, high in values]]
+        sides = [
+            [value - low for value, low, _ in values],
+            [high - value for value, _, high in values],
+        ]
         sides = [[max(0.0, side) for side in row] for row in sides]
         axes.errorbar([value for value, _, _ in values], places, xerr=sides, fmt="o", capsize=3)
         axes.set_yticks(places, labels, fontsize=8)
@@ -246,12 +314,19 @@ def _note(text: str) -> None:
     print(f"arena: {text}", file=sys.stderr)
 
 
-def _match(arguments: argparse.Namespace, rules: ladder.Rules, cache: ladder.Cache, console: Console) -> None:
+def _match(
+    arguments: argparse.Namespace, rules: ladder.Rules, cache: ladder.Cache, console: Console
+) -> None:
     a, b = players.make(arguments.players[0]), players.make(arguments.players[2])
     with _show_progress(f"{a.spec} vs {b.spec}") as progress:
         pair = ladder.play(a, b, arguments.deals, rules, cache, progress)
     if arguments.json:
-        more = {"seed": rules.seed, "seconds": pair.seconds, "cached": pair.cached, "until": rules.until}
+        more = {
+            "seed": rules.seed,
+            "seconds": pair.seconds,
+            "cached": pair.cached,
+            "until": rules.until,
+        }
         print(json.dumps({**pair.result.to_dict(), **more}))
     else:
         console.print(_match_table(pair, rules.until))
@@ -260,7 +335,9 @@ def _match(arguments: argparse.Namespace, rules: ladder.Rules, cache: ladder.Cac
         _plot(arguments.plot, [pair.result], None, _kind_of_interval(rules.until))
 
 
-def _round_robin(arguments: argparse.Namespace, rules: ladder.Rules, cache: ladder.Cache, console: Console) -> None:
+def _round_robin(
+    arguments: argparse.Namespace, rules: ladder.Rules, cache: ladder.Cache, console: Console
+) -> None:
     anchor = arguments.anchor
     contenders = [players.make(spec) for spec in arguments.players]
     n_pairs, number = math.comb(len(contenders), 2), itertools.count(1)
@@ -268,11 +345,16 @@ def _round_robin(arguments: argparse.Namespace, rules: ladder.Rules, cache: ladd
     def deals(a: str, b: str) -> int:
         return ladder.ladder_deals(a, b, arguments.deals) if arguments.ladder else arguments.deals
 
-    def play_pair(a: Player, b: Player, n_deals: int, rules: ladder.Rules, cache: ladder.Cache) -> ladder.Played:
+    def play_pair(
+        a: Player, b: Player, n_deals: int, rules: ladder.Rules, cache: ladder.Cache
+    ) -> ladder.Played:
         title = f"{next(number)}/{n_pairs} {a.spec} vs {b.spec}"
         with _show_progress(title) as progress:
             pair = ladder.play(a, b, n_deals, rules, cache, progress)
-        print(f"{title}: {_percent(pair.result)}{', from the cache' if pair.cached else ''}", file=sys.stderr)
+        print(
+            f"{title}: {_percent(pair.result)}{', from the cache' if pair.cached else ''}",
+            file=sys.stderr,
+        )
         return pair
 
     standings = ladder.round_robin(contenders, deals, rules, cache, anchor, play_pair)
@@ -282,27 +364,40 @@ def _round_robin(arguments: argparse.Namespace, rules: ladder.Rules, cache: ladd
     if arguments.json:
         print(json.dumps({**standings.to_dict(), "seed": rules.seed, "until": rules.until}))
     else:
-        console.print("% wins of the row against the column, a tie half (± half the interval, where it fits)")
+        console.print(
+            "% wins of the row against the column, a tie half (± half the interval, where it fits)"
+        )
         console.print(_matrix_table(standings, console.width))
         console.print(_rating_table(standings))
         console.print(kind)
-        zero = "the mean of all players is 1500" if anchor is None else f"{anchor[0]} is fixed at {anchor[1]:g}"
+        zero = (
+            "the mean of all players is 1500"
+            if anchor is None
+            else f"{anchor[0]} is fixed at {anchor[1]:g}"
+        )
         console.print(f"{zero}; intervals of ratings are of the difference to that")
         if standings.has_prior:
-            console.print("some players took every point from others: ratings are held finite by one tied deal a pair")
+            console.print(
+                "some players took every point from others: ratings are held finite by one tied "
+                "deal a pair"
+            )
     if arguments.plot:
         _plot(arguments.plot, [pair.result for pair in standings.pairs], standings, kind)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; see `--help`. Returns the exit status: 0, or 2 after one sentence on stderr for bad input."""
+    """The command; see `--help`. Returns the exit status: 0, or 2 after one sentence on stderr for
+    bad input.
+    """
     arguments = _parse(argv)
     compilation_cache.keep()
     rules = ladder.Rules(arguments.seed, arguments.batch, arguments.until)
     console = Console(width=None if sys.stdout.isatty() else 120, markup=False, highlight=False)
     try:
         cache = ladder.Cache(None if arguments.no_cache else arguments.cache, _note)
-        (_round_robin if arguments.matrix or arguments.ladder else _match)(arguments, rules, cache, console)
+        (_round_robin if arguments.matrix or arguments.ladder else _match)(
+            arguments, rules, cache, console
+        )
     except (ValueError, OSError) as error:
         _note(str(error))
         return 2

@@ -23,17 +23,30 @@ from zebjax.players import spec
 def _parser() -> cli.Parser:
     parser = cli.Parser(
         "belief",
-        "Does a network know who holds the hidden tiles better than counting tells? Scores its belief head on truly\n"
-        "hidden tiles, at every decision of games that it plays on all four seats, by trick, beside the exact\n"
-        "marginal over all hands that fit the voids shown. Cross-entropy in nats a tile; 95 % intervals take deals\n"
+        "Does a network know who holds the hidden tiles better than counting tells? Scores its "
+        "belief head on truly\n"
+        "hidden tiles, at every decision of games that it plays on all four seats, by trick, "
+        "beside the exact\n"
+        "marginal over all hands that fit the voids shown. Cross-entropy in nats a tile; 95 % "
+        "intervals take deals\n"
         "as units.",
         "runs/quickstart --deals 200 --plot belief.png",
         notes=spec.help_text(),
     )
-    parser.add_argument("path", metavar="PATH", help="a run, one of its checkpoints, or what `python -m convert` made")
-    parser.add_argument("--deals", type=cli.integer(2, 10**6), default=200, metavar="N", help="deals (default 200)")
-    parser.add_argument("--by", metavar="PLAYER", help="who plays the games, as listed below (default the network)")
-    parser.add_argument("--seed", type=cli.integer(0, 2**32 - 1), default=0, help="of deals and play (default 0)")
+    parser.add_argument(
+        "path",
+        metavar="PATH",
+        help="a run, one of its checkpoints, or what `python -m convert` made",
+    )
+    parser.add_argument(
+        "--deals", type=cli.integer(2, 10**6), default=200, metavar="N", help="deals (default 200)"
+    )
+    parser.add_argument(
+        "--by", metavar="PLAYER", help="who plays the games, as listed below (default the network)"
+    )
+    parser.add_argument(
+        "--seed", type=cli.integer(0, 2**32 - 1), default=0, help="of deals and play (default 0)"
+    )
     parser.add_argument("--plot", type=cli.picture, metavar="FILE.png", help="draw the result")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     return parser
@@ -78,7 +91,8 @@ def _run(arguments: argparse.Namespace) -> int:
     config, params = network.load(arguments.path)
     if not config.belief_head:
         raise ValueError(
-            f"{arguments.path}: this network has no belief head; `--belief-head fresh` of convert adds one"
+            f"{arguments.path}: this network has no belief head; `--belief-head fresh` of convert "
+            "adds one"
         )
     player = players.make(arguments.by) if arguments.by else players.zeb(config, params)
     key, start, parts = jax.random.key(arguments.seed), time.perf_counter(), []
@@ -95,12 +109,23 @@ def _run(arguments: argparse.Namespace) -> int:
     title = f"belief of {arguments.path}, {n_deals:,} deals played by {player.spec}"
     if arguments.json:
         plain = {trick: result and dataclasses.asdict(result) for trick, result in results.items()}
-        facts = {"path": arguments.path, "by": player.spec, "deals": n_deals, "seed": arguments.seed}
-        print(json.dumps({**facts, "by_trick": plain, "seconds": round(time.perf_counter() - start, 3)}))
+        facts = {
+            "path": arguments.path,
+            "by": player.spec,
+            "deals": n_deals,
+            "seed": arguments.seed,
+        }
+        print(
+            json.dumps(
+                {**facts, "by_trick": plain, "seconds": round(time.perf_counter() - start, 3)}
+            )
+        )
     else:
         console = Console(width=None if sys.stdout.isatty() else 120)
         console.print(_table(title, results))
-        console.print("gain: cross-entropy of the marginal less the network's; 95 % intervals, deals as units")
+        console.print(
+            "gain: cross-entropy of the marginal less the network's; 95 % intervals, deals as units"
+        )
     if arguments.plot is not None:
         plot(title, judged, results, arguments.plot)
         print(f"wrote {arguments.plot}", file=sys.stderr)
@@ -108,7 +133,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; see `--help`. Returns the exit status: 0, or 2 after one sentence on stderr for bad input."""
+    """The command; see `--help`. Returns the exit status: 0, or 2 after one sentence on stderr for
+    bad input.
+    """
     return cli.run("belief", _run, _parser().parse(argv))
 
 

@@ -1,4 +1,6 @@
-"""Can this machine do its part? `python -m zebjax.doctor EXPERIMENT.py`: one line a check, in under two minutes."""
+"""Can this machine do its part? `python -m zebjax.doctor EXPERIMENT.py`: one line a check, in under
+two minutes.
+"""
 
 import contextlib
 import dataclasses
@@ -42,14 +44,20 @@ def device(settings: Experiment) -> str:
 
 
 def store(settings: Experiment) -> str:
-    """Whether a worker can write here, what was written can be read again, and nothing overwrites it."""
+    """Whether a worker can write here, what was written can be read again, and nothing overwrites
+    it.
+    """
     place = open_store(settings.namespace)
     name, data = f"examples/{_me()}/probe", b"probe"
     try:
-        place.put({name: data})  # it is there where an earlier one of this machine could not be deleted
+        place.put(
+            {name: data}
+        )  # it is there where an earlier one of this machine could not be deleted
         if place.put({name: b"other"}):
             raise ValueError(f"{place.where}: an object that is there could be created again")
-        if place.get(name, 100) != data or [entry.name for entry in place.entries(name.rpartition("/")[0])] != [name]:
+        if place.get(name, 100) != data or [
+            entry.name for entry in place.entries(name.rpartition("/")[0])
+        ] != [name]:
             raise ValueError(f"{place.where}: what was written is not what is there")
     finally:
         with contextlib.suppress(StoreError):  # a worker's credential need not be good for deleting
@@ -58,7 +66,9 @@ def store(settings: Experiment) -> str:
 
 
 def learner_access(settings: Experiment) -> str:
-    """Whether a learner could work with this credential; a worker need not, so it is never wrong."""
+    """Whether a learner could work with this credential; a worker need not, so it is never
+    wrong.
+    """
     place = open_store(settings.namespace)
     name = f"weights/{_me()}"
     try:
@@ -68,7 +78,9 @@ def learner_access(settings: Experiment) -> str:
     try:
         place.delete([name])
     except Refused as error:
-        return f"this credential can write weights but not delete, which a learner does too: {error}"
+        return (
+            f"this credential can write weights but not delete, which a learner does too: {error}"
+        )
     return "this credential can also write weights and delete: good for a learner"
 
 
@@ -81,8 +93,16 @@ def beginning(settings: Experiment) -> str:
         "teacher.folder": settings.teacher.folder,
         "replay.seed_folder": settings.replay.seed_folder,
     }
-    here = {name: path for name, path in wanted.items() if path is not None and not path.startswith("hf://")}
-    missing = [f"{name} = {path}" for name, path in here.items() if path != "bundled" and not Path(path).exists()]
+    here = {
+        name: path
+        for name, path in wanted.items()
+        if path is not None and not path.startswith("hf://")
+    }
+    missing = [
+        f"{name} = {path}"
+        for name, path in here.items()
+        if path != "bundled" and not Path(path).exists()
+    ]
     if missing:
         return f"only a worker can start here: there is no {', '.join(missing)}"
     return "all that a new run begins with is here"
@@ -105,8 +125,12 @@ def published(settings: Experiment) -> str:
 
 def self_play(settings: Experiment) -> str:
     """One game of self-play with few simulations, proved legal."""
-    search = dataclasses.replace(settings.selfplay.search, sims=min(_FEW_SIMS, settings.selfplay.search.sims))
-    config = dataclasses.replace(settings.selfplay, lanes=jax.device_count(), games_per_cycle=1, search=search)
+    search = dataclasses.replace(
+        settings.selfplay.search, sims=min(_FEW_SIMS, settings.selfplay.search.sims)
+    )
+    config = dataclasses.replace(
+        settings.selfplay, lanes=jax.device_count(), games_per_cycle=1, search=search
+    )
     params = network.init(settings.network, jax.random.key(0))
     actor = selfplay.init(config, jax.random.key(1))
     actor = selfplay.advance(config, settings.network, params, actor, 0, 1000)
@@ -117,9 +141,13 @@ def self_play(settings: Experiment) -> str:
 
 def eval_aux_games(settings: Experiment) -> str:
     """Two games of E[Q] with few worlds against a network, proved legal; compiles the solver."""
-    config = dataclasses.replace(settings.eval_aux, worlds=min(_FEW_WORLDS, settings.eval_aux.worlds))
+    config = dataclasses.replace(
+        settings.eval_aux, worlds=min(_FEW_WORLDS, settings.eval_aux.worlds)
+    )
     params = network.init(settings.network, jax.random.key(0))
-    records, _ = eval_aux.play(config, settings.network, params, eval_aux.Batch(step=0, seed=0, number=0, n_games=2))
+    records, _ = eval_aux.play(
+        config, settings.network, params, eval_aux.Batch(step=0, seed=0, number=0, n_games=2)
+    )
     record.validate(records)
     return f"two games against E[Q] of {config.worlds} worlds"
 

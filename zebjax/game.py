@@ -1,7 +1,8 @@
 """One game of Texas 42 as pure functions over a small state; callers `vmap` for many games.
 
-Seats go 0..3 to the left; teams are seats {0, 2} and {1, 3}. A slot 0..6 is a tile's place in the original hand
-and is fixed for the whole game. There is no bidding: the declaration and the first leader are given.
+Seats go 0..3 to the left; teams are seats {0, 2} and {1, 3}. A slot 0..6 is a tile's place in the
+original hand and is fixed for the whole game. There is no bidding: the declaration and the first
+leader are given.
 """
 
 from typing import NamedTuple, TypeVar
@@ -38,7 +39,9 @@ class GameState(NamedTuple):
 
 
 def select(which: jax.Array, these: Tree, others: Tree) -> Tree:
-    """`these` games where `which` `[n]` is set, else `others`: any tree of arrays with a leading axis n."""
+    """`these` games where `which` `[n]` is set, else `others`: any tree of arrays with a leading
+    axis n.
+    """
 
     def pick(this: jax.Array, other: jax.Array) -> jax.Array:
         return jnp.where(which.reshape(-1, *[1] * (this.ndim - 1)), this, other)
@@ -55,7 +58,8 @@ def new_game(hands: jax.Array, declaration: jax.Array, leader: jax.Array) -> Gam
         leader: the seat 0..3 that leads the first trick.
 
     Raises:
-        ValueError: if the arguments are concrete and no such deal exists. Traced arguments are not checked.
+        ValueError: if the arguments are concrete and no such deal exists. Traced arguments are not
+            checked.
     """
     if not any(isinstance(x, jax.core.Tracer) for x in (hands, declaration, leader)):
         _check_deal(np.asarray(hands), np.asarray(declaration), np.asarray(leader))
@@ -74,7 +78,9 @@ def new_game(hands: jax.Array, declaration: jax.Array, leader: jax.Array) -> Gam
 
 def _check_deal(hands: np.ndarray, declaration: np.ndarray, leader: np.ndarray) -> None:
     if hands.shape != (4, 7) or not np.issubdtype(hands.dtype, np.integer):
-        raise ValueError(f"hands: expected integers of shape (4, 7), got {hands.dtype} of shape {hands.shape}")
+        raise ValueError(
+            f"hands: expected integers of shape (4, 7), got {hands.dtype} of shape {hands.shape}"
+        )
     outside = hands[(hands < 0) | (hands >= tiles.N_TILES)]
     if outside.size:
         raise ValueError(f"hands: expected tile ids 0..27, got {outside[0]}")
@@ -82,8 +88,15 @@ def _check_deal(hands: np.ndarray, declaration: np.ndarray, leader: np.ndarray) 
     if len(ids) != tiles.N_TILES:
         name = tiles.TILE_NAMES[ids[counts > 1][0]]
         raise ValueError(f"hands: expected each of the 28 tiles once, got {name} twice")
-    for name, value, limit in (("declaration", declaration, tiles.N_DECLARATIONS), ("leader", leader, 4)):
-        if value.shape != () or not np.issubdtype(value.dtype, np.integer) or not 0 <= value < limit:
+    for name, value, limit in (
+        ("declaration", declaration, tiles.N_DECLARATIONS),
+        ("leader", leader, 4),
+    ):
+        if (
+            value.shape != ()
+            or not np.issubdtype(value.dtype, np.integer)
+            or not 0 <= value < limit
+        ):
             raise ValueError(f"{name}: expected an integer 0..{limit - 1}, got {value}")
 
 
@@ -103,7 +116,9 @@ def is_over(state: GameState) -> jax.Array:
 
 
 def current_player(state: GameState) -> jax.Array:
-    """The seat 0..3 to move, int32. Past the end: the winner of the last trick does not matter, some seat."""
+    """The seat 0..3 to move, int32. Past the end: the winner of the last trick does not matter,
+    some seat.
+    """
     trick = jnp.minimum(state.ply // 4, tiles.N_TRICKS - 1)
     return (state.trick_leaders[trick].astype(jnp.int32) + state.ply % 4) % 4
 
@@ -118,12 +133,15 @@ def led_suit(state: GameState) -> jax.Array:
 def legal_slots(state: GameState) -> jax.Array:
     """Which of the mover's slots may be played, bool `[7]`; none past the end.
 
-    A leader may play anything unplayed. A follower must follow the led suit if any unplayed tile can.
+    A leader may play anything unplayed. A follower must follow the led suit if any unplayed tile
+    can.
     """
     player = current_player(state)
     unplayed = ~state.played[player]
     suit = led_suit(state)
-    can_follow = jnp.asarray(tiles.CAN_FOLLOW)[state.declaration, suit, state.hands[player]] & unplayed
+    can_follow = (
+        jnp.asarray(tiles.CAN_FOLLOW)[state.declaration, suit, state.hands[player]] & unplayed
+    )
     return jnp.where((suit >= 0) & can_follow.any(), can_follow, unplayed)
 
 
@@ -134,7 +152,9 @@ def trick_winner(declaration: jax.Array, trick: jax.Array) -> jax.Array:
 
 
 def play(state: GameState, slot: jax.Array) -> GameState:
-    """The state after the mover plays `slot`; unchanged past the end. Legality is the caller's to check."""
+    """The state after the mover plays `slot`; unchanged past the end. Legality is the caller's to
+    check.
+    """
     player = current_player(state)
     history = state.history.at[state.ply].set(state.hands[player, slot])
     ply = state.ply + 1
@@ -153,14 +173,17 @@ def play(state: GameState, slot: jax.Array) -> GameState:
             winner.astype(jnp.int8), mode="drop"
         ),
         ply=ply,
-        points=state.points + jnp.where(complete & (jnp.arange(2) == winner % 2), trick_points, 0).astype(jnp.int8),
+        points=state.points
+        + jnp.where(complete & (jnp.arange(2) == winner % 2), trick_points, 0).astype(jnp.int8),
     )
     over = is_over(state)
     return jax.tree.map(lambda old, new: jnp.where(over, old, new), state, after)
 
 
 def play_randomly(key: jax.Array, state: GameState, n_plies: int) -> tuple[GameState, jax.Array]:
-    """The state after `n_plies` (static) plays, each uniform over the legal slots; and the slots, int32 `[n_plies]`."""
+    """The state after `n_plies` (static) plays, each uniform over the legal slots; and the slots,
+    int32 `[n_plies]`.
+    """
 
     def step(state: GameState, key: jax.Array) -> tuple[GameState, jax.Array]:
         slot = jax.random.categorical(key, jnp.where(legal_slots(state), 0.0, -jnp.inf))
@@ -175,23 +198,36 @@ def points(state: GameState) -> jax.Array:
 
 
 def outcome(state: GameState, player: jax.Array) -> jax.Array:
-    """The value of the points on the table for `player`'s team: +1 more than the other, -1 fewer, 0 equal; float32."""
+    """The value of the points on the table for `player`'s team: +1 more than the other, -1 fewer, 0
+    equal; float32.
+    """
     team = player % 2
     return jnp.sign(points(state)[team] - points(state)[1 - team]).astype(jnp.float32)
 
 
 def players_to_move(state: GameState) -> jax.Array:
-    """The seat that plays at each ply of the tricks begun so far, int32 `[28]`; meaningless in later tricks."""
-    return (jnp.repeat(state.trick_leaders.astype(jnp.int32), 4, total_repeat_length=N_PLIES) + jnp.arange(28) % 4) % 4
+    """The seat that plays at each ply of the tricks begun so far, int32 `[28]`; meaningless in
+    later tricks.
+    """
+    return (
+        jnp.repeat(state.trick_leaders.astype(jnp.int32), 4, total_repeat_length=N_PLIES)
+        + jnp.arange(28) % 4
+    ) % 4
 
 
 def replay(
-    hands: jax.Array, declaration: jax.Array, leader: jax.Array, slots: jax.Array, n_plies: jax.Array
+    hands: jax.Array,
+    declaration: jax.Array,
+    leader: jax.Array,
+    slots: jax.Array,
+    n_plies: jax.Array,
 ) -> GameState:
     """The state after the first `n_plies` of `slots` `[28]`; legality is not checked."""
 
     def step(state: GameState, slot: jax.Array):
         after = play(state, slot)
-        return jax.tree.map(lambda old, new: jnp.where(state.ply < n_plies, new, old), state, after), None
+        return jax.tree.map(
+            lambda old, new: jnp.where(state.ply < n_plies, new, old), state, after
+        ), None
 
     return jax.lax.scan(step, new_game(hands, declaration, leader), slots)[0]

@@ -21,7 +21,8 @@ class Observation(NamedTuple):
     mask: jax.Array
     """bool `[length]`, which tokens are valid."""
     place: jax.Array | None = None
-    """int8 `[length]`, where each token stands in the whole observation; None: in order, from the first on."""
+    """int8 `[length]`, where each token stands in the whole observation; None: in order, from the
+    first on."""
 
 
 class Tokenizer(NamedTuple):
@@ -30,26 +31,34 @@ class Tokenizer(NamedTuple):
     observe: Callable[[game.GameState], Observation]
     length: int
     features: dict[str, tuple[int, float]]
-    """Name of each feature, in order -> (cardinality, embedding width as a multiple of embed_dim // 8)."""
+    """Name of each feature, in order -> (cardinality, embedding width as a multiple of embed_dim //
+    8)."""
     hand: slice
     """Where the mover's seven slots stand among the tokens."""
     lengths: tuple[int, ...]
-    """The most tokens that are valid in each of the seven tricks, ascending; `shorten` leaves out the rest."""
+    """The most tokens that are valid in each of the seven tricks, ascending; `shorten` leaves out
+    the rest."""
 
 
 # high pip, low pip, is double, count class (0, 5, 10 points as 0, 1, 2)
-_TILE_FEATURES = np.stack([tiles.HIGH, tiles.LOW, tiles.IS_DOUBLE, tiles.POINTS // 5], axis=1).astype(np.int8)
+_TILE_FEATURES = np.stack(
+    [tiles.HIGH, tiles.LOW, tiles.IS_DOUBLE, tiles.POINTS // 5], axis=1
+).astype(np.int8)
 _DECLARATION, _HAND, _PLAY = 0, 1, 2
 
 
 def _observe_v1(state: game.GameState) -> Observation:
-    """36 tokens: the declaration, the mover's seven slots (a played slot keeps its place), the plays in order."""
+    """36 tokens: the declaration, the mover's seven slots (a played slot keeps its place), the
+    plays in order.
+    """
     me = game.current_player(state)
     in_hand = ~state.played[me]
     been_played = jnp.arange(game.N_PLIES) < state.ply
     relative_seat = (game.players_to_move(state) - me) % 4
 
-    def token(tile_features: jax.Array, seat: jax.Array, is_in_hand: bool, token_type: int) -> jax.Array:
+    def token(
+        tile_features: jax.Array, seat: jax.Array, is_in_hand: bool, token_type: int
+    ) -> jax.Array:
         rest = jnp.array([is_in_hand, state.declaration, token_type], jnp.int8)
         rest = jnp.broadcast_to(rest, (seat.shape[0], 3))
         return jnp.concatenate([tile_features, seat[:, None].astype(jnp.int8), rest], axis=1)
@@ -102,8 +111,8 @@ def observe(state: game.GameState, tokenizer: str = "v1") -> Observation:
 def shorten(observation: Observation, length: int) -> Observation:
     """The valid tokens alone, in their order, with padding after them up to `length` (static).
 
-    The network gives the same for it, but for policy logits of slots that have been played, which mean nothing. A
-    game's tokens have to fit: `Tokenizer.lengths` says how many there can be.
+    The network gives the same for it, but for policy logits of slots that have been played, which
+    mean nothing. A game's tokens have to fit: `Tokenizer.lengths` says how many there can be.
 
     Args:
         observation: a whole one, any leading axes.
@@ -133,7 +142,8 @@ def belief_targets(state: game.GameState) -> tuple[jax.Array, jax.Array]:
 def hidden_tiles(state: game.GameState) -> jax.Array:
     """The tiles that the player to move has not seen: neither its own nor played, bool `[28]`."""
     _, not_mine = belief_targets(state)
-    # history is -1 where nothing was played yet: aim those at a place out of range, which is dropped.
+    # history is -1 where nothing was played yet: aim those at a place out of range, which is
+    # dropped.
     seen = (
         jnp.zeros(tiles.N_TILES, bool)
         .at[jnp.where(state.history < 0, tiles.N_TILES, state.history)]

@@ -1,7 +1,8 @@
-"""GameRecord: one finished game and what was thought at each ply; about 600 bytes, proved legal by replay.
+"""GameRecord: one finished game and what was thought at each ply; about 600 bytes, proved legal by
+replay.
 
-A file of records is safetensors with string metadata: it cannot execute anything, and every game in it is replayed
-through the rules before it is used.
+A file of records is safetensors with string metadata: it cannot execute anything, and every game in
+it is replayed through the rules before it is used.
 """
 
 import dataclasses
@@ -84,7 +85,9 @@ _FIELDS = {
 
 
 class InvalidRecords(ValueError):
-    """A record file or batch that must not be used; the message says which game, ply or field and why."""
+    """A record file or batch that must not be used; the message says which game, ply or field and
+    why.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +118,9 @@ def position(record: GameRecord, ply: jax.Array) -> tuple[game.GameState, game.G
 
     def step(carry: tuple[game.GameState, game.GameState], slot: jax.Array):
         state, wanted = carry
-        wanted = jax.tree.map(lambda now, then: jnp.where(state.ply == ply, now, then), state, wanted)
+        wanted = jax.tree.map(
+            lambda now, then: jnp.where(state.ply == ply, now, then), state, wanted
+        )
         return (game.play(state, slot), wanted), None
 
     (final, wanted), _ = jax.lax.scan(step, (start, start), record.slots)
@@ -126,7 +131,9 @@ def _legal_by_ply(record: GameRecord) -> jax.Array:
     def step(state: game.GameState, slot: jax.Array):
         return game.play(state, slot), game.legal_slots(state)
 
-    return jax.lax.scan(step, game.new_game(record.hands, record.declaration, record.leader), record.slots)[1]
+    return jax.lax.scan(
+        step, game.new_game(record.hands, record.declaration, record.leader), record.slots
+    )[1]
 
 
 def _as_array(field: Any) -> np.ndarray:
@@ -143,7 +150,8 @@ def validate(records: GameRecord) -> None:
     """Check every field of many records and replay every game through the rules in one call.
 
     Raises:
-        InvalidRecords: naming the first bad game by its index, the ply where there is one, and the reason.
+        InvalidRecords: naming the first bad game by its index, the ply where there is one, and the
+            reason.
     """
     if not isinstance(records, GameRecord):
         raise InvalidRecords(f"expected a GameRecord, got {type(records).__name__}")
@@ -153,7 +161,8 @@ def validate(records: GameRecord) -> None:
         field = getattr(records, name)
         if field.dtype != dtype or field.shape != (n, *shape):
             raise InvalidRecords(
-                f"{name}: expected {np.dtype(dtype)} {[n, *shape]}, got {field.dtype} {list(field.shape)}"
+                f"{name}: expected {np.dtype(dtype)} {[n, *shape]}, got {field.dtype} "
+                f"{list(field.shape)}"
             )
     if n == 0:
         return
@@ -164,25 +173,47 @@ def validate(records: GameRecord) -> None:
             place = f"game {where[0]}" + (f", ply {where[1]}" if len(where) > 1 else "")
             raise InvalidRecords(f"{place}: {reason}")
 
-    refuse((np.sort(records.hands.reshape(n, 28)) != np.arange(28)).any(1), "hands are not each of the 28 tiles once")
-    refuse((records.declaration < 0) | (records.declaration >= tiles.N_DECLARATIONS), "declaration is not 0..9")
+    refuse(
+        (np.sort(records.hands.reshape(n, 28)) != np.arange(28)).any(1),
+        "hands are not each of the 28 tiles once",
+    )
+    refuse(
+        (records.declaration < 0) | (records.declaration >= tiles.N_DECLARATIONS),
+        "declaration is not 0..9",
+    )
     refuse((records.leader < 0) | (records.leader >= 4), "leader is not a seat 0..3")
     refuse((records.slots < 0) | (records.slots >= 7), "slot is not 0..6")
-    refuse(~np.isin(records.kind, list(Kind)), "kind is not one of " + ", ".join(f"{kind:d}" for kind in Kind))
+    refuse(
+        ~np.isin(records.kind, list(Kind)),
+        "kind is not one of " + ", ".join(f"{kind:d}" for kind in Kind),
+    )
     refuse(~np.isfinite(records.value) | (np.abs(records.value) > 1.001), "value is not in [-1, 1]")
     refuse(~((records.weight >= 0) & (records.weight <= 1)), "weight is not in [0, 1]")
-    refuse((records.step_start < 0) | (records.step_end < records.step_start), "steps are negative or run backwards")
+    refuse(
+        (records.step_start < 0) | (records.step_end < records.step_start),
+        "steps are negative or run backwards",
+    )
 
     # Padded to powers of two, so that files of any size share a few compilations.
     padded = 1 << (n - 1).bit_length()
     rows = np.minimum(np.arange(padded), n - 1)
     legal = np.asarray(_legal_of_games(GameRecord(*(field[rows] for field in records))))[:n]
-    refuse(~np.take_along_axis(legal, records.slots[..., None].astype(int), 2)[..., 0], "the slot played is not legal")
+    refuse(
+        ~np.take_along_axis(legal, records.slots[..., None].astype(int), 2)[..., 0],
+        "the slot played is not legal",
+    )
     policy, used = records.policy.astype(np.float32), records.weight > 0
     # Also where its weight is 0: a loss of nan has a gradient of nan, whatever it weighs.
-    refuse((~np.isfinite(policy) | (policy < 0)).any(2), "policy target is not finite and 0 or more")
-    refuse(used & (np.where(legal, 0, policy) > 0).any(2), "policy target is not zero on an illegal slot")
-    refuse(used & (np.abs(policy.sum(2) - 1) > POLICY_SUM_TOLERANCE), "policy target does not sum to 1")
+    refuse(
+        (~np.isfinite(policy) | (policy < 0)).any(2), "policy target is not finite and 0 or more"
+    )
+    refuse(
+        used & (np.where(legal, 0, policy) > 0).any(2),
+        "policy target is not zero on an illegal slot",
+    )
+    refuse(
+        used & (np.abs(policy.sum(2) - 1) > POLICY_SUM_TOLERANCE), "policy target does not sum to 1"
+    )
 
 
 def write(path: Path, records: GameRecord, metadata: Metadata) -> None:
@@ -193,7 +224,9 @@ def write(path: Path, records: GameRecord, metadata: Metadata) -> None:
     """
     path = Path(path)
     arrays = {name: np.ascontiguousarray(field) for name, field in records._asdict().items()}
-    created_at = metadata.created_at or datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    created_at = metadata.created_at or datetime.datetime.now(datetime.UTC).isoformat(
+        timespec="seconds"
+    )
     metadata = dataclasses.replace(metadata, games=len(arrays["slots"]), created_at=created_at)
     strings = {
         name: value if isinstance(value, str) else json.dumps(value)
@@ -212,7 +245,8 @@ def read(path: Path, max_bytes: int = MAX_FILE_BYTES) -> tuple[GameRecord, Metad
     """Read and validate a record file.
 
     Raises:
-        InvalidRecords: if it is too large, not such a file, of another format version, or holds one bad game.
+        InvalidRecords: if it is too large, not such a file, of another format version, or holds one
+            bad game.
     """
     name = str(path) if isinstance(path, str | os.PathLike) else repr(path)
     try:
@@ -234,7 +268,8 @@ def from_bytes(data: bytes, name: str) -> tuple[GameRecord, Metadata]:
     header_bytes = int.from_bytes(data[:8], "little")
     if _MAX_HEADER_BYTES < header_bytes <= len(data):  # JSON grows to many times its size in memory
         raise InvalidRecords(
-            f"{name}: its header has {header_bytes:,} bytes, more than the {_MAX_HEADER_BYTES:,} allowed"
+            f"{name}: its header has {header_bytes:,} bytes, more than the {_MAX_HEADER_BYTES:,} "
+            "allowed"
         )
     try:
         arrays = safetensors.numpy.load(data)  # it checks lengths and offsets
@@ -244,11 +279,20 @@ def from_bytes(data: bytes, name: str) -> tuple[GameRecord, Metadata]:
             raise InvalidRecords(f"array {odd[0]} is missing or not expected")
         records = GameRecord(**arrays)
         if records.slots.ndim and metadata.games != len(records.slots):
-            raise InvalidRecords(f"its metadata says {metadata.games} games, it holds {len(records.slots)}")
+            raise InvalidRecords(
+                f"its metadata says {metadata.games} games, it holds {len(records.slots)}"
+            )
         validate(records)
     except InvalidRecords as error:
         raise InvalidRecords(f"{name}: {error}") from None
-    except (safetensors.SafetensorError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (
+        safetensors.SafetensorError,
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        RecursionError,
+    ) as error:
         raise InvalidRecords(f"{name}: not a readable record file: {error}") from None
     return records, metadata
 
@@ -286,5 +330,7 @@ def _parse_metadata(strings: dict[str, str]) -> Metadata:
     if not 0 <= metadata.model_step < 2**31:
         raise InvalidRecords("model_step: expected 0 to 2**31 - 1")
     if metadata.source not in SOURCES:
-        raise InvalidRecords(f"source: expected one of {', '.join(SOURCES)}, got {metadata.source!r}")
+        raise InvalidRecords(
+            f"source: expected one of {', '.join(SOURCES)}, got {metadata.source!r}"
+        )
     return metadata

@@ -1,7 +1,8 @@
 """Make an earlier step of a run the newest again: `python -m zebjax.rollback EXPERIMENT.py STEP`.
 
-The run goes on from that step's weights, with a fresh optimiser and the games it has. The learner publishes them, when
-it starts again, as a new generation; the metrics of the steps after it are put aside.
+The run goes on from that step's weights, with a fresh optimiser and the games it has. The learner
+publishes them, when it starts again, as a new generation; the metrics of the steps after it are put
+aside.
 """
 
 import re
@@ -40,15 +41,21 @@ def roll_back(settings: Experiment, step: int, report: console.Reporter) -> None
     if step not in checkpoint.steps(root):
         *others, newest = checkpoint.steps(root)
         known = ", ".join(map(str, others[-_STEPS_NAMED:])) + f" and {newest}"
-        raise ValueError(f"{settings.folder}: no weights of step {step}; there are those of {known}")
+        raise ValueError(
+            f"{settings.folder}: no weights of step {step}; there are those of {known}"
+        )
     run = training.Run(settings, report, lambda: False)
-    if step == run.progress.cycle and run.progress.phase == "play":  # killed before it had done all of it, perhaps
+    if (
+        step == run.progress.cycle and run.progress.phase == "play"
+    ):  # killed before it had done all of it, perhaps
         later = [other for other in checkpoint.steps(root) if other > step]
         checkpoint.remove_steps(root, later)
         report.note(f"{settings.folder}: at step {step} already")
         return
     if step >= run.progress.cycle:
-        raise ValueError(f"{settings.folder}: the run is at step {run.progress.cycle}, which is not after {step}")
+        raise ValueError(
+            f"{settings.folder}: the run is at step {run.progress.cycle}, which is not after {step}"
+        )
     config, params = network.load(checkpoint.step_folder(root, step))
     if not config.same_weights(settings.network):
         raise ValueError(f"{settings.folder}: step {step} is of another network")
@@ -81,12 +88,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_USAGE, end="")
         return 0
     if len(arguments) < 2 or arguments[0].startswith("-"):
-        print("rollback: expected an experiment file and the number of a step; see --help", file=sys.stderr)
+        print(
+            "rollback: expected an experiment file and the number of a step; see --help",
+            file=sys.stderr,
+        )
         return 2
     compilation_cache.keep()
     try:
         if not re.fullmatch(r"[0-9]{1,9}", arguments[1]):
-            raise ValueError(f"expected the number of a step after the experiment, got {arguments[1][:40]!r}")
+            raise ValueError(
+                f"expected the number of a step after the experiment, got {arguments[1][:40]!r}"
+            )
         settings = experiment.load(Path(arguments[0]), arguments[2:])
         if not settings.folder.is_dir():
             raise ValueError(f"{settings.folder}: no run here to roll back")

@@ -29,7 +29,9 @@ _MOST_TEXT = 40
 def report(watch: Watch, newest: weights.Manifest | None) -> dict[str, Any]:
     """All that there is to say, for JSON."""
     learner = watch.learner
-    step, quarantined = (learner.sign.get(name) if learner else None for name in ("step", "quarantined"))
+    step, quarantined = (
+        learner.sign.get(name) if learner else None for name in ("step", "quarantined")
+    )
     return {
         "alarms": watch.all_alarms(),
         "weights": None
@@ -47,7 +49,17 @@ def report(watch: Watch, newest: weights.Manifest | None) -> dict[str, Any]:
 
 
 _TOLD = (
-    *("role", "name", "host", "state", "step", "games", "games_per_s", "last_batch_s", "spooled_files"),
+    *(
+        "role",
+        "name",
+        "host",
+        "state",
+        "step",
+        "games",
+        "games_per_s",
+        "last_batch_s",
+        "spooled_files",
+    ),
     *("dropped_games", "batches", "sent_bytes", "total_games", "phase"),
 )
 
@@ -55,7 +67,11 @@ _TOLD = (
 def _process(seen: Seen, learner_step: Any) -> dict[str, Any]:
     facts = {name: seen.sign[name] for name in _TOLD if name in seen.sign}
     facts |= {"alive": seen.is_alive(), "last_seen_s": round(min(seen.quiet_s(), 1e9), 1)}
-    if facts.get("role") != "learner" and type(learner_step) is int and type(facts.get("step")) is int:
+    if (
+        facts.get("role") != "learner"
+        and type(learner_step) is int
+        and type(facts.get("step")) is int
+    ):
         facts["lag"] = max(0, learner_step - facts["step"])
     return facts
 
@@ -65,22 +81,44 @@ def _table(told: dict[str, Any]) -> Table:
     title = (
         "no weights published"
         if newest is None
-        else (f"weights of step {newest['step']}, generation {newest['generation']}, {newest['total_games']:,} games")
+        else (
+            f"weights of step {newest['step']}, generation {newest['generation']}, "
+            f"{newest['total_games']:,} games"
+        )
     )
-    table = Table(title=title, caption=Text(_verdict(told)), box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(
+        title=title,
+        caption=Text(_verdict(told)),
+        box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     processes = told["processes"]
     # Games that were lost are rare, and the table is wide.
     columns = _COLUMNS + ("dropped",) * any(process.get("dropped_games") for process in processes)
     for name in columns:
         justify: Literal["left", "right"] = "left" if name in ("role", "name", "host") else "right"
-        table.add_column(name, justify=justify, no_wrap=name != "host")  # which is cut first where it is narrow
+        table.add_column(
+            name, justify=justify, no_wrap=name != "host"
+        )  # which is cut first where it is narrow
     for process in processes:
         cells = _cells(process)
         table.add_row(*(cells[name] for name in columns))
     return table
 
 
-_COLUMNS = ("role", "name", "last seen", "step", "lag", "games", "games/s", "batches", "waiting", "host")
+_COLUMNS = (
+    "role",
+    "name",
+    "last seen",
+    "step",
+    "lag",
+    "games",
+    "games/s",
+    "batches",
+    "waiting",
+    "host",
+)
 
 
 def _cells(process: dict[str, Any]) -> dict[str, Text]:
@@ -146,7 +184,9 @@ def _silent(watch: Watch) -> list[Seen]:
 
 
 def _patience_s(watch: Watch) -> float:
-    """How long the silent ones are watched: long enough for a sign of the slowest, within reason."""
+    """How long the silent ones are watched: long enough for a sign of the slowest, within
+    reason.
+    """
     slowest_s = max((seen.every_s() for seen in _silent(watch)), default=0.0)
     return min(max(_WATCH_S, _WATCH_BEATS * slowest_s), _MOST_WATCH_S)
 
@@ -156,13 +196,16 @@ def _run(arguments: argparse.Namespace) -> int:
     told = look(watch)
     if not told["processes"] and told["weights"] is None:
         raise ValueError(
-            f"{arguments.namespace}: there is no run here; expected a store's place and a run's name, as in "
+            f"{arguments.namespace}: there is no run here; expected a store's place and a run's "
+            "name, as in "
             "runs/store/NAME"
         )
     if arguments.live:
         _go_on_looking(watch, told)
     # Clocks may differ: who seems silent is given the time to show that it lives.
-    until = time.monotonic() + (_patience_s(watch) if arguments.watch_s is None else arguments.watch_s)
+    until = time.monotonic() + (
+        _patience_s(watch) if arguments.watch_s is None else arguments.watch_s
+    )
     while told["alarms"] and _silent(watch) and time.monotonic() < until:
         time.sleep(1)
         told = look(watch)
@@ -176,13 +219,19 @@ def _run(arguments: argparse.Namespace) -> int:
 def _parser() -> cli.Parser:
     parser = cli.Parser(
         "status",
-        "Who is at work on a run, read from its store alone. NAMESPACE is the store's place and the run's name.\n"
-        "Exit status 0: all well; 1: an alarm (learner_down, no_selfplay, selfplay_not_producing, no_evalaux,\n"
+        "Who is at work on a run, read from its store alone. NAMESPACE is the store's place and "
+        "the run's name.\n"
+        "Exit status 0: all well; 1: an alarm (learner_down, no_selfplay, selfplay_not_producing, "
+        "no_evalaux,\n"
         "evalaux_not_producing); 2: the store cannot be read.",
         "runs/store/lb-v-eq-3740",
         "s3://my-bucket/zeb/lb-v-eq-3740 --json",
     )
-    parser.add_argument("namespace", metavar="NAMESPACE", help="a folder, s3://BUCKET/PREFIX/NAME, hf://USER/REPO/NAME")
+    parser.add_argument(
+        "namespace",
+        metavar="NAMESPACE",
+        help="a folder, s3://BUCKET/PREFIX/NAME, hf://USER/REPO/NAME",
+    )
     parser.add_argument("--live", action="store_true", help="go on looking until Ctrl-C")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument(

@@ -17,9 +17,11 @@ def _parser() -> cli.Parser:
     defaults = Settings()
     parser = cli.Parser(
         "teach",
-        "Play games of E[Q], the exact teacher, and keep them as GameRecords with its judgement of every move.\n"
+        "Play games of E[Q], the exact teacher, and keep them as GameRecords with its judgement "
+        "of every move.\n"
         "A stopped run goes on when the same command is given again.\n"
-        "policy target: softmax(mean points / temperature); value: P(win) - P(lose) after the best move.",
+        "policy target: softmax(mean points / temperature); value: P(win) - P(lose) after the "
+        "best move.",
         "--games 20 --n 5 --out runs/teacher",
         notes=spec.help_text(),
     )
@@ -27,17 +29,39 @@ def _parser() -> cli.Parser:
     add("--games", type=cli.integer(1, 10**9), required=True, metavar="N", help="games in all")
     add("--out", type=Path, required=True, metavar="DIR", help="where the files go")
     worlds = cli.integer(1, spec.MOST_WORLDS)
-    add("--n", type=worlds, default=defaults.n, metavar="N", help="worlds a decision (default %(default)s)")
-    add("--n-trick1", type=worlds, metavar="N", help="the same in the first trick, the dearest (default: as --n)")
+    add(
+        "--n",
+        type=worlds,
+        default=defaults.n,
+        metavar="N",
+        help="worlds a decision (default %(default)s)",
+    )
+    add(
+        "--n-trick1",
+        type=worlds,
+        metavar="N",
+        help="the same in the first trick, the dearest (default: as --n)",
+    )
     add(
         "--temperature",
         type=cli.checked(parsing.number(0.01, 100)),
         default=defaults.temperature,
         metavar="POINTS",
-        help="of the policy target: a move so many points worse gets 1/e of the weight (default %(default)s)",
+        help="of the policy target: a move so many points worse gets 1/e of the weight (default "
+        "%(default)s)",
     )
-    add("--opponent", default=defaults.opponent, metavar="PLAYER", help="the other team (default: E[Q] itself)")
-    add("--seed", type=cli.integer(0, 2**32 - 1), default=defaults.seed, help="of deals and play (default 0)")
+    add(
+        "--opponent",
+        default=defaults.opponent,
+        metavar="PLAYER",
+        help="the other team (default: E[Q] itself)",
+    )
+    add(
+        "--seed",
+        type=cli.integer(0, 2**32 - 1),
+        default=defaults.seed,
+        help="of deals and play (default 0)",
+    )
     add(
         "--games-per-file",
         type=cli.integer(1, 100_000),
@@ -62,14 +86,16 @@ def _run(arguments: argparse.Namespace) -> int:
     seconds = time.perf_counter() - start
     n_files = math.ceil(arguments.games / settings.games_per_file)
     print(
-        f"{arguments.games:,} games in {n_files:,} files in {arguments.out}: {found:,} found, {made:,} made"
-        + (f" at {made / seconds:.1f} games/s" if made else "")
+        f"{arguments.games:,} games in {n_files:,} files in {arguments.out}: {found:,} found, "
+        f"{made:,} made" + (f" at {made / seconds:.1f} games/s" if made else "")
     )
     return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; see `--help`. Returns the exit status: 0, or 2 after one sentence on stderr for bad input."""
+    """The command; see `--help`. Returns the exit status: 0, or 2 after one sentence on stderr for
+    bad input.
+    """
     return cli.run("teach", _run, _parser().parse(argv))
 
 

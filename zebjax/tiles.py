@@ -1,9 +1,9 @@
 """The 28 dominoes and the 10 declarations of Texas 42, as NumPy tables.
 
 A tile id is `high * (high + 1) // 2 + low`: 0 is 0-0, 1 is 1-0, 2 is 1-1, ... 27 is 6-6.
-A declaration is 0..6 (that pip is trump), 7 (doubles are trump), 8 (doubles are a suit of their own without
-trump power) or 9 (no trump). A suit is 0..6 (a pip) or 7, the *called suit*: the trump pip's tiles, or the
-doubles for declarations 7 and 8; it is empty for declaration 9.
+A declaration is 0..6 (that pip is trump), 7 (doubles are trump), 8 (doubles are a suit of their own
+without trump power) or 9 (no trump). A suit is 0..6 (a pip) or 7, the *called suit*: the trump
+pip's tiles, or the doubles for declarations 7 and 8; it is empty for declaration 9.
 """
 
 import numpy as np
@@ -64,10 +64,12 @@ def _can_follow() -> np.ndarray:
 
 
 def _trick_rank() -> np.ndarray:
-    """How a tile ranks in a trick, int8 `[10, 8, 28]` (declaration, led suit, tile); the highest wins.
+    """How a tile ranks in a trick, int8 `[10, 8, 28]` (declaration, led suit, tile); the highest
+    wins.
 
-    `16 * tier + rank`: tier 2 is a called tile with trump power, tier 1 follows the led suit, anything else is 0.
-    Inside a suit the double is highest (14), then the pip sum decides; among doubles the pip does.
+    `16 * tier + rank`: tier 2 is a called tile with trump power, tier 1 follows the led suit,
+    anything else is 0. Inside a suit the double is highest (14), then the pip sum decides; among
+    doubles the pip does.
     """
     rank = np.where(IS_DOUBLE, 14, PIP_SUM).astype(np.int8)
     doubles_rank = np.where(IS_DOUBLE, HIGH, rank).astype(np.int8)
@@ -83,6 +85,8 @@ def _trick_rank() -> np.ndarray:
 
 
 CALLED = _called()
-LED_SUIT = np.where(CALLED, CALLED_SUIT, HIGH).astype(np.int8)  # [10, 28]: the suit that leading a tile asks for
+LED_SUIT = np.where(CALLED, CALLED_SUIT, HIGH).astype(
+    np.int8
+)  # [10, 28]: the suit that leading a tile asks for
 CAN_FOLLOW = _can_follow()
 TRICK_RANK = _trick_rank()

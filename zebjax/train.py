@@ -31,7 +31,9 @@ example:
 
 def _split(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """What says who this process is, and the overrides of the experiment."""
-    parser = argparse.ArgumentParser(prog="python -m zebjax.train", add_help=False, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="python -m zebjax.train", add_help=False, allow_abbrev=False
+    )
     parser.add_argument("--role", choices=("all", "learner", "selfplay", "evalaux"), default="all")
     parser.add_argument("--worker-id", default=None)
     parser.add_argument("--max-games", type=int, default=None)
@@ -41,7 +43,9 @@ def _split(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     if own.role in ("all", "learner"):
         for name in ("worker_id", "max_games", "once"):
             if getattr(own, name):
-                parser.error(f"--{name.replace('_', '-')} is for --role selfplay and --role evalaux")
+                parser.error(
+                    f"--{name.replace('_', '-')} is for --role selfplay and --role evalaux"
+                )
     if own.take_over and own.role != "learner":
         parser.error("--take-over is for --role learner")
     if own.max_games is not None and own.max_games < 1:
@@ -55,8 +59,14 @@ def _worker_job(own: argparse.Namespace, settings: Any) -> Any:
     default = f"{own.role}-{re.sub('[^A-Za-z0-9_-]', '-', socket.gethostname())[:40]}"
     worker_id = default if own.worker_id is None else own.worker_id
     if not spool.WORKER_ID.fullmatch(worker_id):
-        raise ValueError(f"--worker-id: expected letters, digits, '_' and '-', at most 64, got {worker_id!r}")
-    one_file = settings.store.games_per_file if own.role == "selfplay" else settings.eval_aux.games_per_file
+        raise ValueError(
+            f"--worker-id: expected letters, digits, '_' and '-', at most 64, got {worker_id!r}"
+        )
+    one_file = (
+        settings.store.games_per_file
+        if own.role == "selfplay"
+        else settings.eval_aux.games_per_file
+    )
     return worker.Job(own.role, worker_id, own.max_games or (one_file if own.once else None))
 
 
@@ -73,7 +83,10 @@ class _Stop:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self.asked = True
-        print("\nstopping: finishing the call under way, then saving (again: stop at once)", file=sys.stderr)
+        print(
+            "\nstopping: finishing the call under way, then saving (again: stop at once)",
+            file=sys.stderr,
+        )
 
 
 def main(arguments: list[str]) -> int:
@@ -82,7 +95,11 @@ def main(arguments: list[str]) -> int:
         print(_USAGE, end="")
         return 0 if arguments else 2
     if arguments[0].startswith("-"):
-        print(f"error: expected an experiment file first, got {arguments[0]}\n\n{_USAGE}", end="", file=sys.stderr)
+        print(
+            f"error: expected an experiment file first, got {arguments[0]}\n\n{_USAGE}",
+            end="",
+            file=sys.stderr,
+        )
         return 2
     own, overrides = _split(arguments[1:])
     # Imported only now, so that help and a missing argument answer at once.
@@ -94,7 +111,11 @@ def main(arguments: list[str]) -> int:
     try:
         settings = experiment.load(Path(arguments[0]), overrides)
         stop = _Stop()
-        shown = console.LiveReporter(settings.name) if console.is_terminal() else nullcontext(console.PlainReporter())
+        shown = (
+            console.LiveReporter(settings.name)
+            if console.is_terminal()
+            else nullcontext(console.PlainReporter())
+        )
         with shown as report:
             if own.role in ("all", "learner"):
                 from zebjax.distributed import worker_source
@@ -103,7 +124,9 @@ def main(arguments: list[str]) -> int:
                 with checkpoint.locked(settings.folder, "stop it or choose another --name"):
                     feed = None
                     if own.role == "learner":
-                        feed = worker_source.Workers(settings, report, own.take_over, lambda: stop.asked)
+                        feed = worker_source.Workers(
+                            settings, report, own.take_over, lambda: stop.asked
+                        )
                     training.Run(settings, report, lambda: stop.asked, feed).go()
             else:
                 from zebjax.distributed import worker

@@ -1,4 +1,5 @@
-"""What the benchmarks print must be true: counts of FLOP, lanes in all stages, tables and budgets. No speed here."""
+"""What the benchmarks print must be true: counts of FLOP, lanes in all stages, tables and budgets.
+No speed here."""
 
 import dataclasses
 import importlib
@@ -20,7 +21,11 @@ def test_flop_are_what_the_compiler_counts(preset):
     config = network.PRESETS[preset]
     seen = report.zeros(config, 4, 20)
     params = network.init(config, jax.random.key(0))
-    compiled = jax.jit(lambda params, seen: network.apply(config, params, seen)).lower(params, seen).compile()
+    compiled = (
+        jax.jit(lambda params, seen: network.apply(config, params, seen))
+        .lower(params, seen)
+        .compile()
+    )
     cost = compiled.cost_analysis()
     counted = (cost[0] if isinstance(cost, list) else cost)["flops"] / 4
     assert 0.75 < report.flop(config, 20) / counted <= 1.02
@@ -44,7 +49,9 @@ def test_lanes_stand_at_decisions_of_all_stages():
 
 @pytest.fixture
 def tiny_setting(monkeypatch):
-    monkeypatch.setitem(network.PRESETS, "tiny", network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16))
+    monkeypatch.setitem(
+        network.PRESETS, "tiny", network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)
+    )
     config = search.SearchConfig("gumbel", sims=4)
     monkeypatch.setitem(selfplay.SETTINGS, "tiny", selfplay.Setting("tiny", config, "float32"))
     return "tiny"
@@ -76,7 +83,11 @@ def test_too_many_lanes_end_in_fewer_and_a_sentence(monkeypatch, capsys):
 
 def test_a_sweep_stops_when_more_lanes_are_no_faster(monkeypatch, tmp_path):
     speed = {32: 1.0, 64: 3.0, 128: 5.0, 256: 4.0, 512: 4.9}
-    monkeypatch.setattr(selfplay, "measure", lambda name, lanes, seconds: {"lanes": lanes, "games_per_s": speed[lanes]})
+    monkeypatch.setattr(
+        selfplay,
+        "measure",
+        lambda name, lanes, seconds: {"lanes": lanes, "games_per_s": speed[lanes]},
+    )
     rows = selfplay.sweep("original", 1)
     assert rows[0]["lanes"] == 128 and len(rows) == 5
     monkeypatch.setattr(selfplay, "LANES_FILE", tmp_path / "lanes.json")
@@ -86,7 +97,8 @@ def test_a_sweep_stops_when_more_lanes_are_no_faster(monkeypatch, tmp_path):
 
 
 def test_a_long_call_makes_all_its_decisions(tiny_setting):
-    """The waiting room for finished games never fills, so that nothing is timed that was not done."""
+    """The waiting room for finished games never fills, so that nothing is timed that was not
+    done."""
     bench, made = selfplay.prepare(tiny_setting, 4), []
     advance = selfplay.selfplay.advance
 
@@ -101,7 +113,9 @@ def test_a_long_call_makes_all_its_decisions(tiny_setting):
     assert sum(decisions for decisions, _ in made) == 1000
     assert all(finished < bench.config.games_per_cycle for _, finished in made)
     # 17 decisions a game, as the rows take it.
-    assert 1000 * 4 / sum(finished for _, finished in made) == pytest.approx(selfplay.DECISIONS_PER_GAME, rel=0.05)
+    assert 1000 * 4 / sum(finished for _, finished in made) == pytest.approx(
+        selfplay.DECISIONS_PER_GAME, rel=0.05
+    )
 
 
 def test_comparing_a_setting_with_itself_gives_about_one(tiny_setting):
@@ -123,7 +137,11 @@ def test_impossible_budgets_are_named(text):
 
 def test_nothing_is_begun_that_would_pass_the_budget(monkeypatch):
     part = everything.Part
-    plan = [part("short", 1, lambda: [{"games_per_s": 1}]), part("long", 100, list), part("brief", 1, lambda: [])]
+    plan = [
+        part("short", 1, lambda: [{"games_per_s": 1}]),
+        part("long", 100, list),
+        part("brief", 1, lambda: []),
+    ]
     monkeypatch.setattr(everything, "parts", lambda: iter(plan))
     result, saved = {"parts": {}}, []
     assert everything.run(10, result, lambda: saved.append(1)) == ["long"]
@@ -131,17 +149,26 @@ def test_nothing_is_begun_that_would_pass_the_budget(monkeypatch):
 
 
 def write(path, device, rows, date="2026-11-23T00:00:00"):
-    path.write_text(json.dumps({"device": device, "cpu": "x", "cores": 2, "date": date, "rows": rows}))
+    path.write_text(
+        json.dumps({"device": device, "cpu": "x", "cores": 2, "date": date, "rows": rows})
+    )
 
 
 def test_the_table_has_the_newest_rows_and_only_known_prices(tmp_path):
-    write(tmp_path / "a.json", "NVIDIA H200", [{"setting": "original", "games_per_s": 360.0}], "2026-11-22T00:00:00")
+    write(
+        tmp_path / "a.json",
+        "NVIDIA H200",
+        [{"setting": "original", "games_per_s": 360.0}],
+        "2026-11-22T00:00:00",
+    )
     write(tmp_path / "b.json", "NVIDIA H200", [{"setting": "original", "games_per_s": 400.0}])
     sweep = [{"setting": "recommended", "games_per_s": speed} for speed in (70.0, 90.0, 20.0)]
     write(tmp_path / "sweep.json", "NVIDIA H200", sweep)
     write(tmp_path / "c.json", "cpu", [{"setting": "original", "games_per_s": 0.5}])
     (tmp_path / "lanes.json").write_text('{"cpu": {"original": 64}}')
-    lines = table.markdown(table.read(tmp_path, table.read_prices(None, ["NVIDIA H200=3.6"]))).splitlines()
+    lines = table.markdown(
+        table.read(tmp_path, table.read_prices(None, ["NVIDIA H200=3.6"]))
+    ).splitlines()
     assert "| NVIDIA H200 | original | 400.0 | 3.600 | 0.0090 | 2.50 | 2026-11-23 |" in lines
     assert "| x, 2 cores | original | 0.5 | ? | ? | ? | 2026-11-23 |" in lines
     assert "| NVIDIA H200 | recommended | 90.0 | 3.600 | 0.0400 | 11.11 | 2026-11-23 |" in lines
@@ -160,7 +187,8 @@ def test_evaluations_are_counted():
     params = network.init(config, jax.random.key(0))
     states = selfplay.decisions_of_all_stages(jax.random.key(0), 64)
     early = jax.tree.map(lambda leaf: leaf[np.asarray(states.ply) < 8], states)
-    # Nothing ends within five plies of the first two tricks: the root and every leaf are asked about.
+    # Nothing ends within five plies of the first two tricks: the root and every leaf are asked
+    # about.
     assert targets.evaluations(search.SearchConfig("gumbel", sims=5), config, params, early) == 6
 
 

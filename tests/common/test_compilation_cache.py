@@ -25,7 +25,9 @@ pathlib.Path.home = nobody
 
 def folder_used(**environment: str) -> str:
     script = environment.pop("script", SCRIPT)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XDG_"))}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XDG_"))
+    }
     done = subprocess.run(
         [sys.executable, "-c", script],
         env=kept | {"PYTHONPATH": str(Path(__file__).parents[2])} | environment,
@@ -44,7 +46,9 @@ def test_it_is_the_users_cache(tmp_path):
 
 def test_the_users_own_choice_goes_first(tmp_path):
     chosen = tmp_path / "mine"
-    assert folder_used(XDG_CACHE_HOME=str(tmp_path), JAX_COMPILATION_CACHE_DIR=str(chosen)) == str(chosen)
+    assert folder_used(XDG_CACHE_HOME=str(tmp_path), JAX_COMPILATION_CACHE_DIR=str(chosen)) == str(
+        chosen
+    )
 
 
 @pytest.mark.parametrize("home", ["/dev/null", "/proc"])

@@ -1,4 +1,5 @@
-"""Several devices: the same games and gradients as one, and a run that goes on from either with the other."""
+"""Several devices: the same games and gradients as one, and a run that goes on from either with the
+other."""
 
 import dataclasses
 import os
@@ -48,7 +49,11 @@ def on_devices(n: int, script: str, *arguments: str) -> str:
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
     done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], env=environment, capture_output=True, text=True, timeout=600
+        [sys.executable, "-c", script, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
@@ -115,5 +120,7 @@ def test_a_run_goes_on_with_another_number_of_devices_and_its_network_plays_ther
 
 def test_lanes_that_cannot_be_divided_are_named(tmp_path):
     script = RUN.replace("cycles=3", "selfplay=dataclasses.replace(TINY.selfplay, lanes=12)")
-    with pytest.raises(AssertionError, match=r"selfplay.lanes: expected a multiple of the 8 devices .* got 12"):
+    with pytest.raises(
+        AssertionError, match=r"selfplay.lanes: expected a multiple of the 8 devices .* got 12"
+    ):
         on_devices(8, script, str(tmp_path))

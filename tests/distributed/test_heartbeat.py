@@ -1,4 +1,5 @@
-"""Signs of life: odd ones hide nobody else's and break no table; who is silent is watched for long enough."""
+"""Signs of life: odd ones hide nobody else's and break no table; who is silent is watched for long
+enough."""
 
 import json
 import time
@@ -21,7 +22,11 @@ def beat(role, name, count="1", every_s=5, **facts):
 
 def all_there(place, **facts):
     place.put(
-        {}, {heartbeat.LEARNER: beat("learner", "x"), spool.status_name("good"): beat("selfplay", "good", **facts)}
+        {},
+        {
+            heartbeat.LEARNER: beat("learner", "x"),
+            spool.status_name("good"): beat("selfplay", "good", **facts),
+        },
     )
 
 
@@ -64,7 +69,9 @@ def test_a_sign_that_grew_too_large_leaves_the_last_one(place):
     assert watch.workers["good"].sign["role"] == "selfplay"
 
 
-@pytest.mark.parametrize("name", [".DS_Store/status.json", "a b/status.json", ".nfs1", "deep/er/status.json", "file"])
+@pytest.mark.parametrize(
+    "name", [".DS_Store/status.json", "a b/status.json", ".nfs1", "deep/er/status.json", "file"]
+)
 def test_odd_names_below_examples_are_no_workers(tmp_path, place, name):
     all_there(place)
     path = tmp_path / "store" / "examples" / name
@@ -130,7 +137,13 @@ def test_nobody_lives_for_ever_by_saying_that_it_is_slow(place, monkeypatch):
 
 
 def test_giving_a_sign_never_fails():
-    facts = {"count": np.int64(3), "path": spool.Path("x"), (1, 2): 3, "odd": float("nan"), "bytes": b"x"}
+    facts = {
+        "count": np.int64(3),
+        "path": spool.Path("x"),
+        (1, 2): 3,
+        "odd": float("nan"),
+        "bytes": b"x",
+    }
     told = json.loads(heartbeat.sign("learner", "\udcff", "1", 5, facts))
     assert told["role"] == "learner" and told["path"] == "x"
 
@@ -147,7 +160,14 @@ def rows(capsys, place, *arguments):
     "facts",
     [
         {"host": "[/red]", "state": "[bold"},
-        {"host": 5, "name": 1.5, "games": "many", "step": "x", "games_per_s": "fast", "spooled_files": {}},
+        {
+            "host": 5,
+            "name": 1.5,
+            "games": "many",
+            "step": "x",
+            "games_per_s": "fast",
+            "spooled_files": {},
+        },
         {"role": 5},
         {"host": "\x1b[31mred\n\x07"},
         {"games_per_s": 10**400, "games": 10**400, "step": 10**5000},
@@ -156,7 +176,9 @@ def rows(capsys, place, *arguments):
     ],
 )
 def test_whatever_a_sign_says_the_table_stands(place, capsys, facts):
-    every = json.dumps({"role": "selfplay", "name": "odd", "count": "1", "time_s": time.time(), "every_s": 5})
+    every = json.dumps(
+        {"role": "selfplay", "name": "odd", "count": "1", "time_s": time.time(), "every_s": 5}
+    )
     try:
         sign = json.dumps(json.loads(every) | facts).encode()
     except ValueError:  # an integer too long to print: as it would come from elsewhere
@@ -199,7 +221,9 @@ def clock(monkeypatch):
 
 
 @pytest.mark.parametrize(("every_s", "expected"), [(1, 15), (60, 180), (1e9, 3600)])
-def test_who_seems_silent_is_watched_as_long_as_its_signs_take(place, clock, capsys, every_s, expected):
+def test_who_seems_silent_is_watched_as_long_as_its_signs_take(
+    place, clock, capsys, every_s, expected
+):
     all_there(place, every_s=every_s, time_s=time.time() - 10**7)
     assert status.main([place.where]) == 1
     assert expected <= sum(clock) <= expected + 2

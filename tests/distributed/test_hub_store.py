@@ -45,7 +45,9 @@ def test_of_many_that_create_one_object_at_once_one_does(hub, place):
     created = []
 
     def create(i):
-        created.append(hub_store.HubStore("hf://me/zeb/run", retry_s=20).put({"leases/1": b"%d" % i}))
+        created.append(
+            hub_store.HubStore("hf://me/zeb/run", retry_s=20).put({"leases/1": b"%d" % i})
+        )
 
     threads = [threading.Thread(target=create, args=(i,)) for i in range(4)]
     [thread.start() for thread in threads]
@@ -74,21 +76,31 @@ def test_a_hub_that_asks_for_patience_gets_it(hub, place):
     began = time.monotonic()
     assert len(place.entries("a")) == 1
     assert 1 <= time.monotonic() - began < 3
-    hub.failures.append((429, {"Retry-After": "60"}))  # longer than this call may take: the next poll comes soon enough
+    hub.failures.append(
+        (429, {"Retry-After": "60"})
+    )  # longer than this call may take: the next poll comes soon enough
     with pytest.raises(store.Unreachable, match="status 429"):
         place.entries("a")
 
 
 def test_what_the_original_reads_lies_where_it_looks(hub, place):
     place.put({"weights/1": b"x"}, {"run.pt": b"y", "weights/newest.json": b"{}"})
-    assert sorted(hub.files("model", "me/zeb")) == ["run.pt", "run/weights/1", "run/weights/newest.json"]
+    assert sorted(hub.files("model", "me/zeb")) == [
+        "run.pt",
+        "run/weights/1",
+        "run/weights/newest.json",
+    ]
     assert place.get("run.pt", 10) == b"y"
 
 
 def test_a_hub_that_is_gone_is_unreachable_for_now(hub, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     gone = hub_store.HubStore("hf://me/zeb/run", retry_s=0.5)
-    for call in (lambda: gone.put({"a": b"x"}), lambda: gone.get("a", 10), lambda: gone.entries("a")):
+    for call in (
+        lambda: gone.put({"a": b"x"}),
+        lambda: gone.get("a", 10),
+        lambda: gone.entries("a"),
+    ):
         with pytest.raises(store.Unreachable) as caught:
             call()
         assert "hf_secret" not in str(caught.value)
@@ -140,7 +152,9 @@ def test_names_that_nobody_of_us_gave_are_left_out(hub, place):
     assert place.entries("weights") == [store.Entry("weights/1", 1)]
 
 
-@pytest.mark.parametrize("url", ["hf://me", "hf://me/", "hf://../x", "hf://me/zeb/../other", "hf://me/zeb?x"])
+@pytest.mark.parametrize(
+    "url", ["hf://me", "hf://me/", "hf://../x", "hf://me/zeb/../other", "hf://me/zeb?x"]
+)
 def test_a_url_that_names_no_repository_is_refused(url):
     with pytest.raises(store.Refused, match="expected hf://USER/REPO"):
         open.open_store(url)
@@ -148,7 +162,11 @@ def test_a_url_that_names_no_repository_is_refused(url):
 
 def test_a_token_that_is_not_good_is_refused(hub, place):
     place.put({"weights/1": b"x"})
-    for call in (lambda: place.get("weights/1", 10), lambda: place.put({"b": b"x"}), lambda: place.entries("weights")):
+    for call in (
+        lambda: place.get("weights/1", 10),
+        lambda: place.put({"b": b"x"}),
+        lambda: place.entries("weights"),
+    ):
         hub.failures[:] = [401] * 4
         with pytest.raises(store.Refused, match=r"no access \(status 401\)") as caught:
             call()
@@ -158,14 +176,24 @@ def test_a_token_that_is_not_good_is_refused(hub, place):
 def test_a_hub_that_never_recovers_is_given_up(hub):
     place = hub_store.HubStore("hf://me/zeb", retry_s=1)
     hub.failures += [503] * 1000
-    for call in (lambda: place.put({"a": b"x"}), lambda: place.get("a", 10), lambda: place.entries("a")):
+    for call in (
+        lambda: place.put({"a": b"x"}),
+        lambda: place.get("a", 10),
+        lambda: place.entries("a"),
+    ):
         began = time.monotonic()
         with pytest.raises(store.Unreachable, match="status 503"):
             call()
         assert time.monotonic() - began < 10
 
 
-FACTS = {"step": 3, "total_games": 40, "wandb_run_id": None, "experiment": {}, "created_at": "2026-11-24T00:00:00"}
+FACTS = {
+    "step": 3,
+    "total_games": 40,
+    "wandb_run_id": None,
+    "experiment": {},
+    "created_at": "2026-11-24T00:00:00",
+}
 
 
 def test_a_publication_is_one_commit(hub, place):

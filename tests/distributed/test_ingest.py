@@ -1,4 +1,5 @@
-"""The learner's side: once, through faults and crashes; nothing bad gets in; staleness and mixing as in SPEC."""
+"""The learner's side: once, through faults and crashes; nothing bad gets in; staleness and mixing
+as in SPEC."""
 
 import contextlib
 import random
@@ -72,7 +73,8 @@ def test_a_bad_line_loses_and_repeats_nothing(tmp_path, games, place):
 
 
 def test_a_listing_that_misses_an_earlier_file_loses_nothing(tmp_path, games, place):
-    """A folder that is listed while files are created may show a file and not the one created before it."""
+    """A folder that is listed while files are created may show a file and not the one created
+    before it."""
     sent = send(place, games, 3)
     ingestor = ingest.Ingest(place, tmp_path, {})
     drain(ingestor)
@@ -82,13 +84,17 @@ def test_a_listing_that_misses_an_earlier_file_loses_nothing(tmp_path, games, pl
     def blurred(folder, after=""):
         listings.append(folder)
         found = whole(folder, after)
-        return found if len(listings) % 2 == 0 else [entry for entry in found if entry.name != sent[4]]
+        return (
+            found if len(listings) % 2 == 0 else [entry for entry in found if entry.name != sent[4]]
+        )
 
     place.entries = blurred
     assert [one.name for one in drain(ingestor)] == sent[3:]
 
 
-def test_a_file_that_is_not_listed_for_a_moment_is_no_second_workers(tmp_path, games, place, monkeypatch):
+def test_a_file_that_is_not_listed_for_a_moment_is_no_second_workers(
+    tmp_path, games, place, monkeypatch
+):
     send(place, games, 3)
     whole = place.entries
     ingestor = ingest.Ingest(place, tmp_path, {})
@@ -117,8 +123,11 @@ def test_two_workers_of_one_name_are_told(tmp_path, games, place):
     assert drain(ingestor) == []
 
 
-def test_a_file_that_may_not_be_read_is_waited_for_and_does_not_end_the_learner(tmp_path, games, place, monkeypatch):
-    """As an object in cold storage: listed, and refused; or listed and not there, on a replica that lags."""
+def test_a_file_that_may_not_be_read_is_waited_for_and_does_not_end_the_learner(
+    tmp_path, games, place, monkeypatch
+):
+    """As an object in cold storage: listed, and refused; or listed and not there, on a replica that
+    lags."""
     sent, get = send(place, games, 3), place.get
     for refusal in (store.Refused("no access"), store.Missing("not there")):
 
@@ -145,7 +154,9 @@ def test_a_refused_file_of_a_high_number_stands_in_no_others_way(tmp_path, games
     later = send(place, games, 2, first=3)
     taken = drain(ingestor)
     assert [one.name for one in taken] == later and all(one.records is not None for one in taken)
-    assert drain(ingest.Ingest(place, tmp_path, {"w0": later[-1]})) == []  # and is told once, also after a start
+    assert (
+        drain(ingest.Ingest(place, tmp_path, {"w0": later[-1]})) == []
+    )  # and is told once, also after a start
 
 
 def test_what_waits_is_bounded_in_bytes(tmp_path, games, place, monkeypatch):
@@ -197,9 +208,13 @@ def hostile(games, n, seed=0):
             lambda: b"\x80\x04cposix\nsystem\n(S'touch pwned'\ntR." + bytes(dice.randrange(100)),
             lambda: (2**62).to_bytes(8, "little") + good[8:],
             lambda: file_bytes(some(games, 0, 2), worker="other"),
-            lambda: file_bytes(some(games, 0, 2), step=dice.choice([-(10**400), -1, 2**31, 10**400])),
+            lambda: file_bytes(
+                some(games, 0, 2), step=dice.choice([-(10**400), -1, 2**31, 10**400])
+            ),
             lambda: file_bytes(some(games, 0, 2), bomb=[[]] * dice.randrange(20_000, 30_000)),
-            lambda: with_arrays(good, lambda a: a.__setitem__("\x1b[2J" * dice.randrange(1, 5000), np.zeros(1))),
+            lambda: with_arrays(
+                good, lambda a: a.__setitem__("\x1b[2J" * dice.randrange(1, 5000), np.zeros(1))
+            ),
         ][kind - 1]()
         yield object_name(data, "w0", i + 1), data
 
@@ -221,7 +236,8 @@ def test_nothing_hostile_gets_in_and_nothing_stops(tmp_path, games, place):
 
 
 def test_a_number_behind_the_newest_is_told(tmp_path, games, place):
-    """Of two machines with one worker's name the second begins with other games where the first has long been."""
+    """Of two machines with one worker's name the second begins with other games where the first has
+    long been."""
     sent = send(place, games, 3)
     place.delete(sent[:1])
     ingestor = ingest.Ingest(place, tmp_path, {"w0": sent[2]})
@@ -233,7 +249,9 @@ def test_a_number_behind_the_newest_is_told(tmp_path, games, place):
     assert drain(ingest.Ingest(place, tmp_path, {"w0": sent[2]})) == []
 
 
-def test_a_file_that_nobody_can_fetch_stops_only_its_own_worker_and_not_for_ever(tmp_path, games, place, monkeypatch):
+def test_a_file_that_nobody_can_fetch_stops_only_its_own_worker_and_not_for_ever(
+    tmp_path, games, place, monkeypatch
+):
     sent, other = send(place, games, 3, "a"), send(place, games, 3, "b")
     get, now = place.get, ingest.time.monotonic
 
@@ -291,7 +309,9 @@ def test_a_source_that_no_worker_has_is_refused(games):
 # ---- staleness and mixing
 
 
-@pytest.mark.parametrize(("lag", "weight"), [(0, 1), (100, 0.5**0.5), (200, 0.5), (400, 0.25), (401, 0), (10_000, 0)])
+@pytest.mark.parametrize(
+    ("lag", "weight"), [(0, 1), (100, 0.5**0.5), (200, 0.5), (400, 0.25), (401, 0), (10_000, 0)]
+)
 def test_staleness_is_as_spec_says(lag, weight):
     assert eval_aux.keep_weight(EvalAuxConfig(), lag) == pytest.approx(weight)
 
@@ -305,7 +325,11 @@ def test_staleness_has_its_limits():
 def test_games_are_kept_by_their_weight_and_the_same_ones_each_time(games):
     arrived = ingest.Arrived("examples/e/1-a.safetensors", "e", 1, some(games, 0, 24), None)
     arrived = arrived._replace(metadata=ingest.Metadata("eval-eq-zeb", "e", 0, {}))
-    kept = [eval_aux.sift(EvalAuxConfig(), arrived, cycle, seed=s).kept for cycle in (200,) for s in range(100)]
+    kept = [
+        eval_aux.sift(EvalAuxConfig(), arrived, cycle, seed=s).kept
+        for cycle in (200,)
+        for s in range(100)
+    ]
     assert 10 < np.mean(kept) < 14  # half of 24
     one, same = (eval_aux.sift(EvalAuxConfig(), arrived, 200, seed=3).records for _ in range(2))
     jax.tree.map(np.testing.assert_array_equal, one, same)

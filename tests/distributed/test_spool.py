@@ -117,7 +117,9 @@ def test_games_that_cannot_be_written_cost_no_others(tmp_path, games, place):
         assert not box.add(some(games, 5, 8), metadata())
     assert len(box.files()) == 2 and box.dropped_games == 3 and "cannot be written" in box.trouble
     assert box.add(some(games, 0, 2), metadata()) and box.trouble == ""
-    assert ship_all(box, place) == 3 and [spool.parse_name(name).sequence for name in names(place)] == [1, 2, 3]
+    assert ship_all(box, place) == 3 and [
+        spool.parse_name(name).sequence for name in names(place)
+    ] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("room", [0, 1])
@@ -136,12 +138,15 @@ def test_a_full_disk_costs_the_oldest_games(tmp_path, games, place, monkeypatch,
 
     monkeypatch.setattr(record, "write", on_a_full_disk)
     assert box.add(some(games, 5, 8), metadata()) == bool(room)
-    assert [file.name[:9] for file in box.files()] == ["000000002", "000000003", "000000004"][: 2 + room]
+    assert [file.name[:9] for file in box.files()] == ["000000002", "000000003", "000000004"][
+        : 2 + room
+    ]
     assert box.dropped_games == (2 if room else 5)
 
 
 def test_files_that_went_just_before_a_kill_are_not_sent_again(tmp_path, games, place):
-    """Sent and not yet deleted here; the learner may have taken and pruned the first of them since."""
+    """Sent and not yet deleted here; the learner may have taken and pruned the first of them
+    since."""
     box = spool.Spool(tmp_path / "spool", "w0", 1 << 30)
     box.begin(place)
     for i in range(3):
@@ -166,7 +171,8 @@ def test_a_strangers_number_costs_nothing_that_waits(tmp_path, games, place):
 
 
 def test_what_is_dropped_and_what_is_sent_at_once_adds_up(tmp_path, games, place):
-    """One thread adds to a spool that is too small while another one sends: all is sent or counted as dropped."""
+    """One thread adds to a spool that is too small while another one sends: all is sent or counted
+    as dropped."""
     box = spool.Spool(tmp_path / "spool", "w0", 4000)
     box.begin(place)
     ended = threading.Event()
@@ -218,7 +224,9 @@ def test_what_is_not_ours_in_the_spool_is_left_alone(tmp_path, games):
     waiting = spool.Spool(folder, "w", 1 << 30)
     assert waiting.files() == [] and waiting.begin(place) == 1
     (folder / "sequence.json").write_text("nonsense")
-    with pytest.raises(ValueError, match=r"sequence\.json: expected the number of the newest file; delete it"):
+    with pytest.raises(
+        ValueError, match=r"sequence\.json: expected the number of the newest file; delete it"
+    ):
         waiting.begin(place)
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="file: expected a folder for games that wait"):

@@ -13,7 +13,13 @@ from tests.support.hub_stub import Hub
 from zebjax.distributed import object_store, open, store, weights
 
 _NUMBER = itertools.count()
-_FACTS = {"step": 3, "total_games": 40, "wandb_run_id": None, "experiment": {}, "created_at": "2026-11-24T00:00:00"}
+_FACTS = {
+    "step": 3,
+    "total_games": 40,
+    "wandb_run_id": None,
+    "experiment": {},
+    "created_at": "2026-11-24T00:00:00",
+}
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +78,10 @@ def somewhere(request, tmp_path, monkeypatch):
 
 
 def test_what_was_put_first_stays(somewhere):
-    assert somewhere.put({"examples/a/1": b"one", "examples/a/2": b"two"}) == {"examples/a/1", "examples/a/2"}
+    assert somewhere.put({"examples/a/1": b"one", "examples/a/2": b"two"}) == {
+        "examples/a/1",
+        "examples/a/2",
+    }
     assert somewhere.put({"examples/a/2": b"other", "examples/a/3": b"three"}) == {"examples/a/3"}
     assert somewhere.get("examples/a/2", 100) == b"two"
 
@@ -94,8 +103,13 @@ def test_lists_are_ordered_and_go_on_after_a_name(somewhere):
     names = ["examples/a/1", "examples/a/2", "examples/b/1", "weights/1"]
     somewhere.put({name: b"x" * i for i, name in enumerate(reversed(names))})
     assert [entry.name for entry in somewhere.entries("examples")] == names[:3]
-    assert [entry.name for entry in somewhere.entries("examples/a", after="examples/a/1")] == ["examples/a/2"]
-    assert somewhere.entries("examples/a") == [store.Entry("examples/a/1", 3), store.Entry("examples/a/2", 2)]
+    assert [entry.name for entry in somewhere.entries("examples/a", after="examples/a/1")] == [
+        "examples/a/2"
+    ]
+    assert somewhere.entries("examples/a") == [
+        store.Entry("examples/a/1", 3),
+        store.Entry("examples/a/2", 2),
+    ]
     assert somewhere.entries("nothing") == []
 
 
@@ -125,7 +139,9 @@ def test_what_is_deleted_is_gone(somewhere):
     assert [entry.name for entry in somewhere.entries("a")] == ["a/2"]
 
 
-@pytest.mark.parametrize("name", ["../out", "/etc/passwd", "a//b", "", "a/../../b", ".hidden", "a b", "x" * 400])
+@pytest.mark.parametrize(
+    "name", ["../out", "/etc/passwd", "a//b", "", "a/../../b", ".hidden", "a b", "x" * 400]
+)
 def test_names_that_lead_elsewhere_are_refused(somewhere, name):
     for call in (
         lambda: somewhere.put({name: b"x"}),
@@ -170,16 +186,25 @@ def names(place, folder="examples"):
     return [entry.name for entry in place.entries(folder)]
 
 
-@pytest.mark.parametrize("odd", [b"examples/b/\xff\xfe", b"examples/\xff/1", b"examples/b/tab\t", b"examples/\n/1"])
+@pytest.mark.parametrize(
+    "odd", [b"examples/b/\xff\xfe", b"examples/\xff/1", b"examples/b/tab\t", b"examples/\n/1"]
+)
 def test_a_file_without_a_possible_name_hides_no_other(tmp_path, odd):
     place = open.open_store(str(tmp_path))
-    place.put(dict.fromkeys(("examples/a/1", "examples/b/1", "examples/b/2", "examples/c/1", "weights/1"), b"x"))
+    place.put(
+        dict.fromkeys(
+            ("examples/a/1", "examples/b/1", "examples/b/2", "examples/c/1", "weights/1"), b"x"
+        )
+    )
     path = os.path.join(os.fsencode(tmp_path), odd)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "wb"):
         pass
     assert names(place) == ["examples/a/1", "examples/b/1", "examples/b/2", "examples/c/1"]
-    assert [entry.name for entry in place.entries("examples", "examples/b/1")] == ["examples/b/2", "examples/c/1"]
+    assert [entry.name for entry in place.entries("examples", "examples/b/1")] == [
+        "examples/b/2",
+        "examples/c/1",
+    ]
 
 
 @pytest.fixture
@@ -188,7 +213,11 @@ def bucket(s3, s3_access):
     s3_access(s3)
     name = new_bucket(s3)
     place = open.open_store(f"s3://{name}/run")
-    place.put(dict.fromkeys(("examples/a/1", "examples/b/1", "examples/b/2", "examples/c/1", "weights/1"), b"x"))
+    place.put(
+        dict.fromkeys(
+            ("examples/a/1", "examples/b/1", "examples/b/2", "examples/c/1", "weights/1"), b"x"
+        )
+    )
     client = boto3.client("s3", endpoint_url=s3)
     return place, lambda key: client.put_object(Bucket=name, Key=f"run/{key}", Body=b"")
 
@@ -209,14 +238,19 @@ def test_a_key_without_a_possible_name_hides_no_other(bucket, odd):
     for key in odd:
         put_key(key)
     assert names(place) == ["examples/a/1", "examples/b/1", "examples/b/2", "examples/c/1"]
-    assert [entry.name for entry in place.entries("examples", "examples/b/1")] == ["examples/b/2", "examples/c/1"]
+    assert [entry.name for entry in place.entries("examples", "examples/b/1")] == [
+        "examples/b/2",
+        "examples/c/1",
+    ]
 
 
 def test_keys_that_cannot_be_listed_around_are_said_and_can_be_deleted(bucket):
     place, put_key = bucket
     put_key("examples//x")
     put_key("examples/b//x")
-    with pytest.raises(store.Unreachable, match=r'cannot be listed \(.*"run/examples/b//x".*\); delete it'):
+    with pytest.raises(
+        store.Unreachable, match=r'cannot be listed \(.*"run/examples/b//x".*\); delete it'
+    ):
         place.entries("examples")
     assert names(place, "examples/b") == ["examples/b/1", "examples/b/2"]
 
@@ -262,7 +296,8 @@ def test_a_publication_whose_answer_was_lost_is_one(somewhere, pointer_was_moved
 
 
 def test_a_publication_that_was_cut_short_is_made_whole(somewhere):
-    """The parameters came there, the manifest did not, and the next try is of the same parameters."""
+    """The parameters came there, the manifest did not, and the next try is of the same
+    parameters."""
     lease, put = weights.take_lease(somewhere, {}), somewhere.put
 
     def put_some(new, replace):
@@ -286,7 +321,9 @@ def test_a_generation_that_another_has_taken_is_left_to_it(somewhere):
         return put(new, replace)
 
     somewhere.put = put_late
-    with pytest.raises(store.Unreachable, match="generation 1 was published by another learner at this moment"):
+    with pytest.raises(
+        store.Unreachable, match="generation 1 was published by another learner at this moment"
+    ):
         weights.publish(somewhere, second, b"network", _FACTS)
     assert weights.publish(somewhere, second, b"network", _FACTS).generation == 2
     assert first.epoch == 1
@@ -302,7 +339,9 @@ def test_a_folder_with_a_link_to_itself_is_listed(tmp_path):
     place = open.open_store(str(tmp_path / "store"))
     place.put({f"examples/{name}/1": b"x" for name in "awz"})
     (tmp_path / "store" / "examples" / "loop").symlink_to(tmp_path / "store" / "examples")
-    assert [entry.name for entry in place.entries("examples")] == [f"examples/{name}/1" for name in "awz"]
+    assert [entry.name for entry in place.entries("examples")] == [
+        f"examples/{name}/1" for name in "awz"
+    ]
 
 
 def test_a_folder_that_is_gone_is_not_an_empty_one(tmp_path):

@@ -55,7 +55,9 @@ def test_weights_that_are_not_the_manifests_are_not_used(place, params):
 
 
 def test_a_transfer_that_is_cut_short_is_tried_again(place, params, monkeypatch):
-    made = weights.publish(place, weights.take_lease(place, {}), weights.to_bytes(CONFIG, params), FACTS)
+    made = weights.publish(
+        place, weights.take_lease(place, {}), weights.to_bytes(CONFIG, params), FACTS
+    )
     get, cuts = place.get, iter([1000, 0])
     monkeypatch.setattr(place, "get", lambda *arguments: get(*arguments)[: next(cuts, None)])
     jax.tree.map(np.testing.assert_array_equal, weights.fetch(place, made, CONFIG), params)
@@ -72,7 +74,9 @@ def test_weights_of_another_network_are_not_used(params):
         weights.from_bytes(weights.to_bytes(CONFIG, broken), CONFIG)
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b"null", b"[" * 100_000, b"\xff", b"9" * 10_000])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b"{}", b"null", b"[" * 100_000, b"\xff", b"9" * 10_000]
+)
 def test_what_is_no_manifest_is_said(place, data):
     place.put({}, {weights.NEWEST: data})
     with pytest.raises(weights.BadWeights, match="manifest"):
@@ -102,14 +106,18 @@ def test_what_is_no_possible_manifest_is_said(place, change):
 
 
 def test_weights_that_were_pruned_meanwhile_are_not_used(place, params):
-    made = weights.publish(place, weights.take_lease(place, {}), weights.to_bytes(CONFIG, params), FACTS)
+    made = weights.publish(
+        place, weights.take_lease(place, {}), weights.to_bytes(CONFIG, params), FACTS
+    )
     place.delete([made.object])
     with pytest.raises(weights.BadWeights, match="it is not there any more"):
         weights.fetch(place, made, CONFIG)
 
 
 @pytest.mark.parametrize("dtype", ["F32", "BF16", "F4", "XX", 5])
-@pytest.mark.parametrize("shape", [[0], [2**62, 0], [2**64 - 1, 0], [2**64], [-1], [0] * 65, ["x"], 1e400])
+@pytest.mark.parametrize(
+    "shape", [[0], [2**62, 0], [2**64 - 1, 0], [2**64], [-1], [0] * 65, ["x"], 1e400]
+)
 def test_a_header_that_promises_anything_is_refused(dtype, shape):
     header = json.dumps({"a": {"dtype": dtype, "shape": shape, "data_offsets": [0, 0]}}).encode()
     with pytest.raises(weights.BadWeights):
@@ -132,8 +140,16 @@ def test_a_header_that_is_none_is_refused(data):
 
 def test_odd_objects_beside_leases_and_weights_mean_nothing(place, params):
     lease, data = weights.take_lease(place, {"where": "here"}), weights.to_bytes(CONFIG, params)
-    odd = ("leases/zzz.json", "leases/README", "leases/999999999x.json", "weights/zzz.safetensors", "weights/99/x")
-    place.put(dict.fromkeys((*odd, "weights/99999999999/manifest.json", "weights/z/a.safetensors"), b"x"))
+    odd = (
+        "leases/zzz.json",
+        "leases/README",
+        "leases/999999999x.json",
+        "weights/zzz.safetensors",
+        "weights/99/x",
+    )
+    place.put(
+        dict.fromkeys((*odd, "weights/99999999999/manifest.json", "weights/z/a.safetensors"), b"x")
+    )
     assert weights.newest_lease(place) == (1, {"where": "here"})
     made = weights.publish(place, lease, data, FACTS)
     weights.prune(place, 1)
@@ -185,12 +201,18 @@ def test_only_the_newest_parameters_stay(place, params):
     names = [entry.name for entry in place.entries("weights")]
     assert sum(name.endswith(".safetensors") for name in names) == 2
     assert sum(name.endswith("manifest.json") for name in names) == 4
-    jax.tree.map(np.testing.assert_array_equal, weights.fetch(place, weights.newest(place)[0], CONFIG), params)
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        weights.fetch(place, weights.newest(place)[0], CONFIG),
+        params,
+    )
     assert json.loads(place.get("weights/000000001/manifest.json", 1 << 20))["generation"] == 1
 
 
 def test_a_last_epoch_that_is_nobodys_is_named(place):
     place.put({"leases/999999999.json": b"{}"})
-    with pytest.raises(weights.BadWeights, match=r"leases/999999999\.json is no learner's; delete it"):
+    with pytest.raises(
+        weights.BadWeights, match=r"leases/999999999\.json is no learner's; delete it"
+    ):
         weights.take_lease(place, {})
     assert len(place.entries("leases")) == 1

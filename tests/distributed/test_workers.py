@@ -1,4 +1,5 @@
-"""A learner and its workers over a store, each as it runs for real but one after the other in this process."""
+"""A learner and its workers over a store, each as it runs for real but one after the other in this
+process."""
 
 import dataclasses
 import json
@@ -37,7 +38,12 @@ def test_a_worker_that_stopped_says_that_all_was_sent(tmp_path):
     learn(settings, stop_after=1)
     play(settings, "selfplay", 24)
     _, sign = told(open.open_store(settings.namespace))["processes"]
-    assert (sign["state"], sign["games"], sign["batches"], sign["spooled_files"]) == ("stopped", 24, 3, 0)
+    assert (sign["state"], sign["games"], sign["batches"], sign["spooled_files"]) == (
+        "stopped",
+        24,
+        3,
+        0,
+    )
 
 
 def test_games_are_counted_once_and_in_their_rings(finished):
@@ -65,7 +71,9 @@ def test_the_metrics_are_the_originals(finished):
     # Mean over both streams, but for the policy of the second, which is not learned.
     policy, aux = row["train/policy_loss"], row["train/eval_aux_policy_loss"]
     assert policy == pytest.approx(0.9 * row["train/selfplay_policy_loss"] + 0.1 * aux, rel=1e-4)
-    assert row["train/objective_loss"] == pytest.approx(row["train/total_loss"] - 0.1 * aux, rel=1e-4)
+    assert row["train/objective_loss"] == pytest.approx(
+        row["train/total_loss"] - 0.1 * aux, rel=1e-4
+    )
 
 
 def test_weights_are_published_as_due_and_workers_take_them(finished):
@@ -83,7 +91,9 @@ def test_weights_are_published_as_due_and_workers_take_them(finished):
     jax.tree.map(np.testing.assert_array_equal, params, as_numpy(run.state.learner.params))
     report = play(settings, "selfplay", 8, "late")
     assert "playing with step 3, generation 4" in report.notes
-    _, metadata = record.read(_local(settings, next(name for name in names(settings) if "/late/" in name)))
+    _, metadata = record.read(
+        _local(settings, next(name for name in names(settings) if "/late/" in name))
+    )
     assert metadata.model_step == 3 and metadata.worker == "late" and metadata.search["sims"] == 2
 
 
@@ -96,7 +106,10 @@ def test_games_against_eq_have_targets_where_eq_moved(finished):
     data = open.open_store(settings.namespace)
     kept = [name for name in names(settings) if name.startswith("examples/evalaux")]
     records, metadata = record.read(_local(settings, kept[-1]))
-    assert metadata.source == "eval-eq-zeb" and {"eq_win_rate", "zeb_win_rate", "avg_margin"} <= metadata.search.keys()
+    assert (
+        metadata.source == "eval-eq-zeb"
+        and {"eq_win_rate", "zeb_win_rate", "avg_margin"} <= metadata.search.keys()
+    )
     unjudged = records.kind == record.Kind.UNJUDGED
     assert 0.15 < unjudged.mean() < 0.45 and not records.weight[unjudged].any()
     assert records.weight[~unjudged].all() and (records.kind == record.Kind.TEACHER).any()
@@ -107,7 +120,9 @@ def test_what_a_saved_state_holds_may_leave_the_store(finished):
     settings, sent, _ = finished
     kept = [name for name in names(settings) if "/late/" not in name]
     assert set(kept) <= set(sent) and len(kept) < len(sent)
-    assert {sent[1], sent[4]} <= set(kept)  # each worker's last stays, as its sequence goes on from there
+    assert {sent[1], sent[4]} <= set(
+        kept
+    )  # each worker's last stays, as its sequence goes on from there
 
 
 def test_a_run_that_goes_on_takes_nothing_twice(finished, tmp_path):
@@ -115,7 +130,10 @@ def test_a_run_that_goes_on_takes_nothing_twice(finished, tmp_path):
     before = run.progress.total_games
     play(settings, "selfplay", 8, "more")
     new = [name for name in names(settings) if "/late/" in name or "/more/" in name]
-    counted = [learn(dataclasses.replace(settings, cycles=cycles)).progress.total_games for cycles in (4, 5)]
+    counted = [
+        learn(dataclasses.replace(settings, cycles=cycles)).progress.total_games
+        for cycles in (4, 5)
+    ]
     assert new and counted == [before + 8 * len(new)] * 2
 
 
@@ -130,12 +148,18 @@ def test_a_learner_stopped_at_many_moments_counts_each_file_once(tmp_path):
         if run.progress.cycle == 2 and run.progress.phase == "play":
             break
     assert run.progress.cycle == 2
-    assert (run.progress.total_games, int(run.state.ring.size), int(run.state.aux.size)) == (28, 24, 4)
+    assert (run.progress.total_games, int(run.state.ring.size), int(run.state.aux.size)) == (
+        28,
+        24,
+        4,
+    )
 
 
 def test_a_pytorch_worker_can_follow(tmp_path):
     settings = settings_in(tmp_path)
-    settings = dataclasses.replace(settings, store=dataclasses.replace(settings.store, publish_torch=True))
+    settings = dataclasses.replace(
+        settings, store=dataclasses.replace(settings.store, publish_torch=True)
+    )
     run = learn(settings, stop_after=1)
     read = torch_weights.read(tmp_path / "store" / "many" / "many.pt")
     jax.tree.map(np.testing.assert_array_equal, read.params, as_numpy(run.state.learner.params))
@@ -145,7 +169,9 @@ def test_a_pytorch_worker_can_follow(tmp_path):
 
 def test_one_process_can_do_it_all(tmp_path):
     settings = settings_in(tmp_path, cycles=2)
-    settings = dataclasses.replace(settings, eval_aux=dataclasses.replace(settings.eval_aux, games_per_cycle=4))
+    settings = dataclasses.replace(
+        settings, eval_aux=dataclasses.replace(settings.eval_aux, games_per_cycle=4)
+    )
     run = go(settings)
     row = metrics.read(run.metrics_file)[-1]
     assert int(run.state.aux.size) == 8 and row["stats/eval_aux_mix_ratio"] == 0.1
@@ -155,7 +181,9 @@ def test_one_process_can_do_it_all(tmp_path):
 
 def test_a_worker_that_cannot_work_says_why(tmp_path):
     settings = settings_in(tmp_path)
-    with pytest.raises(ValueError, match="no weights are published there yet; start the learner first"):
+    with pytest.raises(
+        ValueError, match="no weights are published there yet; start the learner first"
+    ):
         play(settings, "selfplay", 8)
     learn(settings, stop_after=1)
     other = dataclasses.replace(settings, network=dataclasses.replace(settings.network, ff_dim=32))
@@ -189,7 +217,9 @@ def test_a_second_learner_is_told_and_a_fenced_one_stops(tmp_path):
     place = open.open_store(settings.namespace)
     first = Workers(settings, Quiet())
     other = dataclasses.replace(
-        settings, runs=str(tmp_path / "other"), store=dataclasses.replace(settings.store, url=str(tmp_path / "store"))
+        settings,
+        runs=str(tmp_path / "other"),
+        store=dataclasses.replace(settings.store, url=str(tmp_path / "store")),
     )
     beats = iter(range(10**6))
 
@@ -227,7 +257,9 @@ def test_a_second_learner_is_told_and_a_fenced_one_stops(tmp_path):
 
 def test_a_rollback_goes_on_from_an_earlier_step_as_a_new_generation(tmp_path):
     settings = settings_in(tmp_path, cycles=3)
-    settings = dataclasses.replace(settings, save=dataclasses.replace(settings.save, keep_every_cycles=1))
+    settings = dataclasses.replace(
+        settings, save=dataclasses.replace(settings.save, keep_every_cycles=1)
+    )
     learn(settings, stop_after=1)
     play(settings, "selfplay", 24)
     learn(settings)
@@ -248,7 +280,9 @@ def test_a_rollback_goes_on_from_an_earlier_step_as_a_new_generation(tmp_path):
 
 def test_a_rollback_that_was_killed_is_finished_by_the_same_command(tmp_path, monkeypatch):
     settings = settings_in(tmp_path, cycles=2)
-    settings = dataclasses.replace(settings, save=dataclasses.replace(settings.save, keep_every_cycles=1))
+    settings = dataclasses.replace(
+        settings, save=dataclasses.replace(settings.save, keep_every_cycles=1)
+    )
     learn(settings, stop_after=1)
     play(settings, "selfplay", 24)
     root = learn(settings).folder / "checkpoints"
@@ -277,7 +311,9 @@ def test_a_learner_that_was_fenced_off_does_not_come_back_over_newer_weights(tmp
     data = weights.to_bytes(settings.network, run.state.learner.params)
     facts = {"step": 5, "total_games": 9, "wandb_run_id": None, "experiment": {}, "created_at": ""}
     weights.publish(place, lease, data, facts)
-    with pytest.raises(ValueError, match=r"another learner \(elsewhere:/runs/many\) has gone on to step 5, while"):
+    with pytest.raises(
+        ValueError, match=r"another learner \(elsewhere:/runs/many\) has gone on to step 5, while"
+    ):
         learn(settings)
     assert weights.newest_lease(place)[0] == lease.epoch
     run = go(settings, 1, Workers(settings, Quiet(), take_over=True))
@@ -318,7 +354,9 @@ def test_a_clock_an_hour_off_hides_nobody_and_shows_nobody_dead(tmp_path, monkey
 
     beat("1")
     watch = heartbeat.Watch(place)
-    assert "learner_down" in status.look(watch)["alarms"]  # not known yet: it is watched before that is said
+    assert (
+        "learner_down" in status.look(watch)["alarms"]
+    )  # not known yet: it is watched before that is said
     assert "learner_down" in status.look(watch)["alarms"]
     beat("2")
     assert "learner_down" not in status.look(watch)["alarms"]
@@ -340,7 +378,9 @@ def test_status_has_an_exit_status_and_json(tmp_path, capsys):
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("sign", [b"", b"[]", b"{", b'{"time_s": "x", "every_s": null}', b"[" * 50_000])
+@pytest.mark.parametrize(
+    "sign", [b"", b"[]", b"{", b'{"time_s": "x", "every_s": null}', b"[" * 50_000]
+)
 def test_a_sign_that_is_none_is_a_silent_process(tmp_path, sign):
     place = open.open_store(str(tmp_path))
     place.put({}, {heartbeat.LEARNER: sign, spool.status_name("a"): sign})

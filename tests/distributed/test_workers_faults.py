@@ -1,4 +1,5 @@
-"""A learner and its workers when the store, the disk, the numbers or the other processes are not as they should be."""
+"""A learner and its workers when the store, the disk, the numbers or the other processes are not as
+they should be."""
 
 import dataclasses
 import json
@@ -49,11 +50,17 @@ class Troubled(Quiet):
 
 
 def test_a_system_whose_store_fails_loses_and_repeats_nothing(settings, monkeypatch):
-    """Three calls of ten fail, before or after they did their work, a fifth of what is fetched is cut short."""
+    """Three calls of ten fail, before or after they did their work, a fifth of what is fetched is
+    cut short."""
     learn(settings, stop_after=1)
     place = bad_line(settings, monkeypatch, fails=0.0)
     for role, games in (("selfplay", 40), ("evalaux", 12)):
-        worker.work(settings, worker.Job(role, role, games), Troubled(place, gone=range(2, 5)), lambda: False)
+        worker.work(
+            settings,
+            worker.Job(role, role, games),
+            Troubled(place, gone=range(2, 5)),
+            lambda: False,
+        )
     place.fails, place.truncates, place.gone = 0.0, 0.0, False
     for role in ("selfplay", "evalaux"):  # what is left in the spools
         play(settings, role, 4)
@@ -89,7 +96,9 @@ def test_a_worker_that_may_not_write_for_a_while_still_takes_new_weights(setting
     data = weights.to_bytes(settings.network, run.state.learner.params)
     facts = {"step": 7, "total_games": 9, "wandb_run_id": None, "created_at": ""}
     found = weights.newest(place)[0]
-    weights.publish(place, weights.Lease(found.epoch), data, facts | {"experiment": found.experiment})
+    weights.publish(
+        place, weights.Lease(found.epoch), data, facts | {"experiment": found.experiment}
+    )
 
     def refuse(*_):
         raise store.Refused("access denied")
@@ -122,13 +131,18 @@ def test_a_worker_with_a_full_disk_goes_on(settings, monkeypatch):
     assert dropped and "cannot be written" in dropped[-1]
     place.gone = False
     play(settings, "selfplay", 8, "w")
-    assert [record.read(checkpoint.Path(settings.namespace) / name)[1].games for name in names(settings)][-1] == 8
+    assert [
+        record.read(checkpoint.Path(settings.namespace) / name)[1].games for name in names(settings)
+    ][-1] == 8
 
 
 def test_a_learner_with_a_full_disk_says_so_and_goes_on_later(settings):
     learn(settings, stop_after=1)
     play(settings, "selfplay", 24)
-    with full_disk(20_000), pytest.raises((ValueError, OSError), match=r"cannot be written|too large"):
+    with (
+        full_disk(20_000),
+        pytest.raises((ValueError, OSError), match=r"cannot be written|too large"),
+    ):
         learn(settings)
     run = learn(settings)
     assert (run.progress.cycle, run.progress.total_games) == (2, 24)
@@ -156,16 +170,24 @@ def test_training_waits_for_enough_games(settings):
     learn(settings, stop_after=1)
     play(settings, "selfplay", 8)
     reason, run = waits(settings, min_buffer=28 * 20)
-    assert "224 of 560 examples of self-play are in the buffer" in reason and run.progress.cycle == 0
+    assert (
+        "224 of 560 examples of self-play are in the buffer" in reason and run.progress.cycle == 0
+    )
 
 
 def test_training_waits_rather_than_learn_a_game_too_often(settings):
-    """160 rows a cycle: 24 games are 672 examples, enough for four cycles and no fifth at one row each."""
-    settings = dataclasses.replace(settings, cycles=20, replay=ReplayConfig(28 * 60, 28 * 15, max_reuse=1.0))
+    """160 rows a cycle: 24 games are 672 examples, enough for four cycles and no fifth at one row
+    each."""
+    settings = dataclasses.replace(
+        settings, cycles=20, replay=ReplayConfig(28 * 60, 28 * 15, max_reuse=1.0)
+    )
     learn(settings, stop_after=1)
     play(settings, "selfplay", 24)
     reason, run = waits(settings)
-    assert run.progress.cycle == 4 and "672 examples have come, too few for 800 training rows" in reason
+    assert (
+        run.progress.cycle == 4
+        and "672 examples have come, too few for 800 training rows" in reason
+    )
 
 
 def test_training_waits_while_nothing_new_comes(settings):
@@ -179,9 +201,13 @@ def test_training_waits_while_nothing_new_comes(settings):
 def test_weights_that_are_not_finite_are_not_published(settings):
     run = learn(settings, stop_after=1)
     play(settings, "selfplay", 24)
-    newest = checkpoint.step_folder(run.folder / "state", checkpoint.steps(run.folder / "state")[-1])
+    newest = checkpoint.step_folder(
+        run.folder / "state", checkpoint.steps(run.folder / "state")[-1]
+    )
     state = run.state._replace(
-        learner=run.state.learner._replace(params=jax.tree.map(lambda leaf: leaf * np.nan, run.state.learner.params))
+        learner=run.state.learner._replace(
+            params=jax.tree.map(lambda leaf: leaf * np.nan, run.state.learner.params)
+        )
     )
     with checkpoint.new_folder(newest / "arrays", replace=True) as folder:
         checkpoint.save_tree(folder / "x", state)
@@ -199,12 +225,16 @@ def test_a_folder_that_was_lost_does_not_begin_again_over_newer_weights(settings
     play(settings, "selfplay", 24)
     assert learn(settings).progress.cycle == 2
     elsewhere = dataclasses.replace(
-        settings, runs=str(tmp_path / "other"), store=dataclasses.replace(settings.store, url=str(tmp_path / "store"))
+        settings,
+        runs=str(tmp_path / "other"),
+        store=dataclasses.replace(settings.store, url=str(tmp_path / "store")),
     )
     epoch = weights.newest_lease(open.open_store(settings.namespace))[0]
     with pytest.raises(ValueError, match=r"the weights there are of step 2, but .* holds no state"):
         learn(elsewhere)
-    assert weights.newest_lease(open.open_store(settings.namespace))[0] == epoch  # nobody was fenced off
+    assert (
+        weights.newest_lease(open.open_store(settings.namespace))[0] == epoch
+    )  # nobody was fenced off
     run = go(elsewhere, 1, Workers(elsewhere, Quiet(), take_over=True))
     assert run.progress.cycle == 0
     newest = weights.newest(open.open_store(settings.namespace))[0]
@@ -237,7 +267,10 @@ def test_a_worker_swaps_weights_without_compiling(settings, compilations):
     run = learn(settings, stop_after=1)
     place = open.open_store(settings.namespace)
     manifest = weights.newest(place)[0]
-    facts = {name: getattr(manifest, name) for name in ("step", "total_games", "wandb_run_id", "experiment")}
+    facts = {
+        name: getattr(manifest, name)
+        for name in ("step", "total_games", "wandb_run_id", "experiment")
+    }
     data = weights.to_bytes(settings.network, run.state.learner.params)
 
     class Publishing(Quiet):
@@ -249,17 +282,27 @@ def test_a_worker_swaps_weights_without_compiling(settings, compilations):
                 compilations.clear()
                 facts["step"] = 7
                 lease = weights.Lease(manifest.epoch)
-                weights.publish(place, lease, data, facts | {"created_at": "2026-11-25T00:00:00+00:00"})
+                weights.publish(
+                    place, lease, data, facts | {"created_at": "2026-11-25T00:00:00+00:00"}
+                )
 
     report = Publishing()
-    worker.work(settings, worker.Job("selfplay", "w", 400), report, lambda: bool(_steps(settings)[-1:] == [7]))
+    worker.work(
+        settings,
+        worker.Job("selfplay", "w", 400),
+        report,
+        lambda: bool(_steps(settings)[-1:] == [7]),
+    )
     assert any("weights of step 7" in note for note in report.notes)
     assert _steps(settings)[-1] == 7 and _steps(settings)[0] == 0
     assert compilations == []
 
 
 def _steps(settings):
-    return [record.peek(checkpoint.Path(settings.namespace) / name).model_step for name in names(settings)]
+    return [
+        record.peek(checkpoint.Path(settings.namespace) / name).model_step
+        for name in names(settings)
+    ]
 
 
 def test_a_new_run_can_begin_with_games_that_are_there(settings, tmp_path):
@@ -278,7 +321,9 @@ def test_a_new_run_can_begin_with_games_that_are_there(settings, tmp_path):
     assert run.progress.arrived_examples == 20 * 28
     rings = as_numpy((run.state.ring, run.state.aux))
     again = go(seeded, stop_after=1)  # what the folder holds now is not put in again
-    jax.tree.map(np.testing.assert_array_equal, as_numpy((again.state.ring, again.state.aux)), rings)
+    jax.tree.map(
+        np.testing.assert_array_equal, as_numpy((again.state.ring, again.state.aux)), rings
+    )
     with pytest.raises(ValueError, match=r"replay\.seed_folder: no \*\.safetensors in"):
         empty = dataclasses.replace(seeded.replay, seed_folder=str(tmp_path / "none"))
         go(dataclasses.replace(seeded, name="nothing", replay=empty))

@@ -71,19 +71,28 @@ def test_tiles_are_the_hidden_ones_with_their_true_owners(positions, judged):
     np.testing.assert_allclose(judged.marginal, marginal[hidden], atol=1e-6)
     np.testing.assert_allclose(judged.network.sum(-1), 1, atol=1e-5)
     assert len(np.unique(judged.deal)) == 60
-    assert (judged.marginal[np.arange(len(judged.owner)), judged.owner] > 0).all()  # the truth is always possible
+    assert (
+        judged.marginal[np.arange(len(judged.owner)), judged.owner] > 0
+    ).all()  # the truth is always possible
 
 
 def test_the_marginal_of_random_play_is_calibrated_and_beats_an_untrained_network(judged):
-    """In random play all worlds that fit the voids are nearly equally likely, so the marginal is the truth."""
+    """In random play all worlds that fit the voids are nearly equally likely, so the marginal is
+    the truth."""
     results = belief.by_trick(judged)
     everything = results["all"]
     assert everything.marginal.calibration_error < 0.03
     assert everything.marginal.cross_entropy < min(np.log(3), everything.network.cross_entropy)
-    assert everything.gain == pytest.approx(everything.marginal.cross_entropy - everything.network.cross_entropy)
+    assert everything.gain == pytest.approx(
+        everything.marginal.cross_entropy - everything.network.cross_entropy
+    )
     assert everything.gain_ci95[0] < everything.gain < everything.gain_ci95[1] < 0
-    assert sum(result.n_tiles for trick, result in results.items() if trick != "all" and result) == len(judged.owner)
-    assert results["6"].marginal.cross_entropy < results["1"].marginal.cross_entropy  # voids tell more and more
+    assert sum(
+        result.n_tiles for trick, result in results.items() if trick != "all" and result
+    ) == len(judged.owner)
+    assert (
+        results["6"].marginal.cross_entropy < results["1"].marginal.cross_entropy
+    )  # voids tell more and more
 
 
 def test_a_network_without_belief_head_is_refused(positions):

@@ -1,4 +1,5 @@
-"""The confidence sequence: right however often one looks, and about twice the deals of a fixed number."""
+"""The confidence sequence: right however often one looks, and about twice the deals of a fixed
+number."""
 
 import numpy as np
 import pytest
@@ -49,7 +50,10 @@ def test_stopping_at_the_first_chance_is_honest_and_takes_about_twice_the_deals(
 def test_by_hand():
     """Two values, straight from the formula."""
     low, high = confidence_sequence(np.array([1.0, 0.5]), 0.25, error=0.5)
-    bets = [0.25 / (0.25 + 0.25), 0.25 / (0.25 + (0.25 + 0.0625) / 2)]  # the mean after one value is 0.75
+    bets = [
+        0.25 / (0.25 + 0.25),
+        0.25 / (0.25 + (0.25 + 0.0625) / 2),
+    ]  # the mean after one value is 0.75
     centre = (bets[0] + 0.5 * bets[1]) / sum(bets)
     spread = 0.25 * (-np.log(1 - bets[0]) - bets[0]) + 0.0625 * (-np.log(1 - bets[1]) - bets[1])
     radius = (np.log(4) + spread) / sum(bets)

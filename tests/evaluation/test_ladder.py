@@ -1,4 +1,5 @@
-"""Round robin and ladder: what is kept is not played again, what changed is, and the command shows it all."""
+"""Round robin and ladder: what is kept is not played again, what changed is, and the command shows
+it all."""
 
 import dataclasses
 import json
@@ -25,13 +26,16 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 def made_up_margins(a, b, key, first, n_deals, on_ply=None):
-    """Instead of play, which is tested elsewhere: even numbers that depend on players, seed and deal, and turn around
-    with the players."""
+    """Instead of play, which is tested elsewhere: even numbers that depend on players, seed and
+    deal, and turn around with the players."""
     if b.identity < a.identity:
         return -made_up_margins(b, a, key, first, n_deals)[:, ::-1]
     who = zlib.crc32(f"{a.identity} {b.identity} {jax.random.key_data(key)}".encode())
     return np.array(
-        [np.random.default_rng([who, deal]).integers(-21, 22, 2) * 2 for deal in range(first, first + n_deals)]
+        [
+            np.random.default_rng([who, deal]).integers(-21, 22, 2) * 2
+            for deal in range(first, first + n_deals)
+        ]
     )
 
 
@@ -59,19 +63,31 @@ def cache(tmp_path):
 
 def save_network(path, seed):
     rng = np.random.default_rng(seed)
-    params = jax.tree.map(lambda leaf: rng.normal(0, 0.3, leaf.shape).astype(np.float32), network.abstract_params(TINY))
+    params = jax.tree.map(
+        lambda leaf: rng.normal(0, 0.3, leaf.shape).astype(np.float32),
+        network.abstract_params(TINY),
+    )
     with checkpoint.new_folder(path, replace=True) as folder:
         network.save(folder, TINY, params)
 
 
 def same(one, other):
-    return one.result == other.result and (one.margins == other.margins).all() and one.seconds == other.seconds
+    return (
+        one.result == other.result
+        and (one.margins == other.margins).all()
+        and one.seconds == other.seconds
+    )
 
 
 def test_a_kept_pair_is_not_played_again_in_either_order(played, cache):
     first = ladder.play(HEURISTIC, RANDOM, 21, RULES, cache)
     again = ladder.play(HEURISTIC, RANDOM, 21, RULES, cache)
-    assert played == [("heuristic", "random")] and again.cached and not first.cached and same(first, again)
+    assert (
+        played == [("heuristic", "random")]
+        and again.cached
+        and not first.cached
+        and same(first, again)
+    )
     turned = ladder.play(RANDOM, HEURISTIC, 21, RULES, cache)
     assert len(played) == 1 and turned.result.a == "random"
     assert turned.result == ladder.play(RANDOM, HEURISTIC, 21, RULES, ladder.Cache(None)).result
@@ -105,7 +121,9 @@ def test_a_changed_checkpoint_is_played_again(played, cache, tmp_path):
     # The first again, elsewhere and under another name: its games are known.
     save_network(tmp_path / "moved", 0)
     moved = ladder.play(players.make(f"zeb:{tmp_path / 'moved'}"), RANDOM, 21, RULES, cache)
-    assert moved.cached and moved.result.a.endswith("moved") and (moved.margins == first.margins).all()
+    assert (
+        moved.cached and moved.result.a.endswith("moved") and (moved.margins == first.margins).all()
+    )
 
 
 def test_a_damaged_file_is_played_again_with_one_note(played, cache):
@@ -129,7 +147,11 @@ def test_a_damaged_file_is_played_again_with_one_note(played, cache):
                 {"margins": [[1]]},
                 {"margins": [[1, 2], [3]]},
                 {"margins": [-margins[0][0] + 2, margins[1:]]},
-                {"margins": [[margin + 2 if margin < 40 else 40 for margin in pair] for pair in margins]},
+                {
+                    "margins": [
+                        [margin + 2 if margin < 40 else 40 for margin in pair] for pair in margins
+                    ]
+                },
                 {"win_rate": 0.9},
             )
         ),
@@ -145,7 +167,10 @@ def test_a_damaged_file_is_played_again_with_one_note(played, cache):
     assert not ladder.play(HEURISTIC, RANDOM, 21, RULES, cache).cached
     path.unlink()
     path.mkdir()
-    assert not ladder.play(HEURISTIC, RANDOM, 21, RULES, cache).cached and "cannot be written" in cache.notes[-1]
+    assert (
+        not ladder.play(HEURISTIC, RANDOM, 21, RULES, cache).cached
+        and "cannot be written" in cache.notes[-1]
+    )
 
 
 def test_a_new_player_plays_only_its_own_pairs_and_a_kill_loses_one(played, cache, tmp_path):
@@ -205,21 +230,41 @@ def stand_ins(monkeypatch):
 
 
 def test_the_ladder_of_the_command(stand_ins, played, capsys):
-    assert arena.main(["--ladder", "eq:n=2", "--deals", "12", "--json", "--plot", "ladder.png"]) == 0
+    assert (
+        arena.main(["--ladder", "eq:n=2", "--deals", "12", "--json", "--plot", "ladder.png"]) == 0
+    )
     output = capsys.readouterr()
     told = json.loads(output.out)
-    assert [row["player"] for row in told["ratings"] if row["elo"] == 1600 and row["stderr"] == 0] == ["eq:n=100"]
+    assert [
+        row["player"] for row in told["ratings"] if row["elo"] == 1600 and row["stderr"] == 0
+    ] == ["eq:n=100"]
     assert {row["player"] for row in told["ratings"]} == {*ladder.LADDER, "eq:n=2"}
-    assert [row["elo"] for row in told["ratings"]] == sorted((row["elo"] for row in told["ratings"]), reverse=True)
+    assert [row["elo"] for row in told["ratings"]] == sorted(
+        (row["elo"] for row in told["ratings"]), reverse=True
+    )
     slow = {match["n_deals"] for match in told["matches"] if "eq:n=50" in (match["a"], match["b"])}
     assert len(told["matches"]) == len(played) == 28 and slow == {3}
-    assert sum(row["games"] for row in told["ratings"]) == 4 * sum(match["n_deals"] for match in told["matches"])
+    assert sum(row["games"] for row in told["ratings"]) == 4 * sum(
+        match["n_deals"] for match in told["matches"]
+    )
     assert Path("ladder.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     # Again as tables: nothing is played.
     assert arena.main(["--ladder", "eq:n=2", "--deals", "12", "--anchor", "random=1000"]) == 0
     output = capsys.readouterr()
-    assert len(played) == 28 and "1/28 random vs heuristic" in output.err and "from the cache" in output.err
-    for words in ("Elo", "95 % interval", "games", "fixed", "Bradley-Terry", "random is fixed at 1000", "±"):
+    assert (
+        len(played) == 28
+        and "1/28 random vs heuristic" in output.err
+        and "from the cache" in output.err
+    )
+    for words in (
+        "Elo",
+        "95 % interval",
+        "games",
+        "fixed",
+        "Bradley-Terry",
+        "random is fixed at 1000",
+        "±",
+    ):
         assert words in output.out
 
 
@@ -227,13 +272,28 @@ def test_the_matrix_of_the_command(played, capsys):
     for flag in ("--matrix", "--round-robin"):
         assert arena.main([flag, "random", "heuristic", "--deals", "21"]) == 0
         out = capsys.readouterr().out
-        assert "the mean of all players is 1500" in out and "wins of the row against the column" in out
-    assert arena.main(["random", "heuristic", "--deals", "21", "--matrix", "--no-cache", "--json"]) == 0
+        assert (
+            "the mean of all players is 1500" in out and "wins of the row against the column" in out
+        )
+    assert (
+        arena.main(["random", "heuristic", "--deals", "21", "--matrix", "--no-cache", "--json"])
+        == 0
+    )
     assert len(played) == 2 and json.loads(capsys.readouterr().out)["anchor"] is None
 
 
 def test_a_match_of_the_command_that_stops_by_itself(played, capsys):
-    arguments = ["heuristic", "vs", "random", "--until", "0.2", "--batch", "40", "--plot", "match.png"]
+    arguments = [
+        "heuristic",
+        "vs",
+        "random",
+        "--until",
+        "0.2",
+        "--batch",
+        "40",
+        "--plot",
+        "match.png",
+    ]
     assert arena.main(arguments) == 0
     out = capsys.readouterr().out
     for words in ("confidence sequence", "known to +-20 %", "yes", "empirical Bernstein"):

@@ -1,4 +1,5 @@
-"""The arena: pairs are exact, the books are right, intervals tell the truth, the command behaves."""
+"""The arena: pairs are exact, the books are right, intervals tell the truth, the command
+behaves."""
 
 import json
 import subprocess
@@ -42,10 +43,15 @@ def zeb():
 
 
 def test_a_player_against_itself_is_exactly_even(zeb):
-    """Also when it plays by chance: both games of a pair use the same keys and so are the same game."""
+    """Also when it plays by chance: both games of a pair use the same keys and so are the same
+    game."""
     for player in (HEURISTIC, RANDOM, zeb):
         result = matches.play_match(player, player, 21, jax.random.key(3))
-        assert (result.win_rate, result.win_rate_ci95, result.win_rate_stderr) == (0.5, (0.5, 0.5), 0.0)
+        assert (result.win_rate, result.win_rate_ci95, result.win_rate_stderr) == (
+            0.5,
+            (0.5, 0.5),
+            0.0,
+        )
         assert (result.margin, result.margin_ci95, result.margin_stderr) == (0.0, (0.0, 0.0), 0.0)
 
 
@@ -72,7 +78,9 @@ def test_the_books_equal_a_plain_loop():
         assert margins[row].tolist() == [as_team_0, -as_team_1]
     assert len({tuple(row) for row in margins}) == 4
     # Swapping the players swaps the columns and the sign, exactly.
-    np.testing.assert_array_equal(matches.play_deals(RANDOM, HEURISTIC, key, 2, 4), -margins[:, ::-1])
+    np.testing.assert_array_equal(
+        matches.play_deals(RANDOM, HEURISTIC, key, 2, 4), -margins[:, ::-1]
+    )
 
 
 @jax.jit
@@ -82,8 +90,9 @@ def legal_and_mover(states, keys):
 
 
 def test_players_are_asked_only_what_is_theirs():
-    """Each player decides for the seats of one team in one half of the games and of the other in the rest, never when
-    forced, and each deal comes up twice with the same hands, declaration, leader and key."""
+    """Each player decides for the seats of one team in one half of the games and of the other in
+    the rest, never when forced, and each deal comes up twice with the same hands, declaration,
+    leader and key."""
     asked = {"a": [], "b": []}
 
     def spy(name):
@@ -92,8 +101,14 @@ def test_players_are_asked_only_what_is_theirs():
             legal, movers = seen[:, :7], seen[:, 7]
             assert (legal.sum(-1) > 1).all()
             for row in range(len(keys)):
-                deal = states.hands[row].tobytes(), int(states.declaration[row]), int(states.leader[row])
-                asked[name].append((deal, int(states.ply[row]), int(movers[row]) % 2, keys[row].tobytes()))
+                deal = (
+                    states.hands[row].tobytes(),
+                    int(states.declaration[row]),
+                    int(states.leader[row]),
+                )
+                asked[name].append(
+                    (deal, int(states.ply[row]), int(movers[row]) % 2, keys[row].tobytes())
+                )
             return legal.argmax(-1)
 
         return players.Player(name, choose)
@@ -117,7 +132,9 @@ def test_same_seed_same_result_whatever_the_batch():
     assert matches.play_match(HEURISTIC, RANDOM, 21, jax.random.key(1), batch=7) == result
     assert matches.play_match(HEURISTIC, RANDOM, 21, jax.random.key(2)).margin != result.margin
     first = matches.play_deals(HEURISTIC, RANDOM, jax.random.key(1), 0, 21)
-    np.testing.assert_array_equal(matches.play_deals(HEURISTIC, RANDOM, jax.random.key(1), 7, 7), first[7:14])
+    np.testing.assert_array_equal(
+        matches.play_deals(HEURISTIC, RANDOM, jax.random.key(1), 7, 7), first[7:14]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -156,11 +173,14 @@ def test_intervals_cover_95_percent_of_the_time():
 
 def test_the_summary_by_hand():
     result = matches.summarise("a", "b", np.array([[10, -4], [0, 2], [6, 8], [-42, -2]]))
-    # Wins by pair 0.5, 0.75, 1, 0: mean 0.5625, variance 0.546875 / 3. Margins by pair 3, 1, 7, -22.
+    # Wins by pair 0.5, 0.75, 1, 0: mean 0.5625, variance 0.546875 / 3. Margins by pair 3, 1, 7,
+    # -22.
     assert result.win_rate == 0.5625 and result.margin == -2.75 and result.n_deals == 4
     deviation = np.sqrt(0.546875 / 3)
     assert result.win_rate_stderr == pytest.approx(deviation / 2)
-    assert result.win_rate_ci95 == pytest.approx((0.5625 - 0.98 * deviation, 0.5625 + 0.98 * deviation), abs=1e-4)
+    assert result.win_rate_ci95 == pytest.approx(
+        (0.5625 - 0.98 * deviation, 0.5625 + 0.98 * deviation), abs=1e-4
+    )
     assert result.deals_for_1_percent == pytest.approx((196 * deviation) ** 2, rel=1e-3)
     assert result.margin_stderr == pytest.approx(np.sqrt(512.75 / 3) / 2)
     assert matches.summarise("a", "b", np.array([[1, 1], [1, 1], [1, -1]])).win_rate_ci95[1] == 1.0
@@ -170,11 +190,20 @@ def test_the_summary_by_hand():
 def test_progress_rises_to_one_with_the_running_result():
     seen = []
     result = matches.play_match(
-        HEURISTIC, RANDOM, 20, jax.random.key(0), batch=7, progress=lambda done, so_far: seen.append((done, so_far))
+        HEURISTIC,
+        RANDOM,
+        20,
+        jax.random.key(0),
+        batch=7,
+        progress=lambda done, so_far: seen.append((done, so_far)),
     )
     shares = [done for done, _ in seen]
     assert shares == sorted(shares) and shares[-1] == 1.0 and len(shares) > 3 * 28
-    assert seen[0][1] is None and [r.n_deals for _, r in seen[-2:]] == [14, 20] and seen[-1][1] == result
+    assert (
+        seen[0][1] is None
+        and [r.n_deals for _, r in seen[-2:]] == [14, 20]
+        and seen[-1][1] == result
+    )
 
 
 def test_a_match_stops_when_it_is_known_well_enough():
@@ -189,7 +218,11 @@ def test_a_match_stops_when_it_is_known_well_enough():
         until=0.1,
     )
     low, high = result.win_rate_interval
-    assert result.win_rate_interval == result.win_rate_cs95 and high - low <= 0.2 and low < result.win_rate < high
+    assert (
+        result.win_rate_interval == result.win_rate_cs95
+        and high - low <= 0.2
+        and low < result.win_rate < high
+    )
     assert result.n_deals < 500 and result.n_deals % 100 == 0
     before = told[-2][1]
     assert before.n_deals == result.n_deals - 100 and np.diff(before.win_rate_interval) > 0.2
@@ -198,8 +231,12 @@ def test_a_match_stops_when_it_is_known_well_enough():
     fixed = matches.play_match(HEURISTIC, RANDOM, result.n_deals, jax.random.key(0), batch=100)
     assert fixed.win_rate == result.win_rate and fixed.win_rate_cs95 is None
     assert fixed.win_rate_interval == fixed.win_rate_ci95
-    assert np.diff(fixed.win_rate_ci95) < 0.7 * np.diff(result.win_rate_cs95)  # the price of looking
-    with pytest.raises(ValueError, match=r"until: expected a half-width between 0 and 0.5, got 0.7"):
+    assert np.diff(fixed.win_rate_ci95) < 0.7 * np.diff(
+        result.win_rate_cs95
+    )  # the price of looking
+    with pytest.raises(
+        ValueError, match=r"until: expected a half-width between 0 and 0.5, got 0.7"
+    ):
         matches.play_match(HEURISTIC, RANDOM, 20, jax.random.key(0), until=0.7)
 
 
@@ -214,7 +251,9 @@ def test_a_learning_network_is_judged_without_compiling_again(zeb, compilations)
 def test_an_illegal_slot_is_the_players_fault():
     for slot in (7, -1, 0):
         cheat = players.Player("cheat", lambda states, keys, slot=slot: np.full(len(keys), slot))
-        with pytest.raises(ValueError, match=rf"player 'cheat': expected one of the legal slots \[.*\], got {slot}"):
+        with pytest.raises(
+            ValueError, match=rf"player 'cheat': expected one of the legal slots \[.*\], got {slot}"
+        ):
             matches.play_match(cheat, RANDOM, 21, jax.random.key(0))
 
 
@@ -228,26 +267,65 @@ def test_impossible_matches_are_refused():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["random", "vs", "heuristc"], "player 'heuristc': unknown kind 'heuristc'; did you mean 'heuristic'?"),
+        (
+            ["random", "vs", "heuristc"],
+            "player 'heuristc': unknown kind 'heuristc'; did you mean 'heuristic'?",
+        ),
         (["random", "versus", "random"], "expected A vs B, got 'versus' in the place of 'vs'"),
         (["random", "vs"], "expected A vs B, or --matrix, or --ladder, got 'random vs'"),
         ([], "expected A vs B, or --matrix, or --ladder, got ''"),
-        (["random", "vs", "random", "heuristic"], "nothing more, got 'heuristic'; for more players add --matrix"),
-        (["random", "vs", "random", "--anchor", "random=1"], "--anchor: ratings need --matrix or --ladder"),
+        (
+            ["random", "vs", "random", "heuristic"],
+            "nothing more, got 'heuristic'; for more players add --matrix",
+        ),
+        (
+            ["random", "vs", "random", "--anchor", "random=1"],
+            "--anchor: ratings need --matrix or --ladder",
+        ),
         (["--matrix", "random"], "--matrix: expected 2 players or more, got 1"),
         (["--matrix", "random", "random"], "player 'random' is listed twice"),
-        (["--matrix", "random", "vs", "heuristic"], "--matrix: expected players without 'vs' between them"),
-        (["--matrix", "random", "heuristic", "--anchor", "x=1"], "--anchor: 'x' is none of the players random, heur"),
-        (["--matrix", "random", "heuristic", "--anchor", "x"], "--anchor: expected PLAYER=RATING as in"),
-        (["--matrix", "random", "heuristic", "--anchor", "x=inf"], "--anchor: expected PLAYER=RATING as in"),
+        (
+            ["--matrix", "random", "vs", "heuristic"],
+            "--matrix: expected players without 'vs' between them",
+        ),
+        (
+            ["--matrix", "random", "heuristic", "--anchor", "x=1"],
+            "--anchor: 'x' is none of the players random, heur",
+        ),
+        (
+            ["--matrix", "random", "heuristic", "--anchor", "x"],
+            "--anchor: expected PLAYER=RATING as in",
+        ),
+        (
+            ["--matrix", "random", "heuristic", "--anchor", "x=inf"],
+            "--anchor: expected PLAYER=RATING as in",
+        ),
         (["--matrix", "--ladder"], "--ladder: not allowed with argument --matrix"),
-        (["random", "vs", "random", "--until", "1"], "--until: expected a number from 0.001 to 0.4, got '1'"),
-        (["random", "vs", "random", "--plot", "a.jpg"], "--plot: expected a name that ends in .png, got 'a.jpg'"),
+        (
+            ["random", "vs", "random", "--until", "1"],
+            "--until: expected a number from 0.001 to 0.4, got '1'",
+        ),
+        (
+            ["random", "vs", "random", "--plot", "a.jpg"],
+            "--plot: expected a name that ends in .png, got 'a.jpg'",
+        ),
         (["random", "vs", "random", "--plot", "no/a.png"], "--plot: the folder 'no' is not there"),
-        (["random", "vs", "random", "--cache", "/dev/null/x"], "cache: /dev/null/x cannot be made a folder"),
-        (["random", "vs", "random", "--cache", "x", "--no-cache"], "--no-cache: not allowed with argument --cache"),
-        (["random", "vs", "random", "--deal", "5"], "unexpected argument '--deal'; did you mean --deals?"),
-        (["random", "vs", "random", "--deals", "1"], "--deals: expected a whole number from 2 to 100000000, got '1'"),
+        (
+            ["random", "vs", "random", "--cache", "/dev/null/x"],
+            "cache: /dev/null/x cannot be made a folder",
+        ),
+        (
+            ["random", "vs", "random", "--cache", "x", "--no-cache"],
+            "--no-cache: not allowed with argument --cache",
+        ),
+        (
+            ["random", "vs", "random", "--deal", "5"],
+            "unexpected argument '--deal'; did you mean --deals?",
+        ),
+        (
+            ["random", "vs", "random", "--deals", "1"],
+            "--deals: expected a whole number from 2 to 100000000, got '1'",
+        ),
         (["random", "vs", "random", "--deals", "many"], "--deals: expected a whole number"),
         (["random", "vs", "random", "--seed", "-1"], "--seed: expected a whole number from 0"),
         (["random", "vs", "random", "--batch", "0"], "--batch: expected a whole number from 1"),
@@ -260,7 +338,9 @@ def test_bad_input_is_one_sentence_and_status_2(arguments, message, capsys):
         status = leaving.code
     output = capsys.readouterr()
     assert status == 2 and output.out == ""
-    assert message in output.err and output.err.startswith("arena: ") and output.err.count("\n") == 1
+    assert (
+        message in output.err and output.err.startswith("arena: ") and output.err.count("\n") == 1
+    )
 
 
 def test_the_table_and_the_bar_of_a_terminal(capsys, monkeypatch):
@@ -268,7 +348,13 @@ def test_the_table_and_the_bar_of_a_terminal(capsys, monkeypatch):
     assert arena.main(["heuristic", "vs", "random", "--deals", "21"]) == 0
     output = capsys.readouterr()
     assert "heuristic vs random" in output.err and "wins" in output.err
-    for words in ("heuristic vs random", "wins, a tie half", "points a game", "21", "normal approximation"):
+    for words in (
+        "heuristic vs random",
+        "wins, a tie half",
+        "points a game",
+        "21",
+        "normal approximation",
+    ):
         assert words in output.out
 
 
@@ -281,9 +367,11 @@ def test_the_help_shows_every_player_and_an_example(capsys):
 
 
 def test_the_original_checkpoint_plays_as_well_as_it_is_known_to(tmp_path, reference_path):
-    """557 K against random: 71.8 % [70.4, 73.2] on the original's deals, 70.1 +- 1.8 % on independent ones.
+    """557 K against random: 71.8 % [70.4, 73.2] on the original's deals, 70.1 +- 1.8 % on
+    independent ones.
 
-    Margin 11.6 (strength.json, zeb557k_vs_random, combined). A smoke test; README has the run of 2,000 deals.
+    Margin 11.6 (strength.json, zeb557k_vs_random, combined). A smoke test; README has the run of
+    2,000 deals.
     """
     torch_weights.convert(reference_path("zeb-557k-1m.pt"), tmp_path / "zeb")
     zeb = players.make(f"zeb:{tmp_path / 'zeb'}")
@@ -294,10 +382,25 @@ def test_the_original_checkpoint_plays_as_well_as_it_is_known_to(tmp_path, refer
 
 
 def test_the_command():
-    command = [sys.executable, "-m", "zebjax.arena", "heuristic", "vs", "random", "--seed", "4", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "zebjax.arena",
+        "heuristic",
+        "vs",
+        "random",
+        "--seed",
+        "4",
+        "--json",
+    ]
     command += ["--deals", "21", "--no-cache"]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, check=False, cwd=Path(__file__).parents[2]
+        command,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=Path(__file__).parents[2],
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
@@ -307,14 +410,17 @@ def test_the_command():
 
 
 def test_what_is_kept_is_what_this_code_plays():
-    """A player, or the deals, play otherwise than when `arena.VERSION` was last raised: raise it, then mend this."""
+    """A player, or the deals, play otherwise than when `arena.VERSION` was last raised: raise it,
+    then mend this."""
     assert matches.VERSION == 2
     pairs = (
         (players.make("heuristic"), players.make("random")),
         (players.make("eq:n=3"), players.make("heuristic")),
         (players.make("eq:n=2,criterion=points"), players.make("random")),
     )
-    margins = [matches.play_pairs(a, b, 12, jax.random.key(0), 12).sum(1).tolist() for a, b in pairs]
+    margins = [
+        matches.play_pairs(a, b, 12, jax.random.key(0), 12).sum(1).tolist() for a, b in pairs
+    ]
     assert margins == [
         [32, 10, 20, -26, 0, 22, 12, -30, 8, 32, -42, -34],
         [38, 32, 2, 66, 42, -10, 24, 22, -22, 22, 32, 76],

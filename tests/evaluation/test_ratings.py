@@ -12,7 +12,8 @@ STRENGTH = np.array([-0.9, -0.2, 0.3, 0.8])
 
 
 def simulate(rng, n_deals, luck="shared"):
-    """Round robin of `STRENGTH`: pairs of games with opposite luck, which other pairs of players share."""
+    """Round robin of `STRENGTH`: pairs of games with opposite luck, which other pairs of players
+    share."""
     shared = rng.random(n_deals)
     meetings = []
     for i, j in itertools.combinations(range(4), 2):
@@ -30,7 +31,11 @@ def test_known_strengths_are_recovered_and_intervals_cover(luck):
     strengths = np.array([fitted.strength for fitted in fits])
     np.testing.assert_allclose(strengths.mean(0), STRENGTH - STRENGTH.mean(), atol=0.02)
     for anchor in (None, (1, 1600.0)):
-        truth = ratings.ELO * (STRENGTH - STRENGTH[1]) + 1600 if anchor else 1500 + ratings.ELO * STRENGTH
+        truth = (
+            ratings.ELO * (STRENGTH - STRENGTH[1]) + 1600
+            if anchor
+            else 1500 + ratings.ELO * STRENGTH
+        )
         rated = [ratings.on_elo_scale(fitted, anchor) for fitted in fits]
         for player in range(4):
             mine = [row[player] for row in rated]
@@ -60,16 +65,22 @@ def test_two_players_by_hand():
     assert weak.elo == 1000 and not fitted.has_prior
     assert strong.elo == pytest.approx(1000 + 400 * np.log10(p / (1 - p)))
     assert strong.stderr == pytest.approx(ratings.ELO * error / (p * (1 - p)))
-    assert strong.ci95 == pytest.approx((strong.elo - 1.959964 * strong.stderr, strong.elo + 1.959964 * strong.stderr))
+    assert strong.ci95 == pytest.approx(
+        (strong.elo - 1.959964 * strong.stderr, strong.elo + 1.959964 * strong.stderr)
+    )
     assert sum(row.elo for row in ratings.on_elo_scale(fitted)) == pytest.approx(3000)
 
 
 def test_a_player_that_wins_everything_is_held_finite_and_said_so():
     even = np.array([0, 1, 0.5] * 100)
-    fitted = ratings.fit(3, [Meeting(0, 1, even), Meeting(0, 2, np.zeros(300)), Meeting(1, 2, np.zeros(300))])
+    fitted = ratings.fit(
+        3, [Meeting(0, 1, even), Meeting(0, 2, np.zeros(300)), Meeting(1, 2, np.zeros(300))]
+    )
     assert fitted.has_prior
     _, other, best = ratings.on_elo_scale(fitted, (0, 1000))
-    assert abs(other.elo - 1000) < 1e-6 and 2000 < best.elo < 2300  # 300 wins and half a tie: odds of 601
+    assert (
+        abs(other.elo - 1000) < 1e-6 and 2000 < best.elo < 2300
+    )  # 300 wins and half a tie: odds of 601
     assert 150 < best.stderr < 400 and other.stderr < 30
     # Nobody beats anybody by all points, yet two groups may be apart all the same.
     apart = [Meeting(0, 1, even), Meeting(2, 3, even), Meeting(1, 2, np.zeros(300))]
@@ -81,7 +92,9 @@ def test_the_original_gap_in_its_own_units():
     """Elo at 64 % is 100 points; 10 to 1 is 400."""
     assert ratings.expected(400 / ratings.ELO) == pytest.approx(10 / 11)
     scores = np.repeat([1.0, 0.0], [1000, 100])
-    assert ratings.on_elo_scale(ratings.fit(2, [Meeting(0, 1, scores)]), (1, 1600.0))[0].elo == pytest.approx(2000)
+    assert ratings.on_elo_scale(ratings.fit(2, [Meeting(0, 1, scores)]), (1, 1600.0))[
+        0
+    ].elo == pytest.approx(2000)
 
 
 @pytest.mark.parametrize(

@@ -47,12 +47,23 @@ def test_every_real_decision_is_counted_once(of_heuristic):
 def test_the_result_does_not_depend_on_batches(of_heuristic):
     shown = []
     again = regret.measure(
-        players.heuristic(), players.random(), 6, KEY, n=2, batch=4, progress=lambda *seen: shown.append(seen)
+        players.heuristic(),
+        players.random(),
+        6,
+        KEY,
+        n=2,
+        batch=4,
+        progress=lambda *seen: shown.append(seen),
     )
     assert [done for done, _ in shown] == [0.5, 1] and shown[-1][1] == again.all
-    for ours, theirs in ((again.all, of_heuristic.all), (again.by_trick["2"], of_heuristic.by_trick["2"])):
+    for ours, theirs in (
+        (again.all, of_heuristic.all),
+        (again.by_trick["2"], of_heuristic.by_trick["2"]),
+    ):
         assert ours.decisions == theirs.decisions
-        assert ours.in_deal == theirs.in_deal and ours.against_eq == pytest.approx(theirs.against_eq)
+        assert ours.in_deal == theirs.in_deal and ours.against_eq == pytest.approx(
+            theirs.against_eq
+        )
 
 
 def test_intervals_cover_95_percent_of_the_time():
@@ -74,21 +85,37 @@ def test_the_command(tmp_path, capsys):
     arguments = ["random", "--deals", "3", "--n", "2", "--seed", "1", "--plot", str(path)]
     assert regret_command.main([*arguments, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed["player"] == "random" and printed["n_deals"] == 3 and printed["all"]["in_deal"] > 0
+    assert (
+        printed["player"] == "random" and printed["n_deals"] == 3 and printed["all"]["in_deal"] > 0
+    )
     assert path.read_bytes().startswith(b"\x89PNG") and len(list(tmp_path.iterdir())) == 1
     assert regret_command.main(arguments) == 0
     out, error = capsys.readouterr()
-    assert "trick 6" in out and "no trump" in out and f"{printed['all']['in_deal']:.2f}" in out and "100 %" in error
+    assert (
+        "trick 6" in out
+        and "no trump" in out
+        and f"{printed['all']['in_deal']:.2f}" in out
+        and "100 %" in error
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["rndom"], "regret: player 'rndom': unknown kind 'rndom'; did you mean 'random'?\n"),
-        (["random", "--deals", "1"], "regret: argument --deals: expected a whole number from 2 to 10000000, got '1'\n"),
+        (
+            ["random", "--deals", "1"],
+            "regret: argument --deals: expected a whole number from 2 to 10000000, got '1'\n",
+        ),
         (["random", "--plt", "x"], "regret: unexpected argument '--plt'; did you mean --plot?\n"),
-        (["random", "--plot", "no/such/x.png"], "regret: argument --plot: the folder 'no/such' is not there\n"),
-        (["random", "--plot", "x.pdf"], "regret: argument --plot: expected a name that ends in .png, got 'x.pdf'\n"),
+        (
+            ["random", "--plot", "no/such/x.png"],
+            "regret: argument --plot: the folder 'no/such' is not there\n",
+        ),
+        (
+            ["random", "--plot", "x.pdf"],
+            "regret: argument --plot: expected a name that ends in .png, got 'x.pdf'\n",
+        ),
         ([], "regret: the following arguments are required: PLAYER\n"),
     ],
 )

@@ -1,4 +1,5 @@
-"""Evaluations in groups of like length: the same numbers as the plain network on whole observations."""
+"""Evaluations in groups of like length: the same numbers as the plain network on whole
+observations."""
 
 import functools
 
@@ -30,7 +31,9 @@ see = jax.jit(jax.vmap(observe.observe))
 
 def assert_same(output, plain, states):
     legal = np.asarray(jax.vmap(game.legal_slots)(states))
-    np.testing.assert_allclose(np.asarray(output.policy_logits)[legal], plain.policy_logits[legal], atol=2e-5)
+    np.testing.assert_allclose(
+        np.asarray(output.policy_logits)[legal], plain.policy_logits[legal], atol=2e-5
+    )
     np.testing.assert_allclose(output.value, plain.value, atol=2e-5)
     np.testing.assert_allclose(output.belief_logits, plain.belief_logits, atol=2e-5)
 
@@ -86,7 +89,9 @@ def test_batches_under_vmap_are_one_batch(params):
     states = positions(24, np.arange(28))
     seen = see(states)
     by_batch = jax.tree.map(lambda leaf: leaf.reshape(4, 6, *leaf.shape[1:]), seen)
-    output = jax.jit(jax.vmap(lambda seen: bucketing.evaluate(CONFIG, params, seen, LENGTHS, 8)))(by_batch)
+    output = jax.jit(jax.vmap(lambda seen: bucketing.evaluate(CONFIG, params, seen, LENGTHS, 8)))(
+        by_batch
+    )
     output = jax.tree.map(lambda leaf: leaf.reshape(24, *leaf.shape[2:]), output)
     assert_same(output, plain(params, seen), states)
 
@@ -102,7 +107,9 @@ def test_what_is_not_batched_is_repeated(params):
     seen = see(positions(4, [5]))
     asked = jnp.asarray([[True, False, True, True], [False, True, True, True]])
     output = jax.vmap(
-        lambda asked: bucketing.evaluate(CONFIG, params, seen._replace(mask=seen.mask & asked[:, None]), LENGTHS)
+        lambda asked: bucketing.evaluate(
+            CONFIG, params, seen._replace(mask=seen.mask & asked[:, None]), LENGTHS
+        )
     )(asked)
     whole = plain(params, seen)
     np.testing.assert_allclose(output.value, np.where(asked, whole.value, 0), atol=2e-5)

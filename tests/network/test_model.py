@@ -1,4 +1,5 @@
-"""ZebNet: sizes, purity, masks, saving. Parity with converted weights is in test_torch_weights.py."""
+"""ZebNet: sizes, purity, masks, saving. Parity with converted weights is in
+test_torch_weights.py."""
 
 import dataclasses
 import json
@@ -63,12 +64,16 @@ def test_output_shapes_for_any_leading_axes(params, observation):
 
 def test_masked_tokens_do_not_matter(params, observation):
     noise = jax.random.randint(jax.random.key(2), observation.tokens.shape, 0, 2, jnp.int8)
-    disturbed = observation._replace(tokens=jnp.where(observation.mask[..., None], observation.tokens, noise))
+    disturbed = observation._replace(
+        tokens=jnp.where(observation.mask[..., None], observation.tokens, noise)
+    )
     a, b = apply(SMALL, params, observation), apply(SMALL, params, disturbed)
     np.testing.assert_array_equal(a.value, b.value)
     np.testing.assert_array_equal(a.belief_logits, b.belief_logits)
     valid = np.asarray(observation.mask[:, 1:8])
-    np.testing.assert_array_equal(np.asarray(a.policy_logits)[valid], np.asarray(b.policy_logits)[valid])
+    np.testing.assert_array_equal(
+        np.asarray(a.policy_logits)[valid], np.asarray(b.policy_logits)[valid]
+    )
 
 
 def test_dropout_only_with_a_key(params, observation):
@@ -90,7 +95,12 @@ def test_dropout_drops_at_its_rate_and_keeps_the_mean():
 def test_bfloat16_is_close_and_returns_float32(params, observation):
     output = apply(dataclasses.replace(SMALL, compute_dtype="bfloat16"), params, observation)
     exact = apply(SMALL, params, observation)
-    assert output.value.dtype == output.policy_logits.dtype == output.belief_logits.dtype == jnp.float32
+    assert (
+        output.value.dtype
+        == output.policy_logits.dtype
+        == output.belief_logits.dtype
+        == jnp.float32
+    )
     assert 0 < np.abs(output.policy_logits - exact.policy_logits).max() < 0.05
 
 
@@ -101,15 +111,25 @@ def test_no_belief_head_gives_none(observation):
 
 def test_save_and_load(tmp_path, params):
     for step in (3, 12):
-        with checkpoint.new_folder(checkpoint.step_folder(tmp_path / "checkpoints", step)) as folder:
+        with checkpoint.new_folder(
+            checkpoint.step_folder(tmp_path / "checkpoints", step)
+        ) as folder:
             scaled = jax.tree.map(lambda leaf, step=step: leaf * step, params)
             network.save(folder, SMALL, scaled)
     # A half-written newer step has a temporary name and is not chosen.
     (tmp_path / "checkpoints" / ".tmp-step_000000099-abc").mkdir()
-    for path, factor in ((tmp_path, 12), (tmp_path / "checkpoints", 12), (tmp_path / "checkpoints/step_000000003", 3)):
+    for path, factor in (
+        (tmp_path, 12),
+        (tmp_path / "checkpoints", 12),
+        (tmp_path / "checkpoints/step_000000003", 3),
+    ):
         config, restored = network.load(path)
         assert config == SMALL
-        jax.tree.map(lambda a, b, factor=factor: np.testing.assert_array_equal(a, b * factor), restored, params)
+        jax.tree.map(
+            lambda a, b, factor=factor: np.testing.assert_array_equal(a, b * factor),
+            restored,
+            params,
+        )
 
 
 def test_weights_written_on_another_device_are_read(tmp_path, params):
@@ -129,7 +149,10 @@ def test_a_failed_write_leaves_nothing(tmp_path):
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "taken").mkdir()
-    with pytest.raises(FileExistsError, match="exists already"), checkpoint.new_folder(tmp_path / "taken"):
+    with (
+        pytest.raises(FileExistsError, match="exists already"),
+        checkpoint.new_folder(tmp_path / "taken"),
+    ):
         pass
 
 
@@ -152,10 +175,19 @@ def test_bad_checkpoints_are_named(tmp_path, params):
     for broken, message in (
         ("{", "config.json: not a JSON file"),
         (json.dumps({**good, "embed_dims": 3}), "unknown field 'embed_dims'"),
-        (json.dumps({**good, "embed_dim": 65}), "config.json: embed_dim: expected a multiple of 16"),
+        (
+            json.dumps({**good, "embed_dim": 65}),
+            "config.json: embed_dim: expected a multiple of 16",
+        ),
         (json.dumps({**good, "tokenizer": "v7"}), "tokenizer: expected one of"),
-        (json.dumps({**good, "embed_dim": 128}), r"array belief_hidden.bias has shape \(64,\), expected \(128,\)"),
-        (json.dumps({**good, "belief_head": False}), "array belief_hidden.bias is not expected here"),
+        (
+            json.dumps({**good, "embed_dim": 128}),
+            r"array belief_hidden.bias has shape \(64,\), expected \(128,\)",
+        ),
+        (
+            json.dumps({**good, "belief_head": False}),
+            "array belief_hidden.bias is not expected here",
+        ),
         (json.dumps({**good, "n_layers": 3}), "array layers.02.attention_out.bias is missing"),
     ):
         config_file.write_text(broken)

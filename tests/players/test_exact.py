@@ -20,12 +20,17 @@ def one(states, row):
 
 
 def may_play(declaration, lead, hand):
-    can = [tile for tile in hand if tiles.CAN_FOLLOW[declaration, tiles.LED_SUIT[declaration, lead], tile]]
+    can = [
+        tile
+        for tile in hand
+        if tiles.CAN_FOLLOW[declaration, tiles.LED_SUIT[declaration, lead], tile]
+    ]
     return can or list(hand)
 
 
 def finish(declaration, hands, leader, trick, points):
-    """Best final points of team 0, all hands known. `hands` four tuples, `trick` the tiles on the table."""
+    """Best final points of team 0, all hands known. `hands` four tuples, `trick` the tiles on the
+    table."""
     if len(trick) == 4:
         ranks = tiles.TRICK_RANK[declaration, tiles.LED_SUIT[declaration, trick[0]], list(trick)]
         leader = (leader + int(ranks.argmax())) % 4
@@ -35,17 +40,25 @@ def finish(declaration, hands, leader, trick, points):
     if not hands[seat]:
         return points
     moves = may_play(declaration, trick[0], hands[seat]) if trick else hands[seat]
-    after = [finish(declaration, without(hands, seat, tile), leader, (*trick, tile), points) for tile in moves]
+    after = [
+        finish(declaration, without(hands, seat, tile), leader, (*trick, tile), points)
+        for tile in moves
+    ]
     return max(after) if seat % 2 == 0 else min(after)
 
 
 def without(hands, seat, tile):
-    return tuple(tuple(t for t in hand if t != tile) if s == seat else hand for s, hand in enumerate(hands))
+    return tuple(
+        tuple(t for t in hand if t != tile) if s == seat else hand for s, hand in enumerate(hands)
+    )
 
 
 def fits(state, hands):
     """Whether every play so far was legal had these been the unplayed tiles."""
-    played = [(int((state.trick_leaders[p // 4] + p % 4) % 4), int(state.history[p])) for p in range(state.ply)]
+    played = [
+        (int((state.trick_leaders[p // 4] + p % 4) % 4), int(state.history[p]))
+        for p in range(state.ply)
+    ]
     for p, (seat, tile) in enumerate(played):
         held = [*hands[seat], *(t for s, t in played[p:] if s == seat)]
         if p % 4 and tile not in may_play(int(state.declaration), played[p - p % 4][1], held):
@@ -61,7 +74,12 @@ def every_world(state, me):
         rest = [tile for tile in hidden if tile not in a]
         for b in itertools.combinations(rest, sizes[(me + 2) % 4]):
             c = tuple(tile for tile in rest if tile not in b)
-            hands = tuple(x for _, x in sorted(zip([(me + i) % 4 for i in range(4)], (mine, a, b, c), strict=True)))
+            hands = tuple(
+                x
+                for _, x in sorted(
+                    zip([(me + i) % 4 for i in range(4)], (mine, a, b, c), strict=True)
+                )
+            )
             if fits(state, hands):
                 yield hands
 
@@ -74,7 +92,11 @@ def slow_counts(state):
         n_worlds += 1
         for tile in may_play(int(state.declaration), trick[0], hands[me]) if trick else hands[me]:
             slot = state.hands[me].tolist().index(tile)
-            args = without(hands, me, tile), int(state.trick_leaders[state.ply // 4]), (*trick, tile)
+            args = (
+                without(hands, me, tile),
+                int(state.trick_leaders[state.ply // 4]),
+                (*trick, tile),
+            )
             team_0 = finish(int(state.declaration), *args, int(state.points[0]))
             counts[slot, team_0 if me % 2 == 0 else 42 - team_0] += 1
     return counts, n_worlds
@@ -128,8 +150,12 @@ def test_players_choose_as_documented(middles):
             return values.wins[row, slot], late[row] * values.points[row, slot], -slot
 
         legal = np.flatnonzero(values.legal[row])
-        assert exact.player(5, "points").choose(one_batch(middles, row), keys[row : row + 1]) == max(legal, key=key)
-        assert exact.player(5, "win").choose(one_batch(middles, row), keys[row : row + 1]) == max(legal, key=win_key)
+        assert exact.player(5, "points").choose(
+            one_batch(middles, row), keys[row : row + 1]
+        ) == max(legal, key=key)
+        assert exact.player(5, "win").choose(one_batch(middles, row), keys[row : row + 1]) == max(
+            legal, key=win_key
+        )
     slots = exact.player(5, "points").choose(middles, keys)
     np.testing.assert_array_equal(slots, values.best_slots())
     assert (slots != exact.player(5, "win").choose(middles, keys)).any()
@@ -149,7 +175,9 @@ def test_hidden_hands_change_neither_move_nor_values(middles):
         hands[row][places] = rng.permutation(hands[row][places])
     other, keys = middles._replace(hands=hands), raw_keys(90)
     assert (hands != middles.hands).any((1, 2)).mean() > 0.7
-    np.testing.assert_array_equal(exact.eq_values(other, keys, 5).counts, exact.eq_values(middles, keys, 5).counts)
+    np.testing.assert_array_equal(
+        exact.eq_values(other, keys, 5).counts, exact.eq_values(middles, keys, 5).counts
+    )
     for criterion in spec.CRITERIA:
         chosen = exact.player(5, criterion).choose
         np.testing.assert_array_equal(chosen(other, keys), chosen(middles, keys))
@@ -213,18 +241,28 @@ def test_bad_arguments_are_refused(middles):
     ):
         with pytest.raises(ValueError, match="expected"):
             call()
-    assert players.make("eq").spec == "eq" and exact.player(7, n_trick1=3).spec == "eq:n=7,criterion=win,n_trick1=3"
+    assert (
+        players.make("eq").spec == "eq"
+        and exact.player(7, n_trick1=3).spec == "eq:n=7,criterion=win,n_trick1=3"
+    )
 
 
 @pytest.mark.parametrize("criterion", spec.CRITERIA)
 def test_a_position_that_no_hands_fit_is_refused(criterion):
     """Seat 0 is to move after all others refused sixes, while it holds two of the seven itself."""
     hands = np.array(
-        [[21, 22, 0, 1, 2, 3, 4], [23, 24, 5, 6, 7, 8, 9], [25, 26, 10, 11, 12, 13, 14], [27, 15, 16, 17, 18, 19, 20]]
+        [
+            [21, 22, 0, 1, 2, 3, 4],
+            [23, 24, 5, 6, 7, 8, 9],
+            [25, 26, 10, 11, 12, 13, 14],
+            [27, 15, 16, 17, 18, 19, 20],
+        ]
     )
     state = game.new_game(hands, 9, 0)
     for slot in (0, 2, 2, 1):
         state = game.play(state, slot)
-    states = jax.tree.map(lambda *leaves: np.stack(leaves), *(one(positions(1, [5], seed=0), 0), state))
+    states = jax.tree.map(
+        lambda *leaves: np.stack(leaves), *(one(positions(1, [5], seed=0), 0), state)
+    )
     with pytest.raises(ValueError, match="decision 1: no hands fit what its mover has seen"):
         exact.player(2, criterion).choose(states, raw_keys(2))

@@ -19,7 +19,8 @@ legal_slots = jax.jit(jax.vmap(game.legal_slots))
 
 @pytest.fixture(scope="module")
 def params():
-    """Drawn here and not by `network.init`, which takes seconds to compile; larger, so that it has opinions."""
+    """Drawn here and not by `network.init`, which takes seconds to compile; larger, so that it has
+    opinions."""
     rng = np.random.default_rng(0)
     return jax.tree.map(
         lambda leaf: jnp.asarray(rng.normal(0, leaf.shape[0] ** -0.5, leaf.shape), jnp.float32),
@@ -51,7 +52,8 @@ def logits(params, states):
 
 
 def every_kind(checkpoint_path):
-    """One spec of each kind that may not look, and a searching one; a kind that takes an argument must be added."""
+    """One spec of each kind that may not look, and a searching one; a kind that takes an argument
+    must be added."""
     arguments = {"zeb": f":{checkpoint_path},temperature=0.5", "eq": ":n=3"}
     kinds = [kind + arguments.get(kind, "") for kind in KINDS if kind != "cheat"]
     searching = f"zeb:{checkpoint_path},temperature=0.5,sims=3,worlds=4"
@@ -83,7 +85,10 @@ def test_heuristic_equals_the_reference(reference):
         ("zeb:x,temperature=nan", "temperature: expected a number from 0 to 100, got 'nan'"),
         ("zeb:x,temperature=1,temperature=2", "temperature is given twice"),
         ("zeb:x,sims=0", "sims: expected a whole number from 1 to 100000, got '0'"),
-        ("zeb:x,sims=8,search=gumble", "search: expected gumbel or puct, got 'gumble'; did you mean 'gumbel'"),
+        (
+            "zeb:x,sims=8,search=gumble",
+            "search: expected gumbel or puct, got 'gumble'; did you mean 'gumbel'",
+        ),
         ("zeb:x,worlds=4", "worlds: expected sims with it, as in sims=64"),
         ("zeb:x,world=4", "unknown key 'world'; did you mean 'worlds'"),
         ("zeb:/no/such/place", "player 'zeb:/no/such/place': /no/such/place: no checkpoint here"),
@@ -95,11 +100,15 @@ def test_a_bad_spec_is_answered_in_one_sentence(spec, message):
     assert "\n" not in str(error.value)
 
 
-def test_a_loaded_network_plays_as_the_one_in_memory(checkpoint_path, params, states, legal, logits):
+def test_a_loaded_network_plays_as_the_one_in_memory(
+    checkpoint_path, params, states, legal, logits
+):
     keys = raw_keys(150)
     default = players.make(f"zeb:{checkpoint_path}")
     assert default.spec == f"zeb:{checkpoint_path}"
-    np.testing.assert_array_equal(default.choose(states, keys), players.zeb(SMALL, params).choose(states, keys))
+    np.testing.assert_array_equal(
+        default.choose(states, keys), players.zeb(SMALL, params).choose(states, keys)
+    )
     greedy = players.make(f"zeb:{checkpoint_path},temperature=0")
     best = np.where(legal, logits, -np.inf).argmax(-1)
     np.testing.assert_array_equal(greedy.choose(states, keys), best)
@@ -114,18 +123,26 @@ def test_the_identity_is_what_decides_the_play(checkpoint_path, params, tmp_path
 
     known = players.make(f"zeb:{checkpoint_path}").identity
     assert known.startswith("zeb:sha256=") and str(checkpoint_path) not in known
-    assert saved("copy", params) == known == players.make(f"zeb:{checkpoint_path},temperature=0.10").identity
+    assert (
+        saved("copy", params)
+        == known
+        == players.make(f"zeb:{checkpoint_path},temperature=0.10").identity
+    )
     others = {
         saved("other", jax.tree.map(lambda leaf: leaf * 1.001, params)),
         players.make(f"zeb:{checkpoint_path},temperature=0.2").identity,
     }
     assert len(others | {known}) == 3
     assert players.make("heuristic").identity == "heuristic"
-    assert players.zeb(SMALL, params).identity == ""  # a network in memory may go on learning: nothing is known
+    assert (
+        players.zeb(SMALL, params).identity == ""
+    )  # a network in memory may go on learning: nothing is known
 
 
 def test_a_kind_with_an_argument_and_no_identity_is_not_known(monkeypatch):
-    monkeypatch.setitem(KINDS, "file", PlayerKind("tests.support.a_player:of_file", "file:PATH", "", True))
+    monkeypatch.setitem(
+        KINDS, "file", PlayerKind("tests.support.a_player:of_file", "file:PATH", "", True)
+    )
     assert players.make("file:x").identity == "" and players.make("file:x").spec == "file:x"
 
 
@@ -159,7 +176,9 @@ def test_every_player_is_legal_and_blind_to_hidden_tiles(checkpoint_path, states
         player = players.make(spec)
         slots = player.choose(states, keys)
         assert slots.shape == (150,) and legal[np.arange(150), slots].all(), spec
-        np.testing.assert_array_equal(player.choose(states._replace(hands=hands), keys), slots, err_msg=spec)
+        np.testing.assert_array_equal(
+            player.choose(states._replace(hands=hands), keys), slots, err_msg=spec
+        )
 
 
 def test_a_game_is_played_the_same_in_any_batch(checkpoint_path, states):
@@ -168,8 +187,15 @@ def test_a_game_is_played_the_same_in_any_batch(checkpoint_path, states):
     for spec in every_kind(checkpoint_path):
         player = players.make(spec)
         slots = player.choose(states, keys)
-        for rows in (np.array([5]), np.arange(base.CHUNK), np.arange(149, 84, -1), np.flatnonzero(states.ply < 8)):
-            np.testing.assert_array_equal(player.choose(base.take(states, rows), keys[rows]), slots[rows])
+        for rows in (
+            np.array([5]),
+            np.arange(base.CHUNK),
+            np.arange(149, 84, -1),
+            np.flatnonzero(states.ply < 8),
+        ):
+            np.testing.assert_array_equal(
+                player.choose(base.take(states, rows), keys[rows]), slots[rows]
+            )
         assert player.choose(base.take(states, np.arange(0)), keys[:0]).shape == (0,)
 
 
@@ -202,5 +228,8 @@ def test_new_parameters_and_other_counts_compile_nothing(params, states, compila
 
 
 def test_trees_that_no_memory_holds_are_refused(checkpoint_path):
-    with pytest.raises(ValueError, match="sims: expected at most 1,000,000 in all worlds together, got 1,000,000,000"):
+    with pytest.raises(
+        ValueError,
+        match="sims: expected at most 1,000,000 in all worlds together, got 1,000,000,000",
+    ):
         players.make(f"zeb:{checkpoint_path},sims=100000,worlds=10000")

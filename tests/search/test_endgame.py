@@ -32,7 +32,9 @@ def test_a_finished_game_keeps_its_outcome():
     states = positions(200, [28])
     for player in range(4):
         of_player = jax.vmap(functools.partial(endgame.outcome, player=player))(states)
-        np.testing.assert_array_equal(of_player, jax.vmap(functools.partial(game.outcome, player=player))(states))
+        np.testing.assert_array_equal(
+            of_player, jax.vmap(functools.partial(game.outcome, player=player))(states)
+        )
 
 
 def test_an_ending_begins_with_two_tricks_left():

@@ -1,4 +1,5 @@
-"""The search: exact endings against brute force, masks, signs, and agreement with the original's search."""
+"""The search: exact endings against brute force, masks, signs, and agreement with the original's
+search."""
 
 import dataclasses
 import functools
@@ -21,7 +22,8 @@ def know_nothing(observation):
 
 
 run = jax.jit(
-    lambda config, states, key: search.search(config, search.Evaluator(know_nothing), states, key), static_argnums=0
+    lambda config, states, key: search.search(config, search.Evaluator(know_nothing), states, key),
+    static_argnums=0,
 )
 
 
@@ -62,13 +64,18 @@ class PlainGame:
         hand = self.hands[self.mover()]
         if self.trick:
             suit = tiles.LED_SUIT[self.declaration, self.trick[0]]
-            able = [slot for slot, tile in hand.items() if tiles.CAN_FOLLOW[self.declaration, suit, tile]]
+            able = [
+                slot
+                for slot, tile in hand.items()
+                if tiles.CAN_FOLLOW[self.declaration, suit, tile]
+            ]
             if able:
                 return able
         return list(hand)
 
     def outcome_after(self, slot):
-        """Outcome (+1, 0, -1) for team 0 if the mover plays `slot` and all play perfectly from there."""
+        """Outcome (+1, 0, -1) for team 0 if the mover plays `slot` and all play perfectly from
+        there."""
         saved = self.leader, list(self.trick), list(self.points)
         seat = self.mover()
         tile = self.hands[seat].pop(slot)
@@ -96,8 +103,15 @@ class PlainGame:
 
 @pytest.mark.parametrize(
     ("policy", "sims", "ply"),
-    # At 16 and 17 there are nodes between the root and what is settled, and forced moves on the way.
-    [("puct", 800, 16), ("puct", 800, 17), ("puct", 300, 19), ("gumbel", 200, 19), ("gumbel", 200, 22)],
+    # At 16 and 17 there are nodes between the root and what is settled, and forced moves on the
+    # way.
+    [
+        ("puct", 800, 16),
+        ("puct", 800, 17),
+        ("puct", 300, 19),
+        ("gumbel", 200, 19),
+        ("gumbel", 200, 22),
+    ],
 )
 def test_endings_are_played_perfectly(policy, sims, ply):
     states = late_positions(jax.random.key(ply), 1000, ply)
@@ -150,7 +164,9 @@ def test_no_visit_is_wasted_on_illegal_moves_inside_the_tree(policy):
     try:
         config = search.SearchConfig(policy, sims=64)
         judge = search.Evaluator(know_nothing)
-        jax.block_until_ready(jax.jit(lambda states: search.search(config, judge, states, jax.random.key(0)))(states))
+        jax.block_until_ready(
+            jax.jit(lambda states: search.search(config, judge, states, jax.random.key(0)))(states)
+        )
         jax.effects_barrier()
     finally:
         game.play = original
@@ -162,10 +178,13 @@ def test_no_visit_is_wasted_on_illegal_moves_inside_the_tree(policy):
 def test_worlds_are_averaged_over_all_that_the_mover_could_face(policy, sims):
     """With every world searched to the end the move has the best mean over worlds, by brute force.
 
-    Nearly so for PUCT, which hardly visits a move that is bad in one world, and so values it badly there.
+    Nearly so for PUCT, which hardly visits a move that is bad in one world, and so values it badly
+    there.
     """
     states = late_positions(jax.random.key(5), 2000, 20)
-    n_worlds, n_moves = (np.asarray(jax.jit(jax.vmap(count))(states)) for count in (worlds.count, n_legal))
+    n_worlds, n_moves = (
+        np.asarray(jax.jit(jax.vmap(count))(states)) for count in (worlds.count, n_legal)
+    )
     undecided = np.asarray(states.points).max(1) < 21
     rows = np.flatnonzero((n_worlds > 1) & (n_worlds <= 8) & (n_moves > 1) & undecided)
     states = jax.tree.map(lambda leaf: leaf[rows[:20]], states)
@@ -192,7 +211,8 @@ def test_worlds_are_averaged_over_all_that_the_mover_could_face(policy, sims):
 
 
 def test_bfloat16_hardly_changes_the_targets():
-    """Mean KL of the policy target in float32 to that in bfloat16, for the trained bundled network."""
+    """Mean KL of the policy target in float32 to that in bfloat16, for the trained bundled
+    network."""
     config, params = network.load("bundled")
     settings = search.SearchConfig("gumbel", sims=16)
     states = late_positions(jax.random.key(3), 32, 6)
@@ -211,14 +231,18 @@ def test_an_evaluator_made_for_another_tree_is_refused():
     config = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)
     judge = search.evaluator(config, network.abstract_params(config))
     states = late_positions(jax.random.key(1), 48, 9)
-    with pytest.raises(ValueError, match="evaluator: a plain search asks about the last two tricks too"):
+    with pytest.raises(
+        ValueError, match="evaluator: a plain search asks about the last two tricks too"
+    ):
         search.search(search.SearchConfig(plain=True), judge, states, jax.random.key(0))
 
 
 def nothing_but_nan(observation):
     """An evaluator that ruins whatever asks it."""
     asked = observation.mask.any(1)
-    return network.Output(jnp.where(asked[:, None], jnp.nan, jnp.zeros(7)), jnp.where(asked, jnp.nan, 0.0), None)
+    return network.Output(
+        jnp.where(asked[:, None], jnp.nan, jnp.zeros(7)), jnp.where(asked, jnp.nan, 0.0), None
+    )
 
 
 @pytest.mark.parametrize(("policy", "hands"), [("puct", 4), ("gumbel", "true")])
@@ -227,7 +251,9 @@ def test_no_network_is_asked_with_two_tricks_left(policy, hands):
     config = search.SearchConfig(policy, sims=8, worlds=hands)
     judge = search.Evaluator(nothing_but_nan)
     result = jax.jit(lambda states: search.search(config, judge, states, jax.random.key(0)))(states)
-    assert np.isfinite(np.asarray(result.policy)).all() and np.isfinite(np.asarray(result.value)).all()
+    assert (
+        np.isfinite(np.asarray(result.policy)).all() and np.isfinite(np.asarray(result.value)).all()
+    )
 
 
 def test_nodes_are_decisions():
@@ -248,12 +274,16 @@ def test_nodes_are_decisions():
 
 @pytest.mark.parametrize(("policy", "plain"), [("puct", False), ("gumbel", True)])
 def test_evaluating_by_length_does_not_change_the_search(policy, plain):
-    """Against the network on whole observations: the same moves, but where two were within rounding of a tie."""
+    """Against the network on whole observations: the same moves, but where two were within rounding
+    of a tie."""
     config = network.ZebConfig(embed_dim=32, n_heads=2, n_layers=2, ff_dim=64)
     params = network.init(config, jax.random.key(0))
     settings = search.SearchConfig(policy, sims=40, temperature=0.0, plain=plain)
     whole = search.Evaluator(lambda seen: network.apply(config, params, seen))
-    run = jax.jit(lambda judge, states: search.search(settings, judge(), states, jax.random.key(1)), static_argnums=0)
+    run = jax.jit(
+        lambda judge, states: search.search(settings, judge(), states, jax.random.key(1)),
+        static_argnums=0,
+    )
     for ply in (2, 13):
         states = late_positions(jax.random.key(ply), 40, ply)
         slow = run(lambda: whole, states)
@@ -280,11 +310,16 @@ def test_leaves_are_seen_through_the_networks_tokenizer(monkeypatch):
         calls.append(state)
         return observe.Observation(jnp.zeros((36, 8), jnp.int8), jnp.ones(36, bool))
 
-    monkeypatch.setitem(observe.TOKENIZERS, "blind", observe.TOKENIZERS["v1"]._replace(observe=blind))
+    monkeypatch.setitem(
+        observe.TOKENIZERS, "blind", observe.TOKENIZERS["v1"]._replace(observe=blind)
+    )
     config = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, tokenizer="blind")
     judge = search.evaluator(config, network.init(config, jax.random.key(0)))
     states = late_positions(jax.random.key(4), 2, 8)
-    jax.eval_shape(lambda states: search.search(search.SearchConfig(sims=2), judge, states, jax.random.key(0)), states)
+    jax.eval_shape(
+        lambda states: search.search(search.SearchConfig(sims=2), judge, states, jax.random.key(0)),
+        states,
+    )
     assert calls
 
 
@@ -305,7 +340,8 @@ def test_impossible_settings_are_named(fields, message):
 
 
 def test_puct_agrees_with_the_original(reference, reference_path):
-    """200 simulations on the 93 unforced roots: top move in at least 88 %, mean KL(reference to ours) at most 0.1."""
+    """200 simulations on the 93 unforced roots: top move in at least 88 %, mean KL(reference to
+    ours) at most 0.1."""
     golden = reference("mcts.npz")
     weights = torch_weights.read(reference_path("zeb-557k-1m.pt"))
     rows = golden["legal"].sum(1) > 1
@@ -313,7 +349,9 @@ def test_puct_agrees_with_the_original(reference, reference_path):
     np.testing.assert_array_equal(jax.vmap(game.legal_slots)(states), golden["legal"][rows])
     config = search.SearchConfig(sims=200, c_puct=float(golden["c_puct"]), plain=True)
     evaluate = search.evaluator(weights.config, weights.params, plain=True)
-    result = jax.jit(lambda states, key: search.search(config, evaluate, states, key))(states, jax.random.key(0))
+    result = jax.jit(lambda states, key: search.search(config, evaluate, states, key))(
+        states, jax.random.key(0)
+    )
     top, kl = agreement(theirs, np.asarray(result.policy))
     assert rows.sum() == 93
     assert top >= 0.88

@@ -13,7 +13,12 @@ from numba import njit
 from zebjax import game, solver, tiles
 from zebjax.solver import batch, cached_code, positions, ranks, root, search
 
-LED_SUIT, CAN_FOLLOW, TRICK_RANK, POINTS = tiles.LED_SUIT, tiles.CAN_FOLLOW, tiles.TRICK_RANK, tiles.POINTS
+LED_SUIT, CAN_FOLLOW, TRICK_RANK, POINTS = (
+    tiles.LED_SUIT,
+    tiles.CAN_FOLLOW,
+    tiles.TRICK_RANK,
+    tiles.POINTS,
+)
 N_GAMES = 250
 
 
@@ -50,12 +55,14 @@ def flat(states):
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), states)
 
 
-# The slow solver: seat by seat over tile ids and the tables of `tiles`, sharing nothing with the fast one.
+# The slow solver: seat by seat over tile ids and the tables of `tiles`, sharing nothing with the
+# fast one.
 
 
 @njit
 def plain(hands, declaration, leader, trick, n, low, high, prune):
-    """Points of seats 0 and 2 from this trick on. `hands[4, 7]` holds tile ids, -1 played; `trick[n]` lies."""
+    """Points of seats 0 and 2 from this trick on. `hands[4, 7]` holds tile ids, -1 played;
+    `trick[n]` lies."""
     if n == 4:
         suit = LED_SUIT[declaration, trick[0]]
         best, gain = 0, 1
@@ -126,7 +133,9 @@ def test_ranks_order_every_suit_as_the_rules_do():
 
 
 def test_endings_equal_brute_force(games):
-    endings = flat(take(games, np.s_[:, 12:28]))  # 4,000 positions of up to four tricks, mid-trick ones too
+    endings = flat(
+        take(games, np.s_[:, 12:28])
+    )  # 4,000 positions of up to four tricks, mid-trick ones too
     legal = legal_slots(endings)
     values = solver.solve(endings)
     np.testing.assert_array_equal(np.isfinite(values), legal)
@@ -186,7 +195,9 @@ def test_every_move_is_worth_the_position_after_it(whole_games):
         before = take(states, legal)
         team_0_after = team_0_total(play(before, np.full(len(legal), slot)))
         total = mover_points(before) + values[legal, slot]  # what one team gets, the other does not
-        np.testing.assert_array_equal(team_0_after, np.where(mover[legal] % 2 == 0, total, 42 - total))
+        np.testing.assert_array_equal(
+            team_0_after, np.where(mover[legal] % 2 == 0, total, 42 - total)
+        )
 
 
 def test_both_teams_values_sum_to_42(games):
@@ -212,9 +223,13 @@ def test_threshold_agrees_with_values(whole_games):
 
 def test_seats_slots_order_and_threads_do_not_matter(whole_games):
     states, values = whole_games
-    shuffled = np.random.default_rng(1).permutation(len(values))  # no two neighbours share a table now
+    shuffled = np.random.default_rng(1).permutation(
+        len(values)
+    )  # no two neighbours share a table now
     np.testing.assert_array_equal(solver.solve(take(states, shuffled), threads=3), values[shuffled])
-    np.testing.assert_array_equal(solver.solve(jax.tree.map(jnp.asarray, states), threads=1), values)
+    np.testing.assert_array_equal(
+        solver.solve(jax.tree.map(jnp.asarray, states), threads=1), values
+    )
     turned = states._replace(
         hands=np.roll(states.hands, 1, 1)[:, :, ::-1],
         played=np.roll(states.played, 1, 1)[:, :, ::-1],
@@ -243,8 +258,13 @@ def test_principal_line_keeps_its_promise(games, index, ply):
     assert len(line) == 28 - ply
     for play in line:
         assert game.legal_slots(state)[play.slot]
-        assert (play.seat, play.tile) == (game.current_player(state), state.hands[play.seat, play.slot])
-        assert play.points + state.points[play.seat % 2] == (promised if play.seat % 2 == 0 else 42 - promised)
+        assert (play.seat, play.tile) == (
+            game.current_player(state),
+            state.hands[play.seat, play.slot],
+        )
+        assert play.points + state.points[play.seat % 2] == (
+            promised if play.seat % 2 == 0 else 42 - promised
+        )
         state = game.play(state, play.slot)
     assert game.is_over(state)
     assert state.points[0] == promised
@@ -332,7 +352,9 @@ print(np.nanmax(solver.solve(states)) == solver.value(states)[0], solver.at_leas
 
 def test_code_older_than_any_source_is_forgotten(tmp_path):
     newest = max(source.stat().st_mtime for source in cached_code.SOURCES)
-    assert {"ranks.py", "bounds.py", "search.py", "tiles.py"} <= {source.name for source in cached_code.SOURCES}
+    assert {"ranks.py", "bounds.py", "search.py", "tiles.py"} <= {
+        source.name for source in cached_code.SOURCES
+    }
     for name, age in (("root.values-1.py311.nbi", 1), ("root.values-9.py311.nbi", -1)):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (newest - age, newest - age))
@@ -355,7 +377,10 @@ def test_first_use_says_that_it_compiles(games, tmp_path, capsys, monkeypatch):
     (tmp_path / f"root.values-{code.co_firstlineno}.py311.nbi").touch()
     batch._compile(Kernel(), rows, ())
     assert compiled == [(0, 0), (0, 0)]
-    assert capsys.readouterr().err == f"zebjax.solver: compiling values, about 10 s, then cached in {tmp_path}\n"
+    assert (
+        capsys.readouterr().err
+        == f"zebjax.solver: compiling values, about 10 s, then cached in {tmp_path}\n"
+    )
 
 
 def test_pieces_cover_everything_once():

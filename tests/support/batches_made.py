@@ -23,7 +23,8 @@ FACTS = {
 @jax.jit
 @jax.vmap
 def played(key):
-    """A game of random legal plays that seat 0 leads: its end, and by ply the state, the slot and what is seen."""
+    """A game of random legal plays that seat 0 leads: its end, and by ply the state, the slot and
+    what is seen."""
 
     def step(state, key):
         slot = jax.random.categorical(key, jnp.where(game.legal_slots(state), 0.0, -jnp.inf))
@@ -35,12 +36,17 @@ def played(key):
     deal = game.deal(deal_key)
     start = game.new_game(deal.hands, deal.declaration, jnp.int8(0))
     final, (states, *rows) = jax.lax.scan(step, start, jax.random.split(play_key, 28))
-    return deal, *rows, jax.vmap(lambda state: game.outcome(final, game.current_player(state)))(states)
+    return (
+        deal,
+        *rows,
+        jax.vmap(lambda state: game.outcome(final, game.current_player(state)))(states),
+    )
 
 
 @functools.cache
 def made():
-    """Twelve random games as GameRecords, and as the file that a worker of the original would have written of them."""
+    """Twelve random games as GameRecords, and as the file that a worker of the original would have
+    written of them."""
     n = 12
     rows = jax.tree.map(np.asarray, played(jax.random.split(jax.random.key(0), n)))
     deal, slots, legal, seen, whole_hand, belief_targets, belief_mask, outcome = rows
@@ -60,7 +66,8 @@ def made():
         step_end=np.full(n, 5, np.int32),
     )
     tokens = np.array(seen.tokens)
-    # As the original has it: what was played keeps its tile, but not the mark that it is in the hand.
+    # As the original has it: what was played keeps its tile, but not the mark that it is in the
+    # hand.
     tokens[:, :, 1:8] = whole_hand
     tokens[:, :, 1:8, 5] = seen.mask[:, :, 1:8]
     policy[:, 27] = 0
@@ -74,7 +81,10 @@ def made():
         "belief_targets": belief_targets.astype(np.int64),
         "belief_mask": belief_mask,
     }
-    move_major = {name: column.swapaxes(0, 1).reshape(n * 28, *column.shape[2:]) for name, column in columns.items()}
+    move_major = {
+        name: column.swapaxes(0, 1).reshape(n * 28, *column.shape[2:])
+        for name, column in columns.items()
+    }
     return records, {**move_major, "metadata": FACTS}
 
 

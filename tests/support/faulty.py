@@ -11,7 +11,8 @@ from zebjax.distributed import spool, store
 
 
 class FaultyStore:
-    """A real store behind a bad line: calls fail, before or after they did their work, or bring half of the bytes."""
+    """A real store behind a bad line: calls fail, before or after they did their work, or bring
+    half of the bytes."""
 
     def __init__(self, inner, fails=0.3, truncates=0.0, seed=0):
         self.inner, self.fails, self.truncates = inner, fails, truncates
@@ -53,7 +54,8 @@ class FaultyStore:
 
 @contextlib.contextmanager
 def full_disk(n_bytes=100):
-    """No file can grow beyond so many bytes, which writers meet as an OSError, as on a disk that is full."""
+    """No file can grow beyond so many bytes, which writers meet as an OSError, as on a disk that is
+    full."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
     try:

@@ -24,7 +24,9 @@ class Hub:
         """Statuses of the next answers, or (status, headers)."""
         self.forbidden = set()
         self.lock = threading.Lock()
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
+        self.server = ThreadingHTTPServer(
+            ("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self})
+        )
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
     def __enter__(self):
@@ -108,7 +110,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_page(self, found):
         start = int(self.query.get("cursor", ["0"])[0])
-        more = {"Link": f'<{self.hub.url}{self.path_only}?recursive=true&cursor={start + _PAGE}>; rel="next"'}
+        more = {
+            "Link": f'<{self.hub.url}{self.path_only}?recursive=true&cursor={start + _PAGE}>; rel="next"'
+        }
         self._send(200, found[start : start + _PAGE], more if start + _PAGE < len(found) else ())
 
     def _missing(self, code):
@@ -129,7 +133,11 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/api/repos/create":
             asked = json.loads(self.body)
             kind = asked.get("type") or "model"
-            name = f"{asked['organization']}/{asked['name']}" if asked.get("organization") else asked["name"]
+            name = (
+                f"{asked['organization']}/{asked['name']}"
+                if asked.get("organization")
+                else asked["name"]
+            )
             if name in self.hub.forbidden:
                 return self._send(403, {"error": "forbidden"})
             self.hub.repos.setdefault((kind, name), [{}])
@@ -140,7 +148,9 @@ class _Handler(BaseHTTPRequestHandler):
                 for item in json.loads(self.body)["objects"]
             ]
             return self._send(200, {"transfer": "basic", "objects": objects})
-        match = re.fullmatch(r"/api/(model|dataset)s/([^/]+/[^/]+)/(preupload|commit|paths-info)/([^/]+)", path)
+        match = re.fullmatch(
+            r"/api/(model|dataset)s/([^/]+/[^/]+)/(preupload|commit|paths-info)/([^/]+)", path
+        )
         kind, repo, what, revision = match.groups()
         if not self._repo(kind, repo):
             return None
@@ -189,21 +199,36 @@ class _Handler(BaseHTTPRequestHandler):
                 files.pop(value["path"])
         self.hub.repos[(kind, repo)].append(files)
         sha = self.hub.sha(kind, repo)
-        answer = {"commitUrl": f"{self.hub.url}/{repo}/commit/{sha}", "commitOid": sha, "pullRequestUrl": None}
+        answer = {
+            "commitUrl": f"{self.hub.url}/{repo}/commit/{sha}",
+            "commitOid": sha,
+            "pullRequestUrl": None,
+        }
         return self._send(200, {"success": True, **answer})
 
     def _get(self):
         path = self.path_only
-        if match := re.fullmatch(r"/api/(model|dataset)s/([^/]+/[^/]+)(?:/revision/([^/]+))?", path):
+        if match := re.fullmatch(
+            r"/api/(model|dataset)s/([^/]+/[^/]+)(?:/revision/([^/]+))?", path
+        ):
             kind, repo, _ = match.groups()
             if self._repo(kind, repo):
-                self._send(200, {"id": repo, "sha": self.hub.sha(kind, repo), "private": True, "siblings": []})
+                self._send(
+                    200,
+                    {"id": repo, "sha": self.hub.sha(kind, repo), "private": True, "siblings": []},
+                )
             return
-        if match := re.fullmatch(r"/api/(model|dataset)s/([^/]+/[^/]+)/tree/([^/]+)(?:/(.*))?", path):
+        if match := re.fullmatch(
+            r"/api/(model|dataset)s/([^/]+/[^/]+)/tree/([^/]+)(?:/(.*))?", path
+        ):
             kind, repo, revision, folder = match.groups()
             if self._repo(kind, repo):
                 files = self._at(kind, repo, revision)
-                found = [self._info(p, d) for p, d in files.items() if not folder or p.startswith(f"{folder}/")]
+                found = [
+                    self._info(p, d)
+                    for p, d in files.items()
+                    if not folder or p.startswith(f"{folder}/")
+                ]
                 if not found and folder:
                     self._missing("EntryNotFound")
                 else:

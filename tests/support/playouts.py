@@ -17,7 +17,9 @@ def _random_positions(key, n_plies, n):
         def step(state, key):
             slot = jax.random.categorical(key, jnp.where(game.legal_slots(state), 0.0, -jnp.inf))
             after = game.play(state, slot)
-            return jax.tree.map(lambda old, new: jnp.where(state.ply < n_plies, new, old), state, after), None
+            return jax.tree.map(
+                lambda old, new: jnp.where(state.ply < n_plies, new, old), state, after
+            ), None
 
         return jax.lax.scan(step, game.deal(deal_key), jax.random.split(play_key, game.N_PLIES))[0]
 
@@ -25,7 +27,8 @@ def _random_positions(key, n_plies, n):
 
 
 def positions(n, plies, seed=0):
-    """n random games of random legal plies, as many as `plies` says, over and over; NumPy arrays."""
+    """n random games of random legal plies, as many as `plies` says, over and over; NumPy
+    arrays."""
     states = _random_positions(jax.random.key(seed), np.resize(np.asarray(plies), n), n)
     return jax.tree.map(np.asarray, states)
 

@@ -7,13 +7,22 @@ from zebjax.network import ZebConfig
 from zebjax.search import SearchConfig
 from zebjax.training import metrics
 from zebjax.training import run as training
-from zebjax.training.config import EvaluationConfig, Experiment, LearnerConfig, ReplayConfig, SaveConfig, SelfPlayConfig
+from zebjax.training.config import (
+    EvaluationConfig,
+    Experiment,
+    LearnerConfig,
+    ReplayConfig,
+    SaveConfig,
+    SelfPlayConfig,
+)
 
 TINY = Experiment(
     name="tiny",
     cycles=4,
     network=ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16),
-    selfplay=SelfPlayConfig(lanes=8, games_per_cycle=10, search=SearchConfig(policy="gumbel", sims=2)),
+    selfplay=SelfPlayConfig(
+        lanes=8, games_per_cycle=10, search=SearchConfig(policy="gumbel", sims=2)
+    ),
     replay=ReplayConfig(capacity_examples=28 * 25, min_buffer=28 * 15),
     learner=LearnerConfig(batch=8, updates_per_cycle=6, updates_per_call=2),
     evaluation=EvaluationConfig(every_cycles=2, deals=4),
@@ -66,4 +75,7 @@ def as_numpy(state):
 def training_rows(folder):
     """The metrics without what a clock made."""
     rows = metrics.read(folder / "metrics.jsonl")
-    return [{key: value for key, value in row.items() if not key.endswith(("_s", "per_s"))} for row in rows]
+    return [
+        {key: value for key, value in row.items() if not key.endswith(("_s", "per_s"))}
+        for row in rows
+    ]

@@ -1,4 +1,5 @@
-"""Torch files for tests: one that torch wrote, and zips, tensors and pickles put together by hand."""
+"""Torch files for tests: one that torch wrote, and zips, tensors and pickles put together by
+hand."""
 
 import io
 import zipfile
@@ -33,7 +34,10 @@ def storage(kind=FLOAT, key="0", count=6):
 
 def tensor(reference=None, offset=0, size=(2, 3), stride=(3, 1), grad=False, hooks=None, *more):
     hooks = OrderedDict() if hooks is None else hooks
-    return Call(REBUILD, (storage() if reference is None else reference, offset, size, stride, grad, hooks, *more))
+    return Call(
+        REBUILD,
+        (storage() if reference is None else reference, offset, size, stride, grad, hooks, *more),
+    )
 
 
 def parse_tree(tree, data=(("data/0", SIX),), **limits):

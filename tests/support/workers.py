@@ -1,4 +1,5 @@
-"""A learner and its workers over a store, each as it runs for real but one after the other in this process."""
+"""A learner and its workers over a store, each as it runs for real but one after the other in this
+process."""
 
 import dataclasses
 
@@ -13,7 +14,9 @@ SETTINGS = dataclasses.replace(
     cycles=3,
     replay=ReplayConfig(capacity_examples=28 * 60, min_buffer=28 * 15),
     learner=dataclasses.replace(TINY.learner, updates_per_cycle=20),
-    eval_aux=EvalAuxConfig(enabled=True, batch_fraction=0.1, worlds=2, games_per_file=4, capacity_examples=28 * 20),
+    eval_aux=EvalAuxConfig(
+        enabled=True, batch_fraction=0.1, worlds=2, games_per_file=4, capacity_examples=28 * 20
+    ),
     store=StoreConfig(games_per_file=8, publish_every_cycles=2, poll_s=0.05, keep_examples=2),
 )
 

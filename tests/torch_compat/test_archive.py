@@ -1,4 +1,5 @@
-"""Reading and writing torch files: exact on good ones, one kind of error and nothing else on hostile ones."""
+"""Reading and writing torch files: exact on good ones, one kind of error and nothing else on
+hostile ones."""
 
 import io
 import os
@@ -11,7 +12,16 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from tests.support.torch_made import FLOAT, REBUILD, SIX, TORCH_MADE, make_zip, parse_tree, storage, tensor
+from tests.support.torch_made import (
+    FLOAT,
+    REBUILD,
+    SIX,
+    TORCH_MADE,
+    make_zip,
+    parse_tree,
+    storage,
+    tensor,
+)
 from zebjax.torch_compat import archive as torch_archive
 from zebjax.torch_compat import pickle as torch_pickle
 from zebjax.torch_compat.archive import Limits
@@ -64,7 +74,9 @@ def test_a_file_made_by_torch_reads_exactly():
 
 def test_reads_examples_of_the_original(reference_path):
     examples = torch_archive.read(reference_path("examples_selfplay.pt"))
-    shapes = {name: (value.dtype, value.shape) for name, value in examples.items() if name != "metadata"}
+    shapes = {
+        name: (value.dtype, value.shape) for name, value in examples.items() if name != "metadata"
+    }
     assert shapes == {
         "observations": (np.int32, (448, 36, 8)),
         "masks": (np.bool_, (448, 36)),
@@ -79,7 +91,11 @@ def test_reads_examples_of_the_original(reference_path):
     np.testing.assert_array_equal(examples["hand_indices"], np.tile(np.arange(1, 8), (448, 1)))
     assert set(np.unique(examples["value_targets"])) <= {-1, 0, 1}
     assert examples["metadata"]["source"] == "selfplay-mcts"
-    assert examples["metadata"]["mcts_config"] == {"n_simulations": 32, "temperature": 1.0, "max_mcts_nodes": 64}
+    assert examples["metadata"]["mcts_config"] == {
+        "n_simulations": 32,
+        "temperature": 1.0,
+        "max_mcts_nodes": 64,
+    }
 
 
 def test_what_is_written_reads_back(tmp_path):
@@ -89,7 +105,10 @@ def test_what_is_written_reads_back(tmp_path):
     assert list(again) == list(content) and again["plain"] == content["plain"]
     for name in content.keys() - {"plain"}:
         assert again[name].dtype == content[name].dtype
-        assert again[name].shape == content[name].shape and again[name].tobytes() == content[name].tobytes()
+        assert (
+            again[name].shape == content[name].shape
+            and again[name].tobytes() == content[name].tobytes()
+        )
         assert again[name].flags.c_contiguous
     first = (tmp_path / "a.pt").read_bytes()
     torch_archive.write(tmp_path / "a.pt", content)
@@ -102,7 +121,9 @@ def test_what_is_written_reads_back(tmp_path):
 
 
 def test_written_storages_are_aligned():
-    raw = torch_archive.serialise({"a": np.arange(3.0), "b": np.arange(5, dtype=np.int8)}, "weights")
+    raw = torch_archive.serialise(
+        {"a": np.arange(3.0), "b": np.arange(5, dtype=np.int8)}, "weights"
+    )
     for array in (np.arange(3.0), np.arange(5, dtype=np.int8)):
         assert raw.index(array.tobytes()) % 64 == 0
 
@@ -130,7 +151,10 @@ def test_written_storages_are_aligned():
         (tensor(storage(count=5)), "has 24 bytes, expected 5 elements"),
         (tensor(storage(count=2**62)), "has 24 bytes"),
         (tensor(storage(count=-6)), "has 24 bytes"),
-        (tensor(storage(Name("torch", "DoubleStorage"))), "has 24 bytes, expected 6 elements of float64"),
+        (
+            tensor(storage(Name("torch", "DoubleStorage"))),
+            "has 24 bytes, expected 6 elements of float64",
+        ),
         (tensor(storage(key="1")), "storage '1' is missing"),
         (tensor(storage(key="../data/0")), "is missing"),
         (tensor(storage(key=0)), "storage 0 is missing"),
@@ -178,7 +202,10 @@ GOOD = [("data.pkl", torch_pickle.dump({"w": tensor()})), ("data/0", SIX)]
         (b"", "the file is empty"),
         (b"hello", "not a zip file"),
         (pickle.dumps({"a": 1}, protocol=2), "bare pickle"),
-        (pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2), "bare pickle"),  # how torch before 1.6 begins
+        (
+            pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2),
+            "bare pickle",
+        ),  # how torch before 1.6 begins
         (make_zip(GOOD)[:-1], "damaged or truncated"),
         (b"#!/bin/sh\n" + make_zip(GOOD), "not a zip file"),
         (make_zip([]), "not a zip file"),
@@ -191,9 +218,15 @@ GOOD = [("data.pkl", torch_pickle.dump({"w": tensor()})), ("data/0", SIX)]
         (make_zip(GOOD, root=".."), "expected a plain path"),
         (make_zip(GOOD, root=""), "expected a plain path"),
         (make_zip(GOOD, root=None), "expected a plain path"),
-        (make_zip([("x/data.pkl", GOOD[0][1]), ("y/data/0", SIX)], root=None), "expected a plain path"),
+        (
+            make_zip([("x/data.pkl", GOOD[0][1]), ("y/data/0", SIX)], root=None),
+            "expected a plain path",
+        ),
         (make_zip(GOOD, compression=zipfile.ZIP_DEFLATED), "compressed"),
-        (make_zip([*GOOD, ("data/9", bytes(50_000_000))], compression=zipfile.ZIP_DEFLATED), "compressed"),
+        (
+            make_zip([*GOOD, ("data/9", bytes(50_000_000))], compression=zipfile.ZIP_DEFLATED),
+            "compressed",
+        ),
     ],
 )
 def test_containers_that_are_not_torch_files(data, message):
@@ -216,7 +249,8 @@ def test_an_entry_named_twice_is_refused():
 
 
 def test_entries_that_claim_more_than_there_is():
-    """The sizes in the list at the end are what a reader believes: raise them, there and in the entry's own header."""
+    """The sizes in the list at the end are what a reader believes: raise them, there and in the
+    entry's own header."""
     raw = make_zip(GOOD)
     short = (24).to_bytes(4, "little") * 2  # compressed and uncompressed size of data/0
     assert raw.count(short) == 2
@@ -226,7 +260,9 @@ def test_entries_that_claim_more_than_there_is():
     overlapping = make_zip([*GOOD, *((f"data/{n}", bytes(1000)) for n in range(1, 9))])
     listed = overlapping.index(b"PK\x01\x02")
     size = (1000).to_bytes(4, "little") * 2
-    many = overlapping[:listed] + overlapping[listed:].replace(size, (8000).to_bytes(4, "little") * 2)
+    many = overlapping[:listed] + overlapping[listed:].replace(
+        size, (8000).to_bytes(4, "little") * 2
+    )
     with pytest.raises(TorchFileError, match="overlap or claim more"):
         torch_archive.parse(many, "some.pt")
 
@@ -274,7 +310,9 @@ def test_paths_that_are_not_files(tmp_path):
 
 
 def same(a, b):
-    return {k: (v.dtype, v.shape, v.tobytes()) if isinstance(v, np.ndarray) else v for k, v in a.items()} == {
+    return {
+        k: (v.dtype, v.shape, v.tobytes()) if isinstance(v, np.ndarray) else v for k, v in a.items()
+    } == {
         k: (v.dtype, v.shape, v.tobytes()) if isinstance(v, np.ndarray) else v for k, v in b.items()
     }
 

@@ -1,4 +1,5 @@
-"""The original's example batches: games put together again exactly, and what does not fit is refused."""
+"""The original's example batches: games put together again exactly, and what does not fit is
+refused."""
 
 from collections import OrderedDict
 
@@ -29,30 +30,48 @@ def test_the_golden_batch_comes_back_exactly(reference_path):
     file = torch_archive.read(path)
     assert (metadata.games, metadata.source, metadata.worker) == (16, "selfplay-mcts", "golden-0")
     assert metadata.model_step == 3740 and metadata.created_at == "2026-11-22T09:56:50+00:00"
-    assert metadata.search == {"original": {"n_simulations": 32, "temperature": 1.0, "max_mcts_nodes": 64}}
-    assert records.slots.shape == (16, 28) and (records.leader == 0).all() and (records.step_start == 3740).all()
+    assert metadata.search == {
+        "original": {"n_simulations": 32, "temperature": 1.0, "max_mcts_nodes": 64}
+    }
+    assert (
+        records.slots.shape == (16, 28)
+        and (records.leader == 0).all()
+        and (records.step_start == 3740).all()
+    )
     # A row of the file is ply * 16 + game.
     every = jax.tree.map(lambda leaf: np.tile(leaf, (28, *[1] * (leaf.ndim - 1))), records)
 
     @jax.jit
     def rows(records, plies):
         ours = batches.positions(records, plies)
-        see = jax.vmap(lambda state: (observe.observe(state), observe.belief_targets(state), game.legal_slots(state)))
+        see = jax.vmap(
+            lambda state: (
+                observe.observe(state),
+                observe.belief_targets(state),
+                game.legal_slots(state),
+            )
+        )
         return ours, *see(ours.state)
 
     ours, seen, (targets, belief_mask), legal = rows(every, np.repeat(PLIES, 16))
     np.testing.assert_array_equal(seen.mask, file["masks"])
-    np.testing.assert_array_equal(np.asarray(seen.tokens)[file["masks"]], file["observations"][file["masks"]])
+    np.testing.assert_array_equal(
+        np.asarray(seen.tokens)[file["masks"]], file["observations"][file["masks"]]
+    )
     np.testing.assert_array_equal(belief_mask, file["belief_mask"])
     np.testing.assert_array_equal(targets, file["belief_targets"])
     np.testing.assert_array_equal(ours.outcome, file["value_targets"])
     assert (ours.weight == 1).all()
     searched = np.arange(448) < 27 * 16
-    np.testing.assert_array_equal(ours.policy[searched], file["policy_targets"][searched].astype(np.float16))
+    np.testing.assert_array_equal(
+        ours.policy[searched], file["policy_targets"][searched].astype(np.float16)
+    )
     assert (file["policy_targets"][~searched] == 0).all()
     np.testing.assert_array_equal(ours.policy[~searched], legal[~searched])
     forced = legal.sum(1) == 1
-    np.testing.assert_array_equal(records.kind.T.reshape(-1), np.where(forced, Kind.FORCED, Kind.SEARCH))
+    np.testing.assert_array_equal(
+        records.kind.T.reshape(-1), np.where(forced, Kind.FORCED, Kind.SEARCH)
+    )
     # Its root values are not known: mixing them in changes nothing.
     np.testing.assert_array_equal(ours.root_value, file["value_targets"])
 
@@ -73,7 +92,8 @@ def test_our_own_games_come_back_equal(mine, batch, tmp_path):
 
 
 def test_what_never_counts_may_be_anything(mine, batch):
-    """Masked tokens, such as the evaluation encoder's zeros; whose the mover's own tiles are; and a last target."""
+    """Masked tokens, such as the evaluation encoder's zeros; whose the mover's own tiles are; and a
+    last target."""
 
     def erase(tokens):
         tokens[~batch["masks"].reshape(28, 12, 36)] = -9
@@ -84,7 +104,11 @@ def test_what_never_counts_may_be_anything(mine, batch):
     def last(policy):
         policy[27] = mine.policy[:, 27]
 
-    for name, change in (("observations", erase), ("belief_targets", own), ("policy_targets", last)):
+    for name, change in (
+        ("observations", erase),
+        ("belief_targets", own),
+        ("policy_targets", last),
+    ):
         jax.tree.map(np.testing.assert_array_equal, parsed(changed(batch, name, change))[0], mine)
 
 
@@ -96,7 +120,15 @@ def test_more_games_than_are_replayed_at_once(mine, batch, monkeypatch):
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
-        ({}, {"source": "selfplay-mcts", "worker": "unknown", "model_step": 0, "search": {"original": {}}}),
+        (
+            {},
+            {
+                "source": "selfplay-mcts",
+                "worker": "unknown",
+                "model_step": 0,
+                "search": {"original": {}},
+            },
+        ),
         ({"source": "elsewhere", "model_step": None}, {"source": "selfplay-mcts", "model_step": 0}),
         ({"source": np.zeros(3)}, {"source": "selfplay-mcts"}),
         ({"source": "teacher-eq"}, {"source": "selfplay-mcts"}),
@@ -115,9 +147,13 @@ def test_more_games_than_are_replayed_at_once(mine, batch, monkeypatch):
 def test_metadata(mine, batch, facts, expected, tmp_path):
     records, metadata = parsed({**batch, "metadata": facts})
     assert {name: getattr(metadata, name) for name in expected} == expected
-    assert (records.step_start == metadata.model_step).all() and (records.step_end == metadata.model_step).all()
+    assert (records.step_start == metadata.model_step).all() and (
+        records.step_end == metadata.model_step
+    ).all()
     judge = Kind.TEACHER if metadata.source == "eval-eq-zeb" else Kind.SEARCH
-    np.testing.assert_array_equal(records.kind, np.where(mine.kind == Kind.FORCED, Kind.FORCED, judge))
+    np.testing.assert_array_equal(
+        records.kind, np.where(mine.kind == Kind.FORCED, Kind.FORCED, judge)
+    )
     record.write(tmp_path / "a.safetensors", records, metadata)
     assert record.read(tmp_path / "a.safetensors")[1].search == metadata.search
 
@@ -150,7 +186,10 @@ def test_bad_metadata_is_refused(batch, facts, message):
 
 @pytest.mark.parametrize("name", [*torch_examples._COLUMNS, "metadata"])
 def test_missing_and_mistaken_parts_are_refused(batch, name):
-    refused({key: value for key, value in batch.items() if key != name}, f"key '{name}' is missing; expected")
+    refused(
+        {key: value for key, value in batch.items() if key != name},
+        f"key '{name}' is missing; expected",
+    )
     if name == "metadata":
         return
     column = batch[name]
@@ -194,7 +233,11 @@ def put(*place_and_value):
         ("observations", put(5, 3, 0, 6, -1), "game 3, ply 5: observations"),
         ("observations", put(0, 3, 0, 6, 10), r"game 3: declaration is not 0\.\.9"),
         ("observations", put(0, 3, 0, 6, -(2**31)), "game 3: declaration"),
-        ("observations", put(2, 3, 4, 0, 7), "game 3: a hand token of the first trick has pips that no tile has"),
+        (
+            "observations",
+            put(2, 3, 4, 0, 7),
+            "game 3: a hand token of the first trick has pips that no tile has",
+        ),
         ("observations", put(2, 3, 4, 1, 2**31 - 1), "game 3: a hand token"),
         ("observations", put(2, 3, 4, 1, -(2**31)), "game 3: a hand token"),
         ("observations", put(27, 3, 34, 0, -1), "game 3: a play token of the last ply has pips"),
@@ -207,13 +250,29 @@ def put(*place_and_value):
         ("belief_targets", put(9, 3, slice(None), 3), "game 3, ply 9: belief_targets"),
         ("value_targets", put(9, 3, 0.5), "game 3, ply 9: value_targets"),
         ("value_targets", put(9, 3, np.nan), "game 3, ply 9: value_targets"),
-        ("policy_targets", put(0, 3, 0, np.nan), "game 3, ply 0: policy_targets is not finite and 0 to 1"),
+        (
+            "policy_targets",
+            put(0, 3, 0, np.nan),
+            "game 3, ply 0: policy_targets is not finite and 0 to 1",
+        ),
         ("policy_targets", put(0, 3, 0, np.inf), "game 3, ply 0: policy_targets is not finite"),
         ("policy_targets", put(0, 3, 0, 3e38), "game 3, ply 0: policy_targets is not finite"),
         ("policy_targets", put(0, 3, 0, -0.1), "game 3, ply 0: policy_targets is not finite"),
-        ("policy_targets", put(0, 3, slice(None), 0.1), "game 3, ply 0: policy_targets does not sum to 1"),
-        ("policy_targets", put(26, 3, slice(None), 0), "game 3, ply 26: policy_targets does not sum to 1"),
-        ("policy_targets", put(27, 3, slice(None), 0.1), "game 3, ply 27: policy_targets is not zero on an illegal"),
+        (
+            "policy_targets",
+            put(0, 3, slice(None), 0.1),
+            "game 3, ply 0: policy_targets does not sum to 1",
+        ),
+        (
+            "policy_targets",
+            put(26, 3, slice(None), 0),
+            "game 3, ply 26: policy_targets does not sum to 1",
+        ),
+        (
+            "policy_targets",
+            put(27, 3, slice(None), 0.1),
+            "game 3, ply 27: policy_targets is not zero on an illegal",
+        ),
     ],
 )
 def test_altered_rows_are_refused(batch, name, change, message):
@@ -236,7 +295,8 @@ def test_altered_belief_and_value_targets_are_refused(batch):
 
 
 def test_illegal_games_are_refused(batch, mine):
-    """Two plays of a game exchanged wherever they are shown: one from another hand, or one that did not follow."""
+    """Two plays of a game exchanged wherever they are shown: one from another hand, or one that did
+    not follow."""
 
     def exchange(of_game, first, second):
         def change(tokens):
@@ -246,7 +306,10 @@ def test_illegal_games_are_refused(batch, mine):
 
         return changed(batch, "observations", change)
 
-    refused(exchange(3, 0, 1), "game 3, ply 0: the tile played was not dealt to the seat that is to move")
+    refused(
+        exchange(3, 0, 1),
+        "game 3, ply 0: the tile played was not dealt to the seat that is to move",
+    )
     for first, second in ((4, 9), (20, 26)):
         refused(exchange(3, first, second), "game 3, ply [0-9]+: ")
     # A tile that its seat played later, since it was not legal in the first trick.
@@ -260,7 +323,9 @@ def test_illegal_games_are_refused(batch, mine):
         for q in range(4, 27)
         if mine.hands[g, p, mine.slots[g, q]] == plays[g, q] and not legal[g, p, mine.slots[g, q]]
     )
-    refused(exchange(of_game, ply, later), f"game {of_game}, ply {ply}: the tile played is not legal")
+    refused(
+        exchange(of_game, ply, later), f"game {of_game}, ply {ply}: the tile played is not legal"
+    )
 
 
 def test_mass_on_an_illegal_slot_is_refused(batch, mine):
@@ -283,4 +348,6 @@ def test_hands_and_plays_must_be_each_tile_once(batch):
         tokens[27, 3, 34] = tokens[27, 3, 33]
 
     refused(changed(batch, "observations", same), "game 3: hands are not each of the 28 tiles once")
-    refused(changed(batch, "observations", again), "game 3: plays are not each of the 28 tiles once")
+    refused(
+        changed(batch, "observations", again), "game 3: plays are not each of the 28 tiles once"
+    )

@@ -20,7 +20,9 @@ def test_hostile_containers_are_refused(batch, tmp_path):
     raw = torch_archive.serialise(batch, "x")
     bomb = make_zip([("data.pkl", bytes(50_000_000))], compression=zipfile.ZIP_DEFLATED)
     proof = tmp_path / "proof"
-    evil = torch_archive.serialise({**batch, "metadata": Call(Name("posix", "system"), (f"touch {proof}",))}, "x")
+    evil = torch_archive.serialise(
+        {**batch, "metadata": Call(Name("posix", "system"), (f"touch {proof}",))}, "x"
+    )
     for data, message in (
         (b"", "the file is empty"),
         (pickle.dumps(FACTS, protocol=2), "a bare pickle"),
@@ -35,7 +37,9 @@ def test_hostile_containers_are_refused(batch, tmp_path):
         torch_examples.read(tmp_path / "none.pt")
     (tmp_path / "large.pt").write_bytes(raw)
     with pytest.raises(InvalidRecords, match="larger than the 1,000 bytes"):
-        torch_examples.read(tmp_path / "large.pt", torch_examples.EXAMPLE_LIMITS._replace(bytes=1000))
+        torch_examples.read(
+            tmp_path / "large.pt", torch_examples.EXAMPLE_LIMITS._replace(bytes=1000)
+        )
 
 
 def test_a_huge_tensor_of_few_bytes_is_refused_before_it_is_made(batch):
@@ -48,7 +52,9 @@ def test_a_huge_tensor_of_few_bytes_is_refused_before_it_is_made(batch):
     torch_archive._to_tree(batch, storages)
     entries = [(f"data/{key}", content) for key, content in enumerate(storages)]
     raw = make_zip([("data.pkl", torch_pickle.dump(tree)), *entries])
-    with pytest.raises(InvalidRecords, match=r"^x\.pt: its tensors hold more than the 268,435,456 bytes allowed"):
+    with pytest.raises(
+        InvalidRecords, match=r"^x\.pt: its tensors hold more than the 268,435,456 bytes allowed"
+    ):
         torch_examples.parse(raw, "x.pt")
 
 
@@ -56,7 +62,8 @@ def test_a_huge_tensor_of_few_bytes_is_refused_before_it_is_made(batch):
 
 
 def same_or_refused(data, mine):
-    """Whether it was refused; if not, the same games must have come out, or games that are valid for themselves."""
+    """Whether it was refused; if not, the same games must have come out, or games that are valid
+    for themselves."""
     try:
         records, _ = torch_examples.parse(data, "x.pt")
     except InvalidRecords as error:

@@ -29,11 +29,19 @@ class _Caller:
 @pytest.mark.parametrize("place", ["alone", "in a dictionary", "as dropped attributes"])
 @pytest.mark.parametrize(
     ("function", "name"),
-    [(os.system, "posix.system"), (eval, "__builtin__.eval"), (__import__, "__builtin__.__import__")],
+    [
+        (os.system, "posix.system"),
+        (eval, "__builtin__.eval"),
+        (__import__, "__builtin__.__import__"),
+    ],
 )
 def test_other_callables_are_refused(tmp_path, function, name, place):
     proof = tmp_path / "proof"
-    argument = f"touch {proof}" if function is os.system else f"__import__('pathlib').Path({str(proof)!r}).touch()"
+    argument = (
+        f"touch {proof}"
+        if function is os.system
+        else f"__import__('pathlib').Path({str(proof)!r}).touch()"
+    )
     hostile = {
         "alone": lambda call: call,
         "in a dictionary": lambda call: {"weight": [1, call]},
@@ -117,7 +125,10 @@ ORDERED = b"ccollections\nOrderedDict\n"
         (b")\x85" * 1000 + b".", "other than one value"),
         (b")" + b"\x85" * 300_000 + b".", "nested deeper"),
         (
-            b"]q\x00" + b"".join(b"](" + b"h%c" % n * 9 + b"eq%c" % (n + 1) for n in range(20)) + b"\x86" * 20 + b".",
+            b"]q\x00"
+            + b"".join(b"](" + b"h%c" % n * 9 + b"eq%c" % (n + 1) for n in range(20))
+            + b"\x86" * 20
+            + b".",
             "more",
         ),
     ],
@@ -136,11 +147,15 @@ def test_other_protocols_are_refused():
 def test_mutated_pickles_never_raise_anything_else():
     """With right checksums, so that the pickle itself is what must hold."""
     with zipfile.ZipFile(TORCH_MADE) as archive:
-        entries = [(info.filename.partition("/")[2], archive.read(info)) for info in archive.infolist()]
+        entries = [
+            (info.filename.partition("/")[2], archive.read(info)) for info in archive.infolist()
+        ]
     contents = {name: content for name, content in entries if name != "data.pkl"}
     original = dict(entries)["data.pkl"]
     rng = np.random.default_rng(1)
-    interesting = np.frombuffer(b"(.]})tuseabRQcqhrjXKJMGN\x85\x86\x87\x88\x89\x8a\x00\xff\n", np.uint8)
+    interesting = np.frombuffer(
+        b"(.]})tuseabRQcqhrjXKJMGN\x85\x86\x87\x88\x89\x8a\x00\xff\n", np.uint8
+    )
     accepted = 0
     for trial in range(3000):
         mutated = bytearray(original)
@@ -153,7 +168,9 @@ def test_mutated_pickles_never_raise_anything_else():
             elif kind == 2:
                 del mutated[where : where + int(rng.integers(1, 9))]
             else:
-                mutated[where:where] = mutated[int(rng.integers(len(mutated))) :][: int(rng.integers(1, 40))]
+                mutated[where:where] = mutated[int(rng.integers(len(mutated))) :][
+                    : int(rng.integers(1, 40))
+                ]
         try:
             tree = torch_pickle.load(bytes(mutated), torch_archive._ALLOWED)
             value = torch_archive._Resolver(contents, Limits()).resolve(tree)

@@ -1,4 +1,5 @@
-"""The original's weights in ours: parity with its outputs, every key used once, layouts, the way back."""
+"""The original's weights in ours: parity with its outputs, every key used once, layouts, the way
+back."""
 
 import dataclasses
 import functools
@@ -28,9 +29,12 @@ FILES = {"model_557k.npz": "zeb-557k-1m.pt", "model_large_belief.npz": "syntheti
 
 
 def tiny_params():
-    """Random parameters; `network.init` costs seconds of compilation, which only the belief head test needs."""
+    """Random parameters; `network.init` costs seconds of compilation, which only the belief head
+    test needs."""
     rng = np.random.default_rng(0)
-    return jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), network.abstract_params(TINY))
+    return jax.tree.map(
+        lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), network.abstract_params(TINY)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +47,12 @@ def wrapped(tmp_path, tiny_state):
     """Write a wrapped checkpoint of the tiny network, changed by keyword; its path."""
 
     def write(**changes):
-        content = {"model_state_dict": tiny_state, "model_config": TINY_FIELDS, "epoch": 7, "total_games": 70}
+        content = {
+            "model_state_dict": tiny_state,
+            "model_config": TINY_FIELDS,
+            "epoch": 7,
+            "total_games": 70,
+        }
         content = {key: value for key, value in (content | changes).items() if value is not ...}
         torch_archive.write(tmp_path / "tiny.pt", content)
         return tmp_path / "tiny.pt"
@@ -58,20 +67,28 @@ def wrapped(tmp_path, tiny_state):
 def _evaluate(compute_dtype):
     def run(config, params, observation):
         with jax.default_matmul_precision("highest"):
-            return network.apply(dataclasses.replace(config, compute_dtype=compute_dtype), params, observation)
+            return network.apply(
+                dataclasses.replace(config, compute_dtype=compute_dtype), params, observation
+            )
 
     return jax.jit(run, static_argnums=0)
 
 
 def largest_errors(reference, reference_path, outputs, compute_dtype, rows):
-    """Output name -> largest absolute difference from the original's, over the rows that it gives."""
+    """Output name -> largest absolute difference from the original's, over the rows that it
+    gives."""
     weights = torch_weights.read(reference_path(FILES[outputs]))
     expected, tokens = reference(outputs), reference("tokens.npz")
     index = expected.get("index", np.arange(len(tokens["mask"])))[rows]
     observation = Observation(tokens["tokens_gpu"][index], tokens["mask"][index])
     output = _evaluate(compute_dtype)(weights.config, weights.params, observation)
-    got = {"value": output.value, "policy_logits": np.where(tokens["hand_mask"][index], output.policy_logits, 0)}
-    wanted = {"policy_logits": np.where(tokens["hand_mask"][index], expected["policy_logits"][rows], 0)}
+    got = {
+        "value": output.value,
+        "policy_logits": np.where(tokens["hand_mask"][index], output.policy_logits, 0),
+    }
+    wanted = {
+        "policy_logits": np.where(tokens["hand_mask"][index], expected["policy_logits"][rows], 0)
+    }
     if output.belief_logits is not None:
         got["belief_logits"] = output.belief_logits
     assert got.keys() == {"policy_logits", "value", "belief_logits"} & expected.keys()
@@ -121,7 +138,9 @@ def test_wrapped_layout(reference_path, tmp_path):
 
 
 def test_hub_layout(reference_path, tmp_path):
-    provenance = torch_weights.convert(reference_path("synthetic-large-belief.pt"), tmp_path / "out")
+    provenance = torch_weights.convert(
+        reference_path("synthetic-large-belief.pt"), tmp_path / "out"
+    )
     config, params = network.load(tmp_path / "out")
     assert config == network.PRESETS["large"]
     assert network.n_params(params) == 3_347_110
@@ -131,16 +150,23 @@ def test_hub_layout(reference_path, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "config_name", "state_name"),
-    [("model", "config.json", "training_state.json"), ("other", "other-config.json", "other-state.json")],
+    [
+        ("model", "config.json", "training_state.json"),
+        ("other", "other-config.json", "other-state.json"),
+    ],
 )
 def test_hub_file_names(tmp_path, tiny_state, name, config_name, state_name):
     path = tmp_path / f"{name}.pt"
     torch_archive.write(path, tiny_state)
-    with pytest.raises(TorchFileError, match=f"needs its configuration beside it, looked for .*/{config_name}$"):
+    with pytest.raises(
+        TorchFileError, match=f"needs its configuration beside it, looked for .*/{config_name}$"
+    ):
         torch_weights.read(path)
     (tmp_path / config_name).write_text(json.dumps(TINY_FIELDS))
     assert torch_weights.read(path).provenance.step is None
-    (tmp_path / state_name).write_text(json.dumps({"step": 5, "total_games": 6, "wandb_run_id": None}))
+    (tmp_path / state_name).write_text(
+        json.dumps({"step": 5, "total_games": 6, "wandb_run_id": None})
+    )
     weights = torch_weights.read(path)
     assert (weights.config, weights.provenance.step, weights.provenance.total_games) == (TINY, 5, 6)
     for text, message in (
@@ -177,7 +203,9 @@ def test_fresh_belief_head(wrapped, tmp_path):
 
 def test_a_belief_head_that_is_there_is_not_replaced(reference_path, tmp_path):
     with pytest.raises(TorchFileError, match="have one already"):
-        torch_weights.convert(reference_path("synthetic-large-belief.pt"), tmp_path / "out", belief_head="fresh")
+        torch_weights.convert(
+            reference_path("synthetic-large-belief.pt"), tmp_path / "out", belief_head="fresh"
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -210,7 +238,9 @@ def test_every_key_must_be_there_and_no_other(tiny_state):
         with pytest.raises(TorchFileError, match=f"^key {key} is missing$"):
             from_state_dict(TINY, rest)
     with pytest.raises(TorchFileError, match=r"^key 'encoder.layers.2.norm1.bias' is not expected"):
-        from_state_dict(TINY, tiny_state | {"encoder.layers.2.norm1.bias": np.zeros(16, np.float32)})
+        from_state_dict(
+            TINY, tiny_state | {"encoder.layers.2.norm1.bias": np.zeros(16, np.float32)}
+        )
     with pytest.raises(TorchFileError, match=r"^key 3 is not expected"):
         from_state_dict(TINY, tiny_state | {3: np.zeros(16, np.float32)})
 
@@ -219,9 +249,12 @@ def test_every_shape_is_checked(tiny_state):
     for key, value in tiny_state.items():
         with pytest.raises(TorchFileError, match=f"^key {key}: shape .*, expected "):
             from_state_dict(TINY, tiny_state | {key: np.append(value, value, axis=0)})
-    # Square matrices and vectors of one length would fit each other's places: only names tell them apart.
+    # Square matrices and vectors of one length would fit each other's places: only names tell them
+    # apart.
     wrong_way = {"encoder.layers.0.linear1.weight": tiny_state["encoder.layers.0.linear1.weight"].T}
-    with pytest.raises(TorchFileError, match=r"linear1.weight: shape \(16, 24\), expected \(24, 16\)"):
+    with pytest.raises(
+        TorchFileError, match=r"linear1.weight: shape \(16, 24\), expected \(24, 16\)"
+    ):
         from_state_dict(TINY, tiny_state | wrong_way)
 
 
@@ -238,12 +271,16 @@ def test_values_must_be_finite(tiny_state, value):
 
 def test_types_of_tensors(tiny_state):
     for dtype in (np.float64, np.float16, ml_dtypes.bfloat16):
-        params = from_state_dict(TINY, {key: value.astype(dtype) for key, value in tiny_state.items()})
+        params = from_state_dict(
+            TINY, {key: value.astype(dtype) for key, value in tiny_state.items()}
+        )
         want = tiny_state["policy_proj.weight"].astype(dtype).astype(np.float32).T
         np.testing.assert_array_equal(params["policy"]["kernel"], want)
         assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(params))
     for dtype in (np.int64, np.int8, np.bool_):
-        with pytest.raises(TorchFileError, match=r"policy_proj\.bias: type .*, expected floating point"):
+        with pytest.raises(
+            TorchFileError, match=r"policy_proj\.bias: type .*, expected floating point"
+        ):
             from_state_dict(TINY, tiny_state | {"policy_proj.bias": np.ones(1, dtype)})
     with pytest.raises(TorchFileError, match=r"policy_proj\.bias: expected a tensor, got a list"):
         from_state_dict(TINY, tiny_state | {"policy_proj.bias": [1.0]})
@@ -255,17 +292,35 @@ def test_types_of_tensors(tiny_state):
         ({"model_config": ...}, "key model_config is missing"),
         ({"model_config": [1]}, "model_config: expected the network's keyword arguments"),
         ({"model_config": {**TINY_FIELDS, "n_head": 2}}, "model_config: unknown field 'n_head'"),
-        ({"model_config": {**TINY_FIELDS, "compute_dtype": "bfloat16"}}, "unknown field 'compute_dtype'"),
+        (
+            {"model_config": {**TINY_FIELDS, "compute_dtype": "bfloat16"}},
+            "unknown field 'compute_dtype'",
+        ),
         ({"model_config": {"embed_dim": 16}}, "model_config: field n_heads is missing"),
-        ({"model_config": {**TINY_FIELDS, "embed_dim": 20}}, "embed_dim: expected a multiple of 16"),
+        (
+            {"model_config": {**TINY_FIELDS, "embed_dim": 20}},
+            "embed_dim: expected a multiple of 16",
+        ),
         ({"model_config": {**TINY_FIELDS, "embed_dim": "16"}}, "embed_dim: expected int, got '16'"),
         ({"model_config": {**TINY_FIELDS, "n_layers": True}}, "n_layers: expected int, got True"),
-        ({"model_config": {**TINY_FIELDS, "n_layers": -1}}, "n_layers: expected a positive integer"),
-        ({"model_config": {**TINY_FIELDS, "n_layers": 10**9}}, "key encoder.layers.2.self_attn.in_proj_weight is miss"),
-        ({"model_config": {**TINY_FIELDS, "n_layers": 1}}, "key 'encoder.layers.1.* is not expected"),
+        (
+            {"model_config": {**TINY_FIELDS, "n_layers": -1}},
+            "n_layers: expected a positive integer",
+        ),
+        (
+            {"model_config": {**TINY_FIELDS, "n_layers": 10**9}},
+            "key encoder.layers.2.self_attn.in_proj_weight is miss",
+        ),
+        (
+            {"model_config": {**TINY_FIELDS, "n_layers": 1}},
+            "key 'encoder.layers.1.* is not expected",
+        ),
         ({"model_config": {**TINY_FIELDS, "embed_dim": 1 << 20}}, "high_pip_embed.weight: shape"),
         ({"model_config": {**TINY_FIELDS, "belief_head": 1}}, "belief_head: expected bool"),
-        ({"model_config": {**TINY_FIELDS, "belief_head": True}}, "key belief_proj.0.weight is missing"),
+        (
+            {"model_config": {**TINY_FIELDS, "belief_head": True}},
+            "key belief_proj.0.weight is missing",
+        ),
         ({"model_config": {**TINY_FIELDS, "tokenizer": "v2"}}, "tokenizer: expected one of v1"),
         ({"model_config": {**TINY_FIELDS, "dropout": 1.5}}, "dropout: expected a rate"),
         ({"epoch": "7"}, "epoch: expected a count"),
@@ -274,7 +329,10 @@ def test_types_of_tensors(tiny_state):
         ({"optimizer": {}}, "unexpected key 'optimizer'"),
         ({"model_state_dict": [1]}, "model_state_dict: expected a dictionary"),
         ({"model_state_dict": {}}, "key embeddings.high_pip_embed.weight is missing"),
-        ({"model_state_dict": ..., "model_config": {}}, "expected a state_dict of tensors, or a checkpoint"),
+        (
+            {"model_state_dict": ..., "model_config": {}},
+            "expected a state_dict of tensors, or a checkpoint",
+        ),
     ],
 )
 def test_wrapped_checkpoints_that_are_wrong(wrapped, changes, message):
@@ -285,10 +343,18 @@ def test_wrapped_checkpoints_that_are_wrong(wrapped, changes, message):
 
 
 def test_optional_facts(wrapped):
-    provenance = torch_weights.read(wrapped(epoch=..., total_games=..., source_weights_name="large")).provenance
-    assert (provenance.step, provenance.total_games, provenance.source_weights_name) == (None, None, "large")
+    provenance = torch_weights.read(
+        wrapped(epoch=..., total_games=..., source_weights_name="large")
+    ).provenance
+    assert (provenance.step, provenance.total_games, provenance.source_weights_name) == (
+        None,
+        None,
+        "large",
+    )
     fields = {**TINY_FIELDS, "tokenizer": "v1", "belief_head": False, "dropout": 0}
-    assert torch_weights.read(wrapped(model_config=fields)).config == dataclasses.replace(TINY, dropout=0.0)
+    assert torch_weights.read(wrapped(model_config=fields)).config == dataclasses.replace(
+        TINY, dropout=0.0
+    )
 
 
 def test_other_content_is_not_weights(tmp_path, reference_path):
@@ -314,7 +380,9 @@ def test_to_torch_is_what_the_strict_loader_expects(reference_path, tmp_path):
         assert (back[key].dtype, back[key].shape) == (tensor.dtype, tensor.shape), key
         assert back[key].tobytes() == tensor.tobytes() and back[key].flags.c_contiguous, key
     for kind, file in (("config", files[1]), ("state", files[2])):
-        reference_json = json.loads(reference_path(f"synthetic-large-belief-{kind}.json").read_text())
+        reference_json = json.loads(
+            reference_path(f"synthetic-large-belief-{kind}.json").read_text()
+        )
         assert json.loads(file.read_text()) == reference_json
     # And once more through our own reader.
     again = torch_weights.read(files[0])
@@ -323,13 +391,24 @@ def test_to_torch_is_what_the_strict_loader_expects(reference_path, tmp_path):
 
 def test_to_torch_of_a_run(tmp_path):
     for step in (4, 12):
-        with checkpoint.new_folder(checkpoint.step_folder(tmp_path / "run" / "checkpoints", step)) as folder:
+        with checkpoint.new_folder(
+            checkpoint.step_folder(tmp_path / "run" / "checkpoints", step)
+        ) as folder:
             network.save(folder, TINY, tiny_params())
-            checkpoint.write_json(folder / "training.json", {"run": "r", "step": step, "total_games": 10 * step})
+            checkpoint.write_json(
+                folder / "training.json", {"run": "r", "step": step, "total_games": 10 * step}
+            )
     torch_weights.to_torch(tmp_path / "run", tmp_path / "model.pt")
-    assert json.loads((tmp_path / "training_state.json").read_text()) == {"step": 12, "total_games": 120}
+    assert json.loads((tmp_path / "training_state.json").read_text()) == {
+        "step": 12,
+        "total_games": 120,
+    }
     weights = torch_weights.read(tmp_path / "model.pt")
-    assert weights.config == TINY and weights.provenance.step == 12 and weights.provenance.total_games == 120
+    assert (
+        weights.config == TINY
+        and weights.provenance.step == 12
+        and weights.provenance.total_games == 120
+    )
     state = {"step": 3, "total_games": 9, "wandb_run_id": "abc", "other": 1}
     torch_weights.to_torch(tmp_path / "run", tmp_path / "named.pt", state=state)
     del state["other"]
@@ -363,7 +442,8 @@ def test_to_torch_never_overwrites_and_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_state_dict_is_a_bijection(tiny_state):
-    """Distinct numbers everywhere: each of ours arrives exactly once, transposed exactly where it is a kernel."""
+    """Distinct numbers everywhere: each of ours arrives exactly once, transposed exactly where it
+    is a kernel."""
     numbers = iter(range(10**6))
     distinct = OrderedDict(
         (key, np.array([next(numbers) for _ in range(value.size)], np.float32).reshape(value.shape))
@@ -376,7 +456,9 @@ def test_state_dict_is_a_bijection(tiny_state):
     np.testing.assert_array_equal(np.sort(leaves), np.arange(total))
     qkv = distinct["encoder.layers.1.self_attn.in_proj_weight"]
     np.testing.assert_array_equal(params["layers"]["01"]["qkv"]["kernel"], qkv.T)
-    np.testing.assert_array_equal(params["embed"]["declaration"]["embedding"], distinct["embeddings.decl_embed.weight"])
+    np.testing.assert_array_equal(
+        params["embed"]["declaration"]["embedding"], distinct["embeddings.decl_embed.weight"]
+    )
     back = to_state_dict(TINY, params)
     assert list(back) == list(distinct)
     for key, value in distinct.items():

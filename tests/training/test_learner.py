@@ -23,7 +23,9 @@ def ring(games):
 
 
 def fresh(config=CONFIG, network_config=TINY):
-    return learner.init(config, network_config, network.init(network_config, jax.random.key(0)), jax.random.key(1))
+    return learner.init(
+        config, network_config, network.init(network_config, jax.random.key(0)), jax.random.key(1)
+    )
 
 
 # ---- parity with reference/train_step.npz
@@ -31,21 +33,39 @@ def fresh(config=CONFIG, network_config=TINY):
 PARITY = LearnerConfig(lr=1e-4, policy_mask="unplayed")
 RUNS = {"m557k": "zeb-557k-1m.pt", "large": "synthetic-large-belief.pt"}
 METRICS = {
-    *("policy_loss", "value_loss", "belief_loss", "policy_entropy", "policy_top1_accuracy", "policy_kl_divergence"),
-    *("value_mean", "value_std", "value_target_mean", "belief_accuracy", "grad_norm", "grad_norm_value_head"),
+    *(
+        "policy_loss",
+        "value_loss",
+        "belief_loss",
+        "policy_entropy",
+        "policy_top1_accuracy",
+        "policy_kl_divergence",
+    ),
+    *(
+        "value_mean",
+        "value_std",
+        "value_target_mean",
+        "belief_accuracy",
+        "grad_norm",
+        "grad_norm_value_head",
+    ),
 }
-# Zero in exact arithmetic, so that Adam makes rounding noise of them: up to 1e-4 a step (see the reference's README).
+# Zero in exact arithmetic, so that Adam makes rounding noise of them: up to 1e-4 a step (see the
+# reference's README).
 NOISE = ("policy_proj.bias", "in_proj_bias")
 
 
 @pytest.fixture(scope="module", params=list(RUNS))
 def parity(request, reference, reference_path):
-    """Three updates on the golden batch: name, golden arrays, gradients at the first, parameters, metrics."""
+    """Three updates on the golden batch: name, golden arrays, gradients at the first, parameters,
+    metrics."""
     golden = reference("train_step.npz")
     weights = torch_weights.read(reference_path(RUNS[request.param]))
     mask = jnp.asarray(golden["belief_mask"])
     batch = batches.Batch(
-        observation=observe.Observation(jnp.asarray(golden["observations"]), jnp.asarray(golden["masks"])),
+        observation=observe.Observation(
+            jnp.asarray(golden["observations"]), jnp.asarray(golden["masks"])
+        ),
         policy_mask=jnp.asarray(golden["hand_masks"]),
         policy_target=jnp.asarray(golden["policy_targets"]),
         policy_weight=jnp.ones(64),
@@ -60,9 +80,9 @@ def parity(request, reference, reference_path):
         state = learner.init(PARITY, weights.config, weights.params, jax.random.key(0))
         grads = jax.jit(
             jax.grad(
-                lambda params: learner.losses(PARITY, network.apply(weights.config, params, batch.observation), batch)[
-                    0
-                ]
+                lambda params: learner.losses(
+                    PARITY, network.apply(weights.config, params, batch.observation), batch
+                )[0]
             )
         )(state.params)
         steps = []
@@ -87,11 +107,13 @@ def test_metrics_equal_the_reference(parity):
     assert len(names) >= 10
     for name in names:
         ours = [float(metrics[name]) for _, metrics in steps]
-        # value_mean nearly cancels, so it is relative to the values that it sums; gradient norms have the rounding of
-        # the updates before in them.
+        # value_mean nearly cancels, so it is relative to the values that it sums; gradient norms
+        # have the rounding of the updates before in them.
         absolute = 1e-5 if name == "value_mean" else 0
         relative = 2e-5 if name.startswith("grad_norm") else 1e-5
-        np.testing.assert_allclose(ours, golden[f"metric/{name}"], rtol=relative, atol=absolute, err_msg=name)
+        np.testing.assert_allclose(
+            ours, golden[f"metric/{name}"], rtol=relative, atol=absolute, err_msg=name
+        )
 
 
 def test_gradients_equal_the_reference(parity):
@@ -110,21 +132,34 @@ def test_parameters_equal_the_reference_after_each_update(parity):
     for number, (params, _) in enumerate(steps, start=1):
         for name, array, rows in stored(golden, f"param{number}"):
             ours, theirs = np.asarray(params[name])[rows], array
-            if name.endswith("in_proj_bias"):  # its middle third, the key bias, is one of the two noisy entries
+            if name.endswith(
+                "in_proj_bias"
+            ):  # its middle third, the key bias, is one of the two noisy entries
                 third = len(theirs) // 3
-                ours, theirs = np.delete(ours, slice(third, 2 * third)), np.delete(theirs, slice(third, 2 * third))
+                ours, theirs = (
+                    np.delete(ours, slice(third, 2 * third)),
+                    np.delete(theirs, slice(third, 2 * third)),
+                )
             noise = 1e-4 * number if name == "policy_proj.bias" else 0
-            np.testing.assert_allclose(ours, theirs, atol=1e-5 + noise, rtol=0, err_msg=f"{name} step {number}")
-        norms = [np.linalg.norm(np.asarray(params[name], np.float64)) for name in golden["param_names"]]
+            np.testing.assert_allclose(
+                ours, theirs, atol=1e-5 + noise, rtol=0, err_msg=f"{name} step {number}"
+            )
+        norms = [
+            np.linalg.norm(np.asarray(params[name], np.float64)) for name in golden["param_names"]
+        ]
         quiet = [not name.endswith(NOISE) for name in golden["param_names"]]
-        np.testing.assert_allclose(np.array(norms)[quiet], golden[f"param{number}_norm"][quiet], rtol=1e-5)
+        np.testing.assert_allclose(
+            np.array(norms)[quiet], golden[f"param{number}_norm"][quiet], rtol=1e-5
+        )
 
 
 # ---- batches
 
 
 replay_game, see = jax.jit(game.replay), jax.jit(observe.observe)
-batch_of = jax.jit(lambda records, plies: batches.make_batch(batches.positions(records, plies), "v1"))
+batch_of = jax.jit(
+    lambda records, plies: batches.make_batch(batches.positions(records, plies), "v1")
+)
 evaluate = jax.jit(network.apply, static_argnums=0)
 
 
@@ -143,12 +178,17 @@ def test_batches_hold_what_the_rules_say(games):
         points = np.asarray(game.points(final))
         assert batch.value_target[row] == np.sign(points[mover % 2] - points[1 - mover % 2])
         np.testing.assert_array_equal(batch.policy_mask[row], game.legal_slots(state))
-        np.testing.assert_array_equal(batch.policy_target[row], games.policy[row, row].astype(np.float32))
+        np.testing.assert_array_equal(
+            batch.policy_target[row], games.policy[row, row].astype(np.float32)
+        )
         assert int(batch.hidden[row].sum()) == sum(
-            t not in np.asarray(state.history) and t not in games.hands[row, mover] for t in range(28)
+            t not in np.asarray(state.history) and t not in games.hands[row, mover]
+            for t in range(28)
         )
     np.testing.assert_allclose(batch.marginal.sum(-1), batch.hidden, atol=1e-5)
-    wide = jax.jit(lambda r, p: batches.make_batch(batches.positions(r, p), "v1", "unplayed").policy_mask)
+    wide = jax.jit(
+        lambda r, p: batches.make_batch(batches.positions(r, p), "v1", "unplayed").policy_mask
+    )
     wide = wide(games, plies)
     np.testing.assert_array_equal(wide.sum(1), 7 - plies // 4)
 
@@ -171,7 +211,9 @@ def test_root_values_can_be_part_of_the_value_target(games):
     targets = jax.tree.map(np.asarray, value_targets(judged, plies))
     forced = plies % 2 == 0
     np.testing.assert_array_equal(targets[1.0][forced], targets[0.0][forced])
-    np.testing.assert_array_equal(targets[1.0][~forced], values[rows, plies].astype(np.float32)[~forced])
+    np.testing.assert_array_equal(
+        targets[1.0][~forced], values[rows, plies].astype(np.float32)[~forced]
+    )
     np.testing.assert_allclose(targets[0.25], 0.75 * targets[0.0] + 0.25 * targets[1.0], atol=1e-6)
 
 
@@ -186,7 +228,9 @@ def test_the_belief_can_be_trained_on_hidden_tiles_alone(games):
 
     moved = np.asarray(jax.grad(total)(logits, config)).any(-1)
     np.testing.assert_array_equal(moved, batch.hidden)
-    as_before = np.asarray(jax.grad(total)(logits, dataclasses.replace(config, belief_tiles="dealt"))).any(-1)
+    as_before = np.asarray(
+        jax.grad(total)(logits, dataclasses.replace(config, belief_tiles="dealt"))
+    ).any(-1)
     np.testing.assert_array_equal(as_before, batch.belief_mask)
 
 
@@ -203,10 +247,14 @@ def test_gradients_by_length_are_those_of_the_whole_batch(games, size, belief_ti
     def objective(params):
         return learner.losses(config, network.apply(net, params, batch.observation), batch)[0]
 
-    grads, output = jax.jit(learner._grads_and_output, static_argnums=(0, 1))(config, net, params, batch, None)
+    grads, output = jax.jit(learner._grads_and_output, static_argnums=(0, 1))(
+        config, net, params, batch, None
+    )
     plain = jax.jit(jax.grad(objective))(params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-6, rtol=1e-4), grads, plain)
-    np.testing.assert_allclose(output.value, network.apply(net, params, batch.observation).value, atol=1e-5)
+    np.testing.assert_allclose(
+        output.value, network.apply(net, params, batch.observation).value, atol=1e-5
+    )
 
 
 def test_rows_without_weight_do_not_count(games):
@@ -282,8 +330,12 @@ def test_clipping_comes_before_the_optimiser():
 
 
 def test_schedules():
-    cosine = learner.lr_schedule(LearnerConfig(lr=1e-3, schedule="cosine", warmup_updates=10, decay_updates=100))
-    assert [float(cosine(n)) for n in (0, 5, 10, 100, 500)] == pytest.approx([0, 5e-4, 1e-3, 1e-4, 1e-4])
+    cosine = learner.lr_schedule(
+        LearnerConfig(lr=1e-3, schedule="cosine", warmup_updates=10, decay_updates=100)
+    )
+    assert [float(cosine(n)) for n in (0, 5, 10, 100, 500)] == pytest.approx(
+        [0, 5e-4, 1e-3, 1e-4, 1e-4]
+    )
     warm = learner.lr_schedule(LearnerConfig(lr=1e-3, warmup_updates=10))
     assert [float(warm(n)) for n in (0, 5, 10, 100)] == pytest.approx([0, 5e-4, 1e-3, 1e-3])
 
@@ -296,9 +348,15 @@ def test_schedules():
         ({"schedule": "cosin"}, "learner.schedule: expected constant or cosine"),
         ({"optimizer": "sgd"}, "learner.optimizer: expected adamw or muon"),
         ({"lr": 0.0}, "learner.lr: expected a positive number"),
-        ({"updates_per_cycle": 10, "updates_per_call": 3}, "learner.updates_per_call: expected 0 or a divisor"),
+        (
+            {"updates_per_cycle": 10, "updates_per_call": 3},
+            "learner.updates_per_call: expected 0 or a divisor",
+        ),
         ({"clip_norm": -1.0}, "learner.clip_norm: expected 0 or more"),
-        ({"schedule": "cosine", "warmup_updates": 9, "decay_updates": 9}, "learner.decay_updates: expected more"),
+        (
+            {"schedule": "cosine", "warmup_updates": 9, "decay_updates": 9},
+            "learner.decay_updates: expected more",
+        ),
     ],
 )
 def test_impossible_settings_are_named(fields, message):

@@ -1,4 +1,5 @@
-"""A real training, small but whole: self-play and learning must make a network play better. Five minutes or more."""
+"""A real training, small but whole: self-play and learning must make a network play better. Five
+minutes or more."""
 
 import os
 import subprocess
@@ -34,7 +35,8 @@ experiment = Experiment(
 def test_the_win_rate_against_random_rises_beyond_its_interval(tmp_path):
     file = tmp_path / "learning.py"
     file.write_text(EXPERIMENT)
-    # A process of its own, optimised as for users and not as for tests: here it is the running that takes the time.
+    # A process of its own, optimised as for users and not as for tests: here it is the running that
+    # takes the time.
     surroundings = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     command = [sys.executable, "-m", "zebjax.train", str(file), "--runs", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, env=surroundings, capture_output=True, text=True)

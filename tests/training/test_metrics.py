@@ -1,4 +1,5 @@
-"""The metrics file: what a kill leaves is passed over, what is damaged is named, nothing is lost."""
+"""The metrics file: what a kill leaves is passed over, what is damaged is named, nothing is
+lost."""
 
 import pytest
 
@@ -34,7 +35,9 @@ def test_a_damaged_row_is_named_and_the_file_left_alone(tmp_path, line):
     file = tmp_path / "metrics.jsonl"
     file.write_bytes(ROW.encode() + line + ROW.encode())
     for use in (metrics.read, lambda path: metrics.truncate(path, 9)):
-        with pytest.raises(ValueError, match=r"metrics\.jsonl, row 2: expected a JSON object of numbers with"):
+        with pytest.raises(
+            ValueError, match=r"metrics\.jsonl, row 2: expected a JSON object of numbers with"
+        ):
             use(file)
     assert file.read_bytes() == ROW.encode() + line + ROW.encode()
 

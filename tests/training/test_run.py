@@ -45,21 +45,46 @@ def test_a_run_leaves_what_it_should(uninterrupted):
 def test_metric_names_are_the_originals(uninterrupted):
     row = metrics.read(uninterrupted.folder / "metrics.jsonl")[-1]
     for name in (
-        *("policy_loss", "value_loss", "belief_loss", "total_loss", "objective_loss", "policy_entropy", "lr"),
-        *("policy_top1_accuracy", "policy_kl_divergence", "belief_accuracy", "grad_norm", "grad_norm_value_head"),
-        *("value_mean", "value_std", "value_target_mean", "selfplay_policy_loss", "belief_accuracy_hidden"),
+        *(
+            "policy_loss",
+            "value_loss",
+            "belief_loss",
+            "total_loss",
+            "objective_loss",
+            "policy_entropy",
+            "lr",
+        ),
+        *(
+            "policy_top1_accuracy",
+            "policy_kl_divergence",
+            "belief_accuracy",
+            "grad_norm",
+            "grad_norm_value_head",
+        ),
+        *(
+            "value_mean",
+            "value_std",
+            "value_target_mean",
+            "selfplay_policy_loss",
+            "belief_accuracy_hidden",
+        ),
     ):
         assert f"train/{name}" in row
     for score in ("accuracy", "cross_entropy", "brier", "calibration_error"):
         for whose in ("hidden", "marginal"):
             assert np.isfinite(row[f"eval/belief_{score}_{whose}"])
-    assert row["eval/belief_cross_entropy_marginal_trick_1"] > row["eval/belief_cross_entropy_marginal_trick_6"] > 0
+    assert (
+        row["eval/belief_cross_entropy_marginal_trick_1"]
+        > row["eval/belief_cross_entropy_marginal_trick_6"]
+        > 0
+    )
     for name in ("ingest_time_s", "train_time_s", "post_train_time_s", "cycle_wall_time_s"):
         assert row[f"perf/{name}"] >= 0
 
 
 def test_a_run_stopped_at_every_moment_is_the_same_run(tmp_path, uninterrupted):
-    """Stop at some look, go on, stop at another, until it is done; a judging takes 28 looks, so fewer do not pass."""
+    """Stop at some look, go on, stop at another, until it is done; a judging takes 28 looks, so
+    fewer do not pass."""
     settings = dataclasses.replace(TINY, runs=str(tmp_path))
     looks, phases = np.random.default_rng(0), set()
     for _ in range(200):
@@ -99,8 +124,12 @@ def test_a_run_with_a_teacher_plays_nothing(tmp_path, games):
     lessons.mkdir()
     for name, part in (("a", slice(0, 11)), ("b", slice(11, 24))):
         records = jax.tree.map(lambda leaf, part=part: leaf[part], games)
-        record.write(lessons / f"{name}.safetensors", records, record.Metadata("teacher-eq", "test", 0, {}))
-    settings = dataclasses.replace(TINY, runs=str(tmp_path), cycles=2, teacher=TeacherConfig(str(lessons)))
+        record.write(
+            lessons / f"{name}.safetensors", records, record.Metadata("teacher-eq", "test", 0, {})
+        )
+    settings = dataclasses.replace(
+        TINY, runs=str(tmp_path), cycles=2, teacher=TeacherConfig(str(lessons))
+    )
     run = go(settings)
     rows = metrics.read(run.folder / "metrics.jsonl")
     assert [row["stats/total_games"] for row in rows] == [24, 24, 24]
@@ -114,20 +143,30 @@ def test_a_run_with_a_teacher_plays_nothing(tmp_path, games):
     before = (run.folder / "experiment.json").read_text()
     go(dataclasses.replace(settings, cycles=3, learner=dataclasses.replace(TINY.learner, lr=1.0)))
     assert (run.folder / "experiment.json").read_text() == before
-    with pytest.raises(ValueError, match=r"teacher\.folder = '.*lessons' and cannot continue with None"):
+    with pytest.raises(
+        ValueError, match=r"teacher\.folder = '.*lessons' and cannot continue with None"
+    ):
         go(dataclasses.replace(settings, teacher=TeacherConfig()))
 
 
 def test_a_teacher_without_fitting_games_is_refused(tmp_path, games):
-    settings = dataclasses.replace(TINY, runs=str(tmp_path / "runs"), teacher=TeacherConfig(str(tmp_path)))
-    with pytest.raises(ValueError, match=r"teacher\.folder: no \*\.safetensors in .*; make some with"):
+    settings = dataclasses.replace(
+        TINY, runs=str(tmp_path / "runs"), teacher=TeacherConfig(str(tmp_path))
+    )
+    with pytest.raises(
+        ValueError, match=r"teacher\.folder: no \*\.safetensors in .*; make some with"
+    ):
         go(settings)
     metadata = record.Metadata("teacher-eq", "test", 0, {})
     record.write(tmp_path / "few.safetensors", jax.tree.map(lambda leaf: leaf[:5], games), metadata)
-    with pytest.raises(ValueError, match=r"replay\.min_buffer: .* holds 140 examples \(5 games\), fewer than 420"):
+    with pytest.raises(
+        ValueError, match=r"replay\.min_buffer: .* holds 140 examples \(5 games\), fewer than 420"
+    ):
         go(settings)
     record.write(tmp_path / "many.safetensors", games, metadata)
-    with pytest.raises(ValueError, match=r"replay\.capacity_examples: .* holds 812 examples, more than 700"):
+    with pytest.raises(
+        ValueError, match=r"replay\.capacity_examples: .* holds 812 examples, more than 700"
+    ):
         go(settings)
     (tmp_path / "few.safetensors").write_bytes(b"nonsense")
     with pytest.raises(ValueError, match=r"few\.safetensors: not a readable record file"):
@@ -137,13 +176,25 @@ def test_a_teacher_without_fitting_games_is_refused(tmp_path, games):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"network": dataclasses.replace(TINY.network, n_layers=2)}, r"network\.n_layers = 1 .* another network"),
-        ({"network": dataclasses.replace(TINY.network, belief_head=False)}, r"network\.belief_head = True"),
+        (
+            {"network": dataclasses.replace(TINY.network, n_layers=2)},
+            r"network\.n_layers = 1 .* another network",
+        ),
+        (
+            {"network": dataclasses.replace(TINY.network, belief_head=False)},
+            r"network\.belief_head = True",
+        ),
         ({"seed": 1}, "seed = 0 and cannot continue with 1"),
         ({"selfplay": dataclasses.replace(TINY.selfplay, lanes=9)}, r"selfplay\.lanes = 8"),
         ({"replay": ReplayConfig(capacity_examples=28 * 30)}, r"replay\.capacity_examples = 700"),
-        ({"learner": dataclasses.replace(TINY.learner, clip_norm=1.0)}, r"learner\.clip_norm = 0\.0"),
-        ({"learner": dataclasses.replace(TINY.learner, optimizer="muon")}, r"learner\.optimizer = 'adamw'"),
+        (
+            {"learner": dataclasses.replace(TINY.learner, clip_norm=1.0)},
+            r"learner\.clip_norm = 0\.0",
+        ),
+        (
+            {"learner": dataclasses.replace(TINY.learner, optimizer="muon")},
+            r"learner\.optimizer = 'adamw'",
+        ),
         ({"start": StartConfig(step=5)}, r"start\.step = None"),
     ],
 )
@@ -170,7 +221,11 @@ def contents(folder):
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        ("metrics.jsonl", b'{"cycle": "1"}\n', r"metrics\.jsonl, row 1: expected a JSON object of numbers"),
+        (
+            "metrics.jsonl",
+            b'{"cycle": "1"}\n',
+            r"metrics\.jsonl, row 1: expected a JSON object of numbers",
+        ),
         ("metrics.jsonl", b"\xff\n", r"metrics\.jsonl, row 1: expected"),
         ("environment.json", b"\xff", r"environment\.json: not a JSON file"),
         ("environment.json", b"{}", r"environment\.json: expected a list of the run's starts"),
@@ -195,13 +250,18 @@ def test_a_damaged_file_of_the_run_is_named_and_nothing_is_lost(copied, file, te
 
 
 def test_a_run_that_has_begun_says_that_it_reads_no_other_checkpoint(copied):
-    """A file that was moved away does not stop a run, and what the run began with stays on record."""
+    """A file that was moved away does not stop a run, and what the run began with stays on
+    record."""
     report = Quiet()
     moved = dataclasses.replace(copied, start=StartConfig(checkpoint="elsewhere.pt"))
     run = training.Run(moved, report, lambda: False)
-    assert "start.checkpoint = 'elsewhere.pt' is not read: this run began with None" in report.notes[0]
+    assert (
+        "start.checkpoint = 'elsewhere.pt' is not read: this run began with None" in report.notes[0]
+    )
     assert run.settings.start.checkpoint is None
-    assert json.loads((copied.folder / "experiment.json").read_text())["start"]["checkpoint"] is None
+    assert (
+        json.loads((copied.folder / "experiment.json").read_text())["start"]["checkpoint"] is None
+    )
 
 
 def test_a_cycle_takes_all_the_time_since_the_one_before(tmp_path, monkeypatch):
@@ -213,7 +273,9 @@ def test_a_cycle_takes_all_the_time_since_the_one_before(tmp_path, monkeypatch):
     took = time.monotonic() - began
     rows = metrics.read(run.folder / "metrics.jsonl")[1:]
     walls = [row["perf/cycle_wall_time_s"] for row in rows]
-    parts = [row[f"perf/{part}_time_s"] for row in rows[:1] for part in ("ingest", "train", "post_train")]
+    parts = [
+        row[f"perf/{part}_time_s"] for row in rows[:1] for part in ("ingest", "train", "post_train")
+    ]
     assert walls[0] > sum(parts) + 0.5  # the curves of the start were drawn within it
     assert sum(walls) < took
 
@@ -221,13 +283,21 @@ def test_a_cycle_takes_all_the_time_since_the_one_before(tmp_path, monkeypatch):
 def test_what_may_change_does(tmp_path):
     settings = dataclasses.replace(TINY, runs=str(tmp_path), cycles=1)
     go(settings)
-    changed = dataclasses.replace(settings, cycles=2, learner=dataclasses.replace(TINY.learner, lr=5e-4))
+    changed = dataclasses.replace(
+        settings, cycles=2, learner=dataclasses.replace(TINY.learner, lr=5e-4)
+    )
     run = go(changed)
     assert metrics.read(run.metrics_file)[-1]["train/lr"] == pytest.approx(5e-4)
-    assert "going on with other settings than before: learner.lr: 0.0001 -> 0.0005" in run.report.notes
-    changed = dataclasses.replace(changed, cycles=3, network=dataclasses.replace(TINY.network, dropout=0.2))
+    assert (
+        "going on with other settings than before: learner.lr: 0.0001 -> 0.0005" in run.report.notes
+    )
+    changed = dataclasses.replace(
+        changed, cycles=3, network=dataclasses.replace(TINY.network, dropout=0.2)
+    )
     run = go(changed, stop_after=1)
-    assert "going on with other settings than before: network.dropout: 0.1 -> 0.2" in run.report.notes
+    assert (
+        "going on with other settings than before: network.dropout: 0.1 -> 0.2" in run.report.notes
+    )
 
 
 def test_a_cycle_half_trained_goes_on_only_in_calls_that_fit(tmp_path, uninterrupted):
@@ -239,17 +309,25 @@ def test_a_cycle_half_trained_goes_on_only_in_calls_that_fit(tmp_path, uninterru
     odd = dataclasses.replace(TINY.learner, updates_per_cycle=15, updates_per_call=5)
     with pytest.raises(ValueError, match=r"stopped after \d updates of a cycle and cannot go on"):
         training.Run(dataclasses.replace(settings, learner=odd), Quiet(), lambda: False)
-    jax.tree.map(np.testing.assert_array_equal, as_numpy(go(settings).state), as_numpy(uninterrupted.state))
+    jax.tree.map(
+        np.testing.assert_array_equal, as_numpy(go(settings).state), as_numpy(uninterrupted.state)
+    )
 
 
 def test_a_broken_newest_state_falls_back_to_the_one_before(tmp_path, uninterrupted):
     settings = dataclasses.replace(TINY, runs=str(tmp_path))
     run = go(dataclasses.replace(settings, cycles=3))
-    newest = checkpoint.step_folder(run.folder / "state", checkpoint.steps(run.folder / "state")[-1])
+    newest = checkpoint.step_folder(
+        run.folder / "state", checkpoint.steps(run.folder / "state")[-1]
+    )
     shutil.rmtree(newest / "arrays")
     run = go(settings)
     assert "going back to the state before it" in run.report.notes[0]
-    jax.tree.map(np.testing.assert_array_equal, as_numpy(run.state.learner), as_numpy(uninterrupted.state.learner))
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        as_numpy(run.state.learner),
+        as_numpy(uninterrupted.state.learner),
+    )
 
 
 def test_results_without_a_state_are_not_overwritten(tmp_path):
@@ -263,7 +341,11 @@ def test_results_without_a_state_are_not_overwritten(tmp_path):
 
 def test_a_second_process_is_kept_out(tmp_path):
     first, second, third = (checkpoint.locked(tmp_path / "run", "choose another") for _ in range(3))
-    with first, pytest.raises(ValueError, match="another process is working here; choose another"), second:
+    with (
+        first,
+        pytest.raises(ValueError, match="another process is working here; choose another"),
+        second,
+    ):
         pass
     with third:
         pass
@@ -275,6 +357,8 @@ def test_nothing_is_compiled_after_the_first_cycle(tmp_path, compilations):
         counts = []
         report = Quiet()
         report.cycle = lambda row, seconds_left, counts=counts: counts.append(len(compilations))
-        training.Run(dataclasses.replace(TINY, runs=str(tmp_path), cycles=cycles), report, lambda: False).go()
+        training.Run(
+            dataclasses.replace(TINY, runs=str(tmp_path), cycles=cycles), report, lambda: False
+        ).go()
         assert len(counts) >= 3
         assert len(set(counts[1:])) == 1, counts

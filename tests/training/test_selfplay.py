@@ -12,7 +12,9 @@ from zebjax.training import selfplay
 from zebjax.training.config import SelfPlayConfig
 
 TINY = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, belief_head=False)
-CONFIG = SelfPlayConfig(lanes=16, games_per_cycle=40, search=search.SearchConfig(policy="gumbel", sims=2))
+CONFIG = SelfPlayConfig(
+    lanes=16, games_per_cycle=40, search=search.SearchConfig(policy="gumbel", sims=2)
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,9 @@ def play(params, n_takes, max_moves, seed=0):
             actor = selfplay.advance(CONFIG, TINY, params, actor, step, max_moves)
         actor, records = selfplay.take(CONFIG, actor)
         taken.append(records)
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *taken), jax.tree.map(np.asarray, actor._replace(key=0))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *taken), jax.tree.map(
+        np.asarray, actor._replace(key=0)
+    )
 
 
 def test_games_are_valid_and_reproducible(params):
@@ -54,7 +58,8 @@ def test_one_compilation_for_a_whole_run(params):
 
 
 def test_every_game_begun_is_handed_over_or_still_on_its_lane(params):
-    """No lane is dropped: the deals begun, drawn here from the keys, are those taken, waiting and on the lanes."""
+    """No lane is dropped: the deals begun, drawn here from the keys, are those taken, waiting and
+    on the lanes."""
     actor = selfplay.init(CONFIG, jax.random.key(0), 0)
     deal = jax.jit(lambda key: jax.vmap(game.deal)(jax.random.split(key, CONFIG.lanes)).hands)
     begun = list(np.asarray(actor.states.hands))
@@ -70,7 +75,9 @@ def test_every_game_begun_is_handed_over_or_still_on_its_lane(params):
     waiting = list(np.asarray(actor.finished.hands)[: int(actor.n_finished)])
     found = taken + waiting + list(np.asarray(actor.states.hands))
     assert len(taken) >= 40
-    assert sorted(hands.tobytes() for hands in map(np.asarray, begun)) == sorted(hands.tobytes() for hands in found)
+    assert sorted(hands.tobytes() for hands in map(np.asarray, begun)) == sorted(
+        hands.tobytes() for hands in found
+    )
 
 
 def test_forced_plies_are_not_searched(params):
@@ -96,9 +103,12 @@ def test_decisions_of_the_last_two_tricks_are_marked_exact(params):
 
 
 def test_every_search_is_a_decision(params):
-    """`k` calls of the search on every lane write `k * lanes` searched plies: none goes to a forced move."""
+    """`k` calls of the search on every lane write `k * lanes` searched plies: none goes to a forced
+    move."""
     actor = selfplay.init(CONFIG, jax.random.key(5), 0)
-    actor = jax.tree.map(np.asarray, selfplay.advance(CONFIG, TINY, params, actor, 0, 20)._replace(key=0))
+    actor = jax.tree.map(
+        np.asarray, selfplay.advance(CONFIG, TINY, params, actor, 0, 20)._replace(key=0)
+    )
     assert 0 < actor.n_finished < CONFIG.games_per_cycle  # it was not stopped early
     written = np.arange(28) < actor.states.ply[:, None]
     searched = (actor.records.kind[written] != Kind.FORCED).sum()
@@ -135,15 +145,26 @@ def test_only_an_honest_search_has_targets_that_hidden_hands_do_not_change(param
     config = dataclasses.replace(CONFIG, search=dataclasses.replace(CONFIG.search, worlds=worlds))
     actor = selfplay.init(config, jax.random.key(0), 0)
     hands = np.array(actor.states.hands)
-    for lane, leader in enumerate(np.asarray(actor.states.leader)):  # nobody has played: all other hands are hidden
+    for lane, leader in enumerate(
+        np.asarray(actor.states.leader)
+    ):  # nobody has played: all other hands are hidden
         others = [seat for seat in range(4) if seat != leader]
-        hands[lane, others] = np.random.default_rng(lane).permutation(hands[lane, others].ravel()).reshape(3, 7)
-    elsewhere = actor._replace(states=actor.states._replace(hands=jax.numpy.asarray(hands)), key=actor.key)
+        hands[lane, others] = (
+            np.random.default_rng(lane).permutation(hands[lane, others].ravel()).reshape(3, 7)
+        )
+    elsewhere = actor._replace(
+        states=actor.states._replace(hands=jax.numpy.asarray(hands)), key=actor.key
+    )
     targets = [
-        np.asarray(selfplay.advance(config, TINY, params, jax.tree.map(jax.numpy.copy, start), 0, 1).records.policy)
+        np.asarray(
+            selfplay.advance(
+                config, TINY, params, jax.tree.map(jax.numpy.copy, start), 0, 1
+            ).records.policy
+        )
         for start in (actor, elsewhere)
     ]
-    # The leader's decision; after it the next seat may have a forced play, which is another one in another hand.
+    # The leader's decision; after it the next seat may have a forced play, which is another one in
+    # another hand.
     targets = [target[:, 0] for target in targets]
     assert targets[0].any() and (targets[0] == targets[1]).all() == (worlds != "true")
     actor = selfplay.advance(config, TINY, params, actor, 0, 10**4)

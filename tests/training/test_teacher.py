@@ -48,12 +48,16 @@ def test_targets_are_the_judgement_of_eq(games):
         mean, best = values.mean_points[0], values.best_slots()[0]
         expected = np.where(np.isnan(mean), 0, np.exp(np.nan_to_num(mean) / 2.0))
         np.testing.assert_allclose(one.policy[ply], expected / expected.sum(), atol=1e-3)
-        assert one.slots[ply] == best and one.value[ply] == pytest.approx(values.value[0, best], abs=1e-3)
+        assert one.slots[ply] == best and one.value[ply] == pytest.approx(
+            values.value[0, best], abs=1e-3
+        )
     assert (games.kind[[0, 1, 2, 3], [12, 17, 22, 8]] == Kind.TEACHER).sum() > 1
 
 
 def test_the_policy_target():
-    target = teacher.policy_target(np.array([[10.0, np.nan, 8.0, 10.0], [3.0, np.nan, np.nan, np.nan]]), 2.0)
+    target = teacher.policy_target(
+        np.array([[10.0, np.nan, 8.0, 10.0], [3.0, np.nan, np.nan, np.nan]]), 2.0
+    )
     np.testing.assert_allclose(target[0], np.array([1, 0, np.exp(-1), 1]) / (2 + np.exp(-1)))
     assert target[1].tolist() == [1, 0, 0, 0]
     assert np.isfinite(teacher.policy_target(np.array([[42.0, 0.0]]), 0.01)).all()
@@ -99,7 +103,10 @@ def test_a_stopped_run_goes_on_to_the_same_games(tmp_path):
         teacher.make(SETTINGS, 6, parts, kill)
     assert len(read(parts)) == 1
     shown = []
-    assert teacher.make(SETTINGS, 6, parts, lambda *seen: shown.append(seen)) == (4, 2)  # a small second file
+    assert teacher.make(SETTINGS, 6, parts, lambda *seen: shown.append(seen)) == (
+        4,
+        2,
+    )  # a small second file
     assert shown[0][0] > 4 / 6 and shown[-1] == (1, 2)
     (parts / "teacher-000000.safetensors").write_bytes(b"damaged")
     (parts / ".tmp-teacher-000002.safetensors").write_bytes(b"left by a kill")
@@ -116,31 +123,54 @@ def test_a_stopped_run_goes_on_to_the_same_games(tmp_path):
 
 
 def test_the_command(tmp_path, capsys):
-    arguments = ["--games", "3", "--n", "2", "--games-per-file", "2", "--opponent", "random", "--out", str(tmp_path)]
+    arguments = [
+        "--games",
+        "3",
+        "--n",
+        "2",
+        "--games-per-file",
+        "2",
+        "--opponent",
+        "random",
+        "--out",
+        str(tmp_path),
+    ]
     assert teach.main(arguments) == 0
     out, error = capsys.readouterr()
     assert "3 games in 2 files" in out and "0 found, 3 made" in out and "100 %" in error
     assert teach.main(arguments) == 0 and "3 found, 0 made" in capsys.readouterr().out
     records, metadata = record.read(tmp_path / "teacher-000000.safetensors")
     assert metadata.search["opponent"] == "random" and json.dumps(metadata.search)
-    assert int(game.points(record.position(jax.tree.map(lambda leaf: leaf[0], records), 27)[1]).sum()) == 42
+    assert (
+        int(game.points(record.position(jax.tree.map(lambda leaf: leaf[0], records), 27)[1]).sum())
+        == 42
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--games", "0", "--out", "x"], "argument --games: expected a whole number from 1 to 1000000000, got '0'"),
+        (
+            ["--games", "0", "--out", "x"],
+            "argument --games: expected a whole number from 1 to 1000000000, got '0'",
+        ),
         (["--games", "3"], "the following arguments are required: --out"),
         (
             ["--games", "3", "--out", "x", "--temprature", "1"],
             "unexpected argument '--temprature'; did you mean --temperature?",
         ),
-        (["--games", "3", "--out", "x", "--opponent", "eqq"], "player 'eqq': unknown kind 'eqq'; did you mean 'eq'?"),
+        (
+            ["--games", "3", "--out", "x", "--opponent", "eqq"],
+            "player 'eqq': unknown kind 'eqq'; did you mean 'eq'?",
+        ),
         (
             ["--games", "3", "--out", "x", "--temperature", "0"],
             "argument --temperature: expected a number from 0.01 to",
         ),
-        (["--games", "3", "--out", __file__], f"{__file__}/.lock: cannot be written: {__file__} is not a folder"),
+        (
+            ["--games", "3", "--out", __file__],
+            f"{__file__}/.lock: cannot be written: {__file__} is not a folder",
+        ),
     ],
 )
 def test_bad_input_is_answered_in_one_sentence(arguments, sentence, capsys, tmp_path, monkeypatch):
@@ -157,12 +187,21 @@ def test_help_has_an_example_that_works(capsys):
     with pytest.raises(SystemExit, match="0"):
         teach.main(["--help"])
     shown = capsys.readouterr().out
-    assert teach._parser().parse(shown.split("example:\n  python -m zebjax.teach ")[1].split()).games == 20
+    assert (
+        teach._parser().parse(shown.split("example:\n  python -m zebjax.teach ")[1].split()).games
+        == 20
+    )
 
 
 def test_no_deal_is_one_that_a_run_of_the_same_seed_is_judged_by():
     """A run's evaluation folds 3 into its seed's key, and self-play and the network 0 to 2."""
-    made = {teacher.play_file(dataclasses.replace(SETTINGS, n=1), None, index, 4).hands.tobytes() for index in range(5)}
+    made = {
+        teacher.play_file(dataclasses.replace(SETTINGS, n=1), None, index, 4).hands.tobytes()
+        for index in range(5)
+    }
     root = jax.random.key(SETTINGS.seed)
-    judged = {np.asarray(matches.deals(jax.random.fold_in(root, n), 0, 4)[0].hands).tobytes() for n in range(5)}
+    judged = {
+        np.asarray(matches.deals(jax.random.fold_in(root, n), 0, 4)[0].hands).tobytes()
+        for n in range(5)
+    }
     assert len(made | judged) == 10

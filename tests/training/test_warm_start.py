@@ -63,14 +63,18 @@ def test_from_a_folder_of_ours(tmp_path):
     params = network.init(config, jax.random.key(3))
     (tmp_path / "net").mkdir()
     network.save(tmp_path / "net", config, params)
-    settings = Experiment(name="x", network=config, start=StartConfig(checkpoint=str(tmp_path / "net"), step=7))
+    settings = Experiment(
+        name="x", network=config, start=StartConfig(checkpoint=str(tmp_path / "net"), step=7)
+    )
     begun, _ = begin(settings, tmp_path / "start")
     jax.tree.map(np.testing.assert_array_equal, begun.params, params)
     assert (begun.step, begun.total_games) == (7, 0)
     other = dataclasses.replace(settings, network=dataclasses.replace(config, n_layers=2))
     with pytest.raises(ValueError, match="but the experiment's network is"):
         begin(other, tmp_path / "start")
-    fresh = dataclasses.replace(settings, start=dataclasses.replace(settings.start, belief_head="fresh"))
+    fresh = dataclasses.replace(
+        settings, start=dataclasses.replace(settings.start, belief_head="fresh")
+    )
     with pytest.raises(ValueError, match=r"start\.belief_head: fresh is for torch files"):
         begin(fresh, tmp_path / "start")
 
@@ -80,7 +84,10 @@ def test_a_missing_checkpoint_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"start\.checkpoint: nowhere\.pt is not there"):
         begin(settings, tmp_path / "start")
     with pytest.raises(ValueError, match="expected hf://USER/REPO/FILE"):
-        begin(dataclasses.replace(settings, start=StartConfig(checkpoint="hf://user")), tmp_path / "start")
+        begin(
+            dataclasses.replace(settings, start=StartConfig(checkpoint="hf://user")),
+            tmp_path / "start",
+        )
 
 
 class HubStub(http.server.BaseHTTPRequestHandler):
@@ -119,7 +126,8 @@ class HubStub(http.server.BaseHTTPRequestHandler):
 
 
 def test_from_the_hub_over_loopback(tmp_path, reference_path):
-    """The real huggingface_hub client against a stub; in its own process, since it reads its endpoint at import."""
+    """The real huggingface_hub client against a stub; in its own process, since it reads its
+    endpoint at import."""
     hub = tmp_path / "hub"
     hub.mkdir()
     for name in (
@@ -131,10 +139,13 @@ def test_from_the_hub_over_loopback(tmp_path, reference_path):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(HubStub, hub))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     script = (
-        "import jax, pathlib, dataclasses; from zebjax import network; from zebjax.training import warm_start\n"
+        "import jax, pathlib, dataclasses; from zebjax import network; from zebjax.training "
+        "import warm_start\n"
         "from zebjax.experiment import *\n"
-        "settings = Experiment(name='x', start=StartConfig(checkpoint='hf://someone/weights/{file}'))\n"
-        "begun = warm_start.begin(settings, pathlib.Path({folder!r}) / 'start', jax.random.key(0), print)\n"
+        "settings = Experiment(name='x', "
+        "start=StartConfig(checkpoint='hf://someone/weights/{file}'))\n"
+        "begun = warm_start.begin(settings, pathlib.Path({folder!r}) / 'start', "
+        "jax.random.key(0), print)\n"
         "print(begun.step, begun.total_games)"
     )
     environment = {
@@ -146,7 +157,9 @@ def test_from_the_hub_over_loopback(tmp_path, reference_path):
 
     def fetch(file):
         code = script.format(file=file, folder=str(tmp_path / "run"))
-        return subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True)
+        return subprocess.run(
+            [sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True
+        )
 
     try:
         good = fetch("synthetic-large-belief.pt")

@@ -1,1 +1,3 @@
-"""What every other package may use: files, checks, parsing, the command line, the console. It imports none of them."""
+"""What every other package may use: files, checks, parsing, the command line, the console. It
+imports none of them.
+"""

@@ -1,7 +1,8 @@
 """Folders of arrays and small JSON files that are either complete or not there.
 
-A checkpoint folder holds one orbax item per pytree and JSON files beside them. It is written under a temporary name
-and renamed when complete, so a killed process never leaves a half-written one under a real name.
+A checkpoint folder holds one orbax item per pytree and JSON files beside them. It is written under
+a temporary name and renamed when complete, so a killed process never leaves a half-written one
+under a real name.
 """
 
 import fcntl
@@ -25,7 +26,8 @@ _TEMPORARY = ".tmp-"
 
 @contextmanager
 def new_folder(path: Path, replace: bool = False) -> Iterator[Path]:
-    """A temporary folder that becomes `path` when the block ends, and is deleted when the block raises.
+    """A temporary folder that becomes `path` when the block ends, and is deleted when the block
+    raises.
 
     Raises:
         FileExistsError: if `path` exists and is not to be replaced.
@@ -50,7 +52,9 @@ def new_folder(path: Path, replace: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the system says when a file or folder cannot be made into a ValueError that names it."""
+    """Turn what the system says when a file or folder cannot be made into a ValueError that names
+    it.
+    """
     try:
         yield
     except (FileExistsError, NotADirectoryError):
@@ -61,7 +65,8 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(folder: Path, advice: str) -> Iterator[None]:
-    """Keep a second process out of a folder, made if need be; the lock goes when the process does, however it ends.
+    """Keep a second process out of a folder, made if need be; the lock goes when the process does,
+    however it ends.
 
     Raises:
         ValueError: with `advice`, if another process has it; or if there can be no such folder.
@@ -100,7 +105,9 @@ def read_json(path: Path) -> Any:
 
 
 def save_tree(path: Path, tree: Any) -> None:
-    """Write a pytree of arrays (typed random keys included) with orbax into the new folder `path`."""
+    """Write a pytree of arrays (typed random keys included) with orbax into the new folder
+    `path`.
+    """
     # What it cannot write it also logs, array by array, on top of what it raises.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
@@ -108,7 +115,9 @@ def save_tree(path: Path, tree: Any) -> None:
             checkpointer.save(Path(path).absolute(), tree)
     except (ValueError, OSError) as error:
         if "No space left" in str(error):
-            raise ValueError(f"{path.parent}: cannot be written (no space left on device)") from None
+            raise ValueError(
+                f"{path.parent}: cannot be written (no space left on device)"
+            ) from None
         raise
     # It names the folder that was written to on this machine, and a checkpoint may be given away.
     (Path(path) / "commit_success.txt").unlink(missing_ok=True)
@@ -125,7 +134,9 @@ def restore_tree(path: Path, like: Any) -> Any:
     path = Path(path).absolute()
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     template = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, "sharding", None) or here),
+        lambda leaf: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=getattr(leaf, "sharding", None) or here
+        ),
         like,
     )
     try:
@@ -141,7 +152,11 @@ def _check_shapes(path: Path, metadata: Any, template: Any) -> None:
     tree = getattr(metadata, "item_metadata", metadata)
     if tree is None:
         raise ValueError(f"{path}: not a readable checkpoint: its metadata is missing")
-    stored = {leaf.name: leaf.shape for leaf in jax.tree.leaves(getattr(tree, "tree", tree)) if hasattr(leaf, "shape")}
+    stored = {
+        leaf.name: leaf.shape
+        for leaf in jax.tree.leaves(getattr(tree, "tree", tree))
+        if hasattr(leaf, "shape")
+    }
     wanted = {
         jax.tree_util.keystr(key_path, simple=True, separator="."): leaf
         for key_path, leaf in jax.tree_util.tree_leaves_with_path(template)
@@ -151,9 +166,13 @@ def _check_shapes(path: Path, metadata: Any, template: Any) -> None:
             raise ValueError(f"{path}: array {name} is missing")
         if name not in wanted:
             raise ValueError(f"{path}: array {name} is not expected here")
-        is_key = jax.dtypes.issubdtype(wanted[name].dtype, jax.dtypes.prng_key)  # stored as its integers
+        is_key = jax.dtypes.issubdtype(
+            wanted[name].dtype, jax.dtypes.prng_key
+        )  # stored as its integers
         if not is_key and stored[name] != wanted[name].shape:
-            raise ValueError(f"{path}: array {name} has shape {stored[name]}, expected {wanted[name].shape}")
+            raise ValueError(
+                f"{path}: array {name} has shape {stored[name]}, expected {wanted[name].shape}"
+            )
 
 
 def step_folder(root: Path, step: int) -> Path:
@@ -183,7 +202,9 @@ def prune(root: Path, keep: int) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Delete a folder if it is there, under another name, so that a killed deletion leaves no broken one."""
+    """Delete a folder if it is there, under another name, so that a killed deletion leaves no
+    broken one.
+    """
     if folder.exists():
         doomed = folder.with_name(f"{_TEMPORARY}{folder.name}-{uuid.uuid4().hex[:8]}")
         os.rename(folder, doomed)

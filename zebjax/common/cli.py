@@ -19,10 +19,15 @@ _LINE_EVERY_S = 10.0
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence, without the usage, and exits with 2; knows the nearest option."""
+    """Says what is wrong in one sentence, without the usage, and exits with 2; knows the nearest
+    option.
+    """
 
-    def __init__(self, name: str, description: str, *examples: str, usage: str | None = None, notes: str = "") -> None:
-        """The parser of `python -m zebjax.NAME`; `examples` and `usage` are what comes after that in calls.
+    def __init__(
+        self, name: str, description: str, *examples: str, usage: str | None = None, notes: str = ""
+    ) -> None:
+        """The parser of `python -m zebjax.NAME`; `examples` and `usage` are what comes after that
+        in calls.
 
         `notes` stand in its help before the examples.
         """
@@ -47,7 +52,11 @@ class Parser(argparse.ArgumentParser):
         arguments, unknown = self.parse_known_intermixed_args(argv)
         if unknown:
             options = [option for action in self._actions for option in action.option_strings]
-            hint = f"; did you mean {parsing.nearest(unknown[0], options)}?" if unknown[0].startswith("-") else ""
+            hint = (
+                f"; did you mean {parsing.nearest(unknown[0], options)}?"
+                if unknown[0].startswith("-")
+                else ""
+            )
             self.error(f"unexpected argument {unknown[0]!r}{hint}")
         return arguments
 
@@ -98,14 +107,23 @@ def progress(title: str) -> Iterator[Show]:
 
         yield line
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[text]}"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
     with ProgressBar(*columns, console=console, transient=True) as bar:
         task = bar.add_task(title, total=1.0, text="")
         yield lambda done, text: bar.update(task, completed=done, text=text)
 
 
-def run(name: str, command: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
-    """The exit status of `command`; 2 after one sentence for a ValueError or OSError, 130 when interrupted."""
+def run(
+    name: str, command: Callable[[argparse.Namespace], int], arguments: argparse.Namespace
+) -> int:
+    """The exit status of `command`; 2 after one sentence for a ValueError or OSError, 130 when
+    interrupted.
+    """
     compilation_cache.keep()
     try:
         return command(arguments)

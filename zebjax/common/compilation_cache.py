@@ -11,8 +11,8 @@ _JAX_MINIMUM_S = 1.0
 def keep() -> None:
     """Keep what takes a moment to compile in `~/.cache/zebjax/jax` (or below `$XDG_CACHE_HOME`).
 
-    `$JAX_COMPILATION_CACHE_DIR` and what the program has set already go first. Without a home that can be written,
-    everything is compiled anew each time. The folder may be deleted at any time.
+    `$JAX_COMPILATION_CACHE_DIR` and what the program has set already go first. Without a home that
+    can be written, everything is compiled anew each time. The folder may be deleted at any time.
     """
     minimum = "jax_persistent_cache_min_compile_time_secs"
     if getattr(jax.config, minimum) == _JAX_MINIMUM_S:  # leaves out most of what a run compiles

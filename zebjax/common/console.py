@@ -90,7 +90,12 @@ class PlainReporter:
     def cycle(self, row: Row, seconds_left: float | None) -> None:
         """Print one line."""
         self._last = time.monotonic()
-        print(" | ".join(f"{name} {text}" for name, text in _cells(row, seconds_left).items() if text), flush=True)
+        print(
+            " | ".join(
+                f"{name} {text}" for name, text in _cells(row, seconds_left).items() if text
+            ),
+            flush=True,
+        )
 
 
 class LiveReporter:
@@ -100,7 +105,12 @@ class LiveReporter:
         self._title = title
         self._rows: list[dict[str, str]] = []
         self._console = Console()
-        self._bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=self._console)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            console=self._console,
+        )
         self._task = self._bar.add_task("starting", total=None)
         self._live = Live(self._render(), console=self._console, refresh_per_second=4)
 

@@ -11,7 +11,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def number(low: float, high: float) -> Callable[[str], float]:
-    """A parser of option values: a real number in [low, high]; ValueError that says so otherwise."""
+    """A parser of option values: a real number in [low, high]; ValueError that says so
+    otherwise.
+    """
 
     def parse(text: str) -> float:
         try:
@@ -26,7 +28,9 @@ def number(low: float, high: float) -> Callable[[str], float]:
 
 
 def integer(low: int, high: int) -> Callable[[str], int]:
-    """A parser of option values: a whole number from low to high; ValueError that says so otherwise."""
+    """A parser of option values: a whole number from low to high; ValueError that says so
+    otherwise.
+    """
 
     def parse(text: str) -> int:
         try:
@@ -45,7 +49,10 @@ def one_of(*words: str) -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         if text not in words:
-            raise ValueError(f"expected {' or '.join(words)}, got {text!r}; did you mean {nearest(text, words)!r}?")
+            raise ValueError(
+                f"expected {' or '.join(words)}, got {text!r}; did you mean "
+                f"{nearest(text, words)!r}?"
+            )
         return text
 
     return parse

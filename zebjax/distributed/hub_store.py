@@ -1,9 +1,9 @@
 """A store on the Hugging Face Hub: `hf://USER/REPO[/PREFIX]`.
 
-Examples lie in the dataset repository `USER/REPO-examples`, so that a worker's token needs to write only there; all
-else in the model repository `USER/REPO`. A repository is commits and not a queue, and takes 128 an hour: what is put
-together is one commit, and who writes keeps `store.upload_interval_s`. Whoever asks for a file that has not changed
-costs one HEAD.
+Examples lie in the dataset repository `USER/REPO-examples`, so that a worker's token needs to write
+only there; all else in the model repository `USER/REPO`. A repository is commits and not a queue,
+and takes 128 an hour: what is put together is one commit, and who writes keeps
+`store.upload_interval_s`. Whoever asks for a file that has not changed costs one HEAD.
 """
 
 import contextlib
@@ -52,7 +52,9 @@ class HubStore:
         try:
             import huggingface_hub
         except ImportError:
-            raise Refused(f'{url}: hf:// needs the extra "hub": pip install "zebjax[hub]"') from None
+            raise Refused(
+                f'{url}: hf:// needs the extra "hub": pip install "zebjax[hub]"'
+            ) from None
         match = _URL.fullmatch(url)
         if match is None:
             raise Refused(f"{url}: expected hf://USER/REPO or hf://USER/REPO/PREFIX")
@@ -70,16 +72,20 @@ class HubStore:
 
     def _path(self, name: str) -> str:
         check_name(name)
-        if "/" not in name and "." in name:  # no folder: for others to read, where the original's programs look
+        if (
+            "/" not in name and "." in name
+        ):  # no folder: for others to read, where the original's programs look
             return name
         return f"{self._prefix}/{name}" if self._prefix else name
 
     # ---- writing
 
     def put(self, new: Mapping[str, bytes], replace: Mapping[str, bytes] = NO_OBJECTS) -> set[str]:
-        """See `Store`; where the objects lie in both repositories, first one is written and then the other.
+        """See `Store`; where the objects lie in both repositories, first one is written and then
+        the other.
 
-        Who takes a lease gets the repository of the examples made: a worker's token may not be good for that.
+        Who takes a lease gets the repository of the examples made: a worker's token may not be good
+        for that.
         """
         if any(name.startswith("leases/") for name in new):
             self._trying(functools.partial(self._head_or_new, self._place("examples")))
@@ -88,7 +94,9 @@ class HubStore:
         # A repository with something new comes first: what only tells may tell of it.
         for place, names in self._by_place([*new, *replace]):
             mine = {name: new[name] for name in new if name in names}
-            told = {name: replace[name] for name in replace if name in names and len(created) == wanted}
+            told = {
+                name: replace[name] for name in replace if name in names and len(created) == wanted
+            }
             created |= self._trying(functools.partial(self._commit, place, mine, told))
             wanted += len(mine)
         return created
@@ -102,7 +110,9 @@ class HubStore:
             found.setdefault(place["repo_id"], (place, set()))[1].add(name)
         return list(found.values())
 
-    def _commit(self, place: dict[str, str], new: Mapping[str, bytes], replace: Mapping[str, bytes]) -> set[str]:
+    def _commit(
+        self, place: dict[str, str], new: Mapping[str, bytes], replace: Mapping[str, bytes]
+    ) -> set[str]:
         from huggingface_hub import CommitOperationAdd
 
         head = self._head_or_new(place)
@@ -115,8 +125,11 @@ class HubStore:
         ]
         if operations:
             message = f"{len(created)} new, {len(replace)} replaced"
-            # Nobody wrote in between, or this is refused and looked at again: so what is there stays.
-            self._api.create_commit(**place, operations=operations, commit_message=message, parent_commit=head)
+            # Nobody wrote in between, or this is refused and looked at again: so what is there
+            # stays.
+            self._api.create_commit(
+                **place, operations=operations, commit_message=message, parent_commit=head
+            )
             # The client makes no commit of what another has just written with the same bytes.
             if created and not getattr(operations[0], "_is_committed", True):
                 raise Unreachable(f"{self.where}: others wrote at the same time")
@@ -140,7 +153,10 @@ class HubStore:
         found: set[str] = set()
         for start in range(0, len(names), _PATHS_A_CALL):
             asked = list(paths)[start : start + _PATHS_A_CALL]
-            found |= {info.path for info in self._api.get_paths_info(**place, paths=asked, revision=revision)}
+            found |= {
+                info.path
+                for info in self._api.get_paths_info(**place, paths=asked, revision=revision)
+            }
         return {name for path, name in paths.items() if path in found}
 
     def delete(self, names: list[str]) -> None:
@@ -149,10 +165,15 @@ class HubStore:
 
         def commit(place: dict[str, str], here: list[str]) -> None:
             head = self._head(place)
-            operations = [CommitOperationDelete(self._path(name)) for name in self._existing(place, here, head)]
+            operations = [
+                CommitOperationDelete(self._path(name))
+                for name in self._existing(place, here, head)
+            ]
             if operations:
                 message = f"{len(operations)} deleted"
-                self._api.create_commit(**place, operations=operations, commit_message=message, parent_commit=head)
+                self._api.create_commit(
+                    **place, operations=operations, commit_message=message, parent_commit=head
+                )
 
         for place, here in self._by_place(names):
             with contextlib.suppress(Missing):  # no repository, nothing in it
@@ -171,16 +192,24 @@ class HubStore:
         return in_order(found, folder, after)
 
     def _tree(self, place: dict[str, str], path: str) -> list[Entry]:
-        """All files under a path. Not by the client's list_repo_tree: its own retries take minutes."""
+        """All files under a path. Not by the client's list_repo_tree: its own retries take
+        minutes.
+        """
         from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
         url = f"{self._api.endpoint}/api/{place['repo_type']}s/{place['repo_id']}/tree/main/{path}"
         params: dict[str, str] | None = {"recursive": "true", "expand": "false"}
         found = []
         while params:
-            response = get_session().get(url, params=params, headers=build_hf_headers(), timeout=_TIMEOUT_S)
+            response = get_session().get(
+                url, params=params, headers=build_hf_headers(), timeout=_TIMEOUT_S
+            )
             hf_raise_for_status(response)
-            found += [Entry(self._name(i["path"]), int(i["size"])) for i in response.json() if i["type"] == "file"]
+            found += [
+                Entry(self._name(i["path"]), int(i["size"]))
+                for i in response.json()
+                if i["type"] == "file"
+            ]
             # Only its query: the token goes to no other host.
             params = dict(parse_qsl(urlsplit(response.links.get("next", {}).get("url", "")).query))
         return found
@@ -211,10 +240,15 @@ class HubStore:
         if tag is not None and head.etag == tag:
             return None
         if (head.size or 0) > max_bytes:
-            raise Refused(f"{self.where}: {name} has {head.size:,} bytes, more than the {max_bytes:,} allowed")
-        # That revision and no later one, into a folder that goes again: the client's cache would grow for ever.
+            raise Refused(
+                f"{self.where}: {name} has {head.size:,} bytes, more than the {max_bytes:,} allowed"
+            )
+        # That revision and no later one, into a folder that goes again: the client's cache would
+        # grow for ever.
         with tempfile.TemporaryDirectory() as folder:
-            file = self._api.hf_hub_download(**place, filename=path, revision=head.commit_hash, local_dir=folder)
+            file = self._api.hf_hub_download(
+                **place, filename=path, revision=head.commit_hash, local_dir=folder
+            )
             with open(Path(file), "rb") as opened:
                 data = opened.read(max_bytes + 1)
         if len(data) > max_bytes:
@@ -224,7 +258,9 @@ class HubStore:
     # ---- what can go wrong
 
     def _trying(self, work: Callable[[], T]) -> T:
-        """Do it; what is gone for a moment is tried again, with backoff and jitter, for `retry_s` seconds."""
+        """Do it; what is gone for a moment is tried again, with backoff and jitter, for `retry_s`
+        seconds.
+        """
         until, pause_s = time.monotonic() + self._retry_s, 0.25
         for _ in range(_MANY_TRIES):
             try:
@@ -241,16 +277,24 @@ class HubStore:
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
-        """Say by StoreErrors what the client says by many kinds of exceptions, and no word of a token."""
+        """Say by StoreErrors what the client says by many kinds of exceptions, and no word of a
+        token.
+        """
         from huggingface_hub import errors as theirs
 
         try:
             yield
         except StoreError:
             raise
-        except theirs.LocalEntryNotFoundError:  # it is one of those below, but means that the line failed
+        except (
+            theirs.LocalEntryNotFoundError
+        ):  # it is one of those below, but means that the line failed
             raise Unreachable(f"{self.where}: the Hub cannot be reached") from None
-        except (theirs.EntryNotFoundError, theirs.RepositoryNotFoundError, theirs.RevisionNotFoundError) as error:
+        except (
+            theirs.EntryNotFoundError,
+            theirs.RepositoryNotFoundError,
+            theirs.RevisionNotFoundError,
+        ) as error:
             if _status(error) in (401, 403):
                 raise self._no_access(error) from None
             raise Missing(f"{self.where}: it is not there ({type(error).__name__})") from None
@@ -262,18 +306,27 @@ class HubStore:
                 raise self._no_access(error) from None
             if status is not None and 400 <= status < 500 and status not in (408, 409, 412, 429):
                 raise Refused(f"{self.where}: the Hub refuses it (status {status})") from None
-            why = "others wrote at the same time" if status == 412 else f"the Hub answers with status {status}"
+            why = (
+                "others wrote at the same time"
+                if status == 412
+                else f"the Hub answers with status {status}"
+            )
             raise _Busy(f"{self.where}: {why}", _retry_after_s(error)) from None
         except (OSError, ValueError, RuntimeError) as error:
             raise Unreachable(f"{self.where}: {type(error).__name__}") from None
         except Exception as error:
-            if type(error).__module__.startswith(("http", "requests")):  # of the client, which has changed it before
-                raise Unreachable(f"{self.where}: the Hub cannot be reached ({type(error).__name__})") from None
+            if type(error).__module__.startswith(
+                ("http", "requests")
+            ):  # of the client, which has changed it before
+                raise Unreachable(
+                    f"{self.where}: the Hub cannot be reached ({type(error).__name__})"
+                ) from None
             raise
 
     def _no_access(self, error: Exception) -> Refused:
         return Refused(
-            f"{self.where}: no access (status {_status(error)}); set HF_TOKEN or run `hf auth login` with a token that "
+            f"{self.where}: no access (status {_status(error)}); set HF_TOKEN or run `hf auth "
+            "login` with a token that "
             "may write there"
         )
 

@@ -1,8 +1,9 @@
-"""The learner's side of the store: games that arrive, checked in the background; and which of them are kept.
+"""The learner's side of the store: games that arrive, checked in the background; and which of them
+are kept.
 
-A file is fetched, its hash compared with its name, and every game replayed, before the learner hears of it. A bad one
-is quarantined with its reason and never stops anything. The learner's saved state holds one name a worker, the cursor,
-so that after a crash each file is taken exactly once.
+A file is fetched, its hash compared with its name, and every game replayed, before the learner
+hears of it. A bad one is quarantined with its reason and never stops anything. The learner's saved
+state holds one name a worker, the cursor, so that after a crash each file is taken exactly once.
 """
 
 import contextlib
@@ -43,7 +44,9 @@ class Arrived(NamedTuple):
 
 
 class Quarantine:
-    """A folder of files that must not be used, each with its reason beside it: the first thousand, 256 MiB in all."""
+    """A folder of files that must not be used, each with its reason beside it: the first thousand,
+    256 MiB in all.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -58,13 +61,17 @@ class Quarantine:
         return self._place(name).exists()
 
     def put(self, name: str, data: bytes, reason: str) -> None:
-        """Keep a file and why it is here; a disk that is full keeps neither, which stops nothing."""
+        """Keep a file and why it is here; a disk that is full keeps neither, which stops
+        nothing.
+        """
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
             place = self._place(name)
             if self._files < _MOST_QUARANTINED:
                 checkpoint.write_text(place.with_name(place.name + ".reason.txt"), reason + "\n")
-                place.write_bytes(data if self._bytes + len(data) <= _MOST_QUARANTINED_BYTES else b"")
+                place.write_bytes(
+                    data if self._bytes + len(data) <= _MOST_QUARANTINED_BYTES else b""
+                )
                 self._files, self._bytes = self._files + 1, self._bytes + place.stat().st_size
 
 
@@ -82,7 +89,9 @@ def examine(name: str, data: bytes) -> tuple[GameRecord, Metadata]:
     with _on_cpu():
         records, metadata = record.from_bytes(data, name)
     if metadata.source not in (record.SELFPLAY, record.EVAL_AUX):
-        raise record.InvalidRecords(f"{name}: source {metadata.source!r} is not one of a running system")
+        raise record.InvalidRecords(
+            f"{name}: source {metadata.source!r} is not one of a running system"
+        )
     if metadata.worker != parsed.worker:
         raise record.InvalidRecords(f"{name}: it says that {metadata.worker!r} made it")
     if not metadata.games:
@@ -91,7 +100,9 @@ def examine(name: str, data: bytes) -> tuple[GameRecord, Metadata]:
 
 
 def _on_cpu() -> contextlib.AbstractContextManager[None]:
-    """Replay games there, so that they need not wait for an accelerator that trains for seconds on end."""
+    """Replay games there, so that they need not wait for an accelerator that trains for seconds on
+    end.
+    """
     try:
         return jax.default_device(jax.local_devices(backend="cpu")[0])
     except RuntimeError:  # JAX_PLATFORMS leaves it out
@@ -99,15 +110,18 @@ def _on_cpu() -> contextlib.AbstractContextManager[None]:
 
 
 class Ingest:
-    """Fetches what is new in the store; `poll` is for a background thread, `take` for the learner's."""
+    """Fetches what is new in the store; `poll` is for a background thread, `take` for the
+    learner's.
+    """
 
     def __init__(self, store: Store, folder: Path, cursor: dict[str, str]) -> None:
         """`cursor` holds the newest name taken of each worker; `folder` is the run's own."""
         self._store = store
         self._cursor = dict(cursor)
         self._known: set[str] | None = None
-        """Names that were taken, or at the first look lay behind the cursor or in quarantine. A million are 100 MB; a
-        file that is not listed for a moment is known when it is there again."""
+        """Names that were taken, or at the first look lay behind the cursor or in quarantine. A
+        million are 100 MB; a file that is not listed for a moment is known when it is there
+        again."""
         self._failing: dict[str, float] = {}
         self._fetched_at = -math.inf
         self._quarantine = Quarantine(folder / "quarantine")
@@ -118,7 +132,8 @@ class Ingest:
         """Seconds spent on fetching and checking."""
 
     def poll(self) -> None:
-        """Fetch and check what is new, in each worker's order, until there is nothing more or enough waits.
+        """Fetch and check what is new, in each worker's order, until there is nothing more or
+        enough waits.
 
         Raises:
             StoreError: if the store cannot be listed.
@@ -130,10 +145,13 @@ class Ingest:
     def _fetch_new(self) -> None:
         """Take the files that a first listing shows to be due, from a second one.
 
-        A listing is no picture of one moment: it may show a file and not the one that was created before it, which the
-        cursor would then pass over. A listing that begins after the file was seen shows both.
+        A listing is no picture of one moment: it may show a file and not the one that was created
+        before it, which the cursor would then pass over. A listing that begins after the file was
+        seen shows both.
         """
-        due = {parsed.worker: parsed.sequence for _, parsed in self._new_entries()}  # ordered: the last of each
+        due = {
+            parsed.worker: parsed.sequence for _, parsed in self._new_entries()
+        }  # ordered: the last of each
         if not due:
             return
         failed: dict[str, StoreError] = {}
@@ -156,7 +174,9 @@ class Ingest:
             assert self._known is not None
             self._known.add(entry.name)
             self.busy_s += time.monotonic() - began
-        if failed:  # what one file meets, a credential that must not read it too, is no reason to end
+        if (
+            failed
+        ):  # what one file meets, a credential that must not read it too, is no reason to end
             raise Unreachable(str(next(iter(failed.values()))))
 
     def _is_full(self) -> bool:
@@ -173,23 +193,32 @@ class Ingest:
     def _new_entries(self) -> list[tuple[Entry, spool.Name]]:
         """The example files that are not known, by name."""
         found = [
-            (entry, parsed) for entry in self._store.entries("examples") if (parsed := spool.parse_name(entry.name))
+            (entry, parsed)
+            for entry in self._store.entries("examples")
+            if (parsed := spool.parse_name(entry.name))
         ]
         if self._known is None:
             self._known = set(self._cursor.values()) | {
                 entry.name
                 for entry, parsed in found
-                if parsed.sequence < self._taken(parsed.worker) or self._quarantine.holds(entry.name)
+                if parsed.sequence < self._taken(parsed.worker)
+                or self._quarantine.holds(entry.name)
             }
         return [(entry, parsed) for entry, parsed in found if entry.name not in self._known]
 
     def _fetch(self, name: str, worker: str, size: int) -> bool:
-        """Give a file to the learner; whether its games are good. A refused one moves no cursor: its number may lie."""
+        """Give a file to the learner; whether its games are good. A refused one moves no cursor:
+        its number may lie.
+        """
         data, is_good = b"", False
         try:
             data = self._store.get(name, MAX_FILE_BYTES)
-            if len(data) != size:  # the line's fault, not the file's: the next poll fetches it again
-                raise Unreachable(f"{self._store.where}: {name} ended after {len(data):,} of {size:,} bytes")
+            if (
+                len(data) != size
+            ):  # the line's fault, not the file's: the next poll fetches it again
+                raise Unreachable(
+                    f"{self._store.where}: {name} ended after {len(data):,} of {size:,} bytes"
+                )
             records, metadata = examine(name, data)
         except record.InvalidRecords as error:
             self._refuse(name, worker, data, str(error))
@@ -198,7 +227,9 @@ class Ingest:
             is_its_own_fault = self._fetched_at > since and time.monotonic() - since > _PATIENCE_S
             if not is_its_own_fault and size <= MAX_FILE_BYTES:
                 raise
-            self._refuse(name, worker, b"", str(error))  # if it was deleted the next listing does not show it
+            self._refuse(
+                name, worker, b"", str(error)
+            )  # if it was deleted the next listing does not show it
         else:
             self._fetched_at = time.monotonic()
             self._arrived.put(Arrived(name, worker, len(data), records, metadata))

@@ -47,12 +47,16 @@ class ObjectStore:
                         "connect_timeout": "5s",
                         "allow_http": os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true"),
                     },
-                    "retry_config": {"max_retries": 5, "retry_timeout": datetime.timedelta(seconds=retry_s)},
+                    "retry_config": {
+                        "max_retries": 5,
+                        "retry_timeout": datetime.timedelta(seconds=retry_s),
+                    },
                 }
                 self._store = obstore.store.from_url(url, **options)
         except Exception as error:  # one of many kinds, by scheme
             raise Refused(
-                f"{self.where}: cannot be a store ({_first_line(error)}); expected a folder, s3://, gs://, az:// or "
+                f"{self.where}: cannot be a store ({_first_line(error)}); expected a folder, "
+                "s3://, gs://, az:// or "
                 "hf://"
             ) from None
 
@@ -82,11 +86,14 @@ class ObjectStore:
                 return in_order(self._listed(folder, after), folder, after)
         except InvalidPathError as error:  # whoever deletes it sets this right
             raise Unreachable(
-                f"{self.where}: {folder}/ holds a name that cannot be listed ({_first_line(error)}); delete it"
+                f"{self.where}: {folder}/ holds a name that cannot be listed "
+                f"({_first_line(error)}); delete it"
             ) from None
 
     def _listed(self, folder: str, after: str) -> list[Entry]:
-        """What can be listed; obstore ends a listing at a name that is no possible path (`a//b`, bytes not UTF-8)."""
+        """What can be listed; obstore ends a listing at a name that is no possible path (`a//b`,
+        bytes not UTF-8).
+        """
         from obstore.exceptions import BaseError
 
         try:
@@ -103,17 +110,24 @@ class ObjectStore:
         return [_entry(meta) for chunk in stream for meta in chunk]
 
     def _listed_around(self, folder: str, after: str) -> list[Entry]:
-        """A listing without the names that are no paths, and without the folders in it where that does not go."""
+        """A listing without the names that are no paths, and without the folders in it where that
+        does not go.
+        """
         import obstore
         from obstore.exceptions import InvalidPathError
         from obstore.store import LocalStore
 
-        if isinstance(self._store, LocalStore):  # which goes on after each; a chunk would be lost with the name
-            return list(_what_comes(obstore.list(self._store, folder, offset=after or None, chunk_size=1)))
+        if isinstance(
+            self._store, LocalStore
+        ):  # which goes on after each; a chunk would be lost with the name
+            return list(
+                _what_comes(obstore.list(self._store, folder, offset=after or None, chunk_size=1))
+            )
         try:
             level = obstore.list_with_delimiter(self._store, folder)
         except InvalidPathError:
-            # One right in the folder, like `folder//x` or `folder/../x`: these come before all names of ours.
+            # One right in the folder, like `folder//x` or `folder/../x`: these come before all
+            # names of ours.
             return self._plainly_listed(folder, max(after, f"{folder}/0"))
         found = [_entry(meta) for meta in level["objects"]]
         for inner in filter(is_name, level["common_prefixes"]):
@@ -134,15 +148,21 @@ class ObjectStore:
 
         with self._explained(name):
             try:
-                result = obstore.get(self._store, name, options={"if_none_match": tag} if tag else None)
+                result = obstore.get(
+                    self._store, name, options={"if_none_match": tag} if tag else None
+                )
             except NotModifiedError:
                 return None
             size = int(result.meta["size"])
             if size > max_bytes:
-                raise Refused(f"{self.where}: {name} has {size:,} bytes, more than the {max_bytes:,} allowed")
+                raise Refused(
+                    f"{self.where}: {name} has {size:,} bytes, more than the {max_bytes:,} allowed"
+                )
             data = bytes(result.bytes())
             if len(data) != size:
-                raise Unreachable(f"{self.where}: {name} ended after {len(data):,} of {size:,} bytes")
+                raise Unreachable(
+                    f"{self.where}: {name} ended after {len(data):,} of {size:,} bytes"
+                )
             return Changed(data, str(result.meta["e_tag"]))
 
     def delete(self, names: list[str]) -> None:
@@ -155,11 +175,17 @@ class ObjectStore:
 
     @contextlib.contextmanager
     def _explained(self, name: str, *but: type[Exception]) -> Iterator[None]:
-        """Check the name, and say by StoreErrors what obstore says by many kinds of exceptions, `but` for these."""
+        """Check the name, and say by StoreErrors what obstore says by many kinds of exceptions,
+        `but` for these.
+        """
         from obstore import exceptions as theirs
 
         check_name(name)
-        refusals = (theirs.PermissionDeniedError, theirs.UnauthenticatedError, theirs.InvalidPathError)
+        refusals = (
+            theirs.PermissionDeniedError,
+            theirs.UnauthenticatedError,
+            theirs.InvalidPathError,
+        )
         kept: Any = (StoreError, theirs.AlreadyExistsError, theirs.NotModifiedError, *but)
         try:
             yield
@@ -180,7 +206,9 @@ def _entry(meta: Any) -> Entry:
 
 
 def _is_one_name(error: Exception) -> bool:
-    """Whether a listing failed at one name: no possible path, or in a folder a link to one above it."""
+    """Whether a listing failed at one name: no possible path, or in a folder a link to one above
+    it.
+    """
     from obstore.exceptions import InvalidPathError
 
     return isinstance(error, InvalidPathError) or "File system loop found" in str(error)

@@ -2,8 +2,9 @@
 
     examples/<worker>/<sequence>-<sha256>.safetensors
 
-The sequence is the worker's own count, never a clock's, and files are sent in its order; so the learner needs to
-remember one name a worker. A file that was sent twice has one name and is one object.
+The sequence is the worker's own count, never a clock's, and files are sent in its order; so the
+learner needs to remember one name a worker. A file that was sent twice has one name and is one
+object.
 """
 
 import contextlib
@@ -47,12 +48,15 @@ def object_name(worker: str, sequence: int, data: bytes) -> str:
 
 
 def status_name(worker: str) -> str:
-    """Where a worker tells that it lives: among its examples, so that its credential needs nothing else."""
+    """Where a worker tells that it lives: among its examples, so that its credential needs nothing
+    else.
+    """
     return f"examples/{worker}/status.json"
 
 
 class Spool:
-    """The files of one worker that the store does not have yet, oldest first, in a folder of its own.
+    """The files of one worker that the store does not have yet, oldest first, in a folder of its
+    own.
 
     One thread may `add` while another one `ship`s.
     """
@@ -76,20 +80,27 @@ class Spool:
                 leftover.unlink()
 
     def begin(self, store: Store) -> int:
-        """Find where the worker's sequence stands, here and in the store; the number of the next file."""
+        """Find where the worker's sequence stands, here and in the store; the number of the next
+        file.
+        """
         here = [int(file.name[:9]) for file in self.files()]
         there = [
-            parsed.sequence for entry in store.entries(f"examples/{self.worker}") if (parsed := parse_name(entry.name))
+            parsed.sequence
+            for entry in store.entries(f"examples/{self.worker}")
+            if (parsed := parse_name(entry.name))
         ]
         noted, newest = self._noted(), max(there, default=0)
-        if newest <= noted:  # so it is ours; files go in order: those up to it went just before this process was killed
+        if (
+            newest <= noted
+        ):  # so it is ours; files go in order: those up to it went just before this process was killed
             for file in self.files():
                 if int(file.name[:9]) <= newest:
                     file.unlink()
         self.next = max([noted, newest, *here]) + 1
         if self.next > _LAST_NUMBER:
             raise ValueError(
-                f"{store.where}: examples/{self.worker} holds a file of the last possible number, {_LAST_NUMBER}; "
+                f"{store.where}: examples/{self.worker} holds a file of the last possible number, "
+                f"{_LAST_NUMBER}; "
                 "delete it, or give this worker another --worker-id"
             )
         return self.next
@@ -106,17 +117,25 @@ class Spool:
 
     def files(self) -> list[Path]:
         """The files that wait, oldest first."""
-        return sorted(file for file in self.folder.iterdir() if _FILE.fullmatch(file.name) and file.is_file())
+        return sorted(
+            file for file in self.folder.iterdir() if _FILE.fullmatch(file.name) and file.is_file()
+        )
 
     def add(self, records: GameRecord, metadata: Metadata) -> bool:
-        """Put games in; whether they are in. The oldest files go if there are more bytes than allowed.
+        """Put games in; whether they are in. The oldest files go if there are more bytes than
+        allowed.
 
-        On a full disk the oldest file goes too; what cannot be written all the same is dropped itself.
+        On a full disk the oldest file goes too; what cannot be written all the same is dropped
+        itself.
         """
-        is_in = self._written(records, metadata) or (self._made_room() and self._written(records, metadata))
+        is_in = self._written(records, metadata) or (
+            self._made_room() and self._written(records, metadata)
+        )
         if not is_in:
             self.dropped_games += len(records.slots)
-        while self._waiting_bytes() > self.max_bytes and len(self.files()) > 1 and self._drop_oldest():
+        while (
+            self._waiting_bytes() > self.max_bytes and len(self.files()) > 1 and self._drop_oldest()
+        ):
             pass
         return is_in
 
@@ -130,7 +149,9 @@ class Spool:
         return True
 
     def _made_room(self) -> bool:
-        """If the last writing failed for want of room, give up the oldest file; whether there is more room now."""
+        """If the last writing failed for want of room, give up the oldest file; whether there is
+        more room now.
+        """
         return self._errno in _FULL and self._drop_oldest()
 
     def _write(self, records: GameRecord, metadata: Metadata) -> None:
@@ -158,13 +179,18 @@ class Spool:
             return True
 
     def ship(self, store: Store, tell: Mapping[str, bytes], most: int) -> int:
-        """Send the oldest `most` files in one call of the store; how many it got. What fails stays and raises.
+        """Send the oldest `most` files in one call of the store; how many it got. What fails stays
+        and raises.
 
-        `tell` is replaced in the store on the way, also if nothing waits; on a Hub it is one commit.
+        `tell` is replaced in the store on the way, also if nothing waits; on a Hub it is one
+        commit.
         """
         contents = self._take(most)
         try:
-            store.put({f"examples/{self.worker}/{file.name}": data for file, data in contents.items()}, tell)
+            store.put(
+                {f"examples/{self.worker}/{file.name}": data for file, data in contents.items()},
+                tell,
+            )
             with self._lock:
                 for file in contents:
                     file.unlink()

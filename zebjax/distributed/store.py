@@ -1,7 +1,9 @@
-"""Where weights and games lie when several processes share them: a directory, an object store, a Hugging Face Hub repo.
+"""Where weights and games lie when several processes share them: a directory, an object store, a
+Hugging Face Hub repo.
 
-Objects are immutable and created once: whoever puts a name first has it, so nothing is counted twice. The one exception
-are small objects that only tell (heartbeats, the pointer to the newest weights): they are replaced.
+Objects are immutable and created once: whoever puts a name first has it, so nothing is counted
+twice. The one exception are small objects that only tell (heartbeats, the pointer to the newest
+weights): they are replaced.
 """
 
 import re
@@ -14,7 +16,9 @@ _MOST_NAME = 300
 
 
 class StoreError(ValueError):
-    """The store cannot do what it was asked, now or later; the message says which store, which object and why."""
+    """The store cannot do what it was asked, now or later; the message says which store, which
+    object and why.
+    """
 
 
 class Unreachable(StoreError):
@@ -26,7 +30,9 @@ class Missing(StoreError):
 
 
 class Refused(StoreError):
-    """Trying again is no use: no access, no such bucket or repository, too large, or no possible name."""
+    """Trying again is no use: no access, no such bucket or repository, too large, or no possible
+    name.
+    """
 
 
 class Entry(NamedTuple):
@@ -46,7 +52,8 @@ class Changed(NamedTuple):
 
 
 class Store(Protocol):
-    """What every kind of store does. Names are relative paths like `examples/gpu-1/000000001-....safetensors`.
+    """What every kind of store does. Names are relative paths like
+    `examples/gpu-1/000000001-....safetensors`.
 
     Every call may raise Unreachable or Refused.
     """
@@ -55,15 +62,17 @@ class Store(Protocol):
     """What it is called in messages."""
 
     def put(self, new: Mapping[str, bytes], replace: Mapping[str, bytes] = NO_OBJECTS) -> set[str]:
-        """Create the `new` objects that are not there yet, in order; if that was all, write over the `replace` ones.
+        """Create the `new` objects that are not there yet, in order; if that was all, write over
+        the `replace` ones.
 
-        So what tells of new objects, such as the pointer to the newest weights, is left alone by who came second with
-        one of them. Who only tries again, after an answer that was lost, came second to itself: a sign of life may be
-        left to the next one, and a pointer is written by a call of its own.
+        So what tells of new objects, such as the pointer to the newest weights, is left alone by
+        who came second with one of them. Who only tries again, after an answer that was lost, came
+        second to itself: a sign of life may be left to the next one, and a pointer is written by a
+        call of its own.
 
         Returns:
-            The names of `new` that this call created: what was there already is left as it is. The `replace` ones were
-            written if these are all of `new`.
+            The names of `new` that this call created: what was there already is left as it is. The
+            `replace` ones were written if these are all of `new`.
         """
 
     def entries(self, folder: str, after: str = "") -> list[Entry]:
@@ -73,10 +82,14 @@ class Store(Protocol):
         """
 
     def get(self, name: str, max_bytes: int) -> bytes:
-        """The object's bytes; Missing if there is none, Refused if it is larger than `max_bytes`."""
+        """The object's bytes; Missing if there is none, Refused if it is larger than
+        `max_bytes`.
+        """
 
     def get_if_changed(self, name: str, tag: str | None, max_bytes: int) -> Changed | None:
-        """The object if it is not the one with this tag any more (None: in any case); Missing if there is none."""
+        """The object if it is not the one with this tag any more (None: in any case); Missing if
+        there is none.
+        """
 
     def delete(self, names: list[str]) -> None:
         """Delete objects; those that are not there are no error."""
@@ -85,7 +98,9 @@ class Store(Protocol):
 def check_name(name: str) -> None:
     """Raise Refused for a name that no store should see, such as one that leads out of it."""
     if not is_name(name):
-        raise Refused(f"object {name[:80]!r}: expected a relative path of letters, digits, '.', '_' and '-'")
+        raise Refused(
+            f"object {name[:80]!r}: expected a relative path of letters, digits, '.', '_' and '-'"
+        )
 
 
 def is_name(name: str) -> bool:
@@ -96,5 +111,7 @@ def is_name(name: str) -> bool:
 def in_order(found: Iterable[Entry], folder: str, after: str) -> list[Entry]:
     """What of a listing is ours, in the folder, and comes after `after`; by name."""
     return sorted(
-        entry for entry in found if entry.name > after and entry.name.startswith(f"{folder}/") and is_name(entry.name)
+        entry
+        for entry in found
+        if entry.name > after and entry.name.startswith(f"{folder}/") and is_name(entry.name)
     )

@@ -9,12 +9,14 @@ from zebjax.distributed.store import StoreError, Unreachable
 
 
 class Background:
-    """From `start` on does `work` every so often until it is stopped, at once again if it says that there is more.
+    """From `start` on does `work` every so often until it is stopped, at once again if it says that
+    there is more.
 
     A store that is away is told once and tried again.
 
-    What it has to say, and what ends it, comes out of `check`, in the thread that owns it. A store that refuses ends
-    it only before anything has worked: later that is a credential that ran out or a full disk, which somebody mends.
+    What it has to say, and what ends it, comes out of `check`, in the thread that owns it. A store
+    that refuses ends it only before anything has worked: later that is a credential that ran out or
+    a full disk, which somebody mends.
     """
 
     def __init__(self, work: Callable[[], bool], every_s: float) -> None:
@@ -59,7 +61,10 @@ class Background:
                 is_more = self._work()
                 self._has_worked = True
                 if self._away_since is not None:
-                    self.say(f"the store answers again, after {time.monotonic() - self._away_since:.0f} s")
+                    self.say(
+                        f"the store answers again, after "
+                        f"{time.monotonic() - self._away_since:.0f} s"
+                    )
                     self._away_since = None
             except (StoreError, OSError) as error:
                 if not (self._has_worked or isinstance(error, Unreachable)):
@@ -68,7 +73,9 @@ class Background:
                 if self._away_since is None:
                     self._away_since = time.monotonic()
                     self.say(f"the store does not answer, going on without it: {error}")
-            except BaseException as error:  # also a panic in a library: the owner raises it in its own thread
+            except (
+                BaseException
+            ) as error:  # also a panic in a library: the owner raises it in its own thread
                 self._error = error
                 return
             if not is_more:

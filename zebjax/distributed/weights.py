@@ -1,11 +1,13 @@
 """The learner's weights in a store: published, found, checked; and which learner may publish.
 
-Every publication is a generation of its own, also when a rollback or a resumed learner publishes a step again:
+Every publication is a generation of its own, also when a rollback or a resumed learner publishes a
+step again:
 
     weights/<generation>/network.safetensors    the parameters
-    weights/<generation>/manifest.json          what they are; created last, so it is there only when they are
-    weights/newest.json                         the newest manifest again, replaced: what readers poll
-    leases/<epoch>.json                         created by each learner that starts; the newest one may publish
+    weights/<generation>/manifest.json          what they are; created last, so it is there only
+    when they are weights/newest.json                         the newest manifest again, replaced:
+    what readers poll leases/<epoch>.json                         created by each learner that
+    starts; the newest one may publish
 """
 
 import dataclasses
@@ -98,7 +100,9 @@ def from_bytes(data: bytes, config: ZebConfig) -> Params:
     for name, leaf in zip(names, leaves, strict=True):
         found = arrays[name]
         if found.shape != leaf.shape or found.dtype != leaf.dtype:
-            raise BadWeights(f"array {name}: expected {leaf.dtype} {leaf.shape}, got {found.dtype} {found.shape}")
+            raise BadWeights(
+                f"array {name}: expected {leaf.dtype} {leaf.shape}, got {found.dtype} {found.shape}"
+            )
         if not np.isfinite(found).all():
             raise BadWeights(f"array {name} is not finite")
     return jax.tree.unflatten(structure, [jnp.asarray(arrays[name]) for name in names])
@@ -120,7 +124,13 @@ def _manifest(changed: Changed) -> Manifest:
         manifest = Manifest(**json.loads(changed.data))
     except (ValueError, TypeError, RecursionError) as error:
         raise BadWeights(f"{NEWEST}: not a manifest ({error})") from None
-    counts = (manifest.generation, manifest.epoch, manifest.size, manifest.step, manifest.total_games)
+    counts = (
+        manifest.generation,
+        manifest.epoch,
+        manifest.size,
+        manifest.step,
+        manifest.total_games,
+    )
     texts = (manifest.object, manifest.sha256, manifest.created_at)
     if not (
         all(type(count) is int and 0 <= count < 2**31 for count in counts)
@@ -149,7 +159,9 @@ def fetch(store: Store, manifest: Manifest, config: ZebConfig) -> Params:
         if len(data) == manifest.size and hashlib.sha256(data).hexdigest() == manifest.sha256:
             break
     else:
-        raise BadWeights(f"{manifest.object}: its sha256 is not the manifest's, fetched {_FETCHES} times")
+        raise BadWeights(
+            f"{manifest.object}: its sha256 is not the manifest's, fetched {_FETCHES} times"
+        )
     try:
         return from_bytes(data, config)
     except BadWeights as error:
@@ -168,7 +180,11 @@ def _lease_name(epoch: int) -> str:
 
 def _numbers(names: re.Pattern[str], store: Store, folder: str, after: str = "") -> list[int]:
     """What the names in a folder count, in order; odd ones are not ours."""
-    return sorted(int(match[1]) for entry in store.entries(folder, after) if (match := names.fullmatch(entry.name)))
+    return sorted(
+        int(match[1])
+        for entry in store.entries(folder, after)
+        if (match := names.fullmatch(entry.name))
+    )
 
 
 def newest_lease(store: Store) -> tuple[int, dict[str, Any]]:
@@ -193,7 +209,9 @@ def take_lease(store: Store, owner: dict[str, Any]) -> Lease:
     while True:
         epoch += 1
         if epoch > _LAST_EPOCH:
-            raise BadWeights(f"{store.where}: {_lease_name(_LAST_EPOCH)} is no learner's; delete it")
+            raise BadWeights(
+                f"{store.where}: {_lease_name(_LAST_EPOCH)} is no learner's; delete it"
+            )
         name = _lease_name(epoch)
         if name in store.put({name: json.dumps(owner).encode()}):
             return Lease(epoch)
@@ -204,7 +222,8 @@ def check_lease(store: Store, lease: Lease) -> None:
     if _numbers(_LEASE, store, "leases", after=_lease_name(lease.epoch)):
         epoch, owner = newest_lease(store)
         raise Fenced(
-            f"{store.where}: another learner ({owner.get('where', 'unknown')}, epoch {epoch}) has taken over from this "
+            f"{store.where}: another learner ({owner.get('where', 'unknown')}, epoch {epoch}) has "
+            "taken over from this "
             f"one (epoch {lease.epoch}); stop one of them, or give this one another --name"
         )
 
@@ -218,7 +237,8 @@ def publish(
 ) -> Manifest:
     """Make these weights the newest; `facts` are the manifest's fields that the learner knows.
 
-    `beside` are objects that are replaced along with the pointer, such as the same weights for others to read.
+    `beside` are objects that are replaced along with the pointer, such as the same weights for
+    others to read.
 
     Raises:
         Fenced: if another learner has taken over.
@@ -251,10 +271,14 @@ def publish(
     # In this order on every kind of store; on a Hub it is one commit.
     created = store.put(new, told)
     if created != new.keys():
-        # Then the pointer was not moved. They were there already, by a try of ours whose answer was lost or by another.
+        # Then the pointer was not moved. They were there already, by a try of ours whose answer was
+        # lost or by another.
         if store.get(f"{folder}/manifest.json", MAX_JSON_BYTES) != text:
             check_lease(store, lease)
-            raise Unreachable(f"{store.where}: generation {generation} was published by another learner at this moment")
+            raise Unreachable(
+                f"{store.where}: generation {generation} was published by another learner at this "
+                "moment"
+            )
         store.put({}, told)
     return manifest
 
@@ -265,7 +289,9 @@ def prune(store: Store, keep: int) -> bool:
     Their manifests stay, as the record of what was published.
     """
     generations = {
-        entry.name: match[1] for entry in store.entries("weights") if (match := _NETWORK.fullmatch(entry.name))
+        entry.name: match[1]
+        for entry in store.entries("weights")
+        if (match := _NETWORK.fullmatch(entry.name))
     }
     newest_ones = sorted(set(generations.values()))[-keep:]
     doomed = [name for name, generation in generations.items() if generation not in newest_ones]

@@ -1,6 +1,7 @@
 """A worker: plays with the newest published weights and sends its games, until it is stopped.
 
-What talks to the store is a thread of its own (`Link`): it ships the spool, fetches weights, and gives a sign of life.
+What talks to the store is a thread of its own (`Link`): it ships the spool, fetches weights, and
+gives a sign of life.
 """
 
 import dataclasses
@@ -53,7 +54,9 @@ class Current(NamedTuple):
 class Link:
     """A worker's store: weights come, games and signs of life go."""
 
-    def __init__(self, settings: Experiment, job: Job, store: Store, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, settings: Experiment, job: Job, store: Store, note: Callable[[str], None]
+    ) -> None:
         self._settings, self._job, self._store, self._note = settings, job, store, note
         self._folder = settings.folder / "workers" / job.worker_id
         self.spool = spool.Spool(self._folder / "spool", job.worker_id, settings.store.spool_bytes)
@@ -63,7 +66,9 @@ class Link:
         self._tag: str | None = None
         self._complaint, self._pull_again_at = "", -math.inf
         self._dropped_told = 0
-        self._background = Background(self._work, min(settings.store.look_every_s, self._beat_every_s()))
+        self._background = Background(
+            self._work, min(settings.store.look_every_s, self._beat_every_s())
+        )
         self._newest: Current | None = None
 
     def begin(self) -> Current:
@@ -76,7 +81,8 @@ class Link:
             self._pull()
         except Missing:
             raise ValueError(
-                f"{self._store.where}: no weights are published there yet; start the learner first: "
+                f"{self._store.where}: no weights are published there yet; start the learner "
+                "first: "
                 "python -m zebjax.train EXPERIMENT.py --role learner"
             ) from None
         assert self._newest is not None
@@ -99,7 +105,10 @@ class Link:
         is_in = self.spool.add(records, Metadata(source, self._job.worker_id, model_step, facts))
         if self.spool.dropped_games > self._dropped_told:
             self._dropped_told = self.spool.dropped_games
-            why = self.spool.trouble or f"the store is away and {self.spool.max_bytes:,} bytes wait for it"
+            why = (
+                self.spool.trouble
+                or f"the store is away and {self.spool.max_bytes:,} bytes wait for it"
+            )
             self._note(f"{self._dropped_told:,} games dropped so far: {why}")
         self.games += len(records.slots)
         if is_in:
@@ -107,7 +116,9 @@ class Link:
         self._background.hurry()
 
     def end(self) -> None:
-        """Ship what is finished, as far as the store takes it; what it does not is sent by the next start."""
+        """Ship what is finished, as far as the store takes it; what it does not is sent by the next
+        start.
+        """
         trouble: object = "the store does not answer"
         if self._background.stop():
             try:
@@ -117,20 +128,29 @@ class Link:
                 return
             except (ValueError, OSError) as error:
                 trouble = error
-        self._note(f"{len(self.spool.files())} files wait in {self.spool.folder} for the next start: {trouble}")
+        self._note(
+            f"{len(self.spool.files())} files wait in {self.spool.folder} for the next start: "
+            f"{trouble}"
+        )
 
     def _work(self) -> bool:
         waiting, interval_s = bool(self.spool.files()), self._settings.store.upload_interval_s
         try:
-            if time.monotonic() - self._last_write >= (interval_s if waiting else self._beat_every_s()):
+            if time.monotonic() - self._last_write >= (
+                interval_s if waiting else self._beat_every_s()
+            ):
                 self._write(heartbeat.RUNNING)
         finally:  # who may not write at the moment shall still play with the newest weights
             self._pull()
         return bool(self.spool.files()) and not interval_s
 
     def _write(self, state: str) -> None:
-        """Send the oldest files, with a sign of life: on a Hub one commit, which takes `upload_interval_s`."""
-        self._last_write = time.monotonic()  # also if it fails: who wrote too often is not to write at once again
+        """Send the oldest files, with a sign of life: on a Hub one commit, which takes
+        `upload_interval_s`.
+        """
+        self._last_write = (
+            time.monotonic()
+        )  # also if it fails: who wrote too often is not to write at once again
         most = self._most()
         self.spool.ship(self._store, self._sign(state, most), most)
 
@@ -160,11 +180,15 @@ class Link:
             "sent_bytes": self.spool.sent_bytes,
         }
         count = f"{os.getpid()}-{self._beats}"
-        data = heartbeat.sign(self._job.role, self._job.worker_id, count, self._beat_every_s(), facts)
+        data = heartbeat.sign(
+            self._job.role, self._job.worker_id, count, self._beat_every_s(), facts
+        )
         return {spool.status_name(self._job.worker_id): data}
 
     def _pull(self) -> None:
-        """Take the newest weights if they are newer, right, and of this experiment; else keep those there are."""
+        """Take the newest weights if they are newer, right, and of this experiment; else keep those
+        there are.
+        """
         if time.monotonic() < self._pull_again_at:
             return
         try:
@@ -173,12 +197,17 @@ class Link:
                 return
             manifest, tag = found
             before = self._newest.manifest if self._newest else None
-            if before is None or (manifest.epoch, manifest.generation) > (before.epoch, before.generation):
+            if before is None or (manifest.epoch, manifest.generation) > (
+                before.epoch,
+                before.generation,
+            ):
                 check_experiment(manifest, self._settings)
                 params = weights.fetch(self._store, manifest, self._settings.network)
                 self._newest = Current(manifest, params)
                 if before is not None:
-                    self._background.say(f"weights of step {manifest.step} (generation {manifest.generation})")
+                    self._background.say(
+                        f"weights of step {manifest.step} (generation {manifest.generation})"
+                    )
             self._tag = tag
         except weights.BadWeights as error:
             if self._newest is None:
@@ -186,20 +215,25 @@ class Link:
             self._pull_again_at = time.monotonic() + _BAD_WEIGHTS_S  # they may be large
             if str(error) != self._complaint:
                 self._complaint = str(error)
-                self._background.say(f"keeping the weights of step {self._newest.manifest.step}: {error}")
+                self._background.say(
+                    f"keeping the weights of step {self._newest.manifest.step}: {error}"
+                )
 
 
 def check_experiment(manifest: weights.Manifest, settings: Experiment) -> None:
     """Raise BadWeights if what the learner trains is not what this experiment says."""
     theirs = manifest.experiment
     if theirs.get("name") != settings.name:
-        raise weights.BadWeights(f"the learner runs experiment {theirs.get('name')!r}, this is {settings.name!r}")
+        raise weights.BadWeights(
+            f"the learner runs experiment {theirs.get('name')!r}, this is {settings.name!r}"
+        )
     if not isinstance(theirs.get("network"), dict):
         raise weights.BadWeights("the manifest names no network")
     for field, ours in dataclasses.asdict(settings.network).items():
         if field not in ("dropout", "compute_dtype") and theirs["network"].get(field) != ours:
             raise weights.BadWeights(
-                f"the learner's network.{field} is {theirs['network'].get(field)!r}, here it is {ours!r}; start the "
+                f"the learner's network.{field} is {theirs['network'].get(field)!r}, here it is "
+                f"{ours!r}; start the "
                 "worker with the learner's experiment file and overrides"
             )
 
@@ -215,7 +249,9 @@ def work(settings: Experiment, job: Job, report: Reporter, stop_asked: Callable[
     if job.role == "evalaux":
         _check_solver()
     current = link.begin()
-    report.note(f"playing with step {current.manifest.step}, generation {current.manifest.generation}")
+    report.note(
+        f"playing with step {current.manifest.step}, generation {current.manifest.generation}"
+    )
     play = _play if job.role == "selfplay" else _play_against_eq
     try:
         play(settings, job, link, report, stop_asked)
@@ -231,14 +267,18 @@ def _check_solver() -> None:
         state = game.deal(jax.random.key(0))
         solver.solve(jax.tree.map(lambda leaf: np.asarray(leaf)[None], state))
     except Exception as error:  # numba's own, of many kinds
-        raise ValueError(f"the exact solver does not compile here: {type(error).__name__}: {error}") from None
+        raise ValueError(
+            f"the exact solver does not compile here: {type(error).__name__}: {error}"
+        ) from None
 
 
 def _seed(settings: Experiment, job: Job) -> int:
     return (settings.seed ^ zlib.crc32(f"{job.role} {job.worker_id}".encode())) % 2**32
 
 
-def _play(settings: Experiment, job: Job, link: Link, report: Reporter, stop_asked: Callable[[], bool]) -> None:
+def _play(
+    settings: Experiment, job: Job, link: Link, report: Reporter, stop_asked: Callable[[], bool]
+) -> None:
     """Self-play: `store.games_per_file` finished games are a file."""
     n_file = settings.store.games_per_file
     if job.max_games is not None:
@@ -250,12 +290,18 @@ def _play(settings: Experiment, job: Job, link: Link, report: Reporter, stop_ask
     step = link.current().manifest.step
     actor = selfplay.init(config, key, step)
     sizer = CallSizer("self-play", "fewer --selfplay.lanes or --selfplay.search.sims", report)
-    facts = dataclasses.asdict(config.search) | {"lanes": config.lanes, "seed": seed, "first_file": link.first}
+    facts = dataclasses.asdict(config.search) | {
+        "lanes": config.lanes,
+        "seed": seed,
+        "first_file": link.first,
+    }
     while not stop_asked():
         current = link.current()
         step = current.manifest.step
         began = time.monotonic()
-        actor = jax.block_until_ready(selfplay.advance(config, settings.network, current.params, actor, step, sizer.n))
+        actor = jax.block_until_ready(
+            selfplay.advance(config, settings.network, current.params, actor, step, sizer.n)
+        )
         sizer.timed(time.monotonic() - began)
         finished = int(actor.n_finished)
         report.working("games of the next file", min(finished, n_file), n_file)

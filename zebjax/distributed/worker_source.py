@@ -34,11 +34,14 @@ _ALARM_AFTER_S = 40.0
 """Workers that start together with the learner get so long until they are missed."""
 _MOST_WAIT_S = 600.0
 _FIRST_LOOK_S = 60.0
-"""A learner that starts waits so long for what is in the store already; after that it goes on with what it has."""
+"""A learner that starts waits so long for what is in the store already; after that it goes on with
+what it has."""
 
 
 class Workers:
-    """The learner of several processes: games come from the store, weights go there, by a thread of its own."""
+    """The learner of several processes: games come from the store, weights go there, by a thread of
+    its own.
+    """
 
     def __init__(
         self,
@@ -73,7 +76,8 @@ class Workers:
         self._published = -1
 
     def _wait_for_other_learner(self, stop_asked: Callable[[], bool]) -> None:
-        """Refuse to start beside a learner that lives; one that is gone leaves its lease to be taken over.
+        """Refuse to start beside a learner that lives; one that is gone leaves its lease to be
+        taken over.
 
         Raises:
             ValueError: if one lives.
@@ -95,14 +99,16 @@ class Workers:
             now = self._watch.learner
             if now is not None and now.changed_at is not None:
                 raise ValueError(
-                    f"{self.store.where}: another learner is at work here ({now.sign.get('host')}); stop it, choose "
+                    f"{self.store.where}: another learner is at work here "
+                    f"({now.sign.get('host')}); stop it, choose "
                     "another --name, or --take-over"
                 )
 
     # ---- the run's thread
 
     def begin(self, run: "Run") -> None:
-        """Become the store's learner and start fetching, now that the run knows where it goes on from.
+        """Become the store's learner and start fetching, now that the run knows where it goes on
+        from.
 
         Raises:
             ValueError: if the store is ahead of a run that begins.
@@ -115,16 +121,24 @@ class Workers:
             step = found[0].step
             where = weights.newest_lease(self.store)[1].get("where")
             # Its own newest publication may be a cycle ahead of its newest state.
-            if where != self._where and step > run.progress.cycle + 1 and not (run.is_new or self._take_over):
+            if (
+                where != self._where
+                and step > run.progress.cycle + 1
+                and not (run.is_new or self._take_over)
+            ):
                 raise ValueError(
-                    f"{self.store.where}: another learner ({where}) has gone on to step {step}, while {run.folder} is "
-                    f"at step {run.progress.cycle}; go on with that one, choose another --name, or --take-over to go "
+                    f"{self.store.where}: another learner ({where}) has gone on to step {step}, "
+                    f"while {run.folder} is "
+                    f"at step {run.progress.cycle}; go on with that one, choose another --name, "
+                    "or --take-over to go "
                     "back to this one's"
                 )
             if run.is_new and step > run.progress.cycle and not self._take_over:
                 raise ValueError(
-                    f"{self.store.where}: the weights there are of step {step}, but {run.folder} holds no state to go "
-                    f"on from and would begin again at step {run.progress.cycle}; bring that folder back, choose "
+                    f"{self.store.where}: the weights there are of step {step}, but {run.folder} "
+                    "holds no state to go "
+                    f"on from and would begin again at step {run.progress.cycle}; bring that "
+                    "folder back, choose "
                     "another --name, or --take-over to begin again"
                 )
             run.progress.wandb_run_id = run.progress.wandb_run_id or found[0].wandb_run_id
@@ -169,7 +183,10 @@ class Workers:
         run.state = run.state._replace(ring=replay.add_some(run.state.ring, arrived.records))
         run.progress.total_games += n
         run.progress.games_in_cycle += n
-        sources.count(run.progress, {"selfplay_examples": n * N_PLIES, "selfplay_files": 1, "bytes": arrived.n_bytes})
+        sources.count(
+            run.progress,
+            {"selfplay_examples": n * N_PLIES, "selfplay_files": 1, "bytes": arrived.n_bytes},
+        )
         run.progress.arrived_examples += n * N_PLIES
         self._last_kept = time.monotonic()
 
@@ -197,7 +214,10 @@ class Workers:
         in_ring = int(replay.n_examples(run.state.ring))
         if in_ring < max(config.min_buffer, N_PLIES):
             return f"{in_ring:,} of {max(config.min_buffer, N_PLIES):,} examples of self-play are in the buffer"
-        rows = progress.trained_rows + run.settings.learner.updates_per_cycle * run.settings.learner.batch
+        rows = (
+            progress.trained_rows
+            + run.settings.learner.updates_per_cycle * run.settings.learner.batch
+        )
         if config.max_reuse and rows > config.max_reuse * progress.arrived_examples:
             return f"{progress.arrived_examples:,} examples have come, too few for {rows:,} training rows (max_reuse)"
         age = time.monotonic() - self._last_kept
@@ -212,7 +232,9 @@ class Workers:
         alarms = self._alarms if time.monotonic() - self._began > _ALARM_AFTER_S else []
         if alarms != self._told or (alarms and time.monotonic() - self._told_at > _ALARM_AGAIN_S):
             self._told, self._told_at = alarms, time.monotonic()
-            run.report.note(f"  ALARM: {', '.join(alarms)}" if alarms else "  all workers are there")
+            run.report.note(
+                f"  ALARM: {', '.join(alarms)}" if alarms else "  all workers are there"
+            )
 
     def trained(self, run: "Run", last: bool) -> None:
         """Have the weights published when that is due.
@@ -235,12 +257,15 @@ class Workers:
         params = jax.device_get(run.state.learner.params)
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
             raise ValueError(
-                f"cycle {run.progress.cycle}: the weights are no longer finite and were not published; go back with "
+                f"cycle {run.progress.cycle}: the weights are no longer finite and were not "
+                "published; go back with "
                 "`python -m zebjax.rollback`, or try a lower --learner.lr"
             )
         torch: dict[str, bytes] = {}
         if self._settings.store.publish_torch:
-            contents = torch_weights.hub_contents(Path(f"{run.settings.name}.pt"), run.settings.network, params, facts)
+            contents = torch_weights.hub_contents(
+                Path(f"{run.settings.name}.pt"), run.settings.network, params, facts
+            )
             torch = {str(path): data for path, data in contents.items()}
         with self._lock:
             self._to_publish = weights.to_bytes(run.settings.network, params), facts, torch
@@ -248,7 +273,9 @@ class Workers:
         self._background.hurry()
 
     def saved(self, run: "Run") -> None:
-        """Files that the state before this one holds may leave the store: it is what is left if this one breaks."""
+        """Files that the state before this one holds may leave the store: it is what is left if
+        this one breaks.
+        """
         with self._lock:
             self._to_prune = self._saved_cursor
         self._saved_cursor = dict(run.progress.cursor)
@@ -303,7 +330,9 @@ class Workers:
         }
 
     def _work(self) -> bool:
-        """Do all that is due; what one part of it meets does not keep the others from their work."""
+        """Do all that is due; what one part of it meets does not keep the others from their
+        work.
+        """
         assert self._ingest is not None
         failed: StoreError | None = None
         for part in (self._look_around, self._lead, self._ingest.poll):
@@ -316,15 +345,19 @@ class Workers:
         return False
 
     def _look_around(self) -> None:
-        if time.monotonic() - self._last_look >= max(heartbeat.EVERY_S, self._settings.store.look_every_s):
+        if time.monotonic() - self._last_look >= max(
+            heartbeat.EVERY_S, self._settings.store.look_every_s
+        ):
             self._last_look = time.monotonic()
             self._watch.look()
             self._alarms = self._watch.alarms(self._settings.eval_aux.enabled)
 
     def _lead(self) -> None:
-        """What only the learner that holds the lease may do: publish, give a sign, delete what is old.
+        """What only the learner that holds the lease may do: publish, give a sign, delete what is
+        old.
 
-        Of all this one commit every `upload_interval_s` to each repository of a Hub: a publication carries a sign.
+        Of all this one commit every `upload_interval_s` to each repository of a Hub: a publication
+        carries a sign.
         """
         weights.check_lease(self.store, self._lease)
         try:
@@ -335,7 +368,9 @@ class Workers:
     def _tell(self) -> None:
         """Publish and give a sign, as far as they are due."""
         interval_s = self._settings.store.upload_interval_s
-        if time.monotonic() - self._last_write < interval_s or (self._prune_weights() and interval_s):
+        if time.monotonic() - self._last_write < interval_s or (
+            self._prune_weights() and interval_s
+        ):
             return
         try:
             if self._to_publish is not None:
@@ -347,16 +382,21 @@ class Workers:
     def _publish(self, state: str) -> None:
         pending = self._to_publish
         assert pending is not None
-        self._last_write = time.monotonic()  # also if it fails: who wrote too often is not to write at once again
+        self._last_write = (
+            time.monotonic()
+        )  # also if it fails: who wrote too often is not to write at once again
         data, facts, torch = pending
-        manifest = weights.publish(self.store, self._lease, data, facts, {**torch, **self._sign(state)})
+        manifest = weights.publish(
+            self.store, self._lease, data, facts, {**torch, **self._sign(state)}
+        )
         self._last_beat = time.monotonic()
         self._are_weights_pruned = False
         with self._lock:
             if self._to_publish is pending:  # and no newer one
                 self._to_publish = None
         self._background.say(
-            f"  published step {manifest.step} as generation {manifest.generation}, {manifest.size:,} bytes"
+            f"  published step {manifest.step} as generation {manifest.generation}, "
+            f"{manifest.size:,} bytes"
         )
 
     def _beat(self, state: str) -> None:
@@ -368,7 +408,11 @@ class Workers:
         self._beats += 1
         facts = self._status | {"state": state, "alarms": self._alarms}
         count = f"{self._lease.epoch}-{self._beats}"
-        return {heartbeat.LEARNER: heartbeat.sign("learner", self._settings.name, count, self._beat_every_s, facts)}
+        return {
+            heartbeat.LEARNER: heartbeat.sign(
+                "learner", self._settings.name, count, self._beat_every_s, facts
+            )
+        }
 
     def _prune_weights(self) -> bool:
         """Delete parameters of old generations; whether there were any."""
@@ -392,7 +436,10 @@ class Workers:
                 by_worker.setdefault(parsed.worker, []).append(entry.name)
         stay = math.ceil(self._settings.store.keep_examples / max(len(by_worker), 1))
         doomed = [
-            name for worker, names in by_worker.items() for name in names[:-stay] if name <= cursor.get(worker, "")
+            name
+            for worker, names in by_worker.items()
+            for name in names[:-stay]
+            if name <= cursor.get(worker, "")
         ]
         if doomed:
             self.store.delete(doomed)

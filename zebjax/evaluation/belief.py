@@ -1,9 +1,11 @@
 """Belief: does a network know who holds the hidden tiles better than counting tells?
 
-A belief head gives each tile a distribution over the three other seats. It is scored against the true owners, on the
-tiles that are truly hidden from the mover (neither its own nor played), beside the exact marginal of
-`worlds.marginals`: what follows from the voids shown alone, if all hands that fit them are equally likely. Plays say
-more than voids do, so the marginal can be beaten; a head that does not beat it has learned to count, or less.
+A belief head gives each tile a distribution over the three other seats. It is scored against the
+true owners, on the tiles that are truly hidden from the mover (neither its own nor played), beside
+the exact marginal of
+`worlds.marginals`: what follows from the voids shown alone, if all hands that fit them are equally
+likely. Plays say more than voids do, so the marginal can be beaten; a head that does not beat it
+has learned to count, or less.
 """
 
 import dataclasses
@@ -49,14 +51,17 @@ class Score:
     """How good distributions over the three other seats are, means over hidden tiles."""
 
     accuracy: float
-    """Share of tiles whose most probable seat is the owner; 1/k where k seats are equally probable."""
+    """Share of tiles whose most probable seat is the owner; 1/k where k seats are equally
+    probable."""
     cross_entropy: float
     """-log P(owner), nats; log 3 = 1.099 for one who knows nothing."""
     brier: float
-    """Squared error summed over the three seats, 0 to 2 (Brier 1950); 2/3 for one who knows nothing."""
+    """Squared error summed over the three seats, 0 to 2 (Brier 1950); 2/3 for one who knows
+    nothing."""
     calibration_error: float
-    """Expected calibration error of the most probable seat: mean |confidence - accuracy| over bins of confidence,
-    weighted by their tiles (Guo et al. 2017, "On calibration of modern neural networks", section 2)."""
+    """Expected calibration error of the most probable seat: mean |confidence - accuracy| over bins
+    of confidence, weighted by their tiles (Guo et al. 2017, "On calibration of modern neural
+    networks", section 2)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,13 +72,16 @@ class Comparison:
     network: Score
     marginal: Score
     gain: float
-    """Cross-entropy of the marginal less the network's, nats a tile: positive where the network knows more."""
+    """Cross-entropy of the marginal less the network's, nats a tile: positive where the network
+    knows more."""
     gain_ci95: tuple[float, float] | None
     """Normal approximation with deals as units; None with fewer than 2 deals."""
 
 
 def probabilities_right(probabilities: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """Of each tile, whether its most probable seat is the owner, with 1/k where k are equally probable, `[n]`."""
+    """Of each tile, whether its most probable seat is the owner, with 1/k where k are equally
+    probable, `[n]`.
+    """
     best = probabilities >= probabilities.max(-1, keepdims=True) - 1e-6
     return best[np.arange(len(owner)), owner] / best.sum(-1)
 
@@ -89,7 +97,9 @@ def score(probabilities: np.ndarray, owner: np.ndarray) -> Score:
         accuracy=float(right.mean()),
         cross_entropy=float(_log_loss(probabilities, owner).mean()),
         brier=float(((probabilities - np.eye(3)[owner]) ** 2).sum(-1).mean()),
-        calibration_error=float(sum(abs(c - a) * share for c, a, share in reliability(probabilities, owner))),
+        calibration_error=float(
+            sum(abs(c - a) * share for c, a, share in reliability(probabilities, owner))
+        ),
     )
 
 
@@ -99,7 +109,9 @@ def reliability(probabilities: np.ndarray, owner: np.ndarray) -> list[tuple[floa
     bins = np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
     rows = [np.flatnonzero(bins == number) for number in range(N_BINS)]
     return [
-        (float(confidence[row].mean()), float(right[row].mean()), len(row) / len(owner)) for row in rows if len(row)
+        (float(confidence[row].mean()), float(right[row].mean()), len(row) / len(owner))
+        for row in rows
+        if len(row)
     ]
 
 
@@ -115,12 +127,17 @@ def compare(judged: Tiles) -> Comparison | None:
 
 def by_trick(judged: Tiles) -> dict[str, Comparison | None]:
     """`compare` of all tiles, and of those hidden at each trick, "1" to "7"."""
-    tricks = {str(trick + 1): compare(judged.where(judged.trick == trick)) for trick in range(tiles.N_TRICKS)}
+    tricks = {
+        str(trick + 1): compare(judged.where(judged.trick == trick))
+        for trick in range(tiles.N_TRICKS)
+    }
     return {"all": compare(judged)} | tricks
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def _probabilities(config: network.ZebConfig, params: network.Params, states: game.GameState) -> tuple[jax.Array, ...]:
+def _probabilities(
+    config: network.ZebConfig, params: network.Params, states: game.GameState
+) -> tuple[jax.Array, ...]:
     seen = jax.vmap(lambda state: observe.observe(state, config.tokenizer))(states)
     belief = jax.nn.softmax(network.apply(config, params, seen).belief_logits)
     owner, _ = jax.vmap(observe.belief_targets)(states)
@@ -133,7 +150,8 @@ def judge(config: network.ZebConfig, params: network.Params, states: game.GameSt
     Args:
         config: of a network with a belief head.
         params: its weights.
-        states: NumPy arrays with a leading axis N. Positions of the same four hands count as one deal.
+        states: NumPy arrays with a leading axis N. Positions of the same four hands count as one
+            deal.
 
     Raises:
         ValueError: if the network has no belief head.
@@ -145,7 +163,9 @@ def judge(config: network.ZebConfig, params: network.Params, states: game.GameSt
     for start in range(0, n, chunk):
         belief, marginal, owner, hidden = (
             np.asarray(part, np.float64 if part.ndim == 3 else None)
-            for part in _probabilities(config, params, base.take(states, np.arange(start, start + chunk)))
+            for part in _probabilities(
+                config, params, base.take(states, np.arange(start, start + chunk))
+            )
         )
         row, tile = np.nonzero(hidden[: n - start])  # the rest is padding
         parts.append((start + row, owner[row, tile], belief[row, tile], marginal[row, tile]))
@@ -154,8 +174,11 @@ def judge(config: network.ZebConfig, params: network.Params, states: game.GameSt
     return Tiles(deal[row], states.ply[row] // 4, owner, belief, marginal)
 
 
-def positions_of(player: players.Player, key: jax.Array, first: int, n_deals: int) -> game.GameState:
-    """The decisions of all four seats in the deals of `arena.deals`, each played once by `player` on every seat.
+def positions_of(
+    player: players.Player, key: jax.Array, first: int, n_deals: int
+) -> game.GameState:
+    """The decisions of all four seats in the deals of `arena.deals`, each played once by `player`
+    on every seat.
 
     Forced moves are no decisions and are not there. NumPy arrays with a leading axis.
     """
@@ -177,37 +200,52 @@ def positions_of(player: players.Player, key: jax.Array, first: int, n_deals: in
 def metrics(
     player: players.Player, config: network.ZebConfig, params: network.Params, key: jax.Array
 ) -> dict[str, float]:
-    """Scores over `BATCH` deals that `player` plays, for a run's metrics: all four, and cross-entropy by trick.
+    """Scores over `BATCH` deals that `player` plays, for a run's metrics: all four, and
+    cross-entropy by trick.
 
-    `belief_<score>_hidden[_trick_<n>]` is the network's, with `_marginal` for `_hidden` that of counting alone.
+    `belief_<score>_hidden[_trick_<n>]` is the network's, with `_marginal` for `_hidden` that of
+    counting alone.
     """
     row: dict[str, float] = {}
-    for trick, compared in by_trick(judge(config, params, positions_of(player, key, 0, BATCH))).items():
+    for trick, compared in by_trick(
+        judge(config, params, positions_of(player, key, 0, BATCH))
+    ).items():
         if compared is None:
             continue
         for name, scores in (("hidden", compared.network), ("marginal", compared.marginal)):
             if trick == "all":
-                row |= {f"belief_{score}_{name}": value for score, value in dataclasses.asdict(scores).items()}
+                row |= {
+                    f"belief_{score}_{name}": value
+                    for score, value in dataclasses.asdict(scores).items()
+                }
             else:
                 row[f"belief_cross_entropy_{name}_trick_{trick}"] = scores.cross_entropy
     return row
 
 
 def plot(title: str, judged: Tiles, results: dict[str, Comparison | None], path: Path) -> None:
-    """Draw accuracy and cross-entropy by trick, and calibration, of network and marginal, as PNG."""
+    """Draw accuracy and cross-entropy by trick, and calibration, of network and marginal, as
+    PNG.
+    """
     from matplotlib.figure import Figure  # a second to import
 
     figure = Figure(figsize=(13, 4), layout="constrained")
     figure.suptitle(title)
     accuracy, loss, calibration = figure.subplots(1, 3)
-    tricks = [(int(trick), result) for trick, result in results.items() if trick != "all" and result is not None]
+    tricks = [
+        (int(trick), result)
+        for trick, result in results.items()
+        if trick != "all" and result is not None
+    ]
     for name, marker in (("network", "o"), ("marginal", "s")):
         scores = [getattr(result, name) for _, result in tricks]
         at = [trick for trick, _ in tricks]
         accuracy.plot(at, [100 * each.accuracy for each in scores], marker=marker, label=name)
         loss.plot(at, [each.cross_entropy for each in scores], marker=marker, label=name)
         bins = reliability(getattr(judged, name), judged.owner)
-        calibration.plot([100 * c for c, _, _ in bins], [100 * a for _, a, _ in bins], marker=marker, label=name)
+        calibration.plot(
+            [100 * c for c, _, _ in bins], [100 * a for _, a, _ in bins], marker=marker, label=name
+        )
     calibration.plot([33, 100], [33, 100], color="grey", linewidth=0.8)
     accuracy.set(title="right about the owner", xlabel="trick", ylabel="% of hidden tiles")
     loss.set(title="cross-entropy", xlabel="trick", ylabel="nats a tile")

@@ -1,7 +1,9 @@
-"""Intervals: the normal quantile, and an interval for a mean that may be looked at as often as one likes.
+"""Intervals: the normal quantile, and an interval for a mean that may be looked at as often as one
+likes.
 
-An ordinary 95 % interval holds at one sample size that was fixed before. Whoever looks again and again and stops when
-he likes what he sees is wrong far more often than 5 %. A confidence sequence covers the mean at all times at once.
+An ordinary 95 % interval holds at one sample size that was fixed before. Whoever looks again and
+again and stops when he likes what he sees is wrong far more often than 5 %. A confidence sequence
+covers the mean at all times at once.
 """
 
 import math
@@ -14,19 +16,23 @@ MAX_BET = 0.75
 """Bets stay below 1, where one unlucky observation would cost everything."""
 
 
-def confidence_sequence(values: np.ndarray, half_width: float, error: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
+def confidence_sequence(
+    values: np.ndarray, half_width: float, error: float = 0.05
+) -> tuple[np.ndarray, np.ndarray]:
     """A running interval for the mean, narrowest about when it gets as narrow as `half_width`.
 
-    The predictable plug-in empirical-Bernstein confidence sequence of Waudby-Smith and Ramdas, "Estimating means of
-    bounded random variables by betting" (JRSS-B 2024, theorem 2); the asymptotic ones of Waudby-Smith et al.,
-    "Time-uniform central limit theory and asymptotic confidence sequences" (2021), are about as wide but hold only
-    from some sample size on. With bets b_i, which depend on earlier values only, and running mean m_i,
+    The predictable plug-in empirical-Bernstein confidence sequence of Waudby-Smith and Ramdas,
+    "Estimating means of bounded random variables by betting" (JRSS-B 2024, theorem 2); the
+    asymptotic ones of Waudby-Smith et al., "Time-uniform central limit theory and asymptotic
+    confidence sequences" (2021), are about as wide but hold only from some sample size on. With
+    bets b_i, which depend on earlier values only, and running mean m_i,
 
-        sum b_i x_i / sum b_i  +-  (log(2 / error) + sum (x_i - m_{i-1})^2 (-log(1 - b_i) - b_i)) / sum b_i
+        sum b_i x_i / sum b_i  +-  (log(2 / error) + sum (x_i - m_{i-1})^2 (-log(1 - b_i) - b_i)) /
+        sum b_i
 
-    covers at all times with probability 1 - error or more, for any distribution on [0, 1], at any sample size. The bet
-    w / (w + variance so far) is the one that makes the half-width w earliest, which takes about twice the values of an
-    interval with a fixed sample size.
+    covers at all times with probability 1 - error or more, for any distribution on [0, 1], at any
+    sample size. The bet w / (w + variance so far) is the one that makes the half-width w earliest,
+    which takes about twice the values of an interval with a fixed sample size.
 
     Args:
         values: `[n]` in [0, 1], independent and of one mean, in the order they were seen.
@@ -54,16 +60,21 @@ def confidence_sequence(values: np.ndarray, half_width: float, error: float = 0.
     bets = np.minimum(half_width / (half_width + variance_before), MAX_BET)
     bet = np.cumsum(bets)
     centre = np.cumsum(bets * values) / bet
-    radius = (math.log(2 / error) + np.cumsum((values - mean_before) ** 2 * (-np.log1p(-bets) - bets))) / bet
+    radius = (
+        math.log(2 / error) + np.cumsum((values - mean_before) ** 2 * (-np.log1p(-bets) - bets))
+    ) / bet
     return np.maximum(centre - radius, 0), np.minimum(centre + radius, 1)
 
 
-def clustered_mean(values: np.ndarray, cluster: np.ndarray) -> tuple[float, tuple[float, float] | None]:
-    """The mean of values that come in clusters, such as the decisions of a deal, which depend on each other.
+def clustered_mean(
+    values: np.ndarray, cluster: np.ndarray
+) -> tuple[float, tuple[float, float] | None]:
+    """The mean of values that come in clusters, such as the decisions of a deal, which depend on
+    each other.
 
-    The interval is that of a ratio of sums over clusters (Cochran 1977, "Sampling Techniques", 6.3): with sum s over
-    the c values of a cluster and r = sum s / sum c, the variance is D / (D - 1) sum (s - r c)^2 / (sum c)^2 over D
-    clusters. With fewer than about 30 it is too narrow.
+    The interval is that of a ratio of sums over clusters (Cochran 1977, "Sampling Techniques",
+    6.3): with sum s over the c values of a cluster and r = sum s / sum c, the variance is D / (D -
+    1) sum (s - r c)^2 / (sum c)^2 over D clusters. With fewer than about 30 it is too narrow.
 
     Args:
         values: `[n]`, n at least 1.

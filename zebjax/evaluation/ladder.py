@@ -1,7 +1,9 @@
-"""Every player against every other: cached pairs, a matrix of win rates, ratings, and the fixed public ladder.
+"""Every player against every other: cached pairs, a matrix of win rates, ratings, and the fixed
+public ladder.
 
-All pairs play the same deals, so that two players are compared on what both did with them. A finished pair is kept in
-the cache, so a killed ladder loses the pair under way and a new player plays only its own pairs.
+All pairs play the same deals, so that two players are compared on what both did with them. A
+finished pair is kept in the cache, so a killed ladder loses the pair under way and a new player
+plays only its own pairs.
 """
 
 import dataclasses
@@ -76,12 +78,16 @@ class Standings(NamedTuple):
         order = sorted(range(len(self.players)), key=lambda i: -self.ratings[i].elo)
         return {
             "ratings": [
-                {"player": self.players[i], **self.ratings[i]._asdict(), "games": self.n_games[i]} for i in order
+                {"player": self.players[i], **self.ratings[i]._asdict(), "games": self.n_games[i]}
+                for i in order
             ],
-            "anchor": None if self.anchor is None else {"player": self.anchor[0], "elo": self.anchor[1]},
+            "anchor": None
+            if self.anchor is None
+            else {"player": self.anchor[0], "elo": self.anchor[1]},
             "has_prior": self.has_prior,
             "matches": [
-                {**pair.result.to_dict(), "seconds": pair.seconds, "cached": pair.cached} for pair in self.pairs
+                {**pair.result.to_dict(), "seconds": pair.seconds, "cached": pair.cached}
+                for pair in self.pairs
             ],
         }
 
@@ -93,7 +99,8 @@ class Cache:
     """Finished pairs, one JSON file each, named by the sha256 of what decides the result."""
 
     def __init__(self, folder: Path | str | None, note: Note = print) -> None:
-        """Keep pairs in `folder`, made if need be; with None nothing is kept. `note` is told of damaged files.
+        """Keep pairs in `folder`, made if need be; with None nothing is kept. `note` is told of
+        damaged files.
 
         Raises:
             ValueError: if the folder cannot be made.
@@ -104,10 +111,14 @@ class Cache:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise ValueError(f"cache: {folder} cannot be made a folder ({error.strerror})") from None
+                raise ValueError(
+                    f"cache: {folder} cannot be made a folder ({error.strerror})"
+                ) from None
 
     def get(self, key: dict[str, Any]) -> tuple[np.ndarray, float] | None:
-        """The margins `[n_deals, 2]` and seconds kept under `key`; None if there are none or the file is damaged."""
+        """The margins `[n_deals, 2]` and seconds kept under `key`; None if there are none or the
+        file is damaged.
+        """
         path = self._path(key)
         if path is None or not path.exists():
             return None
@@ -122,7 +133,12 @@ class Cache:
         path = self._path(key)
         if path is None:
             return
-        record = {"key": key, **_summary(key, margins), "seconds": seconds, "margins": margins.tolist()}
+        record = {
+            "key": key,
+            **_summary(key, margins),
+            "seconds": seconds,
+            "margins": margins.tolist(),
+        }
         try:
             checkpoint.write_json(path, record)
         except OSError as error:
@@ -131,7 +147,10 @@ class Cache:
     def _path(self, key: dict[str, Any]) -> Path | None:
         if self.folder is None or not all(key["players"]):
             return None
-        return self.folder / f"{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]}.json"
+        return (
+            self.folder
+            / f"{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]}.json"
+        )
 
 
 def _key(a: Player, b: Player, n_deals: int, rules: Rules) -> dict[str, Any]:
@@ -155,15 +174,28 @@ def _summary(key: dict[str, Any], margins: np.ndarray) -> dict[str, Any]:
 def _read(path: Path, key: dict[str, Any]) -> tuple[np.ndarray, float]:
     record = checkpoint.read_json(path)
     damaged = ValueError(f"{path}: damaged")
-    if not isinstance(record, dict) or record.get("key") != key or not isinstance(record.get("seconds"), int | float):
+    if (
+        not isinstance(record, dict)
+        or record.get("key") != key
+        or not isinstance(record.get("seconds"), int | float)
+    ):
         raise damaged
     try:
         margins = np.array(record.get("margins"))
     except ValueError:
         raise damaged from None
     n = key["deals"]
-    whole = margins.dtype.kind == "i" and margins.ndim == 2 and margins.shape[1] == 2 and len(margins) >= 2
-    if not whole or (np.abs(margins) > 42).any() or (len(margins) != n if key["until"] is None else len(margins) > n):
+    whole = (
+        margins.dtype.kind == "i"
+        and margins.ndim == 2
+        and margins.shape[1] == 2
+        and len(margins) >= 2
+    )
+    if (
+        not whole
+        or (np.abs(margins) > 42).any()
+        or (len(margins) != n if key["until"] is None else len(margins) > n)
+    ):
         raise damaged
     if any(record.get(name) != value for name, value in _summary(key, margins).items()):
         raise damaged
@@ -173,25 +205,32 @@ def _read(path: Path, key: dict[str, Any]) -> tuple[np.ndarray, float]:
 # Playing
 
 
-def play(a: Player, b: Player, n_deals: int, rules: Rules, cache: Cache, progress: Progress | None = None) -> Played:
+def play(
+    a: Player, b: Player, n_deals: int, rules: Rules, cache: Cache, progress: Progress | None = None
+) -> Played:
     """Play one pair, or take it from the cache, in whichever order the two were named before.
 
     Raises:
         ValueError: as `arena.play_pairs`.
     """
-    # Kept in one order: with the players swapped the same games give the margins turned around, exactly.
+    # Kept in one order: with the players swapped the same games give the margins turned around,
+    # exactly.
     swapped = b.identity < a.identity
     key = _key(*((b, a) if swapped else (a, b)), n_deals, rules)
     kept = cache.get(key)
     if kept is None:
         start = time.perf_counter()
-        margins = matches.play_pairs(a, b, n_deals, jax.random.key(rules.seed), rules.batch, progress, rules.until)
+        margins = matches.play_pairs(
+            a, b, n_deals, jax.random.key(rules.seed), rules.batch, progress, rules.until
+        )
         seconds = round(time.perf_counter() - start, 3)
         cache.put(key, _turned(margins) if swapped else margins, seconds)
     else:
         margins, seconds = kept
         margins = _turned(margins) if swapped else margins
-    return Played(matches.summarise(a.spec, b.spec, margins, rules.until), margins, seconds, kept is not None)
+    return Played(
+        matches.summarise(a.spec, b.spec, margins, rules.until), margins, seconds, kept is not None
+    )
 
 
 def _turned(margins: np.ndarray) -> np.ndarray:
@@ -229,7 +268,8 @@ def round_robin(
         play_pair: called as `play`, without `progress`; the command shows progress there.
 
     Raises:
-        ValueError: if there are too few players, one is listed twice, the anchor is none of them, or play goes wrong.
+        ValueError: if there are too few players, one is listed twice, the anchor is none of them,
+            or play goes wrong.
     """
     specs = tuple(player.spec for player in contenders)
     if len(specs) < 2:
@@ -240,13 +280,21 @@ def round_robin(
     if anchor is not None and anchor[0] not in specs:
         raise ValueError(f"anchor: {anchor[0]!r} is none of the players {', '.join(specs)}")
     indices = list(itertools.combinations(range(len(specs)), 2))
-    pairs = [play_pair(contenders[i], contenders[j], deals(specs[i], specs[j]), rules, cache) for i, j in indices]
+    pairs = [
+        play_pair(contenders[i], contenders[j], deals(specs[i], specs[j]), rules, cache)
+        for i, j in indices
+    ]
     meetings = [
-        ratings.Meeting(i, j, matches.pair_scores(pair.margins)) for (i, j), pair in zip(indices, pairs, strict=True)
+        ratings.Meeting(i, j, matches.pair_scores(pair.margins))
+        for (i, j), pair in zip(indices, pairs, strict=True)
     ]
     fitted = ratings.fit(len(specs), meetings)
     n_games = np.zeros(len(specs), int)
     for i, j, scores in meetings:
         n_games[[i, j]] += 2 * len(scores)
-    rated = ratings.on_elo_scale(fitted, None if anchor is None else (specs.index(anchor[0]), anchor[1]))
-    return Standings(specs, tuple(pairs), tuple(rated), tuple(n_games.tolist()), anchor, fitted.has_prior)
+    rated = ratings.on_elo_scale(
+        fitted, None if anchor is None else (specs.index(anchor[0]), anchor[1])
+    )
+    return Standings(
+        specs, tuple(pairs), tuple(rated), tuple(n_games.tolist()), anchor, fitted.has_prior
+    )

@@ -1,8 +1,8 @@
 """The arena: paired matches between two players, and how sure one may be of the result.
 
-Each deal is played twice with the same declaration and leader, once with A as team 0 and once as team 1, and with the
-same random key at each ply. The luck of the deal mostly cancels in a pair, so a pair is one observation: intervals
-come from the spread of pairs, never of games.
+Each deal is played twice with the same declaration and leader, once with A as team 0 and once as
+team 1, and with the same random key at each ply. The luck of the deal mostly cancels in a pair, so
+a pair is one observation: intervals come from the spread of pairs, never of games.
 """
 
 import dataclasses
@@ -20,7 +20,8 @@ from zebjax.evaluation.intervals import Z95, confidence_sequence
 from zebjax.players import Player, base
 
 VERSION = 2
-"""Part of what results are cached under: raised when the same players, deals and seed would give another result."""
+"""Part of what results are cached under: raised when the same players, deals and seed would give
+another result."""
 BATCH = 500
 """Deals played at once."""
 
@@ -29,10 +30,11 @@ BATCH = 500
 class MatchResult:
     """A against B over paired deals; every rate and margin is A's.
 
-    The `ci95` intervals are normal approximations over deals: mean +- 1.96 standard errors, where the standard error is
-    the sample standard deviation of the pairs' means over sqrt(n_deals). With fewer than about 30 deals, or when all
-    pairs end alike, they are too narrow. They hold for a number of deals that was fixed before; where the match was to
-    stop by itself, `win_rate_cs95` is the one to believe.
+    The `ci95` intervals are normal approximations over deals: mean +- 1.96 standard errors, where
+    the standard error is the sample standard deviation of the pairs' means over sqrt(n_deals). With
+    fewer than about 30 deals, or when all pairs end alike, they are too narrow. They hold for a
+    number of deals that was fixed before; where the match was to stop by itself, `win_rate_cs95` is
+    the one to believe.
     """
 
     a: str
@@ -49,9 +51,11 @@ class MatchResult:
     margin_stderr: float
     margin_ci95: tuple[float, float]
     deals_for_1_percent: int
-    """Deals until the half-width of the win rate's interval is 0.01, at the spread seen here; at least 2."""
+    """Deals until the half-width of the win rate's interval is 0.01, at the spread seen here; at
+    least 2."""
     win_rate_cs95: tuple[float, float] | None = None
-    """With `until`: the interval that holds however often one looked (`intervals.confidence_sequence`)."""
+    """With `until`: the interval that holds however often one looked
+    (`intervals.confidence_sequence`)."""
 
     def to_dict(self) -> dict[str, object]:
         """Plain data, ready for JSON."""
@@ -68,11 +72,14 @@ class MatchResult:
 
 
 Progress = Callable[[float, MatchResult | None], None]
-"""Called after every ply with the share of the match that is done, 0 to 1, and the result so far, if there is one."""
+"""Called after every ply with the share of the match that is done, 0 to 1, and the result so far,
+if there is one."""
 
 
 def play_match(a: Player, b: Player, n_deals: int, key: jax.Array, **how: Any) -> MatchResult:
-    """Play `n_deals` paired deals, 2 * n_deals games, and sum up; `how` is the rest of `play_pairs`' arguments."""
+    """Play `n_deals` paired deals, 2 * n_deals games, and sum up; `how` is the rest of
+    `play_pairs`' arguments.
+    """
     return summarise(a.spec, b.spec, play_pairs(a, b, n_deals, key, **how), how.get("until"))
 
 
@@ -87,8 +94,9 @@ def play_pairs(
 ) -> np.ndarray:
     """Play `n_deals` paired deals, 2 * n_deals games.
 
-    The same players, number and key give the same result; with a larger number the first deals stay the same.
-    A network that changes between matches costs no compilation if `n_deals` and `batch` stay.
+    The same players, number and key give the same result; with a larger number the first deals stay
+    the same. A network that changes between matches costs no compilation if `n_deals` and `batch`
+    stay.
 
     Args:
         a: the player whose margins are returned.
@@ -97,23 +105,27 @@ def play_pairs(
         key: the source of deals and of all randomness in play.
         batch: about how many deals to play at once.
         progress: see `Progress`.
-        until: stop after the first batch where the win rate's confidence sequence has this half-width, in (0, 0.5);
-            `n_deals` is then the most that are played.
+        until: stop after the first batch where the win rate's confidence sequence has this
+            half-width, in (0, 0.5); `n_deals` is then the most that are played.
 
     Returns:
-        int32 `[n_deals, 2]`, or fewer deals with `until`: A's points less B's with A as team 0, and with A as team 1.
+        int32 `[n_deals, 2]`, or fewer deals with `until`: A's points less B's with A as team 0, and
+        with A as team 1.
 
     Raises:
-        ValueError: for n_deals below 2, batch below 1 or an impossible `until`, and when a player chooses an illegal
-            slot.
+        ValueError: for n_deals below 2, batch below 1 or an impossible `until`, and when a player
+            chooses an illegal slot.
     """
     if n_deals < 2:
-        raise ValueError(f"deals: expected 2 or more, since an interval needs a spread, got {n_deals}")
+        raise ValueError(
+            f"deals: expected 2 or more, since an interval needs a spread, got {n_deals}"
+        )
     if batch < 1:
         raise ValueError(f"batch: expected 1 or more, got {batch}")
     if until is not None and not 0 < until < 0.5:
         raise ValueError(f"until: expected a half-width between 0 and 0.5, got {until}")
-    # Batches of one size, so that nothing is compiled twice; the last may run a few deals too many, which are dropped.
+    # Batches of one size, so that nothing is compiled twice; the last may run a few deals too many,
+    # which are dropped.
     n_batches = math.ceil(n_deals / batch)
     size = math.ceil(n_deals / n_batches)
     margins = np.zeros((0, 2), np.int32)
@@ -121,11 +133,15 @@ def play_pairs(
     last = float(n_deals)  # the deal that will probably be the last
     for index in range(n_batches):
 
-        def on_ply(ply: int, index: int = index, so_far: MatchResult | None = so_far, last: float = last) -> None:
+        def on_ply(
+            ply: int, index: int = index, so_far: MatchResult | None = so_far, last: float = last
+        ) -> None:
             if progress is not None:
                 progress(min((index + ply / game.N_PLIES) * size / last, 1.0), so_far)
 
-        margins = np.concatenate([margins, play_deals(a, b, key, index * size, size, on_ply)])[:n_deals]
+        margins = np.concatenate([margins, play_deals(a, b, key, index * size, size, on_ply)])[
+            :n_deals
+        ]
         so_far = summarise(a.spec, b.spec, margins, until) if len(margins) > 1 else None
         if until is not None and so_far is not None:
             narrowing = half_width(so_far.win_rate_interval) / until
@@ -143,7 +159,9 @@ def half_width(interval: tuple[float, float]) -> float:
 
 
 def deal_at(key: jax.Array, index: jax.Array) -> tuple[game.GameState, jax.Array]:
-    """Deal number `index` of the match with this key, and the key of all play on it (folded in: the ply)."""
+    """Deal number `index` of the match with this key, and the key of all play on it (folded in: the
+    ply).
+    """
     deal_key, play_key = jax.random.split(jax.random.fold_in(key, index))
     return game.deal(deal_key), play_key
 
@@ -156,7 +174,8 @@ def play_deals(
     n_deals: int,
     on_ply: Callable[[int], None] | None = None,
 ) -> np.ndarray:
-    """Play the deals first .. first + n_deals - 1 of the match with this key, each twice, all in lockstep.
+    """Play the deals first .. first + n_deals - 1 of the match with this key, each twice, all in
+    lockstep.
 
     A seat with one legal slot plays it and its player is not asked.
 
@@ -186,7 +205,9 @@ def play_deals(
 
 @functools.partial(jax.jit, static_argnames="n_deals")
 def deals(key: jax.Array, first: jax.Array | int, n_deals: int) -> tuple[game.GameState, jax.Array]:
-    """The deals first .. first + n_deals - 1 of the match with this key and their play keys, see `deal_at`."""
+    """The deals first .. first + n_deals - 1 of the match with this key and their play keys, see
+    `deal_at`.
+    """
     return jax.vmap(deal_at, (None, 0))(key, first + jax.numpy.arange(n_deals))
 
 
@@ -236,7 +257,8 @@ def ask(player: Player, turn: Turn, rows: np.ndarray) -> np.ndarray:
     if wrong.any():
         row = np.flatnonzero(wrong)[0]
         raise ValueError(
-            f"player {player.spec!r}: expected one of the legal slots {np.flatnonzero(legal[row]).tolist()}, "
+            f"player {player.spec!r}: expected one of the legal slots "
+            f"{np.flatnonzero(legal[row]).tolist()}, "
             f"got {slots[row]}"
         )
     return slots
@@ -244,17 +266,27 @@ def ask(player: Player, turn: Turn, rows: np.ndarray) -> np.ndarray:
 
 @functools.partial(jax.jit, static_argnames="n_deals")
 def _deal_twice(key: jax.Array, first: jax.Array, n_deals: int) -> tuple[game.GameState, jax.Array]:
-    """Two copies, one after the other, of the deals and their play keys: leading axis 2 * n_deals."""
+    """Two copies, one after the other, of the deals and their play keys: leading axis 2 *
+    n_deals.
+    """
     states, play_keys = deals(key, first, n_deals)
     twice = jax.numpy.tile(jax.numpy.arange(n_deals), 2)
     return jax.tree.map(lambda leaf: leaf[twice], (states, play_keys))
 
 
 @jax.jit
-def _view(states: game.GameState, play_keys: jax.Array, ply: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Of every game: legal slots bool `[games, 7]`, seat to move `[games]`, raw key of this ply uint32 `[games, 2]`."""
+def _view(
+    states: game.GameState, play_keys: jax.Array, ply: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Of every game: legal slots bool `[games, 7]`, seat to move `[games]`, raw key of this ply
+    uint32 `[games, 2]`.
+    """
     keys = jax.vmap(jax.random.fold_in, (0, None))(play_keys, ply)
-    return jax.vmap(game.legal_slots)(states), jax.vmap(game.current_player)(states), jax.random.key_data(keys)
+    return (
+        jax.vmap(game.legal_slots)(states),
+        jax.vmap(game.current_player)(states),
+        jax.random.key_data(keys),
+    )
 
 
 @jax.jit
@@ -263,7 +295,9 @@ def _play(states: game.GameState, slots: jax.Array) -> game.GameState:
 
 
 def pair_scores(margins: np.ndarray) -> np.ndarray:
-    """A's mean score on each deal, `[n_deals]` in {0, 1/4, 1/2, 3/4, 1}: 1 for a win, 1/2 for equal points."""
+    """A's mean score on each deal, `[n_deals]` in {0, 1/4, 1/2, 3/4, 1}: 1 for a win, 1/2 for equal
+    points.
+    """
     return ((np.sign(margins) + 1) / 2).mean(axis=1)
 
 
@@ -289,7 +323,10 @@ def summarise(a: str, b: str, margins: np.ndarray, until: float | None = None) -
         n_deals=len(margins),
         win_rate=win_rate,
         win_rate_stderr=win_stderr,
-        win_rate_ci95=(max(0.0, win_rate - Z95 * win_stderr), min(1.0, win_rate + Z95 * win_stderr)),
+        win_rate_ci95=(
+            max(0.0, win_rate - Z95 * win_stderr),
+            min(1.0, win_rate + Z95 * win_stderr),
+        ),
         margin=margin,
         margin_stderr=margin_stderr,
         margin_ci95=(margin - Z95 * margin_stderr, margin + Z95 * margin_stderr),

@@ -1,8 +1,9 @@
 """Ratings from paired matches: Bradley-Terry by maximum likelihood, on the Elo scale.
 
-The model: A's expected score against B is 1 / (1 + exp(strength of B - strength of A)), a tie being half. Bradley and
-Terry, "Rank analysis of incomplete block designs" (Biometrika 1952); when the maximum exists: Ford, "Solution of a
-ranking problem from binary comparisons" (American Mathematical Monthly 1957).
+The model: A's expected score against B is 1 / (1 + exp(strength of B - strength of A)), a tie being
+half. Bradley and Terry, "Rank analysis of incomplete block designs" (Biometrika 1952); when the
+maximum exists: Ford, "Solution of a ranking problem from binary comparisons" (American Mathematical
+Monthly 1957).
 """
 
 import math
@@ -26,7 +27,8 @@ class Meeting(NamedTuple):
     """Which player, 0 .. n_players - 1."""
     b: int
     scores: np.ndarray
-    """A's score on each deal, `[n_deals]` in [0, 1]: the mean of its two games, a tie half. Place d is deal d."""
+    """A's score on each deal, `[n_deals]` in [0, 1]: the mean of its two games, a tie half. Place d
+    is deal d."""
 
 
 class Fit(NamedTuple):
@@ -52,18 +54,19 @@ class Rating(NamedTuple):
 def fit(n_players: int, meetings: Sequence[Meeting]) -> Fit:
     """Maximum-likelihood strengths and how sure they are.
 
-    A deal, played twice, is one observation: the covariance is the sandwich H^-1 (sum over deals g g') H^-1, H the
-    curvature and g the deal's gradient (White, "Maximum likelihood estimation of misspecified models", Econometrica
-    1982). So pairing makes it narrower than games would, and a deal that several pairs of players met on counts as one
-    cluster, however their scores hang together.
+    A deal, played twice, is one observation: the covariance is the sandwich H^-1 (sum over deals g
+    g') H^-1, H the curvature and g the deal's gradient (White, "Maximum likelihood estimation of
+    misspecified models", Econometrica 1982). So pairing makes it narrower than games would, and a
+    deal that several pairs of players met on counts as one cluster, however their scores hang
+    together.
 
-    The maximum is infinite when some players took every point from the rest. Then, and only then, each pair of players
-    that met gets one tied deal more (a weak prior, towards equality), and the covariance is the sandwich plus
-    H^-1: scores that never vary would make the sandwich zero.
+    The maximum is infinite when some players took every point from the rest. Then, and only then,
+    each pair of players that met gets one tied deal more (a weak prior, towards equality), and the
+    covariance is the sandwich plus H^-1: scores that never vary would make the sandwich zero.
 
     Raises:
-        ValueError: if there are fewer than two players, a meeting is impossible, or some players never met the
-            others, even through third ones.
+        ValueError: if there are fewer than two players, a meeting is impossible, or some players
+            never met the others, even through third ones.
     """
     if n_players < 2:
         raise ValueError(f"ratings: expected 2 players or more, got {n_players}")
@@ -71,9 +74,13 @@ def fit(n_players: int, meetings: Sequence[Meeting]) -> Fit:
     for a, b, scores in meetings:
         scores = np.asarray(scores, float)
         if not (0 <= a < n_players and 0 <= b < n_players and a != b):
-            raise ValueError(f"ratings: expected two of the players 0 to {n_players - 1}, got {a} and {b}")
+            raise ValueError(
+                f"ratings: expected two of the players 0 to {n_players - 1}, got {a} and {b}"
+            )
         if scores.ndim != 1 or not ((scores >= 0) & (scores <= 1)).all():
-            raise ValueError(f"ratings: expected scores from 0 to 1, one a deal, between players {a} and {b}")
+            raise ValueError(
+                f"ratings: expected scores from 0 to 1, one a deal, between players {a} and {b}"
+            )
         counts[a, b] += len(scores)
         counts[b, a] += len(scores)
         points[a, b] += scores.sum()
@@ -121,7 +128,9 @@ def _curvature(counts: np.ndarray, strength: np.ndarray) -> np.ndarray:
 
 
 def _maximise(counts: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The strengths that make `points` of `counts` likeliest: Newton's method with halved steps, for it is concave."""
+    """The strengths that make `points` of `counts` likeliest: Newton's method with halved steps,
+    for it is concave.
+    """
     strength = np.zeros(len(counts))
     value = _log_likelihood(points, strength)
     for _ in range(200):
@@ -151,5 +160,6 @@ def on_elo_scale(fitted: Fit, anchor: tuple[int, float] | None = None) -> list[R
     elo = ELO * contrast @ fitted.strength + (CENTRE if anchor is None else anchor[1])
     stderr = ELO * np.sqrt(np.maximum(0, np.diag(contrast @ fitted.covariance @ contrast.T)))
     return [
-        Rating(float(x), float(s), (float(x - Z95 * s), float(x + Z95 * s))) for x, s in zip(elo, stderr, strict=True)
+        Rating(float(x), float(s), (float(x - Z95 * s), float(x + Z95 * s)))
+        for x, s in zip(elo, stderr, strict=True)
     ]

@@ -1,8 +1,9 @@
 """Regret: what a player's decisions cost in points, by trick and by declaration.
 
-A player plays paired deals, and every decision with more than one legal move is judged twice: against the exact best
-move in the true deal, which nobody at the table can know, and against E[Q]'s best by mean points over sampled worlds,
-which a careful player could. Forced moves are no decisions and are not counted.
+A player plays paired deals, and every decision with more than one legal move is judged twice:
+against the exact best move in the true deal, which nobody at the table can know, and against E[Q]'s
+best by mean points over sampled worlds, which a careful player could. Forced moves are no decisions
+and are not counted.
 """
 
 import dataclasses
@@ -33,14 +34,17 @@ class Decisions:
     """0..6."""
     declaration: np.ndarray
     in_deal: np.ndarray
-    """Points lost against the best move in the true deal, all play after being perfect, 0 or more."""
+    """Points lost against the best move in the true deal, all play after being perfect, 0 or
+    more."""
     against_eq: np.ndarray
     """Mean points lost against E[Q]'s best move; 0 or more."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """Mean points lost a decision. The deal is the unit: its decisions are not independent of each other."""
+    """Mean points lost a decision. The deal is the unit: its decisions are not independent of each
+    other.
+    """
 
     decisions: int
     deals: int
@@ -86,15 +90,19 @@ def measure(
 ) -> Result:
     """Play `n_deals` paired deals against `opponent` and judge every decision of `player`.
 
-    The deals and all play are those of `arena.play_match` with the same key; the result is the same for any `batch`.
-    E[Q] draws its worlds from keys of its own, so an E[Q] player is judged by worlds that it did not see. Its best
-    move is the best of a sample, which makes `against_eq` a little too large, the more so the smaller n is.
+    The deals and all play are those of `arena.play_match` with the same key; the result is the same
+    for any `batch`. E[Q] draws its worlds from keys of its own, so an E[Q] player is judged by
+    worlds that it did not see. Its best move is the best of a sample, which makes `against_eq` a
+    little too large, the more so the smaller n is.
 
     Raises:
-        ValueError: for n_deals below 2, batch below 1, n not as in `eq.eq_values`, or a player's illegal slot.
+        ValueError: for n_deals below 2, batch below 1, n not as in `eq.eq_values`, or a player's
+            illegal slot.
     """
     if n_deals < 2:
-        raise ValueError(f"deals: expected 2 or more, since an interval needs a spread, got {n_deals}")
+        raise ValueError(
+            f"deals: expected 2 or more, since an interval needs a spread, got {n_deals}"
+        )
     if batch < 1:
         raise ValueError(f"batch: expected 1 or more, got {batch}")
     n_batches = math.ceil(n_deals / batch)
@@ -103,7 +111,9 @@ def measure(
     for index in range(n_batches):
         watched, seen = base.watch(player)
         matches.play_deals(watched, opponent, key, index * size, size)
-        parts.extend(judge(*decisions, n, _deal_numbers(key, index * size, size)) for decisions in seen)
+        parts.extend(
+            judge(*decisions, n, _deal_numbers(key, index * size, size)) for decisions in seen
+        )
         if progress is not None:
             so_far = _join(parts)
             progress((index + 1) / n_batches, loss(_where(so_far, so_far.deal < n_deals)))
@@ -116,7 +126,8 @@ def measure(
         n_deals=n_deals,
         all=loss(decisions),
         by_trick={
-            str(trick + 1): loss(_where(decisions, decisions.trick == trick)) for trick in range(tiles.N_TRICKS - 1)
+            str(trick + 1): loss(_where(decisions, decisions.trick == trick))
+            for trick in range(tiles.N_TRICKS - 1)
         },
         by_declaration={
             name: loss(_where(decisions, decisions.declaration == declaration))
@@ -126,24 +137,33 @@ def measure(
 
 
 def _deal_numbers(key: jax.Array, first: int, size: int) -> dict[bytes, int]:
-    """The number of each deal of a batch by its hands (28!/7!^4 deals: no two in a match are alike)."""
+    """The number of each deal of a batch by its hands (28!/7!^4 deals: no two in a match are
+    alike).
+    """
     hands = np.asarray(matches.deals(key, first, size)[0].hands)
     return {hands[index].tobytes(): first + index for index in range(size)}
 
 
 @jax.jit
 def _own_keys(states: game.GameState, keys: jax.Array) -> jax.Array:
-    return jax.vmap(lambda key: jax.random.key_data(jax.random.fold_in(jax.random.wrap_key_data(key), 1)))(keys)
+    return jax.vmap(
+        lambda key: jax.random.key_data(jax.random.fold_in(jax.random.wrap_key_data(key), 1))
+    )(keys)
 
 
 def judge(
-    states: game.GameState, keys: np.ndarray, slots: np.ndarray, n: int, deal_numbers: dict[bytes, int]
+    states: game.GameState,
+    keys: np.ndarray,
+    slots: np.ndarray,
+    n: int,
+    deal_numbers: dict[bytes, int],
 ) -> Decisions:
     """What it cost to choose `slots` in N states, each with two legal moves or more.
 
     Args:
         states: as for `eq.eq_values`, at one ply or many.
-        keys: uint32 `[N, 2]`; E[Q]'s worlds come from keys made of these and never from these themselves.
+        keys: uint32 `[N, 2]`; E[Q]'s worlds come from keys made of these and never from these
+            themselves.
         slots: the slots chosen, `[N]`, all legal.
         n: worlds of E[Q].
         deal_numbers: the number of a deal by the bytes of its hands.
@@ -163,7 +183,9 @@ def judge(
 
 def _join(parts: Sequence[Decisions]) -> Decisions:
     names = [field.name for field in dataclasses.fields(Decisions)]
-    return Decisions(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+    return Decisions(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    )
 
 
 def _where(decisions: Decisions, rows: np.ndarray) -> Decisions:
@@ -175,7 +197,8 @@ def loss(decisions: Decisions) -> Loss:
     if not len(decisions.deal):
         return Loss(0, 0, None, None, None, None)
     estimates = (
-        intervals.clustered_mean(points, decisions.deal) for points in (decisions.in_deal, decisions.against_eq)
+        intervals.clustered_mean(points, decisions.deal)
+        for points in (decisions.in_deal, decisions.against_eq)
     )
     (in_deal, in_deal_ci95), (against_eq, against_eq_ci95) = estimates
     n_deals = len(np.unique(decisions.deal))
@@ -187,19 +210,30 @@ def plot(result: Result, path: Path) -> None:
     from matplotlib.figure import Figure  # a second to import
 
     figure = Figure(figsize=(11, 4), layout="constrained")
-    figure.suptitle(f"points lost a decision: {result.player} against {result.opponent}, {result.n_deals} deals")
+    figure.suptitle(
+        f"points lost a decision: {result.player} against {result.opponent}, {result.n_deals} deals"
+    )
     by_trick, by_declaration = figure.subplots(1, 2, sharey=True, width_ratios=(2, 3))
-    labels = (("in_deal", "against the best in the true deal"), ("against_eq", f"against E[Q], N = {result.n}"))
+    labels = (
+        ("in_deal", "against the best in the true deal"),
+        ("against_eq", f"against E[Q], N = {result.n}"),
+    )
     for axes, losses, title in (
         (by_trick, result.by_trick, "by trick"),
         (by_declaration, result.by_declaration, "by declaration"),
     ):
         for offset, (name, label) in zip((-0.1, 0.1), labels, strict=True):
-            shown = [(at, loss) for at, loss in enumerate(losses.values()) if getattr(loss, f"{name}_ci95")]
+            shown = [
+                (at, loss)
+                for at, loss in enumerate(losses.values())
+                if getattr(loss, f"{name}_ci95")
+            ]
             means = [getattr(loss, name) for _, loss in shown]
             highs = [getattr(loss, f"{name}_ci95")[1] for _, loss in shown]
             error = np.subtract(highs, means)
-            axes.errorbar([at + offset for at, _ in shown], means, yerr=error, fmt="o", capsize=3, label=label)
+            axes.errorbar(
+                [at + offset for at, _ in shown], means, yerr=error, fmt="o", capsize=3, label=label
+            )
         axes.set_xticks(range(len(losses)), losses, rotation=30 if axes is by_declaration else 0)
         axes.set(title=title, ylim=(0, None))
         axes.grid(axis="y", alpha=0.3)

@@ -1,4 +1,6 @@
-"""ZebNet: config, parameters, evaluation, files. See `model`; names are imported when first used."""
+"""ZebNet: config, parameters, evaluation, files. See `model`; names are imported when first
+used.
+"""
 
 import lazy_loader
 

@@ -20,24 +20,32 @@ class ZebConfig:
     belief_head: bool = True
     tokenizer: str = "v1"
     compute_dtype: str = "float32"
-    """float32 or bfloat16, of the matrix products; parameters, softmax, LayerNorm and heads stay float32."""
+    """float32 or bfloat16, of the matrix products; parameters, softmax, LayerNorm and heads stay
+    float32."""
 
     def __post_init__(self) -> None:
         tokenizer(self.tokenizer)
         if self.compute_dtype not in ("float32", "bfloat16"):
-            raise ValueError(f"compute_dtype: expected float32 or bfloat16, got {self.compute_dtype!r}")
+            raise ValueError(
+                f"compute_dtype: expected float32 or bfloat16, got {self.compute_dtype!r}"
+            )
         for name in ("embed_dim", "n_heads", "n_layers", "ff_dim"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected a positive integer, got {getattr(self, name)!r}")
+                raise ValueError(
+                    f"{name}: expected a positive integer, got {getattr(self, name)!r}"
+                )
         if self.embed_dim % 16 or self.embed_dim % self.n_heads:
             raise ValueError(
-                f"embed_dim: expected a multiple of 16 and of n_heads ({self.n_heads}), got {self.embed_dim}"
+                f"embed_dim: expected a multiple of 16 and of n_heads ({self.n_heads}), got "
+                f"{self.embed_dim}"
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout: expected a rate in [0, 1), got {self.dropout}")
 
     def same_weights(self, other: "ZebConfig") -> bool:
-        """Whether weights of one fit the other: all but what only changes how they are computed with."""
+        """Whether weights of one fit the other: all but what only changes how they are computed
+        with.
+        """
         neutral: dict[str, Any] = {"dropout": 0.0, "compute_dtype": "float32"}
         return dataclasses.replace(self, **neutral) == dataclasses.replace(other, **neutral)
 
@@ -50,12 +58,16 @@ PRESETS = {
 
 
 def config_from_dict(fields: Any, source: Path) -> ZebConfig:
-    """A ZebConfig from JSON; ValueError that names `source` and the field if one is unknown or impossible."""
+    """A ZebConfig from JSON; ValueError that names `source` and the field if one is unknown or
+    impossible.
+    """
     known = {field.name for field in dataclasses.fields(ZebConfig)}
     if not isinstance(fields, dict):
         raise ValueError(f"{source}: expected an object with a network's fields")
     if unknown := sorted(set(fields) - known):
-        raise ValueError(f"{source}: unknown field {unknown[0]!r}; expected {', '.join(sorted(known))}")
+        raise ValueError(
+            f"{source}: unknown field {unknown[0]!r}; expected {', '.join(sorted(known))}"
+        )
     try:
         return ZebConfig(**fields)
     except (TypeError, ValueError) as error:

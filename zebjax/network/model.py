@@ -1,6 +1,7 @@
 """ZebNet: a pre-LN transformer over tokens with policy, value and belief heads, used functionally.
 
-Parameters are a plain nested dict of arrays; `apply` is a pure function of (config, params, observation).
+Parameters are a plain nested dict of arrays; `apply` is a pure function of (config, params,
+observation).
 """
 
 import dataclasses
@@ -35,18 +36,26 @@ class Output(NamedTuple):
 
 
 def _drop(key: jax.Array, rate: float, values: jax.Array) -> jax.Array:
-    """Dropout at `rate` rounded to 1/256: eight random bits a number, since drawing them is what dropout costs.
+    """Dropout at `rate` rounded to 1/256: eight random bits a number, since drawing them is what
+    dropout costs.
 
-    32 bits a number, as `nnx.Dropout` draws, took 4.6 times as long on a CPU and a third of a training step.
+    32 bits a number, as `nnx.Dropout` draws, took 4.6 times as long on a CPU and a third of a
+    training step.
     """
     dropped = round(rate * 256)
     words = jax.random.bits(key, (-(-values.size // 4),), jnp.uint32)
-    chance = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(-1)[: values.size].reshape(values.shape)
+    chance = (
+        jax.lax.bitcast_convert_type(words, jnp.uint8)
+        .reshape(-1)[: values.size]
+        .reshape(values.shape)
+    )
     return jnp.where(chance >= dropped, values * (256 / (256 - dropped)), 0)
 
 
 class _EncoderLayer(nnx.Module):
-    """Pre-LN transformer layer: x + attention(norm(x)), then x + feed-forward(norm(x)), ReLU in between."""
+    """Pre-LN transformer layer: x + attention(norm(x)), then x + feed-forward(norm(x)), ReLU in
+    between.
+    """
 
     def __init__(self, config: ZebConfig, linear: Any, rngs: nnx.Rngs):
         self.n_heads = config.n_heads
@@ -60,7 +69,9 @@ class _EncoderLayer(nnx.Module):
 
     def __call__(self, x: jax.Array, mask: jax.Array, rngs: nnx.Rngs | None) -> jax.Array:
         def drop(values: jax.Array) -> jax.Array:
-            return values if rngs is None or not self.dropout else _drop(rngs(), self.dropout, values)
+            return (
+                values if rngs is None or not self.dropout else _drop(rngs(), self.dropout, values)
+            )
 
         qkv = self.qkv(self.norm1(x))
         query, key, value = jnp.moveaxis(qkv.reshape(*qkv.shape[:-1], 3, self.n_heads, -1), -3, 0)
@@ -88,11 +99,18 @@ class ZebNet(nnx.Module):
         embed = functools.partial(nnx.Embed, embedding_init=nnx.initializers.normal(1.0), rngs=rngs)
         widths = {name: int(width // 8 * share) for name, (_, share) in spec.features.items()}
         self.embed = nnx.Dict(
-            {name: embed(cardinality, widths[name]) for name, (cardinality, _) in spec.features.items()}
+            {
+                name: embed(cardinality, widths[name])
+                for name, (cardinality, _) in spec.features.items()
+            }
         )
-        self.embed_project = nnx.Linear(sum(widths.values()), width, kernel_init=torch_uniform, rngs=rngs)
+        self.embed_project = nnx.Linear(
+            sum(widths.values()), width, kernel_init=torch_uniform, rngs=rngs
+        )
         self.position = embed(spec.length, width)
-        self.layers = nnx.Dict({f"{i:02d}": _EncoderLayer(config, linear, rngs) for i in range(config.n_layers)})
+        self.layers = nnx.Dict(
+            {f"{i:02d}": _EncoderLayer(config, linear, rngs) for i in range(config.n_layers)}
+        )
         self.policy = head(width, 1, rngs=rngs)
         self.value_hidden = head(width, width // 2, rngs=rngs)
         self.value_out = head(width // 2, 1, rngs=rngs)
@@ -114,7 +132,9 @@ class ZebNet(nnx.Module):
         if hasattr(self, "belief_out"):
             hidden = jax.nn.gelu(self.belief_hidden(pooled), approximate=False)
             belief_logits = self.belief_out(hidden)
-            belief_logits = belief_logits.reshape(*belief_logits.shape[:-1], tiles.N_TILES, N_OPPONENTS)
+            belief_logits = belief_logits.reshape(
+                *belief_logits.shape[:-1], tiles.N_TILES, N_OPPONENTS
+            )
         return Output(policy_logits, value, belief_logits)
 
     def _hand(self, x: jax.Array, place: jax.Array | None) -> jax.Array:
@@ -127,21 +147,25 @@ class ZebNet(nnx.Module):
     def _embed_tokens(self, observation: Observation) -> jax.Array:
         """Concatenated feature embeddings, projected, plus positions.
 
-        The projection of a concatenation is a sum of projections, so each embedding table is projected once (a few
-        dozen rows) and a token is one multi-hot row times that: fewer FLOP than projecting every token, and its
-        gradient is a matrix product instead of a scatter.
+        The projection of a concatenation is a sum of projections, so each embedding table is
+        projected once (a few dozen rows) and a token is one multi-hot row times that: fewer FLOP
+        than projecting every token, and its gradient is a matrix product instead of a scatter.
         """
         kernel = self.embed_project.kernel[...]
         rows, multi_hot, start = [], [], 0
         for index, (name, (cardinality, _)) in enumerate(self.spec.features.items()):
             table = self.embed[name].embedding[...]
             rows.append(table @ kernel[start : start + table.shape[1]])
-            multi_hot.append(jax.nn.one_hot(observation.tokens[..., index], cardinality, dtype=kernel.dtype))
+            multi_hot.append(
+                jax.nn.one_hot(observation.tokens[..., index], cardinality, dtype=kernel.dtype)
+            )
             start += table.shape[1]
         position = self.position.embedding[...]
         if observation.place is not None:
             rows.append(position)
-            multi_hot.append(jax.nn.one_hot(observation.place, position.shape[0], dtype=kernel.dtype))
+            multi_hot.append(
+                jax.nn.one_hot(observation.place, position.shape[0], dtype=kernel.dtype)
+            )
         bias = self.embed_project.bias
         assert bias is not None  # nnx allows a layer without
         embedded = jnp.concatenate(multi_hot, -1) @ jnp.concatenate(rows) + bias[...]
@@ -170,9 +194,15 @@ def n_params(params: Params) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
-# Compiled as a call of its own: one program holds it for several lengths, and those met before are not traced again.
+# Compiled as a call of its own: one program holds it for several lengths, and those met before are
+# not traced again.
 @functools.partial(jax.jit, static_argnames="config")
-def apply(config: ZebConfig, params: Params, observation: Observation, dropout_key: jax.Array | None = None) -> Output:
+def apply(
+    config: ZebConfig,
+    params: Params,
+    observation: Observation,
+    dropout_key: jax.Array | None = None,
+) -> Output:
     """Evaluate the network.
 
     Args:
@@ -182,7 +212,8 @@ def apply(config: ZebConfig, params: Params, observation: Observation, dropout_k
         dropout_key: a random key turns dropout on (training); None is evaluation.
 
     Returns:
-        Raw logits, unmasked: `.policy_logits` `[..., 7]`, `.value` `[...]`, `.belief_logits` `[..., 28, 3]` or None.
+        Raw logits, unmasked: `.policy_logits` `[..., 7]`, `.value` `[...]`, `.belief_logits`
+        `[..., 28, 3]` or None.
     """
     graphdef, abstract = _structure(config)
     state = jax.tree.map(lambda leaf: leaf, abstract)  # a copy: replacing below is in place
@@ -198,11 +229,13 @@ def save(folder: Path, config: ZebConfig, params: Params) -> None:
 
 
 BUNDLED = Path(__file__).parents[1] / "bundled"
-"""A network that comes with zebjax, under the path `bundled`; its README.md says how it was made and how it plays."""
+"""A network that comes with zebjax, under the path `bundled`; its README.md says how it was made
+and how it plays."""
 
 
 def find(path: Path) -> Path:
-    """The folder that holds `config.json` and `params/`: `path` itself, the newest step of a run, or what `bundled` is.
+    """The folder that holds `config.json` and `params/`: `path` itself, the newest step of a run,
+    or what `bundled` is.
 
     Raises:
         ValueError: if there is none.
@@ -217,16 +250,20 @@ def find(path: Path) -> Path:
     if steps:
         return checkpoint.step_folder(root, steps[-1])
     raise ValueError(
-        f"{path}: no checkpoint here; expected a folder made by `python -m convert` or by a training run, or `bundled`"
+        f"{path}: no checkpoint here; expected a folder made by `python -m convert` or by a "
+        "training run, or `bundled`"
     )
 
 
 def load(path: Path | str) -> tuple[ZebConfig, Params]:
-    """Read a network: what `convert` made, a run folder (its newest complete step), one step of it, or `bundled`.
+    """Read a network: what `convert` made, a run folder (its newest complete step), one step of it,
+    or `bundled`.
 
     Raises:
         ValueError: if there is no checkpoint at `path`, or it is not what its config says.
     """
     folder = find(Path(path))
     config = config_from_dict(checkpoint.read_json(folder / "config.json"), folder / "config.json")
-    return config, devices.everywhere(checkpoint.restore_tree(folder / "params", abstract_params(config)))
+    return config, devices.everywhere(
+        checkpoint.restore_tree(folder / "params", abstract_params(config))
+    )

@@ -1,4 +1,6 @@
-"""Players: many games in, one slot for each out. See `spec` for the grammar; names are imported when first used."""
+"""Players: many games in, one slot for each out. See `spec` for the grammar; names are imported
+when first used.
+"""
 
 import lazy_loader
 

@@ -12,9 +12,9 @@ from zebjax.players.base import Player, in_chunks, sample_slot
 def heuristic_slot(state: game.GameState) -> jax.Array:
     """What the original's rule-based player plays, int32.
 
-    Leading: a tile of the called suit with the highest pip sum, without one the highest pip sum. Following: of the
-    legal tiles the one with the fewest points, then the lowest pip sum. The first slot on ties. It does not look at
-    the trick (`shared/reference/README.md`, peculiarity 5).
+    Leading: a tile of the called suit with the highest pip sum, without one the highest pip sum.
+    Following: of the legal tiles the one with the fewest points, then the lowest pip sum. The first
+    slot on ties. It does not look at the trick (`shared/reference/README.md`, peculiarity 5).
     """
     hand = state.hands[game.current_player(state)]
     pip_sum = jnp.asarray(tiles.PIP_SUM, jnp.int32)[hand]

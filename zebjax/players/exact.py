@@ -1,11 +1,14 @@
-"""E[Q]: play what is best on average over sampled worlds, each solved exactly; and double dummy, which sees all hands.
+"""E[Q]: play what is best on average over sampled worlds, each solved exactly; and double dummy,
+which sees all hands.
 
-A decision draws n worlds that fit what the mover has seen (all of them, when they are no more), asks the exact solver
-about every legal move in each, and sums up. This is the "perfect information Monte Carlo" of bridge programs (Ginsberg
-2001, "GIB", section 4): it takes the hands to be known once the move is made, so it neither hides nor seeks news.
+A decision draws n worlds that fit what the mover has seen (all of them, when they are no more),
+asks the exact solver about every legal move in each, and sums up. This is the "perfect information
+Monte Carlo" of bridge programs (Ginsberg 2001, "GIB", section 4): it takes the hands to be known
+once the move is made, so it neither hides nor seeks news.
 
-Nearly all the time goes to the solver, and most of that to the first trick. Everything here takes many games at once,
-so that the solver always has some thousands of positions to spread over the cores.
+Nearly all the time goes to the solver, and most of that to the first trick. Everything here takes
+many games at once, so that the solver always has some thousands of positions to spread over the
+cores.
 """
 
 import dataclasses
@@ -25,19 +28,23 @@ ENOUGH = MAX_POINTS // 2 + 1
 """Points at the end with which a team has more than the other."""
 TIES_FROM_PLY = 8
 """From the third trick on, mean points are cheap enough to break ties of P(win)."""
-_POSITIONS_A_CORE = 4096  # of one call to the solver: seconds of work in the first trick, so that Ctrl-C is heard
+_POSITIONS_A_CORE = (
+    4096  # of one call to the solver: seconds of work in the first trick, so that Ctrl-C is heard
+)
 _MOST_DECISIONS = 256
 
 
 @dataclasses.dataclass(frozen=True)
 class Values:
-    """What each move is worth over the worlds of N decisions, in points of the mover's team at the end of the game.
+    """What each move is worth over the worlds of N decisions, in points of the mover's team at the
+    end of the game.
 
     Points already taken count. All play after the move is perfect, with all hands known.
     """
 
     counts: np.ndarray
-    """int32 `[N, 7, 43]`: in how many worlds each slot leads to 0..42 points; all 0 for a slot that is not legal."""
+    """int32 `[N, 7, 43]`: in how many worlds each slot leads to 0..42 points; all 0 for a slot that
+    is not legal."""
     n_worlds: np.ndarray
     """int32 `[N]`: how many worlds there are; 0 when the game is over."""
 
@@ -80,7 +87,8 @@ class Values:
 
 
 def _best(legal: np.ndarray, *scores: np.ndarray) -> np.ndarray:
-    """The legal slot with the highest first score, the next scores and then the lowest slot on ties, int32 `[N]`.
+    """The legal slot with the highest first score, the next scores and then the lowest slot on
+    ties, int32 `[N]`.
 
     Scores are whole numbers, so ties are ties.
     """
@@ -93,7 +101,9 @@ def _best(legal: np.ndarray, *scores: np.ndarray) -> np.ndarray:
 
 @functools.partial(jax.jit, static_argnames="n")
 def _sample(states: game.GameState, keys: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
-    return jax.vmap(lambda state, key: worlds.sample_or_all(jax.random.wrap_key_data(key), state, n))(states, keys)
+    return jax.vmap(
+        lambda state, key: worlds.sample_or_all(jax.random.wrap_key_data(key), state, n)
+    )(states, keys)
 
 
 @jax.jit
@@ -101,31 +111,46 @@ def _legal_slots(states: game.GameState, keys: jax.Array) -> jax.Array:
     return jax.vmap(game.legal_slots)(states)
 
 
-def worlds_of(states: game.GameState, keys: np.ndarray, n: int) -> Iterator[tuple[np.ndarray, game.GameState]]:
+def worlds_of(
+    states: game.GameState, keys: np.ndarray, n: int
+) -> Iterator[tuple[np.ndarray, game.GameState]]:
     """The worlds of many decisions in blocks of bounded size.
 
     Yields:
-        int64 `[M]`, the decision that each world belongs to; and its state in that world, leading axis M.
+        int64 `[M]`, the decision that each world belongs to; and its state in that world, leading
+        axis M.
 
     Raises:
         ValueError: for a decision that no hands fit.
     """
     block = min(_MOST_DECISIONS, max(1, _POSITIONS_A_CORE * numba.config.NUMBA_NUM_THREADS // n))
     for start in range(0, len(keys), block):
-        rows = np.arange(start, start + block)  # always the same shape: those past the end are dropped again
-        hands, counts = _sample(base.take(states, rows), np.take(keys, rows, axis=0, mode="clip"), n)
+        rows = np.arange(
+            start, start + block
+        )  # always the same shape: those past the end are dropped again
+        hands, counts = _sample(
+            base.take(states, rows), np.take(keys, rows, axis=0, mode="clip"), n
+        )
         counts = np.asarray(counts) & (rows < len(keys))[:, None]
         if len(impossible := np.flatnonzero(~counts.any(1) & (rows < len(keys)))):
             place = int(rows[impossible[0]])
-            raise ValueError(f"decision {place}: no hands fit what its mover has seen; it is no position of a game")
+            raise ValueError(
+                f"decision {place}: no hands fit what its mover has seen; it is no position of a "
+                "game"
+            )
         decision = np.repeat(rows, counts.sum(1))
         yield decision, base.take(states, decision)._replace(hands=np.asarray(hands)[counts])
 
 
-def _by_size(states: game.GameState, n: int, n_trick1: int | None) -> Iterator[tuple[np.ndarray, int]]:
+def _by_size(
+    states: game.GameState, n: int, n_trick1: int | None
+) -> Iterator[tuple[np.ndarray, int]]:
     """Which decisions are to have how many worlds."""
     early = np.asarray(states.ply) < tiles.N_PLAYERS
-    for rows, size in ((np.flatnonzero(early), n if n_trick1 is None else n_trick1), (np.flatnonzero(~early), n)):
+    for rows, size in (
+        (np.flatnonzero(early), n if n_trick1 is None else n_trick1),
+        (np.flatnonzero(~early), n),
+    ):
         if len(rows):
             yield rows, size
 
@@ -139,11 +164,16 @@ def _mover_points(states: game.GameState) -> np.ndarray:
 
 
 def eq_values(
-    states: game.GameState, keys: np.ndarray, n: int = 100, n_trick1: int | None = None, threads: int | None = None
+    states: game.GameState,
+    keys: np.ndarray,
+    n: int = 100,
+    n_trick1: int | None = None,
+    threads: int | None = None,
 ) -> Values:
     """What every move is worth on average over worlds that fit what the mover has seen.
 
-    The same state with the same key has the same values wherever it stands in the batch, whatever the hidden hands.
+    The same state with the same key has the same values wherever it stands in the batch, whatever
+    the hidden hands.
 
     Args:
         states: N games as NumPy arrays with a leading axis. Hidden tiles are not read.
@@ -172,9 +202,15 @@ def eq_values(
 
 
 def count_wins(
-    states: game.GameState, keys: np.ndarray, n: int = 100, n_trick1: int | None = None, threads: int | None = None
+    states: game.GameState,
+    keys: np.ndarray,
+    n: int = 100,
+    n_trick1: int | None = None,
+    threads: int | None = None,
 ) -> np.ndarray:
-    """In how many worlds each move wins, int64 `[N, 7]`: `eq_values(...).wins`, in about a fifth of the time."""
+    """In how many worlds each move wins, int64 `[N, 7]`: `eq_values(...).wins`, in about a fifth of
+    the time.
+    """
     _check_sizes(n, n_trick1)
     states = jax.tree.map(np.asarray, states)
     wins = np.zeros((len(keys), tiles.HAND_SIZE), np.int64)
@@ -202,7 +238,9 @@ def _choose_win(
 ) -> np.ndarray:
     wins = np.where(legal, count_wins(states, keys, n, n_trick1), -1)
     slots = _best(legal, wins)
-    tied = np.flatnonzero(((wins == wins.max(-1, keepdims=True)).sum(-1) > 1) & (states.ply >= TIES_FROM_PLY))
+    tied = np.flatnonzero(
+        ((wins == wins.max(-1, keepdims=True)).sum(-1) > 1) & (states.ply >= TIES_FROM_PLY)
+    )
     if len(tied):
         points = eq_values(base.take(states, tied), keys[tied], n, n_trick1).points
         slots[tied] = _best(legal[tied], wins[tied], points)
@@ -214,9 +252,9 @@ def player(n: int = 100, criterion: str = "win", n_trick1: int | None = None) ->
 
     Args:
         n: worlds a decision, see `eq_values`.
-        criterion: "win" for the highest P(more points than the other team), points already taken counted, and, from
-            the third trick on, the most mean points among equals; "points" for the most mean points, and the highest
-            P(win) among equals. Then the lowest slot.
+        criterion: "win" for the highest P(more points than the other team), points already taken
+            counted, and, from the third trick on, the most mean points among equals; "points" for
+            the most mean points, and the highest P(win) among equals. Then the lowest slot.
         n_trick1: worlds a decision in the first trick, where they cost most; None for n.
 
     Raises:
@@ -243,9 +281,11 @@ def player(n: int = 100, criterion: str = "win", n_trick1: int | None = None) ->
 
 
 def cheat() -> Player:
-    """Plays the exact best move with all four hands seen: most points, the lowest slot among equals.
+    """Plays the exact best move with all four hands seen: most points, the lowest slot among
+    equals.
 
-    A ceiling to measure others by, and the one player that may look; it wins 85.7 +- 0.5 % against random.
+    A ceiling to measure others by, and the one player that may look; it wins 85.7 +- 0.5 % against
+    random.
     """
 
     def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:

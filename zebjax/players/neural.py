@@ -16,8 +16,8 @@ MOST_NODES = 1_000_000
 """Of one decision's trees together: some 300 MB."""
 
 
-# The parameters and the temperature are arguments and not constants, so that a network that is still learning is
-# judged again and again by one compiled function.
+# The parameters and the temperature are arguments and not constants, so that a network that is
+# still learning is judged again and again by one compiled function.
 @functools.partial(jax.jit, static_argnames=("config", "length"))
 def _zeb_slots(
     states: game.GameState,
@@ -44,8 +44,8 @@ def _searched_slots(
     judge = search.evaluator(config, params, settings.plain)
 
     def one(state: game.GameState, key_data: jax.Array) -> jax.Array:
-        # A game by itself, so that its key alone decides, wherever in the batch it stands (but for rounding, as the
-        # network evaluates the games of a batch in groups).
+        # A game by itself, so that its key alone decides, wherever in the batch it stands (but for
+        # rounding, as the network evaluates the games of a batch in groups).
         alone = jax.tree.map(lambda leaf: leaf[None], state)
         return search.search(settings, judge, alone, jax.random.wrap_key_data(key_data)).slot[0]
 
@@ -53,14 +53,16 @@ def _searched_slots(
 
 
 def zeb(config: network.ZebConfig, params: network.Params, temperature: float = 0.1) -> Player:
-    """A network's policy: one evaluation a move, softmax over legal logits / temperature, the best at temperature 0.
+    """A network's policy: one evaluation a move, softmax over legal logits / temperature, the best
+    at temperature 0.
 
     Players of the same config share one compiled function, whatever their parameters.
     """
     spec = observe.tokenizer(config.tokenizer)
 
     def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:
-        # Padding costs as much as tokens: left out, for two tricks at a time so as to compile only four times.
+        # Padding costs as much as tokens: left out, for two tricks at a time so as to compile only
+        # four times.
         trick = min(int(states.ply.max(initial=0)) // 4 | 1, tiles.N_TRICKS - 1)
         compiled = functools.partial(
             _zeb_slots,
@@ -74,21 +76,29 @@ def zeb(config: network.ZebConfig, params: network.Params, temperature: float = 
     return Player(f"zeb,temperature={temperature:g}", choose)
 
 
-def searching_zeb(config: network.ZebConfig, params: network.Params, settings: search.SearchConfig) -> Player:
+def searching_zeb(
+    config: network.ZebConfig, params: network.Params, settings: search.SearchConfig
+) -> Player:
     """A network with tree search over sampled worlds: it reads nothing that its seat has not seen.
 
     Raises:
         ValueError: for settings that search the true deal.
     """
     if settings.worlds == "true":
-        raise ValueError("worlds: a player may not search the true deal; expected a number of sampled worlds")
+        raise ValueError(
+            "worlds: a player may not search the true deal; expected a number of sampled worlds"
+        )
     compiled = functools.partial(_searched_slots, params=params, config=config, settings=settings)
     spec = f"zeb,sims={settings.sims},search={settings.policy},worlds={settings.worlds}"
     return Player(spec, functools.partial(in_chunks, compiled, trees=settings.worlds))
 
 
 def load_zeb(
-    path: str, temperature: float | None = None, sims: int = 0, worlds: int | None = None, search: Policy | None = None
+    path: str,
+    temperature: float | None = None,
+    sims: int = 0,
+    worlds: int | None = None,
+    search: Policy | None = None,
 ) -> Player:
     for name, value in (("worlds", worlds), ("search", search)):
         if value and not sims:
@@ -97,8 +107,13 @@ def load_zeb(
     if sims:
         worlds = worlds or 16
         if sims * worlds > MOST_NODES:
-            raise ValueError(f"sims: expected at most {MOST_NODES:,} in all worlds together, got {sims * worlds:,}")
-        settings = SearchConfig(search or "gumbel", sims, temperature=temperature or 0.0, worlds=worlds)
+            raise ValueError(
+                f"sims: expected at most {MOST_NODES:,} in all worlds together, got "
+                f"{sims * worlds:,}"
+            )
+        settings = SearchConfig(
+            search or "gumbel", sims, temperature=temperature or 0.0, worlds=worlds
+        )
         player, how = searching_zeb(config, params, settings), repr(settings)
     else:
         temperature = 0.1 if temperature is None else temperature
@@ -107,7 +122,9 @@ def load_zeb(
 
 
 def _digest(config: network.ZebConfig, params: network.Params) -> str:
-    """The sha256 of a network: its config and every array's place, type, shape and bytes, wherever they are stored."""
+    """The sha256 of a network: its config and every array's place, type, shape and bytes, wherever
+    they are stored.
+    """
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(config), sort_keys=True).encode())
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         array = np.asarray(leaf)

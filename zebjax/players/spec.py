@@ -1,7 +1,7 @@
 """The spec grammar that names every player.
 
-A spec is `kind[:arg[,key=value]...]`: `random`, `heuristic`, `zeb:runs/first,temperature=0`. A new kind is one
-function that makes a Player and one line in `KINDS`.
+A spec is `kind[:arg[,key=value]...]`: `random`, `heuristic`, `zeb:runs/first,temperature=0`. A new
+kind is one function that makes a Player and one line in `KINDS`.
 """
 
 import dataclasses
@@ -21,11 +21,14 @@ def make(spec: str) -> "Player":
     """The player that a spec names.
 
     Raises:
-        ValueError: one sentence that names the spec and what was expected, with the nearest valid kind or key.
+        ValueError: one sentence that names the spec and what was expected, with the nearest valid
+            kind or key.
     """
     name, colon, rest = spec.partition(":")
     if name not in KINDS:
-        raise ValueError(f"player {spec!r}: unknown kind {name!r}; did you mean {nearest(name, KINDS)!r}?")
+        raise ValueError(
+            f"player {spec!r}: unknown kind {name!r}; did you mean {nearest(name, KINDS)!r}?"
+        )
     kind = KINDS[name]
     items = rest.split(",") if colon else []
     positional = []
@@ -38,7 +41,9 @@ def make(spec: str) -> "Player":
     except (ValueError, OSError) as error:
         raise ValueError(f"player {spec!r}: {error}") from error
     # What an argument names, a file for one, can change; a spec without one says all there is.
-    return dataclasses.replace(made, spec=spec, identity=made.identity or ("" if kind.takes_argument else spec))
+    return dataclasses.replace(
+        made, spec=spec, identity=made.identity or ("" if kind.takes_argument else spec)
+    )
 
 
 def _options(kind: "PlayerKind", items: list[str]) -> dict[str, Any]:
@@ -70,8 +75,9 @@ class PlayerKind(NamedTuple):
     """One kind of player in the spec grammar."""
 
     maker: str
-    """`module:function` that makes the player, imported when one is made: a network, or the solver's compiler, takes
-    seconds to load. Called with the argument, if the kind takes one, and the options that were given, by name."""
+    """`module:function` that makes the player, imported when one is made: a network, or the
+    solver's compiler, takes seconds to load. Called with the argument, if the kind takes one, and
+    the options that were given, by name."""
     usage: str
     about: str
     takes_argument: bool = False
@@ -80,15 +86,21 @@ class PlayerKind(NamedTuple):
 
 
 KINDS = {
-    "random": PlayerKind("zebjax.players.basic:random", "random", "any legal tile, all equally likely"),
+    "random": PlayerKind(
+        "zebjax.players.basic:random", "random", "any legal tile, all equally likely"
+    ),
     "heuristic": PlayerKind(
-        "zebjax.players.basic:heuristic", "heuristic", "the original's rule-based player: pips and counts only"
+        "zebjax.players.basic:heuristic",
+        "heuristic",
+        "the original's rule-based player: pips and counts only",
     ),
     "zeb": PlayerKind(
         "zebjax.players.neural:load_zeb",
         "zeb:PATH[,temperature=0.1][,sims=64,search=gumbel,worlds=16]",
-        "a network; PATH is a run folder, one step of it, or what `python -m convert` made. Without sims its "
-        "policy; with sims a tree search (gumbel or puct) in each of so many sampled worlds, temperature 0",
+        "a network; PATH is a run folder, one step of it, or what `python -m convert` made. "
+        "Without sims its "
+        "policy; with sims a tree search (gumbel or puct) in each of so many sampled worlds, "
+        "temperature 0",
         takes_argument=True,
         options={
             "temperature": number(0, 100),
@@ -100,7 +112,8 @@ KINDS = {
     "eq": PlayerKind(
         "zebjax.players.exact:player",
         "eq[:n=100,criterion=win|points,n_trick1=N]",
-        "the exact teacher: best on average over n worlds solved to the end; n_trick1 of them in the first trick",
+        "the exact teacher: best on average over n worlds solved to the end; n_trick1 of them in "
+        "the first trick",
         options={
             "n": integer(1, MOST_WORLDS),
             "criterion": one_of(*CRITERIA),
@@ -108,12 +121,17 @@ KINDS = {
         },
     ),
     "cheat": PlayerKind(
-        "zebjax.players.exact:cheat", "cheat", "perfect play with all four hands seen: a ceiling, not a player"
+        "zebjax.players.exact:cheat",
+        "cheat",
+        "perfect play with all four hands seen: a ceiling, not a player",
     ),
 }
 
 
 def help_text() -> str:
     """All kinds of players, for `--help`."""
-    lines = [f"  {kind.usage}\n{textwrap.indent(textwrap.fill(kind.about, 110), '      ')}" for kind in KINDS.values()]
+    lines = [
+        f"  {kind.usage}\n{textwrap.indent(textwrap.fill(kind.about, 110), '      ')}"
+        for kind in KINDS.values()
+    ]
     return "players:\n" + "\n".join(lines)

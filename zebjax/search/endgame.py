@@ -1,7 +1,8 @@
 """Games with two tricks left, played out in every way: their exact value with all hands known.
 
-From ply 20 on each seat has two tiles for two tricks, and the last trick plays itself. So a game has at most 2^4
-lines, one bit for the tile that each seat plays first; all of them are laid out at once and folded by minimax.
+From ply 20 on each seat has two tiles for two tricks, and the last trick plays itself. So a game
+has at most 2^4 lines, one bit for the tile that each seat plays first; all of them are laid out at
+once and folded by minimax.
 """
 
 import jax
@@ -13,7 +14,9 @@ from zebjax import game, tiles
 FIRST_PLY = 20
 """An ending begins here."""
 _LINES = np.arange(16)
-_BITS = (_LINES[:, None] >> np.arange(3, -1, -1)) & 1  # [16, 4]: the first to play has the highest bit
+_BITS = (
+    _LINES[:, None] >> np.arange(3, -1, -1)
+) & 1  # [16, 4]: the first to play has the highest bit
 
 
 def is_ending(state: game.GameState) -> jax.Array:
@@ -47,14 +50,18 @@ def _team_0_outcome(state: game.GameState) -> jax.Array:
     follows = jnp.take_along_axis(can_follow, first, axis=1)
     could = follows | jnp.take_along_axis(can_follow, second, axis=1)
     played = state.history[FIRST_PLY : FIRST_PLY + 4]
-    possible = jnp.where(played >= 0, first == played, follows | ~could | (jnp.arange(4) == 0)).all(1)
+    possible = jnp.where(played >= 0, first == played, follows | ~could | (jnp.arange(4) == 0)).all(
+        1
+    )
 
     winner, first_points = _trick(state.declaration, first)
     order = (winner[:, None] + jnp.arange(4)) % 4
     last_winner, last_points = _trick(state.declaration, jnp.take_along_axis(second, order, axis=1))
     last_winner = (winner + last_winner) % 4
     sign = jnp.where(seats % 2 == 0, 1, -1)
-    margin = game.points(state)[0] - game.points(state)[1]  # of finished tricks, these two perhaps among them
+    margin = (
+        game.points(state)[0] - game.points(state)[1]
+    )  # of finished tricks, these two perhaps among them
     margin += jnp.where(state.ply < FIRST_PLY + 4, sign[winner] * first_points, 0)
     margin += jnp.where(state.ply < game.N_PLIES, sign[last_winner] * last_points, 0)
 

@@ -1,15 +1,17 @@
 """Tree search for many games at once, on mctx.
 
-A tree moves on one deal: its transitions use all four hands, while each leaf is judged by the network from its own
-mover's observation. With `worlds="true"` that is the true deal, which only self-play may read. With `worlds=K` each
-root decision grows K trees, each on hands drawn from those that fit what its mover has seen (determinization), and the
-statistics of their roots are averaged: what would be right only for the true hands averages out.
+A tree moves on one deal: its transitions use all four hands, while each leaf is judged by the
+network from its own mover's observation. With `worlds="true"` that is the true deal, which only
+self-play may read. With `worlds=K` each root decision grows K trees, each on hands drawn from those
+that fit what its mover has seen (determinization), and the statistics of their roots are averaged:
+what would be right only for the true hands averages out.
 
-Values are from the view of the player to move. Two moves in a row can be the same team's (a trick's winner leads), so
-an edge's discount is +1 or -1 by team. A node is a real decision: forced moves are played through on the edge. With
-two tricks left a game is settled: its exact outcome (`endings`) is the reward on the edge into it, where the discount
-is 0, and no network is asked. `plain=True` is the tree without these two, as the original's: every ply a node, and
-only a finished game is settled.
+Values are from the view of the player to move. Two moves in a row can be the same team's (a trick's
+winner leads), so an edge's discount is +1 or -1 by team. A node is a real decision: forced moves
+are played through on the edge. With two tricks left a game is settled: its exact outcome
+(`endings`) is the reward on the edge into it, where the discount is 0, and no network is asked.
+`plain=True` is the tree without these two, as the original's: every ply a node, and only a finished
+game is settled.
 """
 
 import dataclasses
@@ -29,7 +31,8 @@ from zebjax.search import endgame
 from zebjax.search.config import SearchConfig
 
 _ILLEGAL_LOGIT = -1e9
-# Above any PUCT score of a visited child: |Q| <= 1 and c * P * sqrt(N) / 2 < 99 up to N of about 19,000.
+# Above any PUCT score of a visited child: |Q| <= 1 and c * P * sqrt(N) / 2 < 99 up to N of about
+# 19,000.
 _UNVISITED_Q = 100.0
 
 
@@ -39,7 +42,8 @@ class SearchResult(NamedTuple):
     slot: jax.Array
     """int32 `[B]`, the move drawn."""
     policy: jax.Array
-    """float32 `[B, 7]`, the policy target: normalised root visits (puct) or the improved policy (gumbel)."""
+    """float32 `[B, 7]`, the policy target: normalised root visits (puct) or the improved policy
+    (gumbel)."""
     value: jax.Array
     """float32 `[B]`, the root's mean value for its mover, averaged over worlds."""
     visits: jax.Array
@@ -60,7 +64,9 @@ class Evaluator(NamedTuple):
 
 
 def evaluator(config: network.ZebConfig, params: network.Params, plain: bool = False) -> Evaluator:
-    """The network as a judge of leaves, without its belief head; `plain` must be that of the search it is for."""
+    """The network as a judge of leaves, without its belief head; `plain` must be that of the search
+    it is for.
+    """
     lengths = tokenizer(config.tokenizer).lengths
     if not plain:
         lengths = lengths[: endgame.FIRST_PLY // 4]  # nobody asks about later tricks
@@ -73,14 +79,16 @@ def evaluator(config: network.ZebConfig, params: network.Params, plain: bool = F
     return Evaluator(evaluate, config.tokenizer, lengths[-1])
 
 
-def search(config: SearchConfig, evaluator: Evaluator, states: game.GameState, key: jax.Array) -> SearchResult:
+def search(
+    config: SearchConfig, evaluator: Evaluator, states: game.GameState, key: jax.Array
+) -> SearchResult:
     """Search `B` games at once.
 
     Args:
         config: how; static.
         evaluator: judges the leaves; traced into the search.
-        states: `[B]` games in progress, none of them over. A root with one legal move is searched all the same:
-            forced moves are the caller's to play without asking.
+        states: `[B]` games in progress, none of them over. A root with one legal move is searched
+            all the same: forced moves are the caller's to play without asking.
         key: random key; draws the moves and breaks ties.
 
     Raises:
@@ -89,12 +97,16 @@ def search(config: SearchConfig, evaluator: Evaluator, states: game.GameState, k
     chex.assert_shape(states.hands, (None, 4, 7))
     lengths = tokenizer(evaluator.tokenizer).lengths
     if evaluator.longest is not None and config.plain and evaluator.longest < lengths[-1]:
-        raise ValueError("evaluator: a plain search asks about the last two tricks too; expected one made for it")
+        raise ValueError(
+            "evaluator: a plain search asks about the last two tricks too; expected one made for it"
+        )
     root = _judge(evaluator, states, _is_settled(config, states))
     if config.worlds == "true":
         output = _grow(config, evaluator, states, root, key)
         summary = output.search_tree.summary()
-        return SearchResult(output.action, output.action_weights, summary.value, summary.visit_counts)
+        return SearchResult(
+            output.action, output.action_weights, summary.value, summary.visit_counts
+        )
 
     n, k = states.ply.shape[0], config.worlds
     world_key, tree_key, move_key = jax.random.split(key, 3)
@@ -102,12 +114,18 @@ def search(config: SearchConfig, evaluator: Evaluator, states: game.GameState, k
     hands, real = jax.vmap(draw)(jax.random.split(world_key, n), states)
     # The mover sees the same in all of its worlds, so one evaluation of the root serves them all.
     repeated, root_each = jax.tree.map(lambda leaf: jnp.repeat(leaf, k, axis=0), (states, root))
-    trees = _grow(config, evaluator, repeated._replace(hands=hands.reshape(n * k, 4, 7)), root_each, tree_key)
+    trees = _grow(
+        config, evaluator, repeated._replace(hands=hands.reshape(n * k, 4, 7)), root_each, tree_key
+    )
     return _average(config, trees, root[0], real, move_key)
 
 
 def _average(
-    config: SearchConfig, trees: mctx.PolicyOutput, logits: jax.Array, real: jax.Array, key: jax.Array
+    config: SearchConfig,
+    trees: mctx.PolicyOutput,
+    logits: jax.Array,
+    real: jax.Array,
+    key: jax.Array,
 ) -> SearchResult:
     """One decision from the trees `[B * K]` over its worlds, of which `real` `[B, K]` count."""
     n, k = real.shape
@@ -122,10 +140,12 @@ def _average(
     visits = summary.visit_counts.reshape(n, k, -1) * real[..., None]
     if config.policy == "puct":
         policy = mean(trees.action_weights)
-        # Not the best mean Q, even at temperature 0: with a visit or two a world it is noise and cost 5 % of the games.
+        # Not the best mean Q, even at temperature 0: with a visit or two a world it is noise and
+        # cost 5 % of the games.
         score = jnp.log(jnp.maximum(policy, 1e-30))
     else:
-        # Q is averaged before the softmax, so that the noise of single worlds does not sharpen the target.
+        # Q is averaged before the softmax, so that the noise of single worlds does not sharpen the
+        # target.
         at_root = jax.vmap(_gumbel_q(config), in_axes=(0, None))
         score = logits + mean(at_root(trees.search_tree, trees.search_tree.ROOT_INDEX))
         policy = jax.nn.softmax(jnp.where(legal, score, -jnp.inf))
@@ -145,10 +165,14 @@ def _grow(
     judged: tuple[jax.Array, jax.Array],
     key: jax.Array,
 ) -> mctx.PolicyOutput:
-    """One tree for each of these games, on its own four hands; `judged` is what `_judge` says of the roots."""
+    """One tree for each of these games, on its own four hands; `judged` is what `_judge` says of
+    the roots.
+    """
     deals = {name: getattr(states, name) for name in ("hands", "declaration", "leader")}
     in_tree = _Node(
-        states._replace(hands=None, declaration=None, leader=None),  # what changes; the rest is kept once a tree
+        states._replace(
+            hands=None, declaration=None, leader=None
+        ),  # what changes; the rest is kept once a tree
         jnp.zeros(states.ply.shape, bool),
     )
 
@@ -158,7 +182,10 @@ def _grow(
         after = jax.vmap(game.play)(before, slots)
         if not config.plain:
             after = _play_forced(after)
-        mover, next_mover = jax.vmap(game.current_player)(before), jax.vmap(game.current_player)(after)
+        mover, next_mover = (
+            jax.vmap(game.current_player)(before),
+            jax.vmap(game.current_player)(after),
+        )
         settled = _is_settled(config, after)
         logits, values = _judge(evaluator, after, settled)
         output = mctx.RecurrentFnOutput(
@@ -191,14 +218,21 @@ def _grow(
             temperature=config.temperature,
         )
     return mctx.gumbel_muzero_policy(
-        **common, qtransform=_gumbel_q(config), max_num_considered_actions=7, gumbel_scale=config.temperature
+        **common,
+        qtransform=_gumbel_q(config),
+        max_num_considered_actions=7,
+        gumbel_scale=config.temperature,
     )
 
 
 def _gumbel_q(config: SearchConfig) -> Callable[[mctx.Tree, jax.Array], jax.Array]:
-    """The paper's sigma of completed Q; without min-max rescaling, as ours already are in [-1, 1]."""
+    """The paper's sigma of completed Q; without min-max rescaling, as ours already are in [-1,
+    1].
+    """
     return functools.partial(
-        mctx.qtransform_completed_by_mix_value, value_scale=config.gumbel_c_scale, rescale_values=False
+        mctx.qtransform_completed_by_mix_value,
+        value_scale=config.gumbel_c_scale,
+        rescale_values=False,
     )
 
 
@@ -208,7 +242,8 @@ class _Node(NamedTuple):
     state: game.GameState
     """At a decision; without what is the same in the whole tree."""
     settled: jax.Array
-    """bool, whether its value is known and was the reward on the way in. A root is not, wherever it stands."""
+    """bool, whether its value is known and was the reward on the way in. A root is not, wherever it
+    stands."""
 
 
 def _play_forced(states: game.GameState) -> game.GameState:
@@ -219,7 +254,9 @@ def _play_forced(states: game.GameState) -> game.GameState:
 
     def play(carry: tuple[game.GameState, jax.Array]) -> tuple[game.GameState, jax.Array]:
         states, forced = carry
-        after = jax.vmap(lambda state: game.play(state, jnp.argmax(game.legal_slots(state))))(states)
+        after = jax.vmap(lambda state: game.play(state, jnp.argmax(game.legal_slots(state))))(
+            states
+        )
         states = game.select(forced, after, states)
         return states, is_forced(states)
 
@@ -236,10 +273,14 @@ def _exact(config: SearchConfig, states: game.GameState, players: jax.Array) -> 
     return jax.vmap(game.outcome if config.plain else endgame.outcome)(states, players)
 
 
-def _judge(evaluator: Evaluator, states: game.GameState, settled: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Prior logits over legal slots `[B, 7]` and values `[B]`, float32 (the tree's dtype follows them).
+def _judge(
+    evaluator: Evaluator, states: game.GameState, settled: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Prior logits over legal slots `[B, 7]` and values `[B]`, float32 (the tree's dtype follows
+    them).
 
-    Where the game is settled nobody is asked: the evaluator sees a mask without a token, and the value means nothing.
+    Where the game is settled nobody is asked: the evaluator sees a mask without a token, and the
+    value means nothing.
     """
     seen = jax.vmap(lambda state: observe(state, evaluator.tokenizer))(states)
     output = evaluator.evaluate(seen._replace(mask=seen.mask & ~settled[:, None]))
@@ -249,6 +290,8 @@ def _judge(evaluator: Evaluator, states: game.GameState, settled: jax.Array) -> 
 
 
 def _raw_q(tree: mctx.Tree, node: jax.Array) -> jax.Array:
-    """Q as it is, `[7]`; an unvisited legal child comes first, an illegal one never (mctx masks only the root)."""
+    """Q as it is, `[7]`; an unvisited legal child comes first, an illegal one never (mctx masks
+    only the root).
+    """
     q = jnp.where(tree.children_visits[node] > 0, tree.qvalues(node), _UNVISITED_Q)
     return jnp.where(tree.children_prior_logits[node] > _ILLEGAL_LOGIT / 2, q, -_UNVISITED_Q)

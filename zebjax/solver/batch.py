@@ -12,7 +12,8 @@ from zebjax.game import GameState
 from zebjax.solver import cached_code, positions, root
 from zebjax.solver.search import new_memory
 
-# A thread's share is cut into pieces of about this much work, so that one with slow trees takes fewer of them.
+# A thread's share is cut into pieces of about this much work, so that one with slow trees takes
+# fewer of them.
 _PIECE_US = 1000.0
 
 cached_code.forget_stale(cached_code.folder_of(root.values))  # before anything of it is loaded
@@ -25,12 +26,15 @@ def solve(states: GameState, threads: int | None = None) -> np.ndarray:
     """The exact value of every move, with all four hands known.
 
     Args:
-        states: a batch of states at any plies, every field with a leading axis N; JAX or NumPy arrays.
-        threads: how many to use; None for `numba.config.NUMBA_NUM_THREADS` (all cores, or the environment variable).
+        states: a batch of states at any plies, every field with a leading axis N; JAX or NumPy
+            arrays.
+        threads: how many to use; None for `numba.config.NUMBA_NUM_THREADS` (all cores, or the
+            environment variable).
 
     Returns:
-        float32 `[N, 7]`: for each slot of the player to move, the points that its team will still take if it plays that
-        slot and all play perfectly after, the trick on the table included; nan if not legal or the game is over.
+        float32 `[N, 7]`: for each slot of the player to move, the points that its team will still
+        take if it plays that slot and all play perfectly after, the trick on the table included;
+        nan if not legal or the game is over.
 
     Raises:
         ValueError: if a state is not one that a game can reach.
@@ -42,15 +46,20 @@ def solve(states: GameState, threads: int | None = None) -> np.ndarray:
 
 
 def value(states: GameState, threads: int | None = None) -> np.ndarray:
-    """The points that the mover's team will still take under perfect play, float32 `[N]`; 0 when over. See `solve`."""
+    """The points that the mover's team will still take under perfect play, float32 `[N]`; 0 when
+    over. See `solve`.
+    """
     rows = positions.read(states)
     out = np.zeros(len(rows), np.float32)
     run(root.values, rows, (out, _counters(rows)), threads)
     return out
 
 
-def at_least(states: GameState, threshold: np.ndarray | int, threads: int | None = None) -> np.ndarray:
-    """Which moves bring the mover's team to `threshold` points or more at the end of the game. Faster than `solve`.
+def at_least(
+    states: GameState, threshold: np.ndarray | int, threads: int | None = None
+) -> np.ndarray:
+    """Which moves bring the mover's team to `threshold` points or more at the end of the game.
+    Faster than `solve`.
 
     Args:
         states: as for `solve`.
@@ -66,7 +75,9 @@ def at_least(states: GameState, threshold: np.ndarray | int, threads: int | None
     rows = positions.read(states)
     threshold = np.asarray(threshold)
     if threshold.dtype.kind not in "iu" or threshold.shape not in ((), (len(rows),)):
-        raise ValueError(f"threshold: expected integers of shape () or ({len(rows)},), got {threshold!r}")
+        raise ValueError(
+            f"threshold: expected integers of shape () or ({len(rows)},), got {threshold!r}"
+        )
     thresholds = np.ascontiguousarray(np.broadcast_to(threshold, len(rows)), np.int64)
     out = np.zeros((len(rows), 7), bool)
     run(root.move_answers, rows, (thresholds, out, _counters(rows)), threads)
@@ -77,7 +88,9 @@ def _counters(rows: np.ndarray) -> np.ndarray:
     return np.zeros(len(rows), np.int64)
 
 
-def run(kernel: Any, rows: np.ndarray, arrays: tuple[np.ndarray, ...], threads: int | None = None) -> None:
+def run(
+    kernel: Any, rows: np.ndarray, arrays: tuple[np.ndarray, ...], threads: int | None = None
+) -> None:
     """Run one of `root`'s kernels over all rows.
 
     Args:
@@ -111,19 +124,30 @@ def run(kernel: Any, rows: np.ndarray, arrays: tuple[np.ndarray, ...], threads: 
 
 
 def _pieces(ply: np.ndarray) -> list[tuple[int, int]]:
-    """Ranges of positions of about equal expected work, by how much a move's values cost at each ply."""
+    """Ranges of positions of about equal expected work, by how much a move's values cost at each
+    ply.
+    """
     expected_us = 2 + 3000 * np.exp(-0.45 * ply)
     piece = (np.cumsum(expected_us) // _PIECE_US).astype(np.int64)
     starts = np.flatnonzero(np.diff(piece, prepend=-1))
-    return list(zip(starts.tolist(), [*starts[1:].tolist(), len(ply)], strict=True)) if len(ply) else []
+    return (
+        list(zip(starts.tolist(), [*starts[1:].tolist(), len(ply)], strict=True))
+        if len(ply)
+        else []
+    )
 
 
 def _compile(kernel: Any, rows: np.ndarray, arrays: tuple[np.ndarray, ...]) -> None:
-    """Compile, or load, before several threads ask for it at the same time; say so if it will take a while."""
+    """Compile, or load, before several threads ask for it at the same time; say so if it will take
+    a while.
+    """
     with _compile_lock:
         if kernel.signatures:
             return
         if not cached_code.is_cached(kernel):
             name, folder = kernel.py_func.__name__, cached_code.folder_of(kernel)
-            print(f"zebjax.solver: compiling {name}, about 10 s, then cached in {folder}", file=sys.stderr)
+            print(
+                f"zebjax.solver: compiling {name}, about 10 s, then cached in {folder}",
+                file=sys.stderr,
+            )
         kernel(rows, 0, 0, new_memory(), *arrays)

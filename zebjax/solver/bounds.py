@@ -1,4 +1,5 @@
-"""Bit operations, and what a side is sure to take without searching. Everything here is compiled by numba.
+"""Bit operations, and what a side is sure to take without searching. Everything here is compiled by
+numba.
 
 Sets of tiles are int64 masks over the ranks of `ranks`.
 """
@@ -100,7 +101,9 @@ def _most(declaration: int, hand: int, n: int) -> int:
 
 @njit(cache=True, nogil=True)
 def sure_winners(declaration: int, hand: int, others: int) -> int:
-    """The tiles of a hand that no tile of `others` can beat when led. They stay so as others play."""
+    """The tiles of a hand that no tile of `others` can beat when led. They stay so as others
+    play.
+    """
     trumps = TRUMPS[declaration]
     if others & trumps:
         return hand & trumps & above(highest(others & trumps))
@@ -116,7 +119,9 @@ def sure_winners(declaration: int, hand: int, others: int) -> int:
 
 @njit(cache=True, nogil=True)
 def top_trumps(declaration: int, ours: int, theirs: int) -> int:
-    """A side's trumps above every trump of the other side: whoever leads, each captures the trick it is in."""
+    """A side's trumps above every trump of the other side: whoever leads, each captures the trick
+    it is in.
+    """
     return ours & TRUMPS[declaration] & above(highest(theirs & TRUMPS[declaration]))
 
 
@@ -150,10 +155,11 @@ def make_node(declaration: int, hands: tuple[int, int, int, int]) -> Node:
 
 @njit(cache=True, nogil=True)
 def side_takes(node: Node, seat: int, used: int) -> int:
-    """Points that the side of `seat` surely takes from when `seat` leads, the tiles `used` having gone.
+    """Points that the side of `seat` surely takes from when `seat` leads, the tiles `used` having
+    gone.
 
-    Either it cashes the sure winners of that hand, or its top trumps take a trick each: those in one hand fall in
-    different tricks, and the points on those in both hands are safe.
+    Either it cashes the sure winners of that hand, or its top trumps take a trick each: those in
+    one hand fall in different tricks, and the points on those in both hands are safe.
     """
     sure, top = node.sures[seat] & ~used, node.tops[seat & 1] & ~used
     in_one_hand = max(count(top & node.hands[seat]), count(top & node.hands[seat ^ 2]))
@@ -177,7 +183,9 @@ def _takes_after(node: Node, seat: int, used: int, forced: int) -> int:
     sure = node.sures[seat] & ~used
     rest = node.hands[seat] & ~used & ~sure
     n = count(rest)
-    if n <= 2:  # cash everything: only n tricks are lost, and nobody can keep more than n tiles for them
+    if (
+        n <= 2
+    ):  # cash everything: only n tricks are lost, and nobody can keep more than n tiles for them
         lost = n + points_of(node.declaration, rest)
         for other in range(1, 4):
             lost += _most(node.declaration, node.hands[(seat + other) & 3] & ~used, n)
@@ -186,8 +194,12 @@ def _takes_after(node: Node, seat: int, used: int, forced: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _other_side_wins(node: Node, lead: int, winner: tuple[int, int], partner: int, forced: int) -> int:
-    """As `_takes_after` for the other side: `winner` is a seat and its winning moves, `partner` its partner's moves."""
+def _other_side_wins(
+    node: Node, lead: int, winner: tuple[int, int], partner: int, forced: int
+) -> int:
+    """As `_takes_after` for the other side: `winner` is a seat and its winning moves, `partner` its
+    partner's moves.
+    """
     seat, winning = winner
     tile, adds = richest(node.declaration, winning), richest(node.declaration, partner)
     if (WINS[node.declaration, lead] >> adds) & 1 and adds > tile:
@@ -200,18 +212,25 @@ def lead_bound(node: Node, lead: int) -> tuple[bool, int]:
     """What leading a tile surely brings, or at most brings.
 
     Returns:
-        Whether the leader's side can force this trick home (else the other side can), and a bound on the points that
-        the leader's side takes from here on: a lower one if it can, an upper one if not.
+        Whether the leader's side can force this trick home (else the other side can), and a bound
+        on the points that the leader's side takes from here on: a lower one if it can, an upper one
+        if not.
     """
     declaration = node.declaration
     wins, follows = WINS[declaration, lead], FOLLOWS[declaration, lead]
-    b, c, d = legal(node.hands[1], follows), legal(node.hands[2], follows), legal(node.hands[3], follows)
+    b, c, d = (
+        legal(node.hands[1], follows),
+        legal(node.hands[2], follows),
+        legal(node.hands[3], follows),
+    )
     theirs = max(highest(b & wins), highest(d & wins))
     ours = max(lead, highest(c & wins))
     if ours > theirs:
         adds = richest(declaration, c if lead > theirs else c & wins & above(theirs))
         seat = 2 if (wins >> adds) & 1 and adds > lead else 0
-        forced = 1 + points_of(declaration, 1 << poorest(declaration, b) | 1 << poorest(declaration, d))
+        forced = 1 + points_of(
+            declaration, 1 << poorest(declaration, b) | 1 << poorest(declaration, d)
+        )
         return True, _takes_after(node, seat, 1 << lead | 1 << adds, forced)
     forced = 1 + points_of(declaration, 1 << poorest(declaration, c))
     takes = 0

@@ -17,7 +17,8 @@ class Play(NamedTuple):
     slot: int
     tile: int
     points: int
-    """What the seat's team still takes from before this play on, the trick on the table included."""
+    """What the seat's team still takes from before this play on, the trick on the table
+    included."""
 
 
 def principal_line(state: game.GameState) -> list[Play]:

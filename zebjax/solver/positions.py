@@ -1,4 +1,6 @@
-"""From `game.GameState`s to the positions that the search reads, refusing those that no game can reach."""
+"""From `game.GameState`s to the positions that the search reads, refusing those that no game can
+reach.
+"""
 
 import numpy as np
 from numba import njit
@@ -7,8 +9,9 @@ from zebjax import tiles
 from zebjax.game import N_PLIES, GameState
 from zebjax.solver.ranks import RANK_OF_TILE
 
-# A position is one row of int64: the four hands at the start of this trick as rank masks, then these. `LAID` is the
-# trick on the table, see `lay`; `SLOTS` and the 6 after it are the ranks in the mover's slots, -1 once played.
+# A position is one row of int64: the four hands at the start of this trick as rank masks, then
+# these. `LAID` is the trick on the table, see `lay`; `SLOTS` and the 6 after it are the ranks in
+# the mover's slots, -1 once played.
 DECLARATION, LEADER, LAID, POINTS, PLY, SLOTS = 4, 5, 6, 7, 9, 10
 ROW_SIZE = SLOTS + 7
 
@@ -35,7 +38,9 @@ _COMPLAINTS = {
 
 @njit(cache=True, nogil=True)
 def lay(laid: int, rank: int) -> int:
-    """The trick on the table with one more tile: the number of tiles in bits 0-2, then 5 bits a rank."""
+    """The trick on the table with one more tile: the number of tiles in bits 0-2, then 5 bits a
+    rank.
+    """
     n = laid & 7
     return (laid + 1) | rank << (3 + 5 * n)
 
@@ -64,7 +69,9 @@ def _check_deal(hands: np.ndarray, declaration: int, leader: int, ply: int) -> i
 
 @njit(cache=True, nogil=True)
 def _slot_to_play(hand: np.ndarray, unplayed: np.ndarray, tile: int, can_follow: np.ndarray) -> int:
-    """The slot that holds `tile`, if it is unplayed and follows suit where the hand can; else -1."""
+    """The slot that holds `tile`, if it is unplayed and follows suit where the hand can; else
+    -1.
+    """
     found, able = -1, False
     for slot in range(7):
         if unplayed[slot]:
@@ -136,7 +143,9 @@ def _read_one(
 
 @njit(cache=True, nogil=True)
 def _read(state: tuple, rows: np.ndarray) -> tuple[int, int, int]:
-    """Fill `rows` from the fields of a batched state: the first bad one (or -1), what is wrong, at which ply."""
+    """Fill `rows` from the fields of a batched state: the first bad one (or -1), what is wrong, at
+    which ply.
+    """
     hands, declaration, leader, played, history, trick_leaders, ply, points = state
     unplayed = np.empty((4, 7), np.bool_)
     for i in range(len(rows)):
@@ -161,7 +170,8 @@ def read(states: GameState) -> np.ndarray:
     """The positions of a batch of states, int64 `[N, ROW_SIZE]`.
 
     Raises:
-        ValueError: if a field is not of shape `[N, ...]`, or a state is not one that a game can reach.
+        ValueError: if a field is not of shape `[N, ...]`, or a state is not one that a game can
+            reach.
     """
     n = np.shape(states.ply)[0] if np.ndim(states.ply) == 1 else -1
     fields = []
@@ -169,7 +179,9 @@ def read(states: GameState) -> np.ndarray:
         field = np.asarray(value)
         if n < 0 or field.shape != (n, *shape):
             expected = ", ".join(["N", *map(str, shape)])
-            raise ValueError(f"states.{name}: expected a batch of shape ({expected}), got {field.shape}")
+            raise ValueError(
+                f"states.{name}: expected a batch of shape ({expected}), got {field.shape}"
+            )
         if field.dtype.kind not in "biu":
             raise ValueError(f"states.{name}: expected integers, got {field.dtype}")
         if field.dtype not in (np.int8, np.bool_):

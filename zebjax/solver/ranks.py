@@ -1,15 +1,18 @@
-"""The rules as bit masks over *ranks*, a numbering of the tiles in which a higher number wins within any suit.
+"""The rules as bit masks over *ranks*, a numbering of the tiles in which a higher number wins
+within any suit.
 
-A set of tiles is an int with bit `rank` set for each. Ranks differ by declaration: non-doubles by pip sum, then
-doubles by pip, and all trumps, in the same order, above the rest. That order agrees with `tiles.TRICK_RANK` within
-every suit at once, so the tile that wins a trick is simply the highest set bit of `trick & WINS[led]`.
+A set of tiles is an int with bit `rank` set for each. Ranks differ by declaration: non-doubles by
+pip sum, then doubles by pip, and all trumps, in the same order, above the rest. That order agrees
+with `tiles.TRICK_RANK` within every suit at once, so the tile that wins a trick is simply the
+highest set bit of `trick & WINS[led]`.
 """
 
 import numpy as np
 
 from zebjax import tiles
 
-# More than any pip suit: tells "this tile has no second suit" (doubles and called tiles) by empty masks.
+# More than any pip suit: tells "this tile has no second suit" (doubles and called tiles) by empty
+# masks.
 _NO_SUIT = tiles.N_SUITS
 
 
@@ -17,7 +20,9 @@ def _rank_of_tile() -> np.ndarray:
     """The rank 0..27 of each tile, int64 `[10, 28]` (declaration, tile id)."""
     rank = np.empty((tiles.N_DECLARATIONS, tiles.N_TILES), np.int64)
     for declaration in range(tiles.N_DECLARATIONS):
-        trump = tiles.CALLED[declaration] & (declaration not in (tiles.DOUBLES_SUIT, tiles.NO_TRUMP))
+        trump = tiles.CALLED[declaration] & (
+            declaration not in (tiles.DOUBLES_SUIT, tiles.NO_TRUMP)
+        )
         order = np.lexsort((tiles.PIP_SUM, tiles.IS_DOUBLE, trump))  # the last key decides first
         rank[declaration, order] = np.arange(tiles.N_TILES)
     return rank
@@ -36,13 +41,17 @@ def _by_rank(values: np.ndarray) -> np.ndarray:
 
 
 def _second_suit() -> np.ndarray:
-    """The suit that a tile follows but does not lead, `[10, 28]` by tile id: its low pip, if it has one."""
+    """The suit that a tile follows but does not lead, `[10, 28]` by tile id: its low pip, if it has
+    one.
+    """
     plain = ~tiles.CALLED & ~tiles.IS_DOUBLE
     return np.where(plain, tiles.LOW, _NO_SUIT)
 
 
 def _suit_masks() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Per suit (and the empty `_NO_SUIT`), int64 `[10, 9]`: who follows it, who leads it; and trumps, `[10]`."""
+    """Per suit (and the empty `_NO_SUIT`), int64 `[10, 9]`: who follows it, who leads it; and
+    trumps, `[10]`.
+    """
     none = np.zeros((tiles.N_DECLARATIONS, 1, tiles.N_TILES), bool)
     suits = np.arange(tiles.N_SUITS)[:, None]
     follow = np.concatenate([tiles.CAN_FOLLOW, none], 1)

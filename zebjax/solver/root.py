@@ -1,4 +1,6 @@
-"""The questions asked of a position, at any ply: its value, each move's value, each move's answer to a threshold."""
+"""The questions asked of a position, at any ply: its value, each move's value, each move's answer
+to a threshold.
+"""
 
 import numpy as np
 from numba import njit
@@ -30,7 +32,9 @@ def _best_on_table(declaration: int, laid: int) -> int:
 
 @njit(cache=True, nogil=True)
 def _good(job: np.ndarray, left: int, leader: int, laid: int) -> int:
-    """The follower's moves after which its team can win the trick, given the best that those after it have."""
+    """The follower's moves after which its team can win the trick, given the best that those after
+    it have.
+    """
     declaration, n = job[DECLARATION], laid & 7
     wins = WINS[declaration, laid_rank(laid, 0)]
     ours, theirs = -1, -1
@@ -57,7 +61,9 @@ def _total(declaration: int, left: int, laid: int) -> int:
 
 @njit(cache=True, nogil=True)
 def _bound(job: np.ndarray, table: np.ndarray, left: int, leader: int, laid: int, need: int) -> int:
-    """As `search.search`, with `laid` on the table: points of the leader's team, that trick included."""
+    """As `search.search`, with `laid` on the table: points of the leader's team, that trick
+    included.
+    """
     n, declaration = laid & 7, job[DECLARATION]
     any_lead = np.int64(ANY_LEAD)  # see `search.search`
     if n == 0:
@@ -97,8 +103,11 @@ def _bound(job: np.ndarray, table: np.ndarray, left: int, leader: int, laid: int
 
 
 @njit(cache=True, nogil=True)
-def _value(job: np.ndarray, table: np.ndarray, left: int, leader: int, laid: int, guess: int) -> int:
-    """Points that the leader's team takes, the trick on the table included; `guess` is the first to be asked, or -1.
+def _value(
+    job: np.ndarray, table: np.ndarray, left: int, leader: int, laid: int, guess: int
+) -> int:
+    """Points that the leader's team takes, the trick on the table included; `guess` is the first to
+    be asked, or -1.
 
     Bisection by null windows. Around a guess it first asks the two questions that would confirm it.
     """
@@ -127,8 +136,12 @@ def _unpack(row: np.ndarray) -> tuple[int, int, int, int]:
 
 
 @njit(cache=True, nogil=True)
-def _begin(job: np.ndarray, table: np.ndarray, row: np.ndarray) -> tuple[int, int, int, int, int, int]:
-    """Begin a position: what `_unpack` gives, the legal moves, and the tiles of others that tell moves apart."""
+def _begin(
+    job: np.ndarray, table: np.ndarray, row: np.ndarray
+) -> tuple[int, int, int, int, int, int]:
+    """Begin a position: what `_unpack` gives, the legal moves, and the tiles of others that tell
+    moves apart.
+    """
     left, leader, laid, n = _unpack(row)
     begin(job, table, row[:4], row[DECLARATION])
     job[NODES] = 0
@@ -146,8 +159,12 @@ def _mark(row: np.ndarray, tiles: int, value: float, out: np.ndarray) -> None:
 
 
 @njit(cache=True, nogil=True)
-def values(rows: np.ndarray, first: int, last: int, memory: tuple, out: np.ndarray, nodes: np.ndarray) -> None:
-    """The value of positions `first` to `last` for the team to move, into `out[N]`; nodes searched into `nodes[N]`."""
+def values(
+    rows: np.ndarray, first: int, last: int, memory: tuple, out: np.ndarray, nodes: np.ndarray
+) -> None:
+    """The value of positions `first` to `last` for the team to move, into `out[N]`; nodes searched
+    into `nodes[N]`.
+    """
     job, table = memory
     for i in range(first, last):
         row = rows[i]
@@ -158,8 +175,12 @@ def values(rows: np.ndarray, first: int, last: int, memory: tuple, out: np.ndarr
 
 
 @njit(cache=True, nogil=True)
-def move_values(rows: np.ndarray, first: int, last: int, memory: tuple, out: np.ndarray, nodes: np.ndarray) -> None:
-    """The value of every legal move, into `out[N, 7]`, whose other entries are left alone; as `values` otherwise."""
+def move_values(
+    rows: np.ndarray, first: int, last: int, memory: tuple, out: np.ndarray, nodes: np.ndarray
+) -> None:
+    """The value of every legal move, into `out[N, 7]`, whose other entries are left alone; as
+    `values` otherwise.
+    """
     job, table = memory
     for i in range(first, last):
         row, declaration = rows[i], rows[i, DECLARATION]
@@ -178,9 +199,17 @@ def move_values(rows: np.ndarray, first: int, last: int, memory: tuple, out: np.
 
 @njit(cache=True, nogil=True)
 def move_answers(
-    rows: np.ndarray, first: int, last: int, memory: tuple, thresholds: np.ndarray, out: np.ndarray, nodes: np.ndarray
+    rows: np.ndarray,
+    first: int,
+    last: int,
+    memory: tuple,
+    thresholds: np.ndarray,
+    out: np.ndarray,
+    nodes: np.ndarray,
 ) -> None:
-    """Whether each legal move brings the mover's team to `thresholds[N]` points at the end, into bool `out[N, 7]`."""
+    """Whether each legal move brings the mover's team to `thresholds[N]` points at the end, into
+    bool `out[N, 7]`.
+    """
     job, table = memory
     for i in range(first, last):
         row, declaration = rows[i], rows[i, DECLARATION]
@@ -193,6 +222,8 @@ def move_answers(
             alike = 1 << tile | equals(declaration, tile, moves & ~(1 << tile), others)
             moves &= ~alike
             job[NODES] += 1
-            enough = _bound(job, table, left & ~(1 << tile), leader, lay(laid, tile), asked) >= asked
+            enough = (
+                _bound(job, table, left & ~(1 << tile), leader, lay(laid, tile), asked) >= asked
+            )
             _mark(row, alike, enough != (n & 1 == 1), out[i])
         nodes[i] = job[NODES]

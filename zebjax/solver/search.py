@@ -1,7 +1,9 @@
-"""Does the leader's team take at least `need` points? Null-window alpha-beta, a trick at a time, compiled by numba.
+"""Does the leader's team take at least `need` points? Null-window alpha-beta, a trick at a time,
+compiled by numba.
 
-The method is the double-dummy solver's of bridge (Ginsberg 1996, "Partition search"; Haglund's DDS): a transposition
-table at trick boundaries, equivalent tiles tried once, and bounds by sure tricks; the bounds are `bounds`'.
+The method is the double-dummy solver's of bridge (Ginsberg 1996, "Partition search"; Haglund's
+DDS): a transposition table at trick boundaries, equivalent tiles tried once, and bounds by sure
+tricks; the bounds are `bounds`'.
 """
 
 import numpy as np
@@ -23,15 +25,17 @@ from zebjax.solver.bounds import (
 )
 from zebjax.solver.ranks import FIVES, FOLLOWS, SECOND_FOLLOWS, SECOND_LED_BY, TENS, TRUMPS, WINS
 
-# A job is what the search knows of the deal, one int64 vector: the four hands at the root, then these.
+# A job is what the search knows of the deal, one int64 vector: the four hands at the root, then
+# these.
 DECLARATION, NODES, GENERATION, TABLE_MASK, SCORES = 4, 5, 6, 7, 8
 JOB_SIZE = SCORES + 8 * 28  # a score for each lead, a row for each number of tricks left
 TABLE_BITS = 16
 ANY_LEAD = -1
 MAX_GENERATION = 2**16 - 1
 
-# An entry of the table, from the top: generation 16 bits, tiles left 28, leader 2 (its key), lower bound 6, upper
-# bound 6, best lead 5. The sign bit stays 0. Entries of other generations count as empty.
+# An entry of the table, from the top: generation 16 bits, tiles left 28, leader 2 (its key), lower
+# bound 6, upper bound 6, best lead 5. The sign bit stays 0. Entries of other generations count as
+# empty.
 _KEY, _GENERATION, _LOWER, _UPPER = 17, 30, 11, 5
 
 
@@ -44,7 +48,8 @@ def new_memory() -> tuple[np.ndarray, np.ndarray]:
 def begin(job: np.ndarray, table: np.ndarray, hands: np.ndarray, declaration: int) -> None:
     """Make the job about this deal; the table stays valid if the deal is what it was.
 
-    `hands[4]` are those at the start of the trick, so that a tile on the table still belongs to somebody.
+    `hands[4]` are those at the start of the trick, so that a tile on the table still belongs to
+    somebody.
     """
     same = job[GENERATION] > 0 and job[DECLARATION] == declaration
     left = 0
@@ -67,13 +72,16 @@ def begin(job: np.ndarray, table: np.ndarray, hands: np.ndarray, declaration: in
 def _are_equal(declaration: int, tile: int, other: int, others: int) -> bool:
     """Whether swapping two tiles of one hand, of equal points, leaves the game as it is.
 
-    `others` are the unplayed tiles of the other hands, and the one that holds the trick. The tiles must beat the
-    same of them in every suit that matters: the suit they lead, and a second suit if somebody else can lead it.
+    `others` are the unplayed tiles of the other hands, and the one that holds the trick. The tiles
+    must beat the same of them in every suit that matters: the suit they lead, and a second suit if
+    somebody else can lead it.
     """
     low, high = min(tile, other), max(tile, other)
     between = others & above(low) & ((1 << high) - 1)
     suit, other_suit = FOLLOWS[declaration, tile], FOLLOWS[declaration, other]
-    second_dead = (SECOND_LED_BY[declaration, tile] | SECOND_LED_BY[declaration, other]) & others == 0
+    second_dead = (
+        SECOND_LED_BY[declaration, tile] | SECOND_LED_BY[declaration, other]
+    ) & others == 0
     if suit == other_suit:
         return between & suit == 0 and second_dead
     if (1 << tile | 1 << other) & TRUMPS[declaration] or others & (suit | other_suit):
@@ -105,7 +113,9 @@ def equals(declaration: int, tile: int, rest: int, others: int) -> int:
 
 @njit(cache=True, nogil=True)
 def pick(declaration: int, moves: int, good: int) -> int:
-    """The follower's move to try next: points into a trick that its team wins (`good`), none into others."""
+    """The follower's move to try next: points into a trick that its team wins (`good`), none into
+    others.
+    """
     return richest(declaration, moves & good) if moves & good else poorest(declaration, moves)
 
 
@@ -161,7 +171,9 @@ def search(job: np.ndarray, table: np.ndarray, left: int, leader: int, need: int
     if only == ANY_LEAD:
         lower = side_takes(node, 0, 0)
         # The other side does not lead, so only its top trumps are sure.
-        upper -= max(count(node.tops[1] & b), count(node.tops[1] & d)) + points_of(declaration, node.tops[1])
+        upper -= max(count(node.tops[1] & b), count(node.tops[1] & d)) + points_of(
+            declaration, node.tops[1]
+        )
         entry = table[slot]
         if entry >> _KEY == key:
             lower, upper = max(lower, (entry >> _LOWER) & 63), min(upper, (entry >> _UPPER) & 63)
@@ -171,8 +183,8 @@ def search(job: np.ndarray, table: np.ndarray, left: int, leader: int, need: int
         if upper < need:
             return upper
 
-    # A variable, here and in callers: cached code that calls itself with other types, and a constant is a type of its
-    # own, crashes when it is loaded (numba issue 6061).
+    # A variable, here and in callers: cached code that calls itself with other types, and a
+    # constant is a type of its own, crashes when it is loaded (numba issue 6061).
     any_lead = np.int64(ANY_LEAD)
     row = SCORES + 28 * tricks
     leads, best = 0, 0
@@ -189,8 +201,9 @@ def search(job: np.ndarray, table: np.ndarray, left: int, leader: int, need: int
         leads |= 1 << lead
         job[row + lead] = 128 if lead == known_lead else bound + 64 * wins_trick
 
-    # The four plays of the trick are four nested loops: maximum, minimum, maximum, minimum, each left as soon as the
-    # question is answered. `good` is where the mover's team can win the trick, given the best that those after it have.
+    # The four plays of the trick are four nested loops: maximum, minimum, maximum, minimum, each
+    # left as soon as the question is answered. `good` is where the mover's team can win the trick,
+    # given the best that those after it have.
     best_lead = lowest(a)
     while leads and best < need:
         lead = _pick_lead(job, row, leads)
@@ -199,7 +212,9 @@ def search(job: np.ndarray, table: np.ndarray, left: int, leader: int, need: int
         legal_b, legal_c, legal_d = legal(b, follows), legal(c, follows), legal(d, follows)
         reach_c, reach_d = highest(legal_c & wins), highest(legal_d & wins)
         best_b = total
-        good_b = legal_b if reach_d > max(lead, reach_c) else legal_b & wins & above(max(lead, reach_c))
+        good_b = (
+            legal_b if reach_d > max(lead, reach_c) else legal_b & wins & above(max(lead, reach_c))
+        )
         job[NODES] += 1
         while legal_b and best_b >= need:
             second = pick(declaration, legal_b, good_b)
@@ -208,7 +223,11 @@ def search(job: np.ndarray, table: np.ndarray, left: int, leader: int, need: int
             top_b = second if taken else lead
             best_c = 0
             moves_c = legal_c
-            good_c = legal_c if not taken and lead > reach_d else legal_c & wins & above(max(top_b, reach_d))
+            good_c = (
+                legal_c
+                if not taken and lead > reach_d
+                else legal_c & wins & above(max(top_b, reach_d))
+            )
             job[NODES] += 1
             while moves_c and best_c < need:
                 third = pick(declaration, moves_c, good_c)
@@ -230,17 +249,26 @@ def search(job: np.ndarray, table: np.ndarray, left: int, leader: int, need: int
                     if winner == lead:
                         value = gain + search(job, table, rest, leader, need - gain, any_lead)
                     elif winner == third:
-                        value = gain + search(job, table, rest, (leader + 2) & 3, need - gain, any_lead)
+                        value = gain + search(
+                            job, table, rest, (leader + 2) & 3, need - gain, any_lead
+                        )
                     else:
                         seat = (leader + (1 if winner == second else 3)) & 3
-                        value = total - gain - search(job, table, rest, seat, total - gain - need + 1, any_lead)
+                        value = (
+                            total
+                            - gain
+                            - search(job, table, rest, seat, total - gain - need + 1, any_lead)
+                        )
                     best_d = min(best_d, value)
                     if moves_d and best_d >= need:
                         moves_d &= ~equals(declaration, fourth, moves_d, rest & ~d | 1 << top_c)
                 best_c = max(best_c, best_d)
                 if moves_c and best_c < need:
                     moves_c &= ~equals(
-                        declaration, third, moves_c, (a ^ 1 << lead) | (b ^ 1 << second) | d | 1 << top_b
+                        declaration,
+                        third,
+                        moves_c,
+                        (a ^ 1 << lead) | (b ^ 1 << second) | d | 1 << top_b,
                     )
             best_b = min(best_b, best_c)
             if legal_b and best_b >= need:

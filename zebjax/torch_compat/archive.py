@@ -1,8 +1,10 @@
-"""Torch's `.pt` files without torch: a zip of raw storages and one pickle, read and written as plain data.
+"""Torch's `.pt` files without torch: a zip of raw storages and one pickle, read and written as
+plain data.
 
-A file is `<root>/data.pkl` (see `torch_pickle`), `<root>/data/<key>` (the bytes of each storage) and a few small texts.
-Files come from strangers, so everything in them is a claim to be checked: sizes before memory is taken, checksums,
-names, and every tensor against the storage that it is a view of.
+A file is `<root>/data.pkl` (see `torch_pickle`), `<root>/data/<key>` (the bytes of each storage)
+and a few small texts. Files come from strangers, so everything in them is a claim to be checked:
+sizes before memory is taken, checksums, names, and every tensor against the storage that it is a
+view of.
 """
 
 import io
@@ -40,7 +42,9 @@ _STORAGE_TYPES = {
 }
 _REBUILD_TENSOR = Name("torch._utils", "_rebuild_tensor_v2")
 _REBUILD_PARAMETER = Name("torch._utils", "_rebuild_parameter")
-_ALLOWED = frozenset({torch_pickle.ORDERED_DICT, _REBUILD_TENSOR, _REBUILD_PARAMETER, *_STORAGE_TYPES})
+_ALLOWED = frozenset(
+    {torch_pickle.ORDERED_DICT, _REBUILD_TENSOR, _REBUILD_PARAMETER, *_STORAGE_TYPES}
+)
 _ALIGNMENT = 64  # of a storage in the file, as torch's own writer has it, so that it can be mapped into memory
 _LOCAL_HEADER_BYTES = 30
 _PADDING_FIELD = 0x4246
@@ -67,7 +71,8 @@ class Limits(NamedTuple):
     """What a torch file may cost at most; a larger one is refused before that much is used."""
 
     bytes: int = 1 << 30
-    """Of the file, and of all its tensors together if each were copied (tied and expanded ones share storage)."""
+    """Of the file, and of all its tensors together if each were copied (tied and expanded ones
+    share storage)."""
     pickle_bytes: int = 1 << 20
     """Of the pickle; its time and memory are linear in this."""
     entries: int = 10_000
@@ -82,14 +87,15 @@ DEFAULT_LIMITS = Limits()
 
 
 def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Any:
-    """What a torch file holds: nested dict, list and tuple of str, int, float, bool, None and read-only arrays.
+    """What a torch file holds: nested dict, list and tuple of str, int, float, bool, None and
+    read-only arrays.
 
-    Tensors become NumPy arrays of the same shape, dtype (bfloat16 by ml_dtypes) and bits; parameters too; a view stays
-    a view. The order of dictionaries is the file's.
+    Tensors become NumPy arrays of the same shape, dtype (bfloat16 by ml_dtypes) and bits;
+    parameters too; a view stays a view. The order of dictionaries is the file's.
 
     Raises:
-        TorchFileError: if it is not there, not a torch zip, damaged, larger than `limits`, or asks for anything that
-            plain data has no use for.
+        TorchFileError: if it is not there, not a torch zip, damaged, larger than `limits`, or asks
+            for anything that plain data has no use for.
     """
     return parse(read_bytes(path, limits), path, limits)
 
@@ -114,22 +120,31 @@ def parse(data: bytes, source: Path | str, limits: Limits = DEFAULT_LIMITS) -> A
     """As `read`, from the file's bytes; `source` is the name for messages."""
     try:
         entries = _unzip(data, limits)
-        byte_order = entries.get("byteorder", b"little")  # absent in older files, which are little-endian
+        byte_order = entries.get(
+            "byteorder", b"little"
+        )  # absent in older files, which are little-endian
         if byte_order != b"little":
-            raise TorchFileError(f"its byte order is {shown(byte_order)}, only little-endian files can be read")
+            raise TorchFileError(
+                f"its byte order is {shown(byte_order)}, only little-endian files can be read"
+            )
         if "data.pkl" not in entries:
             raise TorchFileError("it has no data.pkl; expected a file written by torch.save")
         if len(entries["data.pkl"]) > limits.pickle_bytes:
-            raise TorchFileError(f"its pickle is larger than the {limits.pickle_bytes:,} bytes allowed")
+            raise TorchFileError(
+                f"its pickle is larger than the {limits.pickle_bytes:,} bytes allowed"
+            )
         return _Resolver(entries, limits).resolve(torch_pickle.load(entries["data.pkl"], _ALLOWED))
     except TorchFileError as error:
         raise TorchFileError(f"{source}: {error}") from None
 
 
 def _unzip(data: bytes, limits: Limits) -> dict[str, bytes]:
-    """Name without the root folder -> bytes, of every entry; each checked against its size and checksum."""
+    """Name without the root folder -> bytes, of every entry; each checked against its size and
+    checksum.
+    """
     _check_is_zip(data)
-    # Counted in the raw bytes, so that a flood of entries is refused before zipfile makes an object of each.
+    # Counted in the raw bytes, so that a flood of entries is refused before zipfile makes an object
+    # of each.
     if data.count(_ENTRY_MARK) > limits.entries:
         raise TorchFileError(f"more than the {limits.entries:,} zip entries allowed")
     try:
@@ -144,7 +159,10 @@ def _unzip(data: bytes, limits: Limits) -> dict[str, bytes]:
     for info, content in zip(infos, contents, strict=True):
         if len(content) != info.file_size:
             raise TorchFileError(f"zip entry {shown(info.filename)} is shorter than it says")
-    return {info.filename.partition("/")[2]: content for info, content in zip(infos, contents, strict=True)}
+    return {
+        info.filename.partition("/")[2]: content
+        for info, content in zip(infos, contents, strict=True)
+    }
 
 
 def _check_is_zip(data: bytes) -> None:
@@ -156,20 +174,29 @@ def _check_is_zip(data: bytes) -> None:
     if data[257:262] == b"ustar" or data.startswith(b"./PaxHeaders"):
         raise TorchFileError(f"a tar file, torch's oldest format, is not read here: {advice}")
     if data[:1] == b"\x80":
-        raise TorchFileError(f"a bare pickle, torch's format before 1.6, is not read here: {advice}")
+        raise TorchFileError(
+            f"a bare pickle, torch's format before 1.6, is not read here: {advice}"
+        )
     raise TorchFileError("not a zip file; expected a file written by torch.save (1.6 or newer)")
 
 
 def _check_entries(infos: list[zipfile.ZipInfo], file_size: int) -> None:
-    """Refuse what torch never writes: compression, overlap, odd names, several roots, one name twice."""
+    """Refuse what torch never writes: compression, overlap, odd names, several roots, one name
+    twice.
+    """
     if not infos:
         raise TorchFileError("an empty zip file; expected a file written by torch.save")
-    # Stored, and no more in all than the file has: whatever its entries claim, reading costs no more than its size.
+    # Stored, and no more in all than the file has: whatever its entries claim, reading costs no
+    # more than its size.
     for info in infos:
         if info.flag_bits & _ENCRYPTED_FLAG:
-            raise TorchFileError(f"zip entry {shown(info.filename)} is encrypted, which torch.save never does")
+            raise TorchFileError(
+                f"zip entry {shown(info.filename)} is encrypted, which torch.save never does"
+            )
         if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
-            raise TorchFileError(f"zip entry {shown(info.filename)} is compressed, which torch.save never does")
+            raise TorchFileError(
+                f"zip entry {shown(info.filename)} is compressed, which torch.save never does"
+            )
     if sum(info.file_size for info in infos) > file_size:
         raise TorchFileError("its zip entries overlap or claim more bytes than the file has")
     root = infos[0].filename.partition("/")[0]
@@ -178,7 +205,9 @@ def _check_entries(infos: list[zipfile.ZipInfo], file_size: int) -> None:
         first, *rest = info.filename.split("/")
         strange = info.filename != info.orig_filename or "\\" in info.filename
         if first != root or not rest or strange or {"", ".", ".."} & {first, *rest}:
-            raise TorchFileError(f"zip entry {shown(info.orig_filename)}: expected a plain path in one root folder")
+            raise TorchFileError(
+                f"zip entry {shown(info.orig_filename)}: expected a plain path in one root folder"
+            )
         if info.filename in seen:
             raise TorchFileError(f"zip entry {shown(info.filename)} is there twice")
         seen.add(info.filename)
@@ -208,7 +237,9 @@ class _Resolver:
         if isinstance(tree, Call):
             return self.call(tree, depth + 1)
         if isinstance(tree, Name | Persistent):
-            raise TorchFileError("its pickle holds something that is neither plain data nor a tensor")
+            raise TorchFileError(
+                "its pickle holds something that is neither plain data nor a tensor"
+            )
         return tree
 
     def call(self, call: Call, depth: int) -> np.ndarray:
@@ -218,32 +249,54 @@ class _Resolver:
             parameter = self.resolve(call.arguments[0], depth)
             if isinstance(parameter, np.ndarray):
                 return parameter
-        raise TorchFileError(f"its pickle calls {call.function} with arguments that it does not take")
+        raise TorchFileError(
+            f"its pickle calls {call.function} with arguments that it does not take"
+        )
 
     def tensor(
-        self, storage: Any, offset: Any, size: Any, stride: Any, needs_grad: Any, hooks: Any, metadata: Any = None
+        self,
+        storage: Any,
+        offset: Any,
+        size: Any,
+        stride: Any,
+        needs_grad: Any,
+        hooks: Any,
+        metadata: Any = None,
     ) -> np.ndarray:
         if hooks or metadata:  # metadata marks values that are stored negated or conjugated
             raise TorchFileError("a tensor has hooks or metadata, expected none")
         key, dtype, buffer = self.storage(storage)
-        if not (_is_count(offset) and _are_counts(size) and _are_counts(stride) and len(size) == len(stride)):
-            raise TorchFileError(f"the tensor in storage {shown(key)} has a malformed size, stride or offset")
+        if not (
+            _is_count(offset)
+            and _are_counts(size)
+            and _are_counts(stride)
+            and len(size) == len(stride)
+        ):
+            raise TorchFileError(
+                f"the tensor in storage {shown(key)} has a malformed size, stride or offset"
+            )
         if len(size) > _MAX_AXES:
             raise TorchFileError(f"the tensor in storage {shown(key)} has {len(size)} axes")
         # Empty axes count as 1, so that no product of the others overflows what NumPy can address.
         self.n_bytes += math.prod(max(n, 1) for n in size) * dtype.itemsize
         if self.n_bytes > self.limits.bytes:
-            raise TorchFileError(f"its tensors hold more than the {self.limits.bytes:,} bytes allowed")
+            raise TorchFileError(
+                f"its tensors hold more than the {self.limits.bytes:,} bytes allowed"
+            )
         if 0 in size:
             return np.broadcast_to(np.zeros((), dtype), size)
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
         n_elements = len(buffer) // dtype.itemsize
         if last >= n_elements:
             raise TorchFileError(
-                f"the tensor in storage {shown(key)} reaches element {last}, but there are {n_elements} elements"
+                f"the tensor in storage {shown(key)} reaches element {last}, but there are "
+                f"{n_elements} elements"
             )
         # The stride of an axis of length 1 is never used, and may be anything.
-        strides = [step * dtype.itemsize if n > 1 else dtype.itemsize for n, step in zip(size, stride, strict=True)]
+        strides = [
+            step * dtype.itemsize if n > 1 else dtype.itemsize
+            for n, step in zip(size, stride, strict=True)
+        ]
         return np.ndarray(size, dtype, buffer, offset * dtype.itemsize, strides)
 
     def storage(self, reference: Any) -> tuple[str, np.dtype, bytes]:
@@ -262,7 +315,8 @@ class _Resolver:
         buffer = self.entries[f"data/{key}"]
         if not _is_count(n_elements) or n_elements * dtype.itemsize != len(buffer):
             raise TorchFileError(
-                f"storage {shown(key)} has {len(buffer)} bytes, expected {shown(n_elements)} elements of {dtype}"
+                f"storage {shown(key)} has {len(buffer)} bytes, expected {shown(n_elements)} "
+                f"elements of {dtype}"
             )
         if dtype == np.bool_ and buffer.translate(None, b"\0\1"):
             raise TorchFileError(f"storage {shown(key)} of booleans has bytes other than 0 and 1")
@@ -278,9 +332,11 @@ def _are_counts(values: Any) -> bool:
 
 
 def write(path: Path | str, value: Any) -> None:
-    """Write nested dict, list and tuple of plain values and arrays as a file that `torch.load` reads, replacing any.
+    """Write nested dict, list and tuple of plain values and arrays as a file that `torch.load`
+    reads, replacing any.
 
-    Arrays become contiguous CPU tensors of the same type. The same value and file name give the same bytes.
+    Arrays become contiguous CPU tensors of the same type. The same value and file name give the
+    same bytes.
 
     Raises:
         TypeError: for a value or a type of array that has no place in a torch file.
@@ -305,7 +361,9 @@ def serialise(value: Any, root: str) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, content in entries.items():
-            info = zipfile.ZipInfo(f"{root}/{name}")  # its default date is fixed, so equal values give equal bytes
+            info = zipfile.ZipInfo(
+                f"{root}/{name}"
+            )  # its default date is fixed, so equal values give equal bytes
             start = buffer.tell() + _LOCAL_HEADER_BYTES + len(info.filename.encode()) + 4
             padding = -start % _ALIGNMENT
             info.extra = struct.pack("<HH", _PADDING_FIELD, padding) + b"Z" * padding
@@ -314,7 +372,9 @@ def serialise(value: Any, root: str) -> bytes:
 
 
 def _to_tree(value: Any, storages: list[bytes]) -> Any:
-    """`value` with each array as the call that rebuilds it; its bytes are appended to `storages`."""
+    """`value` with each array as the call that rebuilds it; its bytes are appended to
+    `storages`.
+    """
     if isinstance(value, dict):
         return type(value)((key, _to_tree(item, storages)) for key, item in value.items())
     if isinstance(value, list | tuple):

@@ -1,21 +1,24 @@
-"""The original's example batches as GameRecords: whole games put together again from the rows of their plies.
+"""The original's example batches as GameRecords: whole games put together again from the rows of
+their plies.
 
-A file is a batch as a self-play worker of the original writes it: tensors with 28 rows for each game, first every
-game's first ply, then every game's second and so on (row = ply * games + game), and a dictionary `metadata`. The rows
-say everything many times over, so a game is rebuilt from a few of its tokens (the four hands, the plays) and replayed,
-and every token, mask and target of every row must then be what the replay gives.
+A file is a batch as a self-play worker of the original writes it: tensors with 28 rows for each
+game, first every game's first ply, then every game's second and so on (row = ply * games + game),
+and a dictionary `metadata`. The rows say everything many times over, so a game is rebuilt from a
+few of its tokens (the four hands, the plays) and replayed, and every token, mask and target of
+every row must then be what the replay gives.
 
 What a batch does not say, and what stands in the records for it:
 
-- The seats. Tokens only know seats relative to the mover, so the leader is seat 0, as it was in the original's
-  self-play.
-- The root value of a search. A record's `value` is the outcome for the mover instead, which is the value target that
-  the batch has: with 0, a learner's `root_value_share` would pull every value towards a draw; with the outcome it
-  changes nothing. It is 0 on forced plies, as everywhere.
-- The target of the last ply, which the original leaves all zero: one-hot on the only slot, as of any forced ply.
+- The seats. Tokens only know seats relative to the mover, so the leader is seat 0, as it was in the
+  original's self-play.
+- The root value of a search. A record's `value` is the outcome for the mover instead, which is the
+  value target that the batch has: with 0, a learner's `root_value_share` would pull every value
+  towards a draw; with the outcome it changes nothing. It is 0 on forced plies, as everywhere.
+- The target of the last ply, which the original leaves all zero: one-hot on the only slot, as of
+  any forced ply.
 
-Files of its other stream, `eval-eq-zeb`, are held to the same rules: those whose value targets are scaled by a bid,
-instead of being the outcome, are refused.
+Files of its other stream, `eval-eq-zeb`, are held to the same rules: those whose value targets are
+scaled by a bid, instead of being the outcome, are refused.
 """
 
 import datetime
@@ -39,7 +42,10 @@ from zebjax.torch_compat.pickle import TorchFileError, shown
 
 EXAMPLE_LIMITS = Limits(bytes=256 << 20, pickle_bytes=64 << 10, entries=1000, values=1000, depth=8)
 """Some 6,000 games: the original's workers write up to 256 at a time."""
-_SOURCES = (record.SELFPLAY, record.EVAL_AUX)  # the first is assumed where a batch names none that is known
+_SOURCES = (
+    record.SELFPLAY,
+    record.EVAL_AUX,
+)  # the first is assumed where a batch names none that is known
 _COLUMNS = {
     "observations": (np.int32, (36, 8)),
     "masks": (np.bool_, (36,)),
@@ -60,20 +66,21 @@ _LARGEST_STEP = 2**31 - 1
 def read(path: Path | str, limits: Limits = EXAMPLE_LIMITS) -> tuple[GameRecord, Metadata]:
     """The games of a batch file of the original, `[games]`, and what the file says of itself.
 
-    Nothing in the file is executed. Every game has been replayed, and every row agrees with its replay.
+    Nothing in the file is executed. Every game has been replayed, and every row agrees with its
+    replay.
 
     Args:
         path: the `.pt` file.
         limits: what it may cost.
 
     Returns:
-        NumPy records with leader 0, both steps the file's `model_step` (0 if none), kind `FORCED` where one slot was
-        legal, else `SEARCH` (`TEACHER` in an `eval-eq-zeb` file); and metadata whose `search` is the original's own
-        settings under the key `original`.
+        NumPy records with leader 0, both steps the file's `model_step` (0 if none), kind `FORCED`
+        where one slot was legal, else `SEARCH` (`TEACHER` in an `eval-eq-zeb` file); and metadata
+        whose `search` is the original's own settings under the key `original`.
 
     Raises:
-        InvalidRecords: in one sentence with the path: if there is no such file, it is no torch file, too large, of
-            another layout, or holds one bad game, then with the game and ply.
+        InvalidRecords: in one sentence with the path: if there is no such file, it is no torch
+            file, too large, of another layout, or holds one bad game, then with the game and ply.
     """
     try:
         data = torch_archive.read_bytes(path, limits)
@@ -82,8 +89,12 @@ def read(path: Path | str, limits: Limits = EXAMPLE_LIMITS) -> tuple[GameRecord,
     return parse(data, path, limits)
 
 
-def parse(data: bytes, source: Path | str, limits: Limits = EXAMPLE_LIMITS) -> tuple[GameRecord, Metadata]:
-    """As `read`, from the file's bytes; `source` is the name for messages. No other error, whatever the bytes are."""
+def parse(
+    data: bytes, source: Path | str, limits: Limits = EXAMPLE_LIMITS
+) -> tuple[GameRecord, Metadata]:
+    """As `read`, from the file's bytes; `source` is the name for messages. No other error, whatever
+    the bytes are.
+    """
     try:
         content = torch_archive.parse(data, source, limits)
     except TorchFileError as error:
@@ -99,8 +110,11 @@ def parse(data: bytes, source: Path | str, limits: Limits = EXAMPLE_LIMITS) -> t
     return records, metadata
 
 
-def convert(source: Path | str, folder: Path | str, limits: Limits = EXAMPLE_LIMITS) -> tuple[Path, Metadata]:
-    """Write the games of a batch file of the original as `<folder>/<its name>.safetensors`, whole or not at all.
+def convert(
+    source: Path | str, folder: Path | str, limits: Limits = EXAMPLE_LIMITS
+) -> tuple[Path, Metadata]:
+    """Write the games of a batch file of the original as `<folder>/<its name>.safetensors`, whole
+    or not at all.
 
     Returns:
         The new file, and its metadata with the number of games.
@@ -124,7 +138,9 @@ def convert(source: Path | str, folder: Path | str, limits: Limits = EXAMPLE_LIM
 
 
 def _columns(content: Any) -> dict[str, np.ndarray]:
-    """The tensors of a batch as `[games, 28, ...]`, of the right names, types and shapes; nothing else is checked."""
+    """The tensors of a batch as `[games, 28, ...]`, of the right names, types and shapes; nothing
+    else is checked.
+    """
     if not isinstance(content, dict):
         raise InvalidRecords(f"expected a batch of examples, it holds {shown(content)}")
     expected = {*_COLUMNS, "metadata"}
@@ -135,12 +151,21 @@ def _columns(content: Any) -> dict[str, np.ndarray]:
     n = len(observations) if isinstance(observations, np.ndarray) and observations.ndim else 0
     for name, (dtype, shape) in _COLUMNS.items():
         column = content[name]
-        got = f"{column.dtype} {list(column.shape)}" if isinstance(column, np.ndarray) else shown(column)
+        got = (
+            f"{column.dtype} {list(column.shape)}"
+            if isinstance(column, np.ndarray)
+            else shown(column)
+        )
         if got != f"{np.dtype(dtype)} {[n, *shape]}":
-            raise InvalidRecords(f"{name}: expected {np.dtype(dtype)} {[n or 'rows', *shape]}, got {got}")
+            raise InvalidRecords(
+                f"{name}: expected {np.dtype(dtype)} {[n or 'rows', *shape]}, got {got}"
+            )
     if n == 0 or n % game.N_PLIES:
         raise InvalidRecords(f"{n} rows: expected whole games of {game.N_PLIES} rows each")
-    return {name: content[name].reshape(game.N_PLIES, -1, *_COLUMNS[name][1]).swapaxes(0, 1) for name in _COLUMNS}
+    return {
+        name: content[name].reshape(game.N_PLIES, -1, *_COLUMNS[name][1]).swapaxes(0, 1)
+        for name in _COLUMNS
+    }
 
 
 def _metadata(facts: Any, n_games: int) -> Metadata:
@@ -151,9 +176,13 @@ def _metadata(facts: Any, n_games: int) -> Metadata:
     if worker is not None and not isinstance(worker, str):
         raise InvalidRecords(f"metadata: worker_id: expected a text, got {shown(worker)}")
     if step is not None and not (type(step) is int and 0 <= step <= _LARGEST_STEP):
-        raise InvalidRecords(f"metadata: model_step: expected an integer 0..{_LARGEST_STEP}, got {shown(step)}")
+        raise InvalidRecords(
+            f"metadata: model_step: expected an integer 0..{_LARGEST_STEP}, got {shown(step)}"
+        )
     if count is not None and not (type(count) is int and count == n_games):
-        raise InvalidRecords(f"metadata: n_games is {shown(count)}, but the rows are of {n_games} games")
+        raise InvalidRecords(
+            f"metadata: n_games is {shown(count)}, but the rows are of {n_games} games"
+        )
     source, search = facts.get("source"), facts.get("mcts_config")
     return Metadata(
         source=source if isinstance(source, str) and source in _SOURCES else _SOURCES[0],
@@ -170,7 +199,9 @@ def _plain(settings: dict) -> dict[str, Any]:
     return {
         str(key): value
         for key, value in settings.items()
-        if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+        if value is None
+        or isinstance(value, str | int)
+        or (isinstance(value, float) and math.isfinite(value))
     }
 
 
@@ -178,14 +209,18 @@ def _time(seconds: Any) -> str:
     """Seconds since 1970 as ISO 8601; empty if they are no time."""
     try:
         if type(seconds) in (int, float):
-            return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
+            return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(
+                timespec="seconds"
+            )
     except (ValueError, OverflowError, OSError):
         pass
     return ""
 
 
 def _refuse(bad: np.ndarray | np.bool_, reason: str) -> None:
-    """InvalidRecords for the first game, and ply where there is one, that is marked in `[games]` or `[games, 28]`."""
+    """InvalidRecords for the first game, and ply where there is one, that is marked in `[games]` or
+    `[games, 28]`.
+    """
     if bad.any():
         place = ", ply ".join(map(str, np.argwhere(bad)[0]))
         raise InvalidRecords(f"game {place}: {reason}")
@@ -200,7 +235,9 @@ def _records(columns: dict[str, np.ndarray], metadata: Metadata) -> GameRecord:
     replayed = _replay(hands, declaration, slots.astype(np.int8))
     _refuse(seats != replayed.mover, "the tile played was not dealt to the seat that is to move")
     legal = replayed.legal
-    _refuse(~np.take_along_axis(legal, slots[..., None], axis=2)[..., 0], "the tile played is not legal")
+    _refuse(
+        ~np.take_along_axis(legal, slots[..., None], axis=2)[..., 0], "the tile played is not legal"
+    )
     _check_rows(columns, replayed)
     policy, forced = _policy(columns["policy_targets"], legal)
     judge = Kind.SEARCH if metadata.source == _SOURCES[0] else Kind.TEACHER
@@ -221,25 +258,36 @@ def _records(columns: dict[str, np.ndarray], metadata: Metadata) -> GameRecord:
 
 
 def _deals_and_plays(columns: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hands int8 `[games, 4, 7]`, declarations int8 `[games]` and tiles played int64 `[games, 28]`, each tile once.
+    """Hands int8 `[games, 4, 7]`, declarations int8 `[games]` and tiles played int64 `[games, 28]`,
+    each tile once.
 
-    Hands are taken from each seat's row in the first trick, plays from the last row, which shows all but the last.
+    Hands are taken from each seat's row in the first trick, plays from the last row, which shows
+    all but the last.
     """
     tokens = columns["observations"]
     shown_plays = columns["masks"][..., _FIRST_PLAY:].sum(2)
     _refuse(
         shown_plays != np.arange(game.N_PLIES),
-        "its row shows another number of plays; expected all games of one batch, ply by ply (row = ply * games + game)",
+        "its row shows another number of plays; expected all games of one batch, ply by ply (row "
+        "= ply * games + game)",
     )
     declaration = tokens[:, 0, 0, _DECLARATION]
     _refuse((declaration < 0) | (declaration >= tiles.N_DECLARATIONS), "declaration is not 0..9")
     hands = _tile_ids(tokens[:, : tiles.N_PLAYERS, _HAND], "a hand token of the first trick")
     hands = hands.reshape(-1, tiles.N_TILES)
-    _refuse((np.sort(hands, 1) != np.arange(tiles.N_TILES)).any(1), "hands are not each of the 28 tiles once")
+    _refuse(
+        (np.sort(hands, 1) != np.arange(tiles.N_TILES)).any(1),
+        "hands are not each of the 28 tiles once",
+    )
     plays = _tile_ids(tokens[:, -1, _FIRST_PLAY:-1], "a play token of the last ply")
-    last = tiles.N_TILES * (tiles.N_TILES - 1) // 2 - plays.sum(1, keepdims=True)  # the tile that no token shows
+    last = tiles.N_TILES * (tiles.N_TILES - 1) // 2 - plays.sum(
+        1, keepdims=True
+    )  # the tile that no token shows
     plays = np.concatenate([plays, last], axis=1)
-    _refuse((np.sort(plays, 1) != np.arange(tiles.N_TILES)).any(1), "plays are not each of the 28 tiles once")
+    _refuse(
+        (np.sort(plays, 1) != np.arange(tiles.N_TILES)).any(1),
+        "plays are not each of the 28 tiles once",
+    )
     return hands.reshape(-1, 4, 7).astype(np.int8), declaration.astype(np.int8), plays
 
 
@@ -272,12 +320,20 @@ class _Replayed(NamedTuple):
 
 @jax.jit
 @jax.vmap
-def _replay_games(hands: jax.Array, declaration: jax.Array, slots: jax.Array) -> tuple[jax.Array, ...]:
+def _replay_games(
+    hands: jax.Array, declaration: jax.Array, slots: jax.Array
+) -> tuple[jax.Array, ...]:
     """The fields of `_Replayed`, in order."""
 
     def step(state: game.GameState, slot: jax.Array):
         seen = observe(state)
-        row = (game.current_player(state), game.legal_slots(state), seen.tokens, seen.mask, *belief_targets(state))
+        row = (
+            game.current_player(state),
+            game.legal_slots(state),
+            seen.tokens,
+            seen.mask,
+            *belief_targets(state),
+        )
         return game.play(state, slot), row
 
     final, rows = jax.lax.scan(step, game.new_game(hands, declaration, jnp.int8(0)), slots)
@@ -285,7 +341,9 @@ def _replay_games(hands: jax.Array, declaration: jax.Array, slots: jax.Array) ->
 
 
 def _replay(hands: np.ndarray, declaration: np.ndarray, slots: np.ndarray) -> _Replayed:
-    """Replay `[games]`, seat 0 leading; in parts of a few sizes, so that all files share a few compilations."""
+    """Replay `[games]`, seat 0 leading; in parts of a few sizes, so that all files share a few
+    compilations.
+    """
     parts = []
     for start in range(0, len(hands), _GAMES_A_CALL):
         n = min(_GAMES_A_CALL, len(hands) - start)
@@ -296,7 +354,9 @@ def _replay(hands: np.ndarray, declaration: np.ndarray, slots: np.ndarray) -> _R
 
 
 def _check_rows(columns: dict[str, np.ndarray], replayed: _Replayed) -> None:
-    """Refuse rows that are not what the replay gives; masked tokens and the mover's own tiles may be anything."""
+    """Refuse rows that are not what the replay gives; masked tokens and the mover's own tiles may
+    be anything.
+    """
     mask, belief_mask = replayed.mask, replayed.belief_mask
     differs = {
         "masks": columns["masks"] != mask,
@@ -313,14 +373,17 @@ def _check_rows(columns: dict[str, np.ndarray], replayed: _Replayed) -> None:
 
 
 def _policy(targets: np.ndarray, legal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Policy targets float16 `[games, 28, 7]`, one-hot on forced plies; and which plies are forced, bool `[games, 28]`.
+    """Policy targets float16 `[games, 28, 7]`, one-hot on forced plies; and which plies are forced,
+    bool `[games, 28]`.
 
-    The original's priors covered illegal slots, but its targets are visits, and only legal children are ever visited:
-    mass elsewhere is a fault of the file.
+    The original's priors covered illegal slots, but its targets are visits, and only legal children
+    are ever visited: mass elsewhere is a fault of the file.
     """
     in_range = (targets >= 0) & (targets <= 1 + _SUM_TOLERANCE)  # false for NaN
     _refuse(~in_range.all(2), "policy_targets is not finite and 0 to 1")
-    _refuse((np.where(legal, 0, targets) > 0).any(2), "policy_targets is not zero on an illegal slot")
+    _refuse(
+        (np.where(legal, 0, targets) > 0).any(2), "policy_targets is not zero on an illegal slot"
+    )
     total = targets.sum(2)
     empty_last = (total == 0) & (np.arange(game.N_PLIES) == game.N_PLIES - 1)
     _refuse(~empty_last & (np.abs(total - 1) > _SUM_TOLERANCE), "policy_targets does not sum to 1")

@@ -18,7 +18,9 @@ _FLOATS = (np.float16, np.float32, np.float64, ml_dtypes.bfloat16)
 
 
 class _Entry(NamedTuple):
-    """One tensor: its torch key, its path in our parameters, and whether it is a kernel (stored transposed)."""
+    """One tensor: its torch key, its path in our parameters, and whether it is a kernel (stored
+    transposed).
+    """
 
     key: str
     path: tuple[str, ...]
@@ -34,7 +36,10 @@ def _module(key: str, *path: str) -> list[_Entry]:
 
 
 def _norm(key: str, *path: str) -> list[_Entry]:
-    return [_Entry(f"{key}.weight", (*path, "scale"), False), _Entry(f"{key}.bias", (*path, "bias"), False)]
+    return [
+        _Entry(f"{key}.weight", (*path, "scale"), False),
+        _Entry(f"{key}.bias", (*path, "bias"), False),
+    ]
 
 
 def _entries(config: ZebConfig) -> Iterator[_Entry]:
@@ -65,18 +70,22 @@ def from_state_dict(config: ZebConfig, state_dict: Mapping[str, Any]) -> Params:
     """Our parameters, float32, from the original's state_dict, every key of it used exactly once.
 
     Raises:
-        TorchFileError: for a missing or unexpected key, another shape, a type that is not floating point, or a value
-            that is not finite in float32; it names the key.
+        TorchFileError: for a missing or unexpected key, another shape, a type that is not floating
+            point, or a value that is not finite in float32; it names the key.
     """
     expected = []
-    for entry in _entries(config):  # one at a time: a false n_layers ends at the first layer that is not there
+    for entry in _entries(
+        config
+    ):  # one at a time: a false n_layers ends at the first layer that is not there
         if entry.key not in state_dict:
             raise TorchFileError(f"key {entry.key} is missing")
         expected.append(entry)
     keys = {entry.key for entry in expected}
     for key in state_dict:
         if key not in keys:
-            raise TorchFileError(f"key {shown(key)} is not expected in a network of this configuration")
+            raise TorchFileError(
+                f"key {shown(key)} is not expected in a network of this configuration"
+            )
     shapes = network.abstract_params(config)
     params: Params = {}
     for entry in expected:
@@ -111,7 +120,9 @@ def to_state_dict(config: ZebConfig, params: Params) -> dict[str, np.ndarray]:
         TorchFileError: if the original has no network of this configuration.
     """
     if config.tokenizer != "v1":
-        raise TorchFileError(f"tokenizer: the original only has v1, these weights were made with {config.tokenizer}")
+        raise TorchFileError(
+            f"tokenizer: the original only has v1, these weights were made with {config.tokenizer}"
+        )
     state_dict = {}
     for entry in _entries(config):
         leaf: Any = params

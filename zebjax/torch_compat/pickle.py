@@ -1,11 +1,14 @@
-"""The part of pickle that torch files are written in, read as plain data: nothing is called, imported or built.
+"""The part of pickle that torch files are written in, read as plain data: nothing is called,
+imported or built.
 
-`load` turns a pickle into a tree in which a call is a `Call` node and a reference to a storage a `Persistent` node;
-what these mean is decided by whoever walks the tree (`torch_files`). `dump` is its inverse.
+`load` turns a pickle into a tree in which a call is a `Call` node and a reference to a storage a
+`Persistent` node; what these mean is decided by whoever walks the tree (`torch_files`). `dump` is
+its inverse.
 
-It is an interpreter of its own, with the thirty opcodes that `torch.save` emits, rather than a `pickle.Unpickler` with
-a `find_class`: that one still lets `BUILD` set attributes of any object it can reach (our own functions included),
-calls `__setstate__`, and allocates as much as a memo index asks for.
+It is an interpreter of its own, with the thirty opcodes that `torch.save` emits, rather than a
+`pickle.Unpickler` with
+a `find_class`: that one still lets `BUILD` set attributes of any object it can reach (our own
+functions included), calls `__setstate__`, and allocates as much as a memo index asks for.
 """
 
 import struct
@@ -18,7 +21,9 @@ _MAX_SHOWN = 80
 
 
 class TorchFileError(ValueError):
-    """A torch file, or what lies beside it, cannot be used; the message says in one sentence which and why."""
+    """A torch file, or what lies beside it, cannot be used; the message says in one sentence which
+    and why.
+    """
 
 
 @dataclass(frozen=True)
@@ -51,10 +56,16 @@ ORDERED_DICT = Name("collections", "OrderedDict")
 
 
 def shown(value: Any) -> str:
-    """Something from a file as it may appear in a message: short, and without walking into hostile structures."""
+    """Something from a file as it may appear in a message: short, and without walking into hostile
+    structures.
+    """
     if isinstance(value, str | bytes):
         return repr(value) if len(value) <= _MAX_SHOWN else repr(value[:_MAX_SHOWN]) + "..."
-    return repr(value) if value is None or isinstance(value, int | float) else f"a {type(value).__name__}"
+    return (
+        repr(value)
+        if value is None or isinstance(value, int | float)
+        else f"a {type(value).__name__}"
+    )
 
 
 def load(data: bytes, allowed: Collection[Name]) -> Any:
@@ -62,12 +73,14 @@ def load(data: bytes, allowed: Collection[Name]) -> Any:
 
     Args:
         data: the pickle, whole; time and memory are linear in its length.
-        allowed: the names it may refer to. `collections.OrderedDict` becomes an `OrderedDict` (its attributes, such as
-            a state_dict's `_metadata`, are dropped); any other name stays a `Name`, and calling it makes a `Call`.
+        allowed: the names it may refer to. `collections.OrderedDict` becomes an `OrderedDict` (its
+            attributes, such as a state_dict's `_metadata`, are dropped); any other name stays a
+            `Name`, and calling it makes a `Call`.
 
     Returns:
-        dict, OrderedDict, list, tuple, str, int (64 bits), float, bool, None, `Name`, `Call` and `Persistent`. Keys of
-        dictionaries are str or int. Parts may be shared and lists may contain themselves.
+        dict, OrderedDict, list, tuple, str, int (64 bits), float, bool, None, `Name`, `Call` and
+        `Persistent`. Keys of dictionaries are str or int. Parts may be shared and lists may contain
+        themselves.
 
     Raises:
         TorchFileError: for anything else, without naming the file.
@@ -75,11 +88,21 @@ def load(data: bytes, allowed: Collection[Name]) -> Any:
     return _Machine(data, allowed).run()
 
 
-_NUMBERS = {b"J": struct.Struct("<i"), b"K": struct.Struct("<B"), b"M": struct.Struct("<H"), b"G": struct.Struct(">d")}
+_NUMBERS = {
+    b"J": struct.Struct("<i"),
+    b"K": struct.Struct("<B"),
+    b"M": struct.Struct("<H"),
+    b"G": struct.Struct(">d"),
+}
 _CONSTANTS = {b"N": None, b"\x88": True, b"\x89": False}
 _EMPTY = {b"}": dict, b"]": list, b")": tuple}
 _SHORT_TUPLES = {b"\x85": 1, b"\x86": 2, b"\x87": 3}
-_INDEX = {b"q": struct.Struct("<B"), b"h": struct.Struct("<B"), b"r": struct.Struct("<I"), b"j": struct.Struct("<I")}
+_INDEX = {
+    b"q": struct.Struct("<B"),
+    b"h": struct.Struct("<B"),
+    b"r": struct.Struct("<I"),
+    b"j": struct.Struct("<I"),
+}
 _LENGTH = struct.Struct("<I")
 
 
@@ -120,7 +143,9 @@ class _Machine:
         elif opcode in _OPERATIONS:
             _OPERATIONS[opcode](self)
         else:
-            raise TorchFileError(f"its pickle uses opcode {opcode!r}, which torch.save does not write for plain data")
+            raise TorchFileError(
+                f"its pickle uses opcode {opcode!r}, which torch.save does not write for plain data"
+            )
 
     def take(self, count: int) -> bytes:
         piece = self.data[self.position : self.position + count]
@@ -136,7 +161,9 @@ class _Machine:
         try:
             return raw.decode()
         except UnicodeDecodeError:
-            raise TorchFileError(f"its pickle holds a text that is not UTF-8: {shown(raw)}") from None
+            raise TorchFileError(
+                f"its pickle holds a text that is not UTF-8: {shown(raw)}"
+            ) from None
 
     def line(self) -> str:
         end = self.data.find(b"\n", self.position)
@@ -204,9 +231,12 @@ class _Machine:
         if len(keys_and_values) % 2:
             raise TorchFileError("its pickle has a key without a value")
         for key, value in zip(keys_and_values[::2], keys_and_values[1::2], strict=True):
-            # Exact types: True would stand for 1, and hashing a deep tuple can overflow the C stack.
+            # Exact types: True would stand for 1, and hashing a deep tuple can overflow the C
+            # stack.
             if type(key) not in (str, int):
-                raise TorchFileError(f"its pickle has a dictionary key of type {type(key).__name__}")
+                raise TorchFileError(
+                    f"its pickle has a dictionary key of type {type(key).__name__}"
+                )
             if key in target:
                 raise TorchFileError(f"its pickle has the key {shown(key)} twice in one dictionary")
             target[key] = value
@@ -214,7 +244,9 @@ class _Machine:
     def name(self) -> None:
         name = Name(self.line(), self.line())
         if name not in self.allowed:
-            raise TorchFileError(f"its pickle asks for {shown(str(name))}, which weights have no use for: refused")
+            raise TorchFileError(
+                f"its pickle asks for {shown(str(name))}, which weights have no use for: refused"
+            )
         self.stack.append(name)
 
     def call(self) -> None:
@@ -274,7 +306,9 @@ def _dump(tree: Any) -> bytes:
         return items + b"t" if isinstance(tree, tuple) else b"]" + items + b"e"
     if isinstance(tree, dict):
         empty = _dump(ORDERED_DICT) + b")R" if isinstance(tree, OrderedDict) else b"}"
-        return empty + b"(" + b"".join(_dump(key) + _dump(value) for key, value in tree.items()) + b"u"
+        return (
+            empty + b"(" + b"".join(_dump(key) + _dump(value) for key, value in tree.items()) + b"u"
+        )
     if isinstance(tree, Name):
         return f"c{tree.module}\n{tree.name}\n".encode()
     if isinstance(tree, Call):

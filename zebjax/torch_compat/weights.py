@@ -1,8 +1,8 @@
 """The original's checkpoint files as ours, and back, with their provenance.
 
-Two layouts are read: `hub`, a plain state_dict `<name>.pt` with `<name>-config.json` and `<name>-state.json` beside it
-(`config.json` and `training_state.json` if the name is `model`), and `wrapped`, one file that holds all of that.
-`hub` is written.
+Two layouts are read: `hub`, a plain state_dict `<name>.pt` with `<name>-config.json` and
+`<name>-state.json` beside it (`config.json` and `training_state.json` if the name is `model`), and
+`wrapped`, one file that holds all of that. `hub` is written.
 """
 
 import contextlib
@@ -42,7 +42,9 @@ _STATE_KEYS = ("step", "total_games", "wandb_run_id")
 
 @dataclasses.dataclass(frozen=True)
 class Provenance:
-    """Where converted weights came from; `provenance.json` beside them. None where the source does not say."""
+    """Where converted weights came from; `provenance.json` beside them. None where the source does
+    not say.
+    """
 
     source: str
     """File name, without its folder."""
@@ -79,12 +81,14 @@ def convert(
     seed: int = 0,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Provenance:
-    """Convert a torch file of the original into a new folder that `network.load` reads, complete or not there.
+    """Convert a torch file of the original into a new folder that `network.load` reads, complete or
+    not there.
 
     Args:
         source: the `.pt` file; a hub file has its JSON files beside it.
         folder: must not exist.
-        belief_head: `keep` what is there; `fresh` adds a randomly initialised one to weights that have none.
+        belief_head: `keep` what is there; `fresh` adds a randomly initialised one to weights that
+            have none.
         seed: of a fresh belief head, in [0, 2**32).
         limits: what the file may cost.
 
@@ -107,7 +111,9 @@ def convert(
 
 
 def read_provenance(folder: Path | str) -> Provenance | None:
-    """The provenance of converted weights, or None where there is none (weights that were trained here)."""
+    """The provenance of converted weights, or None where there is none (weights that were trained
+    here).
+    """
     path = Path(folder) / _PROVENANCE_FILE
     if not path.is_file():
         return None
@@ -121,15 +127,20 @@ def read(source: Path | str, limits: Limits = DEFAULT_LIMITS) -> TorchWeights:
     """Read a torch file of the original, in either layout; parameters are float32.
 
     Raises:
-        TorchFileError: if the file, its JSON files or any tensor in it is not as it must be, naming which.
+        TorchFileError: if the file, its JSON files or any tensor in it is not as it must be, naming
+            which.
     """
     source = Path(source)
     data = torch_archive.read_bytes(source, limits)
     content = torch_archive.parse(data, source, limits)
     if not isinstance(content, dict):
-        raise TorchFileError(f"{source}: expected a state_dict or a checkpoint, it holds a {type(content).__name__}")
+        raise TorchFileError(
+            f"{source}: expected a state_dict or a checkpoint, it holds a {type(content).__name__}"
+        )
     wrapped = "model_state_dict" in content
-    fields, state_dict, facts = _unwrap(content, source) if wrapped else _hub_layout(content, source)
+    fields, state_dict, facts = (
+        _unwrap(content, source) if wrapped else _hub_layout(content, source)
+    )
     config = _config(fields, f"{source}: model_config" if wrapped else str(hub_files(source)[0]))
     try:
         params = from_state_dict(config, state_dict)
@@ -149,10 +160,13 @@ def read(source: Path | str, limits: Limits = DEFAULT_LIMITS) -> TorchWeights:
 
 
 def with_fresh_belief_head(weights: TorchWeights, seed: int) -> TorchWeights:
-    """The same weights plus a belief head as `network.init` draws it from `seed`; TorchFileError if they have one."""
+    """The same weights plus a belief head as `network.init` draws it from `seed`; TorchFileError if
+    they have one.
+    """
     if weights.config.belief_head:
         raise TorchFileError(
-            f"{weights.provenance.source}: a fresh belief head was asked for, but these weights have one already"
+            f"{weights.provenance.source}: a fresh belief head was asked for, but these weights "
+            "have one already"
         )
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed: expected an integer from 0 to 2**32 - 1, got {seed}")
@@ -167,32 +181,47 @@ def hub_files(source: Path) -> tuple[Path, Path]:
     """Where the config and the training state of a hub file lie."""
     if source.stem == "model":
         return source.with_name("config.json"), source.with_name("training_state.json")
-    return source.with_name(f"{source.stem}-config.json"), source.with_name(f"{source.stem}-state.json")
+    return source.with_name(f"{source.stem}-config.json"), source.with_name(
+        f"{source.stem}-state.json"
+    )
 
 
 def _hub_layout(content: dict, source: Path) -> tuple[Any, dict, dict[str, Any]]:
     """Config fields, state_dict and facts of a plain state_dict."""
     config_file, state_file = hub_files(source)
     if not any(isinstance(value, np.ndarray) for value in content.values()):
-        raise TorchFileError(f"{source}: expected a state_dict of tensors, or a checkpoint with model_state_dict")
+        raise TorchFileError(
+            f"{source}: expected a state_dict of tensors, or a checkpoint with model_state_dict"
+        )
     if not config_file.is_file():
         raise TorchFileError(
-            f"{source}: a plain state_dict needs its configuration beside it, looked for {config_file}"
+            f"{source}: a plain state_dict needs its configuration beside it, looked for "
+            f"{config_file}"
         )
     facts = _read_json(state_file) if state_file.is_file() else {}
-    return _read_json(config_file), content, _facts(facts, state_file, {key: key for key in _STATE_KEYS})
+    return (
+        _read_json(config_file),
+        content,
+        _facts(facts, state_file, {key: key for key in _STATE_KEYS}),
+    )
 
 
 def _unwrap(content: dict, source: Path) -> tuple[Any, dict, dict[str, Any]]:
     """Config fields, state_dict and facts of a wrapped checkpoint."""
     for key in content:
         if key not in _WRAPPED_KEYS:
-            raise TorchFileError(f"{source}: unexpected key {shown(key)}; expected {', '.join(_WRAPPED_KEYS)}")
+            raise TorchFileError(
+                f"{source}: unexpected key {shown(key)}; expected {', '.join(_WRAPPED_KEYS)}"
+            )
     if "model_config" not in content:
         raise TorchFileError(f"{source}: key model_config is missing beside model_state_dict")
     if not isinstance(content["model_state_dict"], dict):
         raise TorchFileError(f"{source}: model_state_dict: expected a dictionary of tensors")
-    names = {"step": "epoch", "total_games": "total_games", "source_weights_name": "source_weights_name"}
+    names = {
+        "step": "epoch",
+        "total_games": "total_games",
+        "source_weights_name": "source_weights_name",
+    }
     return content["model_config"], content["model_state_dict"], _facts(content, source, names)
 
 
@@ -206,12 +235,16 @@ def _facts(fields: Any, source: Path, names: Mapping[str, str]) -> dict[str, Any
         good = type(value) is int and value >= 0 if is_count else isinstance(value, str)
         if value is not None and not good:
             expected = "a count" if is_count else "a text"
-            raise TorchFileError(f"{source}: {names[ours]}: expected {expected}, got {shown(value)}")
+            raise TorchFileError(
+                f"{source}: {names[ours]}: expected {expected}, got {shown(value)}"
+            )
     return facts
 
 
 def _config(fields: Any, source: str) -> ZebConfig:
-    """A ZebConfig from the original's keyword arguments; old ones lack the tokenizer (v1) and belief head (none)."""
+    """A ZebConfig from the original's keyword arguments; old ones lack the tokenizer (v1) and
+    belief head (none).
+    """
     if not isinstance(fields, dict):
         raise TorchFileError(f"{source}: expected the network's keyword arguments")
     for key, value in fields.items():
@@ -219,7 +252,9 @@ def _config(fields: Any, source: str) -> ZebConfig:
             raise TorchFileError(f"{source}: unknown field {shown(key)}")
         expected = _OPTIONAL_CONFIG.get(key, int)
         if type(value) is not expected and not (expected is float and type(value) is int):
-            raise TorchFileError(f"{source}: {key}: expected {expected.__name__}, got {shown(value)}")
+            raise TorchFileError(
+                f"{source}: {key}: expected {expected.__name__}, got {shown(value)}"
+            )
     for key in _REQUIRED_CONFIG:
         if key not in fields:
             raise TorchFileError(f"{source}: field {key} is missing")
@@ -241,14 +276,17 @@ def _read_json(path: Path) -> Any:
         raise TorchFileError(str(error)) from None
 
 
-def to_torch(source: Path | str, path: Path | str, *, state: Mapping[str, Any] | None = None) -> list[Path]:
-    """Write a checkpoint as the original's hub layout: state_dict, configuration and training state; all or nothing.
+def to_torch(
+    source: Path | str, path: Path | str, *, state: Mapping[str, Any] | None = None
+) -> list[Path]:
+    """Write a checkpoint as the original's hub layout: state_dict, configuration and training
+    state; all or nothing.
 
     Args:
         source: whatever `network.load` reads.
         path: the `.pt` file; the two JSON files go beside it. None of the three may exist.
-        state: `step`, `total_games`, `wandb_run_id` for the training state; by default what the checkpoint's
-            provenance or its training says. What is not known is left out.
+        state: `step`, `total_games`, `wandb_run_id` for the training state; by default what the
+            checkpoint's provenance or its training says. What is not known is left out.
 
     Returns:
         The three files.
@@ -270,19 +308,27 @@ def to_torch(source: Path | str, path: Path | str, *, state: Mapping[str, Any] |
     return [path, *files[:2]]
 
 
-def hub_contents(path: Path, config: ZebConfig, params: Params, state: Mapping[str, Any]) -> dict[Path, bytes]:
-    """The three files of the original's hub layout, the `.pt` at `path` last; TorchFileError as in `to_torch`."""
+def hub_contents(
+    path: Path, config: ZebConfig, params: Params, state: Mapping[str, Any]
+) -> dict[Path, bytes]:
+    """The three files of the original's hub layout, the `.pt` at `path` last; TorchFileError as in
+    `to_torch`.
+    """
     fields = {name: getattr(config, name) for name in _WRITTEN_CONFIG}
     config_file, state_file = hub_files(path)
     return {
         config_file: json.dumps(fields).encode(),
-        state_file: json.dumps({key: state[key] for key in _STATE_KEYS if state.get(key) is not None}).encode(),
+        state_file: json.dumps(
+            {key: state[key] for key in _STATE_KEYS if state.get(key) is not None}
+        ).encode(),
         path: torch_archive.serialise(OrderedDict(to_state_dict(config, params)), path.stem),
     }
 
 
 def history(folder: Path) -> dict[str, Any]:
-    """What a checkpoint folder says of its training: `step`, `total_games`, `wandb_run_id`, as far as it knows."""
+    """What a checkpoint folder says of its training: `step`, `total_games`, `wandb_run_id`, as far
+    as it knows.
+    """
     if (folder / TRAINING_FILE).is_file():
         return _read_json(folder / TRAINING_FILE)
     provenance = read_provenance(folder)
@@ -290,8 +336,12 @@ def history(folder: Path) -> dict[str, Any]:
 
 
 def _write_together(contents: Mapping[Path, bytes]) -> None:
-    """Write several new files under temporary names, then rename them; if anything fails, none is left."""
-    temporaries = {path: path.with_name(f".tmp-{path.name}-{uuid.uuid4().hex[:8]}") for path in contents}
+    """Write several new files under temporary names, then rename them; if anything fails, none is
+    left.
+    """
+    temporaries = {
+        path: path.with_name(f".tmp-{path.name}-{uuid.uuid4().hex[:8]}") for path in contents
+    }
     placed = []
     try:
         for path, temporary in temporaries.items():

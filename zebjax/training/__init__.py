@@ -1,1 +1,3 @@
-"""From games to weights: self-play, the replay ring, the learner, and a run that puts them together."""
+"""From games to weights: self-play, the replay ring, the learner, and a run that puts them
+together.
+"""

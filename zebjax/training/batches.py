@@ -51,7 +51,8 @@ class Batch(NamedTuple):
     policy_weight: jax.Array
     """float32 `[B]`, 0 where there is no policy target."""
     value_target: jax.Array
-    """float32 `[B]` in [-1, 1] for the mover's team; the outcome, unless root values are mixed in."""
+    """float32 `[B]` in [-1, 1] for the mover's team; the outcome, unless root values are mixed
+    in."""
     belief_target: jax.Array
     """int32 `[B, 28]` 0 left, 1 partner, 2 right."""
     belief_mask: jax.Array
@@ -59,11 +60,15 @@ class Batch(NamedTuple):
     hidden: jax.Array
     """bool `[B, 28]`, those of them not yet played: the honest ones to measure on."""
     marginal: jax.Array
-    """float32 `[B, 28, 3]`, the exact belief from voids alone, 0 on visible tiles: what a belief head is to beat."""
+    """float32 `[B, 28, 3]`, the exact belief from voids alone, 0 on visible tiles: what a belief
+    head is to beat."""
 
 
 def make_batch(
-    examples: Positions, tokenizer: str, policy_mask: PolicyMask = "legal", root_value_share: float = 0.0
+    examples: Positions,
+    tokenizer: str,
+    policy_mask: PolicyMask = "legal",
+    root_value_share: float = 0.0,
 ) -> Batch:
     """Tokens, masks and targets of `[B]` positions; the rest as in `learner.LearnerConfig`."""
     target, mask = jax.vmap(belief_targets)(examples.state)

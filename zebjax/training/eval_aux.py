@@ -1,4 +1,6 @@
-"""Games of the eval-aux stream: E[Q], the exact one, against the network as it is, E[Q] on either team in turn."""
+"""Games of the eval-aux stream: E[Q], the exact one, against the network as it is, E[Q] on either
+team in turn.
+"""
 
 import dataclasses
 import zlib
@@ -36,12 +38,12 @@ def play(
 ) -> tuple[GameRecord, dict[str, Any]]:
     """The games of a batch, NumPy arrays, and what they say of the network.
 
-    E[Q] has team 0 in games 0, 2, 4, ... Its decisions have a policy target and a value, see `teach`; the network's
-    have none.
+    E[Q] has team 0 in games 0, 2, 4, ... Its decisions have a policy target and a value, see
+    `teach`; the network's have none.
 
     Returns:
-        The games; and E[Q]'s settings with `eq_win_rate`, `zeb_win_rate` (a tie is neither) and `avg_margin`, E[Q]'s
-        points less the network's.
+        The games; and E[Q]'s settings with `eq_win_rate`, `zeb_win_rate` (a tie is neither) and
+        `avg_margin`, E[Q]'s points less the network's.
     """
     step, seed, number, n_games = batch
     settings = teacher.Settings(n=config.worlds, opponent="zeb", seed=seed, games_per_file=n_games)
@@ -72,7 +74,9 @@ def _points(records: GameRecord) -> jax.Array:
 
 
 def keep_weight(config: EvalAuxConfig, lag: int) -> float:
-    """The probability that an eval-aux game `lag` cycles behind is kept, 0 where it is too stale."""
+    """The probability that an eval-aux game `lag` cycles behind is kept, 0 where it is too
+    stale.
+    """
     if 0 <= config.max_model_lag < lag:
         return 0.0
     if config.lag_half_life <= 0:
@@ -97,7 +101,9 @@ class Sifted:
 
 
 def sift(config: EvalAuxConfig, records: GameRecord, lag: int, seed: int, name: str) -> Sifted:
-    """Which games of an eval-aux file, `lag` cycles behind, are kept; the file's name and the run's seed decide."""
+    """Which games of an eval-aux file, `lag` cycles behind, are kept; the file's name and the run's
+    seed decide.
+    """
     n = len(records.slots)
     weight = keep_weight(config, lag)
     draws = np.random.default_rng([seed, zlib.crc32(name.encode())]).random(n)
@@ -109,8 +115,9 @@ def mix(n_steps: int, fraction: float, has_eval_aux: bool) -> np.ndarray:
     """Which of a cycle's optimiser steps take an eval-aux batch, bool `[n_steps]`.
 
     `round(n_steps * fraction)` of them, evenly spread, at most `n_steps - 1`: step i (from 1)
-    where i is a multiple of `max(1, n_steps // quota)` and quota is left, or where what is left of the quota needs all
-    that is left of the steps (the original's rule, SPEC, "The eval-aux stream").
+    where i is a multiple of `max(1, n_steps // quota)` and quota is left, or where what is left of
+    the quota needs all that is left of the steps (the original's rule, SPEC, "The eval-aux
+    stream").
     """
     chosen = np.zeros(n_steps, bool)
     if not has_eval_aux:

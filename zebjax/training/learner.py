@@ -20,7 +20,8 @@ from zebjax.training import replay
 from zebjax.training.batches import Batch, Positions, make_batch, positions
 from zebjax.training.config import LearnerConfig
 
-# The original's clamp on log-probabilities: a policy target on a slot given probability 0 costs 100, not infinity.
+# The original's clamp on log-probabilities: a policy target on a slot given probability 0 costs
+# 100, not infinity.
 _MIN_LOG_PROBABILITY = -100.0
 
 
@@ -39,13 +40,39 @@ class LearnerState(NamedTuple):
 
 Metrics = dict[str, jax.Array]
 _METRICS = (
-    *("policy_loss", "value_loss", "total_loss", "policy_entropy", "policy_top1_accuracy", "policy_kl_divergence"),
-    *("value_mean", "value_std", "value_target_mean", "grad_norm", "grad_norm_value_head", "lr", "objective_loss"),
+    *(
+        "policy_loss",
+        "value_loss",
+        "total_loss",
+        "policy_entropy",
+        "policy_top1_accuracy",
+        "policy_kl_divergence",
+    ),
+    *(
+        "value_mean",
+        "value_std",
+        "value_target_mean",
+        "grad_norm",
+        "grad_norm_value_head",
+        "lr",
+        "objective_loss",
+    ),
     *("eval_aux_policy_loss", "eval_aux_value_loss"),
 )
 _BELIEF_METRICS = (
-    *("belief_loss", "belief_accuracy", "belief_loss_hidden", "belief_accuracy_hidden", "belief_brier_hidden"),
-    *("belief_confidence_hidden", "belief_loss_marginal", "belief_accuracy_marginal", "eval_aux_belief_loss"),
+    *(
+        "belief_loss",
+        "belief_accuracy",
+        "belief_loss_hidden",
+        "belief_accuracy_hidden",
+        "belief_brier_hidden",
+    ),
+    *(
+        "belief_confidence_hidden",
+        "belief_loss_marginal",
+        "belief_accuracy_marginal",
+        "eval_aux_belief_loss",
+    ),
 )
 _STREAM_LOSSES = ("policy_loss", "value_loss", "belief_loss")
 
@@ -67,14 +94,20 @@ def lr_schedule(config: LearnerConfig) -> optax.Schedule:
     peak = config.lr
     if config.schedule == "cosine":
         return optax.schedules.warmup_cosine_decay_schedule(
-            0.0 if config.warmup_updates else peak, peak, config.warmup_updates, config.decay_updates, peak / 10
+            0.0 if config.warmup_updates else peak,
+            peak,
+            config.warmup_updates,
+            config.decay_updates,
+            peak / 10,
         )
     warmup = optax.schedules.linear_schedule(0.0, peak, config.warmup_updates)
     return warmup if config.warmup_updates else optax.schedules.constant_schedule(peak)
 
 
 def make_optimizer(config: LearnerConfig) -> optax.GradientTransformation:
-    """AdamW as the original's (betas 0.9 and 0.999, epsilon 1e-8), or Muon; decay on every parameter."""
+    """AdamW as the original's (betas 0.9 and 0.999, epsilon 1e-8), or Muon; decay on every
+    parameter.
+    """
     schedule, decay = lr_schedule(config), config.weight_decay
     if config.optimizer == "muon":
         optimizer = optax.contrib.muon(
@@ -85,7 +118,11 @@ def make_optimizer(config: LearnerConfig) -> optax.GradientTransformation:
         )
     else:
         optimizer = optax.adamw(schedule, b1=0.9, b2=0.999, eps=1e-8, weight_decay=decay)
-    return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer) if config.clip_norm else optimizer
+    return (
+        optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
+        if config.clip_norm
+        else optimizer
+    )
 
 
 @functools.partial(jax.jit, static_argnames=("config", "network_config"))
@@ -103,17 +140,21 @@ def _mean(values: jax.Array, weights: jax.Array) -> jax.Array:
     return (values * weights).sum() / jnp.maximum(weights.sum(), 1e-8)
 
 
-def losses(config: LearnerConfig, output: network.Output, batch: Batch) -> tuple[jax.Array, Metrics]:
+def losses(
+    config: LearnerConfig, output: network.Output, batch: Batch
+) -> tuple[jax.Array, Metrics]:
     """The objective and its metrics, scalars, by the original's names.
 
-    Policy cross-entropy over `policy_mask`, value mean squared error, and belief cross-entropy over the tiles that
-    `config.belief_tiles` says, weighted by the config's weights.
+    Policy cross-entropy over `policy_mask`, value mean squared error, and belief cross-entropy over
+    the tiles that `config.belief_tiles` says, weighted by the config's weights.
     """
     logits = jnp.where(batch.policy_mask, output.policy_logits, -jnp.inf)
     log_policy = jnp.maximum(jax.nn.log_softmax(logits), _MIN_LOG_PROBABILITY)
     policy, target = jnp.exp(log_policy) * batch.policy_mask, batch.policy_target
     cross_entropy = -(target * log_policy).sum(-1)
-    target_entropy = -jnp.where(target > 0, target * jnp.log(jnp.where(target > 0, target, 1)), 0).sum(-1)
+    target_entropy = -jnp.where(
+        target > 0, target * jnp.log(jnp.where(target > 0, target, 1)), 0
+    ).sum(-1)
     policy_loss = _mean(cross_entropy, batch.policy_weight)
     value_loss = jnp.square(output.value - batch.value_target).mean()
     total = config.policy_weight * policy_loss + config.value_weight * value_loss
@@ -139,10 +180,12 @@ _BELIEF_LOSS = {"dealt": "belief_loss", "hidden": "belief_loss_hidden"}
 
 
 def _belief_metrics(logits: jax.Array, batch: Batch) -> Metrics:
-    """The original's two over 21 tiles, then those over truly hidden ones, and the marginal's beside them.
+    """The original's two over 21 tiles, then those over truly hidden ones, and the marginal's
+    beside them.
 
-    They are of the training examples, with dropout; what stands under `eval/` in a run's metrics is without, on games
-    that were not trained on, and tells the calibration error too (`belief.metrics`).
+    They are of the training examples, with dropout; what stands under `eval/` in a run's metrics is
+    without, on games that were not trained on, and tells the calibration error too
+    (`belief.metrics`).
     """
     log_belief = jax.nn.log_softmax(logits)
     belief, owner = jnp.exp(log_belief), batch.belief_target[..., None]
@@ -174,9 +217,12 @@ def update(
 ) -> tuple[LearnerState, Metrics]:
     """One optimiser step; metrics are of the weights before it.
 
-    `dropout_key` None turns dropout off; `policy_weight` comes on top of the config's in this batch.
+    `dropout_key` None turns dropout off; `policy_weight` comes on top of the config's in this
+    batch.
     """
-    grads, output = _grads_and_output(config, network_config, state.params, batch, dropout_key, policy_weight)
+    grads, output = _grads_and_output(
+        config, network_config, state.params, batch, dropout_key, policy_weight
+    )
     metrics = losses(config, output, batch)[1]
     unlearned = config.policy_weight * (1 - policy_weight) * metrics["policy_loss"]
     metrics["objective_loss"] = metrics["total_loss"] - unlearned
@@ -204,13 +250,17 @@ def _grads_and_output(
 ) -> tuple[network.Params, network.Output]:
     """The gradients of the objective, and the network's output.
 
-    The batch is sorted by length and each quarter evaluated with as few tokens as it needs, see `by_length`. Every
-    loss is a weighted mean, so that of the batch is the mean of the quarters' by their weights.
+    The batch is sorted by length and each quarter evaluated with as few tokens as it needs, see
+    `by_length`. Every loss is a weighted mean, so that of the batch is the mean of the quarters' by
+    their weights.
     """
     size = batch.policy_weight.shape[0]
     n_groups = next((n for n in (_GROUPS, 2) if size % (n * jax.device_count()) == 0), 1)
     lengths = tokenizer(network_config.tokenizer).lengths
-    lengths = (*lengths[1:5:2], lengths[-1])  # a few, as each is a compiled network: about where quarters end
+    lengths = (
+        *lengths[1:5:2],
+        lengths[-1],
+    )  # a few, as each is a compiled network: about where quarters end
     _, order, back = bucketing.sort(batch.observation.mask.sum(-1), size // n_groups)
     batch = batch._replace(observation=shorten(batch.observation, lengths[-1]))
     groups = jax.tree.map(lambda leaf: leaf[order].reshape(n_groups, -1, *leaf.shape[1:]), batch)
@@ -229,12 +279,18 @@ def _grads_and_output(
 
         def at_length(length: int) -> tuple[network.Params, network.Output]:
             def objective(params: network.Params) -> tuple[jax.Array, network.Output]:
-                output = network.apply(network_config, params, bucketing.cut(batch.observation, length), key)
+                output = network.apply(
+                    network_config, params, bucketing.cut(batch.observation, length), key
+                )
                 _, metrics = losses(config, output, batch)
                 loss = config.policy_weight * policy_weight * policy_share * metrics["policy_loss"]
                 loss += config.value_weight * value_share * metrics["value_loss"]
                 if output.belief_logits is not None:
-                    loss += config.belief_weight * belief_share * metrics[_BELIEF_LOSS[config.belief_tiles]]
+                    loss += (
+                        config.belief_weight
+                        * belief_share
+                        * metrics[_BELIEF_LOSS[config.belief_tiles]]
+                    )
                 return loss, output
 
             return jax.grad(objective, has_aux=True)(params)
@@ -257,7 +313,8 @@ def train(
     n_chunks: jax.Array | int,
     eval_aux: EvalAux | None = None,
 ) -> LearnerState:
-    """`n_chunks * config.chunk` optimiser steps on examples drawn from the ring, in one compiled call.
+    """`n_chunks * config.chunk` optimiser steps on examples drawn from the ring, in one compiled
+    call.
 
     How a run's updates are divided into calls does not change its result.
 
@@ -272,10 +329,14 @@ def train(
 
     def step(state: LearnerState, inputs: tuple[jax.Array, Positions, jax.Array]):
         dropout_key, examples, is_aux = inputs
-        batch = make_batch(examples, network_config.tokenizer, config.policy_mask, config.root_value_share)
+        batch = make_batch(
+            examples, network_config.tokenizer, config.policy_mask, config.root_value_share
+        )
         policy_weight = 1.0 if eval_aux is None else jnp.where(is_aux, eval_aux.policy_weight, 1.0)
         state, metrics = update(config, network_config, state, batch, dropout_key, policy_weight)
-        of_aux = {f"eval_aux_{name}": is_aux * metrics[name] for name in _STREAM_LOSSES if name in metrics}
+        of_aux = {
+            f"eval_aux_{name}": is_aux * metrics[name] for name in _STREAM_LOSSES if name in metrics
+        }
         return state._replace(metrics=jax.tree.map(jnp.add, state.metrics, metrics | of_aux)), None
 
     def draw(key: jax.Array, is_aux: jax.Array) -> tuple[GameRecord, jax.Array]:
@@ -290,16 +351,21 @@ def train(
 
     def chunk(index: jax.Array | int, state: LearnerState) -> LearnerState:
         numbers = state.update + jnp.arange(config.chunk)
-        keys = jax.vmap(lambda number: jax.random.split(jax.random.fold_in(state.key, number)))(numbers)
+        keys = jax.vmap(lambda number: jax.random.split(jax.random.fold_in(state.key, number)))(
+            numbers
+        )
         sample_keys, dropout_keys = keys[:, 0], keys[:, 1]
-        # The chunk's examples are drawn and replayed at once: one wide replay instead of many narrow ones.
+        # The chunk's examples are drawn and replayed at once: one wide replay instead of many
+        # narrow ones.
         is_aux = jnp.zeros(config.chunk, bool)
         if eval_aux is not None:
             begin = eval_aux.done + index * config.chunk
             is_aux = jax.lax.dynamic_slice_in_dim(eval_aux.turns, begin, config.chunk)
         drawn = jax.vmap(draw)(sample_keys, is_aux)
         flat = positions(*jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), drawn))
-        examples = jax.tree.map(lambda leaf: leaf.reshape(config.chunk, config.batch, *leaf.shape[1:]), flat)
+        examples = jax.tree.map(
+            lambda leaf: leaf.reshape(config.chunk, config.batch, *leaf.shape[1:]), flat
+        )
         return jax.lax.scan(step, state, (dropout_keys, examples, is_aux))[0]
 
     return jax.lax.fori_loop(0, n_chunks, chunk, state)
@@ -309,10 +375,11 @@ def train(
 def take_metrics(
     state: LearnerState, n_updates: jax.Array | int, n_eval_aux: jax.Array | int = 0
 ) -> tuple[LearnerState, Metrics]:
-    """Each metric's mean over the `n_updates` since they were last taken, and the state with their sums at zero.
+    """Each metric's mean over the `n_updates` since they were last taken, and the state with their
+    sums at zero.
 
-    Losses of one stream, `selfplay_` and `eval_aux_`, are means over its own updates, of which there were `n_eval_aux`
-    for the latter; nan where it had none.
+    Losses of one stream, `selfplay_` and `eval_aux_`, are means over its own updates, of which
+    there were `n_eval_aux` for the latter; nan where it had none.
     """
     sums = state.metrics
     means = {name: total / n_updates for name, total in sums.items()}

@@ -14,7 +14,9 @@ Row = dict[str, Any]
 
 
 def append(path: Path, row: Row) -> None:
-    """Add one row; a process killed meanwhile leaves at most one broken last line, which `read` skips."""
+    """Add one row; a process killed meanwhile leaves at most one broken last line, which `read`
+    skips.
+    """
     with open(path, "a") as file:
         file.write(json.dumps(row) + "\n")
         file.flush()
@@ -25,7 +27,8 @@ def read(path: Path) -> list[Row]:
     """All rows of the file, in order; none if it is not there.
 
     Raises:
-        ValueError: naming the file and the row, if any but an unfinished last one is not a row of numbers.
+        ValueError: naming the file and the row, if any but an unfinished last one is not a row of
+            numbers.
     """
     if not path.exists():
         return []
@@ -51,7 +54,9 @@ def _parse(line: bytes) -> Row | None:
         return None
     if not isinstance(row, dict) or not all(type(value) in (int, float) for value in row.values()):
         return None
-    return row if all(type(row.get(name)) is int for name in ("cycle", "stats/total_games")) else None
+    return (
+        row if all(type(row.get(name)) is int for name in ("cycle", "stats/total_games")) else None
+    )
 
 
 def truncate(path: Path, last_cycle: int) -> None:
@@ -71,7 +76,11 @@ def plot_curves(rows: list[Row], path: Path, title: str) -> None:
     # With a teacher no games are played: then time is training.
     played = len({row["stats/total_games"] for row in rows}) > 1
     time, label = ("stats/total_games", "games") if played else ("cycle", "cycle")
-    judged = [row for row in rows if {"eval/vs_random_win_rate", "eval/vs_random_win_rate_ci95"} <= row.keys()]
+    judged = [
+        row
+        for row in rows
+        if {"eval/vs_random_win_rate", "eval/vs_random_win_rate_ci95"} <= row.keys()
+    ]
     x = [row[time] for row in judged]
     rate = [100 * row["eval/vs_random_win_rate"] for row in judged]
     half = [100 * row["eval/vs_random_win_rate_ci95"] for row in judged]
@@ -102,10 +111,14 @@ def plot_curves(rows: list[Row], path: Path, title: str) -> None:
     charts.save_figure(figure, path)
 
 
-def open_wandb(folder: Path, project: str, name: str, run_id: str | None, note: Callable[[str], None]) -> Any:
-    """A Weights & Biases run with `log(row)`, `id` and `finish()`: the one with this id goes on, else a new one.
+def open_wandb(
+    folder: Path, project: str, name: str, run_id: str | None, note: Callable[[str], None]
+) -> Any:
+    """A Weights & Biases run with `log(row)`, `id` and `finish()`: the one with this id goes on,
+    else a new one.
 
-    Without an account (WANDB_API_KEY, `wandb login`), or where that cannot be reached, it is kept offline in `folder`.
+    Without an account (WANDB_API_KEY, `wandb login`), or where that cannot be reached, it is kept
+    offline in `folder`.
 
     Raises:
         ValueError: if wandb is not installed, or refuses.
@@ -113,7 +126,9 @@ def open_wandb(folder: Path, project: str, name: str, run_id: str | None, note: 
     try:
         import wandb
     except ImportError:
-        raise ValueError('tracking.wandb: it needs the extra "wandb": pip install "zebjax[wandb]"') from None
+        raise ValueError(
+            'tracking.wandb: it needs the extra "wandb": pip install "zebjax[wandb]"'
+        ) from None
     mode: Any = os.environ.get("WANDB_MODE") or ("online" if _has_account() else "offline")
     arguments: dict[str, Any] = {
         "project": project,
@@ -128,7 +143,10 @@ def open_wandb(folder: Path, project: str, name: str, run_id: str | None, note: 
     except (wandb.errors.Error, OSError) as error:
         if mode != "online":
             raise ValueError(f"tracking.wandb: {error}") from None
-        note(f"W&B: {error}; keeping this run offline, `wandb sync {folder}/wandb/offline-*` sends it")
+        note(
+            f"W&B: {error}; keeping this run offline, `wandb sync {folder}/wandb/offline-*` sends "
+            "it"
+        )
         run = wandb.init(mode="offline", **arguments)
     run.define_metric("*", step_metric="cycle")  # which a rollback may turn back
     return run

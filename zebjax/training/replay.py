@@ -36,7 +36,9 @@ def n_examples(ring: Ring) -> jax.Array:
 
 
 def add_some(ring: Ring, records: GameRecord) -> Ring:
-    """Put any number of games on the host in; `ring` is donated. Numbers are padded, so that few are compiled."""
+    """Put any number of games on the host in; `ring` is donated. Numbers are padded, so that few
+    are compiled.
+    """
     n = len(records.slots)
     if n == 0:
         return ring
@@ -53,7 +55,9 @@ def _add_first(ring: Ring, records: GameRecord, n: jax.Array | int) -> Ring:
     capacity, index = ring.records.slots.shape[0], jnp.arange(records.slots.shape[0])
     place = jnp.where(index < n, (ring.next + index) % capacity, capacity)  # past the end: dropped
     return Ring(
-        records=jax.tree.map(lambda old, new: old.at[place].set(new, mode="drop"), ring.records, records),
+        records=jax.tree.map(
+            lambda old, new: old.at[place].set(new, mode="drop"), ring.records, records
+        ),
         next=(ring.next + n) % capacity,
         size=jnp.minimum(ring.size + n, capacity),
     )
@@ -75,7 +79,8 @@ def add(ring: Ring, records: GameRecord) -> Ring:
 
 
 def sample(key: jax.Array, ring: Ring, n: int) -> tuple[GameRecord, jax.Array]:
-    """`n` examples uniformly over all plies of all games, with replacement; the ring must not be empty.
+    """`n` examples uniformly over all plies of all games, with replacement; the ring must not be
+    empty.
 
     Returns:
         The games `[n]` that they are of, and their plies int32 `[n]`.

@@ -5,7 +5,8 @@ from typing import Any
 
 from zebjax.training.config import Experiment, to_json
 
-# A saved run cannot go on when one of these changes: what it would mean for what was saved is in the message.
+# A saved run cannot go on when one of these changes: what it would mean for what was saved is in
+# the message.
 _FIXED = {
     "seed": "all that was drawn so far followed from it",
     "start.belief_head": "the weights have moved on from there",
@@ -35,13 +36,16 @@ def check_can_continue(saved: Any, experiment: Experiment) -> None:
         ValueError: if `saved` is not an experiment.
     """
     sections = ("network", "start", "selfplay", "replay", "learner")
-    if not isinstance(saved, dict) or not all(isinstance(saved.get(name), dict) for name in sections):
+    if not isinstance(saved, dict) or not all(
+        isinstance(saved.get(name), dict) for name in sections
+    ):
         raise ValueError(f"{experiment.folder}: the saved experiment.json is not an experiment")
     now = json.loads(to_json(experiment))
 
     def refuse(name: str, before: Any, after: Any, reason: str) -> None:
         raise CannotContinue(
-            f"{experiment.folder}: this run was made with {name} = {before!r} and cannot continue with {after!r}: "
+            f"{experiment.folder}: this run was made with {name} = {before!r} and cannot continue "
+            f"with {after!r}: "
             f"{reason}; give it another --name or put the old value back"
         )
 
@@ -51,17 +55,26 @@ def check_can_continue(saved: Any, experiment: Experiment) -> None:
             refuse(f"network.{field}", before, after, "it is another network")
     before, after = saved["learner"].get("clip_norm"), experiment.learner.clip_norm
     if bool(before) != bool(after):
-        refuse("learner.clip_norm", before, after, "switching clipping on or off changes the optimiser's state")
+        refuse(
+            "learner.clip_norm",
+            before,
+            after,
+            "switching clipping on or off changes the optimiser's state",
+        )
     for name, reason in _FIXED.items():
         before, after = saved, now
         for part in name.split("."):
-            before, after = (before or {}).get(part), after[part]  # a run older than the field had its default, None
+            before, after = (
+                (before or {}).get(part),
+                after[part],
+            )  # a run older than the field had its default, None
         if before != after:
             refuse(name, before, after, reason)
 
 
 def changes(saved: Any, experiment: Experiment) -> list[str]:
-    """What a run is continued with that is not as it was saved, as `field: before -> now`; fields unknown then too.
+    """What a run is continued with that is not as it was saved, as `field: before -> now`; fields
+    unknown then too.
 
     Not its length, and not where it lies.
     """
@@ -69,7 +82,11 @@ def changes(saved: Any, experiment: Experiment) -> list[str]:
     def flat(tree: Any, name: str) -> dict[str, Any]:
         if not isinstance(tree, dict):
             return {name: tree}
-        return {k: v for key, leaf in tree.items() for k, v in flat(leaf, f"{name}.{key}" if name else key).items()}
+        return {
+            k: v
+            for key, leaf in tree.items()
+            for k, v in flat(leaf, f"{name}.{key}" if name else key).items()
+        }
 
     before, now = flat(saved, ""), flat(json.loads(to_json(experiment)), "")
     return [

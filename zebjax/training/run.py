@@ -1,8 +1,9 @@
 """One run: get games, train, judge, save, and go on where it was.
 
-A cycle has three phases: `play` (finished games into the rings, see `feed`), `train` (updates on them), `judge` (win
-rate against random when it is due, then the metrics row). The whole state is saved when a cycle ends, and between
-compiled calls when a while has passed or a stop was asked for; resuming from any of these gives the same run.
+A cycle has three phases: `play` (finished games into the rings, see `feed`), `train` (updates on
+them), `judge` (win rate against random when it is due, then the metrics row). The whole state is
+saved when a cycle ends, and between compiled calls when a while has passed or a stop was asked for;
+resuming from any of these gives the same run.
 """
 
 import dataclasses
@@ -47,7 +48,11 @@ class Run:
     """A run in its folder. `go` trains until the experiment's last cycle."""
 
     def __init__(
-        self, settings: Experiment, report: Reporter, stop_asked: Callable[[], bool], feed: Feed | None = None
+        self,
+        settings: Experiment,
+        report: Reporter,
+        stop_asked: Callable[[], bool],
+        feed: Feed | None = None,
     ) -> None:
         """`feed` is where the games come from; None plays them here."""
         self.settings = settings
@@ -68,7 +73,8 @@ class Run:
             report.note(f"continuing {self.folder} after cycle {self.progress.cycle}")
         elif metrics.read(self.metrics_file):
             raise ValueError(
-                f"{self.folder}: there are results of a run but no state to continue from; move the folder away, "
+                f"{self.folder}: there are results of a run but no state to continue from; move "
+                "the folder away, "
                 "or choose another --name"
             )
         else:
@@ -79,7 +85,9 @@ class Run:
         self._note_environment(earlier_starts)
         self._wandb: Any = None
         self._last_save = self._wall_counted_to = time.monotonic()
-        self._train_size = CallSizer("training", "a lower --learner.updates-per-call or --learner.batch", report)
+        self._train_size = CallSizer(
+            "training", "a lower --learner.updates-per-call or --learner.batch", report
+        )
         self._cycle_walls: list[float] = []
 
     def _is_complete(self) -> bool:
@@ -96,21 +104,30 @@ class Run:
         if self.settings.replay.seed_folder is not None:
             seeds = warm_start.seeds(self.settings)
             n, n_aux = len(seeds.selfplay.slots), len(seeds.eval_aux.slots)
-            self.report.note(f"{n:,} games and {n_aux:,} against E[Q] from {self.settings.replay.seed_folder}")
-            state = state._replace(
-                ring=replay.add_some(state.ring, seeds.selfplay), aux=replay.add_some(state.aux, seeds.eval_aux)
+            self.report.note(
+                f"{n:,} games and {n_aux:,} against E[Q] from {self.settings.replay.seed_folder}"
             )
-            in_rings = (replay.n_examples(ring) for ring in (state.ring, state.aux))  # maybe not all of them fit
+            state = state._replace(
+                ring=replay.add_some(state.ring, seeds.selfplay),
+                aux=replay.add_some(state.aux, seeds.eval_aux),
+            )
+            in_rings = (
+                replay.n_examples(ring) for ring in (state.ring, state.aux)
+            )  # maybe not all of them fit
             progress.arrived_examples = sum(map(int, in_rings))
         if self.settings.teacher.folder is not None:
             games = warm_start.taught_games(self.settings)
-            self.report.note(f"{len(games.slots):,} games of the teacher from {self.settings.teacher.folder}")
+            self.report.note(
+                f"{len(games.slots):,} games of the teacher from {self.settings.teacher.folder}"
+            )
             state = state._replace(ring=replay.add(state.ring, games))
             progress.total_games += len(games.slots)
         return state, progress
 
     def _restore_newest(self, saved: list[int]) -> tuple[State, Progress]:
-        """The newest state, or the one before it if a disk fault broke that: the run is the same from either."""
+        """The newest state, or the one before it if a disk fault broke that: the run is the same
+        from either.
+        """
         for number in reversed(saved[1:]):
             try:
                 return self._restore(number)
@@ -121,11 +138,14 @@ class Run:
         return self._restore(saved[0])
 
     def _keep_start(self, before: str | None) -> None:
-        """A changed `start.checkpoint` (its file may have moved) has no effect on a run that has begun: say so."""
+        """A changed `start.checkpoint` (its file may have moved) has no effect on a run that has
+        begun: say so.
+        """
         now = self.settings.start
         if now.checkpoint != before:
             self.report.note(
-                f"start.checkpoint = {now.checkpoint!r} is not read: this run began with {before!r} and goes on "
+                f"start.checkpoint = {now.checkpoint!r} is not read: this run began with "
+                f"{before!r} and goes on "
                 "from its own state; to begin with another checkpoint give it another --name"
             )
             warm_start = dataclasses.replace(now, checkpoint=before)
@@ -141,9 +161,12 @@ class Run:
         left = self.settings.learner.updates_per_cycle - progress.updates_in_cycle
         if progress.phase == "train" and (left < 0 or left % self.settings.learner.chunk):
             raise resume.CannotContinue(
-                f"{self.folder}: this run stopped after {progress.updates_in_cycle} updates of a cycle and cannot go "
-                f"on with updates_per_cycle = {self.settings.learner.updates_per_cycle} in calls of "
-                f"{self.settings.learner.chunk}; put learner.updates_per_cycle and updates_per_call back for one cycle"
+                f"{self.folder}: this run stopped after {progress.updates_in_cycle} updates of a "
+                "cycle and cannot go "
+                f"on with updates_per_cycle = {self.settings.learner.updates_per_cycle} in calls "
+                "of "
+                f"{self.settings.learner.chunk}; put learner.updates_per_cycle and "
+                "updates_per_call back for one cycle"
             )
         state = devices.everywhere(checkpoint.restore_tree(folder / "arrays", like))
         self._keep_start(saved["start"].get("checkpoint"))
@@ -187,7 +210,8 @@ class Run:
             "machine": platform.platform(),
             "python": platform.python_version(),
             "command": sys.argv,
-            "versions": {"zebjax": __version__} | {name: metadata.version(name) for name in packages},
+            "versions": {"zebjax": __version__}
+            | {name: metadata.version(name) for name in packages},
         }
         checkpoint.write_json(self.folder / "environment.json", [*earlier_starts, here])
 
@@ -206,7 +230,9 @@ class Run:
                 phases[self.progress.phase]()
         except Stopped:
             self.save()
-            self.report.note(f"stopped after cycle {self.progress.cycle}; the same command continues")
+            self.report.note(
+                f"stopped after cycle {self.progress.cycle}; the same command continues"
+            )
             return
         finally:
             self.feed.close(self)
@@ -214,14 +240,16 @@ class Run:
                 self._wandb.finish()
         done = self.progress.cycle - self.progress.first_cycle
         self.report.note(
-            f"complete: {done} cycles, {self.progress.total_games:,} games, in {self.folder}; more with --cycles"
+            f"complete: {done} cycles, {self.progress.total_games:,} games, in {self.folder}; "
+            "more with --cycles"
         )
 
     def _note_mix(self) -> None:
         config, n = self.settings.eval_aux, self.settings.learner.updates_per_cycle
         if config.enabled and not eval_aux.mix(n, config.batch_fraction, True).any():
             self.report.note(
-                f"eval_aux.batch_fraction: {config.batch_fraction} of {n} updates a cycle are none of them: its games "
+                f"eval_aux.batch_fraction: {config.batch_fraction} of {n} updates a cycle are "
+                "none of them: its games "
                 "are not learned from; raise it, or learner.updates_per_cycle"
             )
 
@@ -229,7 +257,9 @@ class Run:
         wanted = self.settings.tracking
         if wanted.wandb:
             run_id = self.progress.wandb_run_id
-            self._wandb = metrics.open_wandb(self.folder, wanted.project, self.settings.name, run_id, self.report.note)
+            self._wandb = metrics.open_wandb(
+                self.folder, wanted.project, self.settings.name, run_id, self.report.note
+            )
             self.progress.wandb_run_id = self._wandb.id
 
     def between_calls(self) -> None:
@@ -250,15 +280,23 @@ class Run:
         config = self.settings.learner
         turns = self._turns()
         while (left := config.updates_per_cycle - self.progress.updates_in_cycle) > 0:
-            self.report.working("training", self.progress.updates_in_cycle, config.updates_per_cycle)
+            self.report.working(
+                "training", self.progress.updates_in_cycle, config.updates_per_cycle
+            )
             chunks = 1 if config.updates_per_call else min(self._train_size.n, left // config.chunk)
             began = time.monotonic()
             done = self.progress.updates_in_cycle
-            stream = learner.EvalAux(self.state.aux, jnp.asarray(turns), self.settings.eval_aux.policy_weight, done)
+            stream = learner.EvalAux(
+                self.state.aux, jnp.asarray(turns), self.settings.eval_aux.policy_weight, done
+            )
             aux = stream if self.settings.eval_aux.enabled else None
-            state = learner.train(config, self.settings.network, self.state.learner, self.state.ring, chunks, aux)
+            state = learner.train(
+                config, self.settings.network, self.state.learner, self.state.ring, chunks, aux
+            )
             self.state = self.state._replace(learner=jax.block_until_ready(state))
-            if chunks == self._train_size.n:  # a last, shorter call says nothing of how long the next may be
+            if (
+                chunks == self._train_size.n
+            ):  # a last, shorter call says nothing of how long the next may be
                 self._train_size.timed(time.monotonic() - began)
             self.progress.train_s += time.monotonic() - began
             self.progress.updates_in_cycle += chunks * config.chunk
@@ -268,7 +306,9 @@ class Run:
         self.progress.phase = "judge"
 
     def _turns(self) -> np.ndarray:
-        """Which of the cycle's updates take an eval-aux batch; the rings do not change while they are trained on."""
+        """Which of the cycle's updates take an eval-aux batch; the rings do not change while they
+        are trained on.
+        """
         config = self.settings.eval_aux
         has_aux = config.enabled and int(replay.n_examples(self.state.aux)) > 0
         return eval_aux.mix(self.settings.learner.updates_per_cycle, config.batch_fraction, has_aux)
@@ -293,7 +333,9 @@ class Run:
         self.report.cycle(row, self._seconds_left())
         self._save_network()
         if is_evaluated:
-            metrics.plot_curves(metrics.read(self.metrics_file), self.folder / "curves.png", settings.name)
+            metrics.plot_curves(
+                metrics.read(self.metrics_file), self.folder / "curves.png", settings.name
+            )
         progress.games_in_cycle = progress.updates_in_cycle = 0
         progress.play_s = progress.train_s = progress.wall_s = 0.0
         progress.ingest = {}
@@ -310,7 +352,8 @@ class Run:
             if self.stop_asked():
                 raise Stopped
 
-        # The same deals every time, so that the curve shows the network's changes and not the deals'.
+        # The same deals every time, so that the curve shows the network's changes and not the
+        # deals'.
         key = jax.random.fold_in(jax.random.key(self.settings.seed), 3)
         result = matches.play_match(zeb, players.random(), config.deals, key, progress=progress)
         row: metrics.Row = {
@@ -333,7 +376,8 @@ class Run:
         train = {name: float(mean) for name, mean in means.items()}
         if not math.isfinite(train["total_loss"] + train["grad_norm"]):
             raise ValueError(
-                f"cycle {progress.cycle}: the losses are no longer finite; try a lower --learner.lr in a new --name"
+                f"cycle {progress.cycle}: the losses are no longer finite; try a lower "
+                "--learner.lr in a new --name"
             )
         self._cycle_walls.append(progress.wall_s)
         return {
@@ -357,32 +401,49 @@ class Run:
             "stats/eval_aux_updates": n_aux,
             "stats/selfplay_updates": n - n_aux,
             "stats/eval_aux_policy_w": self.settings.eval_aux.policy_weight,
-            **{f"stats/eval_aux_{name}_running": mean for name, mean in self.progress.eval_stats.items()},
+            **{
+                f"stats/eval_aux_{name}_running": mean
+                for name, mean in self.progress.eval_stats.items()
+            },
         }
 
     def _seconds_left(self) -> float | None:
         if not self._cycle_walls:
             return None
-        recent = self._cycle_walls[1:][-20:] or self._cycle_walls  # the first also compiled, and filled the buffer
-        return sum(recent) / len(recent) * (self.progress.first_cycle + self.settings.cycles - self.progress.cycle)
+        recent = (
+            self._cycle_walls[1:][-20:] or self._cycle_walls
+        )  # the first also compiled, and filled the buffer
+        return (
+            sum(recent)
+            / len(recent)
+            * (self.progress.first_cycle + self.settings.cycles - self.progress.cycle)
+        )
 
     def _save_network(self) -> None:
         """The weights alone, for players; older ones go but for every `keep_every_cycles`th."""
         root, cycle = self.folder / "checkpoints", self.progress.cycle
         with checkpoint.new_folder(checkpoint.step_folder(root, cycle), replace=True) as folder:
             network.save(folder, self.settings.network, self.state.learner.params)
-            facts = {"run": self.settings.name, "step": cycle, "total_games": self.progress.total_games}
+            facts = {
+                "run": self.settings.name,
+                "step": cycle,
+                "total_games": self.progress.total_games,
+            }
             facts["wandb_run_id"] = self.progress.wandb_run_id
             checkpoint.write_json(folder / torch_weights.TRAINING_FILE, facts)
         kept = self.settings.save.keep_every_cycles
         stay = (self.progress.first_cycle, cycle)
-        checkpoint.remove_steps(root, [step for step in checkpoint.steps(root) if step % kept and step not in stay])
+        checkpoint.remove_steps(
+            root, [step for step in checkpoint.steps(root) if step % kept and step not in stay]
+        )
 
 
 def _fresh_state(settings: Experiment, params: network.Params, step: int) -> State:
     root = jax.random.key(settings.seed)
     return State(
-        learner=learner.init(settings.learner, settings.network, params, jax.random.fold_in(root, 1)),
+        learner=learner.init(
+            settings.learner, settings.network, params, jax.random.fold_in(root, 1)
+        ),
         actor=selfplay.init(settings.selfplay, jax.random.fold_in(root, 2), step),
         ring=replay.init(settings.replay.capacity_examples),
         aux=replay.init(settings.eval_aux.capacity_examples),

@@ -1,8 +1,8 @@
 """The compiled actor: weights in, finished GameRecords out.
 
-Many games (lanes) stand at a real decision each; one search moves them all. Forced moves are played through without
-asking the network, a finished game goes to the waiting room and its lane deals a new one. Lanes are never dropped
-and are saved with the run, so short games are not favoured.
+Many games (lanes) stand at a real decision each; one search moves them all. Forced moves are played
+through without asking the network, a finished game goes to the waiting room and its lane deals a
+new one. Lanes are never dropped and are saved with the run, so short games are not favoured.
 """
 
 import functools
@@ -62,7 +62,8 @@ def advance(
     step: jax.Array | int,
     max_moves: jax.Array | int,
 ) -> Actor:
-    """Move every lane `max_moves` decisions on, or fewer if `games_per_cycle` games are waiting before that.
+    """Move every lane `max_moves` decisions on, or fewer if `games_per_cycle` games are waiting
+    before that.
 
     How a run's moves are divided into calls does not change its games.
 
@@ -82,15 +83,23 @@ def advance(
 
     def one_move(carry: tuple[jax.Array, Actor]) -> tuple[jax.Array, Actor]:
         move, actor = carry
-        actor = actor._replace(states=devices.split(actor.states), records=devices.split(actor.records))
+        actor = actor._replace(
+            states=devices.split(actor.states), records=devices.split(actor.records)
+        )
         search_key, deal_key, key = jax.random.split(actor.key, 3)
         result = search(config.search, judge, actor.states, search_key)
         known = endgame.is_ending(actor.states) & (not config.search.plain)
         kind = jnp.where(known, Kind.EXACT, Kind.SEARCH)
         moved = _write_and_play(
-            (actor.states, actor.records), result.slot, kind, policy=result.policy, value=result.value
+            (actor.states, actor.records),
+            result.slot,
+            kind,
+            policy=result.policy,
+            value=result.value,
         )
-        states, records = jax.lax.while_loop(lambda lanes: _forced(lanes[0]).any(), _play_forced, moved)
+        states, records = jax.lax.while_loop(
+            lambda lanes: _forced(lanes[0]).any(), _play_forced, moved
+        )
         actor = actor._replace(states=states, records=records, key=key)
         return move + 1, _hand_over(actor, deal_key, step)
 
@@ -99,7 +108,9 @@ def advance(
 
 @functools.partial(jax.jit, static_argnames="config", donate_argnames="actor")
 def take(config: SelfPlayConfig, actor: Actor) -> tuple[Actor, GameRecord]:
-    """The oldest `games_per_cycle` finished games, and the actor without them; that many must be waiting."""
+    """The oldest `games_per_cycle` finished games, and the actor without them; that many must be
+    waiting.
+    """
     n = config.games_per_cycle
     records = jax.tree.map(lambda leaf: leaf[:n], actor.finished)
     # What is left is fewer than `lanes` games: it moves to the front.
@@ -153,8 +164,13 @@ def _hand_over(actor: Actor, key: jax.Array, step: jax.Array) -> Actor:
     capacity = actor.finished.slots.shape[0]
     place = jnp.where(over, actor.n_finished + jnp.cumsum(over) - 1, capacity)
     done = actor.records._replace(step_end=jnp.full(lanes, step, jnp.int32))
-    finished = jax.tree.map(lambda room, new: room.at[place].set(new, mode="drop"), actor.finished, done)
+    finished = jax.tree.map(
+        lambda room, new: room.at[place].set(new, mode="drop"), actor.finished, done
+    )
     states, records = game.select(over, _new_games(key, lanes, step), (actor.states, actor.records))
     return actor._replace(
-        states=states, records=records, finished=finished, n_finished=actor.n_finished + over.sum(dtype=jnp.int32)
+        states=states,
+        records=records,
+        finished=finished,
+        n_finished=actor.n_finished + over.sum(dtype=jnp.int32),
     )

@@ -23,7 +23,8 @@ class Progress:
     play_s: float = 0.0
     train_s: float = 0.0
     wall_s: float = 0.0
-    """Since the row of the cycle before, saving and drawing included; not while no process was running."""
+    """Since the row of the cycle before, saving and drawing included; not while no process was
+    running."""
     wandb_run_id: str | None = None
     cursor: dict[str, str] = dataclasses.field(default_factory=dict)
     """Of each worker the newest file of games that is in the rings."""
@@ -51,7 +52,9 @@ class Progress:
         of_run = (progress.first_cycle, progress.cycle, progress.total_games)
         counts = (*of_run, progress.games_in_cycle, progress.updates_in_cycle)
         seconds = (progress.play_s, progress.train_s, progress.wall_s)
-        possible = all(type(n) is int and n >= 0 for n in counts) and all(type(s) in (int, float) for s in seconds)
+        possible = all(type(n) is int and n >= 0 for n in counts) and all(
+            type(s) in (int, float) for s in seconds
+        )
         if progress.phase not in ("play", "train", "judge") or not possible:
             raise ValueError(f"{file}: not the progress of a run: {progress}")
         return progress

@@ -1,4 +1,6 @@
-"""Where a run's games come from and where its weights go: its own self-play here, workers in `workers_feed`."""
+"""Where a run's games come from and where its weights go: its own self-play here, workers in
+`workers_feed`.
+"""
 
 import time
 from typing import TYPE_CHECKING, Any, Protocol
@@ -42,10 +44,14 @@ def count_eval_aux(progress: Progress, sifted: Sifted, facts: dict[str, Any]) ->
         "eval_aux_keep_weight_sum": sifted.weight,
     }
     count(progress, counts)
-    progress.ingest["eval_aux_lag_max"] = max(progress.ingest.get("eval_aux_lag_max", 0), sifted.lag)
+    progress.ingest["eval_aux_lag_max"] = max(
+        progress.ingest.get("eval_aux_lag_max", 0), sifted.lag
+    )
     for name in eval_aux.STATS:
         new = facts.get(name)
-        if isinstance(new, int | float) and abs(new) <= tiles.TOTAL_POINTS:  # a stranger's word; nan is not either
+        if (
+            isinstance(new, int | float) and abs(new) <= tiles.TOTAL_POINTS
+        ):  # a stranger's word; nan is not either
             old = progress.eval_stats.get(name, new)
             progress.eval_stats[name] = old + _RUNNING * (new - old)
 
@@ -54,7 +60,12 @@ def eval_aux_row(progress: Progress) -> Row:
     """What came of the eval-aux stream in this cycle, by the original's names."""
     counted = progress.ingest
     names = (
-        *("eval_aux_seen_examples", "eval_aux_seen_files", "eval_aux_kept_examples", "eval_aux_kept_files"),
+        *(
+            "eval_aux_seen_examples",
+            "eval_aux_seen_files",
+            "eval_aux_kept_examples",
+            "eval_aux_kept_files",
+        ),
         *("eval_aux_skipped_stale_examples", "eval_aux_downweight_dropped_examples"),
     )
     row: Row = {f"ingest/{name}": counted.get(name, 0) for name in names}
@@ -74,7 +85,9 @@ class Feed(Protocol):
         """The run is there and goes on from now; raises what keeps it from that."""
 
     def fill(self, run: "Run") -> None:
-        """Put games into the run's rings until it may train; raises Stopped when a stop is asked for."""
+        """Put games into the run's rings until it may train; raises Stopped when a stop is asked
+        for.
+        """
 
     def look(self, run: "Run") -> None:
         """Between two compiled calls: tell what there is to tell; raises what ends the run."""
@@ -96,7 +109,9 @@ class OwnGames:
     """Everything in one process: the run plays its games itself."""
 
     def __init__(self, settings: Experiment, report: Any) -> None:
-        self._size = CallSizer("self-play", "fewer --selfplay.lanes or --selfplay.search.sims", report)
+        self._size = CallSizer(
+            "self-play", "fewer --selfplay.lanes or --selfplay.search.sims", report
+        )
 
     def begin(self, run: "Run") -> None:
         """Nothing to begin."""
@@ -111,13 +126,17 @@ class OwnGames:
             waiting = int(run.state.actor.n_finished)
             if waiting >= config.games_per_cycle:
                 actor, records = selfplay.take(config, run.state.actor)
-                run.state = run.state._replace(actor=actor, ring=replay.add(run.state.ring, records))
+                run.state = run.state._replace(
+                    actor=actor, ring=replay.add(run.state.ring, records)
+                )
                 run.progress.total_games += config.games_per_cycle
                 run.progress.games_in_cycle += config.games_per_cycle
                 in_ring = int(replay.n_examples(run.state.ring))
                 if in_ring >= settings.replay.min_buffer:
                     break
-                run.report.note(f"  filling the buffer: {in_ring:,} of {settings.replay.min_buffer:,} examples")
+                run.report.note(
+                    f"  filling the buffer: {in_ring:,} of {settings.replay.min_buffer:,} examples"
+                )
                 continue
             run.report.working("self-play", waiting, config.games_per_cycle)
             began = time.monotonic()
@@ -144,11 +163,15 @@ class OwnGames:
 
         began = time.monotonic()
         params = run.state.learner.params
-        batch = eval_aux.Batch(cycle, run.settings.seed, number=cycle, n_games=config.games_per_cycle)
+        batch = eval_aux.Batch(
+            cycle, run.settings.seed, number=cycle, n_games=config.games_per_cycle
+        )
         records, facts = eval_aux.play(config, run.settings.network, params, batch, on_ply)
         run.state = run.state._replace(aux=replay.add_some(run.state.aux, records))
         run.progress.total_games += config.games_per_cycle
-        count_eval_aux(run.progress, Sifted(records, config.games_per_cycle, lag=0, weight=1.0), facts)
+        count_eval_aux(
+            run.progress, Sifted(records, config.games_per_cycle, lag=0, weight=1.0), facts
+        )
         run.progress.play_s += time.monotonic() - began
 
     def look(self, run: "Run") -> None:

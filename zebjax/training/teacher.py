@@ -1,14 +1,16 @@
 """Teacher data: games of E[Q] as GameRecords.
 
-E[Q] plays against itself, or sits with one team against another player. It judges every decision with more than one
-legal move, also the other player's, by the mean points of each move over sampled worlds, each solved exactly.
+E[Q] plays against itself, or sits with one team against another player. It judges every decision
+with more than one legal move, also the other player's, by the mean points of each move over sampled
+worlds, each solved exactly.
 
-- policy target: softmax(mean points / temperature): a move that is `temperature` points worse gets 1/e of the weight.
+- policy target: softmax(mean points / temperature): a move that is `temperature` points worse gets
+  1/e of the weight.
 - value: P(more points than the other team) - P(fewer) after E[Q]'s best move, for the mover.
 - what E[Q] plays itself: the most mean points, see `eq.Values.best_slots`.
 
-A file is made of its number and the settings alone, and appears whole or not at all: a run that was stopped goes on
-with the files that are missing and ends with the same games.
+A file is made of its number and the settings alone, and appears whole or not at all: a run that was
+stopped goes on with the files that are missing and ends with the same games.
 """
 
 import dataclasses
@@ -42,8 +44,8 @@ class Settings:
     temperature: float = 1.0
     """Of the policy target, in points."""
     opponent: str = ""
-    """The spec of E[Q]'s opponent, which has team 1 in games 0, 2, 4, ... of a file and team 0 in the others. Empty:
-    E[Q] itself."""
+    """The spec of E[Q]'s opponent, which has team 1 in games 0, 2, 4, ... of a file and team 0 in
+    the others. Empty: E[Q] itself."""
     seed: int = 0
     games_per_file: int = GAMES_PER_FILE
 
@@ -51,7 +53,9 @@ class Settings:
 def policy_target(mean_points: np.ndarray, temperature: float) -> np.ndarray:
     """softmax(mean_points / temperature), float64 `[N, 7]`; nan is an illegal slot and gets 0."""
     advantage = mean_points - np.nanmax(mean_points, axis=-1, keepdims=True)
-    weights = np.where(np.isnan(advantage), 0, np.exp(np.nan_to_num(advantage, nan=0) / temperature))
+    weights = np.where(
+        np.isnan(advantage), 0, np.exp(np.nan_to_num(advantage, nan=0) / temperature)
+    )
     return weights / weights.sum(-1, keepdims=True)
 
 
@@ -71,7 +75,8 @@ def play_file(
         index: 0 or more.
         n_games: 1 to `settings.games_per_file`.
         on_ply: called after every ply with the number of plies played.
-        judge_opponent: whether E[Q] judges the opponent's decisions too; else they have no policy target (weight 0).
+        judge_opponent: whether E[Q] judges the opponent's decisions too; else they have no policy
+            target (weight 0).
 
     Raises:
         ValueError: if the opponent chooses an illegal slot.
@@ -89,7 +94,10 @@ def play_file(
         policy, value = turn.legal.astype(np.float64), np.zeros(n_games)
         decisions = np.flatnonzero(turn.legal.sum(-1) > 1)
         of_opponent = (turn.movers[decisions] % 2 != team[decisions]) & (opponent is not None)
-        theirs, rows = decisions[of_opponent], decisions if judge_opponent else decisions[~of_opponent]
+        theirs, rows = (
+            decisions[of_opponent],
+            decisions if judge_opponent else decisions[~of_opponent],
+        )
         if len(rows):
             states = base.take(turn.states, rows)
             values = exact.eq_values(states, turn.keys[rows], settings.n, settings.n_trick1)
@@ -136,22 +144,28 @@ def is_done(path: Path, facts: dict[str, Any], n_games: int) -> bool:
     if metadata.search != facts:
         odd = next((name for name in facts if metadata.search.get(name) != facts[name]), "fields")
         raise ValueError(
-            f"{path} was made with other settings ({odd} {metadata.search.get(odd)!r}, here {facts.get(odd)!r}); "
+            f"{path} was made with other settings ({odd} {metadata.search.get(odd)!r}, here "
+            f"{facts.get(odd)!r}); "
             "choose another folder, or the same settings to go on"
         )
     return metadata.games >= n_games
 
 
 def make(
-    settings: Settings, games: int, folder: Path, progress: Callable[[float, float], None] | None = None
+    settings: Settings,
+    games: int,
+    folder: Path,
+    progress: Callable[[float, float], None] | None = None,
 ) -> tuple[int, int]:
     """Make the files that are missing from `folder` until it holds `games` games.
 
     Args:
-        settings: see there; files name the opponent by its identity, which changes when its weights do.
+        settings: see there; files name the opponent by its identity, which changes when its weights
+            do.
         games: 1 or more; the last file may be smaller than the others.
         folder: made if it is not there.
-        progress: called after every ply with the share that is done, 0 to 1, and the games made by this call, in parts.
+        progress: called after every ply with the share that is done, 0 to 1, and the games made by
+            this call, in parts.
 
     Returns:
         Games found already done, and games made.
@@ -162,12 +176,16 @@ def make(
     """
     opponent = players.make(settings.opponent) if settings.opponent else None
     if (folder / "experiment.json").exists():
-        raise ValueError(f"{folder} is the folder of a training run; choose another place for the games")
+        raise ValueError(
+            f"{folder} is the folder of a training run; choose another place for the games"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     facts = dataclasses.asdict(settings) | {"opponent": opponent.identity if opponent else ""}
     size = settings.games_per_file
     wanted = [min(size, games - index * size) for index in range(math.ceil(games / size))]
-    missing = [index for index, n in enumerate(wanted) if not is_done(file_path(folder, index), facts, n)]
+    missing = [
+        index for index, n in enumerate(wanted) if not is_done(file_path(folder, index), facts, n)
+    ]
     found = games - sum(wanted[index] for index in missing)
     made = 0
     for index in missing:
