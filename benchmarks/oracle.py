@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numba
 import numpy as np
 
-from benchmarks import report
 from zebjax import game, solver
 from zebjax.solver import positions, root
 from zebjax.solver.search import new_memory
+
+from . import report
 
 PLIES = (0, 4, 8, 12, 16)
 # The throwaway C prototype of FACTS: mean us, p95 us and nodes by ply, on one 2.6 GHz core of a

@@ -133,7 +133,7 @@ class _Quiet(cli.Parser):
 class Parser(cli.Parser):
     """The parser of a command on an experiment: `zebjax NAME EXPERIMENT ... [--FIELD VALUE ...]`.
 
-    The command adds its own arguments, calls `parse`, and then `experiment`.
+    The command adds its own arguments and calls `with_fields`, `parse` and `experiment`.
     """
 
     def __init__(self, name: str, description: str, *examples: str, usage: str) -> None:
@@ -144,7 +144,11 @@ class Parser(cli.Parser):
             metavar="EXPERIMENT",
             help=f"a file that ends in .py, or one of {', '.join(included())}",
         )
+
+    def with_fields(self) -> "Parser":
+        """Add an option for every field, after those of the command, and return the parser."""
         overrides.add_options(self, Experiment)
+        return self
 
     def parse(self, argv: Sequence[str] | None) -> argparse.Namespace:
         """Parse; `--help` shows the values of the experiment if one is named before it."""

@@ -62,7 +62,7 @@ def parser() -> experiment.Parser:
         action="store_true",
         help="the learner takes the run over from another one that no longer runs",
     )
-    return made
+    return made.with_fields()
 
 
 def _check(arguments: argparse.Namespace, error: cli.Parser) -> None:

@@ -60,12 +60,13 @@ class Parser(argparse.ArgumentParser):
             prog: how the program is called if not `zebjax NAME`.
         """
         prog = prog or f"zebjax {name}"
-        lines = "\n".join(f"  {prog} {example}" for example in examples)
+        title = "examples" if len(examples) > 1 else "example"
+        lines = "\n".join([f"{title}:", *(f"  {prog} {example}" for example in examples)])
         super().__init__(
             prog=prog,
             usage=usage and "\n       ".join(f"{prog} {line}" for line in usage.splitlines()),
             description=description,
-            epilog=f"{notes + chr(10) * 2 if notes else ''}example{'s' * (len(examples) > 1)}:\n{lines}",
+            epilog=f"{notes}\n\n{lines}" if notes else lines,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )

@@ -66,5 +66,5 @@ def refuse_library_module() -> None:
     if package != "zebjax" or module in programs:
         return
     hint = f"; use `{_OTHER_NAMES[name]}`" if name in _OTHER_NAMES else "; see zebjax --help"
-    sys.stderr.write(f"zebjax: {module} is a library module, not a command{hint}\n")
+    sys.stderr.write(f"zebjax: {module} is not a command{hint}\n")
     raise SystemExit(2)

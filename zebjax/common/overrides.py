@@ -1,4 +1,4 @@
-"""Fields of nested settings dataclasses as options: `--learner.lr 5e-3`, `--eval-aux.no-enabled`."""
+"""Fields of nested settings dataclasses as options, such as `--learner.lr 5e-3`."""
 
 import argparse
 import ast
