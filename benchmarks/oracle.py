@@ -116,7 +116,10 @@ def table_row(question: str, ply: int, ours: dict[str, float]) -> str:
     """One line of the printed table, the prototype's figures beside ours."""
     us, p95, nodes = PROTOTYPE[question][ply]
     theirs = f"{us:8} {p95 or '-':>8} {nodes or '-':>8}"
-    mine = f"{ours['mean_us']:8.1f} {ours['p95_us']:8.1f} {ours['max_us']:9.1f} {ours['mean_nodes']:9.0f}"
+    mine = (
+        f"{ours['mean_us']:8.1f} {ours['p95_us']:8.1f} "
+        f"{ours['max_us']:9.1f} {ours['mean_nodes']:9.0f}"
+    )
     share = f"{ours['mean_nodes'] / nodes:7.2f}" if nodes else f"{'-':>7}"
     return f"{question:6}{ply:4} {mine}   |{theirs}   |{ours['mean_us'] / us:6.2f} {share}"
 
