@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import jax
 
-from benchmarks import engine, learner, network, report, selfplay
 from zebjax import observe
 from zebjax.common import cli
+
+from . import engine, learner, network, report, selfplay
 
 ABOUT = """Runs the parts in order of importance, the original system's setting first, and skips
 those that would exceed the budget; it names them at the end. Writes one JSON with all parts, after

@@ -6,9 +6,10 @@ from typing import Any
 
 import jax
 
-from benchmarks import report
 from zebjax import game
 from zebjax.common import cli
+
+from . import report
 
 ABOUT = """Deals and plays whole games of uniformly random legal moves in one compiled call. A ply
 is: compute the legal slots, draw one, play it."""

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 
-from benchmarks import report
-from benchmarks.oracle import random_states
 from zebjax import players
 from zebjax.common import cli
 from zebjax.evaluation import matches
 from zebjax.players import exact
 from zebjax.solver import positions
+
+from . import report
+from .oracle import random_states
 
 PLIES = (0, 4, 8, 12, 16, 20)
 ABOUT = """E[Q] solves each legal move in many sampled worlds and plays the best on average. Times

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report
 from zebjax import record
 from zebjax.common import checkpoint, cli, parsing
 from zebjax.distributed import open, spool
+
+from . import report
 
 ABOUT = """Runs a learner, two self-play workers and an eval-aux worker with a tiny network and a
 store in a folder. Kills one of them with SIGKILL again and again at random moments (the learner,

@@ -8,11 +8,12 @@ from typing import Any
 
 import jax
 
-from benchmarks import report
 from zebjax import game, network, record
 from zebjax.common import cli
 from zebjax.training import learner, replay
 from zebjax.training.config import LearnerConfig
+
+from . import report
 
 ABOUT = """Times the compiled training call: draw examples, make tokens, update with AdamW; dropout
 on, all metrics computed. The first row has the original system's setting: large network with a

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numba
 import numpy as np
 
-from benchmarks import report
 from zebjax import game, solver
 from zebjax.common import cli
 from zebjax.solver import positions, root
 from zebjax.solver.search import new_memory
+
+from . import report
 
 PLIES = (0, 4, 8, 12, 16)
 # A C prototype that was measured before this solver was written, on one 2.6 GHz core of a busy

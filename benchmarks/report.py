@@ -10,20 +10,23 @@ import os
 import platform
 import resource
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 import zebjax
 from zebjax import network, observe
+from zebjax.common import cli
+from zebjax.common.version import commit
 
-RESULTS = Path(__file__).parent / "results"
+IN_CHECKOUT = (Path(__file__).parents[1] / "pyproject.toml").is_file()
+# An installed copy must not write beside its own code.
+RESULTS = Path(__file__).parent / "results" if IN_CHECKOUT else Path("benchmarks-results")
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "mctx", "numpy", "numba")
 
 
@@ -33,15 +36,6 @@ def cpu_name() -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
-
-
-def commit() -> str:
-    """The commit of this checkout, with `+` if files were changed; empty outside a checkout."""
-    here = Path(__file__).parent
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+"], cwd=here, capture_output=True, text=True
-    )
-    return done.stdout.strip()
 
 
 def _version(package: str) -> str:
@@ -163,25 +157,14 @@ def ceiling_tflops(dtype: str) -> float:
     return round(2 * n**3 * times / time["wall_s"] / 1e12 * jax.device_count(), 3)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Print one sentence, without the usage, and exit with status 2."""
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
-def parser(benchmark: str, about: str, example: str) -> argparse.ArgumentParser:
+def parser(benchmark: str, about: str, example: str) -> cli.Parser:
     """The command line of a benchmark, with its help and an example."""
-    prog = f"zebjax benchmark {benchmark}"
-    return _Parser(
-        prog=prog,
-        description=about,
-        epilog=f"example:\n  {prog} {example}\nor, in a checkout: python -m benchmarks.{benchmark}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    # `python -m benchmarks.NAME` works in a checkout, `zebjax benchmark NAME` everywhere.
+    called = "python -m benchmarks." if __package__ == "benchmarks" else "zebjax benchmark "
+    return cli.Parser(f"benchmark {benchmark}", about, example, prog=called + benchmark)
 
 
-def parser_with_json(benchmark: str, about: str, example: str) -> argparse.ArgumentParser:
+def parser_with_json(benchmark: str, about: str, example: str) -> cli.Parser:
     """As `parser`, for a benchmark that writes a JSON file."""
     made = parser(benchmark, about, example)
     made.add_argument(
@@ -191,7 +174,8 @@ def parser_with_json(benchmark: str, about: str, example: str) -> argparse.Argum
         "--out",
         type=Path,
         metavar="FILE",
-        help="JSON to write (default: benchmarks/results/BENCHMARK-DEVICE.json)",
+        help="JSON file (default: named after benchmark and device, in benchmarks/results, or in "
+        "benchmarks-results where there is no checkout)",
     )
     return made
 

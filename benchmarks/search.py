@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import report
 from zebjax import game, search
 from zebjax.common import cli
 from zebjax.torch_compat import weights as torch_weights
+
+from . import report
 
 ABOUT = """Searches the 93 unforced roots of reference/mcts.npz with the original's 557 K
 network, on trees like the original's (`plain`), and compares with the original's search of 200

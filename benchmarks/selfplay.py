@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from benchmarks import report
 from zebjax import game, network, search
 from zebjax.common import cli, parsing
 from zebjax.observe import Observation
 from zebjax.search import SearchConfig
 from zebjax.training import selfplay
 from zebjax.training.config import SelfPlayConfig
+
+from . import report
 
 ABOUT = """Plays many games (lanes) at once in compiled calls; the lanes stand at all stages of a
 game. Warm-up and compiling are not counted. A game has 17 decisions (forced moves are not

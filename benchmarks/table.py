@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import report
+from . import report
 
 ABOUT = """Reads the results of the benchmarks `selfplay` and `all` (every *.json in a folder) and
 prices by device; without a price the cost is `?`. Devices are named as in the table's first
@@ -190,8 +190,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{parser.prog}: {args.prices}: {problem}", file=sys.stderr)
         print(markdown(rows))
     except (ValueError, OSError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
+        parser.error(str(error))
     return 0
 
 

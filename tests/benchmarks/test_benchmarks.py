@@ -181,7 +181,9 @@ def test_a_price_without_a_result_is_refused_and_the_devices_are_named(tmp_path,
     write(tmp_path / "a.json", "NVIDIA H200", [{"setting": "original", "games_per_s": 400.0}])
     write(tmp_path / "b.json", "cpu", [{"setting": "original", "games_per_s": 0.5}])
     asked = ["--results", str(tmp_path)]
-    assert table.main([*asked, "--price", "H200=3.50"]) == 2
+    with pytest.raises(SystemExit) as ended:
+        table.main([*asked, "--price", "H200=3.50"])
+    assert ended.value.code == 2
     out, problem = capsys.readouterr()
     assert not out and "--price: no result for the price of 'H200'" in problem
     assert "'NVIDIA H200', 'x, 2 cores'" in problem and problem.count("\n") == 1
@@ -234,8 +236,7 @@ def test_every_benchmark_explains_itself(name, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     said = capsys.readouterr().out
-    assert ended.value.code == 0 and f"python -m benchmarks.{name}" in said
-    assert f"example:\n  zebjax benchmark {name} --" in said
+    assert ended.value.code == 0 and f"example:\n  python -m benchmarks.{name} --" in said
     with pytest.raises(SystemExit) as ended:
         main(["--no-such-option"])
     problem = capsys.readouterr().err

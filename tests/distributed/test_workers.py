@@ -294,7 +294,7 @@ def test_a_rollback_that_was_killed_is_finished_by_the_same_command(tmp_path, mo
         raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(rollback.checkpoint, "remove_steps", kill)
+        patch.setattr(checkpoint, "remove_steps", kill)
         rollback.roll_back(settings, 1, Quiet())
     assert checkpoint.steps(root) == [0, 1, 2]
     for _ in range(2):
