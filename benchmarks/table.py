@@ -157,9 +157,10 @@ def main() -> int:
     )
     args = parser.parse_args()
     try:
-        print(markdown(read(args.results, read_prices(args.prices, args.price))))
+        shown = markdown(read(args.results, read_prices(args.prices, args.price)))
     except (ValueError, OSError) as error:
         parser.error(str(error))
+    print(shown)
     return 0
 
 
