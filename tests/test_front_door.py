@@ -60,13 +60,22 @@ def test_the_version_has_the_commit(capsys):
         assert head.startswith(said.split("(")[1].rstrip("+)\n"))
 
 
-def test_the_commit_of_somebody_elses_repository_is_not_ours(tmp_path, monkeypatch):
+@pytest.fixture
+def asked_anew():
+    """The commit is asked for once a process."""
+    version.commit.cache_clear()
+    yield
+    version.commit.cache_clear()
+
+
+def test_the_commit_of_somebody_elses_repository_is_not_ours(tmp_path, monkeypatch, asked_anew):
     (tmp_path / "site-packages" / "zebjax").mkdir(parents=True)
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     monkeypatch.setattr(version, "_PACKAGE", tmp_path / "site-packages" / "zebjax")
     assert version.commit() == ""
-    monkeypatch.setattr(version, "_BAKED", tmp_path / "_commit")
-    (tmp_path / "_commit").write_text("1234567\n")
+    version.commit.cache_clear()
+    monkeypatch.setattr(version, "_BAKED", tmp_path / "_commit.txt")
+    (tmp_path / "_commit.txt").write_text("1234567\n")
     assert version.commit() == "1234567"
 
 
@@ -285,10 +294,10 @@ def test_the_wheel_holds_what_the_commands_need(wheel):
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert package <= names
-    assert {"zebjax/py.typed", "zebjax/_commit", "zebjax/network/__init__.pyi"} <= names
+    assert {"zebjax/py.typed", "zebjax/_commit.txt", "zebjax/network/__init__.pyi"} <= names
     for folder in ("experiments", "benchmarks"):
         files = {path.name for path in (ROOT / folder).glob("*.py")}
         assert files and {f"zebjax/{folder}/{name}" for name in files} <= names
     entry = wheel.read(f"zebjax-{zebjax.__version__}.dist-info/entry_points.txt").decode()
     assert "zebjax = zebjax.__main__:program" in entry
-    assert wheel.read("zebjax/_commit").decode().strip() == version.commit()
+    assert wheel.read("zebjax/_commit.txt").decode().strip() == version.commit()

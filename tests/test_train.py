@@ -87,7 +87,7 @@ def test_kill_9_after_three_cycles_changes_nothing(tmp_path, tiny_file):
         text=True,
     )
     assert restarted.returncode == 0, restarted.stderr
-    assert "continuing" in restarted.stdout
+    assert "resuming" in restarted.stdout
     run = tmp_path / "killed" / "tiny"
     jax.tree.map(np.testing.assert_array_equal, final_state(run), as_numpy(whole.state))
     assert training_rows(run) == training_rows(whole.folder)

@@ -129,12 +129,12 @@ def _run(arguments: argparse.Namespace) -> int:
                 from zebjax.training import run as training
 
                 with checkpoint.locked(settings.folder, "stop it or choose another --name"):
-                    feed = None
+                    source = None
                     if arguments.role == "learner":
-                        feed = worker_source.Workers(
+                        source = worker_source.WorkerSource(
                             settings, report, arguments.take_over, lambda: stop.asked
                         )
-                    training.Run(settings, report, lambda: stop.asked, feed).go()
+                    training.Run(settings, report, lambda: stop.asked, source).go()
             else:
                 from zebjax.distributed import worker
 

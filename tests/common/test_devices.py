@@ -95,20 +95,20 @@ from tests.support.tiny import TINY, Quiet
 from zebjax.training import run as training
 
 os.chdir(sys.argv[1])
-run = training.Run(dataclasses.replace(TINY, cycles=3), Quiet(), lambda: run.progress.updates_in_cycle > 2)
-before = run.progress.cycle, run.progress.total_games
+run = training.Run(dataclasses.replace(TINY, cycles=3), Quiet(), lambda: run.session.progress.updates_in_cycle > 2)
+before = run.session.progress.cycle, run.session.progress.total_games
 run.go()  # to its first updates: games and training have then been divided
-print(jax.device_count(), before, run.progress.phase, run.progress.total_games)
+print(jax.device_count(), before, run.session.progress.phase, run.session.progress.total_games)
 """
 LOADED = """
 from tests.support.playouts import positions, raw_keys
 from zebjax import network, players
 from zebjax.training import selfplay
 
-config, params = network.load(run.folder)
+config, params = network.load(run.session.folder)
 actor = selfplay.advance(TINY.selfplay, config, params, selfplay.init(TINY.selfplay, jax.random.key(1)), 0, 1)
 print(actor.states.hands.shape)
-print(players.make(f"zeb:{run.folder}").choose(positions(8, [4]), raw_keys(8)).shape)
+print(players.make(f"zeb:{run.session.folder}").choose(positions(8, [4]), raw_keys(8)).shape)
 """
 
 

@@ -225,7 +225,7 @@ def stand_ins(monkeypatch):
     """Players of the ladder's kinds that cost nothing."""
 
     for name in ("eq", "cheat"):
-        kind = spec.Kind(lambda n=1: players.heuristic(), name, "", options={"n": int})
+        kind = spec.PlayerKind("tests.support.a_player:of_worlds", name, "", options={"n": int})
         monkeypatch.setitem(spec.KINDS, name, kind)
 
 

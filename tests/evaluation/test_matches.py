@@ -153,10 +153,10 @@ def test_the_heuristic_beats_random_by_what_is_known(many_margins):
 
 
 def test_the_standard_error_is_the_spread_of_real_matches(many_margins):
-    matches = [matches.summarise("a", "b", block) for block in np.split(many_margins, 100)]
+    results = [matches.summarise("a", "b", block) for block in np.split(many_margins, 100)]
     for name in ("win_rate", "margin"):
-        spread = np.std([getattr(match, name) for match in matches], ddof=1)
-        told = np.mean([getattr(match, f"{name}_stderr") for match in matches])
+        spread = np.std([getattr(result, name) for result in results], ddof=1)
+        told = np.mean([getattr(result, f"{name}_stderr") for result in results])
         assert 0.8 < spread / told < 1.2  # the spread of 100 values is itself known to 7 %
 
 

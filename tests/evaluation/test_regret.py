@@ -8,7 +8,7 @@ import pytest
 
 from zebjax import players
 from zebjax import regret as regret_command
-from zebjax.evaluation import regret
+from zebjax.evaluation import matches, regret
 from zebjax.players import base, exact
 
 KEY = jax.random.key(4)
@@ -34,7 +34,7 @@ def test_eq_loses_nothing_against_the_worlds_it_sees_and_something_against_other
 
 def test_every_real_decision_is_counted_once(of_heuristic):
     watched, seen = base.watch(players.heuristic())
-    regret.arena.play_deals(watched, players.random(), KEY, 0, 6)
+    matches.play_deals(watched, players.random(), KEY, 0, 6)
     n = sum(len(slots) for _, _, slots in seen)
     assert of_heuristic.all.decisions == n and of_heuristic.all.deals == 6
     for parts in (of_heuristic.by_trick, of_heuristic.by_declaration):

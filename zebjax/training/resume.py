@@ -1,14 +1,15 @@
-"""Whether a saved run can be continued with the settings given now."""
+"""Which settings may change when a saved run resumes."""
 
+import dataclasses
 import json
+from collections.abc import Callable
 from typing import Any
 
 from zebjax.training.config import Experiment, to_json
 
-# A saved run cannot go on when one of these changes: what it would mean for what was saved is in
-# the message.
+# A saved run cannot resume when one of these changes; the reason stands in the message.
 _FIXED = {
-    "seed": "all that was drawn so far followed from it",
+    "seed": "everything drawn so far followed from it",
     "start.belief_head": "the weights have moved on from there",
     "start.step": "the weights have moved on from there",
     "start.total_games": "the weights have moved on from there",
@@ -94,3 +95,34 @@ def changes(saved: Any, experiment: Experiment) -> list[str]:
         for name, value in now.items()
         if before.get(name, "unknown") != value and name not in ("cycles", "name", "runs")
     ]
+
+
+def check_updates(settings: Experiment, phase: str, updates_in_cycle: int) -> None:
+    """Refuse a run that was saved between two updates which the new calls would not separate.
+
+    Raises:
+        CannotContinue: naming the fields to put back.
+    """
+    config = settings.learner
+    left = config.updates_per_cycle - updates_in_cycle
+    if phase == "train" and (left < 0 or left % config.chunk):
+        raise CannotContinue(
+            f"{settings.folder}: this run was saved after {updates_in_cycle} updates of a cycle and "
+            f"cannot resume with updates_per_cycle = {config.updates_per_cycle} in calls of "
+            f"{config.chunk}; put learner.updates_per_cycle and updates_per_call back for one cycle"
+        )
+
+
+def keep_start(settings: Experiment, before: str | None, note: Callable[[str], None]) -> Experiment:
+    """The settings with the start checkpoint that the run began with; a note if another is given.
+
+    Its file may have moved since, and the weights have changed: it has no effect any more.
+    """
+    now = settings.start
+    if now.checkpoint == before:
+        return settings
+    note(
+        f"start.checkpoint = {now.checkpoint!r} is not read: this run began with {before!r} and "
+        "resumes from its own state; to begin with another checkpoint, give another --name"
+    )
+    return dataclasses.replace(settings, start=dataclasses.replace(now, checkpoint=before))
