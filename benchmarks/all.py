@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import jax
 
-from benchmarks import engine, learner, network, report, selfplay
 from zebjax import observe
+
+from . import engine, learner, network, report, selfplay
 
 ABOUT = """Runs the parts in order of what they are worth, the original's setting first, and
 begins none that would pass the budget; what was left out is named. One JSON with all parts,
@@ -122,8 +123,7 @@ def main() -> int:
     try:
         budget_s = seconds_of(args.budget)
     except ValueError as error:
-        print(f"benchmarks.all: --budget: {error}", file=sys.stderr)
-        return 2
+        parser.error(f"--budget: {error}")
     ceiling = report.ceiling_tflops(report.dtype_default())
     print(
         f"{jax.devices()[0].device_kind}: ceiling {ceiling} TFLOP/s in {report.dtype_default()}",

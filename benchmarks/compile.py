@@ -8,7 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report
+import zebjax
+
+from . import report
 
 ABOUT = """Runs one very short cycle of an experiment twice in processes of its own, first with
 an empty compilation cache: seconds of tracing, lowering and compiling (or reading from the
@@ -39,7 +41,7 @@ def measure(experiment: Path, cache: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {
             "JAX_COMPILATION_CACHE_DIR": str(cache),
-            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "PYTHONPATH": str(Path(zebjax.__file__).parents[1]),
         }
         command = [sys.executable, "-c", _CHILD, str(experiment.resolve()), *_SHORT]
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)

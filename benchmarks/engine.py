@@ -5,9 +5,10 @@ from typing import Any
 
 import jax
 
-from benchmarks import report
 from zebjax import game
 from zebjax.common import cli
+
+from . import report
 
 ABOUT = """Deals and plays whole games of uniformly random legal moves, all in one compiled call:
 per ply the legal slots, a draw, and the play."""

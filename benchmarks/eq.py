@@ -6,12 +6,13 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from benchmarks import report
-from benchmarks.oracle import random_states
 from zebjax import players
 from zebjax.evaluation import matches
 from zebjax.players import exact
 from zebjax.solver import positions
+
+from . import report
+from .oracle import random_states
 
 PLIES = (0, 4, 8, 12, 16, 20)
 ABOUT = """Times E[Q] in milliseconds of CPU time a decision, leaders after uniform random play,

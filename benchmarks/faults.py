@@ -12,10 +12,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report
 from zebjax import record
 from zebjax.common import checkpoint
 from zebjax.distributed import open, spool
+
+from . import report
 
 ABOUT = """Runs a learner, two self-play workers and an eval-aux worker of a tiny network over a
 store in a folder, kills one of them with SIGKILL again and again at random moments (the learner,
@@ -36,12 +37,16 @@ experiment = Experiment(
     name="faults",
     cycles=1_000_000,
     network=ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16),
-    selfplay=SelfPlayConfig(lanes=8, games_per_cycle=8, search=SearchConfig(policy="gumbel", sims=2)),
+    selfplay=SelfPlayConfig(
+        lanes=8, games_per_cycle=8, search=SearchConfig(policy="gumbel", sims=2)
+    ),
     replay=ReplayConfig(capacity_examples=28 * 1000, min_buffer=28 * 8),
     learner=LearnerConfig(batch=8, updates_per_cycle=20, updates_per_call=20),
     evaluation=EvaluationConfig(every_cycles=1_000_000, deals=2),
     save=SaveConfig(keep_every_cycles=1000),
-    eval_aux=EvalAuxConfig(enabled=True, worlds=1, games_per_file=4, max_model_lag=-1, lag_half_life=0),
+    eval_aux=EvalAuxConfig(
+        enabled=True, worlds=1, games_per_file=4, max_model_lag=-1, lag_half_life=0
+    ),
     store=StoreConfig(games_per_file=8, publish_every_cycles=20, poll_s=0.5, keep_examples=3000),
 )
 """

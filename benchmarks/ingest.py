@@ -12,12 +12,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks import report
 from zebjax import game, network, record, search
 from zebjax.distributed import ingest, open, spool
 from zebjax.distributed.store_thread import Background
 from zebjax.training import learner, replay, selfplay
 from zebjax.training.config import LearnerConfig, SelfPlayConfig
+
+from . import report
 
 ABOUT = """Plays self-play games of a tiny network, writes them as a worker does, and examines
 the files as a learner does: sha256, format, every game replayed through the rules. CPU time, so

@@ -6,11 +6,12 @@ from typing import Any
 
 import jax
 
-from benchmarks import report
 from zebjax import game, network, record
 from zebjax.common import cli
 from zebjax.training import learner, replay
 from zebjax.training.config import LearnerConfig
+
+from . import report
 
 ABOUT = """Times the compiled training call, examples drawn and tokens made within it, dropout
 on, all metrics. AdamW; the first row is the original's: large with a belief head, batch 64."""

@@ -7,9 +7,10 @@ from typing import Any
 
 import jax
 
-from benchmarks import report
 from zebjax import network, observe
 from zebjax.common import cli
+
+from . import report
 
 ABOUT = """Times `network.apply` by preset, number of tokens and batch. The ceiling is a large
 matrix product, measured in the same run."""

@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numba
 import numpy as np
 
-from benchmarks import report
 from zebjax import game, solver
 from zebjax.solver import positions, root
 from zebjax.solver.search import new_memory
+
+from . import report
 
 PLIES = (0, 4, 8, 12, 16)
 # The throwaway C prototype of FACTS: mean us, p95 us and nodes by ply, on one 2.6 GHz core of a
@@ -115,7 +116,10 @@ def table_row(question: str, ply: int, ours: dict[str, float]) -> str:
     """One line of the printed table, the prototype's figures beside ours."""
     us, p95, nodes = PROTOTYPE[question][ply]
     theirs = f"{us:8} {p95 or '-':>8} {nodes or '-':>8}"
-    mine = f"{ours['mean_us']:8.1f} {ours['p95_us']:8.1f} {ours['max_us']:9.1f} {ours['mean_nodes']:9.0f}"
+    mine = (
+        f"{ours['mean_us']:8.1f} {ours['p95_us']:8.1f} "
+        f"{ours['max_us']:9.1f} {ours['mean_nodes']:9.0f}"
+    )
     share = f"{ours['mean_nodes'] / nodes:7.2f}" if nodes else f"{'-':>7}"
     return f"{question:6}{ply:4} {mine}   |{theirs}   |{ours['mean_us'] / us:6.2f} {share}"
 

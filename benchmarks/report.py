@@ -2,7 +2,6 @@
 and the ceiling.
 """
 
-import argparse
 import datetime
 import functools
 import json
@@ -10,7 +9,6 @@ import os
 import platform
 import resource
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
 from importlib import metadata
@@ -22,8 +20,12 @@ import jax.numpy as jnp
 
 import zebjax
 from zebjax import network, observe
+from zebjax.common import cli
+from zebjax.common.version import commit
 
-RESULTS = Path(__file__).parent / "results"
+IN_CHECKOUT = (Path(__file__).parents[1] / "pyproject.toml").is_file()
+# An installed copy must not write beside its own code.
+RESULTS = Path(__file__).parent / "results" if IN_CHECKOUT else Path("benchmarks-results")
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "mctx", "numpy", "numba")
 
 
@@ -33,15 +35,6 @@ def cpu_name() -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
-
-
-def commit() -> str:
-    """The commit of this checkout, with `+` if files differ from it; empty outside of one."""
-    here = Path(__file__).parent
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+"], cwd=here, capture_output=True, text=True
-    )
-    return done.stdout.strip()
 
 
 def _version(package: str) -> str:
@@ -164,23 +157,24 @@ def ceiling_tflops(dtype: str) -> float:
     return round(2 * n**3 * times / time["wall_s"] / 1e12 * jax.device_count(), 3)
 
 
-def parser(benchmark: str, about: str, example: str) -> argparse.ArgumentParser:
+def parser(benchmark: str, about: str, example: str) -> cli.Parser:
     """A benchmark's command line: its help and its example."""
-    return argparse.ArgumentParser(
-        prog=f"python -m benchmarks.{benchmark}",
-        description=f"{about}\n\nexample:\n  python -m benchmarks.{benchmark} {example}".rstrip(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    # `python -m benchmarks.NAME` works in a checkout, `zebjax benchmark NAME` everywhere.
+    called = "python -m benchmarks." if __package__ == "benchmarks" else "zebjax benchmark "
+    return cli.Parser(f"benchmark {benchmark}", about, example, prog=called + benchmark)
 
 
-def parser_with_json(benchmark: str, about: str, example: str) -> argparse.ArgumentParser:
+def parser_with_json(benchmark: str, about: str, example: str) -> cli.Parser:
     """The same for a benchmark that writes a JSON."""
     made = parser(benchmark, about, example)
     made.add_argument(
         "--note", default="", help="what else the machine was doing; goes into the JSON"
     )
     made.add_argument(
-        "--out", type=Path, help="JSON (default: benchmarks/results/, by benchmark and device)"
+        "--out",
+        type=Path,
+        help="JSON file (default: named after benchmark and device, in benchmarks/results, or in "
+        "benchmarks-results where there is no checkout)",
     )
     return made
 

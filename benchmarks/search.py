@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import report
 from zebjax import game, search
 from zebjax.torch_compat import weights as torch_weights
+
+from . import report
 
 ABOUT = """Searches the 93 unforced roots of reference/mcts.npz with the original's 557 K
 network, on trees like its own (`plain`), and compares with its tree search at 200 simulations:

@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from benchmarks import report
 from zebjax import game, network, search
 from zebjax.common import cli, parsing
 from zebjax.observe import Observation
 from zebjax.search import SearchConfig
 from zebjax.training import selfplay
 from zebjax.training.config import SelfPlayConfig
+
+from . import report
 
 ABOUT = """Moves lanes that stand in all stages of a game, in compiled calls; warm-up and
 compiling excluded. A game has 17 decisions (forced moves are not searched), so games a second

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import report
+from . import report
 
 ABOUT = """Reads the results of `benchmarks.selfplay` and `benchmarks.all` (all *.json in a
 folder) and the prices of a JSON file {"device name": USD an hour}; what is not known is left as
@@ -157,10 +157,10 @@ def main() -> int:
     )
     args = parser.parse_args()
     try:
-        print(markdown(read(args.results, read_prices(args.prices, args.price))))
+        shown = markdown(read(args.results, read_prices(args.prices, args.price)))
     except (ValueError, OSError) as error:
-        print(f"benchmarks.table: {error}", file=sys.stderr)
-        return 2
+        parser.error(str(error))
+    print(shown)
     return 0
 
 

@@ -7,14 +7,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks import report
-from benchmarks.search import agreement
-from benchmarks.selfplay import decisions_of_all_stages, lengths_asked
 from zebjax import game, network, players, search
 from zebjax.common import cli
 from zebjax.evaluation import matches
 from zebjax.players import base
 from zebjax.search import SearchConfig
+
+from . import report
+from .search import agreement
+from .selfplay import decisions_of_all_stages, lengths_asked
 
 ABOUT = """Searches roots from all stages of a game on the true deal, as self-play does, and
 compares with PUCT of 3,200 simulations on the same roots: top move, and KL(reference to target,

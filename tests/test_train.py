@@ -143,7 +143,7 @@ def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
         ),
         (
             ["experiments/quickstart.py", "--role", "player"],
-            "argument --role: invalid choice: 'player'",
+            "--role: expected all or learner or selfplay or evalaux, got 'player'",
         ),
         (
             ["experiments/quickstart.py", "--once"],
@@ -175,7 +175,7 @@ def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
             ["experiments/quickstart.py", "--role", "selfplay", "--worker-id="],
             "--worker-id: expected letters",
         ),
-        (["--learner.lr", "3"], "expected an experiment file first"),
+        (["--learner.lr", "3"], "expected EXPERIMENT"),
         (["experiments/quickstart.py", "--runs", "README.md"], "README.md"),
         (
             ["experiments/quickstart.py", "--evaluation.deals", "1"],
@@ -204,7 +204,7 @@ def test_bad_input_as_a_process():
     assert (result.returncode, result.stdout) == (2, "")
     assert (
         result.stderr
-        == "error: absent.py: expected an experiment file, one that is there and ends in .py\n"
+        == "zebjax train: absent.py: expected an experiment file, one that is there and ends in .py\n"
     )
 
 
@@ -229,7 +229,7 @@ def test_help_lists_every_override():
         "--cycles",
     ):
         assert name in result.stdout
-    assert "Example:" in result.stdout
+    assert "--role" in result.stdout and "example" in result.stdout
     assert subprocess.run(command("--help"), cwd=ROOT, capture_output=True).returncode == 0
 
 

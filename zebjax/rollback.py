@@ -1,55 +1,48 @@
-"""Make an earlier step of a run the newest again: `python -m zebjax.rollback EXPERIMENT.py STEP`.
+"""The command `zebjax rollback`: make an earlier step of a run the newest again.
 
 See `training.rollback`.
 """
 
-import re
+import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from zebjax import experiment
-from zebjax.common import checkpoint, compilation_cache, console
-from zebjax.training import rollback
+from zebjax.common import cli, console
 
-_USAGE = """usage: python -m zebjax.rollback EXPERIMENT.py STEP [--overrides]
 
-Resume from an earlier step of a run: its weights, with a fresh optimiser. Stop the learner first,
-and start it again after; it publishes the step as a new generation, which the workers take.
-The steps there are: runs/NAME/checkpoints.
+def parser() -> experiment.Parser:
+    """The command's parser."""
+    made = experiment.Parser(
+        "rollback",
+        "Make an earlier step of a run the newest again: its weights, with a fresh optimiser.\n"
+        "Stop the learner first and start it again afterwards; it publishes the step as a new\n"
+        "generation, which the workers take. The steps are in runs/NAME/checkpoints.",
+        "quickstart 8",
+        "experiments/lb_v_eq_3740.py 3750",
+        usage="EXPERIMENT STEP [--FIELD VALUE ...]",
+    )
+    made.add_argument("step", metavar="STEP", type=cli.integer(0, 10**9), help="number of the step")
+    return made.with_fields()
 
-example:
-  python -m zebjax.rollback experiments/lb_v_eq_3740.py 3750
-"""
+
+def _run(arguments: argparse.Namespace) -> int:
+    from zebjax.common import checkpoint
+    from zebjax.training import rollback
+
+    settings = experiment.Parser.experiment(arguments)
+    if not settings.folder.is_dir():
+        raise ValueError(f"{settings.folder}: no run here to roll back")
+    with checkpoint.locked(settings.folder, "stop the learner first"):
+        rollback.roll_back(settings, arguments.step, console.PlainReporter())
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; see `--help`."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments and arguments[0] in ("-h", "--help"):
-        print(_USAGE, end="")
-        return 0
-    if len(arguments) < 2 or arguments[0].startswith("-"):
-        print(
-            "rollback: expected an experiment file and the number of a step; see --help",
-            file=sys.stderr,
-        )
-        return 2
-    compilation_cache.keep()
-    try:
-        if not re.fullmatch(r"[0-9]{1,9}", arguments[1]):
-            raise ValueError(
-                f"expected the number of a step after the experiment, got {arguments[1][:40]!r}"
-            )
-        settings = experiment.load(Path(arguments[0]), arguments[2:])
-        if not settings.folder.is_dir():
-            raise ValueError(f"{settings.folder}: no run here to roll back")
-        with checkpoint.locked(settings.folder, "stop the learner first"):
-            rollback.roll_back(settings, int(arguments[1]), console.PlainReporter())
-    except (ValueError, OSError) as error:
-        print(f"rollback: {error}", file=sys.stderr)
-        return 2
-    return 0
+    """Run the command, see `--help`, and return its exit status; 2 after one sentence on stderr
+    for bad input.
+    """
+    return cli.run("rollback", _run, parser().parse(argv))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).parents[1]
 _BAKED = _PACKAGE / "_commit.txt"
-"""Written into a wheel when it is built."""
+"""Written into a wheel when it is built, by `hatch_build.py`."""
 
 
 @functools.cache
@@ -23,4 +23,4 @@ def commit() -> str:
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout.strip()
+    return done.stdout.strip() if done.returncode == 0 else ""
