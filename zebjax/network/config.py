@@ -4,56 +4,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from zebjax.observe import tokenizer
+
 
 @dataclasses.dataclass(frozen=True)
 class ZebConfig:
     """What a ZebNet is made of. `PRESETS` names the usual ones."""
-
-    embed_dim: int = 128
-    n_heads: int = 4
-    n_layers: int = 4
-    ff_dim: int = 256
-    dropout: float = 0.1
-    """Rate, in training only."""
-    belief_head: bool = True
-    tokenizer: str = "v1"
-    compute_dtype: str = "float32"
-    """float32 or bfloat16, of the matrix products; parameters, softmax, LayerNorm and heads stay
-    float32."""
-
-    def __post_init__(self) -> None:
-        if self.tokenizer != "v1":  # is there; observe imports jax, and help texts do not wait for it
-            from zebjax.observe import tokenizer
-
-            tokenizer(self.tokenizer)
-        if self.compute_dtype not in ("float32", "bfloat16"):
-            raise ValueError(
-                f"compute_dtype: expected float32 or bfloat16, got {self.compute_dtype!r}"
-            )
-        for name in ("embed_dim", "n_heads", "n_layers", "ff_dim"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name}: expected a positive integer, got {getattr(self, name)!r}"
-                )
-        if self.embed_dim % 16 or self.embed_dim % self.n_heads:
-            raise ValueError(
-                f"embed_dim: expected a multiple of 16 and of n_heads ({self.n_heads}), got "
-                f"{self.embed_dim}"
-            )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout: expected a rate in [0, 1), got {self.dropout}")
-
-    def parameter_fields(self) -> dict[str, Any]:
-        """The fields that decide what parameters there are: all but dropout and compute dtype."""
-        fields = dataclasses.asdict(self)
-        return {name: fields[name] for name in fields.keys() - {"dropout", "compute_dtype"}}
-
-    def same_weights(self, other: "ZebConfig") -> bool:
-        """True if both have the same parameters; dropout and compute dtype may differ."""
-        return self.parameter_fields() == other.parameter_fields()
-
-
-PRESETS` names the usual ones."""
 
     embed_dim: int = 128
     n_heads: int = 4
@@ -86,12 +42,14 @@ PRESETS` names the usual ones."""
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout: expected a rate in [0, 1), got {self.dropout}")
 
+    def parameter_fields(self) -> dict[str, Any]:
+        """The fields that decide what parameters there are: all but dropout and compute dtype."""
+        fields = dataclasses.asdict(self)
+        return {name: fields[name] for name in fields.keys() - {"dropout", "compute_dtype"}}
+
     def same_weights(self, other: "ZebConfig") -> bool:
-        """Whether weights of one fit the other: all but what only changes how they are computed
-        with.
-        """
-        neutral: dict[str, Any] = {"dropout": 0.0, "compute_dtype": "float32"}
-        return dataclasses.replace(self, **neutral) == dataclasses.replace(other, **neutral)
+        """True if both have the same parameters; dropout and compute dtype may differ."""
+        return self.parameter_fields() == other.parameter_fields()
 
 
 PRESETS = {

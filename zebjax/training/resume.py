@@ -78,7 +78,7 @@ def changes(saved: Any, experiment: Experiment) -> list[str]:
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """The leaves of nested dicts by dotted name."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, leaf in tree.items():
         if isinstance(leaf, dict):
             flat |= _flat(leaf, f"{prefix}{name}.")
