@@ -23,12 +23,12 @@ class BuildHook(BuildHookInterface):
                 for path in root.glob(pattern):
                     added[str(path)] = f"zebjax/{path.relative_to(root).as_posix()}"
         # A wheel is often made from a source archive, which has no git but holds this file already.
-        if not (root / "zebjax" / "_commit").exists():
+        if not (root / "zebjax" / "_commit.txt").exists():
             commit = runpy.run_path(str(root / "zebjax" / "common" / "version.py"))["commit"]()
             self._temporary = tempfile.TemporaryDirectory()
-            file = Path(self._temporary.name) / "_commit"
+            file = Path(self._temporary.name) / "_commit.txt"
             file.write_text(commit + "\n")
-            added[str(file)] = "zebjax/_commit"
+            added[str(file)] = "zebjax/_commit.txt"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Remove the temporary file."""

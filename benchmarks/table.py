@@ -188,9 +188,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError(f"--price: {problem}")
         if args.prices and (problem := unmatched(rows, read_prices(args.prices, []))):
             print(f"{parser.prog}: {args.prices}: {problem}", file=sys.stderr)
-        print(markdown(rows))
+        shown = markdown(rows)
     except (ValueError, OSError) as error:
         parser.error(str(error))
+    print(shown)
     return 0
 
 

@@ -9,8 +9,8 @@ import pytest
 
 SCRIPT = """
 import jax
-from zebjax import compilation
-compilation.keep()
+from zebjax.common import compilation_cache
+compilation_cache.keep()
 print(jax.config.jax_compilation_cache_dir)
 """
 

@@ -100,21 +100,22 @@ from zebjax.training import run as training
 
 os.chdir(sys.argv[1])
 experiment = dataclasses.replace(TINY, cycles=3)
-run = training.Run(experiment, Quiet(), lambda: run.progress.updates_in_cycle > 2)
-before = run.progress.cycle, run.progress.total_games
+run = training.Run(experiment, Quiet(), lambda: progress.updates_in_cycle > 2)
+progress = run.session.progress
+before = progress.cycle, progress.total_games
 run.go()  # to its first updates: games and training have then been divided
-print(jax.device_count(), before, run.progress.phase, run.progress.total_games)
+print(jax.device_count(), before, run.session.progress.phase, run.session.progress.total_games)
 """
 LOADED = """
 from tests.support.playouts import positions, raw_keys
 from zebjax import network, players
 from zebjax.training import selfplay
 
-config, params = network.load(run.folder)
+config, params = network.load(run.session.folder)
 actor = selfplay.init(TINY.selfplay, jax.random.key(1))
 actor = selfplay.advance(TINY.selfplay, config, params, actor, 0, 1)
 print(actor.states.hands.shape)
-print(players.make(f"zeb:{run.folder}").choose(positions(8, [4]), raw_keys(8)).shape)
+print(players.make(f"zeb:{run.session.folder}").choose(positions(8, [4]), raw_keys(8)).shape)
 """
 
 

@@ -81,6 +81,7 @@ class Parser(argparse.ArgumentParser):
             return f"expected {missing[1]}; see {self.prog} --help"
         # Of an option with two names the first is enough.
         message = message.replace("expected one argument", "expected a value")
+        message = message.replace("not allowed with argument ", "not allowed with ")
         return re.sub(r"^argument ([^:/]*)(/[^:]*)?: ", r"\1: ", message)
 
     def parse_args(  # type: ignore[override]
@@ -103,7 +104,7 @@ class Parser(argparse.ArgumentParser):
 
     def _normalised(self, words: list[str]) -> list[str]:
         """The arguments with options as they were declared, and every Switch with its value."""
-        result = []
+        result: list[str] = []
         while words:
             word = words.pop(0)
             if word == "--":
