@@ -24,7 +24,6 @@ from zebjax import __version__, network, players
 from zebjax.common import checkpoint, devices
 from zebjax.common.console import Reporter
 from zebjax.evaluation import belief, matches
-from zebjax.torch_compat import weights as torch_weights
 from zebjax.training import eval_aux, learner, metrics, replay, resume, selfplay, warm_start
 from zebjax.training.call_sizer import CallSizer
 from zebjax.training.config import Experiment, to_json
@@ -423,14 +422,13 @@ class Run:
         """The weights alone, for players; older ones go but for every `keep_every_cycles`th."""
         root, cycle = self.folder / "checkpoints", self.progress.cycle
         with checkpoint.new_folder(checkpoint.step_folder(root, cycle), replace=True) as folder:
-            network.save(folder, self.settings.network, self.state.learner.params)
             facts = {
                 "run": self.settings.name,
                 "step": cycle,
                 "total_games": self.progress.total_games,
+                "wandb_run_id": self.progress.wandb_run_id,
             }
-            facts["wandb_run_id"] = self.progress.wandb_run_id
-            checkpoint.write_json(folder / torch_weights.TRAINING_FILE, facts)
+            network.save(folder, self.settings.network, self.state.learner.params, facts)
         kept = self.settings.save.keep_every_cycles
         stay = (self.progress.first_cycle, cycle)
         checkpoint.remove_steps(
