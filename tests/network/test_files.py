@@ -194,7 +194,7 @@ def test_weights_that_are_wrong_are_named(folder):
         assert str(error.value).startswith(str(file)) and str(error.value).isprintable()
     file.write_bytes(safetensors.numpy.save(arrays))
     assert network.load(folder)[0] == TINY
-    with pytest.raises(ValueError, match="its metadata has no config.*zebjax convert"):
+    with pytest.raises(ValueError, match=r"its metadata has no config.*zebjax convert"):
         network.load(file)
 
 

@@ -1,4 +1,4 @@
-"""ZebNet: sizes, purity, masks. Parity with converted weights is in torch_compat/test_weights.py."""
+"""ZebNet: sizes, purity, masks. Parity with converted weights: torch_compat/test_weights.py."""
 
 import dataclasses
 
