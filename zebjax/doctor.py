@@ -14,7 +14,7 @@ from pathlib import Path
 import jax
 
 from zebjax import experiment, network, record
-from zebjax.common import checkpoint, compilation_cache
+from zebjax.common import checkpoint, compilation_cache, hub
 from zebjax.distributed import weights
 from zebjax.distributed.open import open_store
 from zebjax.distributed.store import Missing, Refused, StoreError
@@ -94,9 +94,7 @@ def beginning(settings: Experiment) -> str:
         "replay.seed_folder": settings.replay.seed_folder,
     }
     here = {
-        name: path
-        for name, path in wanted.items()
-        if path is not None and not path.startswith("hf://")
+        name: path for name, path in wanted.items() if path is not None and not hub.is_hub(path)
     }
     missing = [
         f"{name} = {path}"

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from zebjax.common import cli, console, parsing
+from zebjax.common import cli, console, hub, parsing
 from zebjax.distributed import weights
 from zebjax.distributed.heartbeat import Seen, Watch
 from zebjax.distributed.open import open_store
@@ -167,7 +167,7 @@ def look(watch: Watch) -> dict[str, Any]:
 
 
 def _go_on_looking(watch: Watch, told: dict[str, Any]) -> NoReturn:
-    every_s = HUB_LOOK_S if watch.store.where.startswith("hf://") else 2.0
+    every_s = HUB_LOOK_S if hub.is_hub(watch.store.where) else 2.0
     with Live(_table(told), refresh_per_second=2) as live:
         while True:
             time.sleep(every_s)

@@ -2,6 +2,7 @@ from .config import PRESETS as PRESETS
 from .config import ZebConfig as ZebConfig
 from .config import config_from_dict as config_from_dict
 from .files import BUNDLED as BUNDLED
+from .files import WEIGHTS_FILE as WEIGHTS_FILE
 from .files import find as find
 from .files import load as load
 from .files import save as save

@@ -170,6 +170,12 @@ def read(source: Path | str, limits: Limits = WEIGHT_LIMITS) -> TorchWeights:
     return TorchWeights(found.config, params, provenance)
 
 
+def names_torch_file(path: str) -> bool:
+    """True if a path, on the Hub or here, names a torch file and not a network of ours."""
+    name = hub.parse(path).path if hub.is_hub(path) else path
+    return name.endswith((".pt", ".pth", ".ckpt"))
+
+
 def local(source: Path | str) -> Path:
     """The file of weights that `source` names, on this machine; what is on the Hub is downloaded.
 
