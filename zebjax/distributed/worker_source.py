@@ -64,6 +64,8 @@ class Workers:
         self._to_publish: tuple[bytes, dict[str, Any], dict[str, bytes]] | None = None
         self._to_prune: dict[str, str] | None = None
         self._saved_cursor: dict[str, str] = {}
+        self._deleted: list[str] = []
+        """Torch files that left the store, and are to leave the cursor."""
         self._beats = 0
         self._last_look = self._last_write = self._last_beat = self._last_prune = -math.inf
         self._are_weights_pruned = True
@@ -171,7 +173,7 @@ class Workers:
                 run.progress.quarantined += 1
                 run.report.note(f"  quarantined: {arrived.reason}")
                 continue
-            run.progress.cursor[arrived.worker] = arrived.name
+            run.progress.cursor[arrived.cursor_key] = arrived.name
             if arrived.metadata is not None and arrived.metadata.source == record.SELFPLAY:
                 self._take_selfplay(run, arrived)
             else:
@@ -278,6 +280,9 @@ class Workers:
         """
         with self._lock:
             self._to_prune = self._saved_cursor
+            for name in self._deleted:
+                run.progress.cursor.pop(name, None)
+            self._deleted = []
         self._saved_cursor = dict(run.progress.cursor)
 
     def row(self, run: "Run") -> Row:
@@ -431,7 +436,8 @@ class Workers:
             return
         self._last_prune = time.monotonic()
         by_worker: dict[str, list[str]] = {}
-        for entry in self.store.entries("examples"):
+        entries = self.store.entries("examples")
+        for entry in entries:
             if parsed := spool.parse_name(entry.name):
                 by_worker.setdefault(parsed.worker, []).append(entry.name)
         stay = math.ceil(self._settings.store.keep_examples / max(len(by_worker), 1))
@@ -441,8 +447,10 @@ class Workers:
             for name in names[:-stay]
             if name <= cursor.get(worker, "")
         ]
-        if doomed:
-            self.store.delete(doomed)
+        torch_doomed = ingest.old_torch_files((entry.name for entry in entries), cursor, stay)
+        if doomed or torch_doomed:
+            self.store.delete([*doomed, *torch_doomed])
         with self._lock:
+            self._deleted += torch_doomed
             if self._to_prune is cursor:
                 self._to_prune = None
