@@ -78,7 +78,7 @@ def learner_access(settings: Experiment) -> str:
 
 def beginning(settings: Experiment) -> str:
     """Whether what a new run begins with is there; a worker needs none of it."""
-    from zebjax.common import checkpoint
+    from zebjax.common import checkpoint, hub
 
     if checkpoint.steps(settings.folder / "state"):
         return f"{settings.folder}: there is a run to go on with"
@@ -88,9 +88,7 @@ def beginning(settings: Experiment) -> str:
         "replay.seed_folder": settings.replay.seed_folder,
     }
     here = {
-        name: path
-        for name, path in wanted.items()
-        if path is not None and not path.startswith("hf://")
+        name: path for name, path in wanted.items() if path is not None and not hub.is_hub(path)
     }
     missing = [
         f"{name} = {path}"

@@ -19,7 +19,6 @@ from zebjax.common import checkpoint, devices
 from zebjax.common.console import Reporter
 from zebjax.evaluation import belief, matches
 from zebjax.evaluation.intervals import Z95
-from zebjax.torch_compat import weights as torch_weights
 from zebjax.training import environment, eval_aux, learner, metrics, replay, saved_state, wandb_run
 from zebjax.training.call_sizer import CallSizer
 from zebjax.training.config import Experiment, to_json
@@ -290,14 +289,13 @@ class Run:
         settings, progress = self.session.settings, self.session.progress
         root, cycle = settings.folder / "checkpoints", progress.cycle
         with checkpoint.new_folder(checkpoint.step_folder(root, cycle), replace=True) as folder:
-            network.save(folder, settings.network, self.session.state.learner.params)
             facts = {
                 "run": settings.name,
                 "step": cycle,
                 "total_games": progress.total_games,
                 "wandb_run_id": progress.wandb_run_id,
             }
-            checkpoint.write_json(folder / torch_weights.TRAINING_FILE, facts)
+            network.save(folder, settings.network, self.session.state.learner.params, facts)
         kept, stay = settings.save.keep_every_cycles, (progress.first_cycle, cycle)
         checkpoint.remove_steps(
             root, [step for step in checkpoint.steps(root) if step % kept and step not in stay]
