@@ -104,7 +104,7 @@ class Parser(argparse.ArgumentParser):
 
     def _normalised(self, words: list[str]) -> list[str]:
         """The arguments with options as they were declared, and every Switch with its value."""
-        result = []
+        result: list[str] = []
         while words:
             word = words.pop(0)
             if word == "--":
