@@ -2,12 +2,10 @@
 
 import argparse
 import re
-import signal
 import socket
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from zebjax import experiment
@@ -92,31 +90,14 @@ def _worker_job(own: argparse.Namespace, settings: Experiment) -> "worker.Job":
     return worker.Job(own.role, worker_id, own.max_games or (one_file if own.once else None))
 
 
-class _Stop:
-    """Set by the first Ctrl-C or SIGTERM; a second one ends the process at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        self.asked = True
-        print(
-            "\nstopping: finishing the call under way, then saving (again: stop at once)",
-            file=sys.stderr,
-        )
-
-
 def _run(arguments: argparse.Namespace) -> int:
-    from zebjax.common import checkpoint, console
+    from zebjax.common import checkpoint, console, streams
+    from zebjax.common.stop_signal import StopSignal
     from zebjax.training.session import Stopped
 
     settings = experiment.Parser.experiment(arguments)
-    stop = _Stop()
+    streams.forgive()  # a terminal that closes is no reason to lose the run
+    stop = StopSignal()
     shown = (
         console.LiveReporter(settings.name)
         if console.is_terminal()

@@ -105,8 +105,6 @@ def plot(
     path: Path, pairs: Sequence[MatchResult], standings: ladder.Standings | None, subtitle: str
 ) -> None:
     """Draw win rates, points and ratings (if there are any) with 95 % intervals, as PNG."""
-    from matplotlib.figure import Figure  # a second to import: only when there is something to draw
-
     names = [f"{result.a} vs {result.b}" for result in pairs]
     panels: list[tuple[str, list[str], list[tuple[float, ...]], float | None]] = [
         (
@@ -128,9 +126,8 @@ def plot(
                 None,
             ),
         )
-    figure = Figure(
-        figsize=(5.5 * len(panels), 1.6 + 0.3 * max(len(panel[1]) for panel in panels)),
-        layout="constrained",
+    figure = charts.new_figure(
+        5.5 * len(panels), 1.6 + 0.3 * max(len(panel[1]) for panel in panels)
     )
     figure.suptitle(subtitle, fontsize=9)
     for axes, (title, labels, values, line) in zip(

@@ -4,6 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from zebjax.observe import tokenizer
+
 
 @dataclasses.dataclass(frozen=True)
 class ZebConfig:
@@ -22,10 +24,7 @@ class ZebConfig:
     float32."""
 
     def __post_init__(self) -> None:
-        if self.tokenizer != "v1":  # is there; observe imports jax, and help texts do not wait for it
-            from zebjax.observe import tokenizer
-
-            tokenizer(self.tokenizer)
+        tokenizer(self.tokenizer)
         if self.compute_dtype not in ("float32", "bfloat16"):
             raise ValueError(
                 f"compute_dtype: expected float32 or bfloat16, got {self.compute_dtype!r}"
@@ -43,12 +42,14 @@ class ZebConfig:
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout: expected a rate in [0, 1), got {self.dropout}")
 
+    def parameter_fields(self) -> dict[str, Any]:
+        """The fields that decide what parameters there are: all but dropout and compute dtype."""
+        fields = dataclasses.asdict(self)
+        return {name: fields[name] for name in fields.keys() - {"dropout", "compute_dtype"}}
+
     def same_weights(self, other: "ZebConfig") -> bool:
-        """Whether weights of one fit the other: all but what only changes how they are computed
-        with.
-        """
-        neutral: dict[str, Any] = {"dropout": 0.0, "compute_dtype": "float32"}
-        return dataclasses.replace(self, **neutral) == dataclasses.replace(other, **neutral)
+        """True if both have the same parameters; dropout and compute dtype may differ."""
+        return self.parameter_fields() == other.parameter_fields()
 
 
 PRESETS = {

@@ -66,9 +66,7 @@ def truncate(path: Path, last_cycle: int) -> None:
 
 def plot_curves(rows: list[Row], path: Path, title: str) -> None:
     """Win rate against random with its interval, losses, and belief accuracy, over games played."""
-    from matplotlib.figure import Figure  # a second to import: only when there is something to draw
-
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    figure = charts.new_figure(12, 3.6)
     win, loss, belief = figure.subplots(1, 3)
     figure.suptitle(title)
 

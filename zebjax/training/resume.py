@@ -22,9 +22,6 @@ _FIXED = {
 }
 
 
-_NEUTRAL_NETWORK_FIELDS = ("dropout", "compute_dtype")
-
-
 class CannotContinue(ValueError):
     """A saved run that the experiment as it is now cannot continue."""
 
@@ -46,55 +43,48 @@ def check_can_continue(saved: Any, experiment: Experiment) -> None:
     def refuse(name: str, before: Any, after: Any, reason: str) -> None:
         raise CannotContinue(
             f"{experiment.folder}: this run was made with {name} = {before!r} and cannot continue "
-            f"with {after!r}: "
-            f"{reason}; give it another --name or put the old value back"
+            f"with {after!r}: {reason}; give it another --name or put the old value back"
         )
 
-    for field, before in saved["network"].items():
-        after = now["network"].get(field)
-        if before != after and field not in _NEUTRAL_NETWORK_FIELDS:
-            refuse(f"network.{field}", before, after, "it is another network")
-    before, after = saved["learner"].get("clip_norm"), experiment.learner.clip_norm
-    if bool(before) != bool(after):
-        refuse(
-            "learner.clip_norm",
-            before,
-            after,
-            "switching clipping on or off changes the optimiser's state",
-        )
-    for name, reason in _FIXED.items():
-        before, after = saved, now
-        for part in name.split("."):
-            before, after = (
-                (before or {}).get(part),
-                after[part],
-            )  # a run older than the field had its default, None
+    for field, after in sorted(experiment.network.parameter_fields().items()):
+        before = saved["network"].get(field, after)  # a run older than the field had its default
         if before != after:
-            refuse(name, before, after, reason)
+            refuse(f"network.{field}", before, after, "it is another network")
+    clip, clip_now = saved["learner"].get("clip_norm"), experiment.learner.clip_norm
+    if bool(clip) != bool(clip_now):
+        reason = "switching clipping on or off changes the optimiser's state"
+        refuse("learner.clip_norm", clip, clip_now, reason)
+    before, after = _flat(saved), _flat(now)
+    for name, reason in _FIXED.items():
+        old = before.get(name)  # a run older than the field had its default, None
+        if old != after[name]:
+            refuse(name, old, after[name], reason)
 
 
 def changes(saved: Any, experiment: Experiment) -> list[str]:
-    """What a run is continued with that is not as it was saved, as `field: before -> now`; fields
-    unknown then too.
+    """The settings that differ from the saved ones, as `field: before -> now`.
 
-    Not its length, and not where it lies.
+    A run older than a field had the field's default. The length of the run, its name and its place
+    are left out.
     """
-
-    def flat(tree: Any, name: str) -> dict[str, Any]:
-        if not isinstance(tree, dict):
-            return {name: tree}
-        return {
-            k: v
-            for key, leaf in tree.items()
-            for k, v in flat(leaf, f"{name}.{key}" if name else key).items()
-        }
-
-    before, now = flat(saved, ""), flat(json.loads(to_json(experiment)), "")
+    defaults = _flat(json.loads(to_json(Experiment(name="defaults"))))
+    before, now = defaults | _flat(saved), _flat(json.loads(to_json(experiment)))
     return [
-        f"{name}: {before.get(name, 'unknown')} -> {value}"
+        f"{name}: {before.get(name)} -> {value}"
         for name, value in now.items()
-        if before.get(name, "unknown") != value and name not in ("cycles", "name", "runs")
+        if before.get(name) != value and name not in ("cycles", "name", "runs")
     ]
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The leaves of nested dicts by dotted name."""
+    flat: dict[str, Any] = {}
+    for name, leaf in tree.items():
+        if isinstance(leaf, dict):
+            flat |= _flat(leaf, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = leaf
+    return flat
 
 
 def check_updates(settings: Experiment, phase: str, updates_in_cycle: int) -> None:
@@ -107,8 +97,8 @@ def check_updates(settings: Experiment, phase: str, updates_in_cycle: int) -> No
     left = config.updates_per_cycle - updates_in_cycle
     if phase == "train" and (left < 0 or left % config.chunk):
         raise CannotContinue(
-            f"{settings.folder}: this run was saved after {updates_in_cycle} updates of a cycle and "
-            f"cannot resume with updates_per_cycle = {config.updates_per_cycle} in calls of "
+            f"{settings.folder}: this run was saved after {updates_in_cycle} updates of a cycle "
+            f"and cannot resume with updates_per_cycle = {config.updates_per_cycle} in calls of "
             f"{config.chunk}; put learner.updates_per_cycle and updates_per_call back for one cycle"
         )
 
