@@ -5,10 +5,8 @@ and the ceiling.
 import argparse
 import datetime
 import functools
-import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import time
@@ -22,6 +20,7 @@ import jax.numpy as jnp
 
 import zebjax
 from zebjax import network, observe
+from zebjax.common import files
 
 RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "mctx", "numpy", "numba")
@@ -73,9 +72,7 @@ def surroundings(note: str) -> dict[str, Any]:
 def write(path: Path, result: dict[str, Any]) -> None:
     """Write one JSON, whole or not at all, and say where."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{path.name}")
-    temporary.write_text(json.dumps(result, indent=1) + "\n")
-    os.replace(temporary, path)
+    files.write_json(path, result)
     print(f"wrote {path}")
 
 
@@ -115,14 +112,21 @@ def on_cpu() -> bool:
     return jax.default_backend() == "cpu"
 
 
+def _peak_resident_bytes() -> int:
+    """The process's peak of resident memory; 0 where the system does not report it (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def process_peak_mb() -> int:
     """The most memory in use since this process began: the device's, or the process's where that
     does not tell.
     """
     stats = jax.devices()[0].memory_stats() or {}
-    used = (
-        stats.get("peak_bytes_in_use") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    )
+    used = stats.get("peak_bytes_in_use") or _peak_resident_bytes()
     return round(used / 2**20)
 
 

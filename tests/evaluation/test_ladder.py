@@ -225,7 +225,8 @@ def stand_ins(monkeypatch):
     """Players of the ladder's kinds that cost nothing."""
 
     for name in ("eq", "cheat"):
-        kind = spec.Kind(lambda n=1: players.heuristic(), name, "", options={"n": int})
+        maker = "tests.support.a_player:stand_in"
+        kind = spec.PlayerKind(maker, name, "", options={"n": int})
         monkeypatch.setitem(spec.KINDS, name, kind)
 
 

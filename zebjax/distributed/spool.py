@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zebjax import record
-from zebjax.common import checkpoint
+from zebjax.common import files
 from zebjax.distributed.store import Store
 from zebjax.record import GameRecord, Metadata
 
@@ -75,9 +75,7 @@ class Spool:
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"{folder}: expected a folder for games that wait")
         folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob(".tmp-*"):
-            with contextlib.suppress(OSError):  # a folder is nothing of ours
-                leftover.unlink()
+        files.remove_leftovers(folder)
 
     def begin(self, store: Store) -> int:
         """Find where the worker's sequence stands, here and in the store; the number of the next
@@ -90,9 +88,8 @@ class Spool:
             if (parsed := parse_name(entry.name))
         ]
         noted, newest = self._noted(), max(there, default=0)
-        if (
-            newest <= noted
-        ):  # so it is ours; files go in order: those up to it went just before this process was killed
+        if newest <= noted:  # then the newest is this worker's own, and files are sent in order
+            # The files up to it were sent just before an earlier process was killed.
             for file in self.files():
                 if int(file.name[:9]) <= newest:
                     file.unlink()
@@ -108,7 +105,7 @@ class Spool:
     def _noted(self) -> int:
         file = self.folder / "sequence.json"
         try:
-            noted = checkpoint.read_json(file) if file.exists() else 0
+            noted = files.read_json(file) if file.exists() else 0
         except ValueError:
             noted = None
         if type(noted) is not int or noted < 0:
@@ -155,12 +152,16 @@ class Spool:
         return self._errno in _FULL and self._drop_oldest()
 
     def _write(self, records: GameRecord, metadata: Metadata) -> None:
-        temporary = self.folder / ".tmp-games"
-        record.write(temporary, records, metadata)
-        name = object_name(self.worker, self.next, temporary.read_bytes()).rpartition("/")[2]
-        # Noted first: a number may stay unused, but is never used twice.
-        checkpoint.write_json(self.folder / "sequence.json", self.next)
-        temporary.rename(self.folder / name)
+        # The name holds the hash of the bytes, so they are written before it is known.
+        temporary = files.temporary_name(self.folder / "games")
+        try:
+            record.write(temporary, records, metadata)
+            name = object_name(self.worker, self.next, temporary.read_bytes()).rpartition("/")[2]
+            # Noted first: a number may stay unused, but is never used twice.
+            files.write_json(self.folder / "sequence.json", self.next)
+            temporary.rename(self.folder / name)
+        finally:
+            temporary.unlink(missing_ok=True)
         self.next += 1
 
     def _waiting_bytes(self) -> int:

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from zebjax import __version__
-from zebjax.common import checkpoint
+from zebjax.common import files
 from zebjax.evaluation import matches, ratings
 from zebjax.evaluation.matches import MatchResult, Progress
 from zebjax.players import Player
@@ -140,7 +140,7 @@ class Cache:
             "margins": margins.tolist(),
         }
         try:
-            checkpoint.write_json(path, record)
+            files.write_json(path, record)
         except OSError as error:
             self._note(f"{path}: cannot be written ({error.strerror}); the result is not kept")
 
@@ -172,7 +172,7 @@ def _summary(key: dict[str, Any], margins: np.ndarray) -> dict[str, Any]:
 
 
 def _read(path: Path, key: dict[str, Any]) -> tuple[np.ndarray, float]:
-    record = checkpoint.read_json(path)
+    record = files.read_json(path)
     damaged = ValueError(f"{path}: damaged")
     if (
         not isinstance(record, dict)

@@ -5,12 +5,10 @@ Two layouts are read: `hub`, a plain state_dict `<name>.pt` with `<name>-config.
 `wrapped`, one file that holds all of that. `hub` is written.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import os
-import uuid
 from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -23,6 +21,7 @@ import numpy as np
 import zebjax
 from zebjax import network
 from zebjax.common import checkpoint
+from zebjax.common.files import write_together
 from zebjax.network import Params, ZebConfig
 from zebjax.torch_compat import archive as torch_archive
 from zebjax.torch_compat.archive import DEFAULT_LIMITS, Limits
@@ -304,7 +303,7 @@ def to_torch(
             raise TorchFileError(f"{file} exists already: remove it or choose another place")
     config, params = network.load(source)
     known = history(network.find(source)) if state is None else state
-    _write_together(hub_contents(path, config, params, known))
+    write_together(hub_contents(path, config, params, known))
     return [path, *files[:2]]
 
 
@@ -333,26 +332,3 @@ def history(folder: Path) -> dict[str, Any]:
         return _read_json(folder / TRAINING_FILE)
     provenance = read_provenance(folder)
     return dataclasses.asdict(provenance) if provenance else {}
-
-
-def _write_together(contents: Mapping[Path, bytes]) -> None:
-    """Write several new files under temporary names, then rename them; if anything fails, none is
-    left.
-    """
-    temporaries = {
-        path: path.with_name(f".tmp-{path.name}-{uuid.uuid4().hex[:8]}") for path in contents
-    }
-    placed = []
-    try:
-        for path, temporary in temporaries.items():
-            with checkpoint.writing(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                temporary.write_bytes(contents[path])
-        for path, temporary in temporaries.items():
-            os.rename(temporary, path)
-            placed.append(path)
-    except BaseException:
-        for path in (*temporaries.values(), *placed):
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
-        raise
