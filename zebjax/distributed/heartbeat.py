@@ -126,7 +126,7 @@ class Watch:
             StoreError: if the store cannot be read: it cannot be listed, or does not answer for the
                 learner's sign.
         """
-        self.learner = self._look_at(LEARNER, self.learner)
+        self.learner = self.look_at(LEARNER, self.learner)
         workers = dict(self.workers)
         for match in filter(
             None, (_SIGN.fullmatch(entry.name) for entry in self.store.entries("examples"))
@@ -134,7 +134,7 @@ class Watch:
             with contextlib.suppress(
                 Unreachable
             ):  # the store has just been listed: it is this object
-                seen = self._look_at(match[0], workers.get(match[1]))
+                seen = self.look_at(match[0], workers.get(match[1]))
                 if seen is not None:
                     workers[match[1]] = seen
                     seen.sign["name"] = match[1]  # by where it lies, whatever it says
@@ -142,7 +142,10 @@ class Watch:
                         seen.sign["role"] = "unknown"
         self.workers = workers
 
-    def _look_at(self, name: str, before: Seen | None) -> Seen | None:
+    def look_at(self, name: str, before: Seen | None) -> Seen | None:
+        """The process whose heartbeat is the object `name`, given how it was seen before; None if
+        there is no heartbeat.
+        """
         try:
             changed = self.store.get_if_changed(name, before.tag if before else None, _MAX_BYTES)
         except (Missing, Refused):  # it is not there, or too large to be a sign

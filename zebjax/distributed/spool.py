@@ -24,7 +24,7 @@ from zebjax.record import GameRecord, Metadata
 WORKER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _NAME = re.compile(r"examples/([A-Za-z0-9][A-Za-z0-9_-]{0,63})/(\d{9})-([0-9a-f]{64})\.safetensors")
 _FILE = re.compile(r"\d{9}-[0-9a-f]{64}\.safetensors")
-_LAST_NUMBER = 999_999_999
+_MAX_NUMBER = 999_999_999
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -94,13 +94,23 @@ class Spool:
                 if int(file.name[:9]) <= newest:
                     file.unlink()
         self.next = max([noted, newest, *here]) + 1
-        if self.next > _LAST_NUMBER:
+        if self.next + len(self.files()) > _MAX_NUMBER:
             raise ValueError(
                 f"{store.where}: examples/{self.worker} holds a file of the last possible number, "
-                f"{_LAST_NUMBER}; "
-                "delete it, or give this worker another --worker-id"
+                f"{_MAX_NUMBER}; delete it, or give this worker another --worker-id"
             )
+        if newest > noted:
+            self._renumber()
         return self.next
+
+    def _renumber(self) -> None:
+        """Give the waiting files the next numbers: another process has used theirs, and the learner
+        would refuse a second file of a number.
+        """
+        for file in self.files():
+            files.write_json(self.folder / "sequence.json", self.next)
+            file.rename(self.folder / f"{self.next:09d}{file.name[9:]}")
+            self.next += 1
 
     def _noted(self) -> int:
         file = self.folder / "sequence.json"

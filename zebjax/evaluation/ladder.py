@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from zebjax import __version__
-from zebjax.common import files
+from zebjax.common import files, jax_settings
 from zebjax.evaluation import matches, ratings
 from zebjax.evaluation.matches import MatchResult, Progress
 from zebjax.players import Player
@@ -154,6 +154,8 @@ class Cache:
 
 
 def _key(a: Player, b: Player, n_deals: int, rules: Rules) -> dict[str, Any]:
+    # Only where there are any: pairs that were kept before stay valid.
+    settings = jax_settings.remaining()
     return {
         "players": [a.identity, b.identity],
         "deals": n_deals,
@@ -161,6 +163,7 @@ def _key(a: Player, b: Player, n_deals: int, rules: Rules) -> dict[str, Any]:
         "until": None if rules.until is None else {"half_width": rules.until, "batch": rules.batch},
         "version": [__version__, matches.VERSION],
         "backend": jax.default_backend(),  # networks are rounded differently
+        **({"settings": settings} if settings else {}),
     }
 
 
@@ -221,7 +224,7 @@ def play(
     if kept is None:
         start = time.perf_counter()
         margins = matches.play_pairs(
-            a, b, n_deals, jax.random.key(rules.seed), rules.batch, progress, rules.until
+            a, b, n_deals, jax_settings.key(rules.seed), rules.batch, progress, rules.until
         )
         seconds = round(time.perf_counter() - start, 3)
         cache.put(key, _turned(margins) if swapped else margins, seconds)
