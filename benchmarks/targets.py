@@ -13,6 +13,7 @@ from benchmarks.selfplay import decisions_of_all_stages, lengths_asked
 from zebjax import game, network, players, search
 from zebjax.common import cli
 from zebjax.evaluation import matches
+from zebjax.evaluation.intervals import Z95
 from zebjax.players import base
 from zebjax.search import SearchConfig
 
@@ -129,7 +130,7 @@ def main() -> None:
                 player(settings, config, params), first, args.deals, jax.random.key(5)
             )
             row["win_rate_over_first"] = round(match.win_rate, 4)
-            row["win_rate_ci95"] = round(1.96 * match.win_rate_stderr, 4)
+            row["win_rate_ci95"] = round(Z95 * match.win_rate_stderr, 4)
         result["rows"].append(row)
         report.show(row)
         report.write(args.out or report.default_name("targets"), result)

@@ -125,4 +125,4 @@ def test_a_gpu_that_jax_does_not_use_is_found_out(settings, monkeypatch):
 def test_it_says_what_it_found_of_caches_locks_and_memory(settings):
     assert "the solver in" in doctor.cache_folders(settings)
     assert doctor.locking(settings).endswith("locks of the file system")
-    assert "replay.capacity_examples = " in doctor.needed_memory(settings)
+    assert "selfplay.lanes = 8" in doctor.needed_memory(settings)

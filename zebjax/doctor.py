@@ -23,8 +23,8 @@ from zebjax.training.config import Experiment
 
 _USAGE = """usage: python -m zebjax.doctor EXPERIMENT.py [--overrides]
 
-Check what a process of this experiment needs: device, store and its access, published weights, the exact solver, and
-that one game of each kind can be played. A line a check; exit status 0 if all is well, 2 if not.
+Check what a process of this experiment needs: device, memory, caches, locks, store and its access,
+published weights, the exact solver, and that one game of each kind can be played. A line a check; exit status 0 if all is well, 2 if not.
 
 example:
   python -m zebjax.doctor experiments/lb_v_eq_3740.py --store.url s3://my-bucket/zeb

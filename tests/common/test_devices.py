@@ -161,7 +161,7 @@ def test_what_was_meant_is_checked_and_a_gpu_left_idle_is_said():
     assert len(notes) == 1 and notes[0].startswith("WARNING: JAX computes on the CPU, though there")
     with pytest.raises(ValueError, match="computes on the CPU, though there is a GPU"):
         devices.check("any", None, lambda: "there is a GPU")
-    with pytest.raises(ValueError, match="device: expected a GPU, but .* CPU, though there is a"):
+    with pytest.raises(ValueError, match=r"device: expected a GPU, but .* CPU, though there is a"):
         devices.check("gpu", notes.append, lambda: "there is a GPU")
 
 

@@ -33,7 +33,7 @@ def fast(monkeypatch):
 
 def beat(place, claim, every_s=0.1, **facts):
     told = {"host": claim.owner.host} | claim.facts() | facts
-    data = heartbeat.sign("selfplay", "w", f"{claim.owner.nonce}-{next(_COUNT)}", every_s, told)
+    data = heartbeat.to_bytes("selfplay", "w", f"{claim.owner.nonce}-{next(_COUNT)}", every_s, told)
     place.put({}, {spool.status_name("w"): data})
 
 

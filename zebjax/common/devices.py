@@ -23,6 +23,11 @@ Wanted = Literal["any", "cpu", "gpu"]
 _INSTALL = 'pip install "zebjax[cuda12]" (or cuda13) and look at `nvidia-smi`'
 
 
+def _platforms() -> str:
+    """What JAX_PLATFORMS says, also if a program has set it; empty for JAX's own choice."""
+    return str(getattr(jax.config, "jax_platforms", None) or "")
+
+
 def backend() -> str:
     """The platform that JAX computes on: `cpu`, `gpu`, `tpu`, ...
 
@@ -34,7 +39,7 @@ def backend() -> str:
     except (RuntimeError, AssertionError) as error:  # AssertionError: a platform without devices
         first_line = (str(error).strip() or "it finds no such device").split("\n")[0]
         raise ValueError(
-            f"device: JAX cannot start what JAX_PLATFORMS={jax.config.jax_platforms} asks for "
+            f"device: JAX cannot start what JAX_PLATFORMS={_platforms()} asks for "
             f"({first_line}); {_INSTALL}, or unset JAX_PLATFORMS"
         ) from None
 
@@ -51,7 +56,7 @@ def unused_gpu(
         dev: the folder of device nodes.
         has_program: finds a program by its name, as `shutil.which`.
     """
-    if backend() != "cpu" or (jax.config.jax_platforms or "").split(",")[0] == "cpu":
+    if backend() != "cpu" or _platforms().split(",")[0] == "cpu":
         return None
     if any(re.fullmatch(r"nvidia\d+", node.name) for node in dev.glob("nvidia*")):
         return f"there is an NVIDIA device in {dev}"

@@ -90,8 +90,9 @@ def remaining() -> dict[str, str]:
     part of what results are cached under.
     """
     found = {}
-    if jax.config.jax_default_matmul_precision is not None:
-        found["jax_default_matmul_precision"] = str(jax.config.jax_default_matmul_precision)
+    precision = getattr(jax.config, "jax_default_matmul_precision", None)
+    if precision is not None:
+        found["jax_default_matmul_precision"] = str(precision)
     if os.environ.get("XLA_FLAGS"):
         found["XLA_FLAGS"] = " ".join(sorted(os.environ["XLA_FLAGS"].split()))
     return found

@@ -86,14 +86,15 @@ def wait_for_others(
     seen = watch.look_at(name, None)
     if seen is None or seen.has_stopped():
         return
-    if (seen.sign.get("host"), seen.sign.get("folder")) == (owner.host, owner.folder):
+    if (seen.status.get("host"), seen.status.get("folder")) == (owner.host, owner.folder):
         return  # the folder's lock says that this process is gone
     every_s = max(heartbeat.EVERY_S, seen.every_s())
     wait_s = min(_MAX_WAIT_S, 3 * every_s)
     if seen.quiet_s() > 10 * wait_s:  # also by clocks that differ by minutes
         return
+    host = seen.status.get("host", "another machine")
     note(
-        f"worker {worker} was at work on {seen.sign.get('host', 'another machine')} a moment ago; "
+        f"worker {worker} was at work on {host} a moment ago; "
         f"waiting up to {wait_s:.0f} s to see if it still is"
     )
     until = time.monotonic() + wait_s
@@ -105,7 +106,7 @@ def wait_for_others(
         if seen is None or seen.has_stopped():
             return
         if seen.changed_at is not None:
-            raise _taken_over(store, worker, seen.sign.get("host"))
+            raise _taken_over(store, worker, seen.status.get("host"))
 
 
 def take(store: Store, worker: str, owner: Owner) -> Claim:
@@ -136,10 +137,10 @@ def check(store: Store, claim: Claim) -> None:
         StoreError: if the store does not answer.
     """
     seen = heartbeat.Watch(store).look_at(status_name(claim.worker), None)
-    number = seen.sign.get("claim") if seen is not None else None
+    number = seen.status.get("claim") if seen is not None else None
     # Also if that process has stopped since: it has used the numbers of this one's next files.
     if seen is not None and isinstance(number, int) and number > claim.number:
-        raise _taken_over(store, claim.worker, seen.sign.get("host"))
+        raise _taken_over(store, claim.worker, seen.status.get("host"))
 
 
 def _numbers(store: Store, worker: str) -> list[int]:

@@ -196,7 +196,7 @@ class Link:
             **(self._claim.facts() if self._claim is not None else {}),
         }
         count = f"{os.getpid()}-{self._beats}"
-        data = heartbeat.sign(
+        data = heartbeat.to_bytes(
             self._job.role, self._job.worker_id, count, self._beat_every_s(), facts
         )
         return {spool.status_name(self._job.worker_id): data}

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from zebjax import __version__
+from zebjax import __version__, tiles
 from zebjax.common import files, jax_settings
 from zebjax.evaluation import matches, ratings
 from zebjax.evaluation.matches import MatchResult, Progress
@@ -196,7 +196,7 @@ def _read(path: Path, key: dict[str, Any]) -> tuple[np.ndarray, float]:
     )
     if (
         not whole
-        or (np.abs(margins) > 42).any()
+        or (np.abs(margins) > tiles.TOTAL_POINTS).any()
         or (len(margins) != n if key["until"] is None else len(margins) > n)
     ):
         raise damaged
