@@ -1,7 +1,8 @@
-"""Can this machine do its part? `python -m zebjax.doctor EXPERIMENT.py`: one line a check, in under
-two minutes.
+"""The command `zebjax doctor`: can this machine run an experiment? A line a check, in under two
+minutes.
 """
 
+import argparse
 import contextlib
 import dataclasses
 import platform
@@ -11,24 +12,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import jax
-
-from zebjax import experiment, network, record
-from zebjax.common import checkpoint, compilation_cache, devices, jax_settings, locks
-from zebjax.distributed import weights
+from zebjax import experiment, network
+from zebjax.common import cli
 from zebjax.distributed.open import open_store
 from zebjax.distributed.store import Missing, Refused, StoreError
-from zebjax.training import eval_aux, memory, selfplay
 from zebjax.training.config import Experiment
 
-_USAGE = """usage: python -m zebjax.doctor EXPERIMENT.py [--overrides]
-
-Check what a process of this experiment needs: device, memory, caches, locks, store and its access,
-published weights, the exact solver, and that one game of each kind can be played. A line a check; exit status 0 if all is well, 2 if not.
-
-example:
-  python -m zebjax.doctor experiments/lb_v_eq_3740.py --store.url s3://my-bucket/zeb
-"""
+# Each check imports what it needs: help does not wait for jax.
 _FEW_SIMS, _FEW_WORLDS = 4, 5
 
 
@@ -41,6 +31,10 @@ def device(settings: Experiment) -> str:
     """The devices here; an error if they are not the experiment's `device`, or if JAX uses the CPU
     of a machine with a GPU.
     """
+    import jax
+
+    from zebjax.common import devices
+
     devices.check(settings.device)
     found = jax.devices()
     return f"{len(found)} x {found[0].device_kind} ({jax.default_backend()})"
@@ -48,12 +42,16 @@ def device(settings: Experiment) -> str:
 
 def needed_memory(settings: Experiment) -> str:
     """The memory that a run in one process needs, and the settings that need most of it."""
+    from zebjax.training import memory
+
     compared = memory.check(settings)
     return f"{compared}; most for {memory.describe(memory.estimate(settings)[:2])}"
 
 
 def cache_folders(settings: Experiment) -> str:
     """The folders of compiled code. It is no error if there are none."""
+    import jax
+
     from zebjax.solver import cached_code
 
     compiled = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]  # options are made at import
@@ -63,6 +61,8 @@ def cache_folders(settings: Experiment) -> str:
 
 def locking(settings: Experiment) -> str:
     """How a second process is kept out of the run's folder."""
+    from zebjax.common import locks
+
     folder = next(
         place
         for place in (settings.folder.absolute(), *settings.folder.absolute().parents)
@@ -112,6 +112,8 @@ def learner_access(settings: Experiment) -> str:
 
 def beginning(settings: Experiment) -> str:
     """The files that a new run starts from; a worker needs none of them."""
+    from zebjax.common import checkpoint
+
     if checkpoint.steps(settings.folder / "state"):
         return f"{settings.folder}: holds a run to resume"
     wanted = {
@@ -136,6 +138,7 @@ def beginning(settings: Experiment) -> str:
 
 def published(settings: Experiment) -> str:
     """The newest published weights, checked against the experiment."""
+    from zebjax.distributed import weights
     from zebjax.distributed.worker import check_experiment
 
     place = open_store(settings.namespace)
@@ -151,6 +154,12 @@ def published(settings: Experiment) -> str:
 
 def self_play(settings: Experiment) -> str:
     """One game of self-play with few simulations, replayed to prove that it is legal."""
+    import jax
+
+    from zebjax import record
+    from zebjax.common import jax_settings
+    from zebjax.training import selfplay
+
     search = dataclasses.replace(
         settings.selfplay.search, sims=min(_FEW_SIMS, settings.selfplay.search.sims)
     )
@@ -169,6 +178,10 @@ def eval_aux_games(settings: Experiment) -> str:
     """Two games of E[Q] with few worlds against a network, replayed to prove that they are legal.
     Compiles the solver.
     """
+    from zebjax import record
+    from zebjax.common import jax_settings
+    from zebjax.training import eval_aux
+
     config = dataclasses.replace(
         settings.eval_aux, worlds=min(_FEW_WORLDS, settings.eval_aux.worlds)
     )
@@ -205,26 +218,32 @@ def examine(settings: Experiment) -> Iterator[tuple[str, bool, str]]:
         yield name, is_well, f"{found} ({time.monotonic() - began:.1f} s)"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; see `--help`."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments and arguments[0] in ("-h", "--help"):
-        print(_USAGE, end="")
-        return 0
-    if not arguments or arguments[0].startswith("-"):
-        print("doctor: expected an experiment file; see --help", file=sys.stderr)
-        return 2
-    compilation_cache.keep()
-    try:
-        settings = experiment.load(Path(arguments[0]), arguments[1:])
-    except ValueError as error:
-        print(f"doctor: {error}", file=sys.stderr)
-        return 2
+def parser() -> experiment.Parser:
+    """The command's parser."""
+    return experiment.Parser(
+        "doctor",
+        "Check that this machine can run an experiment: its device, the store and the access to\n"
+        "it, published weights, the exact solver, and a game of each kind. Prints a line a check.\n"
+        "Exit status 0: all is well; 2: a check failed.",
+        "quickstart",
+        "experiments/lb_v_eq_3740.py --store.url s3://my-bucket/zeb",
+        usage="EXPERIMENT [--FIELD VALUE ...]",
+    ).with_fields()
+
+
+def _run(arguments: argparse.Namespace) -> int:
     all_well = True
-    for name, is_well, found in examine(settings):
+    for name, is_well, found in examine(experiment.Parser.experiment(arguments)):
         all_well &= is_well
         print(f"{'ok  ' if is_well else 'FAIL'} {name:10} {found}", flush=True)
     return 0 if all_well else 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command, see `--help`, and return its exit status; 2 after one sentence on stderr
+    for bad input.
+    """
+    return cli.run("doctor", _run, parser().parse(argv))
 
 
 if __name__ == "__main__":

@@ -26,18 +26,22 @@ from zebjax.training import batches, learner, selfplay
 
 net = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=32)
 params = devices.everywhere(network.init(net, jax.random.key(0)))
-config = selfplay.SelfPlayConfig(lanes=64, games_per_cycle=64, search=search.SearchConfig("gumbel", sims=4))
+config = selfplay.SelfPlayConfig(
+    lanes=64, games_per_cycle=64, search=search.SearchConfig("gumbel", sims=4)
+)
 actor = devices.everywhere(selfplay.init(config, jax.random.key(1)))
 actor = selfplay.advance(config, net, params, actor, 0, 12)
 if jax.device_count() > 1:
-    assert len(actor.states.hands.sharding.device_set) == jax.device_count(), actor.states.hands.sharding
-    assert not actor.states.hands.sharding.is_fully_replicated
+    sharding = actor.states.hands.sharding
+    assert len(sharding.device_set) == jax.device_count(), sharding
+    assert not sharding.is_fully_replicated
 
 batch_config = learner.LearnerConfig(batch=64, lr=1e-3)
 records = jax.tree.map(lambda leaf: leaf[:64], actor.records)
 plies = np.arange(64, dtype=np.int32) % (np.asarray(actor.states.ply).min() + 1)
 batch = batches.make_batch(batches.positions(records, plies), "v1")
-grads, output = jax.jit(learner._grads_and_output, static_argnums=(0, 1))(batch_config, net, params, batch, None)
+compute = jax.jit(learner._grads_and_output, static_argnums=(0, 1))
+grads, output = compute(batch_config, net, params, batch, None)
 
 out = {f"record/{name}": leaf for name, leaf in actor.records._asdict().items()}
 out |= {"ply": actor.states.ply, "n_finished": actor.n_finished, "value": output.value}
@@ -99,20 +103,23 @@ from tests.support.tiny import TINY, Quiet
 from zebjax.training import run as training
 
 os.chdir(sys.argv[1])
-run = training.Run(dataclasses.replace(TINY, cycles=3), Quiet(), lambda: run.progress.updates_in_cycle > 2)
-before = run.progress.cycle, run.progress.total_games
+experiment = dataclasses.replace(TINY, cycles=3)
+run = training.Run(experiment, Quiet(), lambda: progress.updates_in_cycle > 2)
+progress = run.session.progress
+before = progress.cycle, progress.total_games
 run.go()  # to its first updates: games and training have then been divided
-print(jax.device_count(), before, run.progress.phase, run.progress.total_games)
+print(jax.device_count(), before, run.session.progress.phase, run.session.progress.total_games)
 """
 LOADED = """
 from tests.support.playouts import positions, raw_keys
 from zebjax import network, players
 from zebjax.training import selfplay
 
-config, params = network.load(run.folder)
-actor = selfplay.advance(TINY.selfplay, config, params, selfplay.init(TINY.selfplay, jax.random.key(1)), 0, 1)
+config, params = network.load(run.session.folder)
+actor = selfplay.init(TINY.selfplay, jax.random.key(1))
+actor = selfplay.advance(TINY.selfplay, config, params, actor, 0, 1)
 print(actor.states.hands.shape)
-print(players.make(f"zeb:{run.folder}").choose(positions(8, [4]), raw_keys(8)).shape)
+print(players.make(f"zeb:{run.session.folder}").choose(positions(8, [4]), raw_keys(8)).shape)
 """
 
 

@@ -225,8 +225,7 @@ def stand_ins(monkeypatch):
     """Players of the ladder's kinds that cost nothing."""
 
     for name in ("eq", "cheat"):
-        maker = "tests.support.a_player:stand_in"
-        kind = spec.PlayerKind(maker, name, "", options={"n": int})
+        kind = spec.PlayerKind("tests.support.a_player:of_worlds", name, "", options={"n": int})
         monkeypatch.setitem(spec.KINDS, name, kind)
 
 
@@ -312,5 +311,7 @@ def test_a_picture_that_cannot_be_written_is_one_sentence_after_the_result(capsy
     (tmp_path / "dir.png").mkdir()
     assert arena.main(["heuristic", "vs", "random", "--deals", "21", "--plot", "dir.png"]) == 2
     output = capsys.readouterr()
-    assert "points a game" in output.out and "arena: dir.png: cannot be written" in output.err
+    assert (
+        "points a game" in output.out and "zebjax arena: dir.png: cannot be written" in output.err
+    )
     assert "Traceback" not in output.err

@@ -1,4 +1,4 @@
-"""A player of a kind that a test adds to the grammar."""
+"""Players of kinds that tests add to the grammar."""
 
 from zebjax import players
 
@@ -7,6 +7,5 @@ def of_file(path):
     return players.random()
 
 
-def stand_in(n=1):
-    """Plays at once what takes an expensive player long; the option is that player's."""
+def of_worlds(n=1):
     return players.heuristic()

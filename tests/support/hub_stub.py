@@ -110,9 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_page(self, found):
         start = int(self.query.get("cursor", ["0"])[0])
-        more = {
-            "Link": f'<{self.hub.url}{self.path_only}?recursive=true&cursor={start + _PAGE}>; rel="next"'
-        }
+        next_page = f"{self.hub.url}{self.path_only}?recursive=true&cursor={start + _PAGE}"
+        more = {"Link": f'<{next_page}>; rel="next"'}
         self._send(200, found[start : start + _PAGE], more if start + _PAGE < len(found) else ())
 
     def _missing(self, code):

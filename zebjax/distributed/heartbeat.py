@@ -52,9 +52,6 @@ def to_bytes(role: str, name: str, count: str, every_s: float, facts: Mapping[st
     return json.dumps(status, default=str, skipkeys=True).encode()
 
 
-sign = to_bytes  # the former name
-
-
 @dataclasses.dataclass
 class Seen:
     """A process, as its heartbeats report it."""
@@ -65,11 +62,6 @@ class Seen:
     changed_at: float | None
     """When the heartbeat last changed, by this process's monotonic clock; None if it has not
     changed since this process first looked."""
-
-    @property
-    def sign(self) -> dict[str, Any]:
-        """The former name of `status`."""
-        return self.status
 
     def quiet_s(self) -> float:
         """Seconds since the process was certainly alive: since its heartbeat changed, or since the

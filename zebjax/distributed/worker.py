@@ -245,8 +245,8 @@ def check_experiment(manifest: weights.Manifest, settings: Experiment) -> None:
         )
     if not isinstance(theirs.get("network"), dict):
         raise weights.BadWeights("the manifest names no network")
-    for field, ours in dataclasses.asdict(settings.network).items():
-        if field not in ("dropout", "compute_dtype") and theirs["network"].get(field) != ours:
+    for field, ours in settings.network.parameter_fields().items():
+        if theirs["network"].get(field) != ours:
             raise weights.BadWeights(
                 f"the learner's network.{field} is {theirs['network'].get(field)!r}, here it is "
                 f"{ours!r}; start the "

@@ -21,18 +21,11 @@ import numpy as np
 from zebjax import __version__, tiles
 from zebjax.common import files, jax_settings
 from zebjax.evaluation import matches, ratings
+from zebjax.evaluation.config import LADDER as LADDER
+from zebjax.evaluation.config import LADDER_ANCHOR as LADDER_ANCHOR
+from zebjax.evaluation.config import LADDER_DEALS, SLOW_SHARE, SLOW_WORLDS
 from zebjax.evaluation.matches import MatchResult, Progress
 from zebjax.players import Player
-
-LADDER = ("random", "heuristic", "eq:n=1", "eq:n=10", "eq:n=50", "eq:n=100", "cheat")
-"""Specs of the public ladder."""
-LADDER_ANCHOR = ("eq:n=100", 1600.0)
-"""The player whose rating the original fixed, and that rating."""
-LADDER_DEALS = 2000
-SLOW_SHARE = 4
-"""A pair with a slow player plays the deals of others divided by this."""
-SLOW_WORLDS = 50
-"""E[Q] with this many worlds or more is slow."""
 
 Note = Callable[[str], None]
 

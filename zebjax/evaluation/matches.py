@@ -17,14 +17,13 @@ import numpy as np
 
 from zebjax import game, tiles
 from zebjax.common import jax_settings
+from zebjax.evaluation.config import DEALS_AT_ONCE as BATCH
 from zebjax.evaluation.intervals import Z95, confidence_sequence
 from zebjax.players import Player, base
 
 VERSION = 2
 """Part of what results are cached under: raised when the same players, deals and seed would give
 another result."""
-BATCH = 500
-"""Deals played at once."""
 
 
 @dataclasses.dataclass(frozen=True)
