@@ -5,10 +5,8 @@ that says where, when and with which versions something was measured.
 import argparse
 import datetime
 import functools
-import json
 import os
 import platform
-import resource
 import statistics
 import time
 from collections.abc import Callable, Iterable
@@ -21,7 +19,7 @@ import jax.numpy as jnp
 
 import zebjax
 from zebjax import network, observe
-from zebjax.common import cli
+from zebjax.common import cli, files
 from zebjax.common.version import commit
 
 IN_CHECKOUT = (Path(__file__).parents[1] / "pyproject.toml").is_file()
@@ -65,9 +63,7 @@ def surroundings(note: str) -> dict[str, Any]:
 def write(path: Path, result: dict[str, Any]) -> None:
     """Write `result` as JSON, whole or not at all, and print the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{path.name}")
-    temporary.write_text(json.dumps(result, indent=1) + "\n")
-    os.replace(temporary, path)
+    files.write_json(path, result)
     print(f"wrote {path}")
 
 
@@ -110,14 +106,21 @@ def on_cpu() -> bool:
     return jax.default_backend() == "cpu"
 
 
+def _peak_resident_bytes() -> int:
+    """The process's peak of resident memory; 0 where the system does not report it (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def process_peak_mb() -> int:
     """Peak memory since this process began, in MiB: the device's if it reports one, else the
     process's.
     """
     stats = jax.devices()[0].memory_stats() or {}
-    used = (
-        stats.get("peak_bytes_in_use") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    )
+    used = stats.get("peak_bytes_in_use") or _peak_resident_bytes()
     return round(used / 2**20)
 
 

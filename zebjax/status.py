@@ -32,7 +32,7 @@ def report(watch: "Watch", newest: "weights.Manifest | None") -> dict[str, Any]:
     """Everything that the command shows, as plain data for JSON."""
     learner = watch.learner
     step, quarantined = (
-        learner.sign.get(name) if learner else None for name in ("step", "quarantined")
+        learner.status.get(name) if learner else None for name in ("step", "quarantined")
     )
     return {
         "alarms": watch.all_alarms(),
@@ -67,7 +67,7 @@ _TOLD = (
 
 
 def _process(seen: "Seen", learner_step: Any) -> dict[str, Any]:
-    facts = {name: seen.sign[name] for name in _TOLD if name in seen.sign}
+    facts = {name: seen.status[name] for name in _TOLD if name in seen.status}
     facts |= {"alive": seen.is_alive(), "last_seen_s": round(min(seen.quiet_s(), 1e9), 1)}
     if (
         facts.get("role") != "learner"

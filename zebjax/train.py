@@ -91,7 +91,7 @@ def _worker_job(own: argparse.Namespace, settings: Experiment) -> "worker.Job":
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from zebjax.common import checkpoint, console, streams
+    from zebjax.common import checkpoint, console, devices, streams
     from zebjax.common.stop_signal import StopSignal
     from zebjax.training.session import Stopped
 
@@ -107,9 +107,14 @@ def _run(arguments: argparse.Namespace) -> int:
         with shown as report:
             if arguments.role in ("all", "learner"):
                 from zebjax.distributed import worker_source
+                from zebjax.training import memory
                 from zebjax.training import run as training
 
-                with checkpoint.locked(settings.folder, "stop it or choose another --name"):
+                devices.check(settings.device, report.note)
+                with (
+                    checkpoint.locked(settings.folder, "stop it or choose another --name"),
+                    memory.guarded(settings, arguments.role, report.note),
+                ):
                     source = None
                     if arguments.role == "learner":
                         source = worker_source.WorkerSource(

@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 
 from tests.support.tiny import TINY, go
+from zebjax.common import devices
+from zebjax.training.config import Experiment
+
+ROOT = Path(__file__).parents[2]
 
 # Run in processes of its own: the number of virtual devices is fixed when JAX begins.
 WORK = """
@@ -50,7 +54,7 @@ def on_devices(n: int, script: str, *arguments: str) -> str:
     """Run a script with `n` virtual CPU devices; what it printed."""
     environment = os.environ | {
         "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={n}",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": str(ROOT),
     }
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],
@@ -131,3 +135,53 @@ def test_lanes_that_cannot_be_divided_are_named(tmp_path):
         AssertionError, match=r"selfplay.lanes: expected a multiple of the 8 devices .* got 12"
     ):
         on_devices(8, script, str(tmp_path))
+
+
+# ---- the device that was meant
+
+
+def test_a_gpu_that_is_not_there_is_one_sentence():
+    script = """
+from zebjax.common import devices
+try:
+    devices.check("any")
+except ValueError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"JAX_PLATFORMS": "cuda", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("device: JAX cannot start what JAX_PLATFORMS=cuda asks for")
+    assert "unset JAX_PLATFORMS" in line and "Traceback" not in done.stderr
+
+
+def test_what_was_meant_is_checked_and_a_gpu_left_idle_is_said():
+    notes = []
+    devices.check("cpu", notes.append, lambda: "there is a GPU")
+    devices.check("any", notes.append, lambda: None)
+    assert notes == []
+    devices.check("any", notes.append, lambda: "there is a GPU")
+    assert len(notes) == 1 and notes[0].startswith("WARNING: JAX computes on the CPU, though there")
+    with pytest.raises(ValueError, match="computes on the CPU, though there is a GPU"):
+        devices.check("any", None, lambda: "there is a GPU")
+    with pytest.raises(ValueError, match=r"device: expected a GPU, but .* CPU, though there is a"):
+        devices.check("gpu", notes.append, lambda: "there is a GPU")
+
+
+def test_an_nvidia_device_and_its_tools_are_seen(tmp_path):
+    assert devices.unused_gpu(tmp_path, lambda name: None) is None
+    assert devices.unused_gpu(tmp_path, {"nvidia-smi": "/usr/bin/nvidia-smi"}.get) is not None
+    (tmp_path / "nvidiactl").touch()
+    assert devices.unused_gpu(tmp_path, lambda name: None) is None
+    (tmp_path / "nvidia0").touch()
+    assert str(tmp_path) in devices.unused_gpu(tmp_path, lambda name: None)
+
+
+def test_the_device_is_a_setting_of_the_experiment():
+    assert Experiment("x").device == "any"
+    with pytest.raises(ValueError, match="device: expected any or cpu or gpu, got 'cuda'"):
+        Experiment("x", device="cuda")

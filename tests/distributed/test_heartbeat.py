@@ -17,7 +17,7 @@ def place(tmp_path):
 
 
 def beat(role, name, count="1", every_s=5, **facts):
-    return heartbeat.sign(role, name, count, every_s, facts)
+    return heartbeat.to_bytes(role, name, count, every_s, facts)
 
 
 def all_there(place, **facts):
@@ -66,7 +66,7 @@ def test_a_sign_that_grew_too_large_leaves_the_last_one(place):
     watch = looked(place)
     place.put({}, {spool.status_name("good"): b"x" * (1 << 17)})
     watch.look()
-    assert watch.workers["good"].sign["role"] == "selfplay"
+    assert watch.workers["good"].status["role"] == "selfplay"
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_giving_a_sign_never_fails():
         "odd": float("nan"),
         "bytes": b"x",
     }
-    told = json.loads(heartbeat.sign("learner", "\udcff", "1", 5, facts))
+    told = json.loads(heartbeat.to_bytes("learner", "\udcff", "1", 5, facts))
     assert told["role"] == "learner" and told["path"] == "x"
 
 

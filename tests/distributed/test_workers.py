@@ -229,7 +229,7 @@ def test_a_second_learner_is_told_and_a_fenced_one_stops(tmp_path):
     )
     beats = iter(range(10**6))
 
-    sign = lambda: heartbeat.sign("learner", "many", f"x{next(beats)}", 5, {})  # noqa: E731
+    sign = lambda: heartbeat.to_bytes("learner", "many", f"x{next(beats)}", 5, {})  # noqa: E731
     place.put({}, {heartbeat.LEARNER: sign()})
     sleep = time.sleep
 
@@ -336,7 +336,10 @@ def told(place):
 def test_status_knows_who_is_missing(tmp_path):
     place = open.open_store(str(tmp_path))
     assert told(place)["alarms"] == ["learner_down", "no_selfplay"]
-    beat = lambda role, name, **facts: heartbeat.sign(role, name, str(time.monotonic()), 5, facts)  # noqa: E731
+
+    def beat(role, name, **facts):
+        return heartbeat.to_bytes(role, name, str(time.monotonic()), 5, facts)
+
     place.put({}, {heartbeat.LEARNER: beat("learner", "x", eval_aux=True, step=7)})
     assert told(place)["alarms"] == ["no_selfplay", "no_evalaux"]
     place.put({}, {spool.status_name("a"): beat("selfplay", "a", step=5, last_batch_s=3.0)})
@@ -355,7 +358,7 @@ def test_a_clock_an_hour_off_hides_nobody_and_shows_nobody_dead(tmp_path, monkey
 
     def beat(count):
         monkeypatch.setattr(heartbeat.time, "time", lambda: now() + skew_s)
-        place.put({}, {heartbeat.LEARNER: heartbeat.sign("learner", "x", count, 5, {})})
+        place.put({}, {heartbeat.LEARNER: heartbeat.to_bytes("learner", "x", count, 5, {})})
         monkeypatch.setattr(heartbeat.time, "time", now)
 
     beat("1")
@@ -372,10 +375,10 @@ def test_status_has_an_exit_status_and_json(tmp_path, capsys):
     place = open.open_store(str(tmp_path))
     assert status.main([str(tmp_path)]) == 2
     assert "there is no run here" in capsys.readouterr().err
-    place.put({}, {spool.status_name("a"): heartbeat.sign("selfplay", "a", "1", 5, {})})
+    place.put({}, {spool.status_name("a"): heartbeat.to_bytes("selfplay", "a", "1", 5, {})})
     assert status.main([str(tmp_path), "--json", "--watch-s", "0"]) == 1
     assert json.loads(capsys.readouterr().out)["alarms"] == ["learner_down"]
-    place.put({}, {heartbeat.LEARNER: heartbeat.sign("learner", "a", "1", 5, {})})
+    place.put({}, {heartbeat.LEARNER: heartbeat.to_bytes("learner", "a", "1", 5, {})})
     assert status.main([str(tmp_path)]) == 0
     assert "all well" in capsys.readouterr().out
     for place in (str(tmp_path / "none"), f"file://{tmp_path}/none"):

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zebjax.common import files
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure  # takes a second to import
 
@@ -26,9 +28,5 @@ def new_figure(width: float, height: float) -> "Figure":
 
 def save_figure(figure: "Figure", path: Path) -> None:
     """Write a matplotlib figure as PNG, whole or not at all; ValueError if that fails."""
-    temporary = path.with_name(f".tmp-{path.name}")
-    try:
+    with files.writing(path), files.new_file(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be written ({error.strerror})") from None

@@ -326,10 +326,18 @@ class HubStore:
             raise
 
     def _no_access(self, error: Exception) -> Refused:
+        from huggingface_hub import constants, get_token
+
+        if get_token() is None:
+            trouble = "no token found"
+        elif _status(error) == 401:
+            trouble = "the Hub does not accept the token, or there is no such repository"
+        else:
+            trouble = "the token has no right to do this"
         return Refused(
-            f"{self.where}: no access (status {_status(error)}); set HF_TOKEN or run `hf auth "
-            "login` with a token that "
-            "may write there"
+            f"{self.where}: no access (status {_status(error)}): {trouble}; looked for it in "
+            f"HF_TOKEN, then in {constants.HF_TOKEN_PATH}, which `hf auth login` writes; it must "
+            "be a token that may write there"
         )
 
 

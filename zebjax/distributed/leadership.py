@@ -54,7 +54,7 @@ def wait_for_other_learner(
         now = watch.learner
         if now is not None and now.changed_at is not None:
             raise ValueError(
-                f"{watch.store.where}: another learner is at work here ({now.sign.get('host')}); "
+                f"{watch.store.where}: another learner is at work here ({now.status.get('host')}); "
                 "stop it, choose another --name, or --take-over"
             )
 

@@ -15,7 +15,7 @@ _REPEAT_S = 60.0
 
 
 class Presence:
-    """The learner among the processes of its run. Used by the store's thread, but for `describe`."""
+    """The learner among the processes of its run; `describe` is for the run's thread."""
 
     def __init__(self, watch: Watch, settings: Experiment) -> None:
         self.watch = watch
@@ -47,7 +47,7 @@ class Presence:
         self._beats += 1
         facts = self._facts | {"state": state, "alarms": self.alarms}
         count = f"{self._epoch}-{self._beats}"
-        data = heartbeat.sign("learner", self._name, count, self.beat.every_s, facts)
+        data = heartbeat.to_bytes("learner", self._name, count, self.beat.every_s, facts)
         return {heartbeat.LEARNER: data}
 
 

@@ -226,7 +226,8 @@ def publish(
     generation = max([parent or 0, *_numbers(_MANIFEST, store, "weights", after)]) + 1
     folder = f"weights/{generation:09d}"
     digest = hashlib.sha256(network_bytes).hexdigest()
-    name = f"{folder}/network-{digest[:16]}.safetensors"  # a killed try may have left other bytes in this folder
+    # With a part of the hash: a try that was killed may have left other bytes in this folder.
+    name = f"{folder}/network-{digest[:16]}.safetensors"
     manifest = Manifest(
         generation=generation,
         epoch=lease.epoch,

@@ -21,7 +21,6 @@ from zebjax.players import Player, base, exact
 
 BATCH = 50
 """Deals played and judged at once."""
-DECLARATIONS = (*(f"trump {pip}" for pip in range(7)), "doubles trump", "doubles suit", "no trump")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +130,7 @@ def measure(
         },
         by_declaration={
             name: loss(_where(decisions, decisions.declaration == declaration))
-            for declaration, name in enumerate(DECLARATIONS)
+            for declaration, name in enumerate(tiles.DECLARATION_NAMES)
         },
     )
 

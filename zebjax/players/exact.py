@@ -23,7 +23,7 @@ from zebjax import game, solver, tiles, worlds
 from zebjax.players import Player, base
 from zebjax.players.spec import CRITERIA, MOST_WORLDS
 
-MAX_POINTS = 42
+MAX_POINTS = tiles.TOTAL_POINTS
 ENOUGH = MAX_POINTS // 2 + 1
 """Points at the end with which a team has more than the other."""
 TIES_FROM_PLY = 8

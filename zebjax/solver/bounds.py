@@ -6,9 +6,10 @@ Sets of tiles are int64 masks over the ranks of `ranks`.
 
 from typing import NamedTuple
 
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
+from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import FIVES, FOLLOWS, TENS, TRUMPS, WINS
 
 
@@ -40,38 +41,38 @@ def count(typing_context, mask):  # noqa: ANN001, ANN201
     return types.int64(types.int64), generate
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def highest(mask: int) -> int:
     """The highest set bit's number; -1 if there is none."""
     return 63 - _leading_zeros(mask)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def above(rank: int) -> int:
     """All bits above `rank`, which is -1 or more."""
     return -1 << (rank + 1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def points_of(declaration: int, tiles: int) -> int:
     """The count points on a set of tiles."""
     return 5 * count(tiles & FIVES[declaration]) + 10 * count(tiles & TENS[declaration])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def total_points(declaration: int, left: int) -> int:
     """All points still to be taken when `left` are the unplayed tiles at the start of a trick."""
     return (count(left) >> 2) + points_of(declaration, left)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def legal(hand: int, follows: int) -> int:
     """What a follower may play: tiles of the led suit, if there are any."""
     can = hand & follows
     return can if can else hand
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def richest(declaration: int, moves: int) -> int:
     """The lowest of the tiles with the most points."""
     if moves & TENS[declaration]:
@@ -81,7 +82,7 @@ def richest(declaration: int, moves: int) -> int:
     return lowest(moves)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def poorest(declaration: int, moves: int) -> int:
     """The lowest of the tiles with the fewest points."""
     plain = moves & ~(TENS[declaration] | FIVES[declaration])
@@ -92,14 +93,14 @@ def poorest(declaration: int, moves: int) -> int:
     return lowest(moves)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _most(declaration: int, hand: int, n: int) -> int:
     """The most points that `n` tiles of a hand can carry."""
     tens = min(n, count(hand & TENS[declaration]))
     return 10 * tens + 5 * min(n - tens, count(hand & FIVES[declaration]))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sure_winners(declaration: int, hand: int, others: int) -> int:
     """The tiles of a hand that no tile of `others` can beat when led. They stay so as others
     play.
@@ -117,7 +118,7 @@ def sure_winners(declaration: int, hand: int, others: int) -> int:
     return sure
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def top_trumps(declaration: int, ours: int, theirs: int) -> int:
     """A side's trumps above every trump of the other side: whoever leads, each captures the trick
     it is in.
@@ -138,7 +139,7 @@ class Node(NamedTuple):
     """`top_trumps` of the leader's side and of the other."""
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def make_node(declaration: int, hands: tuple[int, int, int, int]) -> Node:
     """The node at which `hands` (leader first) are unplayed."""
     a, b, c, d = hands
@@ -153,7 +154,7 @@ def make_node(declaration: int, hands: tuple[int, int, int, int]) -> Node:
     return Node(declaration, total_points(declaration, left), hands, sures, tops)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def side_takes(node: Node, seat: int, used: int) -> int:
     """Points that the side of `seat` surely takes from when `seat` leads, the tiles `used` having
     gone.
@@ -169,7 +170,7 @@ def side_takes(node: Node, seat: int, used: int) -> int:
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _takes_after(node: Node, seat: int, used: int, forced: int) -> int:
     """Points its side surely takes when `seat` wins this trick.
 
@@ -193,7 +194,7 @@ def _takes_after(node: Node, seat: int, used: int, forced: int) -> int:
     return takes
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _other_side_wins(
     node: Node, lead: int, winner: tuple[int, int], partner: int, forced: int
 ) -> int:
@@ -207,7 +208,7 @@ def _other_side_wins(
     return _takes_after(node, seat, 1 << lead | 1 << tile | 1 << adds, forced)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def lead_bound(node: Node, lead: int) -> tuple[bool, int]:
     """What leading a tile surely brings, or at most brings.
 

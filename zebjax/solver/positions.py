@@ -3,10 +3,10 @@ reach.
 """
 
 import numpy as np
-from numba import njit
 
 from zebjax import tiles
 from zebjax.game import N_PLIES, GameState
+from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import RANK_OF_TILE
 
 # A position is one row of int64: the four hands at the start of this trick as rank masks, then
@@ -36,7 +36,7 @@ _COMPLAINTS = {
 }
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def lay(laid: int, rank: int) -> int:
     """The trick on the table with one more tile: the number of tiles in bits 0-2, then 5 bits a
     rank.
@@ -45,13 +45,13 @@ def lay(laid: int, rank: int) -> int:
     return (laid + 1) | rank << (3 + 5 * n)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def laid_rank(laid: int, index: int) -> int:
     """The rank of tile `index` of the trick on the table."""
     return (laid >> (3 + 5 * index)) & 31
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _check_deal(hands: np.ndarray, declaration: int, leader: int, ply: int) -> int:
     seen = 0
     for seat in range(4):
@@ -67,7 +67,7 @@ def _check_deal(hands: np.ndarray, declaration: int, leader: int, ply: int) -> i
     return _FINE if 0 <= ply <= 28 else _PLY
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _slot_to_play(hand: np.ndarray, unplayed: np.ndarray, tile: int, can_follow: np.ndarray) -> int:
     """The slot that holds `tile`, if it is unplayed and follows suit where the hand can; else
     -1.
@@ -81,7 +81,7 @@ def _slot_to_play(hand: np.ndarray, unplayed: np.ndarray, tile: int, can_follow:
     return -1 if found >= 0 and able and not can_follow[tile] else found
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _read_one(
     deal: tuple[np.ndarray, int, int],
     history: np.ndarray,
@@ -141,7 +141,7 @@ def _read_one(
     return _FINE, ply
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _read(state: tuple, rows: np.ndarray) -> tuple[int, int, int]:
     """Fill `rows` from the fields of a batched state: the first bad one (or -1), what is wrong, at
     which ply.

@@ -7,7 +7,6 @@ tricks; the bounds are `bounds`'.
 """
 
 import numpy as np
-from numba import njit
 
 from zebjax.solver.bounds import (
     above,
@@ -23,6 +22,7 @@ from zebjax.solver.bounds import (
     side_takes,
     total_points,
 )
+from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import FIVES, FOLLOWS, SECOND_FOLLOWS, SECOND_LED_BY, TENS, TRUMPS, WINS
 
 # A job is what the search knows of the deal, one int64 vector: the four hands at the root, then
@@ -44,7 +44,7 @@ def new_memory() -> tuple[np.ndarray, np.ndarray]:
     return np.zeros(JOB_SIZE, np.int64), np.zeros(2**TABLE_BITS, np.int64)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def begin(job: np.ndarray, table: np.ndarray, hands: np.ndarray, declaration: int) -> None:
     """Make the job about this deal; the table stays valid if the deal is what it was.
 
@@ -68,7 +68,7 @@ def begin(job: np.ndarray, table: np.ndarray, hands: np.ndarray, declaration: in
     job[:4] = hands
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _are_equal(declaration: int, tile: int, other: int, others: int) -> bool:
     """Whether swapping two tiles of one hand, of equal points, leaves the game as it is.
 
@@ -92,7 +92,7 @@ def _are_equal(declaration: int, tile: int, other: int, others: int) -> bool:
     return second_dead
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def equals(declaration: int, tile: int, rest: int, others: int) -> int:
     """The tiles of `rest`, of the same hand as `tile`, that are as good as `tile`."""
     tens, fives = TENS[declaration], FIVES[declaration]
@@ -111,7 +111,7 @@ def equals(declaration: int, tile: int, rest: int, others: int) -> int:
     return equal
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def pick(declaration: int, moves: int, good: int) -> int:
     """The follower's move to try next: points into a trick that its team wins (`good`), none into
     others.
@@ -119,7 +119,7 @@ def pick(declaration: int, moves: int, good: int) -> int:
     return richest(declaration, moves & good) if moves & good else poorest(declaration, moves)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _pick_lead(job: np.ndarray, row: int, moves: int) -> int:
     """The lead with the highest score."""
     best = lowest(moves)
@@ -132,7 +132,7 @@ def _pick_lead(job: np.ndarray, row: int, moves: int) -> int:
     return best
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def search(job: np.ndarray, table: np.ndarray, left: int, leader: int, need: int, only: int) -> int:
     """A bound on the points that the leader's team takes from the start of a trick to the end.
 

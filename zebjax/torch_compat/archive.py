@@ -11,7 +11,6 @@ import io
 import math
 import os
 import struct
-import uuid
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from zebjax.common import files
 from zebjax.torch_compat import container, tolerant
 from zebjax.torch_compat import pickle as torch_pickle
 from zebjax.torch_compat.container import DEFAULT_LIMITS as DEFAULT_LIMITS
@@ -315,13 +315,7 @@ def write(path: Path | str, value: Any) -> None:
         TypeError: for a value or a type of array that has no place in a torch file.
     """
     path = Path(path)
-    data = serialise(value, path.stem)
-    temporary = path.with_name(f".tmp-{path.name}-{uuid.uuid4().hex[:8]}")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    files.write_bytes(path, serialise(value, path.stem))
 
 
 def serialise(value: Any, root: str) -> bytes:

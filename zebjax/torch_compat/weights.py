@@ -3,12 +3,10 @@
 `layouts` says which files are read. The way back writes its `hub` layout.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import os
-import uuid
 from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -20,6 +18,7 @@ import jax
 import zebjax
 from zebjax import network
 from zebjax.common import checkpoint, hub
+from zebjax.common.files import write_together
 from zebjax.network import Params, ZebConfig, files
 from zebjax.torch_compat import archive as torch_archive
 from zebjax.torch_compat import layouts
@@ -255,7 +254,7 @@ def to_torch(
             raise TorchFileError(f"{file} exists already: remove it or choose another place")
     config, params = network.load(source)
     known = history(network.find(source)) if state is None else state
-    _write_together(hub_contents(path, config, params, known))
+    write_together(hub_contents(path, config, params, known))
     return [path, *files[:2]]
 
 
@@ -287,26 +286,3 @@ def history(found: Path) -> dict[str, Any]:
         return facts
     provenance = read_provenance(found.parent if found.is_file() else found)
     return dataclasses.asdict(provenance) if provenance else {}
-
-
-def _write_together(contents: Mapping[Path, bytes]) -> None:
-    """Write several new files under temporary names, then rename them; if anything fails, none is
-    left.
-    """
-    temporaries = {
-        path: path.with_name(f".tmp-{path.name}-{uuid.uuid4().hex[:8]}") for path in contents
-    }
-    placed = []
-    try:
-        for path, temporary in temporaries.items():
-            with checkpoint.writing(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                temporary.write_bytes(contents[path])
-        for path, temporary in temporaries.items():
-            os.rename(temporary, path)
-            placed.append(path)
-    except BaseException:
-        for path in (*temporaries.values(), *placed):
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
-        raise

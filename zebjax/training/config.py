@@ -111,7 +111,8 @@ class SelfPlayConfig:
                 )
 
 
-_MOST_GAMES_A_FILE = 10_000
+_MAX_GAMES_PER_FILE = 10_000
+_MAX_EXAMPLES = 2**31 - 1  # examples are counted in int32
 
 
 HUB_LOOK_S = 15.0
@@ -161,10 +162,10 @@ class ReplayConfig:
     that have come (KataGo's guard); 0 is off."""
 
     def __post_init__(self) -> None:
-        if self.capacity_examples < 28:
+        if not 28 <= self.capacity_examples <= _MAX_EXAMPLES:
             raise ValueError(
-                f"replay.capacity_examples: expected at least 28 (one game), got "
-                f"{self.capacity_examples}"
+                f"replay.capacity_examples: expected 28 (one game) to {_MAX_EXAMPLES:,}, got "
+                f"{self.capacity_examples:,}"
             )
         if not 0 <= self.min_buffer <= self.capacity_examples:
             raise ValueError(
@@ -311,9 +312,9 @@ class StoreConfig:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"store.{name}: expected at least 1, got {getattr(self, name)}")
-        if self.games_per_file > _MOST_GAMES_A_FILE:
+        if self.games_per_file > _MAX_GAMES_PER_FILE:
             raise ValueError(
-                f"store.games_per_file: expected at most {_MOST_GAMES_A_FILE:,}, got "
+                f"store.games_per_file: expected at most {_MAX_GAMES_PER_FILE:,}, got "
                 f"{self.games_per_file}"
             )
         if self.url and not self.url.rpartition("://")[2].strip("/ "):
@@ -358,6 +359,9 @@ class Experiment:
     """All randomness of the run follows from it."""
     cycles: int = 100
     """Training cycles of this run: self-play, then training."""
+    device: Literal["any", "cpu", "gpu"] = "any"
+    """What every process of the run must compute on; any is JAX's choice. On a machine with a GPU,
+    gpu refuses to start where JAX would quietly use the CPU."""
     start: StartConfig = StartConfig()
     network: ZebConfig = PRESETS["large"]
     selfplay: SelfPlayConfig = SelfPlayConfig()
@@ -373,6 +377,7 @@ class Experiment:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise ValueError(f"name: expected letters, digits, '.', '_' and '-', got {self.name!r}")
+        checks.check(self, "")
         if self.name == "store" and not self.store.url:
             raise ValueError(
                 f"name: {self.folder} is where runs exchange games; choose another --name"

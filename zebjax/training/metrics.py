@@ -38,8 +38,8 @@ def read(path: Path) -> list[Row]:
     rows = [_parse(line) for line in lines if line.strip()]
     if None in rows:
         raise ValueError(
-            f'{path}, row {rows.index(None) + 1}: expected a JSON object of numbers with "cycle" and '
-            '"stats/total_games"; mend that line or delete it'
+            f"{path}, row {rows.index(None) + 1}: expected a JSON object of numbers with "
+            '"cycle" and "stats/total_games"; mend that line or delete it'
         )
     last = _parse(unfinished)
     return [row for row in (*rows, last) if row is not None]
