@@ -11,6 +11,7 @@ import safetensors.numpy
 
 from zebjax import network
 from zebjax.common import checkpoint
+from zebjax.common.files import new_folder, write_json
 from zebjax.network import files
 
 TINY = network.ZebConfig(embed_dim=16, n_heads=2, n_layers=2, ff_dim=24)
@@ -26,15 +27,15 @@ def params():
 
 @pytest.fixture
 def folder(tmp_path, params):
-    with checkpoint.new_folder(tmp_path / "net") as made:
+    with new_folder(tmp_path / "net") as made:
         network.save(made, TINY, params, {"run": "r", "step": 3, "total_games": 1200})
     return tmp_path / "net"
 
 
 def save_as_orbax(folder, config, params):
     """A network folder as zebjax wrote it before model.safetensors."""
-    with checkpoint.new_folder(folder) as made:
-        checkpoint.write_json(made / "config.json", dataclasses.asdict(config))
+    with new_folder(folder) as made:
+        write_json(made / "config.json", dataclasses.asdict(config))
         checkpoint.save_tree(made / "params", params)
 
 
@@ -62,9 +63,7 @@ def test_a_folder_holds_what_others_can_read(folder, params):
 
 def test_what_is_saved_is_read(tmp_path, params):
     for step in (3, 12):
-        with checkpoint.new_folder(
-            checkpoint.step_folder(tmp_path / "checkpoints", step)
-        ) as folder:
+        with new_folder(checkpoint.step_folder(tmp_path / "checkpoints", step)) as folder:
             scaled = jax.tree.map(lambda leaf, step=step: leaf * step, params)
             network.save(folder, TINY, scaled)
     # A half-written newer step has a temporary name and is not chosen.
@@ -89,7 +88,7 @@ def test_folders_of_older_runs_are_read(tmp_path, params):
         assert config == TINY
         same(restored, params)
     # And steps of both forms beside each other, as in a run that was continued.
-    with checkpoint.new_folder(checkpoint.step_folder(root, 5)) as folder:
+    with new_folder(checkpoint.step_folder(root, 5)) as folder:
         network.save(folder, TINY, jax.tree.map(lambda leaf: leaf * 2, params))
     same(network.load(tmp_path / "run")[1], jax.tree.map(lambda leaf: leaf * 2, params))
 
@@ -124,7 +123,7 @@ def test_an_older_folder_that_is_bad_is_named(tmp_path, params):
 
 def test_dropout_and_compute_type_may_be_changed_in_the_config(folder, params):
     changed = dataclasses.replace(TINY, dropout=0.0, compute_dtype="bfloat16")
-    checkpoint.write_json(folder / "config.json", dataclasses.asdict(changed))
+    write_json(folder / "config.json", dataclasses.asdict(changed))
     config, restored = network.load(folder)
     assert config == changed
     same(restored, params)

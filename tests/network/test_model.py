@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from zebjax import game, network, observe
-from zebjax.common import checkpoint
+from zebjax.common import checkpoint, files
 from zebjax.network import model
 
 SMALL = network.PRESETS["small"]
@@ -108,14 +108,14 @@ def test_no_belief_head_gives_none(observation):
 
 
 def test_a_failed_write_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError), checkpoint.new_folder(tmp_path / "out") as folder:
+    with pytest.raises(RuntimeError), files.new_folder(tmp_path / "out") as folder:
         (folder / "half").write_text("x")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "taken").mkdir()
     with (
         pytest.raises(FileExistsError, match="exists already"),
-        checkpoint.new_folder(tmp_path / "taken"),
+        files.new_folder(tmp_path / "taken"),
     ):
         pass
 

@@ -16,7 +16,7 @@ import pytest
 
 import zebjax
 from zebjax import network
-from zebjax.common import checkpoint
+from zebjax.common import checkpoint, files
 from zebjax.observe import Observation
 from zebjax.torch_compat import archive as torch_archive
 from zebjax.torch_compat import weights as torch_weights
@@ -404,11 +404,11 @@ def test_to_torch_is_what_the_strict_loader_expects(reference_path, tmp_path):
 
 def test_to_torch_of_a_run(tmp_path):
     for step in (4, 12):
-        with checkpoint.new_folder(
+        with files.new_folder(
             checkpoint.step_folder(tmp_path / "run" / "checkpoints", step)
         ) as folder:
             network.save(folder, TINY, tiny_params())
-            checkpoint.write_json(
+            files.write_json(
                 folder / "training.json", {"run": "r", "step": step, "total_games": 10 * step}
             )
     torch_weights.to_torch(tmp_path / "run", tmp_path / "model.pt")
@@ -429,7 +429,7 @@ def test_to_torch_of_a_run(tmp_path):
 
 
 def test_to_torch_never_overwrites_and_leaves_nothing(tmp_path, monkeypatch):
-    with checkpoint.new_folder(tmp_path / "ours") as folder:
+    with files.new_folder(tmp_path / "ours") as folder:
         network.save(folder, TINY, tiny_params())
     for taken in ("out.pt", "out-config.json", "out-state.json"):
         (tmp_path / taken).touch()

@@ -28,7 +28,7 @@ from typing import NamedTuple
 import jax
 
 from zebjax import record
-from zebjax.common import checkpoint
+from zebjax.common import files
 from zebjax.distributed import spool
 from zebjax.distributed.store import Entry, Store, StoreError, Unreachable
 from zebjax.record import GameRecord, Metadata
@@ -117,7 +117,7 @@ class Quarantine:
             self.folder.mkdir(parents=True, exist_ok=True)
             place = self._place(name)
             if self._files < _MOST_QUARANTINED:
-                checkpoint.write_text(place.with_name(place.name + ".reason.txt"), reason + "\n")
+                files.write_text(place.with_name(place.name + ".reason.txt"), reason + "\n")
                 place.write_bytes(
                     data if self._bytes + len(data) <= _MOST_QUARANTINED_BYTES else b""
                 )

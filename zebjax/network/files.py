@@ -24,6 +24,7 @@ import safetensors
 import safetensors.numpy
 
 from zebjax.common import checkpoint, devices, hub
+from zebjax.common.files import read_json, write_json, write_text, writing
 from zebjax.network.config import ZebConfig, config_from_dict
 from zebjax.network.model import Params, abstract_params, n_params
 
@@ -158,7 +159,7 @@ def _config_of(metadata: Mapping[str, str]) -> ZebConfig:
 def save(
     folder: Path, config: ZebConfig, params: Params, training: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a network into an existing folder (see `checkpoint.new_folder`).
+    """Write a network into an existing folder (see `common.files.new_folder`).
 
     Args:
         folder: gets config.json, model.safetensors, README.md and, with `training`, training.json.
@@ -170,13 +171,13 @@ def save(
     Raises:
         ValueError: if it cannot be written.
     """
-    with checkpoint.writing(folder / WEIGHTS_FILE):
-        checkpoint.write_json(folder / CONFIG_FILE, dataclasses.asdict(config))
+    with writing(folder / WEIGHTS_FILE):
+        write_json(folder / CONFIG_FILE, dataclasses.asdict(config))
         (folder / WEIGHTS_FILE).write_bytes(to_bytes(config, params))
         if training is not None:
-            checkpoint.write_json(folder / TRAINING_FILE, dict(training))
+            write_json(folder / TRAINING_FILE, dict(training))
         card = model_card(config, n_params(params), training or {})
-        checkpoint.write_text(folder / CARD_FILE, card)
+        write_text(folder / CARD_FILE, card)
 
 
 def find(path: Path | str) -> Path:
@@ -257,7 +258,7 @@ def load(path: Path | str) -> tuple[ZebConfig, Params]:
         config = _named(found, _config_of, metadata_of(data))
     else:
         config_file = found / CONFIG_FILE
-        config = config_from_dict(checkpoint.read_json(config_file), config_file)
+        config = config_from_dict(read_json(config_file), config_file)
         if not (found / WEIGHTS_FILE).is_file() and (found / _ORBAX_ITEM).is_dir():
             return config, devices.everywhere(_load_orbax(found, config))
         found = found / WEIGHTS_FILE
@@ -311,7 +312,7 @@ def history(found: Path) -> dict[str, Any]:
         return {}
     if os.path.getsize(file) > _MAX_HEADER_BYTES:
         raise ValueError(f"{file}: larger than the {_MAX_HEADER_BYTES:,} bytes allowed")
-    facts = checkpoint.read_json(file)
+    facts = read_json(file)
     if not isinstance(facts, dict):
         raise ValueError(f"{file}: expected an object with step and total_games")
     return facts

@@ -22,7 +22,7 @@ import numpy as np
 import safetensors
 
 from zebjax import network
-from zebjax.common import checkpoint
+from zebjax.common.files import read_json
 from zebjax.network import Params, ZebConfig, files
 from zebjax.network.config import config_from_dict
 from zebjax.observe import tokenizer
@@ -153,10 +153,10 @@ def _plain(state_dict: dict[str, Any], source: Path) -> Found:
         raise TorchFileError(
             f"a plain state_dict needs its configuration beside it, looked for {config_file}"
         )
-    facts = read_json(state_file) if state_file.is_file() else {}
+    facts = read_sidecar(state_file) if state_file.is_file() else {}
     if not isinstance(facts, dict):
         raise TorchFileError(f"{state_file}: expected an object with step and total_games")
-    config = config_of(read_json(config_file), str(config_file), state_dict)
+    config = config_of(read_sidecar(config_file), str(config_file), state_dict)
     plain = dict(_facts(None, facts))
     return Found("hub", config, state_dict, plain, _known(facts, f"{state_file}: "), prefix)
 
@@ -175,14 +175,14 @@ def from_safetensors(data: bytes, source: Path) -> Found:
                 "a safetensors file needs its configuration in its metadata or beside it, looked "
                 f"for {looked_for}"
             )
-        fields, place = read_json(config_file), str(config_file)
+        fields, place = read_sidecar(config_file), str(config_file)
     facts: dict[str, Any] = {
         key: int(value) if isinstance(value, str) and value.isdecimal() else value
         for key, value in metadata.items()
         if key not in ("config", "model_config", "format")
     }
     for state_file in (hub_files(source)[1], source.with_name(files.TRAINING_FILE)):
-        if state_file.is_file() and isinstance(state := read_json(state_file), dict):
+        if state_file.is_file() and isinstance(state := read_sidecar(state_file), dict):
             facts |= state
     plain, known = dict(_facts(None, facts)), _known(facts, "")
     if _OUR_NAME in state_dict:
@@ -302,7 +302,7 @@ def _config_fields(file: TorchFile, content: Mapping[str, Any], source: Path) ->
             return {key: value for key, value in fields.items() if key in known}, ".".join(place)
     config_file = hub_files(source)[0]
     if config_file.is_file():
-        return read_json(config_file), str(config_file)
+        return read_sidecar(config_file), str(config_file)
     for place in _CONFIG_PLACES:
         node = content
         for part in (*place, "model_size"):
@@ -365,12 +365,12 @@ def config_of(fields: Any, place: str, state_dict: Mapping[str, Any]) -> ZebConf
     return config
 
 
-def read_json(path: Path) -> Any:
-    """A small JSON file; TorchFileError that names it."""
+def read_sidecar(path: Path) -> Any:
+    """Read a small JSON file beside a checkpoint; TorchFileError that names it."""
     try:
         if path.stat().st_size > _MAX_JSON_BYTES:
             raise TorchFileError(f"{path}: larger than the {_MAX_JSON_BYTES:,} bytes allowed")
-        return checkpoint.read_json(path)
+        return read_json(path)
     except RecursionError:
         raise TorchFileError(f"{path}: nested too deeply") from None
     except ValueError as error:

@@ -17,8 +17,8 @@ import jax
 
 import zebjax
 from zebjax import network
-from zebjax.common import checkpoint, hub
-from zebjax.common.files import write_together
+from zebjax.common import hub
+from zebjax.common.files import new_folder, write_json, write_together
 from zebjax.network import Params, ZebConfig, files
 from zebjax.torch_compat import archive as torch_archive
 from zebjax.torch_compat import layouts
@@ -105,7 +105,7 @@ def convert(
     weights = read(source, limits)
     if belief_head == "fresh":
         weights = with_fresh_belief_head(weights, seed)
-    with checkpoint.new_folder(folder) as temporary:
+    with new_folder(folder) as temporary:
         facts = {
             name: value
             for name in ("source", *_STATE_KEYS, "source_weights_name")
@@ -113,7 +113,7 @@ def convert(
         }
         network.save(temporary, weights.config, weights.params, facts)
         provenance = dataclasses.asdict(weights.provenance)
-        checkpoint.write_json(temporary / files.PROVENANCE_FILE, provenance)
+        write_json(temporary / files.PROVENANCE_FILE, provenance)
     return weights.provenance
 
 
@@ -125,7 +125,7 @@ def read_provenance(folder: Path | str) -> Provenance | None:
     if not path.is_file():
         return None
     try:
-        return Provenance(**layouts.read_json(path))
+        return Provenance(**layouts.read_sidecar(path))
     except TypeError as error:
         raise TorchFileError(f"{path}: not the provenance of converted weights ({error})") from None
 

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from zebjax.common import charts, checkpoint
+from zebjax.common import charts, files
 
 Row = dict[str, Any]
 FILE = "metrics.jsonl"
@@ -61,7 +61,7 @@ def _parse(line: bytes) -> Row | None:
 def truncate(path: Path, last_cycle: int) -> None:
     """Drop the rows after `last_cycle`: the run goes on from there and will write them again."""
     rows = [row for row in read(path) if row["cycle"] <= last_cycle]
-    checkpoint.write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+    files.write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def plot_curves(rows: list[Row], path: Path, title: str) -> None:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zebjax import network, players
-from zebjax.common import checkpoint, devices
+from zebjax.common import checkpoint, devices, files
 from zebjax.common.console import Reporter
 from zebjax.evaluation import belief, matches
 from zebjax.evaluation.intervals import Z95
@@ -55,7 +55,7 @@ class Run:
         self.source = source or SelfPlaySource(report)
         settings, progress = self.session.settings, self.session.progress
         if not self.session.is_complete:  # else these settings made nothing of what is there
-            checkpoint.write_text(settings.folder / "experiment.json", to_json(settings) + "\n")
+            files.write_text(settings.folder / "experiment.json", to_json(settings) + "\n")
         environment.add_start(settings.folder, earlier, progress.cycle)
         self._outputs = Outputs(self.session)
         self._last_save = self._wall_counted_to = time.monotonic()
@@ -288,7 +288,7 @@ class Run:
         """The weights alone, for players; older ones go, except each `keep_every_cycles`th."""
         settings, progress = self.session.settings, self.session.progress
         root, cycle = settings.folder / "checkpoints", progress.cycle
-        with checkpoint.new_folder(checkpoint.step_folder(root, cycle), replace=True) as folder:
+        with files.new_folder(checkpoint.step_folder(root, cycle), replace=True) as folder:
             facts = {
                 "run": settings.name,
                 "step": cycle,
