@@ -9,7 +9,7 @@ import pytest
 from tests.support.workers import learn, settings_in
 from zebjax import doctor, network
 from zebjax.distributed import open, store
-from zebjax.training.config import StoreConfig
+from zebjax.training.workers_config import StoreConfig
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from zebjax import experiment, network, train
 from zebjax.common import checkpoint
 from zebjax.training import metrics, resume, session
 from zebjax.training import run as training
-from zebjax.training.config import EvaluationConfig, StoreConfig, to_json
+from zebjax.training.config import EvaluationConfig, to_json
+from zebjax.training.workers_config import StoreConfig
 
 ROOT = Path(__file__).parents[1]
 TINY_FILE = """

@@ -17,7 +17,6 @@ from zebjax.common import cli, overrides, parsing
 from zebjax.network.config import PRESETS, ZebConfig
 from zebjax.search.config import SearchConfig
 from zebjax.training.config import (
-    EvalAuxConfig,
     EvaluationConfig,
     Experiment,
     LearnerConfig,
@@ -25,10 +24,10 @@ from zebjax.training.config import (
     SaveConfig,
     SelfPlayConfig,
     StartConfig,
-    StoreConfig,
     TeacherConfig,
     TrackingConfig,
 )
+from zebjax.training.workers_config import EvalAuxConfig, StoreConfig
 
 __all__ = [
     "PRESETS",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from zebjax.common import cli, console, hub, parsing
 from zebjax.distributed.open import open_store
 from zebjax.distributed.store import Missing, Unreachable
-from zebjax.training.config import HUB_LOOK_S
+from zebjax.training.workers_config import HUB_LOOK_S
 
 if TYPE_CHECKING:  # imported when something is shown: help does not wait for jax
     from rich.table import Table

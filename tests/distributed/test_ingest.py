@@ -11,7 +11,7 @@ import pytest
 from tests.support.faulty import FaultyStore, file_bytes, full_disk, object_name, with_arrays
 from zebjax.distributed import ingest, open, store
 from zebjax.training import eval_aux
-from zebjax.training.config import EvalAuxConfig
+from zebjax.training.workers_config import EvalAuxConfig
 
 
 def some(games, start, stop):

@@ -6,7 +6,8 @@ import dataclasses
 from tests.support.tiny import TINY, Quiet, go
 from zebjax.distributed import open, spool, worker
 from zebjax.distributed.worker_source import WorkerSource
-from zebjax.training.config import EvalAuxConfig, ReplayConfig, StoreConfig
+from zebjax.training.config import ReplayConfig
+from zebjax.training.workers_config import EvalAuxConfig, StoreConfig
 
 SETTINGS = dataclasses.replace(
     TINY,

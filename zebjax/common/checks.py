@@ -31,3 +31,21 @@ def check(settings: Any, prefix: str) -> None:
             raise ValueError(
                 f"{before}{name}: expected a finite number, got {getattr(settings, name)}"
             )
+
+
+def at_least(settings: Any, prefix: str, low: float, *names: str) -> None:
+    """ValueError for the first of these fields that is less than `low`."""
+    for name in names:
+        value = getattr(settings, name)
+        if not value >= low:  # nan too
+            expected = "0 or more" if low == 0 else f"at least {low:g}"
+            raise ValueError(f"{prefix}.{name}: expected {expected}, got {value}")
+
+
+def positive(settings: Any, prefix: str, *names: str) -> None:
+    """ValueError for the first of these fields that is not above 0."""
+    for name in names:
+        if not getattr(settings, name) > 0:
+            raise ValueError(
+                f"{prefix}.{name}: expected a positive number, got {getattr(settings, name)}"
+            )

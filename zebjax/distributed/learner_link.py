@@ -11,8 +11,8 @@ from zebjax.distributed.pruner import Pruner
 from zebjax.distributed.publisher import Publisher
 from zebjax.distributed.store import Store, StoreError
 from zebjax.distributed.store_thread import Background
-from zebjax.training.config import StoreConfig
 from zebjax.training.session import Session
+from zebjax.training.workers_config import StoreConfig
 
 
 class LearnerLink:

@@ -6,7 +6,7 @@ import threading
 from zebjax.distributed import ingest, spool, weights
 from zebjax.distributed.interval import Interval
 from zebjax.distributed.store import Store
-from zebjax.training.config import StoreConfig
+from zebjax.training.workers_config import StoreConfig
 
 
 class Pruner:

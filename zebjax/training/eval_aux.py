@@ -13,7 +13,7 @@ import numpy as np
 from zebjax import game, network, players, record
 from zebjax.record import GameRecord
 from zebjax.training import teacher
-from zebjax.training.config import EvalAuxConfig
+from zebjax.training.workers_config import EvalAuxConfig
 
 STATS = ("eq_win_rate", "zeb_win_rate", "avg_margin")
 
