@@ -100,7 +100,7 @@ def _run(arguments: argparse.Namespace) -> int:
             f"{arguments.path}: this network has no belief head; `zebjax convert --belief-head "
             "fresh` adds one"
         )
-    player = players.make(arguments.by) if arguments.by else players.zeb(config, params)
+    player = players.make(arguments.by or f"zeb:{arguments.path}")
     key, start, parts = jax.random.key(arguments.seed), time.perf_counter(), []
     n_batches = math.ceil(arguments.deals / BATCH)
     size = math.ceil(arguments.deals / n_batches)  # of one size, so that nothing is compiled twice
