@@ -12,15 +12,20 @@ from zebjax.torch_compat import weights as torch_weights
 from zebjax.torch_compat.pickle import shown
 
 _DESCRIPTION = """\
-Convert a checkpoint of the original PyTorch system into a folder that zebjax plays and trains from, or back.
-Torch is not needed, and nothing in the file is executed.
+Convert a checkpoint of the original PyTorch system into a network folder (config.json,
+model.safetensors and a model card) that zebjax plays and trains from, or back. Torch is not
+needed, and nothing in the file is executed.
 
-A plain state_dict NAME.pt needs NAME-config.json beside it, as on the weight hub (config.json for model.pt);
-a training checkpoint that holds model_state_dict and model_config needs nothing else.
+CHECKPOINT is a .pt or .safetensors file, or one on the Hugging Face Hub:
+hf://USER/REPO/FILE.pt[@REVISION], or hf://USER/REPO for its model.safetensors or model.pt. A
+plain state_dict NAME.pt needs NAME-config.json beside it (config.json for model.pt). A training
+checkpoint says itself what network it is of: its optimiser, random states and replay buffer are
+passed over, and a prefix that all its tensors share, such as module., is removed.
 
-With --examples, convert batches of self-play examples instead, each into OUT_DIR/<name>.safetensors with its whole
-games, every one replayed; OUT_DIR may exist and can be given to training as --teacher.folder. A file that cannot be
-used is refused with the reason, the others are converted, and the exit status is 2.
+With --examples, convert batches of self-play examples instead, each into
+OUT_DIR/<name>.safetensors with its whole games, every one replayed; OUT_DIR may exist and can be
+given to training as --teacher.folder. A file that cannot be used is refused with the reason, the
+others are converted, and the exit status is 2.
 """
 _EXAMPLES = """\
 examples:
@@ -60,7 +65,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         "source",
         type=Path,
         metavar="CHECKPOINT",
-        help="a .pt file; with --to-torch, a folder of ours",
+        help="a .pt or .safetensors file, or hf://...; with --to-torch, a folder of ours",
     )
     parser.add_argument(
         "more", type=Path, nargs="*", default=[], metavar="MORE", help="more files, with --examples"
@@ -122,6 +127,7 @@ def _from_torch(arguments: argparse.Namespace) -> str:
         f"{config.n_layers} layers of {config.embed_dim}",
         f"belief head: {provenance.belief_head}",
         f"{provenance.layout} layout",
+        *([f"prefix {provenance.prefix!r} removed"] if provenance.prefix else []),
         *trained,
     ]
     return f"{arguments.destination}: {', '.join(facts)}"
