@@ -30,7 +30,7 @@ def positions(records: record.GameRecord, plies: jax.Array) -> Positions:
     states, finals = jax.vmap(record.position)(records, plies)
     outcome = jax.vmap(game.outcome)(finals, jax.vmap(game.current_player)(states))
     kind = records.kind[rows, plies]
-    judged = (kind != record.Kind.FORCED) & (kind != record.Kind.UNJUDGED)
+    judged = (kind != record.TargetKind.FORCED) & (kind != record.TargetKind.NONE)
     return Positions(
         state=states,
         policy=records.policy[rows, plies].astype(jnp.float32),

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from zebjax import game, network, record
 from zebjax.common import devices
-from zebjax.record import GameRecord, Kind
+from zebjax.record import GameRecord, TargetKind
 from zebjax.search import endgame, evaluator, search
 from zebjax.training.config import SelfPlayConfig
 
@@ -89,7 +89,7 @@ def advance(
         search_key, deal_key, key = jax.random.split(actor.key, 3)
         result = search(config.search, judge, actor.states, search_key)
         known = endgame.is_ending(actor.states) & (not config.search.plain)
-        kind = jnp.where(known, Kind.EXACT, Kind.SEARCH)
+        kind = jnp.where(known, TargetKind.EXACT, TargetKind.SEARCH)
         moved = _write_and_play(
             (actor.states, actor.records),
             result.slot,
@@ -133,7 +133,7 @@ def _play_forced(lanes: Lanes) -> Lanes:
     moved = _write_and_play(
         lanes,
         jnp.argmax(legal, axis=1),
-        Kind.FORCED,
+        TargetKind.FORCED,
         policy=legal.astype(jnp.float32),
         value=jnp.zeros(legal.shape[0]),
     )
@@ -141,7 +141,12 @@ def _play_forced(lanes: Lanes) -> Lanes:
 
 
 def _write_and_play(
-    lanes: Lanes, slot: jax.Array, kind: Kind | jax.Array, *, policy: jax.Array, value: jax.Array
+    lanes: Lanes,
+    slot: jax.Array,
+    kind: TargetKind | jax.Array,
+    *,
+    policy: jax.Array,
+    value: jax.Array,
 ) -> Lanes:
     """Note what was thought at this ply of every lane, and play."""
     states, records = lanes

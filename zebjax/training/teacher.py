@@ -26,7 +26,7 @@ import numpy as np
 from zebjax import game, players, record
 from zebjax.evaluation import matches
 from zebjax.players import Player, base, exact
-from zebjax.record import GameRecord, Kind
+from zebjax.record import GameRecord, TargetKind
 
 GAMES_PER_FILE = 250
 _STREAM = 0x7EAC
@@ -105,12 +105,12 @@ def play_file(
             slots[rows] = best
             policy[rows] = policy_target(values.mean_points, settings.temperature)
             value[rows] = values.value[np.arange(len(rows)), best]
-        records.kind[:, ply] = Kind.FORCED
-        records.kind[rows, ply] = Kind.TEACHER
+        records.kind[:, ply] = TargetKind.FORCED
+        records.kind[rows, ply] = TargetKind.TEACHER
         if opponent is not None and len(theirs):
             slots[theirs] = matches.ask(opponent, turn, theirs)
             if not judge_opponent:
-                records.kind[theirs, ply], records.weight[theirs, ply] = Kind.UNJUDGED, 0
+                records.kind[theirs, ply], records.weight[theirs, ply] = TargetKind.NONE, 0
         records.slots[:, ply], records.policy[:, ply], records.value[:, ply] = slots, policy, value
         ply += 1
         return slots
