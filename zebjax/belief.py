@@ -16,7 +16,14 @@ from rich.table import Table
 
 from zebjax import network, players
 from zebjax.common import cli
-from zebjax.evaluation.belief import BATCH, Comparison, by_trick, judge, plot, positions_of
+from zebjax.evaluation.belief import (
+    DEALS_AT_ONCE,
+    Comparison,
+    by_trick,
+    plot,
+    positions_of,
+    predict,
+)
 from zebjax.players import spec
 
 
@@ -96,13 +103,15 @@ def _run(arguments: argparse.Namespace) -> int:
         )
     player = players.make(arguments.by) if arguments.by else players.zeb(config, params)
     key, start, parts = jax.random.key(arguments.seed), time.perf_counter(), []
-    n_batches = math.ceil(arguments.deals / BATCH)
+    n_batches = math.ceil(arguments.deals / DEALS_AT_ONCE)
     size = math.ceil(arguments.deals / n_batches)  # of one size, so that nothing is compiled twice
     with cli.progress(f"belief of {arguments.path}") as show:
         for index in range(n_batches):
             parts.append(positions_of(player, key, index * size, size))
             show(0.9 * (index + 1) / n_batches, "playing")
-        judged = judge(config, params, jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts))
+        judged = predict(
+            config, params, jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+        )
         show(1.0, "judged")
     n_deals = n_batches * size
     results = by_trick(judged)

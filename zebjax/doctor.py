@@ -23,8 +23,9 @@ from zebjax.training.config import Experiment
 
 _USAGE = """usage: python -m zebjax.doctor EXPERIMENT.py [--overrides]
 
-Check what a process of this experiment needs: device, store and its access, published weights, the exact solver, and
-that one game of each kind can be played. A line a check; exit status 0 if all is well, 2 if not.
+Check what a process of this experiment needs: device, store and its access, published weights, the
+exact solver, and that one game of each kind can be played. A line a check; exit status 0 if all is
+well, 2 if not.
 
 example:
   python -m zebjax.doctor experiments/lb_v_eq_3740.py --store.url s3://my-bucket/zeb
@@ -146,7 +147,7 @@ def eval_aux_games(settings: Experiment) -> str:
     )
     params = network.init(settings.network, jax.random.key(0))
     records, _ = eval_aux.play(
-        config, settings.network, params, eval_aux.Batch(step=0, seed=0, number=0, n_games=2)
+        config, settings.network, params, eval_aux.GamesToPlay(step=0, seed=0, number=0, n_games=2)
     )
     record.validate(records)
     return f"two games against E[Q] of {config.worlds} worlds"

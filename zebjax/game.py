@@ -55,12 +55,12 @@ STATE_SHAPES: dict[str, tuple[int, ...]] = {
 """Shape of each field of one `GameState`."""
 
 
-def check_state(state: GameState, batch: tuple[str, ...] = (), name: str = "state") -> None:
+def check_state(state: GameState, batch: tuple[int | str, ...] = (), name: str = "state") -> None:
     """Raise an error unless every field of a state has its shape and kind of numbers.
 
     Args:
         state: one game, or many with leading axes.
-        batch: names of the leading axes, as in `("B",)`; empty for one game.
+        batch: sizes or names of the leading axes, as in `("B",)`; empty for one game.
         name: of the argument, for the message.
 
     Raises:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from zebjax import players, tiles
 from zebjax.common import cli
-from zebjax.evaluation.regret import BATCH, Loss, Result, measure, plot
+from zebjax.evaluation.regret import DEALS_AT_ONCE, Loss, Result, measure, plot
 from zebjax.players import spec
 
 
@@ -89,7 +89,7 @@ def _run(arguments: argparse.Namespace) -> int:
             )
 
         key = jax.random.key(arguments.seed)
-        batch = max(1, min(BATCH, arguments.deals // 10))
+        batch = max(1, min(DEALS_AT_ONCE, arguments.deals // 10))
         result = measure(player, opponent, arguments.deals, key, arguments.n, batch, on_batch)
     seconds = time.perf_counter() - start
     if arguments.json:

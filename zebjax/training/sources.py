@@ -163,7 +163,7 @@ class OwnGames:
 
         began = time.monotonic()
         params = run.state.learner.params
-        batch = eval_aux.Batch(
+        batch = eval_aux.GamesToPlay(
             cycle, run.settings.seed, number=cycle, n_games=config.games_per_cycle
         )
         records, facts = eval_aux.play(config, run.settings.network, params, batch, on_ply)
