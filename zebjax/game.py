@@ -69,6 +69,8 @@ def check_state(state: GameState, batch: tuple[int | str, ...] = (), name: str =
     for field, shape in STATE_SHAPES.items():
         kind = bool if field == "played" else int
         check(f"{name}.{field}", getattr(state, field), (*batch, *shape), kind)
+        # The first field decides the sizes of the leading axes, and the others must agree with it.
+        batch = np.shape(state.hands)[: len(batch)]
 
 
 def select(which: Array, these: Tree, others: Tree) -> Tree:

@@ -126,6 +126,8 @@ def check_record(records: GameRecord, batch: tuple[int | str, ...] = ()) -> None
     for name, (dtype, shape) in FIELDS.items():
         kind = int if np.issubdtype(dtype, np.integer) else float
         check(f"records.{name}", getattr(records, name), (*batch, *shape), kind)
+        # The first field decides the sizes of the leading axes, and the others must agree with it.
+        batch = np.shape(records.hands)[: len(batch)]
 
 
 def position(record: GameRecord, ply: Scalar) -> tuple[game.GameState, game.GameState]:

@@ -45,7 +45,7 @@ def check(
     try:
         chex.assert_shape(value, (..., *sizes) if leading else tuple(sizes))
         chex.assert_type(value, kind)
-    except AssertionError:
+    except (AssertionError, TypeError):  # TypeError: no array and no number
         expected = f"{'an' if kind is int else 'a'} {_KINDS[kind]}"
         if shape or leading:
             axes = [*(["..."] if leading else []), *map(str, shape)]

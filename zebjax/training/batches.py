@@ -44,6 +44,7 @@ def positions(records: record.GameRecord, plies: jax.Array) -> Positions:
     """
     check("plies", plies, ("B",), int)
     record.check_record(records, (plies.shape[0],))
+    records = record.GameRecord(*map(jnp.asarray, records))
     rows = jnp.arange(plies.shape[0])
     states, finals = jax.vmap(record.position)(records, plies)
     outcome = jax.vmap(game.outcome)(finals, jax.vmap(game.current_player)(states))
