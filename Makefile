@@ -1,6 +1,7 @@
-# Everything a fresh machine with Python 3.11 or newer needs: `make quickstart` or `make test`.
+# A fresh machine with Python 3.11 or newer needs no other set-up: `make quickstart` or `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable
 
 .PHONY: quickstart test test-slow lint
 quickstart: .venv/ready
@@ -12,15 +13,19 @@ test: .venv/ready
 test-slow: .venv/ready
 	$(BIN)/python -m pytest -m slow
 
-lint: .venv/ready
-	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable ".[dev]"
+lint: .venv/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 .venv/ready: pyproject.toml .ci/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "zebjax needs Python 3.11 or newer; set PYTHON, as in: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable ".[test]"
+	$(INSTALL) ".[test]"
+	touch $@
+
+.venv/ready-dev: .venv/ready
+	$(INSTALL) ".[dev]"
 	touch $@

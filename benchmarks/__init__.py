@@ -1,3 +1,1 @@
-"""One file per question asked about speed; `results/` holds what was measured, on which device,
-when.
-"""
+"""One file for each question about speed; `results/` holds the figures, with device and date."""

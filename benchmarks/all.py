@@ -1,19 +1,21 @@
-"""Everything that tells how fast this machine is, in one command and within a budget of time."""
+"""Measure the speed of this machine within a budget of time: the main figures of all benchmarks."""
 
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 
-from benchmarks import engine, learner, network, report, selfplay
 from zebjax import observe
+from zebjax.common import cli
 
-ABOUT = """Runs the parts in order of what they are worth, the original's setting first, and
-begins none that would pass the budget; what was left out is named. One JSON with all parts,
-written after each. Needs no network and no files."""
+from . import engine, learner, network, report, selfplay
+
+ABOUT = """Runs the parts in order of importance, the original system's setting first, and skips
+those that would exceed the budget; it names them at the end. Writes one JSON with all parts, after
+each part. Needs no internet and no files."""
 
 
 class Part(NamedTuple):
@@ -21,12 +23,12 @@ class Part(NamedTuple):
 
     name: str
     seconds: float
-    """What it is thought to take, compiling included."""
+    """Expected duration, compiling included."""
     measure: Callable[[], list[dict[str, Any]]]
 
 
 def parts() -> Iterator[Part]:
-    """What is measured, the most telling first."""
+    """The parts, the most important first."""
     cpu, dtype = report.on_cpu(), report.dtype_default()
     lengths = observe.tokenizer("v1").lengths
 
@@ -40,7 +42,7 @@ def parts() -> Iterator[Part]:
     def lanes_of(name: str) -> int:
         return selfplay.remembered_lanes(name)
 
-    # Two cores take minutes for the original's setting with many lanes; a GPU wants thousands.
+    # With many lanes the original's setting takes minutes on two cores; a GPU needs thousands.
     yield Part(
         "selfplay-original", 90 if cpu else 60, lambda: play("original", 32 if cpu else 4096)
     )
@@ -75,19 +77,23 @@ def parts() -> Iterator[Part]:
 
 
 def seconds_of(text: str) -> float:
-    """`8min`, `90s` or `1h` in seconds.
+    """Seconds of a time such as `8min`, `90s` or `1h`.
 
     Raises:
-        ValueError: for anything else.
+        ValueError: if `text` is no such time.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|min|h)", text)
     if not match or float(match[1]) == 0:
-        raise ValueError(f"expected a time as in 8min, 90s or 1h, got {text!r}")
+        raise ValueError(f"expected a time such as 8min, 90s or 1h, got {text!r}")
     return float(match[1]) * {"s": 1, "min": 60, "h": 3600}[match[2]]
 
 
 def run(budget_s: float, result: dict[str, Any], save: Callable[[], None]) -> list[str]:
-    """Fill `result["parts"]`; the names of the parts left out."""
+    """Measure into `result["parts"]`, and call `save` after each part.
+
+    Returns:
+        The names of the parts that were skipped.
+    """
     began, left_out = time.monotonic(), []
     for part in parts():
         if time.monotonic() - began + part.seconds > budget_s:
@@ -112,18 +118,18 @@ def run(budget_s: float, result: dict[str, Any], save: Callable[[], None]) -> li
     return left_out
 
 
-def main() -> int:
-    """The command; the exit status."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status."""
     parser = report.parser_with_json("all", f"{__doc__}\n\n{ABOUT}", "--budget 8min")
     parser.add_argument(
-        "--budget", default="8min", help="begin nothing that would pass it (default %(default)s)"
+        "--budget",
+        type=cli.checked(seconds_of),
+        default="8min",
+        metavar="TIME",
+        help="time in all, such as 90s, 8min or 1h (default %(default)s)",
     )
-    args = parser.parse_args()
-    try:
-        budget_s = seconds_of(args.budget)
-    except ValueError as error:
-        print(f"benchmarks.all: --budget: {error}", file=sys.stderr)
-        return 2
+    args = parser.parse_args(argv)
+    budget_s: float = args.budget
     ceiling = report.ceiling_tflops(report.dtype_default())
     print(
         f"{jax.devices()[0].device_kind}: ceiling {ceiling} TFLOP/s in {report.dtype_default()}",
@@ -133,7 +139,7 @@ def main() -> int:
     out = args.out or report.default_name("all")
     left_out = run(budget_s, result, lambda: report.write(out, result))
     if left_out:
-        print(f"left out for lack of time: {', '.join(left_out)}")
+        print(f"skipped for lack of time: {', '.join(left_out)}")
     return 0
 
 

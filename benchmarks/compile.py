@@ -1,18 +1,21 @@
-"""How long does the training command compile, the first time and with the persistent cache?"""
+"""Measure compiling: seconds of `zebjax train` without and with the persistent cache."""
 
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report
+import zebjax
 
-ABOUT = """Runs one very short cycle of an experiment twice in processes of its own, first with
-an empty compilation cache: seconds of tracing, lowering and compiling (or reading from the
-cache), and of the whole command."""
+from . import report
+
+ABOUT = """Runs one very short cycle of an experiment twice, each time in a new process, the first
+time with an empty compilation cache. Reports the seconds of tracing, lowering and compiling (or
+reading from the cache), and of the whole command."""
 
 _CHILD = """
 import json, sys, time
@@ -35,17 +38,17 @@ _SHORT = [
 
 
 def measure(experiment: Path, cache: Path) -> dict[str, Any]:
-    """One run with this cache folder: a row."""
+    """One row: a run with this cache folder."""
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {
             "JAX_COMPILATION_CACHE_DIR": str(cache),
-            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "PYTHONPATH": str(Path(zebjax.__file__).parents[1]),
         }
         command = [sys.executable, "-c", _CHILD, str(experiment.resolve()), *_SHORT]
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if done.returncode or not lines:
-        raise SystemExit(f"benchmarks.compile: {experiment} did not run:\n{done.stderr[-2000:]}")
+        raise SystemExit(f"compile: {experiment} failed:\n{done.stderr[-2000:]}")
     found = json.loads(lines[0].removeprefix("RESULT "))
     return {
         "experiment": experiment.name,
@@ -55,23 +58,25 @@ def measure(experiment: Path, cache: Path) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """The command."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
     parser = report.parser_with_json(
         "compile", f"{__doc__}\n\n{ABOUT}", "--experiment experiments/quickstart.py"
     )
     default = Path(__file__).parents[1] / "experiments" / "quickstart.py"
     parser.add_argument(
-        "--experiment", type=Path, default=default, help="(default experiments/quickstart.py)"
+        "--experiment",
+        type=Path,
+        default=default,
+        metavar="FILE.py",
+        help="the experiment (default experiments/quickstart.py)",
     )
-    args = parser.parse_args()
-    result = report.surroundings(args.note) | {"rows": []}
+    args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as cache:
-        for name in ("cold", "cached"):
-            row = {"cache": name} | measure(args.experiment, Path(cache))
-            result["rows"].append(row)
-            report.show(row)
-    report.write(args.out or report.default_name("compile"), result)
+        rows = (
+            {"cache": name} | measure(args.experiment, Path(cache)) for name in ("cold", "cached")
+        )
+        report.collect("compile", args, rows)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,23 @@
-"""How many plies a second does the rules engine play, at random?"""
+"""Measure the rules engine: plies a second in random play."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 
-from benchmarks import report
 from zebjax import game
 from zebjax.common import cli
 
-ABOUT = """Deals and plays whole games of uniformly random legal moves, all in one compiled call:
-per ply the legal slots, a draw, and the play."""
+from . import report
+
+ABOUT = """Deals and plays whole games of uniformly random legal moves in one compiled call. A ply
+is: compute the legal slots, draw one, play it."""
 
 
 @functools.partial(jax.jit, static_argnames="games")
 def play(key: jax.Array, games: int) -> jax.Array:
-    """The points of `games` random games, int8 `[games, 2]`."""
+    """Points by team of `games` random games, int8 `[games, 2]`."""
 
     def one(key: jax.Array) -> jax.Array:
         deal_key, play_key = jax.random.split(key)
@@ -25,7 +27,7 @@ def play(key: jax.Array, games: int) -> jax.Array:
 
 
 def measure(games: int, repeats: int = 5) -> dict[str, Any]:
-    """One row: plies a second, wall and CPU."""
+    """One row: plies a second of wall and of CPU time."""
     key = jax.random.key(0)
     compile_s, _ = report.wall_and_cpu_s(lambda: play.lower(key, games).compile())
     time = report.timed(lambda: play(key, games), repeats)
@@ -39,8 +41,8 @@ def measure(games: int, repeats: int = 5) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """The command."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
     parser = report.parser_with_json("engine", f"{__doc__}\n\n{ABOUT}", "--games 1024 16384")
     default = [8192, 32768] if report.on_cpu() else [2**14, 2**17, 2**20]
     parser.add_argument(
@@ -48,14 +50,11 @@ def main() -> None:
         type=cli.integer(1, 2**24),
         nargs="+",
         default=default,
-        help="at once (default %(default)s)",
+        metavar="N",
+        help="games in one call (default %(default)s)",
     )
-    args = parser.parse_args()
-    result = report.surroundings(args.note) | {"rows": []}
-    for games in args.games:
-        result["rows"].append(measure(games))
-        report.show(result["rows"][-1])
-    report.write(args.out or report.default_name("engine"), result)
+    args = parser.parse_args(argv)
+    report.collect("engine", args, (measure(games) for games in args.games))
 
 
 if __name__ == "__main__":

@@ -1,35 +1,38 @@
-"""What does a decision of E[Q] cost by trick, and how much of it is not the solver?"""
+"""Measure E[Q], the exact player: time a decision by trick, and games a second."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
 
-from benchmarks import report
-from benchmarks.oracle import random_states
 from zebjax import players
+from zebjax.common import cli
 from zebjax.evaluation import matches
 from zebjax.players import exact
 from zebjax.solver import positions
 
+from . import report
+from .oracle import random_states
+
 PLIES = (0, 4, 8, 12, 16, 20)
-ABOUT = """Times E[Q] in milliseconds of CPU time a decision, leaders after uniform random play,
-on one thread of the solver: drawing the worlds, checking them for the solver, and the whole
-decision by both criteria (the first two included). Then games of each criterion against random,
-whole games a second of CPU time."""
+ABOUT = """E[Q] solves each legal move in many sampled worlds and plays the best on average. Times
+a decision at the start of each trick, after uniform random play, in milliseconds of CPU time on
+one thread of the solver: drawing the worlds, checking them for the solver, and the whole decision
+(with both) by mean points and by the chance to win. Then plays games against random and reports
+whole games a second."""
 
 
 def cpu_ms(work: Callable[[], object], decisions: int) -> float:
-    """Milliseconds of this process's CPU time a decision; once before, to compile."""
-    work()
+    """Milliseconds of this process's CPU time that one of `decisions` takes in `work`."""
+    work()  # compiles
     start = time.process_time()
     work()
     return round(1e3 * (time.process_time() - start) / decisions, 3)
 
 
 def measure_decisions(n: int, decisions: int, seed: int) -> list[dict[str, float]]:
-    """A row a ply. Late plies are cheap and get up to 16 times as many decisions."""
+    """One row for each ply. Late plies are cheap and get up to 16 times as many decisions."""
     rows = []
     for ply in PLIES:
         many = decisions * min(16, 2 ** (ply // 4))
@@ -46,18 +49,17 @@ def measure_decisions(n: int, decisions: int, seed: int) -> list[dict[str, float
         }
         row["draws_per_cpu_s"] = round(1e3 * row["worlds"] / row["draw_ms"])
         rows.append(row)
-        print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
+        report.show(row)
     return rows
 
 
 def measure_games(specs: list[str], deals: int, seed: int) -> list[dict[str, object]]:
-    """Games a second and the win rate of each player against random, forced moves free on both
-    sides.
-    """
+    """Games a second and the win rate of each player against random."""
     rows = []
     for spec in specs:
         player = players.make(spec)
-        for some in (player, players.random()):  # compile, at little cost
+        # Compile: `random` in the sizes that are timed, the dear player with one deal.
+        for some in (player, players.random()):
             n_deals = deals if some.spec == "random" else 1
             matches.play_deals(some, players.random(), jax.random.key(seed), 0, n_deals)
         start, wall = time.process_time(), time.perf_counter()
@@ -73,22 +75,43 @@ def measure_games(specs: list[str], deals: int, seed: int) -> list[dict[str, obj
             "win_rate_ci95": [round(bound, 4) for bound in result.win_rate_ci95],
         }
         rows.append(row)
-        print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
+        report.show(row)
     return rows
 
 
-def main() -> None:
-    """The command."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
     parser = report.parser_with_json(
         "eq", f"{__doc__}\n\n{ABOUT}", "--n 20 --decisions 10 --deals 20"
     )
-    parser.add_argument("--n", type=int, default=100, help="worlds a decision (default 100)")
     parser.add_argument(
-        "--decisions", type=int, default=20, help="at ply 0; later plies get more (default 20)"
+        "--n",
+        type=cli.integer(1, 10**5),
+        default=100,
+        metavar="N",
+        help="worlds a decision (default %(default)s)",
     )
-    parser.add_argument("--deals", type=int, default=50, help="each played twice (default 50)")
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
+    parser.add_argument(
+        "--decisions",
+        type=cli.integer(1, 10**6),
+        default=20,
+        metavar="N",
+        help="decisions at ply 0; later plies get more (default %(default)s)",
+    )
+    parser.add_argument(
+        "--deals",
+        type=cli.integer(2, 10**6),
+        default=50,
+        metavar="N",
+        help="deals of the games, each played twice (default %(default)s)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=cli.integer(0, 2**31),
+        default=0,
+        help="of positions and games (default 0)",
+    )
+    args = parser.parse_args(argv)
     result = report.surroundings(args.note) | {"n": args.n}
     result["decisions"] = measure_decisions(args.n, args.decisions, args.seed)
     first = max(1, args.n // 5)

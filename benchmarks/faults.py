@@ -1,4 +1,4 @@
-"""Is anything lost or counted twice when the processes of a run are killed at random moments?"""
+"""Kill the processes of a run at random, and check that no game is lost or counted twice."""
 
 import contextlib
 import dataclasses
@@ -9,39 +9,38 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report
 from zebjax import record
-from zebjax.common import checkpoint
+from zebjax.common import checkpoint, cli, files, parsing
 from zebjax.distributed import open, spool
 
-ABOUT = """Runs a learner, two self-play workers and an eval-aux worker of a tiny network over a
-store in a folder, kills one of them with SIGKILL again and again at random moments (the learner,
-which takes longer to start, one time in ten), and starts it anew. Then the store is gone for a
-minute under four that live. In the end all are stopped, a last learner takes what is left, and
-the books are compared: every game that was ever in the store must be counted once, and no file
-refused. The learner prunes the store meanwhile; this looks often enough to have seen every file
-before."""
+from . import report
+
+ABOUT = """Runs a learner, two self-play workers and an eval-aux worker with a tiny network and a
+store in a folder. Kills one of them with SIGKILL again and again at random moments (the learner,
+which takes longer to start, one time in ten) and starts it again. Then takes the store away for a
+minute while all four run. At the end stops all, lets a last learner read the rest, and compares:
+every game that was ever in the store must be counted exactly once, and no file refused. The
+learner prunes the store meanwhile; this program lists it often enough to see every file first."""
 
 EXPERIMENT = """
 from zebjax.experiment import *
-from zebjax.learner import LearnerConfig
-from zebjax.network import ZebConfig
-from zebjax.search import SearchConfig
-from zebjax.selfplay import SelfPlayConfig
 
 experiment = Experiment(
     name="faults",
     cycles=1_000_000,
     network=ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16),
-    selfplay=SelfPlayConfig(lanes=8, games_per_cycle=8, search=SearchConfig(policy="gumbel", sims=2)),
+    selfplay=SelfPlayConfig(lanes=8, games_per_cycle=8, search=SearchConfig("gumbel", sims=2)),
     replay=ReplayConfig(capacity_examples=28 * 1000, min_buffer=28 * 8),
     learner=LearnerConfig(batch=8, updates_per_cycle=20, updates_per_call=20),
     evaluation=EvaluationConfig(every_cycles=1_000_000, deals=2),
     save=SaveConfig(keep_every_cycles=1000),
-    eval_aux=EvalAuxConfig(enabled=True, worlds=1, games_per_file=4, max_model_lag=-1, lag_half_life=0),
+    eval_aux=EvalAuxConfig(
+        enabled=True, worlds=1, games_per_file=4, max_model_lag=-1, lag_half_life=0
+    ),
     store=StoreConfig(games_per_file=8, publish_every_cycles=20, poll_s=0.5, keep_examples=3000),
 )
 """
@@ -51,7 +50,7 @@ ROLES = (("learner", None), ("selfplay", "play-1"), ("selfplay", "play-2"), ("ev
 
 @dataclasses.dataclass
 class Process:
-    """One of the four, and how often it was killed."""
+    """One of the four processes, and how often it was killed."""
 
     role: str
     worker: str | None
@@ -60,7 +59,7 @@ class Process:
     kills: int = 0
 
     def start(self, *more: str) -> None:
-        """Start it; what it says goes into a file."""
+        """Start it; its output goes to a log file."""
         who = ["--worker-id", self.worker] if self.worker else []
         command = [
             sys.executable,
@@ -71,30 +70,30 @@ class Process:
             self.role,
             *who,
         ]
-        with open(self.folder / f"{self.worker or self.role}.log", "a") as log:
+        with (self.folder / f"{self.worker or self.role}.log").open("a") as log:
             runs = ["--runs", str(self.folder / "runs")]
             self.running = subprocess.Popen([*command, *runs, *more], stdout=log, stderr=log)
 
     def is_running(self) -> bool:
-        """Whether it lives."""
+        """True if it runs."""
         return self.running is not None and self.running.poll() is None
 
     def kill(self) -> None:
-        """End it without a warning."""
+        """End it with SIGKILL."""
         assert self.running is not None
         self.running.kill()
         self.running.wait()
         self.kills += 1
 
     def stop(self) -> int:
-        """Ask it to end, and wait; its exit status."""
+        """Send SIGTERM, wait for its end, and return its exit status."""
         assert self.running is not None
         self.running.send_signal(signal.SIGTERM)
         return self.running.wait(120)
 
 
 class Ledger:
-    """Every example file that was ever seen in the store, and its games."""
+    """Every example file that was ever seen in the store, and its number of games."""
 
     def __init__(self, folder: Path) -> None:
         self._root = folder / "runs" / "store" / "faults"
@@ -105,36 +104,33 @@ class Ledger:
         self.here: set[str] = set()
 
     def look(self) -> None:
-        """Note what is new."""
+        """Note the files that are new in the store."""
         names = {entry.name for entry in open.open_store(str(self._root)).entries("examples")}
         self.here = {name for name in names if spool.parse_name(name)}
         for name in self.here - self.games.keys():
-            with contextlib.suppress(record.InvalidRecords):  # pruned between the two looks at it
+            # The learner may prune a file between the listing and the reading.
+            with contextlib.suppress(record.InvalidRecords):
                 self.games[name] = record.peek(self._root / name).games
 
     def look_into_spool(self, worker: str) -> None:
-        """Note what a worker that was just killed had finished and not sent: all of that must
-        come.
-        """
+        """Note the files that a killed worker had finished but not sent; all must arrive later."""
         files = (self._workers / worker / "spool").glob("*.safetensors")
         self.spooled |= {f"examples/{worker}/{file.name}" for file in files}
 
     def workers(self) -> set[str]:
-        """Whose games were seen."""
+        """The workers whose games were seen."""
         return {name.split("/")[1] for name in self.games}
 
     def books(self) -> dict[str, int]:
-        """What was seen, and what the learner's newest state counted."""
+        """The counts of what was seen, and those in the learner's newest state."""
         self.look()
         progress: dict[str, Any] = {"cursor": {}, "total_games": 0, "cycle": 0, "quarantined": 0}
         if steps := checkpoint.steps(self._state):
-            progress = checkpoint.read_json(
+            progress = files.read_json(
                 checkpoint.step_folder(self._state, steps[-1]) / "progress.json"
             )
         spools = self._workers.glob("*/spool/*.safetensors")
-        noted = [
-            int(checkpoint.read_json(file)) for file in self._workers.glob("*/spool/sequence.json")
-        ]
+        noted = [int(files.read_json(file)) for file in self._workers.glob("*/spool/sequence.json")]
         taken = [
             n
             for name, n in self.games.items()
@@ -145,8 +141,8 @@ class Ledger:
             "files": len(self.games),
             "files_pruned": len(self.games) - len(self.here),
             "numbers_used_twice": len(self.games) - len(sequences),
-            # A number is noted a moment before its file is there: a kill just then leaves one
-            # unused.
+            # A worker notes a number just before it writes the file: a kill between the two
+            # leaves the number unused.
             "numbers_not_used": sum(noted) - len(self.games),
             "files_waiting_at_kills": len(self.spooled),
             "of_these_lost": len(self.spooled - self.games.keys()),
@@ -159,7 +155,7 @@ class Ledger:
         }
 
     def pause(self, seconds: float) -> None:
-        """Wait, looking."""
+        """Wait, and list the store every five seconds."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             time.sleep(min(5.0, left))
@@ -180,7 +176,7 @@ def start_all(processes: list[Process], ledger: Ledger) -> None:
 
 
 def take_what_is_left(learner: Process, ledger: Ledger) -> int:
-    """Run the learner until it has all that the store holds, or ten minutes; its exit status."""
+    """Run the learner until it has read the whole store, ten minutes at most; its exit status."""
     learner.start()
     until = time.monotonic() + 600
     while time.monotonic() < until:
@@ -194,8 +190,10 @@ def take_what_is_left(learner: Process, ledger: Ledger) -> int:
 def kill_at_random(
     processes: list[Process], ledger: Ledger, dice: random.Random, kills: int, gap_s: float
 ) -> list[int]:
-    """Kill and start again, `gap_s` apart on average; the statuses of processes that ended by
-    themselves.
+    """Kill a process `kills` times, every `gap_s` seconds on average, and start it again.
+
+    Returns:
+        The exit statuses of processes that ended without being killed; expected are none.
     """
     ended = []
     for kill in range(kills):
@@ -216,7 +214,7 @@ def kill_at_random(
 
 
 def take_the_store_away(folder: Path, seconds: float) -> None:
-    """Nobody can read or write it for so long."""
+    """Make the store unreadable and unwritable for so many seconds."""
     place = folder / "runs" / "store"
     away = place.rename(folder / "store-away")
     place.touch()
@@ -226,8 +224,10 @@ def take_the_store_away(folder: Path, seconds: float) -> None:
 
 
 def settle(processes: list[Process], ledger: Ledger) -> list[int]:
-    """All alive, the store gone for a minute; then stop them, and a last learner takes the rest;
-    the exit statuses.
+    """Take the store away while all run, then stop all, and let a last learner read the rest.
+
+    Returns:
+        The exit statuses of the workers, the learner and the last learner.
     """
     learner, *workers = processes
     for process in processes:
@@ -241,16 +241,30 @@ def settle(processes: list[Process], ledger: Ledger) -> list[int]:
     return [*statuses, take_what_is_left(learner, ledger)]
 
 
-def main() -> None:
-    """The command."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
     parser = report.parser_with_json("faults", f"{__doc__}\n\n{ABOUT}", "--kills 200")
-    parser.add_argument("--kills", type=int, default=200, help="in all (default 200)")
     parser.add_argument(
-        "--gap-s", type=float, default=6.0, help="between two kills on average (default 6)"
+        "--kills",
+        type=cli.integer(0, 10**6),
+        default=200,
+        metavar="N",
+        help="kills in all (default %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
-    args = parser.parse_args()
+    parser.add_argument(
+        "--gap-s",
+        type=cli.checked(parsing.number(0.1, 3600)),
+        default=6.0,
+        metavar="S",
+        help="mean seconds between two kills (default %(default)s)",
+    )
+    parser.add_argument(
+        "--seed", type=cli.integer(0, 2**31), default=0, help="of the moments (default 0)"
+    )
+    parser.add_argument(
+        "--folder", type=Path, metavar="DIR", help="where to work (default: a temporary folder)"
+    )
+    args = parser.parse_args(argv)
     folder = args.folder or Path(tempfile.mkdtemp(prefix="zebjax-faults-"))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "faults.py").write_text(EXPERIMENT)
@@ -284,7 +298,7 @@ def main() -> None:
         )
     )
     if not is_right or ended or any(statuses):
-        sys.exit(f"the books do not agree; what the processes said is in {folder}")
+        sys.exit(f"faults: the counts do not agree; the logs of the processes are in {folder}")
 
 
 if __name__ == "__main__":

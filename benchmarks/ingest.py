@@ -1,32 +1,33 @@
-"""How fast does a learner check games that arrive, how large are they, and what does it cost the
-training?
-"""
+"""Measure ingest: games a second that a learner checks, bytes a game, and the cost to training."""
 
 import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from benchmarks import report
 from zebjax import game, network, record, search
+from zebjax.common import cli, parsing
 from zebjax.distributed import ingest, open, spool
 from zebjax.distributed.store_thread import Background
 from zebjax.training import learner, replay, selfplay
 from zebjax.training.config import LearnerConfig, SelfPlayConfig
 
-ABOUT = """Plays self-play games of a tiny network, writes them as a worker does, and examines
-the files as a learner does: sha256, format, every game replayed through the rules. CPU time, so
-that it counts one core. Then trains the preset with and without files coming in from a folder,
-turn about, and tells how much longer a cycle takes."""
+from . import report
+
+ABOUT = """Plays self-play games with a tiny network, writes them as a worker does, and checks the
+files as a learner does: sha256, format, every game replayed through the rules. Reports games a
+second of CPU time, that is of one core. Then trains a network in turns with and without files
+that arrive in a folder, and reports how much longer a cycle takes."""
 
 
 def played(n: int) -> record.GameRecord:
-    """`n` finished games; NumPy arrays."""
+    """Records of `n` finished games, as NumPy arrays."""
     config = SelfPlayConfig(
         lanes=64, games_per_cycle=n, search=search.SearchConfig("gumbel", sims=2)
     )
@@ -37,7 +38,7 @@ def played(n: int) -> record.GameRecord:
 
 
 def checking(data: bytes, games: int, files: int) -> dict[str, float]:
-    """How many games a core checks."""
+    """Games checked a second of CPU time and of wall time."""
     name = spool.object_name("w0", 1, data)
     ingest.examine(name, data)
     began, cpu = time.perf_counter(), time.process_time()
@@ -48,7 +49,7 @@ def checking(data: bytes, games: int, files: int) -> dict[str, float]:
 
 
 class Arriving:
-    """Files that a worker sends evenly, `games_per_s`, taken in by a learner's ingest; or none."""
+    """A worker that sends `games_per_s` evenly, and a learner's ingest that reads its files."""
 
     def __init__(self, folder: Path, data: bytes, games: int, games_per_s: float) -> None:
         self._place = open.open_store(str(folder / "store"))
@@ -66,7 +67,7 @@ class Arriving:
         return False
 
     def take(self, ring: replay.Ring) -> tuple[replay.Ring, int]:
-        """The ring with what has come, and how many games."""
+        """Add what arrived to the ring; the new ring and the number of games."""
         n = 0
         for arrived in self._ingest.take():
             assert arrived.records is not None
@@ -75,12 +76,12 @@ class Arriving:
         return ring, n
 
     def stop(self) -> None:
-        """No more."""
+        """Stop sending and reading."""
         self._thread.stop()
 
 
 def training(args: argparse.Namespace, data: bytes, records: record.GameRecord) -> dict[str, Any]:
-    """Seconds a cycle without and with games coming in."""
+    """Seconds a training cycle takes without and with games that arrive."""
     preset = network.PRESETS[args.preset]
     config = LearnerConfig(updates_per_cycle=args.updates)
     ring = replay.add_some(replay.init(28 * len(records.slots) * 4), records)
@@ -119,23 +120,38 @@ def training(args: argparse.Namespace, data: bytes, records: record.GameRecord) 
     }
 
 
-def main() -> None:
-    """The command."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
     parser = report.parser_with_json("ingest", f"{__doc__}\n\n{ABOUT}", "--rate 100")
-    parser.add_argument("--games-per-file", type=int, default=128)
-    parser.add_argument("--files", type=int, default=40)
+    counts = {
+        "--games-per-file": (128, "games in a file"),
+        "--files": (40, "files that are checked"),
+        "--updates": (100, "updates in a training cycle"),
+        "--cycles": (5, "training cycles in a turn"),
+        "--turns": (4, "turns with, and as many without, arriving games"),
+    }
+    for name, (default, about) in counts.items():
+        parser.add_argument(
+            name,
+            type=cli.integer(1, 10**4),
+            default=default,
+            metavar="N",
+            help=f"{about} (default {default})",
+        )
     parser.add_argument(
-        "--preset", choices=sorted(network.PRESETS), default="small", help="what is trained"
-    )
-    parser.add_argument("--updates", type=int, default=100, help="in a cycle (default 100)")
-    parser.add_argument("--cycles", type=int, default=5, help="without a break (default 5)")
-    parser.add_argument(
-        "--turns", type=int, default=4, help="of so many cycles, with and without each (default 4)"
+        "--preset",
+        choices=sorted(network.PRESETS),
+        default="small",
+        help="the network that is trained (default %(default)s)",
     )
     parser.add_argument(
-        "--rate", type=float, default=50.0, help="games that come in a second (default 50)"
+        "--rate",
+        type=cli.checked(parsing.number(0.1, 10**6)),
+        default=50.0,
+        metavar="R",
+        help="games that arrive a second (default %(default)s)",
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     records = played(args.games_per_file)
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "games.safetensors"

@@ -1,20 +1,24 @@
-"""How many optimiser steps a second does the learner make, and how long does it compile?"""
+"""Measure the learner: updates (optimiser steps) a second, and seconds of compiling."""
 
 import dataclasses
+import itertools
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 
-from benchmarks import report
 from zebjax import game, network, record
 from zebjax.common import cli
 from zebjax.training import learner, replay
 from zebjax.training.config import LearnerConfig
 
-ABOUT = """Times the compiled training call, examples drawn and tokens made within it, dropout
-on, all metrics. AdamW; the first row is the original's: large with a belief head, batch 64."""
-# The original's steps a CPU second on two cores at batch 64 (reference/throughput.json).
+from . import report
+
+ABOUT = """Times the compiled training call: draw examples, make tokens, update with AdamW; dropout
+on, all metrics computed. The first row has the original system's setting: large network with a
+belief head, batch 64."""
+# Updates a CPU second of the original's code, two cores, batch 64 (reference/throughput.json).
 ORIGINAL = {
     "medium": {"updates_per_cpu_s": 3.70},
     "large": {"updates_per_cpu_s": 0.959},
@@ -23,7 +27,7 @@ ORIGINAL = {
 
 
 def random_games(n: int, key: jax.Array) -> record.GameRecord:
-    """`n` games of uniform random play as records, their targets one-hot on what was played."""
+    """Records of `n` games of uniform random play; the policy target is the move played."""
 
     def one(key: jax.Array) -> record.GameRecord:
         deal_key, play_key = jax.random.split(key)
@@ -43,10 +47,11 @@ def random_games(n: int, key: jax.Array) -> record.GameRecord:
 
 
 def measure(preset: str, batch: int, updates: int, compute_dtype: str) -> dict[str, Any]:
-    """One row: steps and examples a second, wall and CPU, memory, and seconds of compiling."""
+    """One row: updates and examples a second, memory, seconds of compiling."""
+    # The original was timed with a medium network without a belief head.
     net = dataclasses.replace(
         network.PRESETS[preset], belief_head=preset != "medium", compute_dtype=compute_dtype
-    )  # as the original was timed: its medium network has no belief head
+    )
     config = LearnerConfig(batch=batch, updates_per_cycle=updates, updates_per_call=updates)
     ring = replay.add(replay.init(28 * 1000), random_games(1000, jax.random.key(0)))
     state = learner.init(config, net, network.init(net, jax.random.key(1)), jax.random.key(2))
@@ -60,7 +65,8 @@ def measure(preset: str, batch: int, updates: int, compute_dtype: str) -> dict[s
         return box[0]
 
     time = report.timed(work, 3)
-    # Backwards costs twice the way there. Only valid tokens count: all plies are equally likely.
+    # A backward pass costs two forward passes. Only valid tokens count; all plies are equally
+    # likely.
     lengths = [8 + ply - ply // 4 for ply in range(game.N_PLIES)]
     flop = 3 * statistics.mean(report.flop(net, length) for length in lengths)
     tflops = updates * batch * flop / time["wall_s"] / 1e12
@@ -80,13 +86,17 @@ def measure(preset: str, batch: int, updates: int, compute_dtype: str) -> dict[s
     }
 
 
-def main() -> None:
-    """The command."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
     parser = report.parser_with_json(
         "learner", f"{__doc__}\n\n{ABOUT}", "--presets medium large --updates 40"
     )
     parser.add_argument(
-        "--presets", nargs="+", choices=network.PRESETS, default=["large", "medium"]
+        "--presets",
+        nargs="+",
+        choices=network.PRESETS,
+        default=["large", "medium"],
+        help="sizes of network (default large medium)",
     )
     batches = [64] if report.on_cpu() else [64, 1024, 8192]
     parser.add_argument(
@@ -94,26 +104,27 @@ def main() -> None:
         type=cli.integer(2, 2**20),
         nargs="+",
         default=batches,
-        help="examples an update (%(default)s)",
+        metavar="N",
+        help="examples an update (default %(default)s)",
     )
     parser.add_argument(
         "--updates",
         type=cli.integer(1, 10**6),
         default=20,
-        help="optimiser steps a timed call (default %(default)s)",
+        metavar="N",
+        help="updates in a timed call (default %(default)s)",
     )
     parser.add_argument(
-        "--compute-dtype", choices=("float32", "bfloat16"), default=report.dtype_default()
+        "--compute-dtype",
+        choices=("float32", "bfloat16"),
+        default=report.dtype_default(),
+        help="of the matrix products (default %(default)s)",
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     ceiling = report.ceiling_tflops(args.compute_dtype)
-    result = report.surroundings(args.note) | {"ceiling_tflops": ceiling, "rows": []}
-    for preset in args.presets:
-        for batch in args.batches:
-            row = measure(preset, batch, args.updates, args.compute_dtype)
-            result["rows"].append(row)
-            report.show(row)
-    report.write(args.out or report.default_name("learner"), result)
+    sizes = itertools.product(args.presets, args.batches)
+    rows = (measure(preset, batch, args.updates, args.compute_dtype) for preset, batch in sizes)
+    report.collect("learner", args, rows, ceiling_tflops=ceiling)
 
 
 if __name__ == "__main__":

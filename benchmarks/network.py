@@ -1,22 +1,23 @@
-"""How many evaluations a second does the network make, and how near is that to the device's
-ceiling?
-"""
+"""Measure the network: evaluations a second, and the share of the device's ceiling."""
 
 import dataclasses
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 
-from benchmarks import report
 from zebjax import network, observe
 from zebjax.common import cli
 
-ABOUT = """Times `network.apply` by preset, number of tokens and batch. The ceiling is a large
-matrix product, measured in the same run."""
+from . import report
+
+ABOUT = """Times `network.apply` by preset, number of tokens and batch. The ceiling is the speed of
+a large matrix product, measured in the same run."""
 
 
 def measure(preset: str, dtype: str, batch: int, length: int, repeats: int = 5) -> dict[str, Any]:
-    """One row."""
+    """One row: evaluations a second and TFLOP/s of one preset, batch and number of tokens."""
     config = dataclasses.replace(network.PRESETS[preset], compute_dtype=dtype)
     params = network.init(config, jax.random.key(0))
     seen = report.zeros(config, batch, length)
@@ -38,40 +39,46 @@ def measure(preset: str, dtype: str, batch: int, length: int, repeats: int = 5) 
     }
 
 
-def main() -> None:
-    """The command."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
     parser = report.parser_with_json(
         "network", f"{__doc__}\n\n{ABOUT}", "--presets large --batches 64 256"
     )
     lengths = observe.tokenizer("v1").lengths
     parser.add_argument(
-        "--presets", nargs="+", choices=network.PRESETS, default=["medium", "large"]
+        "--presets",
+        nargs="+",
+        choices=network.PRESETS,
+        default=["medium", "large"],
+        help="sizes of network (default medium large)",
     )
     parser.add_argument(
-        "--compute-dtype", choices=("float32", "bfloat16"), default=report.dtype_default()
+        "--compute-dtype",
+        choices=("float32", "bfloat16"),
+        default=report.dtype_default(),
+        help="of the matrix products (default %(default)s)",
     )
     parser.add_argument(
         "--batches",
         type=cli.integer(1, 2**20),
         nargs="+",
         default=[16, 128] if report.on_cpu() else [512, 4096, 16384],
+        metavar="N",
+        help="observations a call (default %(default)s)",
     )
     parser.add_argument(
         "--tokens",
         type=cli.integer(1, 36),
         nargs="+",
         default=[lengths[2], 36],
-        help="(default %(default)s)",
+        metavar="N",
+        help="tokens an observation (default %(default)s)",
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     ceiling = report.ceiling_tflops(args.compute_dtype)
-    result = report.surroundings(args.note) | {"ceiling_tflops": ceiling, "rows": []}
-    for preset in args.presets:
-        for batch in args.batches:
-            for length in args.tokens:
-                result["rows"].append(measure(preset, args.compute_dtype, batch, length))
-                report.show(result["rows"][-1])
-    report.write(args.out or report.default_name("network"), result)
+    sizes = itertools.product(args.presets, args.batches, args.tokens)
+    rows = (measure(preset, args.compute_dtype, batch, n) for preset, batch, n in sizes)
+    report.collect("network", args, rows, ceiling_tflops=ceiling)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,24 @@
-"""How fast is the exact solver, how does it compare with FACTS's C prototype, and does it use all
-cores?
-"""
+"""Measure the exact solver: time and nodes a position, and positions a second by threads."""
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numba
 import numpy as np
 
-from benchmarks import report
 from zebjax import game, solver
+from zebjax.common import cli
 from zebjax.solver import positions, root
 from zebjax.solver.search import new_memory
 
+from . import report
+
 PLIES = (0, 4, 8, 12, 16)
-# The throwaway C prototype of FACTS: mean us, p95 us and nodes by ply, on one 2.6 GHz core of a
-# busy machine.
+# A C prototype that was measured before this solver was written, on one 2.6 GHz core of a busy
+# machine: mean us, 95th percentile us and nodes, by ply.
 PROTOTYPE = {
     "VALUE": {
         0: (1033, 3369, 40_000),
@@ -37,13 +37,16 @@ PROTOTYPE = {
     "BOOL": {ply: (us, None, None) for ply, us in zip(PLIES, (532, 95, 18, 4.2, 1.2), strict=True)},
 }
 BOOL_THRESHOLD = 22
-ABOUT = """Times VALUE, ALLQ and BOOL (22 points) on positions of uniform random play, all
-declarations equally often, in CPU time of one thread; then positions a second of `solver.solve`
-by number of threads, in wall time."""
+ABOUT = """Times three questions on positions of uniform random play, all declarations equally
+often, in CPU time of one thread, beside the figures of a C prototype:
+  VALUE  the value of the position
+  ALLQ   the value of every legal move
+  BOOL   does each legal move reach 22 points?
+Then measures positions a second of `solver.solve` by number of threads, in wall time."""
 
 
 def random_states(n: int, ply: int, seed: int) -> game.GameState:
-    """States `[n]` after `ply` uniform random legal plays, declarations in turn."""
+    """States `[n]` after `ply` uniform random legal plays, the ten declarations in turn."""
 
     def one(key: jax.Array, index: jax.Array) -> game.GameState:
         deal_key, play_key = jax.random.split(key)
@@ -55,7 +58,7 @@ def random_states(n: int, ply: int, seed: int) -> game.GameState:
 
 
 def questions(n: int) -> dict[str, tuple[Callable, tuple[np.ndarray, ...]]]:
-    """The three kernels with the arrays they write, for `n` positions."""
+    """The three kernels, and the arrays that they write for `n` positions."""
     return {
         "VALUE": (root.values, (np.zeros(n, np.float32),)),
         "ALLQ": (root.move_values, (np.zeros((n, 7), np.float32),)),
@@ -73,8 +76,10 @@ def cpu_us(work: Callable[[], None]) -> float:
 def time_kernel(
     kernel: Callable, arrays: tuple[np.ndarray, ...], rows: np.ndarray, repeats: int
 ) -> dict[str, float]:
-    """Microseconds and nodes a position: the mean from whole passes (the best of `repeats`), the
-    rest one by one.
+    """Microseconds and nodes a position.
+
+    The mean is that of the fastest of `repeats` passes over all rows; the percentile and the
+    maximum come from solving rows one by one, less the time of an empty call.
     """
     n = len(rows)
     nodes = np.zeros(n, np.int64)
@@ -83,7 +88,7 @@ def time_kernel(
     def solve(first: int, last: int) -> Callable[[], None]:
         return lambda: kernel(rows, first, last, memory, *arrays, nodes)
 
-    solve(0, n)()  # compiles, and fetches what it works on
+    solve(0, n)()  # compiles, and warms the caches
     mean = min(cpu_us(solve(0, n)) for _ in range(repeats)) / n
     call = np.median([cpu_us(solve(0, 0)) for _ in range(1000)])
     each = np.array([cpu_us(solve(i, i + 1)) for i in range(n)]) - call
@@ -99,9 +104,7 @@ def time_kernel(
 
 
 def measure_plies(n: int, seed: int, repeats: int) -> dict[str, dict[int, dict[str, float]]]:
-    """The table: question -> ply -> figures. Late plies are cheap and get up to 16 times as many
-    positions.
-    """
+    """Figures by question and ply. Late plies are cheap: up to 16 times as many positions."""
     table: dict = {question: {} for question in PROTOTYPE}
     for ply in PLIES:
         rows = positions.read(random_states(n * min(16, 2 ** (ply // 4)), ply, seed + ply))
@@ -112,16 +115,17 @@ def measure_plies(n: int, seed: int, repeats: int) -> dict[str, dict[int, dict[s
 
 
 def table_row(question: str, ply: int, ours: dict[str, float]) -> str:
-    """One line of the printed table, the prototype's figures beside ours."""
+    """One line of the printed table: our figures, the prototype's, and the ratios."""
     us, p95, nodes = PROTOTYPE[question][ply]
     theirs = f"{us:8} {p95 or '-':>8} {nodes or '-':>8}"
-    mine = f"{ours['mean_us']:8.1f} {ours['p95_us']:8.1f} {ours['max_us']:9.1f} {ours['mean_nodes']:9.0f}"
+    mine = f"{ours['mean_us']:8.1f} {ours['p95_us']:8.1f} {ours['max_us']:9.1f}"
+    mine += f" {ours['mean_nodes']:9.0f}"
     share = f"{ours['mean_nodes'] / nodes:7.2f}" if nodes else f"{'-':>7}"
     return f"{question:6}{ply:4} {mine}   |{theirs}   |{ours['mean_us'] / us:6.2f} {share}"
 
 
 def measure_threads(n: int, seed: int, repeats: int) -> list[dict[str, float]]:
-    """Positions a second of `solver.solve` by number of threads, plies 0 and 8; the fastest of
+    """Positions a second of `solver.solve` by number of threads, at plies 0 and 8; the fastest of
     `repeats` passes.
     """
     most = numba.config.NUMBA_NUM_THREADS
@@ -137,27 +141,33 @@ def measure_threads(n: int, seed: int, repeats: int) -> list[dict[str, float]]:
                 "cores_busy": round(cpu / wall, 2),
             }
             results.append(row)
-            print(
-                f"solve at ply {ply}: "
-                + ", ".join(f"{k} {v}" for k, v in row.items() if k != "ply"),
-                flush=True,
-            )
+            report.show(row)
     return results
 
 
-def main() -> None:
-    """The command."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
     parser = report.parser_with_json("oracle", f"{__doc__}\n\n{ABOUT}", "--positions 500")
     parser.add_argument(
-        "--positions", type=int, default=500, help="at ply 0; later plies get more (default 500)"
+        "--positions",
+        type=cli.integer(2, 10**6),
+        default=500,
+        metavar="N",
+        help="positions at ply 0; later plies get more (default %(default)s)",
     )
     parser.add_argument(
-        "--repeats", type=int, default=3, help="passes, the fastest counts (default 3)"
+        "--repeats",
+        type=cli.integer(1, 1000),
+        default=3,
+        metavar="N",
+        help="passes, of which the fastest counts (default %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
+    parser.add_argument(
+        "--seed", type=cli.integer(0, 2**31), default=0, help="of the positions (default 0)"
+    )
+    args = parser.parse_args(argv)
     result = report.surroundings(args.note)
-    print(f"{'':10} {'ours, us and nodes':^37}   |{'C prototype of FACTS':^26}   | ours / theirs")
+    print(f"{'':10} {'ours, us and nodes':^37}   |{'the C prototype':^26}   | ours / theirs")
     ours, theirs = (
         f"{'mean':>8} {'p95':>8} {'max':>9} {'nodes':>9}",
         f"{'mean':>8} {'p95':>8} {'nodes':>8}",
@@ -166,7 +176,7 @@ def main() -> None:
     result["one_thread"] = measure_plies(args.positions, args.seed, args.repeats)
     result["threads"] = measure_threads(args.positions // 2, args.seed, 2 * args.repeats)
     result["prototype_us_p95_nodes"] = PROTOTYPE
-    report.write(args.out or report.RESULTS / "oracle-cpu.json", result)
+    report.write(args.out or report.RESULTS / "oracle-cpu.json", result)  # runs on CPUs only
 
 
 if __name__ == "__main__":

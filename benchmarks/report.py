@@ -1,18 +1,15 @@
-"""What every benchmark shares: where, when and with which versions it was measured, clocks, FLOP
-and the ceiling.
+"""Shared by all benchmarks: command line, clocks, FLOP counts, the device's ceiling, and the JSON
+that says where, when and with which versions something was measured.
 """
 
 import argparse
 import datetime
 import functools
-import json
 import os
 import platform
-import resource
 import statistics
-import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,32 +19,25 @@ import jax.numpy as jnp
 
 import zebjax
 from zebjax import network, observe
+from zebjax.common import cli, files
+from zebjax.common.version import commit
 
-RESULTS = Path(__file__).parent / "results"
+IN_CHECKOUT = (Path(__file__).parents[1] / "pyproject.toml").is_file()
+# An installed copy must not write beside its own code.
+RESULTS = Path(__file__).parent / "results" if IN_CHECKOUT else Path("benchmarks-results")
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "mctx", "numpy", "numba")
 
 
 def cpu_name() -> str:
-    """The processor's name, as well as this system tells."""
+    """The processor's name, as far as the system reports it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
 
 
-def commit() -> str:
-    """The commit of this checkout, with `+` if files differ from it; empty outside of one."""
-    here = Path(__file__).parent
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+"], cwd=here, capture_output=True, text=True
-    )
-    return done.stdout.strip()
-
-
 def _version(package: str) -> str:
-    """A package's version; `unknown` for one that only lies on the path, as on a machine without an
-    index.
-    """
+    """The installed version of a package; `unknown` if it is on the path but not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -55,7 +45,7 @@ def _version(package: str) -> str:
 
 
 def surroundings(note: str) -> dict[str, Any]:
-    """Where and when this was measured."""
+    """Device, load, date, commit and versions of this measurement."""
     return {
         "device": jax.devices()[0].device_kind,
         "devices": jax.device_count(),
@@ -71,26 +61,27 @@ def surroundings(note: str) -> dict[str, Any]:
 
 
 def write(path: Path, result: dict[str, Any]) -> None:
-    """Write one JSON, whole or not at all, and say where."""
+    """Write `result` as JSON, whole or not at all, and print the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{path.name}")
-    temporary.write_text(json.dumps(result, indent=1) + "\n")
-    os.replace(temporary, path)
+    files.write_json(path, result)
     print(f"wrote {path}")
 
 
 def wall_and_cpu_s(work: Callable[[], object]) -> tuple[float, float]:
-    """Seconds of wall time and of this process's CPU time that `work` takes."""
+    """Seconds of wall time and of this process's CPU time that `work` takes, its arrays ready."""
     wall, cpu = time.perf_counter(), time.process_time()
     jax.block_until_ready(work())
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def timed(work: Callable[[], object], repeats: int) -> dict[str, float]:
-    """Wall and CPU seconds of `work`, medians of `repeats` after one that is not counted; and the
-    wall's spread.
+    """Time `work` `repeats` times.
+
+    Returns:
+        `wall_s` and `cpu_s`, medians in seconds; `spread`, (longest - shortest) / median of the
+        wall times.
     """
-    jax.block_until_ready(work())
+    jax.block_until_ready(work())  # compiles; not counted
     walls, cpus = zip(*(wall_and_cpu_s(work) for _ in range(repeats)), strict=True)
     wall = statistics.median(walls)
     return {
@@ -101,43 +92,49 @@ def timed(work: Callable[[], object], repeats: int) -> dict[str, float]:
 
 
 def default_name(benchmark: str) -> Path:
-    """Where a benchmark's JSON goes by default: its own name and the device's."""
+    """The default path of a benchmark's JSON: its name and the device's."""
     return RESULTS / f"{benchmark}-{device_name()}.json"
 
 
 def device_name() -> str:
-    """The device's kind, fit for a file name."""
+    """The device's kind, as part of a file name."""
     return jax.devices()[0].device_kind.lower().replace(" ", "-")
 
 
 def on_cpu() -> bool:
-    """Whether there is no accelerator: then float32 is what we would use, and sizes are small."""
+    """True without an accelerator; then the benchmarks use float32 and small sizes."""
     return jax.default_backend() == "cpu"
 
 
+def _peak_resident_bytes() -> int:
+    """The process's peak of resident memory; 0 where the system does not report it (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def process_peak_mb() -> int:
-    """The most memory in use since this process began: the device's, or the process's where that
-    does not tell.
+    """Peak memory since this process began, in MiB: the device's if it reports one, else the
+    process's.
     """
     stats = jax.devices()[0].memory_stats() or {}
-    used = (
-        stats.get("peak_bytes_in_use") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    )
+    used = stats.get("peak_bytes_in_use") or _peak_resident_bytes()
     return round(used / 2**20)
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether the device had too little memory for what was asked."""
+    """True if the error says that the device ran out of memory."""
     return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()
 
 
 def flop(config: network.ZebConfig, length: float) -> float:
-    """Floating point operations of one evaluation of `length` tokens: matrix products, two for each
-    multiply-add.
+    """Floating point operations of the matrix products in one evaluation of `length` tokens.
 
-    A token costs the embedding's rows, and per layer 4 d^2 (query, key, value, output) and 2 d f
-    (feed-forward) multiply-adds; a pair of tokens 2 d (scores and weighted sum); the heads are
-    small.
+    A multiply-add counts as two. With width d and feed-forward width f, each layer needs
+    4 d^2 (query, key, value, output) + 2 d f (feed-forward) multiply-adds a token, and 2 d a pair
+    of tokens (scores and weighted sum). The embedding is a one-hot product: one row of d a value.
     """
     d, f = config.embed_dim, config.ff_dim
     rows = sum(
@@ -151,10 +148,9 @@ def flop(config: network.ZebConfig, length: float) -> float:
 
 @functools.cache
 def ceiling_tflops(dtype: str) -> float:
-    """TFLOP/s of a large square matrix product here and now: what a network's speed is compared
-    with.
+    """TFLOP/s of a large square matrix product on this machine, the ceiling of a network's speed.
 
-    On several devices it is that of one times their number.
+    With several devices: the speed of one, times their number.
     """
     n = 1024 if on_cpu() else 8192
     a = jax.random.normal(jax.random.key(0), (n, n)).astype(dtype)
@@ -164,37 +160,58 @@ def ceiling_tflops(dtype: str) -> float:
     return round(2 * n**3 * times / time["wall_s"] / 1e12 * jax.device_count(), 3)
 
 
-def parser(benchmark: str, about: str, example: str) -> argparse.ArgumentParser:
-    """A benchmark's command line: its help and its example."""
-    return argparse.ArgumentParser(
-        prog=f"python -m benchmarks.{benchmark}",
-        description=f"{about}\n\nexample:\n  python -m benchmarks.{benchmark} {example}".rstrip(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def parser(benchmark: str, about: str, example: str) -> cli.Parser:
+    """The command line of a benchmark, with its help and an example."""
+    # `python -m benchmarks.NAME` works in a checkout, `zebjax benchmark NAME` everywhere.
+    called = "python -m benchmarks." if __package__ == "benchmarks" else "zebjax benchmark "
+    return cli.Parser(f"benchmark {benchmark}", about, example, prog=called + benchmark)
 
 
-def parser_with_json(benchmark: str, about: str, example: str) -> argparse.ArgumentParser:
-    """The same for a benchmark that writes a JSON."""
+def parser_with_json(benchmark: str, about: str, example: str) -> cli.Parser:
+    """As `parser`, for a benchmark that writes a JSON file."""
     made = parser(benchmark, about, example)
     made.add_argument(
-        "--note", default="", help="what else the machine was doing; goes into the JSON"
+        "--note", default="", help="recorded in the JSON, such as what else the machine was doing"
     )
     made.add_argument(
-        "--out", type=Path, help="JSON (default: benchmarks/results/, by benchmark and device)"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="JSON file (default: named after benchmark and device, in benchmarks/results, or in "
+        "benchmarks-results where there is no checkout)",
     )
     return made
 
 
 def show(row: dict[str, Any]) -> None:
-    """Print one row, settings in braces left out."""
+    """Print one row of figures; nested settings are left out."""
     print(
         ", ".join(f"{key} {value}" for key, value in row.items() if not isinstance(value, dict)),
         flush=True,
     )
 
 
+def collect(
+    benchmark: str, args: argparse.Namespace, rows: Iterable[dict[str, Any]], **facts: Any
+) -> None:
+    """Show each row when it is measured, and write the JSON after each, so that an interruption
+    loses one row at most.
+
+    Args:
+        benchmark: its name, which decides the default path of the JSON.
+        args: of `parser_with_json`.
+        rows: measured when they are asked for.
+        facts: further entries of the JSON.
+    """
+    result = surroundings(args.note) | facts | {"rows": []}
+    for row in rows:
+        show(row)
+        result["rows"].append(row)
+        write(args.out or default_name(benchmark), result)
+
+
 def dtype_default() -> str:
-    """What networks are timed in here: float32 on a CPU, bfloat16 on an accelerator."""
+    """The compute dtype that networks are timed in: float32 on a CPU, bfloat16 elsewhere."""
     return "float32" if on_cpu() else "bfloat16"
 
 
@@ -204,9 +221,7 @@ def sizes(low: int, high: int) -> list[int]:
 
 
 def zeros(config: network.ZebConfig, n: int, length: int) -> observe.Observation:
-    """Shortened observations of `length` tokens, all alike: speed does not depend on what is in
-    them.
-    """
+    """`n` observations of `length` tokens, all zero: the values do not change the speed."""
     features = len(observe.tokenizer(config.tokenizer).features)
     return observe.Observation(
         jnp.zeros((n, length, features), jnp.int8),

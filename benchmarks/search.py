@@ -1,8 +1,8 @@
-"""How well does our search agree with the original's, by policy and number of simulations, and at
-what price?
-"""
+"""Measure the search: agreement with the original's, and simulations a second."""
 
+import itertools
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +10,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import report
 from zebjax import game, search
+from zebjax.common import cli
 from zebjax.torch_compat import weights as torch_weights
 
+from . import report
+
 ABOUT = """Searches the 93 unforced roots of reference/mcts.npz with the original's 557 K
-network, on trees like its own (`plain`), and compares with its tree search at 200 simulations:
-agreement on the top move, and KL(reference to ours, ours floored at 1e-3). The golden data is
-looked for in ../shared/reference or $ZEBJAX_REFERENCE."""
+network, on trees like the original's (`plain`), and compares with the original's search of 200
+simulations. Reports how often the top moves agree, and the mean KL divergence from the
+original's policy to ours (ours at least 1e-3). Needs the golden data: ../shared/reference, or the
+folder that ZEBJAX_REFERENCE names."""
 
 
 def agreement(theirs: np.ndarray, ours: np.ndarray) -> tuple[float, float]:
-    """Share of equal top moves, and mean KL(theirs to ours), of two sets of policies `[n, 7]`."""
+    """Compare two sets of policies `[n, 7]`: the share of equal top moves, and the mean KL
+    divergence from `theirs` to `ours` in nats, ours at least 1e-3.
+    """
     log_ratio = np.log(np.where(theirs > 0, theirs, 1)) - np.log(np.maximum(ours, 1e-3))
     return float((theirs.argmax(1) == ours.argmax(1)).mean()), float(
         (theirs * log_ratio).sum(1).mean()
@@ -29,7 +34,7 @@ def agreement(theirs: np.ndarray, ours: np.ndarray) -> tuple[float, float]:
 
 
 def golden_roots(folder: Path) -> tuple[game.GameState, np.ndarray]:
-    """The unforced roots as states `[93]`, and the original's policies `[93, 7]`."""
+    """The unforced roots as states `[93]`, and the original's policy at each, `[93, 7]`."""
     with np.load(folder / "mcts.npz") as golden:
         rows = golden["legal"].sum(1) > 1
         deals = (jnp.asarray(golden[name][rows]) for name in ("hands", "decl", "leader"))
@@ -41,7 +46,7 @@ def golden_roots(folder: Path) -> tuple[game.GameState, np.ndarray]:
 
 
 def measure(config: search.SearchConfig, folder: Path) -> dict[str, Any]:
-    """One row of the table."""
+    """One row: agreement and speed of one search."""
     states, theirs = golden_roots(folder)
     weights = torch_weights.read(folder / "zeb-557k-1m.pt")
     evaluate = search.evaluator(weights.config, weights.params, config.plain)
@@ -59,28 +64,37 @@ def measure(config: search.SearchConfig, folder: Path) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """The command."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
     parser = report.parser_with_json("search", f"{__doc__}\n\n{ABOUT}", "--sims 50 200 800")
-    parser.add_argument("--sims", type=int, nargs="+", default=[50, 200, 800])
     parser.add_argument(
-        "--policies", nargs="+", choices=("puct", "gumbel"), default=["puct", "gumbel"]
+        "--sims",
+        type=cli.integer(1, 10**5),
+        nargs="+",
+        default=[50, 200, 800],
+        metavar="N",
+        help="simulations a search (default %(default)s)",
     )
-    args = parser.parse_args()
+    parser.add_argument(
+        "--policies",
+        nargs="+",
+        choices=("puct", "gumbel"),
+        default=["puct", "gumbel"],
+        help="kinds of search (default both)",
+    )
+    args = parser.parse_args(argv)
     folder = Path(
         os.environ.get("ZEBJAX_REFERENCE", Path(__file__).parents[2] / "shared" / "reference")
     )
     if not (folder / "mcts.npz").exists():
         parser.error(
-            f"the golden data mcts.npz is not in {folder}; set ZEBJAX_REFERENCE to its folder"
+            f"no golden data mcts.npz in {folder}; set ZEBJAX_REFERENCE to the folder that has it"
         )
-    result = report.surroundings(args.note) | {"rows": []}
-    for policy in args.policies:
-        for sims in args.sims:
-            row = measure(search.SearchConfig(policy, sims=sims, plain=True), folder)
-            result["rows"].append(row)
-            report.show(row)
-    report.write(args.out or report.default_name("search"), result)
+    rows = (
+        measure(search.SearchConfig(policy, sims=sims, plain=True), folder)
+        for policy, sims in itertools.product(args.policies, args.sims)
+    )
+    report.collect("search", args, rows)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,17 @@
-"""How many games a second does self-play make, and where is that between nothing and the device's
-ceiling?
-"""
+"""Measure self-play: games a second, and the share of the device's ceiling."""
 
 import argparse
 import dataclasses
 import functools
 import json
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from benchmarks import report
 from zebjax import game, network, search
 from zebjax.common import cli, parsing
 from zebjax.observe import Observation
@@ -21,22 +19,27 @@ from zebjax.search import SearchConfig
 from zebjax.training import selfplay
 from zebjax.training.config import SelfPlayConfig
 
-ABOUT = """Moves lanes that stand in all stages of a game, in compiled calls; warm-up and
-compiling excluded. A game has 17 decisions (forced moves are not searched), so games a second
-are decisions a second / 17. The first setting, `original`, is always the original's: PUCT, 200
-simulations a decision, 3.35 M parameters with a belief head, on our tree, which asks no network
-about forced plies and endings; `original-plain` has the original's tree. `original` in a row is
-what the original's own code did on two CPU cores (reference/throughput.json), searching all 28
-plies."""
+from . import report
 
-DECISIONS_PER_GAME = (
-    17.0  # 39 % of plies are forced in random play (FACTS); 17.07 measured in self-play of 557 K
-)
+ABOUT = """Plays many games (lanes) at once in compiled calls; the lanes stand at all stages of a
+game. Warm-up and compiling are not counted. A game has 17 decisions (forced moves are not
+searched), so games a second = decisions a second / 17.
+
+PUCT is AlphaZero's tree search; Gumbel (Danihelka et al. 2022) needs fewer simulations. The
+setting `original` is the original system's: PUCT, 200 simulations a decision, 3.35 M parameters
+with a belief head; but on our tree, which asks the network about neither forced plies nor the
+last two tricks. `original-plain` has the original's tree. In a row, `original` is the speed of
+the original's own code on two CPU cores, which searches all 28 plies
+(reference/throughput.json)."""
+
+DECISIONS_PER_GAME = 17.0
+"""39 % of the 28 plies are forced in random play; 17.07 decisions a game were measured in self-play
+of the original's 557 K network."""
 LANES_FILE = report.RESULTS / "lanes.json"
 
 
 class Setting(NamedTuple):
-    """What is timed."""
+    """A network and a search that are timed together."""
 
     preset: str
     search: SearchConfig
@@ -44,6 +47,7 @@ class Setting(NamedTuple):
     """None: bfloat16 on an accelerator, float32 on a CPU."""
     belief_head: bool = True
     original: dict[str, float] = {}  # noqa: RUF012 (a NamedTuple's field, never written)
+    """Speed of the original's code, if it was measured."""
 
 
 _GUMBEL_16 = SearchConfig("gumbel", sims=16)
@@ -69,14 +73,14 @@ SETTINGS = {
 }
 
 
-_ROOM = 64  # games a lane can finish in one call
-_MOST_DECISIONS = (
-    7 * _ROOM
-)  # and a game has at least seven decisions: the first six leads, and one more at 19 plies
+# Games that a lane can finish in one call. A game has at least seven decisions (the first six
+# leads, and one more at 19 plies), so this many decisions cannot finish more games than that.
+_ROOM = 64
+_MAX_DECISIONS = 7 * _ROOM
 
 
 class Bench(NamedTuple):
-    """A setting made ready: call `move` to time it."""
+    """A setting, compiled and warmed up; call `move` to time it."""
 
     config: SelfPlayConfig
     network: network.ZebConfig
@@ -85,18 +89,18 @@ class Bench(NamedTuple):
     compile_s: float
 
     def move(self, decisions: int) -> jax.Array:
-        """Move all lanes so many decisions on."""
+        """Play `decisions` more decisions in every lane."""
         while decisions > 0:
-            now = min(decisions, _MOST_DECISIONS)
+            now = min(decisions, _MAX_DECISIONS)
             actor = selfplay.advance(self.config, self.network, self.params, self.box.pop(), 0, now)
-            # The finished games are dropped, so that their waiting room is never full.
+            # Drop the finished games; a full buffer would stop the lanes.
             self.box.append(actor._replace(n_finished=jnp.zeros_like(actor.n_finished)))
             decisions -= now
         return self.box[0].states.ply
 
 
 def prepare(name: str, lanes: int) -> Bench:
-    """Compile a setting and bring its lanes into all stages of a game."""
+    """Compile a setting, with lanes at all stages of a game."""
     setting = SETTINGS[name]
     net = dataclasses.replace(
         network.PRESETS[setting.preset],
@@ -117,7 +121,7 @@ def prepare(name: str, lanes: int) -> Bench:
 
 @functools.partial(jax.jit, static_argnames="n")
 def decisions_of_all_stages(key: jax.Array, n: int) -> game.GameState:
-    """`n` random games, each stopped at one of its decisions, all of a game's equally likely."""
+    """States of `n` random games, each at one of its decisions, drawn uniformly."""
 
     def one(key: jax.Array) -> game.GameState:
         deal_key, play_key, stop_key = jax.random.split(key, 3)
@@ -137,8 +141,8 @@ def decisions_of_all_stages(key: jax.Array, n: int) -> game.GameState:
 def lengths_asked(
     settings: SearchConfig, net: network.ZebConfig, params: network.Params, states: game.GameState
 ) -> list[int]:
-    """The number of valid tokens of every observation that the network is asked about in one search
-    of these roots.
+    """The number of valid tokens of every observation that the network evaluates in one search of
+    these roots.
     """
     asked: list[int] = []
     real = search.evaluator(net, params, settings.plain)
@@ -158,8 +162,11 @@ def lengths_asked(
 
 
 def measure(name: str, lanes: int, seconds: float, repeats: int = 5) -> dict[str, Any]:
-    """One row: games, decisions, simulations and evaluations a second, FLOP of valid tokens,
-    memory, compiling.
+    """Time a setting for about `seconds`, in `repeats` parts.
+
+    Returns:
+        One row: games, decisions, simulations and evaluations a second; FLOP of valid tokens only;
+        memory; seconds of compiling.
     """
     bench = prepare(name, lanes)
     one, _ = report.wall_and_cpu_s(lambda: bench.move(1))
@@ -167,6 +174,7 @@ def measure(name: str, lanes: int, seconds: float, repeats: int = 5) -> dict[str
     time = report.timed(lambda: bench.move(decisions), repeats)
     memory = report.process_peak_mb()
     lengths = lengths_asked(bench.config.search, bench.network, bench.params, bench.box[0].states)
+    # A search does not compute the belief head.
     judge = dataclasses.replace(bench.network, belief_head=False)
     asked, flop = (
         len(lengths) / lanes,
@@ -203,7 +211,7 @@ def _trees(bench: Bench) -> int:
 
 
 def fitting(name: str, lanes: int, seconds: float) -> dict[str, Any] | None:
-    """`measure` with as many lanes as fit, told in a sentence; None if not even one does."""
+    """`measure`, with half the lanes again and again until they fit in memory; None if none do."""
     while True:
         try:
             return measure(name, lanes, seconds)
@@ -221,13 +229,13 @@ def fitting(name: str, lanes: int, seconds: float) -> dict[str, Any] | None:
 
 
 def sweep(name: str, seconds: float) -> list[dict[str, Any]]:
-    """Rows for ever more lanes until two in a row are no faster than the best, or memory ends, or
-    there are enough.
+    """Measure with more and more lanes, until two steps in a row are no faster or memory is full.
 
-    The best first.
+    Returns:
+        The rows, the fastest first.
     """
     rows: list[dict[str, Any]] = []
-    # On a CPU a search of a thousand games takes minutes and gains a few percent.
+    # On a CPU more than 512 lanes take minutes and gain a few percent.
     for lanes in report.sizes(32, 512) if report.on_cpu() else report.sizes(512, 2**16):
         row = fitting(name, lanes, seconds)
         if row is None or row["lanes"] < lanes:
@@ -241,13 +249,13 @@ def sweep(name: str, seconds: float) -> list[dict[str, Any]]:
 
 
 def remembered_lanes(name: str) -> int:
-    """What a sweep found best for this setting on this device; else a guess."""
+    """The number of lanes that a sweep found best for this setting and device; else a guess."""
     known = json.loads(LANES_FILE.read_text()) if LANES_FILE.exists() else {}
     return known.get(report.device_name(), {}).get(name, 128 if report.on_cpu() else 2048)
 
 
 def remember_lanes(name: str, lanes: int) -> None:
-    """Note the best number of lanes in `results/lanes.json`."""
+    """Write the best number of lanes into `results/lanes.json`."""
     known = json.loads(LANES_FILE.read_text()) if LANES_FILE.exists() else {}
     known.setdefault(report.device_name(), {})[name] = lanes
     report.write(LANES_FILE, known)
@@ -256,8 +264,10 @@ def remember_lanes(name: str, lanes: int) -> None:
 def compare(
     first: str, second: str, lanes: int | None, seconds: float, rounds: int = 5
 ) -> dict[str, Any]:
-    """The ratio of two settings' speeds, run in turns in one process: median, least and most over
-    the rounds.
+    """Time two settings in turns in one process, so that a busy machine slows both.
+
+    Returns:
+        One row: the ratio of the second's speed to the first's, median, least and most of `rounds`.
     """
     benches = [prepare(name, lanes or remembered_lanes(name)) for name in (first, second)]
     moves = [
@@ -280,42 +290,44 @@ def compare(
     return row | {"least": round(min(ratios), 2), "most": round(max(ratios), 2), "rounds": rounds}
 
 
-def main() -> None:
-    """The command."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
     parser = report.parser_with_json(
         "selfplay", f"{__doc__}\n\n{ABOUT}", "--settings medium-puct-50 --lanes 128"
     )
     settings = {"nargs": "+", "choices": SETTINGS, "metavar": "NAME"}
     default = ["original", "recommended", "medium-puct-50", "medium-recommended"]
-    parser.add_argument("--settings", **settings, default=default, help=f"of {', '.join(SETTINGS)}")
+    parser.add_argument(
+        "--settings", **settings, default=default, help=f"which of {', '.join(SETTINGS)}"
+    )
     parser.add_argument(
         "--lanes",
         type=cli.integer(1, 2**20),
-        help="games at once (default: what --sweep found, or a guess)",
+        metavar="N",
+        help="games at once (default: the best that --sweep found, else a guess)",
     )
     parser.add_argument(
         "--seconds",
         type=cli.checked(parsing.number(0.1, 3600)),
         default=20,
-        help="to time each setting for (default %(default)s)",
+        metavar="S",
+        help="seconds to time each setting (default %(default)s)",
     )
     parser.add_argument(
-        "--sweep", action="store_true", help="find the best number of lanes, and remember it"
+        "--sweep", action="store_true", help="find the best number of lanes and store it"
     )
     parser.add_argument(
         "--compare",
         nargs=2,
         choices=SETTINGS,
         metavar="NAME",
-        help="time two in turns; their ratio",
+        help="time two settings in turns, for the ratio of their speeds",
     )
-    args: argparse.Namespace = parser.parse_args()
+    args: argparse.Namespace = parser.parse_args(argv)
     if args.sweep and (args.lanes or args.compare):
-        parser.error(
-            "--sweep tries many lanes of each setting; give it without --lanes and --compare"
-        )
+        parser.error("--sweep tries many numbers of lanes; use it without --lanes and --compare")
     if args.compare and args.settings != default:
-        parser.error("--compare names its two settings itself; give it without --settings")
+        parser.error("--compare names its two settings; use it without --settings")
     result = report.surroundings(args.note) | {"rows": []}
     if args.compare:
         row = compare(*args.compare, args.lanes, args.seconds)

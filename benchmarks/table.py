@@ -1,18 +1,19 @@
-"""What does a million games cost on each GPU? Our rows beside the original's, as Markdown."""
+"""Print a Markdown table of self-play speed and cost by device, beside the original system's."""
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import report
+from . import report
 
-ABOUT = """Reads the results of `benchmarks.selfplay` and `benchmarks.all` (all *.json in a
-folder) and the prices of a JSON file {"device name": USD an hour}; what is not known is left as
-`?`. The original's rows are its own published ones: 200 simulations at each of 28 plies, 3.35 M
-parameters."""
+ABOUT = """Reads the results of the benchmarks `selfplay` and `all` (every *.json in a folder) and
+prices by device; without a price the cost is `?`. Devices are named as in the table's first
+column. The original's rows are the figures that its author published: 200 simulations at each of
+28 plies, 3.35 M parameters."""
 
-# GPU -> games/s and USD an hour, least and most (shared/SPEC.md).
+# GPU -> games/s and USD an hour, each lowest and highest, as its author published them.
 ORIGINAL = {
     "RTX 4070 Ti": ((4.1, 4.2), (0.074, 0.090)),
     "RTX 4070": ((3.2, 3.4), (0.079, 0.081)),
@@ -23,7 +24,7 @@ ORIGINAL = {
 
 
 class Row(NamedTuple):
-    """One line of the table."""
+    """The speed of one device with one setting."""
 
     device: str
     setting: str
@@ -33,20 +34,24 @@ class Row(NamedTuple):
 
 
 def read(folder: Path, prices: dict[str, float]) -> list[Row]:
-    """The rows of self-play in all results of a folder: of each device and setting the best of the
-    newest file.
+    """The self-play rows of all results in a folder: for each device and setting the fastest row of
+    the newest file.
+
+    Args:
+        folder: holds the JSON files that benchmarks write.
+        prices: USD an hour by device name.
 
     Raises:
-        ValueError: if the folder is not there, or a result is not what our benchmarks write.
+        ValueError: if there is no such folder, or a file in it is no result of a benchmark.
     """
     if not folder.is_dir():
-        raise ValueError(f"{folder}: expected a folder of results")
+        raise ValueError(f"{folder}: no such folder; expected one with results of benchmarks")
     best: dict[tuple[str, str], Row] = {}
     for path in sorted(folder.glob("*.json")):
         try:
             result = json.loads(path.read_text())
         except ValueError as error:
-            raise ValueError(f"{path}: not JSON ({error})") from None
+            raise ValueError(f"{path}: not JSON ({error}); expected a benchmark's result") from None
         if not isinstance(result, dict):
             continue
         parts = [
@@ -63,9 +68,7 @@ def read(folder: Path, prices: dict[str, float]) -> list[Row]:
                 "cores",
                 "date",
             } <= set(result):
-                raise ValueError(
-                    f"{path}: expected a result of benchmarks.selfplay or benchmarks.all"
-                )
+                raise ValueError(f"{path}: expected a result of the benchmark selfplay or all")
             device = (
                 result["device"]
                 if result["device"] != "cpu"
@@ -85,10 +88,10 @@ def read(folder: Path, prices: dict[str, float]) -> list[Row]:
 
 
 def markdown(rows: list[Row]) -> str:
-    """The table."""
+    """The table, the original's rows first."""
     lines = [
-        "| GPU | setting | games/s | USD/hour | USD per game/s | USD per million games | measured "
-        "|",
+        "| device | setting | games/s | USD/hour | USD per game/s | USD per million games "
+        "| measured |",
         "|---|---|---|---|---|---|---|",
     ]
     for device, (speeds, prices) in ORIGINAL.items():
@@ -114,10 +117,14 @@ def _line(
 
 
 def read_prices(path: Path | None, given: list[str]) -> dict[str, float]:
-    """USD an hour by device, from a JSON file and from NAME=USD.
+    """USD an hour by device name.
+
+    Args:
+        path: a JSON object of device name and price, or None.
+        given: prices as NAME=USD; they replace those of the file.
 
     Raises:
-        ValueError: if one of them is not a positive price.
+        ValueError: if a price is not a positive number.
     """
     prices: dict[str, Any] = {}
     if path is not None:
@@ -126,7 +133,7 @@ def read_prices(path: Path | None, given: list[str]) -> dict[str, float]:
         except ValueError as error:
             raise ValueError(f"{path}: not JSON ({error})") from None
         if not isinstance(prices, dict):
-            raise ValueError(f"{path}: expected an object of device name and USD an hour")
+            raise ValueError(f"{path}: expected a JSON object of device name and USD an hour")
     prices |= dict(text.rpartition("=")[::2] for text in given)
     for device, price in prices.items():
         try:
@@ -143,24 +150,48 @@ def read_prices(path: Path | None, given: list[str]) -> dict[str, float]:
     return prices
 
 
-def main() -> int:
-    """The command; the exit status."""
-    parser = report.parser("table", f"{__doc__}\n\n{ABOUT}", '--price "NVIDIA H200=3.50"')
+def unmatched(rows: list[Row], prices: dict[str, float]) -> str:
+    """A sentence that names the prices without a row and the devices that have one; "" if none."""
+    devices = sorted({row.device for row in rows})
+    names = [repr(name) for name in prices if name not in devices]
+    if not names:
+        return ""
+    known = ", ".join(map(repr, devices)) or "none"
+    return f"no result for the price of {', '.join(names)}; the devices with results are: {known}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    parser = report.parser("table", f"{__doc__}\n\n{ABOUT}", '--price "AMD EPYC, 2 cores=0.10"')
     parser.add_argument(
-        "--results", type=Path, default=report.RESULTS, metavar="DIR", help="(default %(default)s)"
+        "--results",
+        type=Path,
+        default=report.RESULTS,
+        metavar="DIR",
+        help="folder of results (default %(default)s)",
     )
     parser.add_argument(
-        "--prices", type=Path, metavar="FILE", help="JSON of device name and USD an hour"
+        "--prices", type=Path, metavar="FILE", help="JSON object of device name and USD an hour"
     )
     parser.add_argument(
-        "--price", action="append", default=[], metavar="NAME=USD", help="USD an hour of one device"
+        "--price",
+        action="append",
+        default=[],
+        metavar="NAME=USD",
+        help="price of one device in USD an hour; can be repeated",
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     try:
-        print(markdown(read(args.results, read_prices(args.prices, args.price))))
+        rows = read(args.results, read_prices(args.prices, args.price))
+        # A file of prices may list more devices than were measured; a price that was typed may not.
+        if args.price and (problem := unmatched(rows, read_prices(None, args.price))):
+            raise ValueError(f"--price: {problem}")
+        if args.prices and (problem := unmatched(rows, read_prices(args.prices, []))):
+            print(f"{parser.prog}: {args.prices}: {problem}", file=sys.stderr)
+        shown = markdown(rows)
     except (ValueError, OSError) as error:
-        print(f"benchmarks.table: {error}", file=sys.stderr)
-        return 2
+        parser.error(str(error))
+    print(shown)
     return 0
 
 

@@ -1,26 +1,32 @@
-"""How good are the policy targets of a search, and what do they cost?"""
+"""Measure the policy targets of each search: how good they are, and how many a second."""
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from benchmarks import report
-from benchmarks.search import agreement
-from benchmarks.selfplay import decisions_of_all_stages, lengths_asked
 from zebjax import game, network, players, search
 from zebjax.common import cli
 from zebjax.evaluation import matches
+from zebjax.evaluation.intervals import Z95
 from zebjax.players import base
 from zebjax.search import SearchConfig
 
-ABOUT = """Searches roots from all stages of a game on the true deal, as self-play does, and
-compares with PUCT of 3,200 simulations on the same roots: top move, and KL(reference to target,
-floored at 1e-3). Then lets each search play against the first one on paired deals, both seeing
-all hands and both playing their best move: what teaches better should play better. Evaluations
-are network calls a decision."""
+from . import report
+from .search import agreement
+from .selfplay import decisions_of_all_stages, lengths_asked
+
+ABOUT = """Searches positions from all stages of a game on the true deal, as self-play does, and
+compares each search with PUCT of 3,200 simulations on the same positions: how often the top moves
+agree, and the mean KL divergence (targets at least 1e-3). Then each search plays paired deals
+against the first one; both see all hands and play their best move. A search that makes better
+targets should play better. `evaluations_per_decision` counts network calls.
+
+PUCT is AlphaZero's tree search; Gumbel (Danihelka et al. 2022) needs fewer simulations; `plain`
+is the original system's tree, and `sharp` a larger c_scale."""
 
 SETTINGS = {
     "puct-50-plain": SearchConfig("puct", sims=50, plain=True),
@@ -49,15 +55,15 @@ def _search(
 def evaluations(
     settings: SearchConfig, config: network.ZebConfig, params: network.Params, states: Any
 ) -> float:
-    """Network calls a decision."""
+    """Network evaluations a decision."""
     return len(lengths_asked(settings, config, params, states)) / len(states.ply)
 
 
 def player(
     settings: SearchConfig, config: network.ZebConfig, params: network.Params
 ) -> players.Player:
-    """Plays the best move of a search on the true deal: for judging targets, not an honest
-    player.
+    """A player that plays the best move of a search on the true deal. It sees all hands: a way to
+    compare targets, not an honest player.
     """
     if settings.worlds != "true":
         raise ValueError("worlds: expected the true deal")
@@ -75,28 +81,41 @@ def player(
     return players.Player("targets", in_chunks)
 
 
-def main() -> None:
-    """The command."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
     parser = report.parser_with_json(
         "targets", f"{__doc__}\n\n{ABOUT}", "--network bundled --roots 64 --deals 20"
     )
     parser.add_argument(
-        "--network", default="bundled", metavar="PATH", help="a run or checkpoint (default bundled)"
+        "--network",
+        default="bundled",
+        metavar="PATH",
+        help="a network folder or a run (default bundled)",
     )
     parser.add_argument(
-        "--roots", type=cli.integer(1, 10**5), default=256, help="(default %(default)s)"
+        "--roots",
+        type=cli.integer(1, 10**5),
+        default=256,
+        metavar="N",
+        help="positions that are searched (default %(default)s)",
     )
     parser.add_argument(
         "--deals",
         type=cli.integer(0, 10**6),
         default=200,
-        help="against the first setting; 0: none (%(default)s)",
+        metavar="N",
+        help="deals against the first setting; 0 plays none (default %(default)s)",
     )
     names = list(SETTINGS)
     parser.add_argument(
-        "--settings", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names)
+        "--settings",
+        nargs="+",
+        choices=names,
+        default=names,
+        metavar="NAME",
+        help=f"which of {', '.join(names)} (default all)",
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     try:
         config, params = network.load(Path(args.network))
     except ValueError as error:
@@ -106,14 +125,10 @@ def main() -> None:
     reference = np.asarray(
         _search(SearchConfig("puct", sims=3200), config, params, states, key).policy
     )
-    result = report.surroundings(args.note) | {
-        "network": args.network,
-        "roots": args.roots,
-        "rows": [],
-    }
-    for name in args.settings:
+
+    def measure(name: str) -> dict[str, Any]:
         settings = SETTINGS[name]
-        time = report.timed(lambda s=settings: _search(s, config, params, states, key), 3)
+        time = report.timed(lambda: _search(settings, config, params, states, key), 3)
         policy = np.asarray(_search(settings, config, params, states, key).policy)
         top, kl = agreement(reference, policy)
         row = {
@@ -129,10 +144,11 @@ def main() -> None:
                 player(settings, config, params), first, args.deals, jax.random.key(5)
             )
             row["win_rate_over_first"] = round(match.win_rate, 4)
-            row["win_rate_ci95"] = round(1.96 * match.win_rate_stderr, 4)
-        result["rows"].append(row)
-        report.show(row)
-        report.write(args.out or report.default_name("targets"), result)
+            row["win_rate_ci95"] = round(Z95 * match.win_rate_stderr, 4)
+        return row
+
+    rows = (measure(name) for name in args.settings)
+    report.collect("targets", args, rows, network=args.network, roots=args.roots)
 
 
 if __name__ == "__main__":

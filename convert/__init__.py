@@ -1,1 +1,1 @@
-"""The command over `zebjax.torch_weights`: the original's torch checkpoints to ours, and back."""
+"""The old name of `zebjax convert`, for a checkout."""

@@ -1,16 +1,31 @@
-"""The original's run `large-belief`: 3.35 M parameters, 200 simulations a move on the true deal,
-454 games a cycle.
+"""Repeat the original's run `large-belief`: 3.35 M parameters, 3,743 cycles, 1.7 million games.
 
-It begins with the policy, value and trunk of `large.pt`, trained before without a belief head, and
-a fresh belief head. Put `large.pt` and its two JSON files beside you or name the place; or begin
-from nothing:
+It starts with the policy, value and trunk of `large.pt`, which was trained before without a belief
+head, and a fresh belief head. Put `large.pt` and its two JSON files beside you, or name another
+place, or start from nothing:
 
-    python -m zebjax.train experiments/large_belief.py --start.checkpoint hf://USER/REPO/large.pt
-    python -m zebjax.train experiments/large_belief.py --start.checkpoint None
+    zebjax train large_belief --start.checkpoint hf://USER/REPO/large.pt
+    zebjax train large_belief --start.checkpoint None
 
-The tree is ours, which plays forced moves through and knows the last two tricks;
---selfplay.search.plain True gives the original's. It wants a GPU: on two CPU cores a cycle takes
-hours.
+It needs a GPU: on two CPU cores a cycle takes hours. In one process a cycle waits for 454 new
+games, the original's average; with `--role learner` it is 1,000 updates, however many games arrive,
+as in the original.
+
+Every setting is the original's where zebjax has one. What differs and has no setting:
+
+- Any seat may lead, and hands are random; in the original seat 0 always led.
+- A forced move is played without a search, and the search never considers an illegal move. The
+  original searched every ply, and its priors also covered illegal slots.
+- The policy target of the last ply is the move played; the original's was all zeros.
+- A search of 200 simulations has at most 201 nodes, so the original's limit of 512 has no part.
+- The ring holds 500,000 examples throughout; the original's began with 1,000,000.
+- Games against random are 1,000 fair deals, each played twice with the teams swapped; the original
+  played 2,000 games on unpaired deals.
+- The learner holds 100 example files in the store; the original's held 100 to 128.
+
+`max_example_age_s` and the files in the store matter only with `--role learner`. For more speed use
+our tree, which has no node for a forced move and solves the last two tricks exactly:
+`--selfplay.search.no-plain`.
 """
 
 from zebjax.experiment import (
@@ -23,6 +38,7 @@ from zebjax.experiment import (
     SearchConfig,
     SelfPlayConfig,
     StartConfig,
+    StoreConfig,
 )
 
 experiment = Experiment(
@@ -33,10 +49,25 @@ experiment = Experiment(
     selfplay=SelfPlayConfig(
         lanes=256,
         games_per_cycle=454,
-        search=SearchConfig(policy="puct", sims=200, c_puct=1.414, temperature=1.0),
+        search=SearchConfig(
+            policy="puct", sims=200, c_puct=1.414, temperature=1.0, worlds="true", plain=True
+        ),
     ),
-    replay=ReplayConfig(capacity_examples=500_000, min_buffer=250_000),
-    learner=LearnerConfig(lr=1e-4, weight_decay=0.01, batch=64, updates_per_cycle=1000),
+    replay=ReplayConfig(capacity_examples=500_000, min_buffer=250_000, max_example_age_s=600),
+    learner=LearnerConfig(
+        optimizer="adamw",
+        lr=1e-4,
+        schedule="constant",
+        weight_decay=0.01,
+        batch=64,
+        updates_per_cycle=1000,
+        policy_weight=1.0,
+        value_weight=1.0,
+        belief_weight=0.5,
+        belief_tiles="dealt",
+        policy_mask="unplayed",
+    ),
     evaluation=EvaluationConfig(every_cycles=50, deals=1000),
     save=SaveConfig(keep_every_cycles=25),
+    store=StoreConfig(publish_every_cycles=25, keep_examples=100),
 )

@@ -1,21 +1,21 @@
-"""lb-v-eq-3740: go on from the original's `large-belief` at step 3740 (1,700,608 games) in a
-namespace of its own.
+"""Continue the original's `large-belief` from step 3740 (1,700,608 games) as a new run.
 
-Put `large-belief.pt` and its two JSON files beside you and convert them once, which keeps where
-they came from:
+5 % of the updates train on a second stream of games, eval-aux: E[Q] against the current network.
+Put `large-belief.pt` and its two JSON files beside you and convert them once; that keeps their
+provenance:
 
-    python -m convert large-belief.pt lb-v-eq-3740-bootstrap
+    zebjax convert large-belief.pt lb-v-eq-3740-bootstrap
 
-One learner, two self-play workers and one eval-aux worker are processes of their own (see
-RUNBOOK.md beside this file):
+One learner, two self-play workers and one eval-aux worker are separate processes; RUNBOOK.md beside
+this file describes how to run them:
 
-    python -m zebjax.train experiments/lb_v_eq_3740.py --role learner
-    python -m zebjax.train experiments/lb_v_eq_3740.py --role selfplay --worker-id play-1
-    python -m zebjax.train experiments/lb_v_eq_3740.py --role selfplay --worker-id play-2
-    python -m zebjax.train experiments/lb_v_eq_3740.py --role evalaux --worker-id eq-1
+    zebjax train lb_v_eq_3740 --role learner
+    zebjax train lb_v_eq_3740 --role selfplay --worker-id play-1
+    zebjax train lb_v_eq_3740 --role selfplay --worker-id play-2
+    zebjax train lb_v_eq_3740 --role evalaux --worker-id eq-1
 
-This is stage 1: the eval-aux stream is mixed in. Stage 0, self-play only, is
-`--eval-aux.no-enabled`, also for a run that has begun.
+This is the original's stage 1. Its stage 0, self-play only, is `--eval-aux.no-enabled`, also for a
+run that has begun.
 """
 
 from zebjax.experiment import (
@@ -29,6 +29,7 @@ from zebjax.experiment import (
     SearchConfig,
     SelfPlayConfig,
     StartConfig,
+    StoreConfig,
 )
 
 experiment = Experiment(
@@ -39,12 +40,13 @@ experiment = Experiment(
     selfplay=SelfPlayConfig(
         lanes=256,
         games_per_cycle=454,
-        search=SearchConfig(policy="puct", sims=200, c_puct=1.414, temperature=1.0),
+        search=SearchConfig(policy="puct", sims=200, c_puct=1.414, temperature=1.0, worlds="true"),
     ),
     replay=ReplayConfig(capacity_examples=500_000, min_buffer=250_000, max_example_age_s=600),
     learner=LearnerConfig(lr=1e-4, weight_decay=0.01, batch=64, updates_per_cycle=1000),
     evaluation=EvaluationConfig(every_cycles=50, deals=1000),
     save=SaveConfig(keep_every_cycles=25),
+    store=StoreConfig(publish_every_cycles=25, keep_examples=128),
     eval_aux=EvalAuxConfig(
         enabled=True,
         batch_fraction=0.05,

@@ -1,4 +1,9 @@
-"""A small network from nothing, on two CPU cores, in minutes; needs no account, network or GPU."""
+"""Train a small network from nothing, in about ten minutes on two CPU cores.
+
+It needs no account, no internet and no GPU:
+
+    zebjax train quickstart
+"""
 
 from zebjax.experiment import (
     PRESETS,
@@ -17,14 +22,15 @@ experiment = Experiment(
     name="quickstart",
     cycles=_CYCLES,
     network=PRESETS["small"],
-    # Few simulations and many games: from nothing, outcomes teach more than a deeper search with a
-    # network that knows nothing yet. Eight visit every legal move once.
+    # Few simulations, many games: at the start the network knows nothing, so outcomes teach more
+    # than a deep search. Eight simulations visit every legal move once.
     selfplay=SelfPlayConfig(
         lanes=128,
         games_per_cycle=1024,
         search=SearchConfig(policy="gumbel", sims=8, gumbel_c_scale=0.5),
     ),
-    # A small buffer is memorised: wait for 2,048 games, and train on each example about once.
+    # A network memorises a small buffer. So wait for 2,048 games, and train on each example about
+    # once.
     replay=ReplayConfig(capacity_examples=1_000_000, min_buffer=28 * 2048),
     learner=LearnerConfig(
         optimizer="muon",

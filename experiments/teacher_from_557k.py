@@ -1,8 +1,10 @@
-"""The original's 557 K checkpoint with a fresh belief head, taught by the exact teacher; 10 to 15
-minutes on two cores.
+"""Train the original's 557 K checkpoint, plus a belief head, on games of E[Q], the exact player.
 
-python -m zebjax.teach --games 25000 --n 20 --out runs/teacher
-python -m zebjax.train experiments/teacher_from_557k.py --start.checkpoint zeb-557k-1m.pt
+It needs the original's file zeb-557k-1m.pt with its JSON file beside it. Nothing is played while it
+trains; make the games first. On two CPU cores the training takes 10 to 15 minutes:
+
+    zebjax teach --games 25000 --n 20 --out runs/teacher
+    zebjax train teacher_from_557k --start.checkpoint zeb-557k-1m.pt
 """
 
 import dataclasses

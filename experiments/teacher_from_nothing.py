@@ -1,10 +1,10 @@
-"""The medium network, with a belief head, from nothing on games of the exact teacher; 20 to 30
-minutes on two cores.
+"""Train the medium network from nothing on games of E[Q], the exact player.
 
-Make the games first (25,000 of them in about twenty minutes):
+Nothing is played while it trains; make the games first. On two CPU cores 25,000 games take about 20
+minutes, and the training 20 to 30:
 
-    python -m zebjax.teach --games 25000 --n 20 --out runs/teacher
-    python -m zebjax.train experiments/teacher_from_nothing.py
+    zebjax teach --games 25000 --n 20 --out runs/teacher
+    zebjax train teacher_from_nothing
 """
 
 import dataclasses

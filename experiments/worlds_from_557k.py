@@ -1,14 +1,18 @@
-"""Does an honest search teach better? The 557 K checkpoint goes on by self-play, 48 evaluations a
-decision.
+"""Compare search on the true deal with search on sampled worlds, 48 evaluations a decision.
 
-On the true deal by default; on sampled worlds with as many evaluations in all:
+Each run continues the original's 557 K checkpoint (zeb-557k-1m.pt) by self-play for three cycles.
+Convert it first. The file as it is searches the true deal:
 
-    python -m zebjax.train experiments/worlds_from_557k.py --start.checkpoint zeb-557k-1m.pt
-    python -m zebjax.train experiments/worlds_from_557k.py --start.checkpoint zeb-557k-1m.pt --name worlds-4 \
-        --selfplay.search.worlds 4 --selfplay.search.sims 12
-    python -m zebjax.train experiments/worlds_from_557k.py --start.checkpoint zeb-557k-1m.pt --name worlds-16 \
-        --selfplay.search.worlds 16 --selfplay.search.sims 3
-    python -m zebjax.arena --matrix zeb:runs/worlds-true zeb:runs/worlds-4 zeb:runs/worlds-16 --deals 4000
+    zebjax convert zeb-557k-1m.pt out/zeb-557k
+    zebjax train worlds_from_557k --start.checkpoint out/zeb-557k
+
+Two more runs search 4 and 16 sampled worlds, with as many evaluations in all. Add to that command
+
+    --name worlds-4 --selfplay.search.worlds 4 --selfplay.search.sims 12
+    --name worlds-16 --selfplay.search.worlds 16 --selfplay.search.sims 3
+
+The result, benchmarks/results/worlds.json, is that of `zebjax arena --deals 4000 --json --matrix`
+with the players zeb:runs/worlds-true zeb:runs/worlds-4 zeb:runs/worlds-16 zeb:out/zeb-557k.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""`python -m convert`: its examples work, its complaints are one sentence and exit status 2,
+"""`zebjax convert`: its examples work, its complaints are one sentence and exit status 2,
 nothing is left behind."""
 
 import os
@@ -13,8 +13,8 @@ import jax
 import numpy as np
 import pytest
 
-from convert.__main__ import main
 from zebjax import network
+from zebjax.convert import main
 from zebjax.torch_compat import archive as torch_archive
 from zebjax.torch_compat import weights as torch_weights
 from zebjax.torch_compat.pickle import Call, Name
@@ -29,9 +29,7 @@ def test_the_examples_of_the_help_work(reference_path, tmp_path, monkeypatch, ca
     assert stop.value.code == 0
     text = capsys.readouterr().out
     examples = [
-        shlex.split(line)[3:]
-        for line in text.splitlines()
-        if line.startswith("  python -m convert")
+        shlex.split(line)[2:] for line in text.splitlines() if line.startswith("  zebjax convert ")
     ]
     assert len(examples) == 4
     for example in examples:
@@ -81,7 +79,7 @@ def test_as_a_process(reference_path, tmp_path):
     assert (again.returncode, again.stdout) == (2, "")
     assert (
         again.stderr
-        == f"convert: {tmp_path / 'out'} exists already: remove it or choose another place\n"
+        == f"zebjax convert: {tmp_path / 'out'} exists already: remove it or choose another place\n"
     )
     assert os.listdir(tmp_path) == ["out"]
 
@@ -109,7 +107,7 @@ def test_complaints(tmp_path, capsys, make, message):
     assert main([str(path), str(tmp_path / "deep" / "out")]) == 2
     said = capsys.readouterr()
     assert said.out == "" and said.err.count("\n") == 1
-    assert said.err.startswith(f"convert: {path}: ") and message in said.err
+    assert said.err.startswith(f"zebjax convert: {path}: ") and message in said.err
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -143,7 +141,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, capsys, monkeypatch, 
         assert main(arguments) == 2
         said = capsys.readouterr().err
         assert (
-            said.startswith(f"convert: {tmp_path}")
+            said.startswith(f"zebjax convert: {tmp_path}")
             and "cannot be written" in said
             and said.count("\n") == 1
         )
@@ -162,10 +160,10 @@ def test_to_torch_complaints(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a.pt"], "required"),
-        (["a.pt", "b", "--belief-head", "new"], "invalid choice"),
+        (["a.pt"], "expected OUT; see zebjax convert --help"),
+        (["a.pt", "b", "--belief-head", "new"], "--belief-head: expected keep or fresh"),
         (["a.pt", "b", "--seed", "1"], "--seed only goes with --belief-head fresh"),
-        (["a.pt", "b", "--belief-head", "fresh", "--seed", "x"], "invalid int"),
+        (["a.pt", "b", "--belief-head", "fresh", "--seed", "x"], "--seed: expected a whole number"),
         (["--to-torch", "a", "b.pt", "--belief-head", "fresh"], "does not go with --to-torch"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`python -m convert --examples`: what is good is converted, what is not is named, nothing is
+"""`zebjax convert --examples`: what is good is converted, what is not is named, nothing is
 lost."""
 
 import os
@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from convert.__main__ import main
 from zebjax import record
+from zebjax.convert import main
 from zebjax.torch_compat import archive as torch_archive
 from zebjax.training import warm_start
 from zebjax.training.config import Experiment, ReplayConfig, TeacherConfig
@@ -27,9 +27,9 @@ def test_the_command_goes_on_past_bad_files(batch, mine, tmp_path, capsys):
         for name in ("a", "c")
     ]
     complaints = said.err.splitlines()
-    assert complaints[0].startswith(f"convert: {files[1]}: damaged or truncated")
-    assert complaints[1].startswith(f"convert: {files[2]}: no such file")
-    assert complaints[2:] == ["convert: refused 2 of 4 files"]
+    assert complaints[0].startswith(f"zebjax convert: {files[1]}: damaged or truncated")
+    assert complaints[1].startswith(f"zebjax convert: {files[2]}: no such file")
+    assert complaints[2:] == ["zebjax convert: refused 2 of 4 files"]
     assert sorted(os.listdir(out)) == ["a.safetensors", "c.safetensors"]
     records, metadata = record.read(out / "a.safetensors")
     jax.tree.map(np.testing.assert_array_equal, records, mine)
@@ -78,8 +78,8 @@ def test_the_command_leaves_nothing_where_it_cannot_write(batch, tmp_path, capsy
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--examples", "a.pt"], "required"),
-        (["--examples", "a.pt", "b.pt"], "expected OUT_DIR at the end"),
+        (["--examples", "a.pt"], "expected OUT; see"),
+        (["--examples", "a.pt", "b.pt"], "expected OUT at the end"),
         (["--examples", "a.pt", "b", "--seed", "1"], "--examples goes with none of"),
         (["--examples", "--to-torch", "a.pt", "b"], "--examples goes with none of"),
         (["a.pt", "b.pt", "c"], "expected one CHECKPOINT and OUT, got 3 names"),

@@ -2,6 +2,7 @@
 fault."""
 
 import dataclasses
+from itertools import islice
 
 import pytest
 
@@ -37,7 +38,7 @@ class WorkersOnly:
 def test_a_store_that_is_well_is_left_as_it_was(settings):
     place = open.open_store(settings.namespace)
     assert "can be written and read" in doctor.store(settings)
-    assert "good for a learner" in doctor.learner_access(settings)
+    assert "enough for a learner" in doctor.learner_access(settings)
     assert place.entries("examples") == place.entries("weights") == []
     assert doctor.published(settings) == "no weights published yet: only a learner can start"
 
@@ -46,7 +47,7 @@ def test_a_workers_credential_is_enough(settings, monkeypatch):
     place = WorkersOnly(open.open_store(settings.namespace))
     monkeypatch.setattr(doctor, "open_store", lambda url: place)
     assert "can be written and read" in doctor.store(settings)
-    assert "good for workers only" in doctor.learner_access(settings)
+    assert "enough for workers only" in doctor.learner_access(settings)
 
 
 def test_a_doctor_that_may_not_delete_leaves_one_probe_however_often_it_comes(
@@ -91,7 +92,7 @@ def test_every_check_is_a_line_and_one_that_fails_does_not_hide_the_others(
 ):
     (tmp_path / "file").write_text("")
     broken = dataclasses.replace(settings, store=StoreConfig(url=str(tmp_path / "file")))
-    monkeypatch.setattr(doctor.experiment, "load", lambda path, overrides: broken)
+    monkeypatch.setattr(doctor.experiment, "read", lambda path: broken)
     assert doctor.main(["x.py"]) == 2
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines] == list(doctor.CHECKS)
@@ -100,13 +101,29 @@ def test_every_check_is_a_line_and_one_that_fails_does_not_hide_the_others(
         "learner",
         "weights",
     }
-    monkeypatch.setattr(doctor.experiment, "load", lambda path, overrides: settings)
+    monkeypatch.setattr(doctor.experiment, "read", lambda path: settings)
     assert doctor.main(["x.py"]) == 0
 
 
 def test_without_an_experiment_it_says_how(capsys):
-    assert doctor.main([]) == 2 and "expected an experiment file" in capsys.readouterr().err
-    assert (
-        doctor.main(["--help"]) == 0
-        and "python -m zebjax.doctor experiments/" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stop:
+        doctor.main([])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == (
+        "zebjax doctor: expected EXPERIMENT; see zebjax doctor --help\n"
     )
+
+
+def test_a_gpu_that_jax_does_not_use_is_found_out(settings, monkeypatch):
+    monkeypatch.setattr(doctor.devices, "unused_gpu", lambda: "there is an NVIDIA device in /dev")
+    found = {name: (is_well, text) for name, is_well, text in islice(doctor.examine(settings), 1)}
+    assert not found["device"][0] and "though there is an NVIDIA device" in found["device"][1]
+    with pytest.raises(ValueError, match="expected a GPU"):
+        doctor.device(dataclasses.replace(settings, device="gpu"))
+    assert "(cpu)" in doctor.device(dataclasses.replace(settings, device="cpu"))
+
+
+def test_it_says_what_it_found_of_caches_locks_and_memory(settings):
+    assert "the solver in" in doctor.cache_folders(settings)
+    assert doctor.locking(settings).endswith("locks of the file system")
+    assert "selfplay.lanes = 8" in doctor.needed_memory(settings)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from tests.support.tiny import TINY, Quiet, as_numpy, training_rows
 from zebjax import experiment, network, train
 from zebjax.common import checkpoint
-from zebjax.training import metrics, resume
+from zebjax.training import metrics, resume, session
 from zebjax.training import run as training
 from zebjax.training.config import EvaluationConfig, StoreConfig, to_json
 
@@ -62,7 +63,7 @@ def final_state(folder):
     """The newest saved arrays, as NumPy."""
     newest = checkpoint.step_folder(folder / "state", checkpoint.steps(folder / "state")[-1])
     abstract = network.abstract_params(TINY.network)
-    like = jax.eval_shape(lambda params: training._fresh_state(TINY, params, 0), abstract)
+    like = jax.eval_shape(lambda params: session.fresh_state(TINY, params, 0), abstract)
     return as_numpy(checkpoint.restore_tree(newest / "arrays", like))
 
 
@@ -87,10 +88,29 @@ def test_kill_9_after_three_cycles_changes_nothing(tmp_path, tiny_file):
         text=True,
     )
     assert restarted.returncode == 0, restarted.stderr
-    assert "continuing" in restarted.stdout
+    assert "resuming" in restarted.stdout
     run = tmp_path / "killed" / "tiny"
-    jax.tree.map(np.testing.assert_array_equal, final_state(run), as_numpy(whole.state))
-    assert training_rows(run) == training_rows(whole.folder)
+    jax.tree.map(np.testing.assert_array_equal, final_state(run), as_numpy(whole.session.state))
+    assert training_rows(run) == training_rows(whole.session.folder)
+
+
+def test_nobody_reads_and_a_notebook_exports_its_backend(tmp_path, tiny_file):
+    """What a run meets that was started by a notebook, or whose output went to `| head -1`."""
+    process = subprocess.Popen(
+        command(tiny_file, "--runs", str(tmp_path), "--cycles", "2"),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        env=os.environ
+        | {
+            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+            "PYTHONIOENCODING": "ascii",
+        },
+    )
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(300) == 0
+    assert n_rows(tmp_path / "tiny") == 3
+    assert (tmp_path / "tiny" / "curves.png").exists()
 
 
 def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
@@ -106,7 +126,7 @@ def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert "stopping: finishing the call under way" in err
-    assert "the same command continues" in out
+    assert "the same command resumes" in out
     assert checkpoint.steps(tmp_path / "tiny" / "state")
 
 
@@ -143,7 +163,7 @@ def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
         ),
         (
             ["experiments/quickstart.py", "--role", "player"],
-            "argument --role: invalid choice: 'player'",
+            "--role: expected all or learner or selfplay or evalaux, got 'player'",
         ),
         (
             ["experiments/quickstart.py", "--once"],
@@ -175,7 +195,7 @@ def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
             ["experiments/quickstart.py", "--role", "selfplay", "--worker-id="],
             "--worker-id: expected letters",
         ),
-        (["--learner.lr", "3"], "expected an experiment file first"),
+        (["--learner.lr", "3"], "expected EXPERIMENT"),
         (["experiments/quickstart.py", "--runs", "README.md"], "README.md"),
         (
             ["experiments/quickstart.py", "--evaluation.deals", "1"],
@@ -202,10 +222,8 @@ def test_bad_input_is_one_sentence_and_status_2(tmp_path, monkeypatch, capsys, a
 def test_bad_input_as_a_process():
     result = subprocess.run(command("absent.py"), cwd=ROOT, capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (2, "")
-    assert (
-        result.stderr
-        == "error: absent.py: expected an experiment file, one that is there and ends in .py\n"
-    )
+    problem = "absent.py: expected an experiment file, one that is there and ends in .py"
+    assert result.stderr == f"zebjax train: {problem}\n"
 
 
 def test_an_experiment_file_that_ends_the_program_is_named(tmp_path):
@@ -229,7 +247,7 @@ def test_help_lists_every_override():
         "--cycles",
     ):
         assert name in result.stdout
-    assert "Example:" in result.stdout
+    assert "--role" in result.stdout and "example" in result.stdout
     assert subprocess.run(command("--help"), cwd=ROOT, capture_output=True).returncode == 0
 
 

@@ -1,5 +1,7 @@
 """zebjax: learning and playing Texas 42 with compiled self-play in JAX."""
 
+import sys
+
 import lazy_loader
 
 __version__ = "0.2.0"
@@ -8,3 +10,8 @@ __version__ = "0.2.0"
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__, submodules=["game", "network", "observe", "solver", "worlds"]
 )
+
+if sys.argv[:1] == ["-m"]:  # `python -m` is looking up what it was given
+    from zebjax.common.commands import refuse_library_module
+
+    refuse_library_module()

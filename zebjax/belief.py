@@ -7,59 +7,53 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-
-import jax
-import numpy as np
-import rich.box
-from rich.console import Console
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from zebjax import network, players
-from zebjax.common import cli
-from zebjax.evaluation.belief import (
-    DEALS_AT_ONCE,
-    Comparison,
-    by_trick,
-    plot,
-    positions_of,
-    predict,
-)
+from zebjax.common import cli, console
 from zebjax.players import spec
 
+if TYPE_CHECKING:  # imported when something is played: help does not wait for jax
+    from rich.table import Table
 
-def _parser() -> cli.Parser:
-    parser = cli.Parser(
+    from zebjax.evaluation.belief import Comparison
+
+
+def parser() -> cli.Parser:
+    """The command's parser."""
+    made = cli.Parser(
         "belief",
-        "Does a network know who holds the hidden tiles better than counting tells? Scores its "
-        "belief head on truly\n"
-        "hidden tiles, at every decision of games that it plays on all four seats, by trick, "
-        "beside the exact\n"
-        "marginal over all hands that fit the voids shown. Cross-entropy in nats a tile; 95 % "
-        "intervals take deals\n"
-        "as units.",
+        "Does a network know better than counting who holds the hidden tiles? Scores its belief\n"
+        "head on the tiles that are still hidden, at every decision of games that it plays on all\n"
+        "four seats, by trick. Beside it stands the exact marginal: the probabilities over all\n"
+        "hands that fit what has been shown. Cross-entropy in nats a tile; 95 % intervals take\n"
+        "the deal as the unit.",
         "runs/quickstart --deals 200 --plot belief.png",
         notes=spec.help_text(),
     )
-    parser.add_argument(
+    made.add_argument(
         "path",
         metavar="PATH",
-        help="a run, one of its checkpoints, or what `python -m convert` made",
+        help="a run, one of its checkpoints, or a folder that `zebjax convert` made",
     )
-    parser.add_argument(
+    made.add_argument(
         "--deals", type=cli.integer(2, 10**6), default=200, metavar="N", help="deals (default 200)"
     )
-    parser.add_argument(
+    made.add_argument(
         "--by", metavar="PLAYER", help="who plays the games, as listed below (default the network)"
     )
-    parser.add_argument(
+    made.add_argument(
         "--seed", type=cli.integer(0, 2**32 - 1), default=0, help="of deals and play (default 0)"
     )
-    parser.add_argument("--plot", type=cli.picture, metavar="FILE.png", help="draw the result")
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
-    return parser
+    made.add_argument("--plot", type=cli.picture, metavar="FILE.png", help="draw the result")
+    made.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    return made
 
 
-def _table(title: str, results: dict[str, Comparison | None]) -> Table:
+def _table(title: str, results: "dict[str, Comparison | None]") -> "Table":
+    import rich.box
+    from rich.table import Table
+
     table = Table(box=rich.box.SIMPLE, title=title, title_justify="left")
     for name in (
         "trick",
@@ -95,11 +89,22 @@ def _table(title: str, results: dict[str, Comparison | None]) -> Table:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    import jax
+    import numpy as np
+
+    from zebjax.evaluation.belief import (
+        DEALS_AT_ONCE,
+        by_trick,
+        plot,
+        positions_of,
+        predict,
+    )
+
     config, params = network.load(arguments.path)
     if not config.belief_head:
         raise ValueError(
-            f"{arguments.path}: this network has no belief head; `--belief-head fresh` of convert "
-            "adds one"
+            f"{arguments.path}: this network has no belief head; `zebjax convert --belief-head "
+            "fresh` adds one"
         )
     player = players.make(arguments.by) if arguments.by else players.zeb(config, params)
     key, start, parts = jax.random.key(arguments.seed), time.perf_counter(), []
@@ -130,9 +135,9 @@ def _run(arguments: argparse.Namespace) -> int:
             )
         )
     else:
-        console = Console(width=None if sys.stdout.isatty() else 120)
-        console.print(_table(title, results))
-        console.print(
+        out = console.make()
+        out.print(_table(title, results))
+        out.print(
             "gain: cross-entropy of the marginal less the network's; 95 % intervals, deals as units"
         )
     if arguments.plot is not None:
@@ -142,10 +147,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; see `--help`. Returns the exit status: 0, or 2 after one sentence on stderr for
-    bad input.
+    """Run the command, see `--help`, and return its exit status; 2 after one sentence on stderr
+    for bad input.
     """
-    return cli.run("belief", _run, _parser().parse(argv))
+    return cli.run("belief", _run, parser().parse(argv))
 
 
 if __name__ == "__main__":

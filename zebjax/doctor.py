@@ -1,7 +1,8 @@
-"""Can this machine do its part? `python -m zebjax.doctor EXPERIMENT.py`: one line a check, in under
-two minutes.
+"""The command `zebjax doctor`: can this machine run an experiment? A line a check, in under two
+minutes.
 """
 
+import argparse
 import contextlib
 import dataclasses
 import platform
@@ -11,25 +12,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import jax
-
-from zebjax import experiment, network, record
-from zebjax.common import checkpoint, compilation_cache
-from zebjax.distributed import weights
+from zebjax import experiment, network
+from zebjax.common import cli
 from zebjax.distributed.open import open_store
 from zebjax.distributed.store import Missing, Refused, StoreError
-from zebjax.training import eval_aux, selfplay
 from zebjax.training.config import Experiment
 
-_USAGE = """usage: python -m zebjax.doctor EXPERIMENT.py [--overrides]
-
-Check what a process of this experiment needs: device, store and its access, published weights, the
-exact solver, and that one game of each kind can be played. A line a check; exit status 0 if all is
-well, 2 if not.
-
-example:
-  python -m zebjax.doctor experiments/lb_v_eq_3740.py --store.url s3://my-bucket/zeb
-"""
+# Each check imports what it needs: help does not wait for jax.
 _FEW_SIMS, _FEW_WORLDS = 4, 5
 
 
@@ -39,15 +28,51 @@ def _me() -> str:
 
 
 def device(settings: Experiment) -> str:
-    """What computes here."""
+    """The devices here; an error if they are not the experiment's `device`, or if JAX uses the CPU
+    of a machine with a GPU.
+    """
+    import jax
+
+    from zebjax.common import devices
+
+    devices.check(settings.device)
     found = jax.devices()
     return f"{len(found)} x {found[0].device_kind} ({jax.default_backend()})"
 
 
+def needed_memory(settings: Experiment) -> str:
+    """The memory that a run in one process needs, and the settings that need most of it."""
+    from zebjax.training import memory
+
+    compared = memory.check(settings)
+    return f"{compared}; most for {memory.describe(memory.estimate(settings)[:2])}"
+
+
+def cache_folders(settings: Experiment) -> str:
+    """The folders of compiled code. It is no error if there are none."""
+    import jax
+
+    from zebjax.solver import cached_code
+
+    compiled = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]  # options are made at import
+    without = "nowhere (each process compiles anew)"
+    return f"JAX's programs in {compiled or without}, the solver in {cached_code.FOLDER or without}"
+
+
+def locking(settings: Experiment) -> str:
+    """How a second process is kept out of the run's folder."""
+    from zebjax.common import locks
+
+    folder = next(
+        place
+        for place in (settings.folder.absolute(), *settings.folder.absolute().parents)
+        if place.is_dir()
+    )
+    return f"{folder}: {locks.kind(folder)}"
+
+
 def store(settings: Experiment) -> str:
-    """Whether a worker can write here, what was written can be read again, and nothing overwrites
-    it.
-    """
+    """A worker can write here, its objects can be read again, and nothing overwrites them."""
     place = open_store(settings.namespace)
     name, data = f"examples/{_me()}/probe", b"probe"
     try:
@@ -67,37 +92,37 @@ def store(settings: Experiment) -> str:
 
 
 def learner_access(settings: Experiment) -> str:
-    """Whether a learner could work with this credential; a worker need not, so it is never
-    wrong.
+    """What a learner could do with this credential. A worker needs less, so this is never an
+    error.
     """
     place = open_store(settings.namespace)
     name = f"weights/{_me()}"
     try:
         place.put({}, {name: b"probe"})
     except Refused as error:
-        return f"this credential is good for workers only: {error}"
+        return f"this credential is enough for workers only: {error}"
     try:
         place.delete([name])
     except Refused as error:
         return (
-            f"this credential can write weights but not delete, which a learner does too: {error}"
+            f"this credential can write weights but not delete, which a learner also does: {error}"
         )
-    return "this credential can also write weights and delete: good for a learner"
+    return "this credential can also write weights and delete: enough for a learner"
 
 
 def beginning(settings: Experiment) -> str:
-    """Whether what a new run begins with is there; a worker needs none of it."""
+    """The files that a new run starts from; a worker needs none of them."""
+    from zebjax.common import checkpoint, hub
+
     if checkpoint.steps(settings.folder / "state"):
-        return f"{settings.folder}: there is a run to go on with"
+        return f"{settings.folder}: holds a run to resume"
     wanted = {
         "start.checkpoint": settings.start.checkpoint,
         "teacher.folder": settings.teacher.folder,
         "replay.seed_folder": settings.replay.seed_folder,
     }
     here = {
-        name: path
-        for name, path in wanted.items()
-        if path is not None and not path.startswith("hf://")
+        name: path for name, path in wanted.items() if path is not None and not hub.is_hub(path)
     }
     missing = [
         f"{name} = {path}"
@@ -105,12 +130,13 @@ def beginning(settings: Experiment) -> str:
         if path != "bundled" and not Path(path).exists()
     ]
     if missing:
-        return f"only a worker can start here: there is no {', '.join(missing)}"
-    return "all that a new run begins with is here"
+        return f"only a worker can start here: cannot find {', '.join(missing)}"
+    return "every file that a new run starts from is here"
 
 
 def published(settings: Experiment) -> str:
-    """Whether there are weights to play with, and of this experiment."""
+    """The newest published weights, checked against the experiment."""
+    from zebjax.distributed import weights
     from zebjax.distributed.worker import check_experiment
 
     place = open_store(settings.namespace)
@@ -125,15 +151,21 @@ def published(settings: Experiment) -> str:
 
 
 def self_play(settings: Experiment) -> str:
-    """One game of self-play with few simulations, proved legal."""
+    """One game of self-play with few simulations, replayed to prove that it is legal."""
+    import jax
+
+    from zebjax import record
+    from zebjax.common import jax_settings
+    from zebjax.training import selfplay
+
     search = dataclasses.replace(
         settings.selfplay.search, sims=min(_FEW_SIMS, settings.selfplay.search.sims)
     )
     config = dataclasses.replace(
         settings.selfplay, lanes=jax.device_count(), games_per_cycle=1, search=search
     )
-    params = network.init(settings.network, jax.random.key(0))
-    actor = selfplay.init(config, jax.random.key(1))
+    params = network.init(settings.network, jax_settings.key(0))
+    actor = selfplay.init(config, jax_settings.key(1))
     actor = selfplay.advance(config, settings.network, params, actor, 0, 1000)
     _, records = selfplay.take(config, actor)
     record.validate(records)
@@ -141,11 +173,17 @@ def self_play(settings: Experiment) -> str:
 
 
 def eval_aux_games(settings: Experiment) -> str:
-    """Two games of E[Q] with few worlds against a network, proved legal; compiles the solver."""
+    """Two games of E[Q] with few worlds against a network, replayed to prove that they are legal.
+    Compiles the solver.
+    """
+    from zebjax import record
+    from zebjax.common import jax_settings
+    from zebjax.training import eval_aux
+
     config = dataclasses.replace(
         settings.eval_aux, worlds=min(_FEW_WORLDS, settings.eval_aux.worlds)
     )
-    params = network.init(settings.network, jax.random.key(0))
+    params = network.init(settings.network, jax_settings.key(0))
     records, _ = eval_aux.play(
         config, settings.network, params, eval_aux.GamesToPlay(step=0, seed=0, number=0, n_games=2)
     )
@@ -155,6 +193,9 @@ def eval_aux_games(settings: Experiment) -> str:
 
 CHECKS: dict[str, Callable[[Experiment], str]] = {
     "device": device,
+    "memory": needed_memory,
+    "caches": cache_folders,
+    "locks": locking,
     "store": store,
     "learner": learner_access,
     "start": beginning,
@@ -165,36 +206,42 @@ CHECKS: dict[str, Callable[[Experiment], str]] = {
 
 
 def examine(settings: Experiment) -> Iterator[tuple[str, bool, str]]:
-    """Each check's name, whether it is well, and what it found."""
+    """Each check's name, True if it passed, and its finding."""
     for name, check in CHECKS.items():
         began = time.monotonic()
         try:
             found, is_well = check(settings), True
-        except Exception as error:  # whatever is wrong with a machine is what this is to tell
+        except Exception as error:  # of any kind: finding what is wrong is what this is for
             found, is_well = str(error).strip().split("\n")[0] or type(error).__name__, False
         yield name, is_well, f"{found} ({time.monotonic() - began:.1f} s)"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; see `--help`."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments and arguments[0] in ("-h", "--help"):
-        print(_USAGE, end="")
-        return 0
-    if not arguments or arguments[0].startswith("-"):
-        print("doctor: expected an experiment file; see --help", file=sys.stderr)
-        return 2
-    compilation_cache.keep()
-    try:
-        settings = experiment.load(Path(arguments[0]), arguments[1:])
-    except ValueError as error:
-        print(f"doctor: {error}", file=sys.stderr)
-        return 2
+def parser() -> experiment.Parser:
+    """The command's parser."""
+    return experiment.Parser(
+        "doctor",
+        "Check that this machine can run an experiment: its device, the store and the access to\n"
+        "it, published weights, the exact solver, and a game of each kind. Prints a line a check.\n"
+        "Exit status 0: all is well; 2: a check failed.",
+        "quickstart",
+        "experiments/lb_v_eq_3740.py --store.url s3://my-bucket/zeb",
+        usage="EXPERIMENT [--FIELD VALUE ...]",
+    ).with_fields()
+
+
+def _run(arguments: argparse.Namespace) -> int:
     all_well = True
-    for name, is_well, found in examine(settings):
+    for name, is_well, found in examine(experiment.Parser.experiment(arguments)):
         all_well &= is_well
         print(f"{'ok  ' if is_well else 'FAIL'} {name:10} {found}", flush=True)
     return 0 if all_well else 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command, see `--help`, and return its exit status; 2 after one sentence on stderr
+    for bad input.
+    """
+    return cli.run("doctor", _run, parser().parse(argv))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,19 @@
-"""What an experiment file imports, in one line: `Experiment`, every config, the presets. And how a
-file is read.
+"""What an experiment file imports, in one line: `Experiment`, every config, the presets. And how
+an experiment is found, read and changed.
 
 An experiment is one frozen dataclass instance in one short file, with typed overrides from the
-command line.
+command line. Importing this does not import jax.
 """
 
+import argparse
+import contextlib
 import runpy
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
-import tyro
-
+from zebjax.common import cli, overrides, parsing
 from zebjax.network.config import PRESETS, ZebConfig
 from zebjax.search.config import SearchConfig
 from zebjax.training.config import (
@@ -45,32 +49,120 @@ __all__ = [
 ]
 
 
-def load(path: Path, overrides: list[str]) -> Experiment:
-    """The experiment in a file, with command-line overrides; exits with status 2 and a sentence if
-    one is wrong.
+_HERE = Path(__file__).parent
+_INCLUDED = _HERE / "experiments"
+"""The experiments that come with zebjax: in a wheel they lie in the package."""
+if not _INCLUDED.is_dir():  # a checkout
+    _INCLUDED = _HERE.parent / "experiments"
+
+
+def included() -> list[str]:
+    """Names of the experiments that come with zebjax, for `zebjax train NAME`."""
+    return sorted(path.stem for path in _INCLUDED.glob("*.py"))
+
+
+def find(name: str | Path) -> Path:
+    """The file of an experiment.
+
+    Args:
+        name: a file, the name of an experiment that comes with zebjax (`quickstart`), or the place
+            of one in a checkout (`experiments/quickstart.py`), also where there is no checkout.
+
+    Raises:
+        ValueError: if there is no such experiment.
+    """
+    path = Path(name)
+    if path.suffix == ".py":  # nothing else is Python that its owner wrote
+        if path.is_file():
+            return path
+        if path.parent == Path("experiments") and (_INCLUDED / path.name).is_file():
+            return _INCLUDED / path.name
+    elif len(path.parts) == 1 and not path.suffix and not path.exists():
+        word = str(name).replace("-", "_")
+        if word in included():
+            return _INCLUDED / f"{word}.py"
+        raise ValueError(
+            f"{name}: expected an experiment file that ends in .py, or one of "
+            f"{', '.join(included())}; did you mean {parsing.nearest(word, included())!r}?"
+        )
+    raise ValueError(f"{path}: expected an experiment file, one that is there and ends in .py")
+
+
+def read(name: str | Path) -> Experiment:
+    """The experiment that a file defines, see `find`.
 
     Raises:
         ValueError: if the file is not there or holds no `experiment`.
     """
-    if path.suffix != ".py" or not path.is_file():  # nothing else is Python that its owner wrote
-        raise ValueError(f"{path}: expected an experiment file, one that is there and ends in .py")
+    path = find(name)
     try:
         experiment = runpy.run_path(str(path)).get("experiment")
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # it is the user's code: whatever it raises is about that file
+    # It is the user's code: whatever it raises is about that file.
+    except (Exception, SystemExit) as error:
         raise ValueError(f"{path}: {type(error).__name__}: {error}") from None
     if not isinstance(experiment, Experiment):
         raise ValueError(f"{path}: expected it to define `experiment = Experiment(...)`")
-    return tyro.cli(
-        Experiment,
-        default=experiment,
-        args=overrides,
-        prog=f"python -m zebjax.train {path}",
-        description=(
-            f"Train as {path} says; every field can be overridden. Starting the same command "
-            "again continues the run."
-            f"\n\nExample: python -m zebjax.train {path} --name mine --learner.lr 5e-3"
-        ),
-    )
+    return experiment
+
+
+def load(path: str | Path, changes: Sequence[str] = ()) -> Experiment:
+    """The experiment in a file, with some fields changed.
+
+    Args:
+        path: a file or a name, see `find`.
+        changes: options as on the command line, for example `["--learner.lr", "3e-4"]`.
+
+    Returns:
+        The resolved experiment.
+
+    Raises:
+        ValueError: if the file is not there or holds no `experiment`, or a change is impossible.
+    """
+    parser = _Quiet("experiment", "")
+    overrides.add_options(parser, Experiment)
+    return overrides.apply(read(path), parser.parse(changes))
+
+
+class _Quiet(cli.Parser):
+    """Raises where a command's parser ends the program."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(self.sentence(message))
+
+
+class Parser(cli.Parser):
+    """The parser of a command on an experiment: `zebjax NAME EXPERIMENT ... [--FIELD VALUE ...]`.
+
+    The command adds its own arguments and calls `with_fields`, `parse` and `experiment`.
+    """
+
+    def __init__(self, name: str, description: str, *examples: str, usage: str) -> None:
+        """See `cli.Parser`; the positional argument `experiment` comes first."""
+        super().__init__(name, description, *examples, usage=usage)
+        self.add_argument(
+            "experiment",
+            metavar="EXPERIMENT",
+            help=f"a file that ends in .py, or one of {', '.join(included())}",
+        )
+
+    def with_fields(self) -> "Parser":
+        """Add an option for every field, after those of the command, and return the parser."""
+        overrides.add_options(self, Experiment)
+        return self
+
+    def parse(self, argv: Sequence[str] | None) -> argparse.Namespace:
+        """Parse; `--help` shows the values of the experiment if one is named before it."""
+        words = list(sys.argv[1:] if argv is None else argv)
+        if words and not words[0].startswith("-") and {"-h", "--help"} & set(words):
+            with contextlib.suppress(ValueError):
+                overrides.show_values(self, read(words[0]))
+        return super().parse(words)
+
+    @staticmethod
+    def experiment(arguments: argparse.Namespace) -> Experiment:
+        """The experiment that was named, with the fields changed that were given.
+
+        Raises:
+            ValueError: if it cannot be read, or a value is impossible.
+        """
+        return overrides.apply(read(arguments.experiment), arguments)

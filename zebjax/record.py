@@ -19,6 +19,7 @@ import safetensors
 import safetensors.numpy
 
 from zebjax import game, tiles
+from zebjax.common import files
 from zebjax.common.arrays import Array, Scalar, check
 
 FORMAT_VERSION = 1
@@ -275,12 +276,9 @@ def write(path: Path, records: GameRecord, metadata: Metadata) -> None:
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in dataclasses.asdict(metadata).items()
     }
-    temporary = path.with_name(f".tmp-{path.name}")
     try:
-        temporary.write_bytes(safetensors.numpy.save(arrays, strings))
-        os.replace(temporary, path)
+        files.write_bytes(path, safetensors.numpy.save(arrays, strings))
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OSError(error.errno, f"{path}: cannot be written ({error.strerror})") from None
 
 

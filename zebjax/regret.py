@@ -5,51 +5,50 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import jax
-import rich.box
-from rich.console import Console
-from rich.table import Table
-
-from zebjax import players, tiles
-from zebjax.common import cli
-from zebjax.evaluation.regret import DEALS_AT_ONCE, Loss, Result, measure, plot
+from zebjax import players
+from zebjax.common import cli, console
 from zebjax.players import spec
 
+if TYPE_CHECKING:  # imported when something is played: help does not wait for jax
+    from rich.table import Table
 
-def _parser() -> cli.Parser:
-    parser = cli.Parser(
+    from zebjax.evaluation.regret import Loss, Result
+
+
+def parser() -> cli.Parser:
+    """The command's parser."""
+    made = cli.Parser(
         "regret",
-        "What a player's decisions cost, in points, against the exact best move in the true deal "
-        "and against the best\n"
-        "move by mean points over N sampled worlds (E[Q]), by trick and by declaration. Only real "
-        "decisions count,\n"
-        "those with more than one legal move. Each deal is played twice with the teams swapped; "
-        "95 % intervals take\n"
-        "the deal as the unit. The price is in E[Q]: about 1 s of a core a deal at N = 100.",
+        "Measure the points that a player's decisions lose, by trick and by declaration, against\n"
+        "the exact best move in the true deal and against the best move by mean points over N\n"
+        "sampled worlds (E[Q], the exact teacher). Only decisions with more than one legal move\n"
+        "count. Each deal is played twice with the teams swapped; 95 % intervals take the deal as\n"
+        "the unit. Most of the time goes into E[Q]: one core needs about 1 s a deal at N = 100.",
         "heuristic --deals 20 --n 20 --plot regret.png",
         notes=spec.help_text(),
     )
-    parser.add_argument("player", metavar="PLAYER", help="the player to judge, as listed below")
-    parser.add_argument(
+    made.add_argument("player", metavar="PLAYER", help="the player to judge, as listed below")
+    made.add_argument(
         "--deals", type=cli.integer(2, 10**7), default=200, metavar="N", help="deals (default 200)"
     )
-    parser.add_argument(
+    made.add_argument(
         "--n",
         type=cli.integer(1, spec.MOST_WORLDS),
         default=100,
         metavar="N",
         help="worlds of E[Q] (default 100)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--opponent", default="random", metavar="PLAYER", help="the other team (default random)"
     )
-    parser.add_argument(
+    made.add_argument(
         "--seed", type=cli.integer(0, 2**32 - 1), default=0, help="of deals and play (default 0)"
     )
-    parser.add_argument("--plot", type=cli.picture, metavar="FILE.png", help="draw the result")
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
-    return parser
+    made.add_argument("--plot", type=cli.picture, metavar="FILE.png", help="draw the result")
+    made.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    return made
 
 
 def _estimate(mean: float | None, ci95: tuple[float, float] | None) -> str:
@@ -58,7 +57,12 @@ def _estimate(mean: float | None, ci95: tuple[float, float] | None) -> str:
     return f"{mean:.2f}" + ("" if ci95 is None else f" ± {ci95[1] - mean:.2f}")
 
 
-def _table(result: Result) -> Table:
+def _table(result: "Result") -> "Table":
+    import rich.box
+    from rich.table import Table
+
+    from zebjax import tiles
+
     table = Table(box=rich.box.SIMPLE)
     table.add_column("")
     for name in ("decisions", "against the true deal", f"against E[Q], N = {result.n}"):
@@ -76,11 +80,15 @@ def _table(result: Result) -> Table:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    import jax
+
+    from zebjax.evaluation.regret import DEALS_AT_ONCE, measure, plot
+
     player, opponent = players.make(arguments.player), players.make(arguments.opponent)
     start = time.perf_counter()
     with cli.progress(f"regret of {player.spec}") as show:
 
-        def on_batch(done: float, loss: Loss) -> None:
+        def on_batch(done: float, loss: "Loss") -> None:
             in_deal = _estimate(loss.in_deal, loss.in_deal_ci95)
             show(
                 done,
@@ -97,14 +105,13 @@ def _run(arguments: argparse.Namespace) -> int:
             json.dumps({**result.to_dict(), "seed": arguments.seed, "seconds": round(seconds, 3)})
         )
     else:
-        console = Console(width=None if sys.stdout.isatty() else 120)
-        title = f"points lost a decision: {result.player} against {result.opponent}, {result.n_deals:,} deals played twice"
-        console.print(title, highlight=False, markup=False)
-        console.print(_table(result))
-        console.print(
-            "real decisions only (more than one legal move); 95 % intervals, deals as units",
-            highlight=False,
+        out = console.make()
+        out.print(
+            f"points lost a decision: {result.player} against {result.opponent}, "
+            f"{result.n_deals:,} deals played twice"
         )
+        out.print(_table(result))
+        out.print("decisions with more than one legal move; 95 % intervals, deals as units")
     if arguments.plot is not None:
         plot(result, arguments.plot)
         print(f"wrote {arguments.plot}", file=sys.stderr)
@@ -112,10 +119,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; see `--help`. Returns the exit status: 0, or 2 after one sentence on stderr for
-    bad input.
+    """Run the command, see `--help`, and return its exit status; 2 after one sentence on stderr
+    for bad input.
     """
-    return cli.run("regret", _run, _parser().parse(argv))
+    return cli.run("regret", _run, parser().parse(argv))
 
 
 if __name__ == "__main__":

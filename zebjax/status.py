@@ -1,36 +1,38 @@
-"""Who is at work on a run, read from its store alone: `python -m zebjax.status NAMESPACE`."""
+"""The command `zebjax status`: which processes work on a run, read from its store alone."""
 
 import argparse
 import json
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any, Literal, NoReturn
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from rich import box
-from rich.console import Console, Group
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
-
-from zebjax.common import cli, console, parsing
-from zebjax.distributed import weights
-from zebjax.distributed.heartbeat import Seen, Watch
+from zebjax.common import cli, console, hub, parsing
 from zebjax.distributed.open import open_store
 from zebjax.distributed.store import Missing, Unreachable
 from zebjax.training.config import HUB_LOOK_S
 
+if TYPE_CHECKING:  # imported when something is shown: help does not wait for jax
+    from rich.table import Table
+    from rich.text import Text
+
+    from zebjax.distributed import weights
+    from zebjax.distributed.heartbeat import Seen, Watch
+
 ALARM = 1
 """The exit status when something is wrong."""
-_WATCH_S, _WATCH_BEATS, _MOST_WATCH_S = 15.0, 3, 3600.0
-_MOST_TEXT = 40
+_WATCH_S, _WATCH_BEATS, _MAX_WATCH_S = 15.0, 3, 3600.0
+_LIVE_S, _LOG_S = 2.0, 10.0
+"""Seconds between two looks of --live, in a terminal and elsewhere."""
+_MAX_TEXT = 40
 
 
-def report(watch: Watch, newest: weights.Manifest | None) -> dict[str, Any]:
-    """All that there is to say, for JSON."""
+def report(watch: "Watch", newest: "weights.Manifest | None") -> dict[str, Any]:
+    """Everything that the command shows, as plain data for JSON."""
     learner = watch.learner
     step, quarantined = (
-        learner.sign.get(name) if learner else None for name in ("step", "quarantined")
+        learner.status.get(name) if learner else None for name in ("step", "quarantined")
     )
     return {
         "alarms": watch.all_alarms(),
@@ -64,8 +66,8 @@ _TOLD = (
 )
 
 
-def _process(seen: Seen, learner_step: Any) -> dict[str, Any]:
-    facts = {name: seen.sign[name] for name in _TOLD if name in seen.sign}
+def _process(seen: "Seen", learner_step: Any) -> dict[str, Any]:
+    facts = {name: seen.status[name] for name in _TOLD if name in seen.status}
     facts |= {"alive": seen.is_alive(), "last_seen_s": round(min(seen.quiet_s(), 1e9), 1)}
     if (
         facts.get("role") != "learner"
@@ -76,7 +78,11 @@ def _process(seen: Seen, learner_step: Any) -> dict[str, Any]:
     return facts
 
 
-def _table(told: dict[str, Any]) -> Table:
+def _table(told: dict[str, Any]) -> "Table":
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
     newest = told["weights"]
     title = (
         "no weights published"
@@ -121,8 +127,8 @@ _COLUMNS = (
 )
 
 
-def _cells(process: dict[str, Any]) -> dict[str, Text]:
-    """Column name -> text. What a process says of itself may be of any kind."""
+def _cells(process: dict[str, Any]) -> "dict[str, Text]":
+    """Column name -> text. The values come from other machines and may be of any type."""
     seen = console.duration(process["last_seen_s"]) if process["last_seen_s"] < 1e8 else "unknown"
     if not process["alive"]:
         seen += ", stopped" if process.get("state") == "stopped" else ", silent"
@@ -146,9 +152,11 @@ def _number(value: Any, form: str) -> str:
     return format(value, form) if isinstance(value, int | float) else str(value)
 
 
-def _text(value: Any) -> Text:
-    """A value as it is, without markup and without what would move the cursor."""
-    return Text("".join(filter(str.isprintable, str(value)))[:_MOST_TEXT])
+def _text(value: Any) -> "Text":
+    """A value without markup and without characters that would move the cursor."""
+    from rich.text import Text
+
+    return Text("".join(filter(str.isprintable, str(value)))[:_MAX_TEXT])
 
 
 def _verdict(told: dict[str, Any]) -> str:
@@ -156,8 +164,10 @@ def _verdict(told: dict[str, Any]) -> str:
     return (f"ALARM: {', '.join(told['alarms'])}" if told["alarms"] else "all well") + quarantined
 
 
-def look(watch: Watch) -> dict[str, Any]:
-    """Look once and report."""
+def look(watch: "Watch") -> dict[str, Any]:
+    """Read the store once and report."""
+    from zebjax.distributed import weights
+
     watch.look()
     try:
         found = weights.newest(watch.store)
@@ -166,43 +176,57 @@ def look(watch: Watch) -> dict[str, Any]:
     return report(watch, found[0] if found else None)
 
 
-def _go_on_looking(watch: Watch, told: dict[str, Any]) -> NoReturn:
-    every_s = HUB_LOOK_S if watch.store.where.startswith("hf://") else 2.0
-    with Live(_table(told), refresh_per_second=2) as live:
+def _keep_looking(watch: "Watch", told: dict[str, Any]) -> NoReturn:
+    """Show the state again and again: in place in a terminal, one below the other elsewhere."""
+    from rich.console import Group
+    from rich.live import Live
+    from rich.text import Text
+
+    in_terminal = console.is_terminal()
+    every_s = _LIVE_S if in_terminal else _LOG_S
+    if hub.is_hub(watch.store.where):
+        every_s = max(every_s, HUB_LOOK_S)
+    out = console.make()
+    shown: Any = _table(told)
+    with Live(shown, console=out, refresh_per_second=2) if in_terminal else nullcontext() as live:
         while True:
+            if live is None:
+                out.print(shown)
+            else:
+                live.update(shown)
             time.sleep(every_s)
             try:
                 told = look(watch)
-                live.update(_table(told))
+                shown = _table(told)
             except Unreachable as error:  # for a moment, perhaps
-                live.update(Group(_table(told), Text(f"as it was before: {error}")))
+                shown = Group(_table(told), Text(f"the state before that: {error}"))
 
 
-def _silent(watch: Watch) -> list[Seen]:
-    """Who gives no sign and has not said that it stops."""
+def _silent(watch: "Watch") -> "list[Seen]":
+    """Processes whose last heartbeat is old and no shutdown notice."""
     return [seen for seen in watch.processes() if not seen.is_alive() and not seen.has_stopped()]
 
 
-def _patience_s(watch: Watch) -> float:
-    """How long the silent ones are watched: long enough for a sign of the slowest, within
-    reason.
-    """
+def _patience_s(watch: "Watch") -> float:
+    """Seconds to wait for a heartbeat of the silent processes: enough for the slowest of them."""
     slowest_s = max((seen.every_s() for seen in _silent(watch)), default=0.0)
-    return min(max(_WATCH_S, _WATCH_BEATS * slowest_s), _MOST_WATCH_S)
+    return min(max(_WATCH_S, _WATCH_BEATS * slowest_s), _MAX_WATCH_S)
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from zebjax.distributed.heartbeat import Watch
+
     watch = Watch(open_store(arguments.namespace, create=False))
     told = look(watch)
     if not told["processes"] and told["weights"] is None:
         raise ValueError(
-            f"{arguments.namespace}: there is no run here; expected a store's place and a run's "
-            "name, as in "
-            "runs/store/NAME"
+            f"{arguments.namespace}: there is no run here; expected the place of a store and the "
+            "name of a run, as in runs/store/NAME"
         )
     if arguments.live:
-        _go_on_looking(watch, told)
-    # Clocks may differ: who seems silent is given the time to show that it lives.
+        _keep_looking(watch, told)
+    # The clocks of two machines may differ: give a process that seems silent the time to write
+    # another heartbeat.
     until = time.monotonic() + (
         _patience_s(watch) if arguments.watch_s is None else arguments.watch_s
     )
@@ -212,41 +236,43 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(told, indent=1))
     else:
-        Console(width=None if console.is_terminal() else 120).print(_table(told))
+        console.make().print(_table(told))
     return ALARM if told["alarms"] else 0
 
 
-def _parser() -> cli.Parser:
-    parser = cli.Parser(
+def parser() -> cli.Parser:
+    """The command's parser."""
+    made = cli.Parser(
         "status",
-        "Who is at work on a run, read from its store alone. NAMESPACE is the store's place and "
-        "the run's name.\n"
-        "Exit status 0: all well; 1: an alarm (learner_down, no_selfplay, selfplay_not_producing, "
-        "no_evalaux,\n"
-        "evalaux_not_producing); 2: the store cannot be read.",
+        "Show which processes work on a run, read from its store alone.\n"
+        "Exit status 0: all is well; 1: an alarm (learner_down, no_selfplay,\n"
+        "selfplay_not_producing, no_evalaux, evalaux_not_producing); 2: the store cannot be read.",
         "runs/store/lb-v-eq-3740",
         "s3://my-bucket/zeb/lb-v-eq-3740 --json",
     )
-    parser.add_argument(
+    made.add_argument(
         "namespace",
         metavar="NAMESPACE",
-        help="a folder, s3://BUCKET/PREFIX/NAME, hf://USER/REPO/NAME",
+        help="the place of the store and the name of the run: FOLDER/NAME, "
+        "s3://BUCKET/PREFIX/NAME or hf://USER/REPO/NAME",
     )
-    parser.add_argument("--live", action="store_true", help="go on looking until Ctrl-C")
-    parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.add_argument(
+    made.add_argument("--live", action="store_true", help="keep showing the state until Ctrl-C")
+    made.add_argument("--json", action="store_true", help="print one JSON object")
+    made.add_argument(
         "--watch-s",
         type=cli.checked(parsing.number(0, 3600)),
         metavar="S",
-        help="how long a process that seems silent is watched for a sign before it counts as gone "
-        "(default: three times as long as its signs are apart, 15 at least)",
+        help="seconds to wait for a heartbeat of a process that seems silent before it counts as "
+        "gone (default: three times the interval of its heartbeats, at least 15)",
     )
-    return parser
+    return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; see `--help`."""
-    return cli.run("status", _run, _parser().parse(argv))
+    """Run the command, see `--help`, and return its exit status; 2 after one sentence on stderr
+    for bad input.
+    """
+    return cli.run("status", _run, parser().parse(argv), compiles=False)
 
 
 if __name__ == "__main__":

@@ -8,24 +8,25 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from zebjax.common import checkpoint, cli, parsing
+from zebjax.common import cli, locks, parsing
 from zebjax.players import spec
-from zebjax.training.teacher import Settings, make
+from zebjax.training.teacher_config import Settings
 
 
-def _parser() -> cli.Parser:
+def parser() -> cli.Parser:
+    """The command's parser."""
     defaults = Settings()
-    parser = cli.Parser(
+    made = cli.Parser(
         "teach",
-        "Play games of E[Q], the exact teacher, and keep them as GameRecords with its judgement "
-        "of every move.\n"
-        "A stopped run goes on when the same command is given again.\n"
-        "policy target: softmax(mean points / temperature); value: P(win) - P(lose) after the "
-        "best move.",
+        "Play games of E[Q], the exact teacher, and write them as training games with its value\n"
+        "of every move. E[Q] solves each move exactly in sampled worlds (hands that fit what has\n"
+        "been shown). The same command resumes an interrupted one.\n"
+        "Policy target: softmax(mean points / temperature); value target: P(win) - P(lose) after\n"
+        "the best move.",
         "--games 20 --n 5 --out runs/teacher",
         notes=spec.help_text(),
     )
-    add = parser.add_argument
+    add = made.add_argument
     add("--games", type=cli.integer(1, 10**9), required=True, metavar="N", help="games in all")
     add("--out", type=Path, required=True, metavar="DIR", help="where the files go")
     worlds = cli.integer(1, spec.MOST_WORLDS)
@@ -40,14 +41,14 @@ def _parser() -> cli.Parser:
         "--n-trick1",
         type=worlds,
         metavar="N",
-        help="the same in the first trick, the dearest (default: as --n)",
+        help="worlds a decision in the first trick, which takes longest (default: as --n)",
     )
     add(
         "--temperature",
         type=cli.checked(parsing.number(0.01, 100)),
         default=defaults.temperature,
         metavar="POINTS",
-        help="of the policy target: a move so many points worse gets 1/e of the weight (default "
+        help="of the policy target: a move that is POINTS worse gets 1/e of the weight (default "
         "%(default)s)",
     )
     add(
@@ -67,12 +68,14 @@ def _parser() -> cli.Parser:
         type=cli.integer(1, 100_000),
         default=defaults.games_per_file,
         metavar="N",
-        help="what a kill may cost at most (default %(default)s)",
+        help="games that a kill can lose at most (default %(default)s)",
     )
-    return parser
+    return made
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from zebjax.training.teacher import make
+
     names = [field.name for field in dataclasses.fields(Settings)]
     settings = Settings(**{name: getattr(arguments, name) for name in names})
     start = time.perf_counter()
@@ -81,7 +84,7 @@ def _run(arguments: argparse.Namespace) -> int:
         def on_ply(done: float, made: float) -> None:
             show(done, f"{made / (time.perf_counter() - start):.1f} games/s")
 
-        with checkpoint.locked(arguments.out, "wait for it or choose another --out"):
+        with locks.locked(arguments.out, "wait for it or choose another --out"):
             found, made = make(settings, arguments.games, arguments.out, on_ply)
     seconds = time.perf_counter() - start
     n_files = math.ceil(arguments.games / settings.games_per_file)
@@ -93,10 +96,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; see `--help`. Returns the exit status: 0, or 2 after one sentence on stderr for
-    bad input.
+    """Run the command, see `--help`, and return its exit status; 2 after one sentence on stderr
+    for bad input.
     """
-    return cli.run("teach", _run, _parser().parse(argv))
+    return cli.run("teach", _run, parser().parse(argv))
 
 
 if __name__ == "__main__":

@@ -27,16 +27,10 @@ POINTS = np.where(PIP_SUM == 10, 10, np.where(PIP_SUM == 5, 5, 0)).astype(np.int
 TILE_NAMES = tuple(f"{high}-{low}" for high, low in zip(HIGH, LOW, strict=True))
 """By tile id."""
 DECLARATION_NAMES = (
-    "blanks",
-    "aces",
-    "deuces",
-    "treys",
-    "fours",
-    "fives",
-    "sixes",
-    "doubles",
-    "doubles-suit",
-    "no-trump",
+    *(f"trump {pip}" for pip in range(7)),
+    "doubles trump",
+    "doubles suit",
+    "no trump",
 )
 """By declaration: the trump suit, or what else was called."""
 

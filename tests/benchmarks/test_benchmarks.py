@@ -1,23 +1,21 @@
-"""What the benchmarks print must be true: counts of FLOP, lanes in all stages, tables and budgets.
-No speed here."""
+"""The counts, tables and budgets that the benchmarks report are right; speed is not tested."""
 
 import dataclasses
 import importlib
 import json
-import sys
 
 import jax
 import numpy as np
 import pytest
 
 from benchmarks import all as everything
-from benchmarks import eq, report, selfplay, table, targets
-from zebjax import game, network, observe, search
+from benchmarks import eq, faults, report, selfplay, table, targets
+from zebjax import experiment, game, network, observe, search
 
 
 @pytest.mark.parametrize("preset", ["small", "medium"])
 def test_flop_are_what_the_compiler_counts(preset):
-    """Against XLA's own count, which adds what is not a matrix product."""
+    """XLA's count includes operations other than matrix products, so ours may be a little less."""
     config = network.PRESETS[preset]
     seen = report.zeros(config, 4, 20)
     params = network.init(config, jax.random.key(0))
@@ -60,7 +58,7 @@ def tiny_setting(monkeypatch):
 def test_a_row_of_self_play_adds_up(tiny_setting):
     row = selfplay.measure(tiny_setting, 16, 0.01, repeats=2)
     assert row["lanes"] == 16 and row["games_per_s"] > 0
-    # The root and four leaves at most; endings ask nobody.
+    # The root and four leaves at most; endings need no evaluation.
     assert 2 < row["evaluations_per_decision"] < 5
     shortest, longest = (report.flop(network.PRESETS["tiny"], n) for n in (8, 23))
     flop_per_evaluation = row["gflop_per_game"] * 1e9 / 17 / row["evaluations_per_decision"]
@@ -97,8 +95,7 @@ def test_a_sweep_stops_when_more_lanes_are_no_faster(monkeypatch, tmp_path):
 
 
 def test_a_long_call_makes_all_its_decisions(tiny_setting):
-    """The waiting room for finished games never fills, so that nothing is timed that was not
-    done."""
+    """The buffer of finished games never fills: stopped lanes would be timed as if they played."""
     bench, made = selfplay.prepare(tiny_setting, 4), []
     advance = selfplay.selfplay.advance
 
@@ -112,7 +109,7 @@ def test_a_long_call_makes_all_its_decisions(tiny_setting):
         bench.move(1000)
     assert sum(decisions for decisions, _ in made) == 1000
     assert all(finished < bench.config.games_per_cycle for _, finished in made)
-    # 17 decisions a game, as the rows take it.
+    # 17 decisions a game, as the rows assume.
     assert 1000 * 4 / sum(finished for _, finished in made) == pytest.approx(
         selfplay.DECISIONS_PER_GAME, rel=0.05
     )
@@ -130,9 +127,13 @@ def test_budgets(text, seconds):
 
 
 @pytest.mark.parametrize("text", ["", "8", "min", "0s", "-3min", "8 min"])
-def test_impossible_budgets_are_named(text):
-    with pytest.raises(ValueError, match="expected a time as in 8min"):
+def test_impossible_budgets_are_refused(text, capsys):
+    with pytest.raises(ValueError, match="expected a time such as 8min"):
         everything.seconds_of(text)
+    with pytest.raises(SystemExit) as ended:
+        everything.main([f"--budget={text}"])
+    problem = capsys.readouterr().err
+    assert ended.value.code == 2 and problem.count("\n") == 1 and "--budget: expected" in problem
 
 
 def test_nothing_is_begun_that_would_pass_the_budget(monkeypatch):
@@ -176,6 +177,32 @@ def test_the_table_has_the_newest_rows_and_only_known_prices(tmp_path):
     assert sum("RTX" in line for line in lines) == 5
 
 
+def test_a_price_without_a_result_is_refused_and_the_devices_are_named(tmp_path, capsys):
+    write(tmp_path / "a.json", "NVIDIA H200", [{"setting": "original", "games_per_s": 400.0}])
+    write(tmp_path / "b.json", "cpu", [{"setting": "original", "games_per_s": 0.5}])
+    asked = ["--results", str(tmp_path)]
+    with pytest.raises(SystemExit) as ended:
+        table.main([*asked, "--price", "H200=3.50"])
+    assert ended.value.code == 2
+    out, problem = capsys.readouterr()
+    assert not out and "--price: no result for the price of 'H200'" in problem
+    assert "'NVIDIA H200', 'x, 2 cores'" in problem and problem.count("\n") == 1
+    assert table.main([*asked, "--price", "NVIDIA H200=3.50"]) == 0
+    assert "| NVIDIA H200 | original | 400.0 | 3.500 |" in capsys.readouterr().out
+
+
+def test_a_file_of_prices_may_name_more_devices_than_were_measured(tmp_path, capsys):
+    results = tmp_path / "results"
+    results.mkdir()
+    write(results / "a.json", "NVIDIA H200", [{"setting": "original", "games_per_s": 400.0}])
+    prices = tmp_path / "prices.json"
+    prices.write_text('{"NVIDIA H200": 3.5, "NVIDIA B200": 5}')
+    assert table.main(["--results", str(results), "--prices", str(prices)]) == 0
+    out, problem = capsys.readouterr()
+    assert "| 3.500 |" in out
+    assert "no result for the price of 'NVIDIA B200'" in problem
+
+
 @pytest.mark.parametrize("price", ["H200", "H200=cheap", "H200=-1", "H200=nan"])
 def test_impossible_prices_are_named(price):
     with pytest.raises(ValueError, match=r"expected (NAME=USD|a positive number)"):
@@ -187,8 +214,7 @@ def test_evaluations_are_counted():
     params = network.init(config, jax.random.key(0))
     states = selfplay.decisions_of_all_stages(jax.random.key(0), 64)
     early = jax.tree.map(lambda leaf: leaf[np.asarray(states.ply) < 8], states)
-    # Nothing ends within five plies of the first two tricks: the root and every leaf are asked
-    # about.
+    # Nothing ends within five plies of the first two tricks: the root and every leaf are evaluated.
     assert targets.evaluations(search.SearchConfig("gumbel", sims=5), config, params, early) == 6
 
 
@@ -205,12 +231,46 @@ def test_games_of_a_player_are_measured():
         *("compile", "table", "all"),
     ],
 )
-def test_every_benchmark_explains_itself(name, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", [name, "--help"])
+def test_every_benchmark_explains_itself(name, capsys):
+    main = importlib.import_module(f"benchmarks.{name}").main
     with pytest.raises(SystemExit) as ended:
-        importlib.import_module(f"benchmarks.{name}").main()
+        main(["--help"])
     said = capsys.readouterr().out
-    assert ended.value.code == 0 and f"python -m benchmarks.{name}" in said and "example:" in said
+    assert ended.value.code == 0 and f"example:\n  python -m benchmarks.{name} --" in said
+    with pytest.raises(SystemExit) as ended:
+        main(["--no-such-option"])
+    problem = capsys.readouterr().err
+    assert ended.value.code == 2 and problem.count("\n") == 1
+
+
+def test_rows_are_kept_as_they_come(tmp_path):
+    """An interrupted benchmark keeps the rows that were measured."""
+    out = tmp_path / "rows.json"
+
+    def rows():
+        yield {"games": 1}
+        assert json.loads(out.read_text())["rows"] == [{"games": 1}]
+        yield {"games": 2}
+
+    args = report.parser_with_json("x", "", "").parse_args(["--out", str(out), "--note", "idle"])
+    report.collect("x", args, rows(), extra=3)
+    result = json.loads(out.read_text())
+    assert result["rows"] == [{"games": 1}, {"games": 2}]
+    assert result["extra"] == 3 and result["note"] == "idle"
+
+
+def test_the_faults_experiment_is_one(tmp_path):
+    """Its text is a string in the benchmark; nothing else reads it before a run of an hour."""
+    path = tmp_path / "faults.py"
+    path.write_text(faults.EXPERIMENT)
+    assert experiment.load(path, []).eval_aux.enabled
+
+
+def test_a_process_of_faults_writes_its_log(tmp_path):
+    process = faults.Process("learner", None, tmp_path)
+    process.start()
+    assert process.running.wait(60) == 2  # there is no experiment file in the folder
+    assert "faults.py" in (tmp_path / "learner.log").read_text()
 
 
 def test_zeros_are_observations():

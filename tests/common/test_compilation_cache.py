@@ -9,12 +9,16 @@ import pytest
 
 SCRIPT = """
 import jax
-from zebjax import compilation
-compilation.keep()
+from zebjax.common import compilation_cache
+compilation_cache.keep()
 print(jax.config.jax_compilation_cache_dir)
 """
 
 
+NO_TEMPORARY = """
+import tempfile
+tempfile.tempdir = "/dev/null"
+"""
 NO_HOME = """
 import os, pathlib
 def nobody():
@@ -52,9 +56,11 @@ def test_the_users_own_choice_goes_first(tmp_path):
 
 
 @pytest.mark.parametrize("home", ["/dev/null", "/proc"])
-def test_a_home_that_cannot_be_written_does_no_harm(home):
-    assert folder_used(HOME=home) == "None"
+def test_without_a_home_that_can_be_written_it_is_a_temporary_folder_of_ones_own(home, tmp_path):
+    (folder,) = folder_used(HOME=home, TMPDIR=str(tmp_path)).split()
+    assert folder.startswith(f"{tmp_path}/zebjax-cache") and folder.endswith("/jax")
 
 
-def test_no_home_at_all_does_no_harm():
-    assert folder_used(script=NO_HOME + SCRIPT) == "None"
+def test_no_home_at_all_does_no_harm(tmp_path):
+    assert folder_used(script=NO_HOME + SCRIPT, TMPDIR=str(tmp_path)).endswith("/jax")
+    assert folder_used(script=NO_HOME + NO_TEMPORARY + SCRIPT) == "None"

@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 
 from tests.support.tiny import TINY, go
+from zebjax.common import devices
+from zebjax.training.config import Experiment
+
+ROOT = Path(__file__).parents[2]
 
 # Run in processes of its own: the number of virtual devices is fixed when JAX begins.
 WORK = """
@@ -22,18 +26,22 @@ from zebjax.training import batches, learner, selfplay
 
 net = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=32)
 params = devices.everywhere(network.init(net, jax.random.key(0)))
-config = selfplay.SelfPlayConfig(lanes=64, games_per_cycle=64, search=search.SearchConfig("gumbel", sims=4))
+config = selfplay.SelfPlayConfig(
+    lanes=64, games_per_cycle=64, search=search.SearchConfig("gumbel", sims=4)
+)
 actor = devices.everywhere(selfplay.init(config, jax.random.key(1)))
 actor = selfplay.advance(config, net, params, actor, 0, 12)
 if jax.device_count() > 1:
-    assert len(actor.states.hands.sharding.device_set) == jax.device_count(), actor.states.hands.sharding
-    assert not actor.states.hands.sharding.is_fully_replicated
+    sharding = actor.states.hands.sharding
+    assert len(sharding.device_set) == jax.device_count(), sharding
+    assert not sharding.is_fully_replicated
 
 batch_config = learner.LearnerConfig(batch=64, lr=1e-3)
 records = jax.tree.map(lambda leaf: leaf[:64], actor.records)
 plies = np.arange(64, dtype=np.int32) % (np.asarray(actor.states.ply).min() + 1)
 batch = batches.make_batch(batches.positions(records, plies), "v1")
-grads, output = jax.jit(learner._grads_and_output, static_argnums=(0, 1))(batch_config, net, params, batch, None)
+compute = jax.jit(learner._grads_and_output, static_argnums=(0, 1))
+grads, output = compute(batch_config, net, params, batch, None)
 
 out = {f"record/{name}": leaf for name, leaf in actor.records._asdict().items()}
 out |= {"ply": actor.states.ply, "n_finished": actor.n_finished, "value": output.value}
@@ -46,7 +54,7 @@ def on_devices(n: int, script: str, *arguments: str) -> str:
     """Run a script with `n` virtual CPU devices; what it printed."""
     environment = os.environ | {
         "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={n}",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": str(ROOT),
     }
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],
@@ -95,20 +103,23 @@ from tests.support.tiny import TINY, Quiet
 from zebjax.training import run as training
 
 os.chdir(sys.argv[1])
-run = training.Run(dataclasses.replace(TINY, cycles=3), Quiet(), lambda: run.progress.updates_in_cycle > 2)
-before = run.progress.cycle, run.progress.total_games
+experiment = dataclasses.replace(TINY, cycles=3)
+run = training.Run(experiment, Quiet(), lambda: progress.updates_in_cycle > 2)
+progress = run.session.progress
+before = progress.cycle, progress.total_games
 run.go()  # to its first updates: games and training have then been divided
-print(jax.device_count(), before, run.progress.phase, run.progress.total_games)
+print(jax.device_count(), before, run.session.progress.phase, run.session.progress.total_games)
 """
 LOADED = """
 from tests.support.playouts import positions, raw_keys
 from zebjax import network, players
 from zebjax.training import selfplay
 
-config, params = network.load(run.folder)
-actor = selfplay.advance(TINY.selfplay, config, params, selfplay.init(TINY.selfplay, jax.random.key(1)), 0, 1)
+config, params = network.load(run.session.folder)
+actor = selfplay.init(TINY.selfplay, jax.random.key(1))
+actor = selfplay.advance(TINY.selfplay, config, params, actor, 0, 1)
 print(actor.states.hands.shape)
-print(players.make(f"zeb:{run.folder}").choose(positions(8, [4]), raw_keys(8)).shape)
+print(players.make(f"zeb:{run.session.folder}").choose(positions(8, [4]), raw_keys(8)).shape)
 """
 
 
@@ -124,3 +135,53 @@ def test_lanes_that_cannot_be_divided_are_named(tmp_path):
         AssertionError, match=r"selfplay.lanes: expected a multiple of the 8 devices .* got 12"
     ):
         on_devices(8, script, str(tmp_path))
+
+
+# ---- the device that was meant
+
+
+def test_a_gpu_that_is_not_there_is_one_sentence():
+    script = """
+from zebjax.common import devices
+try:
+    devices.check("any")
+except ValueError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"JAX_PLATFORMS": "cuda", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("device: JAX cannot start what JAX_PLATFORMS=cuda asks for")
+    assert "unset JAX_PLATFORMS" in line and "Traceback" not in done.stderr
+
+
+def test_what_was_meant_is_checked_and_a_gpu_left_idle_is_said():
+    notes = []
+    devices.check("cpu", notes.append, lambda: "there is a GPU")
+    devices.check("any", notes.append, lambda: None)
+    assert notes == []
+    devices.check("any", notes.append, lambda: "there is a GPU")
+    assert len(notes) == 1 and notes[0].startswith("WARNING: JAX computes on the CPU, though there")
+    with pytest.raises(ValueError, match="computes on the CPU, though there is a GPU"):
+        devices.check("any", None, lambda: "there is a GPU")
+    with pytest.raises(ValueError, match=r"device: expected a GPU, but .* CPU, though there is a"):
+        devices.check("gpu", notes.append, lambda: "there is a GPU")
+
+
+def test_an_nvidia_device_and_its_tools_are_seen(tmp_path):
+    assert devices.unused_gpu(tmp_path, lambda name: None) is None
+    assert devices.unused_gpu(tmp_path, {"nvidia-smi": "/usr/bin/nvidia-smi"}.get) is not None
+    (tmp_path / "nvidiactl").touch()
+    assert devices.unused_gpu(tmp_path, lambda name: None) is None
+    (tmp_path / "nvidia0").touch()
+    assert str(tmp_path) in devices.unused_gpu(tmp_path, lambda name: None)
+
+
+def test_the_device_is_a_setting_of_the_experiment():
+    assert Experiment("x").device == "any"
+    with pytest.raises(ValueError, match="device: expected any or cpu or gpu, got 'cuda'"):
+        Experiment("x", device="cuda")

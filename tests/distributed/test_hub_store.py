@@ -110,7 +110,7 @@ def test_no_access_says_what_to_do(hub, place):
     hub.repos[("dataset", "me/zeb-examples")] = [{}]
     hub.forbidden |= {"me/zeb-examples", "me/zeb"}
     for name in ("examples/w/1", "weights/1"):
-        said = r"no access \(status 403\); set HF_TOKEN or run `hf auth login`"
+        said = r"\(status 403\): the token has no right to do this; looked for it in HF_TOKEN, then"
         with pytest.raises(store.Refused, match=said) as caught:
             place.put({name: b"x"})
         assert "hf_secret" not in str(caught.value)
@@ -168,9 +168,17 @@ def test_a_token_that_is_not_good_is_refused(hub, place):
         lambda: place.entries("weights"),
     ):
         hub.failures[:] = [401] * 4
-        with pytest.raises(store.Refused, match=r"no access \(status 401\)") as caught:
+        said = r"no access \(status 401\): the Hub does not accept the token"
+        with pytest.raises(store.Refused, match=said) as caught:
             call()
         assert "hf_secret" not in str(caught.value)
+
+
+def test_without_a_token_it_says_so_and_where_it_looked(hub, place, monkeypatch):
+    monkeypatch.delenv("HF_TOKEN")
+    hub.failures[:] = [401] * 4
+    with pytest.raises(store.Refused, match="no token found; looked for it in HF_TOKEN, then in /"):
+        place.entries("weights")
 
 
 def test_a_hub_that_never_recovers_is_given_up(hub):

@@ -157,13 +157,14 @@ def test_files_that_went_just_before_a_kill_are_not_sent_again(tmp_path, games, 
     assert again.begin(place) == 4 and [file.name[:9] for file in again.files()] == ["000000003"]
 
 
-def test_a_strangers_number_costs_nothing_that_waits(tmp_path, games, place):
+def test_what_waits_gets_numbers_after_a_strangers(tmp_path, games, place):
     box = spool.Spool(tmp_path / "spool", "w0", 1 << 30)
     box.begin(place)
     box.add(some(games, 0, 2), metadata())
     place.put({f"examples/w0/000001000-{64 * 'a'}.safetensors": b"x"})
     again = spool.Spool(tmp_path / "spool", "w0", 1 << 30)
-    assert again.begin(place) == 1001 and len(again.files()) == 1
+    assert again.begin(place) == 1002
+    assert [file.name[:9] for file in again.files()] == ["000001001"]  # 1 would be refused
     place.put({f"examples/w0/999999999-{64 * 'a'}.safetensors": b"x"})
     with pytest.raises(ValueError, match="examples/w0 holds a file of the last possible number"):
         again.begin(place)

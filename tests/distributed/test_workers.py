@@ -12,12 +12,12 @@ import pytest
 from tests.support.faulty import FaultyStore
 from tests.support.tiny import Quiet, as_numpy, go
 from tests.support.workers import learn, names, play, settings_in
-from zebjax import record, rollback, status
+from zebjax import record, status
 from zebjax.common import checkpoint
 from zebjax.distributed import heartbeat, open, spool, weights, worker
-from zebjax.distributed.worker_source import Workers
+from zebjax.distributed.worker_source import WorkerSource
 from zebjax.torch_compat import weights as torch_weights
-from zebjax.training import metrics
+from zebjax.training import metrics, rollback
 from zebjax.training import run as training
 from zebjax.training.session import Stopped
 
@@ -49,15 +49,15 @@ def test_a_worker_that_stopped_says_that_all_was_sent(tmp_path):
 def test_games_are_counted_once_and_in_their_rings(finished):
     _, sent, run = finished
     assert len(sent) == 3 + 2
-    assert run.progress.total_games == 24 + 8
-    assert run.progress.cursor == {"selfplay": sent[4], "evalaux": sent[1]}
-    assert (int(run.state.ring.size), int(run.state.aux.size)) == (24, 8)
-    assert run.progress.quarantined == 0
+    assert run.session.progress.total_games == 24 + 8
+    assert run.session.progress.cursor == {"selfplay": sent[4], "evalaux": sent[1]}
+    assert (int(run.session.state.ring.size), int(run.session.state.aux.size)) == (24, 8)
+    assert run.session.progress.quarantined == 0
 
 
 def test_the_metrics_are_the_originals(finished):
     _, _, run = finished
-    rows = metrics.read(run.metrics_file)
+    rows = metrics.read(run.session.folder / metrics.FILE)
     assert [row["cycle"] for row in rows] == [0, 1, 2, 3]
     row = rows[1]
     assert row["ingest/selfplay_examples"] == 24 * 28 and row["ingest/selfplay_files"] == 3
@@ -88,7 +88,7 @@ def test_weights_are_published_as_due_and_workers_take_them(finished):
     assert [m["epoch"] for m in manifests] == [1, 2, 2, 2]
     newest, _ = weights.newest(place)
     params = weights.fetch(place, newest, settings.network)
-    jax.tree.map(np.testing.assert_array_equal, params, as_numpy(run.state.learner.params))
+    jax.tree.map(np.testing.assert_array_equal, params, as_numpy(run.session.state.learner.params))
     report = play(settings, "selfplay", 8, "late")
     assert "playing with step 3, generation 4" in report.notes
     _, metadata = record.read(
@@ -127,11 +127,11 @@ def test_what_a_saved_state_holds_may_leave_the_store(finished):
 
 def test_a_run_that_goes_on_takes_nothing_twice(finished, tmp_path):
     settings, _, run = finished
-    before = run.progress.total_games
+    before = run.session.progress.total_games
     play(settings, "selfplay", 8, "more")
     new = [name for name in names(settings) if "/late/" in name or "/more/" in name]
     counted = [
-        learn(dataclasses.replace(settings, cycles=cycles)).progress.total_games
+        learn(dataclasses.replace(settings, cycles=cycles)).session.progress.total_games
         for cycles in (4, 5)
     ]
     assert new and counted == [before + 8 * len(new)] * 2
@@ -145,10 +145,14 @@ def test_a_learner_stopped_at_many_moments_counts_each_file_once(tmp_path):
     looks = np.random.default_rng(0)
     for _ in range(100):  # a judging takes 28 looks, so fewer do not pass
         run = learn(settings, stop_after=int(looks.integers(1, 50)))
-        if run.progress.cycle == 2 and run.progress.phase == "play":
+        if run.session.progress.cycle == 2 and run.session.progress.phase == "play":
             break
-    assert run.progress.cycle == 2
-    assert (run.progress.total_games, int(run.state.ring.size), int(run.state.aux.size)) == (
+    assert run.session.progress.cycle == 2
+    assert (
+        run.session.progress.total_games,
+        int(run.session.state.ring.size),
+        int(run.session.state.aux.size),
+    ) == (
         28,
         24,
         4,
@@ -162,7 +166,9 @@ def test_a_pytorch_worker_can_follow(tmp_path):
     )
     run = learn(settings, stop_after=1)
     read = torch_weights.read(tmp_path / "store" / "many" / "many.pt")
-    jax.tree.map(np.testing.assert_array_equal, read.params, as_numpy(run.state.learner.params))
+    jax.tree.map(
+        np.testing.assert_array_equal, read.params, as_numpy(run.session.state.learner.params)
+    )
     state = json.loads((tmp_path / "store" / "many" / "many-state.json").read_text())
     assert state == {"step": 0, "total_games": 0}
 
@@ -173,9 +179,9 @@ def test_one_process_can_do_it_all(tmp_path):
         settings, eval_aux=dataclasses.replace(settings.eval_aux, games_per_cycle=4)
     )
     run = go(settings)
-    row = metrics.read(run.metrics_file)[-1]
-    assert int(run.state.aux.size) == 8 and row["stats/eval_aux_mix_ratio"] == 0.1
-    assert row["stats/total_games"] == int(run.state.ring.size) + 8
+    row = metrics.read(run.session.folder / metrics.FILE)[-1]
+    assert int(run.session.state.aux.size) == 8 and row["stats/eval_aux_mix_ratio"] == 0.1
+    assert row["stats/total_games"] == int(run.session.state.ring.size) + 8
     assert not list(tmp_path.glob("store/*"))  # nobody pays for distribution who does not need it
 
 
@@ -215,7 +221,7 @@ def test_a_second_learner_is_told_and_a_fenced_one_stops(tmp_path):
     settings = settings_in(tmp_path)
     learn(settings, stop_after=1)
     place = open.open_store(settings.namespace)
-    first = Workers(settings, Quiet())
+    first = WorkerSource(settings, Quiet())
     other = dataclasses.replace(
         settings,
         runs=str(tmp_path / "other"),
@@ -223,7 +229,7 @@ def test_a_second_learner_is_told_and_a_fenced_one_stops(tmp_path):
     )
     beats = iter(range(10**6))
 
-    sign = lambda: heartbeat.sign("learner", "many", f"x{next(beats)}", 5, {})  # noqa: E731
+    sign = lambda: heartbeat.to_bytes("learner", "many", f"x{next(beats)}", 5, {})  # noqa: E731
     place.put({}, {heartbeat.LEARNER: sign()})
     sleep = time.sleep
 
@@ -232,11 +238,11 @@ def test_a_second_learner_is_told_and_a_fenced_one_stops(tmp_path):
         sleep(min(seconds, 0.05))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("zebjax.distributed.worker_source.time.sleep", beat_and_sleep)
+        patch.setattr("zebjax.distributed.leadership.time.sleep", beat_and_sleep)
         with pytest.raises(ValueError, match="another learner is at work here"):
-            Workers(other, Quiet())
+            WorkerSource(other, Quiet())
         with pytest.raises(Stopped):
-            Workers(other, Quiet(), stop_asked=lambda: True)
+            WorkerSource(other, Quiet(), stop_asked=lambda: True)
 
     class Watching(Quiet):
         taken = False
@@ -245,10 +251,10 @@ def test_a_second_learner_is_told_and_a_fenced_one_stops(tmp_path):
             super().note(text)
             if "waiting" in text and not self.taken:
                 self.taken = True
-                go(other, 1, Workers(other, Quiet(), take_over=True))
+                go(other, 1, WorkerSource(other, Quiet(), take_over=True))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("zebjax.distributed.worker_source._TELL_S", 0.0)
+        patch.setattr("zebjax.distributed.worker_source._WAIT_NOTE_S", 0.0)
         run = training.Run(settings, Watching(), lambda: False, first)
         with pytest.raises(weights.Fenced, match="has taken over from this one"):
             run.go()
@@ -264,7 +270,7 @@ def test_a_rollback_goes_on_from_an_earlier_step_as_a_new_generation(tmp_path):
     play(settings, "selfplay", 24)
     learn(settings)
     before = weights.newest(open.open_store(settings.namespace))[0]
-    with pytest.raises(ValueError, match="no weights of step 9; there are those of 0, 1, 2 and 3"):
+    with pytest.raises(ValueError, match="no weights of step 9; there are those of 0, 1, 2, 3"):
         rollback.roll_back(settings, 9, Quiet())
     report = Quiet()
     rollback.roll_back(settings, 1, report)
@@ -273,9 +279,9 @@ def test_a_rollback_goes_on_from_an_earlier_step_as_a_new_generation(tmp_path):
     newest = weights.newest(open.open_store(settings.namespace))[0]
     assert (before.step, newest.step) == (3, 1) and newest.generation == before.generation + 1
     assert newest.parent == before.generation
-    assert [row["cycle"] for row in metrics.read(run.metrics_file)] == [0, 1]
-    assert len(metrics.read(run.folder / "metrics-before-rollback-from-3.jsonl")) == 4
-    assert learn(settings).progress.cycle == 3
+    assert [row["cycle"] for row in metrics.read(run.session.folder / metrics.FILE)] == [0, 1]
+    assert len(metrics.read(run.session.folder / "metrics-before-rollback-from-3.jsonl")) == 4
+    assert learn(settings).session.progress.cycle == 3
 
 
 def test_a_rollback_that_was_killed_is_finished_by_the_same_command(tmp_path, monkeypatch):
@@ -285,7 +291,7 @@ def test_a_rollback_that_was_killed_is_finished_by_the_same_command(tmp_path, mo
     )
     learn(settings, stop_after=1)
     play(settings, "selfplay", 24)
-    root = learn(settings).folder / "checkpoints"
+    root = learn(settings).session.folder / "checkpoints"
 
     class Killed(Exception):
         pass
@@ -308,7 +314,7 @@ def test_a_learner_that_was_fenced_off_does_not_come_back_over_newer_weights(tmp
     run = learn(settings, stop_after=1)
     place = open.open_store(settings.namespace)
     lease = weights.take_lease(place, {"where": "elsewhere:/runs/many"})
-    data = weights.to_bytes(settings.network, run.state.learner.params)
+    data = weights.to_bytes(settings.network, run.session.state.learner.params)
     facts = {"step": 5, "total_games": 9, "wandb_run_id": None, "experiment": {}, "created_at": ""}
     weights.publish(place, lease, data, facts)
     with pytest.raises(
@@ -316,7 +322,7 @@ def test_a_learner_that_was_fenced_off_does_not_come_back_over_newer_weights(tmp
     ):
         learn(settings)
     assert weights.newest_lease(place)[0] == lease.epoch
-    run = go(settings, 1, Workers(settings, Quiet(), take_over=True))
+    run = go(settings, 1, WorkerSource(settings, Quiet(), take_over=True))
     assert weights.newest(place)[0].step == 0
 
 
@@ -330,7 +336,10 @@ def told(place):
 def test_status_knows_who_is_missing(tmp_path):
     place = open.open_store(str(tmp_path))
     assert told(place)["alarms"] == ["learner_down", "no_selfplay"]
-    beat = lambda role, name, **facts: heartbeat.sign(role, name, str(time.monotonic()), 5, facts)  # noqa: E731
+
+    def beat(role, name, **facts):
+        return heartbeat.to_bytes(role, name, str(time.monotonic()), 5, facts)
+
     place.put({}, {heartbeat.LEARNER: beat("learner", "x", eval_aux=True, step=7)})
     assert told(place)["alarms"] == ["no_selfplay", "no_evalaux"]
     place.put({}, {spool.status_name("a"): beat("selfplay", "a", step=5, last_batch_s=3.0)})
@@ -349,7 +358,7 @@ def test_a_clock_an_hour_off_hides_nobody_and_shows_nobody_dead(tmp_path, monkey
 
     def beat(count):
         monkeypatch.setattr(heartbeat.time, "time", lambda: now() + skew_s)
-        place.put({}, {heartbeat.LEARNER: heartbeat.sign("learner", "x", count, 5, {})})
+        place.put({}, {heartbeat.LEARNER: heartbeat.to_bytes("learner", "x", count, 5, {})})
         monkeypatch.setattr(heartbeat.time, "time", now)
 
     beat("1")
@@ -366,10 +375,10 @@ def test_status_has_an_exit_status_and_json(tmp_path, capsys):
     place = open.open_store(str(tmp_path))
     assert status.main([str(tmp_path)]) == 2
     assert "there is no run here" in capsys.readouterr().err
-    place.put({}, {spool.status_name("a"): heartbeat.sign("selfplay", "a", "1", 5, {})})
+    place.put({}, {spool.status_name("a"): heartbeat.to_bytes("selfplay", "a", "1", 5, {})})
     assert status.main([str(tmp_path), "--json", "--watch-s", "0"]) == 1
     assert json.loads(capsys.readouterr().out)["alarms"] == ["learner_down"]
-    place.put({}, {heartbeat.LEARNER: heartbeat.sign("learner", "a", "1", 5, {})})
+    place.put({}, {heartbeat.LEARNER: heartbeat.to_bytes("learner", "a", "1", 5, {})})
     assert status.main([str(tmp_path)]) == 0
     assert "all well" in capsys.readouterr().out
     for place in (str(tmp_path / "none"), f"file://{tmp_path}/none"):

@@ -12,9 +12,9 @@ from tests.support.faulty import FaultyStore, full_disk
 from tests.support.tiny import Quiet, as_numpy, go
 from tests.support.workers import learn, names, play, settings_in
 from zebjax import record
-from zebjax.common import checkpoint
-from zebjax.distributed import open, spool, store, weights, worker, worker_source
-from zebjax.distributed.worker_source import Workers
+from zebjax.common import checkpoint, files
+from zebjax.distributed import open, presence, spool, store, weights, worker, worker_source
+from zebjax.distributed.worker_source import WorkerSource
 from zebjax.training import run as training
 from zebjax.training.config import ReplayConfig
 
@@ -71,17 +71,17 @@ def test_a_system_whose_store_fails_loses_and_repeats_nothing(settings, monkeypa
         report.look()
         return next(stop) > 10**5
 
-    run = training.Run(settings, report, stop_asked, Workers(settings, report))
+    run = training.Run(settings, report, stop_asked, WorkerSource(settings, report))
     run.go()
     assert place.failed > 10
     files = [record.read(checkpoint.Path(settings.namespace) / name)[1] for name in sent]
     taken = [
         file.games
         for name, file in zip(sent, files, strict=True)
-        if name <= run.progress.cursor.get(spool.parse_name(name).worker, "")
+        if name <= run.session.progress.cursor.get(spool.parse_name(name).worker, "")
     ]
-    assert run.progress.total_games == sum(taken) and run.progress.quarantined == 0
-    assert run.progress.cycle == 2 and len(set(sent)) == len(sent)
+    assert run.session.progress.total_games == sum(taken) and run.session.progress.quarantined == 0
+    assert run.session.progress.cycle == 2 and len(set(sent)) == len(sent)
     sequences = [spool.parse_name(name)[:2] for name in sent]
     assert len(set(sequences)) == len(sequences)
     assert any("going on without it" in note for note in report.notes)
@@ -93,7 +93,7 @@ def test_a_worker_that_may_not_write_for_a_while_still_takes_new_weights(setting
     link = worker.Link(settings, worker.Job("selfplay", "w"), place, print)
     link.begin()
     link.end()
-    data = weights.to_bytes(settings.network, run.state.learner.params)
+    data = weights.to_bytes(settings.network, run.session.state.learner.params)
     facts = {"step": 7, "total_games": 9, "wandb_run_id": None, "created_at": ""}
     found = weights.newest(place)[0]
     weights.publish(
@@ -145,7 +145,7 @@ def test_a_learner_with_a_full_disk_says_so_and_goes_on_later(settings):
     ):
         learn(settings)
     run = learn(settings)
-    assert (run.progress.cycle, run.progress.total_games) == (2, 24)
+    assert (run.session.progress.cycle, run.session.progress.total_games) == (2, 24)
 
 
 def waits(settings, n_looks=3, **replay):
@@ -159,8 +159,8 @@ def waits(settings, n_looks=3, **replay):
         return looks > n_looks
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("zebjax.distributed.worker_source._TELL_S", 0.0)
-        run = training.Run(settings, report, stop_asked, Workers(settings, report))
+        patch.setattr("zebjax.distributed.worker_source._WAIT_NOTE_S", 0.0)
+        run = training.Run(settings, report, stop_asked, WorkerSource(settings, report))
         run.go()
     notes = [note for note in report.notes if "waiting" in note and "looking what" not in note]
     return notes[-1] if notes else "", run
@@ -171,7 +171,8 @@ def test_training_waits_for_enough_games(settings):
     play(settings, "selfplay", 8)
     reason, run = waits(settings, min_buffer=28 * 20)
     assert (
-        "224 of 560 examples of self-play are in the buffer" in reason and run.progress.cycle == 0
+        "224 of 560 examples of self-play are in the buffer" in reason
+        and run.session.progress.cycle == 0
     )
 
 
@@ -185,7 +186,7 @@ def test_training_waits_rather_than_learn_a_game_too_often(settings):
     play(settings, "selfplay", 24)
     reason, run = waits(settings)
     assert (
-        run.progress.cycle == 4
+        run.session.progress.cycle == 4
         and "672 examples have come, too few for 800 training rows" in reason
     )
 
@@ -195,21 +196,21 @@ def test_training_waits_while_nothing_new_comes(settings):
     learn(settings, stop_after=1)
     play(settings, "selfplay", 24)
     reason, run = waits(settings, max_example_age_s=1.0)
-    assert "(max_example_age_s)" in reason and run.progress.cycle >= 1
+    assert "(max_example_age_s)" in reason and run.session.progress.cycle >= 1
 
 
 def test_weights_that_are_not_finite_are_not_published(settings):
     run = learn(settings, stop_after=1)
     play(settings, "selfplay", 24)
     newest = checkpoint.step_folder(
-        run.folder / "state", checkpoint.steps(run.folder / "state")[-1]
+        run.session.folder / "state", checkpoint.steps(run.session.folder / "state")[-1]
     )
-    state = run.state._replace(
-        learner=run.state.learner._replace(
-            params=jax.tree.map(lambda leaf: leaf * np.nan, run.state.learner.params)
+    state = run.session.state._replace(
+        learner=run.session.state.learner._replace(
+            params=jax.tree.map(lambda leaf: leaf * np.nan, run.session.state.learner.params)
         )
     )
-    with checkpoint.new_folder(newest / "arrays", replace=True) as folder:
+    with files.new_folder(newest / "arrays", replace=True) as folder:
         checkpoint.save_tree(folder / "x", state)
     (newest / "arrays" / "x").rename(newest / "moved")
     (newest / "arrays").rmdir()
@@ -223,7 +224,7 @@ def test_weights_that_are_not_finite_are_not_published(settings):
 def test_a_folder_that_was_lost_does_not_begin_again_over_newer_weights(settings, tmp_path):
     learn(settings, stop_after=1)
     play(settings, "selfplay", 24)
-    assert learn(settings).progress.cycle == 2
+    assert learn(settings).session.progress.cycle == 2
     elsewhere = dataclasses.replace(
         settings,
         runs=str(tmp_path / "other"),
@@ -235,8 +236,8 @@ def test_a_folder_that_was_lost_does_not_begin_again_over_newer_weights(settings
     assert (
         weights.newest_lease(open.open_store(settings.namespace))[0] == epoch
     )  # nobody was fenced off
-    run = go(elsewhere, 1, Workers(elsewhere, Quiet(), take_over=True))
-    assert run.progress.cycle == 0
+    run = go(elsewhere, 1, WorkerSource(elsewhere, Quiet(), take_over=True))
+    assert run.session.progress.cycle == 0
     newest = weights.newest(open.open_store(settings.namespace))[0]
     assert (newest.step, newest.epoch) == (0, epoch + 1)
 
@@ -246,19 +247,19 @@ def test_a_run_that_goes_on_has_the_namespaces_wandb_run(settings, tmp_path):
     place = open.open_store(settings.namespace)
     told = json.loads(place.get(weights.NEWEST, 1 << 20))
     place.put({}, {weights.NEWEST: json.dumps(told | {"wandb_run_id": "abcd1234"}).encode()})
-    assert learn(settings, stop_after=1).progress.wandb_run_id == "abcd1234"
+    assert learn(settings, stop_after=1).session.progress.wandb_run_id == "abcd1234"
 
 
 def test_a_worker_that_never_comes_is_told_again_and_again(settings, monkeypatch):
-    monkeypatch.setattr(worker_source, "_ALARM_AFTER_S", 0.0)
-    monkeypatch.setattr(worker_source, "_ALARM_AGAIN_S", 0.5)
-    monkeypatch.setattr(worker_source.heartbeat, "EVERY_S", 0.05)
+    monkeypatch.setattr(presence, "_GRACE_S", 0.0)
+    monkeypatch.setattr(presence, "_REPEAT_S", 0.5)
+    monkeypatch.setattr(presence.heartbeat, "EVERY_S", 0.05)
     report = Quiet()
 
     def stop_asked():
         return len([note for note in report.notes if "ALARM" in note]) > 1
 
-    training.Run(settings, report, stop_asked, Workers(settings, report)).go()
+    training.Run(settings, report, stop_asked, WorkerSource(settings, report)).go()
     alarms = [note for note in report.notes if "ALARM" in note]
     assert alarms[-1] == "  ALARM: no_selfplay, no_evalaux"
 
@@ -271,7 +272,7 @@ def test_a_worker_swaps_weights_without_compiling(settings, compilations):
         name: getattr(manifest, name)
         for name in ("step", "total_games", "wandb_run_id", "experiment")
     }
-    data = weights.to_bytes(settings.network, run.state.learner.params)
+    data = weights.to_bytes(settings.network, run.session.state.learner.params)
 
     class Publishing(Quiet):
         swapped = False
@@ -316,10 +317,10 @@ def test_a_new_run_can_begin_with_games_that_are_there(settings, tmp_path):
         replay=dataclasses.replace(settings.replay, seed_folder=f"{settings.namespace}/examples"),
     )
     run = go(seeded, stop_after=1)
-    assert (int(run.state.ring.size), int(run.state.aux.size)) == (16, 4)
-    assert run.progress.total_games == 0  # they are not this run's
-    assert run.progress.arrived_examples == 20 * 28
-    rings = as_numpy((run.state.ring, run.state.aux))
+    assert (int(run.session.state.ring.size), int(run.session.state.aux.size)) == (16, 4)
+    assert run.session.progress.total_games == 0  # they are not this run's
+    assert run.session.progress.arrived_examples == 20 * 28
+    rings = as_numpy((run.session.state.ring, run.session.state.aux))
     again = go(seeded, stop_after=1)  # what the folder holds now is not put in again
     jax.tree.map(
         np.testing.assert_array_equal, as_numpy((again.state.ring, again.state.aux)), rings

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from zebjax import arena, network, players
-from zebjax.common import checkpoint
+from zebjax.common import files
 from zebjax.evaluation import ladder, matches
 from zebjax.players import spec
 
@@ -67,7 +67,7 @@ def save_network(path, seed):
         lambda leaf: rng.normal(0, 0.3, leaf.shape).astype(np.float32),
         network.abstract_params(TINY),
     )
-    with checkpoint.new_folder(path, replace=True) as folder:
+    with files.new_folder(path, replace=True) as folder:
         network.save(folder, TINY, params)
 
 
@@ -225,7 +225,7 @@ def stand_ins(monkeypatch):
     """Players of the ladder's kinds that cost nothing."""
 
     for name in ("eq", "cheat"):
-        kind = spec.Kind(lambda n=1: players.heuristic(), name, "", options={"n": int})
+        kind = spec.PlayerKind("tests.support.a_player:of_worlds", name, "", options={"n": int})
         monkeypatch.setitem(spec.KINDS, name, kind)
 
 
@@ -311,5 +311,7 @@ def test_a_picture_that_cannot_be_written_is_one_sentence_after_the_result(capsy
     (tmp_path / "dir.png").mkdir()
     assert arena.main(["heuristic", "vs", "random", "--deals", "21", "--plot", "dir.png"]) == 2
     output = capsys.readouterr()
-    assert "points a game" in output.out and "arena: dir.png: cannot be written" in output.err
+    assert (
+        "points a game" in output.out and "zebjax arena: dir.png: cannot be written" in output.err
+    )
     assert "Traceback" not in output.err

@@ -153,10 +153,10 @@ def test_the_heuristic_beats_random_by_what_is_known(many_margins):
 
 
 def test_the_standard_error_is_the_spread_of_real_matches(many_margins):
-    matches = [matches.summarise("a", "b", block) for block in np.split(many_margins, 100)]
+    results = [matches.summarise("a", "b", block) for block in np.split(many_margins, 100)]
     for name in ("win_rate", "margin"):
-        spread = np.std([getattr(match, name) for match in matches], ddof=1)
-        told = np.mean([getattr(match, f"{name}_stderr") for match in matches])
+        spread = np.std([getattr(result, name) for result in results], ddof=1)
+        told = np.mean([getattr(result, f"{name}_stderr") for result in results])
         assert 0.8 < spread / told < 1.2  # the spread of 100 values is itself known to 7 %
 
 
@@ -300,7 +300,7 @@ def test_impossible_matches_are_refused():
             ["--matrix", "random", "heuristic", "--anchor", "x=inf"],
             "--anchor: expected PLAYER=RATING as in",
         ),
-        (["--matrix", "--ladder"], "--ladder: not allowed with argument --matrix"),
+        (["--matrix", "--ladder"], "--ladder: not allowed with --matrix"),
         (
             ["random", "vs", "random", "--until", "1"],
             "--until: expected a number from 0.001 to 0.4, got '1'",
@@ -316,11 +316,11 @@ def test_impossible_matches_are_refused():
         ),
         (
             ["random", "vs", "random", "--cache", "x", "--no-cache"],
-            "--no-cache: not allowed with argument --cache",
+            "--no-cache: not allowed with --cache",
         ),
         (
             ["random", "vs", "random", "--deal", "5"],
-            "unexpected argument '--deal'; did you mean --deals?",
+            "unknown option '--deal'; did you mean --deals?",
         ),
         (
             ["random", "vs", "random", "--deals", "1"],
@@ -339,7 +339,9 @@ def test_bad_input_is_one_sentence_and_status_2(arguments, message, capsys):
     output = capsys.readouterr()
     assert status == 2 and output.out == ""
     assert (
-        message in output.err and output.err.startswith("arena: ") and output.err.count("\n") == 1
+        message in output.err
+        and output.err.startswith("zebjax arena: ")
+        and output.err.count("\n") == 1
     )
 
 
@@ -362,7 +364,7 @@ def test_the_help_shows_every_player_and_an_example(capsys):
     with pytest.raises(SystemExit) as leaving:
         arena.main(["--help"])
     output = capsys.readouterr().out
-    assert leaving.value.code == 0 and "python -m zebjax.arena heuristic vs random" in output
+    assert leaving.value.code == 0 and "zebjax arena heuristic vs random" in output
     assert all(kind.usage in output for kind in spec.KINDS.values())
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from zebjax import players
 from zebjax import regret as regret_command
-from zebjax.evaluation import regret
+from zebjax.evaluation import matches, regret
 from zebjax.players import base, exact
 
 KEY = jax.random.key(4)
@@ -34,7 +34,7 @@ def test_eq_loses_nothing_against_the_worlds_it_sees_and_something_against_other
 
 def test_every_real_decision_is_counted_once(of_heuristic):
     watched, seen = base.watch(players.heuristic())
-    regret.arena.play_deals(watched, players.random(), KEY, 0, 6)
+    matches.play_deals(watched, players.random(), KEY, 0, 6)
     n = sum(len(slots) for _, _, slots in seen)
     assert of_heuristic.all.decisions == n and of_heuristic.all.deals == 6
     for parts in (of_heuristic.by_trick, of_heuristic.by_declaration):
@@ -102,21 +102,24 @@ def test_the_command(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["rndom"], "regret: player 'rndom': unknown kind 'rndom'; did you mean 'random'?\n"),
+        (
+            ["rndom"],
+            "zebjax regret: player 'rndom': unknown kind 'rndom'; did you mean 'random'?\n",
+        ),
         (
             ["random", "--deals", "1"],
-            "regret: argument --deals: expected a whole number from 2 to 10000000, got '1'\n",
+            "zebjax regret: --deals: expected a whole number from 2 to 10000000, got '1'\n",
         ),
-        (["random", "--plt", "x"], "regret: unexpected argument '--plt'; did you mean --plot?\n"),
+        (["random", "--plt", "x"], "zebjax regret: unknown option '--plt'; did you mean --plot?\n"),
         (
             ["random", "--plot", "no/such/x.png"],
-            "regret: argument --plot: the folder 'no/such' is not there\n",
+            "zebjax regret: --plot: the folder 'no/such' is not there\n",
         ),
         (
             ["random", "--plot", "x.pdf"],
-            "regret: argument --plot: expected a name that ends in .png, got 'x.pdf'\n",
+            "zebjax regret: --plot: expected a name that ends in .png, got 'x.pdf'\n",
         ),
-        ([], "regret: the following arguments are required: PLAYER\n"),
+        ([], "zebjax regret: expected PLAYER; see zebjax regret --help\n"),
     ],
 )
 def test_bad_input_is_answered_in_one_sentence(arguments, sentence, capsys):
@@ -131,5 +134,5 @@ def test_help_has_an_example_that_works(capsys):
     with pytest.raises(SystemExit, match="0"):
         regret_command.main(["--help"])
     shown = capsys.readouterr().out
-    example = shown.split("example:\n  python -m zebjax.regret ")[1].split()
-    assert regret._parser().parse(example).player == "heuristic" and "eq[:n=100" in shown
+    example = shown.split("example:\n  zebjax regret ")[1].split()
+    assert regret_command.parser().parse(example).player == "heuristic" and "eq[:n=100" in shown

@@ -379,8 +379,11 @@ def test_first_use_says_that_it_compiles(games, tmp_path, capsys, monkeypatch):
     assert compiled == [(0, 0), (0, 0)]
     assert (
         capsys.readouterr().err
-        == f"zebjax.solver: compiling values, about 10 s, then cached in {tmp_path}\n"
+        == f"zebjax.solver: compiling values, which takes some 10 s; then cached in {tmp_path}\n"
     )
+    monkeypatch.setattr(cached_code, "folder_of", lambda kernel: None)
+    batch._compile(Kernel(), rows, ())
+    assert "values, which takes some 10 s; no cache folder can be" in capsys.readouterr().err
 
 
 def test_pieces_cover_everything_once():

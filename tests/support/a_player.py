@@ -1,7 +1,11 @@
-"""A player of a kind that a test adds to the grammar."""
+"""Players of kinds that tests add to the grammar."""
 
 from zebjax import players
 
 
 def of_file(path):
     return players.random()
+
+
+def of_worlds(n=1):
+    return players.heuristic()

@@ -46,7 +46,7 @@ class Quiet:
         self.cycles.append((row, seconds_left))
 
 
-def go(settings, stop_after=None, feed=None):
+def go(settings, stop_after=None, source=None):
     """Run in this process, asking for a stop at the `stop_after`th look; the run."""
     looks = 0
 
@@ -55,9 +55,9 @@ def go(settings, stop_after=None, feed=None):
         looks += 1
         return stop_after is not None and looks >= stop_after
 
-    run = training.Run(settings, Quiet(), stop_asked, feed)
-    if feed is None:  # one decision a call, so that there are many moments to stop at
-        run.feed._size.timed = lambda seconds: None
+    run = training.Run(settings, Quiet(), stop_asked, source)
+    if source is None:  # one decision a call, so that there are many moments to stop at
+        run.source._size.timed = lambda seconds: None
     run.go()
     return run
 

@@ -5,7 +5,7 @@ import dataclasses
 
 from tests.support.tiny import TINY, Quiet, go
 from zebjax.distributed import open, spool, worker
-from zebjax.distributed.worker_source import Workers
+from zebjax.distributed.worker_source import WorkerSource
 from zebjax.training.config import EvalAuxConfig, ReplayConfig, StoreConfig
 
 SETTINGS = dataclasses.replace(
@@ -27,7 +27,7 @@ def settings_in(folder, **changes):
 
 def learn(settings, stop_after=None):
     report = Quiet()
-    return go(settings, stop_after, Workers(settings, report))
+    return go(settings, stop_after, WorkerSource(settings, report))
 
 
 def play(settings, role, games, worker_id=None):

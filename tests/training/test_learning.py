@@ -23,7 +23,11 @@ experiment = Experiment(
     name="learning",
     cycles=5,
     network=dataclasses.replace(PRESETS["small"], dropout=0.0),
-    selfplay=SelfPlayConfig(lanes=128, games_per_cycle=256, search=SearchConfig("gumbel", sims=32, gumbel_c_scale=1.0)),
+    selfplay=SelfPlayConfig(
+        lanes=128,
+        games_per_cycle=256,
+        search=SearchConfig("gumbel", sims=32, gumbel_c_scale=1.0),
+    ),
     replay=ReplayConfig(capacity_examples=100_000, min_buffer=28 * 768),
     learner=LearnerConfig(optimizer="muon", lr=0.01, warmup_updates=50, updates_per_cycle=300),
     evaluation=EvaluationConfig(every_cycles=10, deals=8000),

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.tiny import TINY, Quiet, as_numpy, go, training_rows
 from zebjax import network, record
-from zebjax.common import checkpoint
+from zebjax.common import checkpoint, locks
 from zebjax.training import metrics
 from zebjax.training import run as training
 from zebjax.training.config import ReplayConfig, StartConfig, TeacherConfig
@@ -23,7 +23,7 @@ def uninterrupted(tmp_path_factory):
 
 
 def test_a_run_leaves_what_it_should(uninterrupted):
-    folder = uninterrupted.folder
+    folder = uninterrupted.session.folder
     rows = metrics.read(folder / "metrics.jsonl")
     assert [row["cycle"] for row in rows] == [0, 1, 2, 3, 4]
     # min_buffer is 15 games and a cycle makes 10: the first cycle plays twice.
@@ -39,11 +39,11 @@ def test_a_run_leaves_what_it_should(uninterrupted):
     assert len(checkpoint.steps(folder / "state")) == 2
     config, params = network.load(folder)
     assert config == TINY.network
-    jax.tree.map(np.testing.assert_array_equal, params, uninterrupted.state.learner.params)
+    jax.tree.map(np.testing.assert_array_equal, params, uninterrupted.session.state.learner.params)
 
 
 def test_metric_names_are_the_originals(uninterrupted):
-    row = metrics.read(uninterrupted.folder / "metrics.jsonl")[-1]
+    row = metrics.read(uninterrupted.session.folder / "metrics.jsonl")[-1]
     for name in (
         *(
             "policy_loss",
@@ -89,29 +89,37 @@ def test_a_run_stopped_at_every_moment_is_the_same_run(tmp_path, uninterrupted):
     looks, phases = np.random.default_rng(0), set()
     for _ in range(200):
         run = go(settings, stop_after=int(looks.integers(1, 90)))
-        phases.add(run.progress.phase)
-        if run.progress.cycle == 4 and run.progress.phase == "play":
+        phases.add(run.session.progress.phase)
+        if run.session.progress.cycle == 4 and run.session.progress.phase == "play":
             break
     assert phases >= {"play", "judge"}  # the test below stops in "train"
-    jax.tree.map(np.testing.assert_array_equal, as_numpy(run.state), as_numpy(uninterrupted.state))
-    assert training_rows(run.folder) == training_rows(uninterrupted.folder)
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        as_numpy(run.session.state),
+        as_numpy(uninterrupted.session.state),
+    )
+    assert training_rows(run.session.folder) == training_rows(uninterrupted.session.folder)
 
 
 def test_longer_is_the_same_run_continued(tmp_path, uninterrupted):
     settings = dataclasses.replace(TINY, runs=str(tmp_path))
     go(dataclasses.replace(settings, cycles=2))
     run = go(settings)
-    jax.tree.map(np.testing.assert_array_equal, as_numpy(run.state), as_numpy(uninterrupted.state))
-    assert run.report.notes[0].startswith(f"continuing {run.folder}")
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        as_numpy(run.session.state),
+        as_numpy(uninterrupted.session.state),
+    )
+    assert run.session.report.notes[0].startswith(f"resuming {run.session.folder}")
     # The end of the shorter run was judged; here that falls on a cycle that is judged anyway.
-    assert training_rows(run.folder) == training_rows(uninterrupted.folder)
+    assert training_rows(run.session.folder) == training_rows(uninterrupted.session.folder)
 
 
 def test_rows_of_lost_cycles_are_written_again_once(tmp_path):
     """As after a kill between a cycle's row and its state: the row is there, the state is not."""
     settings = dataclasses.replace(TINY, runs=str(tmp_path), cycles=2)
     run = go(settings)
-    file = run.folder / "metrics.jsonl"
+    file = run.session.folder / "metrics.jsonl"
     with open(file, "a") as out:
         out.write('{"cycle": 3, "stats/total_games": 40}\n{"cycle": 4, "sta')
     go(dataclasses.replace(settings, cycles=3))
@@ -131,18 +139,18 @@ def test_a_run_with_a_teacher_plays_nothing(tmp_path, games):
         TINY, runs=str(tmp_path), cycles=2, teacher=TeacherConfig(str(lessons))
     )
     run = go(settings)
-    rows = metrics.read(run.folder / "metrics.jsonl")
+    rows = metrics.read(run.session.folder / "metrics.jsonl")
     assert [row["stats/total_games"] for row in rows] == [24, 24, 24]
-    np.testing.assert_array_equal(run.state.ring.records.slots[:24], games.slots)
-    assert int(run.state.actor.n_finished) == 0 and rows[-1]["train/total_loss"] > 0
+    np.testing.assert_array_equal(run.session.state.ring.records.slots[:24], games.slots)
+    assert int(run.session.state.actor.n_finished) == 0 and rows[-1]["train/total_loss"] > 0
     # Its games are in its state: it goes on without the folder.
     shutil.rmtree(lessons)
     longer = go(dataclasses.replace(settings, cycles=3))
-    assert longer.progress.cycle == 3
+    assert longer.session.progress.cycle == 3
     # A complete run has nothing left to do: other settings leave no trace.
-    before = (run.folder / "experiment.json").read_text()
+    before = (run.session.folder / "experiment.json").read_text()
     go(dataclasses.replace(settings, cycles=3, learner=dataclasses.replace(TINY.learner, lr=1.0)))
-    assert (run.folder / "experiment.json").read_text() == before
+    assert (run.session.folder / "experiment.json").read_text() == before
     with pytest.raises(
         ValueError, match=r"teacher\.folder = '.*lessons' and cannot continue with None"
     ):
@@ -199,18 +207,18 @@ def test_a_teacher_without_fitting_games_is_refused(tmp_path, games):
     ],
 )
 def test_what_cannot_continue_is_refused_with_the_reason(uninterrupted, change, message):
-    settings = dataclasses.replace(uninterrupted.settings, **change)
-    before = (uninterrupted.folder / "experiment.json").read_text()
+    settings = dataclasses.replace(uninterrupted.session.settings, **change)
+    before = (uninterrupted.session.folder / "experiment.json").read_text()
     with pytest.raises(ValueError, match=message):
         training.Run(settings, Quiet(), lambda: False)
-    assert (uninterrupted.folder / "experiment.json").read_text() == before
+    assert (uninterrupted.session.folder / "experiment.json").read_text() == before
 
 
 @pytest.fixture
 def copied(tmp_path, uninterrupted):
     """Settings of a run whose folder is a copy of the uninterrupted one's."""
-    settings = dataclasses.replace(uninterrupted.settings, runs=str(tmp_path / "copied"))
-    shutil.copytree(uninterrupted.folder, settings.folder)
+    settings = dataclasses.replace(uninterrupted.session.settings, runs=str(tmp_path / "copied"))
+    shutil.copytree(uninterrupted.session.folder, settings.folder)
     return settings
 
 
@@ -258,7 +266,7 @@ def test_a_run_that_has_begun_says_that_it_reads_no_other_checkpoint(copied):
     assert (
         "start.checkpoint = 'elsewhere.pt' is not read: this run began with None" in report.notes[0]
     )
-    assert run.settings.start.checkpoint is None
+    assert run.session.settings.start.checkpoint is None
     assert (
         json.loads((copied.folder / "experiment.json").read_text())["start"]["checkpoint"] is None
     )
@@ -271,7 +279,7 @@ def test_a_cycle_takes_all_the_time_since_the_one_before(tmp_path, monkeypatch):
     began = time.monotonic()
     run = go(dataclasses.replace(TINY, runs=str(tmp_path), cycles=2))
     took = time.monotonic() - began
-    rows = metrics.read(run.folder / "metrics.jsonl")[1:]
+    rows = metrics.read(run.session.folder / "metrics.jsonl")[1:]
     walls = [row["perf/cycle_wall_time_s"] for row in rows]
     parts = [
         row[f"perf/{part}_time_s"] for row in rows[:1] for part in ("ingest", "train", "post_train")
@@ -287,30 +295,32 @@ def test_what_may_change_does(tmp_path):
         settings, cycles=2, learner=dataclasses.replace(TINY.learner, lr=5e-4)
     )
     run = go(changed)
-    assert metrics.read(run.metrics_file)[-1]["train/lr"] == pytest.approx(5e-4)
+    assert metrics.read(run.session.folder / metrics.FILE)[-1]["train/lr"] == pytest.approx(5e-4)
     assert (
-        "going on with other settings than before: learner.lr: 0.0001 -> 0.0005" in run.report.notes
+        "resuming with changed settings: learner.lr: 0.0001 -> 0.0005" in run.session.report.notes
     )
     changed = dataclasses.replace(
         changed, cycles=3, network=dataclasses.replace(TINY.network, dropout=0.2)
     )
     run = go(changed, stop_after=1)
-    assert (
-        "going on with other settings than before: network.dropout: 0.1 -> 0.2" in run.report.notes
-    )
+    assert "resuming with changed settings: network.dropout: 0.1 -> 0.2" in run.session.report.notes
 
 
 def test_a_cycle_half_trained_goes_on_only_in_calls_that_fit(tmp_path, uninterrupted):
     settings = dataclasses.replace(TINY, runs=str(tmp_path))
     run = training.Run(settings, Quiet(), lambda: False)
-    run.stop_asked = lambda: run.progress.phase == "train" and run.progress.updates_in_cycle == 2
+    run.session.stop_asked = lambda: (
+        run.session.progress.phase == "train" and run.session.progress.updates_in_cycle == 2
+    )
     run.go()
-    assert run.progress.phase == "train"
+    assert run.session.progress.phase == "train"
     odd = dataclasses.replace(TINY.learner, updates_per_cycle=15, updates_per_call=5)
-    with pytest.raises(ValueError, match=r"stopped after \d updates of a cycle and cannot go on"):
+    with pytest.raises(ValueError, match=r"saved after \d updates of a cycle and cannot resume"):
         training.Run(dataclasses.replace(settings, learner=odd), Quiet(), lambda: False)
     jax.tree.map(
-        np.testing.assert_array_equal, as_numpy(go(settings).state), as_numpy(uninterrupted.state)
+        np.testing.assert_array_equal,
+        as_numpy(go(settings).session.state),
+        as_numpy(uninterrupted.session.state),
     )
 
 
@@ -318,29 +328,29 @@ def test_a_broken_newest_state_falls_back_to_the_one_before(tmp_path, uninterrup
     settings = dataclasses.replace(TINY, runs=str(tmp_path))
     run = go(dataclasses.replace(settings, cycles=3))
     newest = checkpoint.step_folder(
-        run.folder / "state", checkpoint.steps(run.folder / "state")[-1]
+        run.session.folder / "state", checkpoint.steps(run.session.folder / "state")[-1]
     )
     shutil.rmtree(newest / "arrays")
     run = go(settings)
-    assert "going back to the state before it" in run.report.notes[0]
+    assert "going back to the save before it" in run.session.report.notes[0]
     jax.tree.map(
         np.testing.assert_array_equal,
-        as_numpy(run.state.learner),
-        as_numpy(uninterrupted.state.learner),
+        as_numpy(run.session.state.learner),
+        as_numpy(uninterrupted.session.state.learner),
     )
 
 
 def test_results_without_a_state_are_not_overwritten(tmp_path):
     settings = dataclasses.replace(TINY, runs=str(tmp_path), cycles=1)
-    shutil.rmtree(go(settings).folder / "state")
+    shutil.rmtree(go(settings).session.folder / "state")
     before = (settings.folder / "metrics.jsonl").read_text()
-    with pytest.raises(ValueError, match="results of a run but no state"):
+    with pytest.raises(ValueError, match="results of a run, but its saved state is gone"):
         training.Run(settings, Quiet(), lambda: False)
     assert (settings.folder / "metrics.jsonl").read_text() == before
 
 
 def test_a_second_process_is_kept_out(tmp_path):
-    first, second, third = (checkpoint.locked(tmp_path / "run", "choose another") for _ in range(3))
+    first, second, third = (locks.locked(tmp_path / "run", "choose another") for _ in range(3))
     with (
         first,
         pytest.raises(ValueError, match="another process is working here; choose another"),

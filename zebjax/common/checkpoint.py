@@ -1,114 +1,27 @@
-"""Folders of arrays and small JSON files that are either complete or not there.
+"""Checkpoint folders: one orbax item per pytree, and JSON files beside them.
 
-A checkpoint folder holds one orbax item per pytree and JSON files beside them. It is written under
-a temporary name and renamed when complete, so a killed process never leaves a half-written one
-under a real name.
+They are made with `new_folder`, so a killed process never leaves a half-written one under a real
+name.
 """
 
-import fcntl
-import json
 import logging
-import os
 import re
-import shutil
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 
+from zebjax.common import files
+
 _STEP = re.compile(r"step_(\d{9})")
-_TEMPORARY = ".tmp-"
-
-
-@contextmanager
-def new_folder(path: Path, replace: bool = False) -> Iterator[Path]:
-    """A temporary folder that becomes `path` when the block ends, and is deleted when the block
-    raises.
-
-    Raises:
-        FileExistsError: if `path` exists and is not to be replaced.
-        ValueError: if there can be no such folder.
-    """
-    path = Path(path).absolute()
-    if os.path.exists(path) and not replace:
-        raise FileExistsError(f"{path} exists already: remove it or choose another place")
-    temporary = path.parent / f"{_TEMPORARY}{path.name}-{uuid.uuid4().hex[:8]}"
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
-    try:
-        yield temporary
-        if replace:
-            _remove(path)
-        os.rename(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn what the system says when a file or folder cannot be made into a ValueError that names
-    it.
-    """
-    try:
-        yield
-    except (FileExistsError, NotADirectoryError):
-        raise ValueError(f"{path}: cannot be written: {path.parent} is not a folder") from None
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be written ({error.strerror})") from None
-
-
-@contextmanager
-def locked(folder: Path, advice: str) -> Iterator[None]:
-    """Keep a second process out of a folder, made if need be; the lock goes when the process does,
-    however it ends.
-
-    Raises:
-        ValueError: with `advice`, if another process has it; or if there can be no such folder.
-    """
-    with writing(folder / ".lock"):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".lock").touch()
-    with open(folder / ".lock") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"{folder}: another process is working here; {advice}") from None
-        yield
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small text file whole or not at all."""
-    temporary = path.with_name(f"{_TEMPORARY}{path.name}")
-    temporary.write_text(text)
-    os.replace(temporary, path)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a small JSON file whole or not at all."""
-    write_text(path, json.dumps(value, indent=1) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file; ValueError that names it if it is not JSON."""
-    try:
-        return json.loads(path.read_text())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not a JSON file ({error})") from None
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def save_tree(path: Path, tree: Any) -> None:
     """Write a pytree of arrays (typed random keys included) with orbax into the new folder
     `path`.
     """
-    # What it cannot write it also logs, array by array, on top of what it raises.
+    # orbax also logs what it cannot write, array by array, on top of what it raises.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
         with ocp.StandardCheckpointer() as checkpointer:
@@ -119,17 +32,17 @@ def save_tree(path: Path, tree: Any) -> None:
                 f"{path.parent}: cannot be written (no space left on device)"
             ) from None
         raise
-    # It names the folder that was written to on this machine, and a checkpoint may be given away.
+    # This file names the folder on this machine, and a checkpoint may be given away.
     (Path(path) / "commit_success.txt").unlink(missing_ok=True)
 
 
 def restore_tree(path: Path, like: Any) -> Any:
     """Read a pytree of the structure, shapes and dtypes of `like` (arrays or ShapeDtypeStructs).
 
-    It goes to this process's first device unless `like` says otherwise, wherever it was written.
+    The arrays go to this process's first device unless `like` says otherwise.
 
     Raises:
-        ValueError: if what is on disk is not that, naming the path and the first difference.
+        ValueError: naming the path and the first difference, if the disk holds another tree.
     """
     path = Path(path).absolute()
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
@@ -189,23 +102,12 @@ def steps(root: Path) -> list[int]:
 
 
 def remove_steps(root: Path, doomed: list[int]) -> None:
-    """Delete these steps, and whatever a killed writer left half done."""
+    """Delete these steps, and what killed writers left half done."""
     for step in doomed:
-        _remove(step_folder(root, step))
-    for leftover in Path(root).glob(f"{_TEMPORARY}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+        files.remove_folder(step_folder(root, step))
+    files.remove_leftovers(root)
 
 
 def prune(root: Path, keep: int) -> None:
-    """Delete all but the newest `keep` steps, and whatever a killed writer left half done."""
+    """Delete all but the newest `keep` steps, and what killed writers left half done."""
     remove_steps(root, steps(root)[:-keep])
-
-
-def _remove(folder: Path) -> None:
-    """Delete a folder if it is there, under another name, so that a killed deletion leaves no
-    broken one.
-    """
-    if folder.exists():
-        doomed = folder.with_name(f"{_TEMPORARY}{folder.name}-{uuid.uuid4().hex[:8]}")
-        os.rename(folder, doomed)
-        shutil.rmtree(doomed, ignore_errors=True)

@@ -1,6 +1,4 @@
-"""Checking what every settings dataclass wants checked: words that are among a few, numbers that
-are finite.
-"""
+"""Checks that every dataclass of settings needs: words from a list, and finite numbers."""
 
 import math
 import typing
@@ -8,9 +6,16 @@ from typing import Any
 
 
 def check(settings: Any, prefix: str) -> None:
-    """ValueError for a `Literal[...]` field that holds anything else, or a float that is not
-    finite, by its name.
+    """Check every `Literal[...]` field and every float of a dataclass.
+
+    Args:
+        settings: an instance of the dataclass.
+        prefix: what stands before the field's name in messages, without the dot; may be empty.
+
+    Raises:
+        ValueError: naming the field, if it holds none of the words, or a float that is not finite.
     """
+    before = f"{prefix}." if prefix else ""
     for name, annotation in typing.get_type_hints(type(settings)).items():
         options = typing.get_args(annotation)
         if (
@@ -18,11 +23,11 @@ def check(settings: Any, prefix: str) -> None:
             and getattr(settings, name) not in options
         ):
             raise ValueError(
-                f"{prefix}.{name}: expected {' or '.join(options)}, got {getattr(settings, name)!r}"
+                f"{before}{name}: expected {' or '.join(options)}, got {getattr(settings, name)!r}"
             )
         if isinstance(getattr(settings, name), float) and not math.isfinite(
             getattr(settings, name)
         ):
             raise ValueError(
-                f"{prefix}.{name}: expected a finite number, got {getattr(settings, name)}"
+                f"{before}{name}: expected a finite number, got {getattr(settings, name)}"
             )

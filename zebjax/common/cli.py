@@ -1,68 +1,149 @@
-"""What all commands share: errors in one sentence, checked numbers, progress."""
+"""What all commands share: one parser, checked option values, errors in one sentence."""
 
 import argparse
-import contextlib
+import re
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as ProgressBar
-
-from zebjax.common import compilation_cache, parsing
+from zebjax.common import parsing
+from zebjax.common.console import progress as progress
 
 T = TypeVar("T")
-_LINE_EVERY_S = 10.0
+
+
+class Switch(argparse.Action):
+    """A boolean: `--a.b`, `--a.b=True`, `--a.b False`; `--a.no-b` is the same as `--a.b=False`."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **more: Any) -> None:
+        folder, dot, name = option_strings[0].removeprefix("--").rpartition(".")
+        self.negative = f"--{folder}{dot}no-{name}"
+        more |= {"nargs": "?", "metavar": "True|False"}
+        super().__init__([*option_strings, self.negative], dest, **more)
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Store the value, turned round for the `no-` form."""
+        try:
+            value = True if values is None else parsing.boolean(values)
+        except ValueError as error:
+            raise argparse.ArgumentError(self, str(error)) from None
+        setattr(namespace, self.dest, value != (option_string == self.negative))
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence, without the usage, and exits with 2; knows the nearest
-    option.
-    """
+    """Print errors as one sentence, exit with 2, and name the nearest option to an unknown one."""
 
     def __init__(
-        self, name: str, description: str, *examples: str, usage: str | None = None, notes: str = ""
+        self,
+        name: str,
+        description: str,
+        *examples: str,
+        usage: str | None = None,
+        notes: str = "",
+        prog: str | None = None,
     ) -> None:
-        """The parser of `python -m zebjax.NAME`; `examples` and `usage` are what comes after that
-        in calls.
+        """The parser of `zebjax NAME`.
 
-        `notes` stand in its help before the examples.
+        Args:
+            name: of the command.
+            description: what the command does.
+            examples: working calls, without the `zebjax NAME` before them.
+            usage: what follows `zebjax NAME` in the usage line; None: argparse writes it.
+            notes: text between the options and the examples.
+            prog: how the program is called if not `zebjax NAME`.
         """
-        prog = f"python -m zebjax.{name}"
-        lines = "\n".join(f"  {prog} {example}" for example in examples)
+        prog = prog or f"zebjax {name}"
+        title = "examples" if len(examples) > 1 else "example"
+        lines = "\n".join([f"{title}:", *(f"  {prog} {example}" for example in examples)])
         super().__init__(
             prog=prog,
-            usage=usage and f"{prog} {usage}",
+            usage=usage and "\n       ".join(f"{prog} {line}" for line in usage.splitlines()),
             description=description,
-            epilog=f"{notes + chr(10) * 2 if notes else ''}example{'s' * (len(examples) > 1)}:\n{lines}",
+            epilog=f"{notes}\n\n{lines}" if notes else lines,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        self._name = name
 
     def error(self, message: str) -> NoReturn:
-        """Print the sentence and exit."""
-        self.exit(2, f"{self._name}: {message}\n")
+        """Print `zebjax NAME: message` to stderr and exit with status 2."""
+        self.exit(2, f"{self.prog}: {self.sentence(message)}\n")
+
+    def sentence(self, message: str) -> str:
+        """An error of argparse in our words."""
+        if missing := re.fullmatch("the following arguments are required: (.*)", message):
+            return f"expected {missing[1]}; see {self.prog} --help"
+        # Of an option with two names the first is enough.
+        message = message.replace("expected one argument", "expected a value")
+        message = message.replace("not allowed with argument ", "not allowed with ")
+        return re.sub(r"^argument ([^:/]*)(/[^:]*)?: ", r"\1: ", message)
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: None = None
+    ) -> argparse.Namespace:
+        """The same as `parse`."""
+        return self.parse(args)
 
     def parse(self, argv: Sequence[str] | None) -> argparse.Namespace:
-        """As `parse_args`, and an unknown argument is answered with the nearest option."""
-        arguments, unknown = self.parse_known_intermixed_args(argv)
+        """Parse arguments; `_` and `-` are alike in names of options.
+
+        Args:
+            argv: arguments after the name of the command; None: those of the process.
+        """
+        words = self._normalised(list(sys.argv[1:] if argv is None else argv))
+        arguments, unknown = self.parse_known_intermixed_args(words)
         if unknown:
-            options = [option for action in self._actions for option in action.option_strings]
-            hint = (
-                f"; did you mean {parsing.nearest(unknown[0], options)}?"
-                if unknown[0].startswith("-")
-                else ""
-            )
-            self.error(f"unexpected argument {unknown[0]!r}{hint}")
+            self.error(self._unexpected(unknown[0]))
         return arguments
+
+    def _normalised(self, words: list[str]) -> list[str]:
+        """The arguments with options as they were declared, and every Switch with its value."""
+        result: list[str] = []
+        while words:
+            word = words.pop(0)
+            if word == "--":
+                return [*result, word, *words]
+            name, equals, value = word.partition("=")
+            action = None
+            if name.startswith("--"):
+                dashed = name.replace("_", "-")
+                if action := self._option_string_actions.get(dashed):
+                    name = dashed
+            if isinstance(action, Switch) and not equals:
+                # Else argparse would take the argument after `--a.b` for its value, whatever it is.
+                given = bool(words) and words[0].lower() in ("true", "false")
+                equals, value = "=", words.pop(0) if given else "True"
+            result.append(name + equals + value)
+        return result
+
+    def _unexpected(self, word: str) -> str:
+        name = word.partition("=")[0]
+        if not name.startswith("-"):
+            return f"unexpected argument {word!r}; see {self.prog} --help"
+        name = name.replace("_", "-")
+        options = list(self._option_string_actions)
+        # `--lr` is `--learner.lr` rather than what happens to look alike.
+        same_end = [option for option in options if option.endswith("." + name.lstrip("-"))]
+        nearest = parsing.nearest(name, same_end or options)
+        return f"unknown option {word.partition('=')[0]!r}; did you mean {nearest}?"
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse a value that is none of the choices, in the words of `parsing.one_of`."""
+        if action.choices is not None and value not in action.choices:
+            try:
+                parsing.one_of(*map(str, action.choices))(str(value))
+            except ValueError as error:
+                raise argparse.ArgumentError(action, str(error)) from None
 
 
 def checked(parse: Callable[[str], T]) -> Callable[[str], T]:
-    """A parser of option values (`players.integer`, ...) whose sentence argparse passes on."""
+    """An argparse type of a parser from `parsing`, whose sentence argparse passes on."""
 
     def parse_argument(text: str) -> T:
         try:
@@ -88,48 +169,40 @@ def picture(text: str) -> Path:
     return path
 
 
-Show = Callable[[float, str], None]
-"""Called with the share that is done, 0 to 1, and what is known so far in a few words."""
-
-
-@contextlib.contextmanager
-def progress(title: str) -> Iterator[Show]:
-    """Progress on stderr: a bar on a terminal, else a line every ten seconds and at the end."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        last = time.monotonic()
-
-        def line(done: float, text: str) -> None:
-            nonlocal last
-            if done >= 1 or time.monotonic() - last >= _LINE_EVERY_S:
-                last = time.monotonic()
-                print(f"{title}: {100 * done:3.0f} %  {text}", file=sys.stderr, flush=True)
-
-        yield line
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[text]}"),
-    )
-    with ProgressBar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(title, total=1.0, text="")
-        yield lambda done, text: bar.update(task, completed=done, text=text)
+def complain(name: str, error: object) -> None:
+    """Print `zebjax NAME: error` to stderr."""
+    print(f"zebjax {name}: {error}", file=sys.stderr, flush=True)
 
 
 def run(
-    name: str, command: Callable[[argparse.Namespace], int], arguments: argparse.Namespace
+    name: str,
+    command: Callable[[argparse.Namespace], int],
+    arguments: argparse.Namespace,
+    *,
+    compiles: bool = True,
 ) -> int:
-    """The exit status of `command`; 2 after one sentence for a ValueError or OSError, 130 when
-    interrupted.
+    """Run `command` and return its exit status.
+
+    Args:
+        name: of the command.
+        command: what to run.
+        arguments: passed to it.
+        compiles: True if it compiles programs with jax, which are then kept on disk.
+
+    Returns:
+        2 after one sentence for a ValueError or OSError, 130 if interrupted.
     """
-    compilation_cache.keep()
     try:
+        if compiles:
+            from zebjax.common import compilation_cache
+
+            compilation_cache.keep()
         return command(arguments)
+    except BrokenPipeError:
+        raise  # the reader of our output went away: nobody reads a sentence
     except (ValueError, OSError) as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        complain(name, error)
         return 2
     except KeyboardInterrupt:
-        print(f"{name}: interrupted", file=sys.stderr)
+        complain(name, "interrupted")
         return 130

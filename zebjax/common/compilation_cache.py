@@ -1,27 +1,31 @@
-"""Compiled functions are kept on disk, so that the next process of the same kind begins at once."""
-
-import os
-from pathlib import Path
+"""JAX as every command sets it up: compiled programs are kept on disk, so that the next process
+starts without compiling.
+"""
 
 import jax
 
-_JAX_MINIMUM_S = 1.0
+from zebjax.common import caches, jax_settings
+
+_JAX_MINIMUM_S = 1.0  # JAX's own default
 
 
 def keep() -> None:
-    """Keep what takes a moment to compile in `~/.cache/zebjax/jax` (or below `$XDG_CACHE_HOME`).
+    """Keep every program that takes 0.1 s or more to compile in the cache folder `jax`, see
+    `caches.folder`.
 
-    `$JAX_COMPILATION_CACHE_DIR` and what the program has set already go first. Without a home that
-    can be written, everything is compiled anew each time. The folder may be deleted at any time.
+    Every command calls this before anything is compiled; it also fixes the settings of JAX that
+    decide results, see `jax_settings.pin`.
+
+    `$JAX_COMPILATION_CACHE_DIR`, and a folder that the program has set already, are used instead
+    where there is one. Without a folder that can be written every process compiles anew.
     """
+    jax_settings.pin()
     minimum = "jax_persistent_cache_min_compile_time_secs"
-    if getattr(jax.config, minimum) == _JAX_MINIMUM_S:  # leaves out most of what a run compiles
+    # JAX's default leaves out most of what a run compiles.
+    if getattr(jax.config, minimum) == _JAX_MINIMUM_S:
         jax.config.update(minimum, 0.1)
-    if jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]  # JAX makes its options at import
+    if jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]  # options are made at import
         return
-    try:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zebjax" / "jax"
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # RuntimeError: there is no home
-        return
-    jax.config.update("jax_compilation_cache_dir", str(folder))
+    folder = caches.folder("jax")
+    if folder is not None:
+        jax.config.update("jax_compilation_cache_dir", str(folder))

@@ -1,30 +1,87 @@
-"""What a person sees while a run goes on: a live table in a terminal, plain lines elsewhere."""
+"""What a person sees: one way to make a console, live displays in a terminal, lines elsewhere."""
 
+import contextlib
 import sys
 import time
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
+if TYPE_CHECKING:  # rich takes a tenth of a second to import, which help texts need not wait for
+    from rich.console import Console, Group
+    from rich.progress import Progress, ProgressColumn
 
 Row = dict[str, Any]
-_PLAIN_EVERY_S = 15.0
+_LINE_EVERY_S = 10.0
 _ROWS_SHOWN = 12
+_WIDTH = 120
+"""Of tables that do not go to a terminal."""
 
 
 class Reporter(Protocol):
-    """Where a run tells of itself."""
+    """Where a run reports to."""
 
     def note(self, text: str) -> None:
-        """Say one thing."""
+        """Show a sentence."""
 
     def working(self, what: str, done: int, total: int) -> None:
-        """Tell how far the work under way is."""
+        """Show how far the work under way is."""
 
     def cycle(self, row: Row, seconds_left: float | None) -> None:
-        """Tell of a finished cycle."""
+        """Show the metrics of a finished cycle."""
+
+
+Show = Callable[[float, str], None]
+"""Called with the share that is done, 0 to 1, and a few words about the result so far."""
+
+
+def is_terminal() -> bool:
+    """True if standard output is a terminal."""
+    return sys.stdout.isatty()
+
+
+def make(stream: TextIO | None = None) -> "Console":
+    """A console on `stream` (default: standard output) that prints text as it is.
+
+    It is as wide as the terminal, or 120 columns where there is none.
+    """
+    from rich.console import Console
+
+    stream = stream or sys.stdout
+    width = None if stream.isatty() else _WIDTH
+    return Console(file=stream, width=width, markup=False, highlight=False)
+
+
+def _bar(console: "Console", *columns: "ProgressColumn", transient: bool = False) -> "Progress":
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    description = TextColumn("{task.description}", markup=False)
+    return Progress(description, BarColumn(), *columns, console=console, transient=transient)
+
+
+@contextlib.contextmanager
+def progress(title: str) -> Iterator[Show]:
+    """Show progress on stderr: a bar in a terminal, else a line every ten seconds and at the end.
+
+    The bar is drawn only if standard output is a terminal too: where output goes into a file, the
+    rest often goes into a log.
+    """
+    if not (is_terminal() and sys.stderr.isatty()):
+        last = time.monotonic()
+
+        def line(done: float, text: str) -> None:
+            nonlocal last
+            if done >= 1 or time.monotonic() - last >= _LINE_EVERY_S:
+                last = time.monotonic()
+                print(f"{title}: {100 * done:3.0f} %  {text}", file=sys.stderr, flush=True)
+
+        yield line
+        return
+    from rich.progress import TextColumn, TimeRemainingColumn
+
+    columns = (TimeRemainingColumn(), TextColumn("{task.fields[text]}", markup=False))
+    with _bar(make(sys.stderr), *columns, transient=True) as bar:
+        task = bar.add_task(title, total=1.0, text="")
+        yield lambda done, text: bar.update(task, completed=done, text=text)
 
 
 def duration(seconds: float) -> str:
@@ -64,7 +121,7 @@ def _cells(row: Row, seconds_left: float | None) -> dict[str, str]:
 
 
 def _mix(row: Row) -> str:
-    """How many updates were of which stream, and what the policy weighs in the second."""
+    """Updates by stream, and the weight of the policy loss in the second."""
     if "stats/eval_aux_updates" not in row:
         return ""
     mixed = f"{row['stats/selfplay_updates']}/{row['stats/eval_aux_updates']}"
@@ -82,8 +139,8 @@ class PlainReporter:
         print(text, flush=True)
 
     def working(self, what: str, done: int, total: int) -> None:
-        """Print how far it is, every 15 seconds at most."""
-        if time.monotonic() - self._last >= _PLAIN_EVERY_S:
+        """Print the progress, every ten seconds at most."""
+        if time.monotonic() - self._last >= _LINE_EVERY_S:
             self._last = time.monotonic()
             print(f"  {what} {done:,} of {total:,}", flush=True)
 
@@ -99,18 +156,16 @@ class PlainReporter:
 
 
 class LiveReporter:
-    """A table of the last cycles over a bar of the work under way; a context manager."""
+    """A context manager: a table of the last cycles above a bar for the work under way."""
 
     def __init__(self, title: str) -> None:
+        from rich.live import Live
+        from rich.progress import MofNCompleteColumn
+
         self._title = title
         self._rows: list[dict[str, str]] = []
-        self._console = Console()
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            console=self._console,
-        )
+        self._console = make()
+        self._bar = _bar(self._console, MofNCompleteColumn())
         self._task = self._bar.add_task("starting", total=None)
         self._live = Live(self._render(), console=self._console, refresh_per_second=4)
 
@@ -123,7 +178,10 @@ class LiveReporter:
         self._live.update(self._render())
         self._live.__exit__(*exception)
 
-    def _render(self) -> Group:
+    def _render(self) -> "Group":
+        from rich.console import Group
+        from rich.table import Table
+
         table = Table(title=self._title)
         for name in _cells({"cycle": 0}, None):
             table.add_column(name, justify="right")
@@ -133,7 +191,7 @@ class LiveReporter:
 
     def note(self, text: str) -> None:
         """Print the text above the table."""
-        self._live.console.print(text, highlight=False, markup=False)
+        self._live.console.print(text)
 
     def working(self, what: str, done: int, total: int) -> None:
         """Move the bar."""
@@ -143,8 +201,3 @@ class LiveReporter:
         """Add a row."""
         self._rows.append(_cells(row, seconds_left))
         self._live.update(self._render())
-
-
-def is_terminal() -> bool:
-    """Whether a person watches."""
-    return sys.stdout.isatty()

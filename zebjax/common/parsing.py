@@ -1,4 +1,4 @@
-"""Parsers of option values: each raises a ValueError that says what was expected."""
+"""Parsers of option values: each raises a ValueError that says what was expected and came."""
 
 import difflib
 import math
@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterable
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The one of `known`, which is not empty, that looks most like `word`."""
+    """The word of `known`, which is not empty, that is most like `word`."""
     return difflib.get_close_matches(word, list(known), n=1, cutoff=0.0)[0]
 
 
 def number(low: float, high: float) -> Callable[[str], float]:
-    """A parser of option values: a real number in [low, high]; ValueError that says so
-    otherwise.
-    """
+    """A parser of a real number in [low, high]; it raises ValueError for anything else."""
 
     def parse(text: str) -> float:
         try:
@@ -28,9 +26,7 @@ def number(low: float, high: float) -> Callable[[str], float]:
 
 
 def integer(low: int, high: int) -> Callable[[str], int]:
-    """A parser of option values: a whole number from low to high; ValueError that says so
-    otherwise.
-    """
+    """A parser of a whole number from low to high; it raises ValueError for anything else."""
 
     def parse(text: str) -> int:
         try:
@@ -45,7 +41,7 @@ def integer(low: int, high: int) -> Callable[[str], int]:
 
 
 def one_of(*words: str) -> Callable[[str], str]:
-    """A parser of option values: one of these words; ValueError that names them otherwise."""
+    """A parser of one of these words; it raises ValueError for anything else."""
 
     def parse(text: str) -> str:
         if text not in words:
@@ -54,5 +50,65 @@ def one_of(*words: str) -> Callable[[str], str]:
                 f"{nearest(text, words)!r}?"
             )
         return text
+
+    return parse
+
+
+def boolean(text: str) -> bool:
+    """True or False, in small or capital letters.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"expected True or False, got {text!r}")
+    return text.lower() == "true"
+
+
+def any_integer(text: str) -> int:
+    """A whole number of any size.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"expected a whole number, got {text!r}") from None
+
+
+def any_number(text: str) -> float:
+    """A real number, also `inf` and `nan`, which the settings' own checks judge.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"expected a number, got {text!r}") from None
+
+
+def nothing(text: str) -> None:
+    """The word None.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if text != "None":
+        raise ValueError(f"expected None, got {text!r}")
+
+
+def first_of(*parsers: Callable[[str], object]) -> Callable[[str], object]:
+    """A parser that takes what the first of several accepts; its sentence has all of theirs."""
+
+    def parse(text: str) -> object:
+        expected = []
+        for parser in parsers:
+            try:
+                return parser(text)
+            except ValueError as error:
+                expected.append(str(error).removeprefix("expected ").partition(", got ")[0])
+        raise ValueError(f"expected {' or '.join(expected)}, got {text!r}")
 
     return parse

@@ -10,7 +10,6 @@ import contextlib
 import functools
 import os
 import random
-import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
+from zebjax.common import hub
 from zebjax.distributed.store import (
     NO_OBJECTS,
     Changed,
@@ -31,7 +31,6 @@ from zebjax.distributed.store import (
 )
 
 T = TypeVar("T")
-_URL = re.compile(r"hf://([A-Za-z0-9][\w.-]*)/([A-Za-z0-9][\w.-]*)((?:/[A-Za-z0-9][\w.-]*)*)/?")
 _TIMEOUT_S = 30.0
 _MANY_TRIES = 20
 _PATHS_A_CALL = 500
@@ -55,11 +54,14 @@ class HubStore:
             raise Refused(
                 f'{url}: hf:// needs the extra "hub": pip install "zebjax[hub]"'
             ) from None
-        match = _URL.fullmatch(url)
-        if match is None:
+        try:
+            place = hub.parse(url)
+        except hub.HubError:
+            place = None
+        if place is None or place.revision is not None:
             raise Refused(f"{url}: expected hf://USER/REPO or hf://USER/REPO/PREFIX")
         self.where = url
-        self._repo, self._prefix = f"{match[1]}/{match[2]}", match[3].strip("/")
+        self._repo, self._prefix = place.repo, place.path
         self._retry_s = retry_s
         self._endpoint = os.environ.get("HF_ENDPOINT")
         self._api: Any = huggingface_hub.HfApi(endpoint=self._endpoint)
@@ -324,10 +326,18 @@ class HubStore:
             raise
 
     def _no_access(self, error: Exception) -> Refused:
+        from huggingface_hub import constants, get_token
+
+        if get_token() is None:
+            trouble = "no token found"
+        elif _status(error) == 401:
+            trouble = "the Hub does not accept the token, or there is no such repository"
+        else:
+            trouble = "the token has no right to do this"
         return Refused(
-            f"{self.where}: no access (status {_status(error)}); set HF_TOKEN or run `hf auth "
-            "login` with a token that "
-            "may write there"
+            f"{self.where}: no access (status {_status(error)}): {trouble}; looked for it in "
+            f"HF_TOKEN, then in {constants.HF_TOKEN_PATH}, which `hf auth login` writes; it must "
+            "be a token that may write there"
         )
 
 

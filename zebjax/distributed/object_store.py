@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from zebjax.distributed import credentials
 from zebjax.distributed.store import (
     NO_OBJECTS,
     Changed,
@@ -52,7 +53,11 @@ class ObjectStore:
                         "retry_timeout": datetime.timedelta(seconds=retry_s),
                     },
                 }
+                if url.startswith("s3://"):
+                    options |= credentials.s3_options()
                 self._store = obstore.store.from_url(url, **options)
+        except Refused as error:
+            raise Refused(f"{self.where}: {error}") from None
         except Exception as error:  # one of many kinds, by scheme
             raise Refused(
                 f"{self.where}: cannot be a store ({_first_line(error)}); expected a folder, "
@@ -196,8 +201,12 @@ class ObjectStore:
                 raise Refused(f"{self.where}: there is no such bucket") from None
             raise Missing(f"{self.where}: there is no {name}") from None
         except (*refusals, theirs.NotSupportedError, PermissionError) as error:
+            if advice := credentials.trouble(self.where, error):
+                raise Refused(f"{self.where}: no access to {name}: {advice}") from None
             raise Refused(f"{self.where}: no access to {name} ({_first_line(error)})") from None
         except (theirs.BaseError, OSError, ValueError) as error:
+            if advice := credentials.trouble(self.where, error):
+                raise Refused(f"{self.where}: no access to {name}: {advice}") from None
             raise Unreachable(f"{self.where}: {name}: {_first_line(error)}") from None
 
 

@@ -3,16 +3,19 @@
 import re
 from pathlib import Path
 
+from zebjax.common import hub
 from zebjax.distributed.object_store import ObjectStore
 from zebjax.distributed.store import Refused, Store
 
 
 def open_store(url: str, create: bool = True) -> Store:
-    """The store at a place: a folder, `s3://BUCKET/PREFIX` and the like, or
-    `hf://USER/REPO[/PREFIX]`.
+    """Open the store at a URL.
 
-    A folder is made if need be, unless not to `create`. Credentials come from the environment or
-    the tools' own files, never from the URL.
+    Args:
+        url: a folder, `s3://BUCKET/PREFIX` (also gs://, az://), or `hf://USER/REPO[/PREFIX]`.
+            Credentials are never part of it: they come from the environment or from the files of
+            the service's own tools, see `credentials`.
+        create: make a folder that is not there; else it is an error.
 
     Raises:
         StoreError: if there can be no such store.
@@ -22,7 +25,7 @@ def open_store(url: str, create: bool = True) -> Store:
             f"{url.split('://')[0]}://...: credentials do not belong in a store's URL; see the "
             "README"
         )
-    if url.startswith("hf://"):
+    if hub.is_hub(url):
         from zebjax.distributed.hub_store import HubStore
 
         return HubStore(url)
@@ -32,7 +35,7 @@ def open_store(url: str, create: bool = True) -> Store:
         and re.match(r"file://|(?!.*://)", url)
     ):
         raise Refused(
-            f"{url}: there is no such folder; expected a store's place and a run's name, as in "
-            "runs/store/NAME"
+            f"{url}: there is no such folder; expected the store's folder with the run's name, as "
+            "in runs/store/NAME"
         )
     return ObjectStore(url)

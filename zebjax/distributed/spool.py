@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zebjax import record
-from zebjax.common import checkpoint
+from zebjax.common import files
 from zebjax.distributed.store import Store
 from zebjax.record import GameRecord, Metadata
 
 WORKER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _NAME = re.compile(r"examples/([A-Za-z0-9][A-Za-z0-9_-]{0,63})/(\d{9})-([0-9a-f]{64})\.safetensors")
 _FILE = re.compile(r"\d{9}-[0-9a-f]{64}\.safetensors")
-_LAST_NUMBER = 999_999_999
+_MAX_NUMBER = 999_999_999
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -75,9 +75,7 @@ class Spool:
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"{folder}: expected a folder for games that wait")
         folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob(".tmp-*"):
-            with contextlib.suppress(OSError):  # a folder is nothing of ours
-                leftover.unlink()
+        files.remove_leftovers(folder)
 
     def begin(self, store: Store) -> int:
         """Find where the worker's sequence stands, here and in the store; the number of the next
@@ -90,25 +88,34 @@ class Spool:
             if (parsed := parse_name(entry.name))
         ]
         noted, newest = self._noted(), max(there, default=0)
-        if (
-            newest <= noted
-        ):  # so it is ours; files go in order: those up to it went just before this process was killed
+        if newest <= noted:  # then the newest is this worker's own, and files are sent in order
+            # The files up to it were sent just before an earlier process was killed.
             for file in self.files():
                 if int(file.name[:9]) <= newest:
                     file.unlink()
         self.next = max([noted, newest, *here]) + 1
-        if self.next > _LAST_NUMBER:
+        if self.next + len(self.files()) > _MAX_NUMBER:
             raise ValueError(
                 f"{store.where}: examples/{self.worker} holds a file of the last possible number, "
-                f"{_LAST_NUMBER}; "
-                "delete it, or give this worker another --worker-id"
+                f"{_MAX_NUMBER}; delete it, or give this worker another --worker-id"
             )
+        if newest > noted:
+            self._renumber()
         return self.next
+
+    def _renumber(self) -> None:
+        """Give the waiting files the next numbers: another process has used theirs, and the learner
+        would refuse a second file of a number.
+        """
+        for file in self.files():
+            files.write_json(self.folder / "sequence.json", self.next)
+            file.rename(self.folder / f"{self.next:09d}{file.name[9:]}")
+            self.next += 1
 
     def _noted(self) -> int:
         file = self.folder / "sequence.json"
         try:
-            noted = checkpoint.read_json(file) if file.exists() else 0
+            noted = files.read_json(file) if file.exists() else 0
         except ValueError:
             noted = None
         if type(noted) is not int or noted < 0:
@@ -155,12 +162,16 @@ class Spool:
         return self._errno in _FULL and self._drop_oldest()
 
     def _write(self, records: GameRecord, metadata: Metadata) -> None:
-        temporary = self.folder / ".tmp-games"
-        record.write(temporary, records, metadata)
-        name = object_name(self.worker, self.next, temporary.read_bytes()).rpartition("/")[2]
-        # Noted first: a number may stay unused, but is never used twice.
-        checkpoint.write_json(self.folder / "sequence.json", self.next)
-        temporary.rename(self.folder / name)
+        # The name holds the hash of the bytes, so they are written before it is known.
+        temporary = files.temporary_name(self.folder / "games")
+        try:
+            record.write(temporary, records, metadata)
+            name = object_name(self.worker, self.next, temporary.read_bytes()).rpartition("/")[2]
+            # Noted first: a number may stay unused, but is never used twice.
+            files.write_json(self.folder / "sequence.json", self.next)
+            temporary.rename(self.folder / name)
+        finally:
+            temporary.unlink(missing_ok=True)
         self.next += 1
 
     def _waiting_bytes(self) -> int:

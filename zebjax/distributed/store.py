@@ -1,9 +1,9 @@
-"""Where weights and games lie when several processes share them: a directory, an object store, a
-Hugging Face Hub repo.
+"""The place where several processes share weights and games: a folder, an object store, or
+repositories on the Hugging Face Hub.
 
-Objects are immutable and created once: whoever puts a name first has it, so nothing is counted
-twice. The one exception are small objects that only tell (heartbeats, the pointer to the newest
-weights): they are replaced.
+Objects are immutable and created once: the first process that puts a name has it, so nothing is
+counted twice. The exceptions are small objects that only inform (heartbeats, the pointer to the
+newest weights): they are replaced.
 """
 
 import re
@@ -12,17 +12,15 @@ from typing import NamedTuple, Protocol
 
 NO_OBJECTS: Mapping[str, bytes] = {}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
-_MOST_NAME = 300
+_MAX_NAME = 300
 
 
 class StoreError(ValueError):
-    """The store cannot do what it was asked, now or later; the message says which store, which
-    object and why.
-    """
+    """A call of the store failed; the message names the store, the object and the reason."""
 
 
 class Unreachable(StoreError):
-    """The store does not answer as it should: later it may."""
+    """The store does not answer as it should; the same call may succeed later."""
 
 
 class Missing(StoreError):
@@ -30,13 +28,13 @@ class Missing(StoreError):
 
 
 class Refused(StoreError):
-    """Trying again is no use: no access, no such bucket or repository, too large, or no possible
-    name.
+    """Trying again will not help: no access, no such bucket or repository, an object that is too
+    large, or an impossible name.
     """
 
 
 class Entry(NamedTuple):
-    """One object as a listing tells of it."""
+    """One object of a listing."""
 
     name: str
     size: int
@@ -44,59 +42,62 @@ class Entry(NamedTuple):
 
 
 class Changed(NamedTuple):
-    """An object that is not as it was when last looked at."""
+    """An object that has changed since it was last read."""
 
     data: bytes
     tag: str
-    """What to ask with the next time."""
+    """Argument of the next `get_if_changed`."""
 
 
 class Store(Protocol):
-    """What every kind of store does. Names are relative paths like
+    """The calls that every kind of store has. Names are relative paths like
     `examples/gpu-1/000000001-....safetensors`.
 
     Every call may raise Unreachable or Refused.
     """
 
     where: str
-    """What it is called in messages."""
+    """The store's name in messages."""
 
     def put(self, new: Mapping[str, bytes], replace: Mapping[str, bytes] = NO_OBJECTS) -> set[str]:
-        """Create the `new` objects that are not there yet, in order; if that was all, write over
-        the `replace` ones.
+        """Create the `new` objects that are not there yet, in order; if all of them were created,
+        write the `replace` ones too, over what is there.
 
-        So what tells of new objects, such as the pointer to the newest weights, is left alone by
-        who came second with one of them. Who only tries again, after an answer that was lost, came
-        second to itself: a sign of life may be left to the next one, and a pointer is written by a
-        call of its own.
+        So a process that comes second with a new object does not replace what points to it, such as
+        `weights/newest.json`. A process that tries again after a lost answer comes second to
+        itself: it leaves a heartbeat to the next call, and writes a pointer by a call without
+        `new`.
 
         Returns:
-            The names of `new` that this call created: what was there already is left as it is. The
-            `replace` ones were written if these are all of `new`.
+            The names of `new` that this call created. Objects that were there already are
+            unchanged. The `replace` ones were written if these are all of `new`.
         """
 
     def entries(self, folder: str, after: str = "") -> list[Entry]:
-        """All objects in a folder and its folders whose names come after `after`, ordered by name.
+        """All objects below a folder whose names come after `after`, ordered by name.
 
-        Objects whose names are no possible ones of ours are left out.
+        Objects with names that `is_name` refuses are left out.
         """
 
     def get(self, name: str, max_bytes: int) -> bytes:
-        """The object's bytes; Missing if there is none, Refused if it is larger than
-        `max_bytes`.
+        """The object's bytes.
+
+        Raises:
+            Missing: if there is none.
+            Refused: if it is larger than `max_bytes`.
         """
 
     def get_if_changed(self, name: str, tag: str | None, max_bytes: int) -> Changed | None:
-        """The object if it is not the one with this tag any more (None: in any case); Missing if
-        there is none.
+        """The object, or None if it still is the one with this tag; with tag None always the
+        object. Errors as `get`.
         """
 
     def delete(self, names: list[str]) -> None:
-        """Delete objects; those that are not there are no error."""
+        """Delete objects; a name that is not there is no error."""
 
 
 def check_name(name: str) -> None:
-    """Raise Refused for a name that no store should see, such as one that leads out of it."""
+    """Raise Refused for a name that must not reach a store, such as one that leads out of it."""
     if not is_name(name):
         raise Refused(
             f"object {name[:80]!r}: expected a relative path of letters, digits, '.', '_' and '-'"
@@ -104,12 +105,12 @@ def check_name(name: str) -> None:
 
 
 def is_name(name: str) -> bool:
-    """Whether an object of ours may be called so."""
-    return bool(_NAME.fullmatch(name)) and len(name) <= _MOST_NAME
+    """True if an object may have this name."""
+    return bool(_NAME.fullmatch(name)) and len(name) <= _MAX_NAME
 
 
 def in_order(found: Iterable[Entry], folder: str, after: str) -> list[Entry]:
-    """What of a listing is ours, in the folder, and comes after `after`; by name."""
+    """The entries of a listing with possible names, in the folder, after `after`; by name."""
     return sorted(
         entry
         for entry in found

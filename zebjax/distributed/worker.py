@@ -17,13 +17,14 @@ import jax
 import numpy as np
 
 from zebjax import game, network, record, solver
+from zebjax.common import devices, jax_settings
 from zebjax.common.console import Reporter
-from zebjax.distributed import heartbeat, spool, weights
+from zebjax.distributed import claims, heartbeat, spool, weights
 from zebjax.distributed.open import open_store
 from zebjax.distributed.store import Missing, Store
 from zebjax.distributed.store_thread import Background
 from zebjax.record import GameRecord, Metadata
-from zebjax.training import eval_aux, selfplay
+from zebjax.training import eval_aux, memory, selfplay
 from zebjax.training.call_sizer import CallSizer
 from zebjax.training.config import Experiment
 from zebjax.training.session import Stopped
@@ -70,13 +71,18 @@ class Link:
             self._work, min(settings.store.look_every_s, self._beat_every_s())
         )
         self._newest: Current | None = None
+        self._claim: claims.Claim | None = None
+        self._taken_over: claims.TakenOver | None = None
 
-    def begin(self) -> Current:
-        """Find the weights and try whether games can be written.
+    def begin(self, stop_asked: Callable[[], bool] = lambda: False) -> Current:
+        """Find the weights, claim the worker id, and try to write games.
 
         Raises:
-            ValueError: in one sentence, if not.
+            ValueError: in one sentence, if one of these is not possible.
+            Stopped: if a stop is asked for while another process of this id is watched.
         """
+        worker, owner = self._job.worker_id, claims.owner_of(self._folder)
+        claims.wait_for_others(self._store, worker, owner, self._note, stop_asked)
         try:
             self._pull()
         except Missing:
@@ -86,6 +92,7 @@ class Link:
                 "python -m zebjax.train EXPERIMENT.py --role learner"
             ) from None
         assert self._newest is not None
+        self._claim = claims.take(self._store, worker, owner)
         self.first = self.spool.begin(self._store)
         self._write(heartbeat.RUNNING)
         self._background.start()
@@ -120,7 +127,10 @@ class Link:
         start.
         """
         trouble: object = "the store does not answer"
-        if self._background.stop():
+        if self._taken_over is not None:  # the other process sends under this name now
+            self._background.stop()
+            trouble = "another process has this worker id"
+        elif self._background.stop():
             try:
                 while len(self.spool.files()) > self._most():
                     self._write(heartbeat.RUNNING)
@@ -148,11 +158,16 @@ class Link:
         """Send the oldest files, with a sign of life: on a Hub one commit, which takes
         `upload_interval_s`.
         """
-        self._last_write = (
-            time.monotonic()
-        )  # also if it fails: who wrote too often is not to write at once again
+        # Also if it fails: a process that wrote too often must not write again at once.
+        self._last_write = time.monotonic()
+        if self._claim is not None:
+            try:
+                claims.check(self._store, self._claim)
+            except claims.TakenOver as error:
+                self._taken_over = error
+                raise
         most = self._most()
-        self.spool.ship(self._store, self._sign(state, most), most)
+        self.spool.ship(self._store, self._heartbeat(state, most), most)
 
     def _most(self) -> int:
         return _FILES_A_COMMIT if self._settings.store.upload_interval_s else _FILES_AT_ONCE
@@ -160,8 +175,8 @@ class Link:
     def _beat_every_s(self) -> float:
         return max(heartbeat.EVERY_S, self._settings.store.upload_interval_s)
 
-    def _sign(self, state: str, most: int) -> dict[str, bytes]:
-        """What the store is told once it has the oldest `most` files."""
+    def _heartbeat(self, state: str, most: int) -> dict[str, bytes]:
+        """The heartbeat that is true once the store has the oldest `most` files."""
         self._beats += 1
         waiting = len(self.spool.files())
         sent = min(waiting, most)
@@ -178,9 +193,10 @@ class Link:
             "spooled_files": waiting - sent,
             "dropped_games": self.spool.dropped_games,
             "sent_bytes": self.spool.sent_bytes,
+            **(self._claim.facts() if self._claim is not None else {}),
         }
         count = f"{os.getpid()}-{self._beats}"
-        data = heartbeat.sign(
+        data = heartbeat.to_bytes(
             self._job.role, self._job.worker_id, count, self._beat_every_s(), facts
         )
         return {spool.status_name(self._job.worker_id): data}
@@ -229,8 +245,8 @@ def check_experiment(manifest: weights.Manifest, settings: Experiment) -> None:
         )
     if not isinstance(theirs.get("network"), dict):
         raise weights.BadWeights("the manifest names no network")
-    for field, ours in dataclasses.asdict(settings.network).items():
-        if field not in ("dropout", "compute_dtype") and theirs["network"].get(field) != ours:
+    for field, ours in settings.network.parameter_fields().items():
+        if theirs["network"].get(field) != ours:
             raise weights.BadWeights(
                 f"the learner's network.{field} is {theirs['network'].get(field)!r}, here it is "
                 f"{ours!r}; start the "
@@ -244,17 +260,20 @@ def work(settings: Experiment, job: Job, report: Reporter, stop_asked: Callable[
     Raises:
         ValueError: if the worker cannot do its work; the message says what is missing.
     """
+    devices.check(settings.device, report.note)
+    memory.check(settings, job.role)
     link = Link(settings, job, open_store(settings.namespace), report.note)
     report.note(f"{job.role} {job.worker_id}: {settings.namespace}")
     if job.role == "evalaux":
         _check_solver()
-    current = link.begin()
+    current = link.begin(stop_asked)
     report.note(
         f"playing with step {current.manifest.step}, generation {current.manifest.generation}"
     )
     play = _play if job.role == "selfplay" else _play_against_eq
     try:
-        play(settings, job, link, report, stop_asked)
+        with memory.guarded(settings, job.role, report.note):
+            play(settings, job, link, report, stop_asked)
     except Stopped:
         pass
     finally:
@@ -264,7 +283,7 @@ def work(settings: Experiment, job: Job, report: Reporter, stop_asked: Callable[
 
 def _check_solver() -> None:
     try:
-        state = game.deal(jax.random.key(0))
+        state = game.deal(jax_settings.key(0))
         solver.solve(jax.tree.map(lambda leaf: np.asarray(leaf)[None], state))
     except Exception as error:  # numba's own, of many kinds
         raise ValueError(
@@ -286,7 +305,7 @@ def _play(
     config = dataclasses.replace(settings.selfplay, games_per_cycle=n_file)
     seed = _seed(settings, job)
     # A worker that starts again goes on with other deals.
-    key = jax.random.fold_in(jax.random.key(seed), link.first)
+    key = jax.random.fold_in(jax_settings.key(seed), link.first)
     step = link.current().manifest.step
     actor = selfplay.init(config, key, step)
     sizer = CallSizer("self-play", "fewer --selfplay.lanes or --selfplay.search.sims", report)

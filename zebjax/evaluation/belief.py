@@ -229,9 +229,7 @@ def plot(title: str, predicted: Tiles, results: dict[str, Comparison | None], pa
     """Draw accuracy and cross-entropy by trick, and calibration, of network and marginal, as
     PNG.
     """
-    from matplotlib.figure import Figure  # a second to import
-
-    figure = Figure(figsize=(13, 4), layout="constrained")
+    figure = charts.new_figure(13, 4)
     figure.suptitle(title)
     accuracy, loss, calibration = figure.subplots(1, 3)
     tricks = [

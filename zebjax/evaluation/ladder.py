@@ -18,21 +18,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from zebjax import __version__
-from zebjax.common import checkpoint
+from zebjax import __version__, tiles
+from zebjax.common import files, jax_settings
 from zebjax.evaluation import matches, ratings
+from zebjax.evaluation.config import LADDER as LADDER
+from zebjax.evaluation.config import LADDER_ANCHOR as LADDER_ANCHOR
+from zebjax.evaluation.config import LADDER_DEALS, SLOW_SHARE, SLOW_WORLDS
 from zebjax.evaluation.matches import MatchResult, Progress
 from zebjax.players import Player
-
-LADDER = ("random", "heuristic", "eq:n=1", "eq:n=10", "eq:n=50", "eq:n=100", "cheat")
-"""Specs of the public ladder."""
-LADDER_ANCHOR = ("eq:n=100", 1600.0)
-"""The player whose rating the original fixed, and that rating."""
-LADDER_DEALS = 2000
-SLOW_SHARE = 4
-"""A pair with a slow player plays the deals of others divided by this."""
-SLOW_WORLDS = 50
-"""E[Q] with this many worlds or more is slow."""
 
 Note = Callable[[str], None]
 
@@ -140,7 +133,7 @@ class Cache:
             "margins": margins.tolist(),
         }
         try:
-            checkpoint.write_json(path, record)
+            files.write_json(path, record)
         except OSError as error:
             self._note(f"{path}: cannot be written ({error.strerror}); the result is not kept")
 
@@ -154,6 +147,8 @@ class Cache:
 
 
 def _key(a: Player, b: Player, n_deals: int, rules: Rules) -> dict[str, Any]:
+    # Only where there are any: pairs that were kept before stay valid.
+    settings = jax_settings.remaining()
     return {
         "players": [a.identity, b.identity],
         "deals": n_deals,
@@ -161,6 +156,7 @@ def _key(a: Player, b: Player, n_deals: int, rules: Rules) -> dict[str, Any]:
         "until": None if rules.until is None else {"half_width": rules.until, "batch": rules.batch},
         "version": [__version__, matches.VERSION],
         "backend": jax.default_backend(),  # networks are rounded differently
+        **({"settings": settings} if settings else {}),
     }
 
 
@@ -172,7 +168,7 @@ def _summary(key: dict[str, Any], margins: np.ndarray) -> dict[str, Any]:
 
 
 def _read(path: Path, key: dict[str, Any]) -> tuple[np.ndarray, float]:
-    record = checkpoint.read_json(path)
+    record = files.read_json(path)
     damaged = ValueError(f"{path}: damaged")
     if (
         not isinstance(record, dict)
@@ -193,7 +189,7 @@ def _read(path: Path, key: dict[str, Any]) -> tuple[np.ndarray, float]:
     )
     if (
         not whole
-        or (np.abs(margins) > 42).any()
+        or (np.abs(margins) > tiles.TOTAL_POINTS).any()
         or (len(margins) != n if key["until"] is None else len(margins) > n)
     ):
         raise damaged
@@ -221,7 +217,7 @@ def play(
     if kept is None:
         start = time.perf_counter()
         margins = matches.play_pairs(
-            a, b, n_deals, jax.random.key(rules.seed), rules.batch, progress, rules.until
+            a, b, n_deals, jax_settings.key(rules.seed), rules.batch, progress, rules.until
         )
         seconds = round(time.perf_counter() - start, 3)
         cache.put(key, _turned(margins) if swapped else margins, seconds)

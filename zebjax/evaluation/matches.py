@@ -16,14 +16,14 @@ import jax
 import numpy as np
 
 from zebjax import game, tiles
+from zebjax.common import jax_settings
+from zebjax.evaluation.config import DEALS_AT_ONCE as BATCH
 from zebjax.evaluation.intervals import Z95, confidence_sequence
 from zebjax.players import Player, base
 
 VERSION = 2
 """Part of what results are cached under: raised when the same players, deals and seed would give
 another result."""
-BATCH = 500
-"""Deals played at once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +116,7 @@ def play_pairs(
         ValueError: for n_deals below 2, batch below 1 or an impossible `until`, and when a player
             chooses an illegal slot.
     """
+    jax_settings.check_key("key", key)
     if n_deals < 2:
         raise ValueError(
             f"deals: expected 2 or more, since an interval needs a spread, got {n_deals}"
@@ -124,6 +125,19 @@ def play_pairs(
         raise ValueError(f"batch: expected 1 or more, got {batch}")
     if until is not None and not 0 < until < 0.5:
         raise ValueError(f"until: expected a half-width between 0 and 0.5, got {until}")
+    with jax_settings.pinned():  # the deals of a seed are the same under every setting of JAX
+        return _play_batches(a, b, n_deals, key, batch, progress, until)
+
+
+def _play_batches(
+    a: Player,
+    b: Player,
+    n_deals: int,
+    key: jax.Array,
+    batch: int,
+    progress: Progress | None,
+    until: float | None,
+) -> np.ndarray:
     # Batches of one size, so that nothing is compiled twice; the last may run a few deals too many,
     # which are dropped.
     n_batches = math.ceil(n_deals / batch)

@@ -204,9 +204,7 @@ def loss(decisions: Decisions) -> Loss:
 
 def plot(result: Result, path: Path) -> None:
     """Draw both losses by trick and by declaration, with their intervals, as PNG."""
-    from matplotlib.figure import Figure  # a second to import
-
-    figure = Figure(figsize=(11, 4), layout="constrained")
+    figure = charts.new_figure(11, 4)
     figure.suptitle(
         f"points lost a decision: {result.player} against {result.opponent}, {result.n_deals} deals"
     )

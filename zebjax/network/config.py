@@ -49,10 +49,14 @@ class ZebConfig:
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout: expected a rate in [0, 1), got {self.dropout}")
 
+    def parameter_fields(self) -> dict[str, Any]:
+        """The fields that decide what parameters there are: all but dropout and compute dtype."""
+        fields = dataclasses.asdict(self)
+        return {name: fields[name] for name in fields.keys() - {"dropout", "compute_dtype"}}
+
     def same_weights(self, other: "ZebConfig") -> bool:
         """True if both have the same parameters; dropout and compute dtype may differ."""
-        neutral: dict[str, Any] = {"dropout": 0.0, "compute_dtype": "float32"}
-        return dataclasses.replace(self, **neutral) == dataclasses.replace(other, **neutral)
+        return self.parameter_fields() == other.parameter_fields()
 
 
 PRESETS = {

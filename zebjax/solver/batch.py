@@ -12,11 +12,12 @@ from zebjax.game import GameState
 from zebjax.solver import cached_code, positions, root
 from zebjax.solver.search import new_memory
 
-# A thread's share is cut into pieces of about this much work, so that one with slow trees takes
-# fewer of them.
+# Positions are handed out in pieces of about this much work, so that a thread with slow trees
+# takes fewer pieces.
 _PIECE_US = 1000.0
 
-cached_code.forget_stale(cached_code.folder_of(root.values))  # before anything of it is loaded
+# Before any cached code is loaded.
+cached_code.forget_stale(cached_code.folder_of(root.values))
 
 _idle_memories: list = []  # one per thread that ever worked at once; append and pop are atomic
 _compile_lock = Lock()
@@ -29,12 +30,12 @@ def solve(states: GameState, threads: int | None = None) -> np.ndarray:
         states: a batch of states at any plies, every field with a leading axis N; JAX or NumPy
             arrays.
         threads: how many to use; None for `numba.config.NUMBA_NUM_THREADS` (all cores, or the
-            environment variable).
+            environment variable of that name).
 
     Returns:
         float32 `[N, 7]`: for each slot of the player to move, the points that its team will still
-        take if it plays that slot and all play perfectly after, the trick on the table included;
-        nan if not legal or the game is over.
+        take if it plays that slot and everybody plays perfectly from then on, the trick on the
+        table included; nan if the slot is not legal or the game is over.
 
     Raises:
         ValueError: if a state is not one that a game can reach.
@@ -46,8 +47,8 @@ def solve(states: GameState, threads: int | None = None) -> np.ndarray:
 
 
 def value(states: GameState, threads: int | None = None) -> np.ndarray:
-    """The points that the mover's team will still take under perfect play, float32 `[N]`; 0 when
-    over. See `solve`.
+    """The points that the mover's team will still take if everybody plays perfectly, float32
+    `[N]`; 0 for finished games. Arguments and errors are those of `solve`.
     """
     rows = positions.read(states)
     out = np.zeros(len(rows), np.float32)
@@ -58,16 +59,16 @@ def value(states: GameState, threads: int | None = None) -> np.ndarray:
 def at_least(
     states: GameState, threshold: np.ndarray | int, threads: int | None = None
 ) -> np.ndarray:
-    """Which moves bring the mover's team to `threshold` points or more at the end of the game.
+    """The moves that bring the mover's team to `threshold` points or more at the end of the game.
     Faster than `solve`.
 
     Args:
         states: as for `solve`.
-        threshold: integer, or integers `[N]`; points already taken count.
+        threshold: an integer or integers `[N]`, in points; those already taken count.
         threads: as for `solve`.
 
     Returns:
-        bool `[N, 7]`, False for what is not legal.
+        bool `[N, 7]`, False for slots that are not legal.
 
     Raises:
         ValueError: if a state is not one that a game can reach, or `threshold` is not as above.
@@ -124,9 +125,8 @@ def run(
 
 
 def _pieces(ply: np.ndarray) -> list[tuple[int, int]]:
-    """Ranges of positions of about equal expected work, by how much a move's values cost at each
-    ply.
-    """
+    """Ranges of positions that cost about the same time."""
+    # Measured: the values of all moves at each ply, in microseconds.
     expected_us = 2 + 3000 * np.exp(-0.45 * ply)
     piece = (np.cumsum(expected_us) // _PIECE_US).astype(np.int64)
     starts = np.flatnonzero(np.diff(piece, prepend=-1))
@@ -138,16 +138,17 @@ def _pieces(ply: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _compile(kernel: Any, rows: np.ndarray, arrays: tuple[np.ndarray, ...]) -> None:
-    """Compile, or load, before several threads ask for it at the same time; say so if it will take
-    a while.
+    """Compile a kernel or load it from the cache, before several threads ask for it at once; say
+    so if that will take a while.
     """
     with _compile_lock:
         if kernel.signatures:
             return
         if not cached_code.is_cached(kernel):
-            name, folder = kernel.py_func.__name__, cached_code.folder_of(kernel)
+            folder = cached_code.folder_of(kernel)
+            then = cached_code.NO_FOLDER if folder is None else f"then cached in {folder}"
+            name = kernel.py_func.__name__
             print(
-                f"zebjax.solver: compiling {name}, about 10 s, then cached in {folder}",
-                file=sys.stderr,
+                f"zebjax.solver: compiling {name}, which takes some 10 s; {then}", file=sys.stderr
             )
         kernel(rows, 0, 0, new_memory(), *arrays)

@@ -7,9 +7,10 @@ here is compiled by numba. Sets of tiles are int64 masks over the ranks of `rank
 
 from typing import NamedTuple
 
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
+from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import FIVES, FOLLOWS, TENS, TRUMPS, WINS
 
 
@@ -41,38 +42,38 @@ def count(typing_context, mask):  # noqa: ANN001, ANN201
     return types.int64(types.int64), generate
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def highest(mask: int) -> int:
     """Number of the highest set bit; -1 if there is none."""
     return 63 - _leading_zeros(mask)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def above(rank: int) -> int:
     """All bits above `rank`, which is -1 or more."""
     return -1 << (rank + 1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def points_of(declaration: int, tiles: int) -> int:
     """Points on a set of tiles, without those for tricks."""
     return 5 * count(tiles & FIVES[declaration]) + 10 * count(tiles & TENS[declaration])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def total_points(declaration: int, left: int) -> int:
     """All points still to be taken at the start of a trick, `left` being the unplayed tiles."""
     return (count(left) >> 2) + points_of(declaration, left)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def legal(hand: int, follows: int) -> int:
     """Tiles that a follower may play: those of the led suit if there are any, else the hand."""
     can = hand & follows
     return can if can else hand
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def richest(declaration: int, moves: int) -> int:
     """Lowest of the tiles with the most points."""
     if moves & TENS[declaration]:
@@ -82,7 +83,7 @@ def richest(declaration: int, moves: int) -> int:
     return lowest(moves)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def poorest(declaration: int, moves: int) -> int:
     """Lowest of the tiles with the fewest points."""
     plain = moves & ~(TENS[declaration] | FIVES[declaration])
@@ -93,14 +94,14 @@ def poorest(declaration: int, moves: int) -> int:
     return lowest(moves)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _max_points(declaration: int, hand: int, n: int) -> int:
     """Maximum of the points on `n` tiles of a hand."""
     tens = min(n, count(hand & TENS[declaration]))
     return 10 * tens + 5 * min(n - tens, count(hand & FIVES[declaration]))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sure_winners(declaration: int, hand: int, others: int) -> int:
     """Tiles of a hand that no tile of `others` can beat when led.
 
@@ -121,7 +122,7 @@ def sure_winners(declaration: int, hand: int, others: int) -> int:
     return sure
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def top_trumps(declaration: int, ours: int, theirs: int) -> int:
     """A side's trumps above every trump of the other side: each wins the trick that it is played
     in, whoever leads.
@@ -142,7 +143,7 @@ class Node(NamedTuple):
     """`top_trumps` of the leader's side and of the other."""
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def make_node(declaration: int, hands: tuple[int, int, int, int]) -> Node:
     """The node at which `hands` (leader first) are unplayed."""
     a, b, c, d = hands
@@ -157,7 +158,7 @@ def make_node(declaration: int, hands: tuple[int, int, int, int]) -> Node:
     return Node(declaration, total_points(declaration, left), hands, sures, tops)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def side_takes(node: Node, seat: int, used: int) -> int:
     """Points that the side of `seat` surely takes if `seat` leads now and the tiles `used` are
     gone.
@@ -175,7 +176,7 @@ def side_takes(node: Node, seat: int, used: int) -> int:
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _takes_after(node: Node, seat: int, used: int, forced: int) -> int:
     """Points that the side of `seat` surely takes if `seat` wins this trick.
 
@@ -200,7 +201,7 @@ def _takes_after(node: Node, seat: int, used: int, forced: int) -> int:
     return takes
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _other_side_wins(
     node: Node, lead: int, winner: tuple[int, int], partner: int, forced: int
 ) -> int:
@@ -220,7 +221,7 @@ def _other_side_wins(
     return _takes_after(node, seat, 1 << lead | 1 << tile | 1 << adds, forced)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def lead_bound(node: Node, lead: int) -> tuple[bool, int]:
     """Bound the points of the leader's side after a lead.
 

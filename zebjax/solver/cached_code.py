@@ -1,35 +1,112 @@
-"""What numba keeps of this package on disk."""
+"""Compiling the solver with numba, and what numba keeps of it on disk."""
 
+import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numba
+from numba import njit
+from numba.core.caching import FunctionCache
+
 from zebjax import tiles
+from zebjax.common import caches
 
 SOURCES = (*Path(__file__).parent.glob("*.py"), Path(tiles.__file__))
 
 
-def forget_stale(folder: Path) -> None:
-    """Drop the cached code in `folder` that is older than any of `SOURCES`.
+def _folder() -> Path | None:
+    """`$NUMBA_CACHE_DIR` if it can be written, else the cache folder `solver`, else None."""
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    if chosen and caches.is_writable(Path(chosen)):
+        return Path(chosen)
+    return caches.folder("solver")
 
-    numba itself looks only at the file a function is in, so it would go on using a caller compiled
-    with what an edited or updated `bounds` or `tiles` used to hold.
+
+FOLDER = _folder()
+"""Where compiled code is kept, a folder in it for each copy of this package; None: nowhere."""
+NO_FOLDER = (
+    "no cache folder can be written, so every process compiles it anew; "
+    "set NUMBA_CACHE_DIR or XDG_CACHE_HOME to a folder that this user can write"
+)
+_complained: list[str] = []
+
+
+class _Cache(FunctionCache):
+    """numba's cache, but a full disk or a damaged file costs a compilation and not the result."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception as error:  # a damaged file raises whatever unpickling raises
+            self._give_up(error)
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except Exception as error:
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self.disable()
+        if not _complained:
+            reason = f"{type(error).__name__}: {error}".split("\n")[0]
+            _complained.append(reason)
+            print(
+                f"zebjax.solver: cannot use the cached code in {self.cache_path} ({reason}); "
+                "compiling without a cache; delete that folder, or make room on its disk",
+                file=sys.stderr,
+            )
+
+
+def compiled(function: Callable) -> Any:
+    """Compile a function with numba on first use, and keep the machine code in `FOLDER`.
+
+    numba's own `cache=True` raises at import where it finds no folder that it can write.
     """
+    dispatcher = njit(nogil=True)(function)
+    if FOLDER is not None:
+        # numba asks its global setting, only here, where a cache lies. Other users of numba in
+        # this process keep theirs.
+        before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(FOLDER)
+        try:
+            dispatcher._cache = _Cache(function)
+        except (OSError, RuntimeError):  # the folder was writable a moment ago
+            pass
+        finally:
+            numba.config.CACHE_DIR = before
+    return dispatcher
+
+
+def forget_stale(folder: Path | None) -> None:
+    """Delete the cached code in `folder` that is older than any of `SOURCES`.
+
+    numba itself compares only the file that a function is in. It would keep a caller that was
+    compiled with an older `bounds` or `tiles`.
+    """
+    if folder is None:
+        return
     newest = max(source.stat().st_mtime for source in SOURCES)
     for index in folder.glob("*.nbi"):
-        if index.stat().st_mtime < newest:
-            index.unlink(missing_ok=True)
+        try:
+            if index.stat().st_mtime < newest:
+                index.unlink(missing_ok=True)
+        except OSError:  # another process was faster, or the folder is another user's
+            continue
 
 
-def folder_of(kernel: Any) -> Path:
-    """Where numba caches a function and all others of its package."""
-    return Path(kernel.stats.cache_path)
+def folder_of(kernel: Any) -> Path | None:
+    """The folder where numba caches a function and all others of its package; None: nowhere."""
+    path = kernel.stats.cache_path
+    return None if path is None else Path(path)
 
 
 def is_cached(kernel: Any) -> bool:
-    """Whether some compiled form of a function lies in the cache."""
-    code = kernel.py_func.__code__
-    return any(
-        folder_of(kernel).glob(
-            f"{Path(code.co_filename).stem}.{code.co_name}-{code.co_firstlineno}.*.nbi"
-        )
-    )
+    """True if some compiled form of a function lies in the cache."""
+    folder, code = folder_of(kernel), kernel.py_func.__code__
+    if folder is None:
+        return False
+    name = f"{Path(code.co_filename).stem}.{code.co_name}-{code.co_firstlineno}.*.nbi"
+    return any(folder.glob(name))

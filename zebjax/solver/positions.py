@@ -4,10 +4,10 @@ Every state is replayed from its deal, so a state that no game can reach is refu
 """
 
 import numpy as np
-from numba import njit
 
 from zebjax import tiles
 from zebjax.game import STATE_SHAPES, GameState
+from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import RANK_OF_TILE
 
 # A position is one row of int64, the only type that all the compiled functions share. Columns 0..3
@@ -38,7 +38,7 @@ _COMPLAINTS = {
 }
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def lay(laid: int, rank: int) -> int:
     """Add a tile to the trick on the table.
 
@@ -50,13 +50,13 @@ def lay(laid: int, rank: int) -> int:
     return (laid + 1) | rank << (3 + 5 * n)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def laid_rank(laid: int, index: int) -> int:
     """Rank of tile `index` (0..3) of the trick on the table."""
     return (laid >> (3 + 5 * index)) & 31
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _check_deal(hands: np.ndarray, declaration: int, leader: int, ply: int) -> int:
     seen = 0
     for seat in range(4):
@@ -72,7 +72,7 @@ def _check_deal(hands: np.ndarray, declaration: int, leader: int, ply: int) -> i
     return _FINE if 0 <= ply <= 28 else _PLY
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _slot_to_play(hand: np.ndarray, unplayed: np.ndarray, tile: int, can_follow: np.ndarray) -> int:
     """Slot of `tile`; -1 if it is not unplayed in this hand, or does not follow suit and could."""
     found, able = -1, False
@@ -84,7 +84,7 @@ def _slot_to_play(hand: np.ndarray, unplayed: np.ndarray, tile: int, can_follow:
     return -1 if found >= 0 and able and not can_follow[tile] else found
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _read_one(
     deal: tuple[np.ndarray, int, int],
     history: np.ndarray,
@@ -149,7 +149,7 @@ def _read_one(
     return _FINE, ply
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _read(state: tuple, rows: np.ndarray) -> tuple[int, int, int]:
     """Fill `rows` from the fields of a batched state.
 

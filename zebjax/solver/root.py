@@ -3,15 +3,15 @@ whether it reaches a threshold.
 """
 
 import numpy as np
-from numba import njit
 
 from zebjax.solver.bounds import above, count, highest, legal, lowest, points_of, sure_winners
+from zebjax.solver.cached_code import compiled
 from zebjax.solver.positions import DECLARATION, LAID, LEADER, POINTS, SLOTS, laid_rank, lay
 from zebjax.solver.ranks import FOLLOWS, WINS
 from zebjax.solver.search import ANY_LEAD, NODES, begin, equals, pick, search
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _laid_tiles(laid: int) -> int:
     tiles = 0
     for index in range(laid & 7):
@@ -19,18 +19,18 @@ def _laid_tiles(laid: int) -> int:
     return tiles
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _moves(hand: int, declaration: int, laid: int) -> int:
     return legal(hand, FOLLOWS[declaration, laid_rank(laid, 0)]) if laid else hand
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _best_on_table(declaration: int, laid: int) -> int:
     """The tile that wins the trick so far, as a mask; 0 for a leader."""
     return 1 << highest(_laid_tiles(laid) & WINS[declaration, laid_rank(laid, 0)]) if laid else 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _good(job: np.ndarray, left: int, leader: int, laid: int) -> int:
     """The follower's moves after which its team can win the trick, if those after it play their
     highest.
@@ -53,13 +53,13 @@ def _good(job: np.ndarray, left: int, leader: int, laid: int) -> int:
     return moves if ours > theirs else moves & wins & above(theirs)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _total(declaration: int, left: int, laid: int) -> int:
     """Points still to be taken, the trick on the table included."""
     return (count(left) + (laid & 7) >> 2) + points_of(declaration, left | _laid_tiles(laid))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _bound(job: np.ndarray, table: np.ndarray, left: int, leader: int, laid: int, need: int) -> int:
     """As `search.search` with the trick `laid` on the table: a bound on the points of the leader's
     team, that trick included.
@@ -103,7 +103,7 @@ def _bound(job: np.ndarray, table: np.ndarray, left: int, leader: int, laid: int
     return best
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _value(
     job: np.ndarray, table: np.ndarray, left: int, leader: int, laid: int, guess: int
 ) -> int:
@@ -136,14 +136,14 @@ def _value(
     return low
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _unpack(row: np.ndarray) -> tuple[int, int, int, int]:
     """The tiles left, the leader, the trick on the table, and the number of tiles in it."""
     laid = row[LAID]
     return (row[0] | row[1] | row[2] | row[3]) & ~_laid_tiles(laid), row[LEADER], laid, laid & 7
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _begin(
     job: np.ndarray, table: np.ndarray, row: np.ndarray
 ) -> tuple[int, int, int, int, int, int]:
@@ -160,7 +160,7 @@ def _begin(
     return left, leader, laid, n, _moves(hand, row[DECLARATION], laid), others
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _mark(row: np.ndarray, tiles: int, value: float, out: np.ndarray) -> None:
     """Write `value` to the slots of these tiles."""
     for slot in range(7):
@@ -168,7 +168,7 @@ def _mark(row: np.ndarray, tiles: int, value: float, out: np.ndarray) -> None:
             out[slot] = value
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def values(
     rows: np.ndarray, first: int, last: int, memory: tuple, out: np.ndarray, nodes: np.ndarray
 ) -> None:
@@ -191,7 +191,7 @@ def values(
         nodes[i] = job[NODES]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def move_values(
     rows: np.ndarray, first: int, last: int, memory: tuple, out: np.ndarray, nodes: np.ndarray
 ) -> None:
@@ -215,7 +215,7 @@ def move_values(
         nodes[i] = job[NODES]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def move_answers(
     rows: np.ndarray,
     first: int,

@@ -6,7 +6,6 @@ bounds by sure tricks (see `bounds`). Compiled by numba.
 """
 
 import numpy as np
-from numba import njit
 
 from zebjax.solver.bounds import (
     above,
@@ -22,6 +21,7 @@ from zebjax.solver.bounds import (
     side_takes,
     total_points,
 )
+from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import FIVES, FOLLOWS, SECOND_FOLLOWS, SECOND_LED_BY, TENS, TRUMPS, WINS
 
 # A job is the deal and the state of the search, one int64 vector: the four hands at the root in
@@ -43,7 +43,7 @@ def new_memory() -> tuple[np.ndarray, np.ndarray]:
     return np.zeros(JOB_SIZE, np.int64), np.zeros(2**TABLE_BITS, np.int64)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def begin(job: np.ndarray, table: np.ndarray, hands: np.ndarray, declaration: int) -> None:
     """Set the job to this deal.
 
@@ -73,7 +73,7 @@ def begin(job: np.ndarray, table: np.ndarray, hands: np.ndarray, declaration: in
     job[:4] = hands
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _are_equal(declaration: int, tile: int, other: int, others: int) -> bool:
     """True if swapping two tiles of one hand, of equal points, does not change the game.
 
@@ -101,7 +101,7 @@ def _are_equal(declaration: int, tile: int, other: int, others: int) -> bool:
     return second_dead
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def equals(declaration: int, tile: int, rest: int, others: int) -> int:
     """Tiles of `rest`, of the same hand as `tile`, that are equivalent to `tile`."""
     tens, fives = TENS[declaration], FIVES[declaration]
@@ -120,7 +120,7 @@ def equals(declaration: int, tile: int, rest: int, others: int) -> int:
     return equal
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def pick(declaration: int, moves: int, good: int) -> int:
     """The follower's move to search next: many points into a trick that its team can win (`good`),
     few into others.
@@ -128,7 +128,7 @@ def pick(declaration: int, moves: int, good: int) -> int:
     return richest(declaration, moves & good) if moves & good else poorest(declaration, moves)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _pick_lead(job: np.ndarray, row: int, moves: int) -> int:
     """The lead with the highest score."""
     best = lowest(moves)
@@ -141,7 +141,7 @@ def _pick_lead(job: np.ndarray, row: int, moves: int) -> int:
     return best
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def search(job: np.ndarray, table: np.ndarray, left: int, leader: int, need: int, only: int) -> int:
     """A bound on the points that the leader's team takes from the start of a trick to the end.
 

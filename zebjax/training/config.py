@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from zebjax.common import checks
+from zebjax.common import checks, hub
 from zebjax.network import PRESETS, ZebConfig
 from zebjax.search import SearchConfig
 
@@ -111,7 +111,8 @@ class SelfPlayConfig:
                 )
 
 
-_MOST_GAMES_A_FILE = 10_000
+_MAX_GAMES_PER_FILE = 10_000
+_MAX_EXAMPLES = 2**31 - 1  # examples are counted in int32
 
 
 HUB_LOOK_S = 15.0
@@ -123,8 +124,9 @@ class StartConfig:
     """Where the weights come from."""
 
     checkpoint: str | None = None
-    """None: from nothing. Else a torch .pt file of the original's (converted on first use),
-    hf://USER/REPO/FILE.pt on the Hugging Face Hub, or a folder that zebjax wrote."""
+    """None: from nothing. Else a network folder or a run, `bundled`, a .pt or .safetensors file of
+    the original's (converted on first use), or one of these on the Hugging Face Hub:
+    hf://USER/REPO, hf://USER/REPO/FILE.pt, with @REVISION at the end if need be."""
     belief_head: Literal["keep", "fresh"] = "keep"
     """fresh: the checkpoint has no belief head and gets a randomly initialised one. From nothing
     all heads are."""
@@ -160,10 +162,10 @@ class ReplayConfig:
     that have come (KataGo's guard); 0 is off."""
 
     def __post_init__(self) -> None:
-        if self.capacity_examples < 28:
+        if not 28 <= self.capacity_examples <= _MAX_EXAMPLES:
             raise ValueError(
-                f"replay.capacity_examples: expected at least 28 (one game), got "
-                f"{self.capacity_examples}"
+                f"replay.capacity_examples: expected 28 (one game) to {_MAX_EXAMPLES:,}, got "
+                f"{self.capacity_examples:,}"
             )
         if not 0 <= self.min_buffer <= self.capacity_examples:
             raise ValueError(
@@ -286,7 +288,8 @@ class StoreConfig:
     learner has saved a state that holds them."""
     publish_torch: bool = False
     """Also publish <name>.pt with its two JSON files, so that a PyTorch worker of the original's
-    can follow."""
+    can follow. Its games are taken from examples/<worker>/*.pt in the store: give it
+    `--output-dir STORE/NAME/examples/WORKER` where the store is a folder."""
     games_per_file: int = 128
     """Games that a self-play worker sends together."""
     poll_s: float = 5.0
@@ -309,9 +312,9 @@ class StoreConfig:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"store.{name}: expected at least 1, got {getattr(self, name)}")
-        if self.games_per_file > _MOST_GAMES_A_FILE:
+        if self.games_per_file > _MAX_GAMES_PER_FILE:
             raise ValueError(
-                f"store.games_per_file: expected at most {_MOST_GAMES_A_FILE:,}, got "
+                f"store.games_per_file: expected at most {_MAX_GAMES_PER_FILE:,}, got "
                 f"{self.games_per_file}"
             )
         if self.url and not self.url.rpartition("://")[2].strip("/ "):
@@ -321,7 +324,7 @@ class StoreConfig:
             )
         if not 0.01 <= self.poll_s <= 3600:
             raise ValueError(f"store.poll_s: expected 0.01 to 3600, got {self.poll_s}")
-        least = 60 if self.url.startswith("hf://") else 0
+        least = 60 if hub.is_hub(self.url) else 0
         if not least <= self.upload_interval_s <= 86400:
             raise ValueError(
                 f"store.upload_interval_s: expected {least} to 86400 here, got "
@@ -331,7 +334,7 @@ class StoreConfig:
     @property
     def look_every_s(self) -> float:
         """`poll_s`, as far as the store bears it."""
-        return max(self.poll_s, HUB_LOOK_S) if self.url.startswith("hf://") else self.poll_s
+        return max(self.poll_s, HUB_LOOK_S) if hub.is_hub(self.url) else self.poll_s
 
 
 @dataclasses.dataclass(frozen=True)
@@ -356,6 +359,9 @@ class Experiment:
     """All randomness of the run follows from it."""
     cycles: int = 100
     """Training cycles of this run: self-play, then training."""
+    device: Literal["any", "cpu", "gpu"] = "any"
+    """What every process of the run must compute on; any is JAX's choice. On a machine with a GPU,
+    gpu refuses to start where JAX would quietly use the CPU."""
     start: StartConfig = StartConfig()
     network: ZebConfig = PRESETS["large"]
     selfplay: SelfPlayConfig = SelfPlayConfig()
@@ -371,6 +377,7 @@ class Experiment:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise ValueError(f"name: expected letters, digits, '.', '_' and '-', got {self.name!r}")
+        checks.check(self, "")
         if self.name == "store" and not self.store.url:
             raise ValueError(
                 f"name: {self.folder} is where runs exchange games; choose another --name"

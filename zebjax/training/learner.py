@@ -427,9 +427,8 @@ def train(
     return jax.lax.fori_loop(0, n_chunks, chunk, state)
 
 
-@functools.partial(jax.jit, donate_argnames="state")
 def take_metrics(
-    state: LearnerState, n_updates: jax.Array | int, n_eval_aux: jax.Array | int = 0
+    state: LearnerState, n_updates: int, n_eval_aux: int = 0
 ) -> tuple[LearnerState, Metrics]:
     """Means of the metrics since they were last taken; their sums are set to zero.
 
@@ -440,13 +439,29 @@ def take_metrics(
 
     Returns:
         The state, and each metric's mean. The losses with `selfplay_` and `eval_aux_` are means
-        over the updates of that stream; nan if it had none.
+        over the updates of that stream, and left out if it had none.
+    """
+    state, means = _take_means(state, n_updates, n_eval_aux)
+    without = {"selfplay": n_updates == n_eval_aux, "eval_aux": n_eval_aux == 0}
+    absent = {
+        f"{stream}_{name}" for stream in without if without[stream] for name in _STREAM_LOSSES
+    }
+    return state, {name: mean for name, mean in means.items() if name not in absent}
+
+
+@functools.partial(jax.jit, donate_argnames="state")
+def _take_means(
+    state: LearnerState, n_updates: jax.Array | int, n_eval_aux: jax.Array | int
+) -> tuple[LearnerState, Metrics]:
+    """`take_metrics`, with 0 for the losses of a stream without updates: 0 / 0 would end every run
+    under JAX_DEBUG_NANS.
     """
     sums = state.metrics
     means = {name: total / n_updates for name, total in sums.items()}
     for name in _STREAM_LOSSES:
         if name in sums:
             of_aux = sums[f"eval_aux_{name}"]
-            means[f"eval_aux_{name}"] = of_aux / n_eval_aux
-            means[f"selfplay_{name}"] = (sums[name] - of_aux) / (n_updates - n_eval_aux)
+            means[f"eval_aux_{name}"] = of_aux / jnp.maximum(n_eval_aux, 1)
+            n_selfplay = jnp.maximum(n_updates - n_eval_aux, 1)
+            means[f"selfplay_{name}"] = (sums[name] - of_aux) / n_selfplay
     return state._replace(metrics=jax.tree.map(jnp.zeros_like, sums)), means

@@ -1,16 +1,15 @@
 """Metrics of a run: one JSON object a cycle in `metrics.jsonl`, and curves as PNG."""
 
 import json
-import netrc
 import os
-import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zebjax.common import charts, checkpoint
+from zebjax.common import charts, files
 
 Row = dict[str, Any]
+FILE = "metrics.jsonl"
+"""Its name in the folder of a run."""
 
 
 def append(path: Path, row: Row) -> None:
@@ -39,8 +38,8 @@ def read(path: Path) -> list[Row]:
     rows = [_parse(line) for line in lines if line.strip()]
     if None in rows:
         raise ValueError(
-            f'{path}, row {rows.index(None) + 1}: expected a JSON object of numbers with "cycle" and '
-            '"stats/total_games"; mend that line or delete it'
+            f"{path}, row {rows.index(None) + 1}: expected a JSON object of numbers with "
+            '"cycle" and "stats/total_games"; mend that line or delete it'
         )
     last = _parse(unfinished)
     return [row for row in (*rows, last) if row is not None]
@@ -62,14 +61,12 @@ def _parse(line: bytes) -> Row | None:
 def truncate(path: Path, last_cycle: int) -> None:
     """Drop the rows after `last_cycle`: the run goes on from there and will write them again."""
     rows = [row for row in read(path) if row["cycle"] <= last_cycle]
-    checkpoint.write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+    files.write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def plot_curves(rows: list[Row], path: Path, title: str) -> None:
     """Win rate against random with its interval, losses, and belief accuracy, over games played."""
-    from matplotlib.figure import Figure  # a second to import: only when there is something to draw
-
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    figure = charts.new_figure(12, 3.6)
     win, loss, belief = figure.subplots(1, 3)
     figure.suptitle(title)
 
@@ -109,53 +106,3 @@ def plot_curves(rows: list[Row], path: Path, title: str) -> None:
     for axes in (win, loss, belief):
         axes.locator_params(axis="x", nbins=5)
     charts.save_figure(figure, path)
-
-
-def open_wandb(
-    folder: Path, project: str, name: str, run_id: str | None, note: Callable[[str], None]
-) -> Any:
-    """A Weights & Biases run with `log(row)`, `id` and `finish()`: the one with this id goes on,
-    else a new one.
-
-    Without an account (WANDB_API_KEY, `wandb login`), or where that cannot be reached, it is kept
-    offline in `folder`.
-
-    Raises:
-        ValueError: if wandb is not installed, or refuses.
-    """
-    try:
-        import wandb
-    except ImportError:
-        raise ValueError(
-            'tracking.wandb: it needs the extra "wandb": pip install "zebjax[wandb]"'
-        ) from None
-    mode: Any = os.environ.get("WANDB_MODE") or ("online" if _has_account() else "offline")
-    arguments: dict[str, Any] = {
-        "project": project,
-        "name": name,
-        "id": run_id or uuid.uuid4().hex[:8],
-        "resume": "allow",
-        "dir": str(folder),
-        "settings": wandb.Settings(silent=True, console="off"),
-    }
-    try:
-        run = wandb.init(mode=mode, **arguments)
-    except (wandb.errors.Error, OSError) as error:
-        if mode != "online":
-            raise ValueError(f"tracking.wandb: {error}") from None
-        note(
-            f"W&B: {error}; keeping this run offline, `wandb sync {folder}/wandb/offline-*` sends "
-            "it"
-        )
-        run = wandb.init(mode="offline", **arguments)
-    run.define_metric("*", step_metric="cycle")  # which a rollback may turn back
-    return run
-
-
-def _has_account() -> bool:
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    try:
-        return netrc.netrc().authenticators("api.wandb.ai") is not None
-    except (OSError, netrc.NetrcParseError):
-        return False

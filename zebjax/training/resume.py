@@ -1,14 +1,15 @@
-"""Whether a saved run can be continued with the settings given now."""
+"""Which settings may change when a saved run resumes."""
 
+import dataclasses
 import json
+from collections.abc import Callable
 from typing import Any
 
 from zebjax.training.config import Experiment, to_json
 
-# A saved run cannot go on when one of these changes: what it would mean for what was saved is in
-# the message.
+# A saved run cannot resume when one of these changes; the reason stands in the message.
 _FIXED = {
-    "seed": "all that was drawn so far followed from it",
+    "seed": "everything drawn so far followed from it",
     "start.belief_head": "the weights have moved on from there",
     "start.step": "the weights have moved on from there",
     "start.total_games": "the weights have moved on from there",
@@ -19,9 +20,6 @@ _FIXED = {
     "eval_aux.capacity_examples": "the saved ring would not fit",
     "learner.optimizer": "the saved optimiser state would not fit",
 }
-
-
-_NEUTRAL_NETWORK_FIELDS = ("dropout", "compute_dtype")
 
 
 class CannotContinue(ValueError):
@@ -45,52 +43,76 @@ def check_can_continue(saved: Any, experiment: Experiment) -> None:
     def refuse(name: str, before: Any, after: Any, reason: str) -> None:
         raise CannotContinue(
             f"{experiment.folder}: this run was made with {name} = {before!r} and cannot continue "
-            f"with {after!r}: "
-            f"{reason}; give it another --name or put the old value back"
+            f"with {after!r}: {reason}; give it another --name or put the old value back"
         )
 
-    for field, before in saved["network"].items():
-        after = now["network"].get(field)
-        if before != after and field not in _NEUTRAL_NETWORK_FIELDS:
-            refuse(f"network.{field}", before, after, "it is another network")
-    before, after = saved["learner"].get("clip_norm"), experiment.learner.clip_norm
-    if bool(before) != bool(after):
-        refuse(
-            "learner.clip_norm",
-            before,
-            after,
-            "switching clipping on or off changes the optimiser's state",
-        )
-    for name, reason in _FIXED.items():
-        before, after = saved, now
-        for part in name.split("."):
-            before, after = (
-                (before or {}).get(part),
-                after[part],
-            )  # a run older than the field had its default, None
+    for field, after in sorted(experiment.network.parameter_fields().items()):
+        before = saved["network"].get(field, after)  # a run older than the field had its default
         if before != after:
-            refuse(name, before, after, reason)
+            refuse(f"network.{field}", before, after, "it is another network")
+    clip, clip_now = saved["learner"].get("clip_norm"), experiment.learner.clip_norm
+    if bool(clip) != bool(clip_now):
+        reason = "switching clipping on or off changes the optimiser's state"
+        refuse("learner.clip_norm", clip, clip_now, reason)
+    before, after = _flat(saved), _flat(now)
+    for name, reason in _FIXED.items():
+        old = before.get(name)  # a run older than the field had its default, None
+        if old != after[name]:
+            refuse(name, old, after[name], reason)
 
 
 def changes(saved: Any, experiment: Experiment) -> list[str]:
-    """What a run is continued with that is not as it was saved, as `field: before -> now`; fields
-    unknown then too.
+    """The settings that differ from the saved ones, as `field: before -> now`.
 
-    Not its length, and not where it lies.
+    A run older than a field had the field's default. The length of the run, its name and its place
+    are left out.
     """
-
-    def flat(tree: Any, name: str) -> dict[str, Any]:
-        if not isinstance(tree, dict):
-            return {name: tree}
-        return {
-            k: v
-            for key, leaf in tree.items()
-            for k, v in flat(leaf, f"{name}.{key}" if name else key).items()
-        }
-
-    before, now = flat(saved, ""), flat(json.loads(to_json(experiment)), "")
+    defaults = _flat(json.loads(to_json(Experiment(name="defaults"))))
+    before, now = defaults | _flat(saved), _flat(json.loads(to_json(experiment)))
     return [
-        f"{name}: {before.get(name, 'unknown')} -> {value}"
+        f"{name}: {before.get(name)} -> {value}"
         for name, value in now.items()
-        if before.get(name, "unknown") != value and name not in ("cycles", "name", "runs")
+        if before.get(name) != value and name not in ("cycles", "name", "runs")
     ]
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The leaves of nested dicts by dotted name."""
+    flat: dict[str, Any] = {}
+    for name, leaf in tree.items():
+        if isinstance(leaf, dict):
+            flat |= _flat(leaf, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = leaf
+    return flat
+
+
+def check_updates(settings: Experiment, phase: str, updates_in_cycle: int) -> None:
+    """Refuse a run that was saved between two updates which the new calls would not separate.
+
+    Raises:
+        CannotContinue: naming the fields to put back.
+    """
+    config = settings.learner
+    left = config.updates_per_cycle - updates_in_cycle
+    if phase == "train" and (left < 0 or left % config.chunk):
+        raise CannotContinue(
+            f"{settings.folder}: this run was saved after {updates_in_cycle} updates of a cycle "
+            f"and cannot resume with updates_per_cycle = {config.updates_per_cycle} in calls of "
+            f"{config.chunk}; put learner.updates_per_cycle and updates_per_call back for one cycle"
+        )
+
+
+def keep_start(settings: Experiment, before: str | None, note: Callable[[str], None]) -> Experiment:
+    """The settings with the start checkpoint that the run began with; a note if another is given.
+
+    Its file may have moved since, and the weights have changed: it has no effect any more.
+    """
+    now = settings.start
+    if now.checkpoint == before:
+        return settings
+    note(
+        f"start.checkpoint = {now.checkpoint!r} is not read: this run began with {before!r} and "
+        "resumes from its own state; to begin with another checkpoint, give another --name"
+    )
+    return dataclasses.replace(settings, start=dataclasses.replace(now, checkpoint=before))

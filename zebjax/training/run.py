@@ -1,47 +1,30 @@
-"""One run: get games, train, judge, save, and go on where it was.
+"""One run: get games, train, judge, save, and resume.
 
-A cycle has three phases: `play` (finished games into the rings, see `feed`), `train` (updates on
-them), `judge` (win rate against random when it is due, then the metrics row). The whole state is
-saved when a cycle ends, and between compiled calls when a while has passed or a stop was asked for;
-resuming from any of these gives the same run.
+A cycle has three phases: `play` (finished games into the rings, see `sources`), `train` (updates on
+them), `judge` (the win rate against random when it is due, then the metrics row). The whole run is
+saved when a cycle ends, and between compiled calls when some time has passed or a stop was asked
+for; resuming from any of these gives the same run.
 """
 
-import dataclasses
-import datetime
 import math
-import platform
-import sys
 import time
 from collections.abc import Callable
-from importlib import metadata
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zebjax import __version__, network, players
-from zebjax.common import checkpoint, devices
+from zebjax import network, players
+from zebjax.common import checkpoint, devices, files
 from zebjax.common.console import Reporter
 from zebjax.evaluation import belief, matches
-from zebjax.torch_compat import weights as torch_weights
-from zebjax.training import eval_aux, learner, metrics, replay, resume, selfplay, warm_start
+from zebjax.evaluation.intervals import Z95
+from zebjax.training import environment, eval_aux, learner, metrics, replay, saved_state, wandb_run
 from zebjax.training.call_sizer import CallSizer
 from zebjax.training.config import Experiment, to_json
-from zebjax.training.session import Progress, Stopped
-from zebjax.training.sources import Feed, OwnGames
-
-_STATES_KEPT = 2
-
-
-class State(NamedTuple):
-    """All arrays that a run goes on from."""
-
-    learner: learner.LearnerState
-    actor: selfplay.Actor
-    ring: replay.Ring
-    aux: replay.Ring
-    """Of the eval-aux stream."""
+from zebjax.training.outputs import Outputs
+from zebjax.training.session import Stopped
+from zebjax.training.sources import GameSource, SelfPlaySource
 
 
 class Run:
@@ -52,399 +35,268 @@ class Run:
         settings: Experiment,
         report: Reporter,
         stop_asked: Callable[[], bool],
-        feed: Feed | None = None,
+        source: GameSource | None = None,
     ) -> None:
-        """`feed` is where the games come from; None plays them here."""
-        self.settings = settings
-        self.feed = feed or OwnGames(settings, report)
-        self.folder = settings.folder
-        self.report = report
-        self.stop_asked = stop_asked
+        """Begin the run or resume it.
+
+        Args:
+            settings: the experiment.
+            report: where to report.
+            stop_asked: returns True once a stop was asked for; the call under way still finishes.
+            source: where games come from; None plays them in this process.
+
+        Raises:
+            ValueError: if the folder or the devices do not suit the experiment.
+        """
         devices.check_divides("selfplay.lanes", settings.selfplay.lanes)
         devices.check_divides("learner.batch", settings.learner.batch)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.metrics_file = self.folder / "metrics.jsonl"
-        earlier_starts = self._earlier_starts()
-        saved = checkpoint.steps(self.folder / "state")
-        self.is_new = not saved
-        """Whether it begins, and does not go on from a state."""
-        if saved:
-            self.state, self.progress = self._restore_newest(saved)
-            report.note(f"continuing {self.folder} after cycle {self.progress.cycle}")
-        elif metrics.read(self.metrics_file):
-            raise ValueError(
-                f"{self.folder}: there are results of a run but no state to continue from; move "
-                "the folder away, "
-                "or choose another --name"
-            )
-        else:
-            self.state, self.progress = self._start()
-        metrics.truncate(self.metrics_file, self.progress.cycle - (self.progress.phase == "judge"))
-        if not self._is_complete():  # else what it says now made nothing of what is there
-            checkpoint.write_text(self.folder / "experiment.json", to_json(self.settings) + "\n")
-        self._note_environment(earlier_starts)
-        self._wandb: Any = None
+        earlier = environment.earlier_starts(settings.folder)
+        self.session = saved_state.open_session(settings, report, stop_asked)
+        self.source = source or SelfPlaySource(report)
+        settings, progress = self.session.settings, self.session.progress
+        if not self.session.is_complete:  # else these settings made nothing of what is there
+            files.write_text(settings.folder / "experiment.json", to_json(settings) + "\n")
+        environment.add_start(settings.folder, earlier, progress.cycle)
+        self._outputs = Outputs(self.session)
         self._last_save = self._wall_counted_to = time.monotonic()
         self._train_size = CallSizer(
             "training", "a lower --learner.updates-per-call or --learner.batch", report
         )
         self._cycle_walls: list[float] = []
 
-    def _is_complete(self) -> bool:
-        last = self.progress.first_cycle + self.settings.cycles
-        return self.progress.cycle >= last and self.progress.phase != "judge"
-
-    # ---- beginning and going on
-
-    def _start(self) -> tuple[State, Progress]:
-        key = jax.random.fold_in(jax.random.key(self.settings.seed), 0)
-        begun = warm_start.begin(self.settings, self.folder / "start", key, self.report.note)
-        state = _fresh_state(self.settings, begun.params, begun.step)
-        progress = Progress(first_cycle=begun.step, cycle=begun.step, total_games=begun.total_games)
-        if self.settings.replay.seed_folder is not None:
-            seeds = warm_start.seeds(self.settings)
-            n, n_aux = len(seeds.selfplay.slots), len(seeds.eval_aux.slots)
-            self.report.note(
-                f"{n:,} games and {n_aux:,} against E[Q] from {self.settings.replay.seed_folder}"
-            )
-            state = state._replace(
-                ring=replay.add_some(state.ring, seeds.selfplay),
-                aux=replay.add_some(state.aux, seeds.eval_aux),
-            )
-            in_rings = (
-                replay.n_examples(ring) for ring in (state.ring, state.aux)
-            )  # maybe not all of them fit
-            progress.arrived_examples = sum(map(int, in_rings))
-        if self.settings.teacher.folder is not None:
-            games = warm_start.taught_games(self.settings)
-            self.report.note(
-                f"{len(games.slots):,} games of the teacher from {self.settings.teacher.folder}"
-            )
-            state = state._replace(ring=replay.add(state.ring, games))
-            progress.total_games += len(games.slots)
-        return state, progress
-
-    def _restore_newest(self, saved: list[int]) -> tuple[State, Progress]:
-        """The newest state, or the one before it if a disk fault broke that: the run is the same
-        from either.
-        """
-        for number in reversed(saved[1:]):
-            try:
-                return self._restore(number)
-            except resume.CannotContinue:
-                raise
-            except ValueError as error:
-                self.report.note(f"{error}; going back to the state before it")
-        return self._restore(saved[0])
-
-    def _keep_start(self, before: str | None) -> None:
-        """A changed `start.checkpoint` (its file may have moved) has no effect on a run that has
-        begun: say so.
-        """
-        now = self.settings.start
-        if now.checkpoint != before:
-            self.report.note(
-                f"start.checkpoint = {now.checkpoint!r} is not read: this run began with "
-                f"{before!r} and goes on "
-                "from its own state; to begin with another checkpoint give it another --name"
-            )
-            warm_start = dataclasses.replace(now, checkpoint=before)
-            self.settings = dataclasses.replace(self.settings, start=warm_start)
-
-    def _restore(self, number: int) -> tuple[State, Progress]:
-        folder = checkpoint.step_folder(self.folder / "state", number)
-        saved = checkpoint.read_json(folder / "experiment.json")
-        resume.check_can_continue(saved, self.settings)
-        abstract = network.abstract_params(self.settings.network)
-        like = jax.eval_shape(lambda params: _fresh_state(self.settings, params, 0), abstract)
-        progress = Progress.read(folder / "progress.json")
-        left = self.settings.learner.updates_per_cycle - progress.updates_in_cycle
-        if progress.phase == "train" and (left < 0 or left % self.settings.learner.chunk):
-            raise resume.CannotContinue(
-                f"{self.folder}: this run stopped after {progress.updates_in_cycle} updates of a "
-                "cycle and cannot go "
-                f"on with updates_per_cycle = {self.settings.learner.updates_per_cycle} in calls "
-                "of "
-                f"{self.settings.learner.chunk}; put learner.updates_per_cycle and "
-                "updates_per_call back for one cycle"
-            )
-        state = devices.everywhere(checkpoint.restore_tree(folder / "arrays", like))
-        self._keep_start(saved["start"].get("checkpoint"))
-        if changed := resume.changes(saved, self.settings):
-            self.report.note(f"going on with other settings than before: {', '.join(changed)}")
-        return state, progress
-
-    def save(self) -> None:
-        """The whole state, complete or not there."""
-        self._count_wall()
-        number = max(checkpoint.steps(self.folder / "state"), default=0) + 1
-        with checkpoint.new_folder(checkpoint.step_folder(self.folder / "state", number)) as folder:
-            checkpoint.save_tree(folder / "arrays", self.state)
-            checkpoint.write_json(folder / "progress.json", dataclasses.asdict(self.progress))
-            checkpoint.write_text(folder / "experiment.json", to_json(self.settings) + "\n")
-        checkpoint.prune(self.folder / "state", keep=_STATES_KEPT)
-        self.feed.saved(self)
-        self._last_save = time.monotonic()
-
-    def _count_wall(self) -> None:
-        now = time.monotonic()
-        self.progress.wall_s += now - self._wall_counted_to
-        self._wall_counted_to = now
-
-    def _earlier_starts(self) -> list[Any]:
-        """What `environment.json` says of earlier starts of this run."""
-        file = self.folder / "environment.json"
-        starts = checkpoint.read_json(file) if file.exists() else []
-        if not isinstance(starts, list):
-            raise ValueError(f"{file}: expected a list of the run's starts; move the file away")
-        return starts
-
-    def _note_environment(self, earlier_starts: list[Any]) -> None:
-        """Versions and device of this start, in a list with those of earlier ones."""
-        packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "mctx", "numpy")
-        here = {
-            "started_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "cycle": self.progress.cycle,
-            "device": jax.devices()[0].device_kind,
-            "platform": jax.default_backend(),
-            "machine": platform.platform(),
-            "python": platform.python_version(),
-            "command": sys.argv,
-            "versions": {"zebjax": __version__}
-            | {name: metadata.version(name) for name in packages},
-        }
-        checkpoint.write_json(self.folder / "environment.json", [*earlier_starts, here])
-
-    # ---- the cycle
-
     def go(self) -> None:
-        """Run to the last cycle; a stop saves the state and returns early, telling so."""
+        """Run to the last cycle. A stop saves the run, reports that and returns early."""
+        session = self.session
         phases = {"play": self._play, "train": self._train, "judge": self._judge}
         try:
-            if not self._is_complete():
-                self.feed.begin(self)
+            if session.is_complete:
+                self._outputs.open(with_wandb=False)
+            else:
+                self.source.begin(session)
+                if session.is_new:  # from now on the same command resumes it, whenever it is killed
+                    self.save()
                 self._note_mix()
-                self._open_wandb()
-                self.feed.trained(self, last=False)
-            while not self._is_complete():
-                phases[self.progress.phase]()
+                self._open_outputs()
+                self.source.weights_changed(session, is_last=False)
+            while not session.is_complete:
+                phases[session.progress.phase]()
         except Stopped:
             self.save()
-            self.report.note(
-                f"stopped after cycle {self.progress.cycle}; the same command continues"
+            session.report.note(
+                f"stopped after cycle {session.progress.cycle}; the same command resumes"
             )
             return
         finally:
-            self.feed.close(self)
-            if self._wandb is not None:
-                self._wandb.finish()
-        done = self.progress.cycle - self.progress.first_cycle
-        self.report.note(
-            f"complete: {done} cycles, {self.progress.total_games:,} games, in {self.folder}; "
-            "more with --cycles"
+            self.source.close(session)
+            self._outputs.close()
+        done = session.progress.cycle - session.progress.first_cycle
+        session.report.note(
+            f"complete: {done} cycles, {session.progress.total_games:,} games, in "
+            f"{session.folder}; more with --cycles"
         )
 
+    def save(self) -> None:
+        """Save the whole run. See `saved_state.save`."""
+        self._count_wall()
+        saved_state.save(self.session)
+        self.source.saved(self.session)
+        self._last_save = time.monotonic()
+
+    def _open_outputs(self) -> None:
+        progress = self.session.progress
+        with_wandb = self.session.settings.tracking.wandb
+        if with_wandb and progress.wandb_run_id is None:
+            progress.wandb_run_id = wandb_run.new_id()
+            self.save()  # before W&B hears of it: a restart must find the same W&B run
+        self._outputs.open(with_wandb)
+
     def _note_mix(self) -> None:
-        config, n = self.settings.eval_aux, self.settings.learner.updates_per_cycle
+        config = self.session.settings.eval_aux
+        n = self.session.settings.learner.updates_per_cycle
         if config.enabled and not eval_aux.mix(n, config.batch_fraction, True).any():
-            self.report.note(
-                f"eval_aux.batch_fraction: {config.batch_fraction} of {n} updates a cycle are "
-                "none of them: its games "
-                "are not learned from; raise it, or learner.updates_per_cycle"
+            self.session.report.note(
+                f"eval_aux.batch_fraction: {config.batch_fraction} of {n} updates a cycle rounds "
+                "to none, so its games are not trained on; raise it, or learner.updates_per_cycle"
             )
 
-    def _open_wandb(self) -> None:
-        wanted = self.settings.tracking
-        if wanted.wandb:
-            run_id = self.progress.wandb_run_id
-            self._wandb = metrics.open_wandb(
-                self.folder, wanted.project, self.settings.name, run_id, self.report.note
-            )
-            self.progress.wandb_run_id = self._wandb.id
+    def _count_wall(self) -> None:
+        now = time.monotonic()
+        self.session.progress.wall_s += now - self._wall_counted_to
+        self._wall_counted_to = now
 
-    def between_calls(self) -> None:
-        """Stop if that was asked for, by raising Stopped; save if it is time."""
-        self.feed.look(self)
-        if self.stop_asked():
-            raise Stopped
-        if time.monotonic() - self._last_save > self.settings.save.every_s:
+    def _between_calls(self) -> None:
+        """Raise Stopped if a stop was asked for; save if it is time."""
+        self.source.check(self.session)
+        self.session.raise_if_stopped()
+        if time.monotonic() - self._last_save > self.session.settings.save.every_s:
             self.save()
+
+    # ---- the phases of a cycle
 
     def _play(self) -> None:
         """Games into the rings, until the run may train."""
-        self.feed.fill(self)
-        self.progress.phase = "train"
+        for _ in self.source.fill(self.session):
+            self._between_calls()
+        self.session.progress.phase = "train"
 
     def _train(self) -> None:
         """The cycle's updates, in calls of about ten seconds."""
-        config = self.settings.learner
+        session, progress = self.session, self.session.progress
+        config, aux_config = session.settings.learner, session.settings.eval_aux
         turns = self._turns()
-        while (left := config.updates_per_cycle - self.progress.updates_in_cycle) > 0:
-            self.report.working(
-                "training", self.progress.updates_in_cycle, config.updates_per_cycle
-            )
+        while (left := config.updates_per_cycle - progress.updates_in_cycle) > 0:
+            done = progress.updates_in_cycle
+            session.report.working("training", done, config.updates_per_cycle)
             chunks = 1 if config.updates_per_call else min(self._train_size.n, left // config.chunk)
             began = time.monotonic()
-            done = self.progress.updates_in_cycle
-            stream = learner.EvalAux(
-                self.state.aux, jnp.asarray(turns), self.settings.eval_aux.policy_weight, done
-            )
-            aux = stream if self.settings.eval_aux.enabled else None
+            stream = None
+            if aux_config.enabled:
+                stream = learner.EvalAux(
+                    session.state.aux, jnp.asarray(turns), aux_config.policy_weight, done
+                )
             state = learner.train(
-                config, self.settings.network, self.state.learner, self.state.ring, chunks, aux
+                config,
+                session.settings.network,
+                session.state.learner,
+                session.state.ring,
+                chunks,
+                stream,
             )
-            self.state = self.state._replace(learner=jax.block_until_ready(state))
-            if (
-                chunks == self._train_size.n
-            ):  # a last, shorter call says nothing of how long the next may be
+            session.state = session.state._replace(learner=jax.block_until_ready(state))
+            # A last, shorter call says nothing of how long the next one may be.
+            if chunks == self._train_size.n:
                 self._train_size.timed(time.monotonic() - began)
-            self.progress.train_s += time.monotonic() - began
-            self.progress.updates_in_cycle += chunks * config.chunk
-            self.between_calls()
-        self.progress.cycle += 1
-        self.progress.trained_rows += config.updates_per_cycle * config.batch
-        self.progress.phase = "judge"
+            progress.train_s += time.monotonic() - began
+            progress.updates_in_cycle += chunks * config.chunk
+            self._between_calls()
+        progress.cycle += 1
+        progress.trained_rows += config.updates_per_cycle * config.batch
+        progress.phase = "judge"
 
     def _turns(self) -> np.ndarray:
-        """Which of the cycle's updates take an eval-aux batch; the rings do not change while they
-        are trained on.
+        """Which updates of the cycle take an eval-aux batch, bool `[updates_per_cycle]`.
+
+        The same at every moment of a cycle: the rings do not change while they are trained on.
         """
-        config = self.settings.eval_aux
-        has_aux = config.enabled and int(replay.n_examples(self.state.aux)) > 0
-        return eval_aux.mix(self.settings.learner.updates_per_cycle, config.batch_fraction, has_aux)
+        settings = self.session.settings
+        has_aux = settings.eval_aux.enabled and int(replay.n_examples(self.session.state.aux)) > 0
+        return eval_aux.mix(
+            settings.learner.updates_per_cycle, settings.eval_aux.batch_fraction, has_aux
+        )
 
     def _judge(self) -> None:
-        """Judge the network when it is due, write the cycle's row and its network, and save."""
+        """Evaluate the network when it is due, save the run with its row, then report."""
         began = time.monotonic()
-        progress, settings = self.progress, self.settings
+        session, progress = self.session, self.session.progress
         done = progress.cycle - progress.first_cycle
-        is_last = done == settings.cycles
-        is_evaluated = is_last or done % settings.evaluation.every_cycles == 0
-        self.feed.trained(self, is_last)
+        is_last = done == session.settings.cycles
+        is_evaluated = is_last or done % session.settings.evaluation.every_cycles == 0
+        self.source.weights_changed(session, is_last)
         row: metrics.Row = {"cycle": progress.cycle, "stats/total_games": progress.total_games}
         if is_evaluated:
             row |= self._evaluate()
         self._count_wall()
         if progress.updates_in_cycle:
             row |= self._cycle_row(time.monotonic() - began)
-        metrics.append(self.metrics_file, row)
-        if self._wandb is not None:
-            self._wandb.log(row)
-        self.report.cycle(row, self._seconds_left())
         self._save_network()
-        if is_evaluated:
-            metrics.plot_curves(
-                metrics.read(self.metrics_file), self.folder / "curves.png", settings.name
-            )
-        progress.games_in_cycle = progress.updates_in_cycle = 0
-        progress.play_s = progress.train_s = progress.wall_s = 0.0
-        progress.ingest = {}
-        progress.phase = "play"
+        progress.row = row
+        progress.begin_cycle()
         self.save()
+        # Only now: whatever fails or is killed from here on, the run is there and has its row.
+        self._outputs.row(row, self._seconds_left(), is_evaluated)
 
     def _evaluate(self) -> metrics.Row:
-        config = self.settings.evaluation
-        zeb = players.zeb(self.settings.network, self.state.learner.params, config.temperature)
+        session = self.session
+        settings, config = session.settings, session.settings.evaluation
+        zeb = players.zeb(settings.network, session.state.learner.params, config.temperature)
 
-        def progress(share: float, _: matches.MatchResult | None) -> None:
-            self.report.working("deals against random", round(share * config.deals), config.deals)
-            self.feed.look(self)
-            if self.stop_asked():
-                raise Stopped
+        def on_progress(share: float, _: matches.MatchResult | None) -> None:
+            session.report.working(
+                "deals against random", round(share * config.deals), config.deals
+            )
+            self.source.check(session)
+            session.raise_if_stopped()
 
-        # The same deals every time, so that the curve shows the network's changes and not the
-        # deals'.
-        key = jax.random.fold_in(jax.random.key(self.settings.seed), 3)
-        result = matches.play_match(zeb, players.random(), config.deals, key, progress=progress)
+        # The same deals every time, so that the curve shows changes of the network and not of the
+        # deals.
+        key = jax.random.fold_in(jax.random.key(settings.seed), 3)
+        result = matches.play_match(zeb, players.random(), config.deals, key, progress=on_progress)
         row: metrics.Row = {
             "eval/vs_random_win_rate": result.win_rate,
-            "eval/vs_random_win_rate_ci95": 1.96 * result.win_rate_stderr,
+            "eval/vs_random_win_rate_ci95": Z95 * result.win_rate_stderr,
             "eval/vs_random_margin": result.margin,
             "eval/vs_random_deals": result.n_deals,
         }
-        if self.settings.network.belief_head:
-            scores = belief.metrics(zeb, self.settings.network, self.state.learner.params, key)
+        if settings.network.belief_head:
+            scores = belief.metrics(zeb, settings.network, session.state.learner.params, key)
             row |= {f"eval/{name}": score for name, score in scores.items()}
         return row
 
     def _cycle_row(self, judge_s: float) -> metrics.Row:
-        """Metrics by the original's names; in one process `ingest` is self-play."""
-        progress, n = self.progress, self.progress.updates_in_cycle
-        n_aux = int(self._turns().sum())
-        state, means = learner.take_metrics(self.state.learner, n, n_aux)
-        self.state = self.state._replace(learner=state)
+        """Metrics of the cycle by the original's names.
+
+        Raises:
+            ValueError: if the losses are not finite.
+        """
+        session, progress = self.session, self.session.progress
+        n, n_aux = progress.updates_in_cycle, int(self._turns().sum())
+        state, means = learner.take_metrics(session.state.learner, n, n_aux)
+        session.state = session.state._replace(learner=state)
         train = {name: float(mean) for name, mean in means.items()}
         if not math.isfinite(train["total_loss"] + train["grad_norm"]):
             raise ValueError(
-                f"cycle {progress.cycle}: the losses are no longer finite; try a lower "
-                "--learner.lr in a new --name"
+                f"cycle {progress.cycle}: the losses are no longer finite; nothing was saved, so "
+                "the last good save stays. Resume with a lower --learner.lr"
             )
         self._cycle_walls.append(progress.wall_s)
         return {
             # Losses of a stream that was not trained on are not finite.
             **{f"train/{name}": value for name, value in train.items() if math.isfinite(value)},
-            "perf/ingest_time_s": progress.play_s,
+            "perf/ingest_time_s": progress.play_s,  # in one process: self-play
             "perf/train_time_s": progress.train_s,
             "perf/post_train_time_s": judge_s,
             "perf/cycle_wall_time_s": progress.wall_s,
             "perf/updates_per_s": n / progress.train_s,
-            "stats/replay_buffer_selfplay": int(replay.n_examples(self.state.ring)),
-            **(self._eval_aux_row(n, n_aux) if self.settings.eval_aux.enabled else {}),
-            **self.feed.row(self),
+            "stats/replay_buffer_selfplay": int(replay.n_examples(session.state.ring)),
+            **(self._eval_aux_row(n, n_aux) if session.settings.eval_aux.enabled else {}),
+            **self.source.metrics(session),
         }
 
     def _eval_aux_row(self, n: int, n_aux: int) -> metrics.Row:
+        session = self.session
+        running = session.progress.eval_stats
         return {
-            "stats/replay_buffer_eval_aux": int(replay.n_examples(self.state.aux)),
+            "stats/replay_buffer_eval_aux": int(replay.n_examples(session.state.aux)),
             "stats/selfplay_mix_ratio": (n - n_aux) / n,
             "stats/eval_aux_mix_ratio": n_aux / n,
             "stats/eval_aux_updates": n_aux,
             "stats/selfplay_updates": n - n_aux,
-            "stats/eval_aux_policy_w": self.settings.eval_aux.policy_weight,
-            **{
-                f"stats/eval_aux_{name}_running": mean
-                for name, mean in self.progress.eval_stats.items()
-            },
+            "stats/eval_aux_policy_w": session.settings.eval_aux.policy_weight,
+            **{f"stats/eval_aux_{name}_running": mean for name, mean in running.items()},
         }
 
     def _seconds_left(self) -> float | None:
         if not self._cycle_walls:
             return None
-        recent = (
-            self._cycle_walls[1:][-20:] or self._cycle_walls
-        )  # the first also compiled, and filled the buffer
-        return (
-            sum(recent)
-            / len(recent)
-            * (self.progress.first_cycle + self.settings.cycles - self.progress.cycle)
-        )
+        # The first cycle also compiled, and filled the buffer.
+        recent = self._cycle_walls[1:][-20:] or self._cycle_walls
+        progress = self.session.progress
+        left = progress.first_cycle + self.session.settings.cycles - progress.cycle
+        return sum(recent) / len(recent) * left
 
     def _save_network(self) -> None:
-        """The weights alone, for players; older ones go but for every `keep_every_cycles`th."""
-        root, cycle = self.folder / "checkpoints", self.progress.cycle
-        with checkpoint.new_folder(checkpoint.step_folder(root, cycle), replace=True) as folder:
-            network.save(folder, self.settings.network, self.state.learner.params)
+        """The weights alone, for players; older ones go, except each `keep_every_cycles`th."""
+        settings, progress = self.session.settings, self.session.progress
+        root, cycle = settings.folder / "checkpoints", progress.cycle
+        with files.new_folder(checkpoint.step_folder(root, cycle), replace=True) as folder:
             facts = {
-                "run": self.settings.name,
+                "run": settings.name,
                 "step": cycle,
-                "total_games": self.progress.total_games,
+                "total_games": progress.total_games,
+                "wandb_run_id": progress.wandb_run_id,
             }
-            facts["wandb_run_id"] = self.progress.wandb_run_id
-            checkpoint.write_json(folder / torch_weights.TRAINING_FILE, facts)
-        kept = self.settings.save.keep_every_cycles
-        stay = (self.progress.first_cycle, cycle)
+            network.save(folder, settings.network, self.session.state.learner.params, facts)
+        kept, stay = settings.save.keep_every_cycles, (progress.first_cycle, cycle)
         checkpoint.remove_steps(
             root, [step for step in checkpoint.steps(root) if step % kept and step not in stay]
         )
-
-
-def _fresh_state(settings: Experiment, params: network.Params, step: int) -> State:
-    root = jax.random.key(settings.seed)
-    return State(
-        learner=learner.init(
-            settings.learner, settings.network, params, jax.random.fold_in(root, 1)
-        ),
-        actor=selfplay.init(settings.selfplay, jax.random.fold_in(root, 2), step),
-        ring=replay.init(settings.replay.capacity_examples),
-        aux=replay.init(settings.eval_aux.capacity_examples),
-    )

@@ -1,37 +1,160 @@
-"""Where a run's games come from and where its weights go: its own self-play here, workers in
-`workers_feed`.
-"""
+"""Where a run's games come from: its own self-play here, workers in `distributed.worker_source`."""
 
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 import jax
 
 from zebjax import tiles
-from zebjax.common.console import Row
+from zebjax.common.console import Reporter
 from zebjax.game import N_PLIES
 from zebjax.training import eval_aux, replay, selfplay
 from zebjax.training.call_sizer import CallSizer
-from zebjax.training.config import Experiment
 from zebjax.training.eval_aux import Sifted
-from zebjax.training.session import Progress
+from zebjax.training.metrics import Row
+from zebjax.training.session import Progress, Session
 
-if TYPE_CHECKING:
-    from zebjax.training.run import Run
-
-
-_RUNNING = 0.1
+_RUNNING_SHARE = 0.1
 """Share of the newest file in the running means of the eval-aux results."""
 
 
-def count(progress: Progress, counts: dict[str, float]) -> None:
-    """Add to what came in this cycle."""
+class GameSource(Protocol):
+    """What a run asks for games, and informs about its weights."""
+
+    def begin(self, session: Session) -> None:
+        """Called once, after the run is restored and before its first cycle.
+
+        Raises:
+            ValueError: if the run cannot get games this way.
+        """
+
+    def fill(self, session: Session) -> Iterator[None]:
+        """Put games into the run's rings until it may train.
+
+        Yields whenever the session is consistent: the run may then be saved or stopped.
+        """
+
+    def check(self, session: Session) -> None:
+        """Called between two compiled calls: report news, and raise what must end the run."""
+
+    def weights_changed(self, session: Session, is_last: bool) -> None:
+        """Called at the end of each cycle, and once at the beginning: the place to publish."""
+
+    def saved(self, session: Session) -> None:
+        """Called after each save: what the save holds need not be kept elsewhere."""
+
+    def metrics(self, session: Session) -> Row:
+        """Metrics of the games of this cycle."""
+
+    def close(self, session: Session) -> None:
+        """Called once, when the run ends for whatever reason."""
+
+
+class SelfPlaySource:
+    """Everything in one process: the run plays its games itself."""
+
+    def __init__(self, report: Reporter) -> None:
+        self._size = CallSizer(
+            "self-play", "fewer --selfplay.lanes or --selfplay.search.sims", report
+        )
+
+    def begin(self, session: Session) -> None:
+        """Nothing to do."""
+
+    def fill(self, session: Session) -> Iterator[None]:
+        """Play until the cycle's games are in the ring and the ring has what training waits for.
+
+        With a teacher the ring was filled when the run began, and nothing is played.
+        """
+        settings, config = session.settings, session.settings.selfplay
+        while settings.teacher.folder is None:
+            waiting = int(session.state.actor.n_finished)
+            if waiting >= config.games_per_cycle:
+                actor, records = selfplay.take(config, session.state.actor)
+                session.state = session.state._replace(
+                    actor=actor, ring=replay.add(session.state.ring, records)
+                )
+                session.progress.total_games += config.games_per_cycle
+                session.progress.games_in_cycle += config.games_per_cycle
+                in_ring = int(replay.n_examples(session.state.ring))
+                if in_ring >= settings.replay.min_buffer:
+                    break
+                session.report.note(
+                    f"  filling the buffer: {in_ring:,} of {settings.replay.min_buffer:,} examples"
+                )
+                continue
+            session.report.working("self-play", waiting, config.games_per_cycle)
+            began = time.monotonic()
+            actor = selfplay.advance(
+                config,
+                settings.network,
+                session.state.learner.params,
+                session.state.actor,
+                session.progress.cycle,
+                self._size.n,
+            )
+            session.state = session.state._replace(actor=jax.block_until_ready(actor))
+            self._size.timed(time.monotonic() - began)
+            session.progress.play_s += time.monotonic() - began
+            yield
+        if settings.eval_aux.enabled:
+            self._play_against_eq(session)
+
+    def _play_against_eq(self, session: Session) -> None:
+        config, cycle = session.settings.eval_aux, session.progress.cycle
+
+        def on_ply(ply: int) -> None:
+            session.report.working("plies against E[Q]", ply, N_PLIES)
+
+        began = time.monotonic()
+        params = session.state.learner.params
+        batch = eval_aux.GamesToPlay(
+            cycle, session.settings.seed, number=cycle, n_games=config.games_per_cycle
+        )
+        records, facts = eval_aux.play(config, session.settings.network, params, batch, on_ply)
+        session.state = session.state._replace(aux=replay.add_some(session.state.aux, records))
+        session.progress.total_games += config.games_per_cycle
+        sifted = Sifted(records, config.games_per_cycle, lag=0, weight=1.0)
+        count_eval_aux(session.progress, sifted, facts)
+        session.progress.play_s += time.monotonic() - began
+
+    def check(self, session: Session) -> None:
+        """Nothing to report."""
+
+    def weights_changed(self, session: Session, is_last: bool) -> None:
+        """Nothing to publish."""
+
+    def saved(self, session: Session) -> None:
+        """Nothing is kept elsewhere."""
+
+    def metrics(self, session: Session) -> Row:
+        """Self-play by the names of ingestion."""
+        progress = session.progress
+        games = progress.games_in_cycle
+        play_s = max(progress.play_s, 1e-9)  # 0 where enough games were waiting already
+        return {
+            "perf/games_per_s": games / play_s,
+            "ingest/selfplay_examples": games * N_PLIES,
+            "ingest/selfplay_examples_per_s": games * N_PLIES / play_s,
+            **(eval_aux_row(progress) if session.settings.eval_aux.enabled else {}),
+        }
+
+    def close(self, session: Session) -> None:
+        """Nothing to close."""
+
+
+# ---- counting what arrived, for every source
+
+
+def count(progress: Progress, counts: Mapping[str, float]) -> None:
+    """Add to the counts of this cycle."""
     for name, n in counts.items():
         progress.ingest[name] = progress.ingest.get(name, 0) + n
 
 
 def count_eval_aux(progress: Progress, sifted: Sifted, facts: dict[str, Any]) -> None:
-    """Count an eval-aux file, whose `facts` say how the network fared in it."""
+    """Count an eval-aux file; `facts` are its results, as `eval_aux.STATS` names them."""
     seen, kept = sifted.seen * N_PLIES, sifted.kept * N_PLIES
     counts = {
         "eval_aux_seen_examples": seen,
@@ -49,23 +172,18 @@ def count_eval_aux(progress: Progress, sifted: Sifted, facts: dict[str, Any]) ->
     )
     for name in eval_aux.STATS:
         new = facts.get(name)
-        if (
-            isinstance(new, int | float) and abs(new) <= tiles.TOTAL_POINTS
-        ):  # a stranger's word; nan is not either
+        # A worker's word is not trusted: it must be a possible number, and nan is not.
+        if isinstance(new, int | float) and abs(new) <= tiles.TOTAL_POINTS:
             old = progress.eval_stats.get(name, new)
-            progress.eval_stats[name] = old + _RUNNING * (new - old)
+            progress.eval_stats[name] = old + _RUNNING_SHARE * (new - old)
 
 
 def eval_aux_row(progress: Progress) -> Row:
-    """What came of the eval-aux stream in this cycle, by the original's names."""
+    """Metrics of the eval-aux games of this cycle, by the original's names."""
     counted = progress.ingest
     names = (
-        *(
-            "eval_aux_seen_examples",
-            "eval_aux_seen_files",
-            "eval_aux_kept_examples",
-            "eval_aux_kept_files",
-        ),
+        *("eval_aux_seen_examples", "eval_aux_seen_files"),
+        *("eval_aux_kept_examples", "eval_aux_kept_files"),
         *("eval_aux_skipped_stale_examples", "eval_aux_downweight_dropped_examples"),
     )
     row: Row = {f"ingest/{name}": counted.get(name, 0) for name in names}
@@ -76,123 +194,3 @@ def eval_aux_row(progress: Progress) -> Row:
             "ingest/eval_aux_keep_weight_avg": counted["eval_aux_keep_weight_sum"] / files,
         }
     return row
-
-
-class Feed(Protocol):
-    """What a run asks for games, and tells of its weights."""
-
-    def begin(self, run: "Run") -> None:
-        """The run is there and goes on from now; raises what keeps it from that."""
-
-    def fill(self, run: "Run") -> None:
-        """Put games into the run's rings until it may train; raises Stopped when a stop is asked
-        for.
-        """
-
-    def look(self, run: "Run") -> None:
-        """Between two compiled calls: tell what there is to tell; raises what ends the run."""
-
-    def trained(self, run: "Run", last: bool) -> None:
-        """A cycle has ended, or the run begins or goes on: its weights may be published."""
-
-    def saved(self, run: "Run") -> None:
-        """The run's state is on disk: what it holds need not be kept elsewhere."""
-
-    def row(self, run: "Run") -> Row:
-        """What is to stand in the cycle's metrics."""
-
-    def close(self, run: "Run") -> None:
-        """The run stops."""
-
-
-class OwnGames:
-    """Everything in one process: the run plays its games itself."""
-
-    def __init__(self, settings: Experiment, report: Any) -> None:
-        self._size = CallSizer(
-            "self-play", "fewer --selfplay.lanes or --selfplay.search.sims", report
-        )
-
-    def begin(self, run: "Run") -> None:
-        """Nothing to begin."""
-
-    def fill(self, run: "Run") -> None:
-        """Play until the cycle's games are in the ring, and the ring has what training waits for.
-
-        With a teacher the ring was filled at the start, and nothing is played.
-        """
-        settings, config = run.settings, run.settings.selfplay
-        while settings.teacher.folder is None:
-            waiting = int(run.state.actor.n_finished)
-            if waiting >= config.games_per_cycle:
-                actor, records = selfplay.take(config, run.state.actor)
-                run.state = run.state._replace(
-                    actor=actor, ring=replay.add(run.state.ring, records)
-                )
-                run.progress.total_games += config.games_per_cycle
-                run.progress.games_in_cycle += config.games_per_cycle
-                in_ring = int(replay.n_examples(run.state.ring))
-                if in_ring >= settings.replay.min_buffer:
-                    break
-                run.report.note(
-                    f"  filling the buffer: {in_ring:,} of {settings.replay.min_buffer:,} examples"
-                )
-                continue
-            run.report.working("self-play", waiting, config.games_per_cycle)
-            began = time.monotonic()
-            actor = selfplay.advance(
-                config,
-                settings.network,
-                run.state.learner.params,
-                run.state.actor,
-                run.progress.cycle,
-                self._size.n,
-            )
-            run.state = run.state._replace(actor=jax.block_until_ready(actor))
-            self._size.timed(time.monotonic() - began)
-            run.progress.play_s += time.monotonic() - began
-            run.between_calls()
-        if settings.eval_aux.enabled:
-            self._play_against_eq(run)
-
-    def _play_against_eq(self, run: "Run") -> None:
-        config, cycle = run.settings.eval_aux, run.progress.cycle
-
-        def on_ply(ply: int) -> None:
-            run.report.working("plies against E[Q]", ply, N_PLIES)
-
-        began = time.monotonic()
-        params = run.state.learner.params
-        batch = eval_aux.GamesToPlay(
-            cycle, run.settings.seed, number=cycle, n_games=config.games_per_cycle
-        )
-        records, facts = eval_aux.play(config, run.settings.network, params, batch, on_ply)
-        run.state = run.state._replace(aux=replay.add_some(run.state.aux, records))
-        run.progress.total_games += config.games_per_cycle
-        count_eval_aux(
-            run.progress, Sifted(records, config.games_per_cycle, lag=0, weight=1.0), facts
-        )
-        run.progress.play_s += time.monotonic() - began
-
-    def look(self, run: "Run") -> None:
-        """Nothing to tell."""
-
-    def trained(self, run: "Run", last: bool) -> None:
-        """Nothing to publish."""
-
-    def saved(self, run: "Run") -> None:
-        """Nothing is kept elsewhere."""
-
-    def row(self, run: "Run") -> Row:
-        """Self-play, by the names of ingestion."""
-        games = run.progress.games_in_cycle
-        play_s = max(run.progress.play_s, 1e-9)  # 0 where enough games were waiting already
-        return {
-            "perf/games_per_s": games / play_s,
-            "ingest/selfplay_examples": games * N_PLIES,
-            "ingest/selfplay_examples_per_s": games * N_PLIES / play_s,
-            **(eval_aux_row(run.progress) if run.settings.eval_aux.enabled else {}),
-        }
-
-    def close(self, run: "Run") -> None:
-        """Nothing to close."""

@@ -28,27 +28,10 @@ from zebjax import game, players, record
 from zebjax.evaluation import matches
 from zebjax.players import Player, base, exact
 from zebjax.record import GameRecord, TargetKind
+from zebjax.training.teacher_config import Settings as Settings
 
-GAMES_PER_FILE = 250
 _STREAM = 0x7EAC
 """Keeps its deals apart from those of other uses of the same seed, such as a run's evaluation."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Everything that determines the games; it is in the metadata of every file."""
-
-    n: int = 50
-    """Worlds a decision."""
-    n_trick1: int | None = None
-    """The same in the first trick; None for n."""
-    temperature: float = 1.0
-    """Of the policy target, in points."""
-    opponent: str = ""
-    """The spec of E[Q]'s opponent, which has team 1 in games 0, 2, 4, ... of a file and team 0 in
-    the others. Empty: E[Q] itself."""
-    seed: int = 0
-    games_per_file: int = GAMES_PER_FILE
 
 
 def policy_target(mean_points: np.ndarray, temperature: float) -> np.ndarray:

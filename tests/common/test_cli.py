@@ -1,0 +1,177 @@
+"""The parser of all commands, and fields of nested dataclasses as its options."""
+
+import dataclasses
+from typing import Literal
+
+import pytest
+
+from zebjax.common import cli, console, overrides
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    """Inside."""
+
+    rate: float = 0.5
+    """A rate, 100 % at most."""
+    low_end: int = 1
+    high_end: int = 2
+    is_on: bool = False
+
+    def __post_init__(self):
+        if self.low_end > self.high_end:
+            raise ValueError("inner.low_end: expected at most high_end")
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    """Outside."""
+
+    name: str
+    word: Literal["red", "blue"] = "red"
+    maybe: str | None = "here"
+    count: Literal["all"] | int = "all"
+    two_parts: Inner = Inner()
+
+
+SETTINGS = Outer(name="x")
+
+
+def parse(*words):
+    parser = cli.Parser("try", "About.", "--word red")
+    parser.add_argument("file", nargs="?")
+    overrides.add_options(parser, Outer)
+    return parser.parse(list(words))
+
+
+def changed(*words):
+    return overrides.apply(SETTINGS, parse(*words))
+
+
+def complaint(capsys, *words):
+    with pytest.raises(SystemExit) as stop:
+        parse(*words)
+    assert stop.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("zebjax try: ") and err.count("\n") == 1
+    return err.removeprefix("zebjax try: ").strip()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--two-parts.is-on"],
+        ["--two_parts.is_on"],
+        ["--two-parts.is-on=True"],
+        ["--two_parts.is_on=true"],
+        ["--two-parts.is-on", "True"],
+        ["--two-parts.no-is-on=False"],
+        ["--two-parts.no-is-on", "--two-parts.is-on"],
+    ],
+)
+def test_a_boolean_is_switched_on_in_every_spelling(words):
+    assert changed(*words).two_parts.is_on is True
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--two-parts.no-is-on"],
+        ["--two_parts.no_is_on"],
+        ["--two_parts.is_on=False"],
+        ["--two-parts.is-on", "false"],
+        ["--two-parts.is-on", "--two-parts.no-is-on"],
+    ],
+)
+def test_a_boolean_is_switched_off_in_every_spelling(words):
+    on = dataclasses.replace(SETTINGS, two_parts=Inner(is_on=True))
+    assert overrides.apply(on, parse(*words)).two_parts.is_on is False
+
+
+def test_a_boolean_takes_no_word_that_is_not_its_value():
+    given = parse("--two-parts.is-on", "file.py")
+    assert given.file == "file.py" and overrides.apply(SETTINGS, given).two_parts.is_on
+
+
+def test_values_have_the_type_of_their_field():
+    new = changed("--word=blue", "--maybe", "None", "--count", "3", "--two-parts.rate", "-1")
+    assert new == Outer("x", "blue", None, 3, Inner(rate=-1.0))
+    assert changed("--count", "all", "--maybe", "3").maybe == "3"
+    assert changed() == SETTINGS
+
+
+def test_fields_that_depend_on_each_other_change_together():
+    new = changed("--two-parts.low-end", "7", "--two-parts.high-end", "9")
+    assert (new.two_parts.low_end, new.two_parts.high_end) == (7, 9)
+    with pytest.raises(ValueError, match=r"inner\.low_end: expected at most high_end"):
+        changed("--two-parts.low-end", "7")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--wrd", "red"], "unknown option '--wrd'; did you mean --word?"),
+        (["--rate", "1"], "unknown option '--rate'; did you mean --two-parts.rate?"),
+        (["--two_parts.rte=1"], "unknown option '--two_parts.rte'; did you mean --two-parts.rate?"),
+        (["--word", "rde"], "--word: expected red or blue, got 'rde'; did you mean 'red'?"),
+        (["--word"], "--word: expected a value"),
+        (["--two-parts.rate", "fast"], "--two-parts.rate: expected a number, got 'fast'"),
+        (["--two-parts.low-end", "1.5"], "--two-parts.low-end: expected a whole number, got '1.5'"),
+        (["--count", "some"], "--count: expected all or a whole number, got 'some'"),
+        (["--two-parts.is-on=2"], "--two-parts.is-on: expected True or False, got '2'"),
+        (["a", "b"], "unexpected argument 'b'; see zebjax try --help"),
+    ],
+)
+def test_a_mistake_gets_one_sentence(capsys, words, sentence):
+    assert complaint(capsys, *words) == sentence
+
+
+def test_a_field_without_an_option_is_an_error_of_the_programmer():
+    @dataclasses.dataclass(frozen=True)
+    class Odd:
+        many: dict = dataclasses.field(default_factory=dict)
+
+    with pytest.raises(TypeError, match="has no option"):
+        overrides.add_options(cli.Parser("try", ""), Odd)
+
+
+def test_help_shows_every_field_with_its_text_and_value(capsys):
+    parser = cli.Parser("try", "About.", "--word red", "--count 3")
+    overrides.add_options(parser, Outer)
+    with pytest.raises(SystemExit):
+        parser.parse(["--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "--two-parts.rate X A rate, 100 % at most. (default 0.5)" in shown
+    assert "--name TEXT --word" in shown, "a field without a default shows none"
+    assert shown.endswith("examples: zebjax try --word red zebjax try --count 3")
+    overrides.show_values(parser, dataclasses.replace(SETTINGS, count=7))
+    assert "(default 7)" in parser.format_help() and "(default x)" in parser.format_help()
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (ValueError("what: expected this"), 2, "zebjax try: what: expected this\n"),
+        (FileNotFoundError(2, "No such file", "x"), 2, "zebjax try: [Errno 2] No such file: 'x'\n"),
+        (KeyboardInterrupt(), 130, "zebjax try: interrupted\n"),
+    ],
+)
+def test_what_a_command_raises_becomes_a_sentence_and_a_status(capsys, error, status, said):
+    def command(arguments):
+        raise error
+
+    assert cli.run("try", command, parse(), compiles=False) == status
+    assert capsys.readouterr().err == said
+
+
+def test_progress_is_lines_where_there_is_no_terminal(capsys):
+    with cli.progress("title") as show:
+        show(0.1, "begun")
+        show(1.0, "[done]")
+    assert capsys.readouterr().err == "title: 100 %  [done]\n"
+
+
+def test_a_console_prints_text_as_it_is(capsys):
+    console.make().print("[bold]not markup[/bold]")
+    assert capsys.readouterr().out == "[bold]not markup[/bold]\n"
+    assert console.make().width == 120

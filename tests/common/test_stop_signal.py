@@ -1,0 +1,59 @@
+"""Signals ask for a stop; only a second Ctrl-C ends the process at once."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+WAITS = """
+import os, sys, time
+from zebjax.common.stop_signal import StopSignal
+stop = StopSignal()
+print("ready", flush=True)
+while not stop.asked:
+    time.sleep(0.01)
+time.sleep(1)  # it saves
+print("saved", flush=True)
+"""
+
+
+def start(stderr=subprocess.PIPE):
+    process = subprocess.Popen(
+        [sys.executable, "-c", WAITS], stdout=subprocess.PIPE, stderr=stderr, text=True
+    )
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_asks_for_a_stop(number):
+    process = start()
+    process.send_signal(number)
+    assert process.stdout.read() == "saved\n" and process.wait(60) == 0
+    assert "stopping: finishing the call under way" in process.stderr.read()
+
+
+def test_a_terminal_that_closes_may_send_several():
+    process = start()
+    for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM, signal.SIGTERM):
+        process.send_signal(number)
+    assert process.stdout.read() == "saved\n" and process.wait(60) == 0
+
+
+def test_a_second_ctrl_c_ends_at_once():
+    process = start()
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.read(1) == "\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == -signal.SIGINT and process.stdout.read() == ""
+
+
+def test_sigterm_after_the_terminal_is_gone_still_saves():
+    reader, writer = os.pipe()
+    process = start(stderr=writer)
+    os.close(writer)
+    os.close(reader)
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.read() == "saved\n" and process.wait(60) == 0

@@ -1,0 +1,70 @@
+"""The table of commands: names, modules and one line of help each, without importing any."""
+
+import sys
+from typing import NamedTuple
+
+from zebjax.common.parsing import nearest
+
+
+class Command(NamedTuple):
+    """One command of the program."""
+
+    module: str
+    """Has `main(argv) -> int` and `parser() -> cli.Parser`; imported when the command is called."""
+    about: str
+
+
+# In the order in which a newcomer needs them.
+COMMANDS = {
+    "train": Command("zebjax.train", "train a network by self-play"),
+    "arena": Command("zebjax.arena", "play matches between players and rate them"),
+    "regret": Command("zebjax.regret", "measure the points that a player's decisions lose"),
+    "belief": Command("zebjax.belief", "measure what a network knows about hidden tiles"),
+    "teach": Command("zebjax.teach", "make training games of the exact teacher"),
+    "convert": Command("zebjax.convert", "convert PyTorch checkpoints of the original and back"),
+    "doctor": Command("zebjax.doctor", "check that this machine can run an experiment"),
+    "status": Command("zebjax.status", "show which processes work on a run"),
+    "rollback": Command("zebjax.rollback", "make an earlier step of a run the newest again"),
+    "benchmark": Command("zebjax.benchmark", "measure the speed of this machine"),
+    "completion": Command("zebjax.completion", "print a completion script for your shell"),
+}
+
+_OTHER_NAMES = {
+    "selfplay": "zebjax train EXPERIMENT --role selfplay",
+    "learner": "zebjax train EXPERIMENT --role learner",
+    "evalaux": "zebjax train EXPERIMENT --role evalaux",
+    "worker": "zebjax train EXPERIMENT --role selfplay",
+    "ladder": "zebjax arena --ladder",
+    "benchmarks": "zebjax benchmark",
+    "help": "zebjax --help",
+    "version": "zebjax --version",
+}
+"""Names that people try, mostly old modules, and what to type instead."""
+
+
+def unknown(name: str) -> str:
+    """A sentence for a name that is no command: it says what to type instead."""
+    if name in _OTHER_NAMES:
+        return f"{name!r} is not a command; use `{_OTHER_NAMES[name]}`"
+    return f"unknown command {name!r}; did you mean {nearest(name, COMMANDS)!r}? see zebjax --help"
+
+
+def refuse_library_module() -> None:
+    """End the process with a sentence if `python -m` was given a module that is not a command.
+
+    Called while `zebjax` is imported. Without it `python -m zebjax.training.run` would import the
+    module, do nothing and report success.
+    """
+    # While `python -m NAME` looks NAME up, sys.argv is ["-m", argument, ...] and sys.orig_argv is
+    # [python, option, ..., "-m", NAME, argument, ...], or "-mNAME" in one word.
+    if sys.argv[:1] != ["-m"]:
+        return
+    word = sys.orig_argv[len(sys.orig_argv) - len(sys.argv)]
+    module = word.partition("m")[2] if word.startswith("-") else word
+    package, name = module.partition(".")[0], module.rpartition(".")[2]
+    programs = {"zebjax", "zebjax.__main__", *(command.module for command in COMMANDS.values())}
+    if package != "zebjax" or module in programs:
+        return
+    hint = f"; use `{_OTHER_NAMES[name]}`" if name in _OTHER_NAMES else "; see zebjax --help"
+    sys.stderr.write(f"zebjax: {module} is not a command{hint}\n")
+    raise SystemExit(2)

@@ -1,0 +1,98 @@
+"""The settings of JAX that decide results, fixed whatever the environment says.
+
+JAX reads many settings from environment variables (`JAX_ENABLE_X64` and others). Some of them
+would change which deals a seed means, or break compiled programs that rely on 32-bit numbers.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+
+PRNG = "threefry2x32"
+"""The generator behind every random key here."""
+
+
+class _Setting(NamedTuple):
+    name: str
+    value: Any
+    reason: str
+
+
+_PINNED = (
+    _Setting("jax_enable_x64", False, "the programs here are written for 32-bit numbers"),
+    _Setting("jax_default_prng_impl", PRNG, "a seed must mean the same deals everywhere"),
+    _Setting("jax_threefry_partitionable", True, "a seed must mean the same deals everywhere"),
+    _Setting("jax_numpy_dtype_promotion", "standard", "types are mixed on purpose here"),
+    _Setting("jax_numpy_rank_promotion", "allow", "shapes are broadcast on purpose here"),
+)
+
+
+def _warn(text: str) -> None:
+    print(f"zebjax: {text}", file=sys.stderr, flush=True)
+
+
+def pin(note: Callable[[str], None] = _warn) -> None:
+    """Set what decides results, and call `note` with a sentence for each setting that was
+    different.
+
+    Every command calls this before anything is compiled.
+    """
+    for name, value, reason in _PINNED:
+        before = getattr(jax.config, name)
+        if before != value:
+            jax.config.update(name, value)
+            variable = name.upper()
+            shown = f"{variable}={os.environ[variable]}" if variable in os.environ else variable
+            note(f"{shown} is ignored: {reason} ({name} is set to {value})")
+
+
+@contextlib.contextmanager
+def pinned() -> Iterator[None]:
+    """The same settings inside the block only, without a word: for library functions whose result
+    must not depend on the caller's settings.
+    """
+    with (
+        jax.enable_x64(False),
+        jax.default_prng_impl(PRNG),
+        jax.threefry_partitionable(True),
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+    ):
+        yield
+
+
+def key(seed: int) -> jax.Array:
+    """A typed random key of `seed`, a scalar, the same under every setting of JAX.
+
+    The seed is a whole number from 0 to 2**32 - 1.
+    """
+    return jax.random.key(seed, impl=PRNG)
+
+
+def check_key(name: str, random_key: jax.Array) -> None:
+    """ValueError that names the argument if `random_key` is no single typed key of `PRNG`."""
+    is_key = isinstance(random_key, jax.Array) and jax.dtypes.issubdtype(
+        random_key.dtype, jax.dtypes.prng_key
+    )
+    if not is_key or random_key.shape != () or str(jax.random.key_impl(random_key)) != PRNG:
+        raise ValueError(
+            f"{name}: expected one typed {PRNG} key, as zebjax.common.jax_settings.key(seed) "
+            f"makes, got {random_key!r}"
+        )
+
+
+def remaining() -> dict[str, str]:
+    """Settings that are not pinned, are not at their default, and change how numbers are rounded;
+    part of what results are cached under.
+    """
+    found = {}
+    precision = getattr(jax.config, "jax_default_matmul_precision", None)
+    if precision is not None:
+        found["jax_default_matmul_precision"] = str(precision)
+    if os.environ.get("XLA_FLAGS"):
+        found["XLA_FLAGS"] = " ".join(sorted(os.environ["XLA_FLAGS"].split()))
+    return found

@@ -1,0 +1,120 @@
+"""One process a folder, on every kind of file system.
+
+The lock is an advisory lock of the operating system, so it goes when its process does, however it
+ends. A file system without such locks (some network file systems, FUSE mounts) gets a marker file
+with a heartbeat instead. Where that is not possible either, work continues without a lock.
+"""
+
+import errno
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import filelock
+
+from zebjax.common import files
+
+_NO_LOCKS = {
+    getattr(errno, name)
+    for name in ("ENOSYS", "ENOTSUP", "EOPNOTSUPP", "ENOLCK", "EINVAL")
+    if hasattr(errno, name)
+}
+"""What `flock` answers where the file system has no locks."""
+MARKER_LASTS_S = 20.0
+"""A marker whose holder has not refreshed it for so long may be taken over."""
+_MARKER_WAIT_S = MARKER_LASTS_S + 10.0
+LOCK, MARKER = ".lock", ".lock-holder"
+
+
+def _warn(text: str) -> None:
+    print(f"zebjax: {text}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def locked(folder: Path, advice: str, note: Callable[[str], None] = _warn) -> Iterator[None]:
+    """Keep a second process out of `folder`, which is made if need be, while the block runs.
+
+    Args:
+        folder: the folder; what killed writers left half done in it is deleted.
+        advice: what to do about the other process; the end of the error message.
+        note: called with one sentence if the file system has no locks.
+
+    Raises:
+        ValueError: if another process has the lock, or if there can be no such folder.
+    """
+    folder = Path(folder)
+    with files.writing(folder / LOCK):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / LOCK).touch()
+    lock = _acquire(folder, advice, note)
+    try:
+        files.remove_leftovers(folder)
+        yield
+    finally:
+        if lock is not None:
+            with suppress(OSError):  # the folder may be gone; the lock ends with the process
+                lock.release()
+
+
+def _acquire(
+    folder: Path, advice: str, note: Callable[[str], None]
+) -> filelock.BaseFileLock | None:
+    taken = ValueError(f"{folder}: another process is working here; {advice}")
+    lock: filelock.BaseFileLock = filelock.FileLock(folder / LOCK, fallback_to_soft=False)
+    try:
+        lock.acquire(timeout=0)
+        return lock
+    except filelock.Timeout:
+        raise taken from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno not in _NO_LOCKS:
+            raise ValueError(f"{folder / LOCK}: cannot be locked ({reason})") from None
+    note(
+        f"{folder}: this file system has no locks ({reason}); the file {MARKER} there keeps a "
+        "second process out instead"
+    )
+    marker = filelock.SoftFileLease(folder / MARKER, lease_duration=MARKER_LASTS_S)
+    try:
+        _acquire_marker(marker, folder, note)
+        return marker
+    except filelock.Timeout:
+        raise taken from None
+    except OSError as error:
+        note(
+            f"{folder}: continuing without a lock ({MARKER}: {error.strerror or error}); a second "
+            "process here would destroy what this one writes, so start none"
+        )
+        return None
+
+
+def _acquire_marker(
+    marker: filelock.BaseFileLock, folder: Path, note: Callable[[str], None]
+) -> None:
+    """Take the marker; one that a dead process of another machine left expires meanwhile."""
+    try:
+        marker.acquire(timeout=0)
+    except filelock.Timeout:
+        note(f"{folder}: waiting up to {_MARKER_WAIT_S:.0f} s to see if its holder is alive")
+        marker.acquire(timeout=_MARKER_WAIT_S)
+
+
+def kind(folder: Path) -> str:
+    """How `locked` would keep a second process out of an existing folder, in a few words.
+
+    Raises:
+        ValueError: if it could not.
+    """
+    notes: list[str] = []
+    probe = files.temporary_name(Path(folder) / "lock-probe")
+    try:
+        with locked(probe, "try again", notes.append):
+            pass
+    finally:
+        files.remove_folder(probe)
+    if not notes:
+        return "locks of the file system"
+    if len(notes) == 1:
+        return f"a marker file ({MARKER}), as the file system has no locks"
+    raise ValueError(f"{folder}: no locks here: never start two processes in it")

@@ -1,0 +1,146 @@
+"""Fields of nested settings dataclasses as options, such as `--learner.lr 5e-3`."""
+
+import argparse
+import ast
+import contextlib
+import dataclasses
+import functools
+import inspect
+import textwrap
+import types
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
+
+from zebjax.common import cli, parsing
+
+Settings = TypeVar("Settings")
+
+
+class Field(NamedTuple):
+    """One field that an option can set."""
+
+    path: str
+    """Names from the top, as in `learner.lr`."""
+    annotation: Any
+    about: str
+    """What stands under the field in the source."""
+    owner: type
+    """The dataclass that it is a field of."""
+
+    @property
+    def option(self) -> str:
+        """Its option, as in `--eval-aux.enabled`."""
+        return "--" + self.path.replace("_", "-")
+
+
+def fields(settings: type, prefix: str = "") -> Iterator[Field]:
+    """All fields of a settings dataclass, those of nested dataclasses in their place."""
+    annotations = typing.get_type_hints(settings)
+    for field in dataclasses.fields(settings):
+        path, annotation = prefix + field.name, annotations[field.name]
+        if dataclasses.is_dataclass(annotation):
+            yield from fields(typing.cast(type, annotation), f"{path}.")
+        else:
+            yield Field(path, annotation, _docs(settings).get(field.name, ""), settings)
+
+
+def add_options(parser: cli.Parser, settings: type) -> None:
+    """Add an option for every field of a settings dataclass."""
+    groups: dict[type, Any] = {}
+    for field in fields(settings):
+        if field.owner not in groups:
+            title = field.path.rpartition(".")[0] or settings.__name__.lower()
+            about = (inspect.getdoc(field.owner) or "").replace("\n", " ")
+            groups[field.owner] = parser.add_argument_group(title, about)
+        more: dict[str, Any] = {"help": _help(field, settings)}
+        if field.annotation is bool:
+            more |= {"action": cli.Switch}
+        else:
+            parse, metavar = _parser(field.annotation)
+            more |= {"type": cli.checked(parse), "metavar": metavar}
+        groups[field.owner].add_argument(
+            field.option, dest=field.path, default=argparse.SUPPRESS, **more
+        )
+
+
+def show_values(parser: cli.Parser, values: Any) -> None:
+    """Let the help show the values of this instance instead of the defaults."""
+    shown = {field.path: _help(field, values) for field in fields(type(values))}
+    for action in parser._actions:
+        action.help = shown.get(action.dest, action.help)
+
+
+def _help(field: Field, values: Any) -> str:
+    """The text of an option, with its value in `values`, an instance or the class itself."""
+    text = field.about
+    with contextlib.suppress(AttributeError):  # the class has no value where there is no default
+        value = functools.reduce(getattr, field.path.split("."), values)
+        text += f" (default {value})"
+    return text.strip().replace("%", "%%")
+
+
+def apply(settings: Settings, given: argparse.Namespace) -> Settings:
+    """The settings with the fields replaced that were given.
+
+    Each dataclass is made once, with all its new values, so that fields which depend on each other
+    can be changed together.
+
+    Raises:
+        ValueError: from the settings' own checks.
+    """
+    known = {field.path for field in fields(type(settings))}
+    tree: dict[str, Any] = {}
+    for path, value in vars(given).items():
+        if path in known:
+            *folders, name = path.split(".")
+            place = functools.reduce(lambda at, folder: at.setdefault(folder, {}), folders, tree)
+            place[name] = value
+    return _replaced(settings, tree)
+
+
+def _replaced(settings: Any, changes: dict[str, Any]) -> Any:
+    new = {
+        name: _replaced(getattr(settings, name), value) if isinstance(value, dict) else value
+        for name, value in changes.items()
+    }
+    return dataclasses.replace(settings, **new) if new else settings
+
+
+def _parser(annotation: Any) -> tuple[Callable[[str], Any], str]:
+    """A parser of values of this type, and what its help calls them."""
+    if annotation is str:
+        return str, "TEXT"
+    if annotation is int:
+        return parsing.any_integer, "N"
+    if annotation is float:
+        return parsing.any_number, "X"
+    if annotation is type(None):
+        return parsing.nothing, "None"
+    if typing.get_origin(annotation) is typing.Literal:
+        words = typing.get_args(annotation)
+        return parsing.one_of(*words), "|".join(words)
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        parts = typing.get_args(annotation)
+        # Any text is a str: None and numbers are tried before.
+        ordered = sorted(parts, key=lambda part: (part is str, part is not type(None)))
+        parsers = [_parser(part)[0] for part in ordered]
+        return parsing.first_of(*parsers), "|".join(_parser(part)[1] for part in parts)
+    raise TypeError(f"a field of type {annotation} has no option; expected a number, text or words")
+
+
+@functools.cache
+def _docs(settings: type) -> dict[str, str]:
+    """The strings that stand under the fields of a class, by field."""
+    (body,) = ast.parse(textwrap.dedent(inspect.getsource(settings))).body
+    assert isinstance(body, ast.ClassDef)
+    docs = {}
+    for field, after in zip(body.body, body.body[1:], strict=False):
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(after, ast.Expr)
+            and isinstance(after.value, ast.Constant)
+        ):
+            docs[field.target.id] = " ".join(str(after.value.value).split())
+    return docs

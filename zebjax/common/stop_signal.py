@@ -1,0 +1,36 @@
+"""Stopping a long run in order: finish the call under way, save, exit."""
+
+import contextlib
+import os
+import signal
+from types import FrameType
+
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+
+
+class StopSignal:
+    """`asked` is True after Ctrl-C, SIGTERM, or a terminal that closed.
+
+    A second Ctrl-C ends the process at once. Other signals do not: a terminal that closes may send
+    SIGHUP twice, and a service manager SIGTERM after it, to a process that is still saving.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        for name in _NAMES:
+            if number := getattr(signal, name, None):
+                signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.asked and number == signal.SIGINT:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        if not self.asked:
+            self.asked = True
+            # Not by print: the signal may have interrupted one, and the terminal may be gone.
+            with contextlib.suppress(OSError):
+                os.write(
+                    2,
+                    b"\nstopping: finishing the call under way, then saving "
+                    b"(Ctrl-C again: stop at once)\n",
+                )

@@ -1,0 +1,167 @@
+"""The command `zebjax convert`: checkpoints of the original PyTorch system to ours, and back; its
+example batches to GameRecords.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from zebjax.common import cli
+
+_DESCRIPTION = """\
+Convert a checkpoint of the original PyTorch system into a folder that zebjax plays and trains
+from, or back. PyTorch is not needed, and nothing in the file is executed.
+
+A plain state_dict NAME.pt needs NAME-config.json beside it, as on the weight hub (config.json for
+model.pt); a training checkpoint that holds model_state_dict and model_config needs nothing else.
+
+With --examples, convert batches of self-play examples, each into OUT/<name>.safetensors with its
+whole games, every one of them replayed. OUT may exist; training reads it with --teacher.folder. A
+file that cannot be used is refused with the reason, the others are converted, and the exit status
+is 2.
+"""
+
+
+def parser() -> cli.Parser:
+    """The command's parser."""
+    made = cli.Parser(
+        "convert",
+        _DESCRIPTION,
+        "zeb-557k-1m.pt out/zeb-557k",
+        "zeb-557k-1m.pt out/zeb-557k-belief --belief-head fresh --seed 1",
+        "--to-torch out/zeb-557k back.pt",
+        "--examples examples_selfplay.pt out/games",
+        usage="[--belief-head {keep,fresh}] [--seed N] CHECKPOINT.pt OUT\n"
+        "--to-torch CHECKPOINT OUT.pt\n"
+        "--examples EXAMPLES.pt [MORE.pt ...] OUT",
+    )
+    made.add_argument(
+        "source",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="a .pt file; with --to-torch, a folder of ours",
+    )
+    made.add_argument(
+        "more", type=Path, nargs="*", default=[], metavar="MORE", help="more files, with --examples"
+    )
+    made.add_argument(
+        "destination",
+        type=Path,
+        metavar="OUT",
+        help="what to write; must not exist yet, except with --examples",
+    )
+    made.add_argument(
+        "--belief-head",
+        choices=("keep", "fresh"),
+        help="keep: as the file has it (the default); fresh: add a randomly initialised one to "
+        "weights without",
+    )
+    made.add_argument(
+        "--seed",
+        type=cli.integer(0, 2**32 - 1),
+        metavar="N",
+        help="of the fresh belief head (default 0)",
+    )
+    made.add_argument(
+        "--to-torch",
+        action="store_true",
+        help="write a PyTorch state_dict from a checkpoint of ours",
+    )
+    made.add_argument(
+        "--examples", action="store_true", help="convert batches of self-play examples, see above"
+    )
+    return made
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments, checked against each other."""
+    made = parser()
+    arguments = made.parse(argv)
+    if arguments.examples:
+        if arguments.to_torch or arguments.belief_head or arguments.seed is not None:
+            made.error("--examples goes with none of --to-torch, --belief-head and --seed")
+        if arguments.destination.suffix == ".pt":
+            made.error(f"expected OUT at the end, a folder, got {arguments.destination}")
+    elif arguments.more:
+        made.error(
+            f"expected one CHECKPOINT and OUT, got {2 + len(arguments.more)} names; --examples "
+            "takes several"
+        )
+    if arguments.to_torch and arguments.belief_head:
+        made.error("--belief-head does not go with --to-torch")
+    if arguments.seed is not None and arguments.belief_head != "fresh":
+        made.error("--seed only goes with --belief-head fresh")
+    return arguments
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.examples:
+        return _examples([arguments.source, *arguments.more], arguments.destination)
+    print(_to_torch(arguments) if arguments.to_torch else _from_torch(arguments))
+    return 0
+
+
+def _from_torch(arguments: argparse.Namespace) -> str:
+    """Convert a checkpoint; a sentence about it."""
+    from zebjax import network
+    from zebjax.torch_compat import weights as torch_weights
+
+    provenance = torch_weights.convert(
+        arguments.source,
+        arguments.destination,
+        belief_head=arguments.belief_head or "keep",
+        seed=arguments.seed or 0,
+    )
+    config, params = network.load(arguments.destination)
+    trained = [
+        f"{count:,} {name}" if name == "games" else f"step {count:,}"
+        for name, count in (("step", provenance.step), ("games", provenance.total_games))
+        if count is not None
+    ]
+    facts = [
+        f"{network.n_params(params):,} parameters",
+        f"{config.n_layers} layers of {config.embed_dim}",
+        f"belief head: {provenance.belief_head}",
+        f"{provenance.layout} layout",
+        *trained,
+    ]
+    return f"{arguments.destination}: {', '.join(facts)}"
+
+
+def _to_torch(arguments: argparse.Namespace) -> str:
+    """Write a PyTorch checkpoint; a sentence about its files."""
+    from zebjax.torch_compat import weights as torch_weights
+
+    files = torch_weights.to_torch(arguments.source, arguments.destination)
+    return f"wrote {', '.join(map(str, files))}"
+
+
+def _examples(sources: list[Path], folder: Path) -> int:
+    """Convert every batch that can be read; 2 if one was refused, else 0."""
+    from zebjax.torch_compat import examples as torch_examples
+    from zebjax.torch_compat.pickle import shown
+
+    refused = 0
+    for source in sources:
+        try:
+            path, metadata = torch_examples.convert(source, folder)
+            facts = f"{metadata.games:,} games, {metadata.source}, worker {shown(metadata.worker)}"
+            print(f"{path}: {facts}, step {metadata.model_step:,}", flush=True)
+        except (ValueError, OSError) as error:
+            refused += 1
+            cli.complain("convert", error)
+    if refused and len(sources) > 1:
+        cli.complain("convert", f"refused {refused:,} of {len(sources):,} files")
+    return 2 if refused else 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command, see `--help`, and return its exit status; 2 after one sentence on stderr
+    for bad input.
+    """
+    return cli.run("convert", _run, _parse(argv), compiles=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

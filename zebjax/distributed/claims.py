@@ -1,0 +1,167 @@
+"""One process a worker id, also over machines.
+
+    examples/<worker>/claims/<number>.json    created by each process that starts; the newest one
+                                              may work under this id
+
+A claim is created once, so of two processes that start together one gets it. A heartbeat names the
+claim of its process, so a process finds out when another one works under its id.
+"""
+
+import json
+import re
+import socket
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from zebjax.common import files
+from zebjax.distributed import heartbeat
+from zebjax.distributed.spool import WORKER_ID, status_name
+from zebjax.distributed.store import Store, StoreError
+from zebjax.training.session import Stopped
+
+_CLAIM = re.compile(rf"examples/{WORKER_ID.pattern}/claims/(\d{{9}})\.json")
+_MAX_BYTES = 1 << 16
+_MAX_CLAIM = 999_999_999
+_MAX_WAIT_S = 600.0
+
+
+class TakenOver(ValueError):
+    """Another process works under this worker id; games of this one would be refused."""
+
+
+class Owner(NamedTuple):
+    """Who claims a worker id."""
+
+    host: str
+    folder: str
+    """Random name of the worker's folder, kept in it; the folder's lock lets in one process."""
+    nonce: str
+    """Random name of the process."""
+
+
+class Claim(NamedTuple):
+    """The right to work under a worker id, until another process takes the next number."""
+
+    worker: str
+    number: int
+    owner: Owner
+
+    def facts(self) -> dict[str, Any]:
+        """What the heartbeats of this process say of it."""
+        return {"claim": self.number, "nonce": self.owner.nonce, "folder": self.owner.folder}
+
+
+def owner_of(folder: Path) -> Owner:
+    """The owner that this process is; the folder gets a random name if it has none yet."""
+    file = folder / "identity.json"
+    try:
+        name = files.read_json(file) if file.exists() else None
+    except ValueError:
+        name = None
+    if not isinstance(name, str) or not re.fullmatch(r"[0-9a-f]{32}", name):
+        name = uuid.uuid4().hex
+        folder.mkdir(parents=True, exist_ok=True)
+        files.write_json(file, name)
+    return Owner(socket.gethostname(), name, uuid.uuid4().hex)
+
+
+def wait_for_others(
+    store: Store,
+    worker: str,
+    owner: Owner,
+    note: Callable[[str], None],
+    stop_asked: Callable[[], bool],
+) -> None:
+    """Return when no other process works under this id; one that was killed in this folder is no
+    other.
+
+    Raises:
+        TakenOver: if a process that lives gives heartbeats under it.
+        Stopped: if a stop is asked for meanwhile.
+    """
+    watch, name = heartbeat.Watch(store), status_name(worker)
+    seen = watch.look_at(name, None)
+    if seen is None or seen.has_stopped():
+        return
+    if (seen.status.get("host"), seen.status.get("folder")) == (owner.host, owner.folder):
+        return  # the folder's lock says that this process is gone
+    every_s = max(heartbeat.EVERY_S, seen.every_s())
+    wait_s = min(_MAX_WAIT_S, 3 * every_s)
+    if seen.quiet_s() > 10 * wait_s:  # also by clocks that differ by minutes
+        return
+    host = seen.status.get("host", "another machine")
+    note(
+        f"worker {worker} was at work on {host} a moment ago; "
+        f"waiting up to {wait_s:.0f} s to see if it still is"
+    )
+    until = time.monotonic() + wait_s
+    while time.monotonic() < until:
+        if stop_asked():
+            raise Stopped
+        time.sleep(min(5.0, wait_s / 15))
+        seen = watch.look_at(name, seen)
+        if seen is None or seen.has_stopped():
+            return
+        if seen.changed_at is not None:
+            raise _taken_over(store, worker, seen.status.get("host"))
+
+
+def take(store: Store, worker: str, owner: Owner) -> Claim:
+    """Claim the worker id by the next number.
+
+    Raises:
+        TakenOver: if another process claims it at this moment.
+        StoreError: if the store cannot be read or written.
+    """
+    number = 1 + max(_numbers(store, worker), default=0)
+    if number > _MAX_CLAIM:
+        raise ValueError(
+            f"{store.where}: {_name(worker, _MAX_CLAIM)} is no worker's; delete it, or give this "
+            "worker another --worker-id"
+        )
+    name, data = _name(worker, number), json.dumps(owner._asdict()).encode()
+    # It may be there by a try of ours whose answer was lost.
+    if name not in store.put({name: data}) and store.get(name, _MAX_BYTES) != data:
+        raise _taken_over(store, worker, _host(store, name))
+    return Claim(worker, number, owner)
+
+
+def check(store: Store, claim: Claim) -> None:
+    """Look who wrote the newest heartbeat of this worker id.
+
+    Raises:
+        TakenOver: if it was a process with a later claim.
+        StoreError: if the store does not answer.
+    """
+    seen = heartbeat.Watch(store).look_at(status_name(claim.worker), None)
+    number = seen.status.get("claim") if seen is not None else None
+    # Also if that process has stopped since: it has used the numbers of this one's next files.
+    if seen is not None and isinstance(number, int) and number > claim.number:
+        raise _taken_over(store, claim.worker, seen.status.get("host"))
+
+
+def _numbers(store: Store, worker: str) -> list[int]:
+    entries = store.entries(f"examples/{worker}/claims")
+    return [int(match[1]) for entry in entries if (match := _CLAIM.fullmatch(entry.name))]
+
+
+def _name(worker: str, number: int) -> str:
+    return f"examples/{worker}/claims/{number:09d}.json"
+
+
+def _host(store: Store, name: str) -> Any:
+    try:
+        return json.loads(store.get(name, _MAX_BYTES)).get("host")
+    except (StoreError, ValueError, RecursionError, AttributeError):
+        return None
+
+
+def _taken_over(store: Store, worker: str, host: Any) -> TakenOver:
+    where = f" on {host}" if isinstance(host, str) else ""
+    return TakenOver(
+        f"{store.where}: another process{where} works as {worker}; give each worker a --worker-id "
+        "of its own, or stop the other one"
+    )

@@ -1,0 +1,148 @@
+"""Results of matches and round robins as tables and as a picture."""
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import rich.box
+from rich.table import Table
+
+from zebjax.common import charts
+from zebjax.evaluation import ladder, matches
+from zebjax.evaluation.matches import MatchResult
+
+
+def percent(result: MatchResult) -> str:
+    """A's win rate with its 95 % interval, as `53.2 % [51.0, 55.4]`."""
+    low, high = result.win_rate_interval
+    return f"{100 * result.win_rate:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def kind_of_interval(until: float | None) -> str:
+    """A sentence that says how the intervals were made."""
+    if until is None:
+        return "95 % intervals from paired deals, normal approximation"
+    return (
+        "wins: 95 % confidence sequence from paired deals (empirical Bernstein, Waudby-Smith and "
+        "Ramdas 2024), which "
+        "holds whenever one stops; points: normal approximation, for a fixed number of deals"
+    )
+
+
+def match_table(pair: ladder.Played, until: float | None) -> Table:
+    """One match, a line for each figure; `until` is the half-width at which it was to stop."""
+    result = pair.result
+    low, high = result.margin_ci95
+    table = Table(
+        box=rich.box.SIMPLE,
+        show_header=False,
+        title=f"{result.a} vs {result.b}",
+        title_justify="left",
+    )
+    speed = f"{2 * result.n_deals / pair.seconds:,.0f}" if pair.seconds else "-"
+    rows = [
+        ("wins, a tie half", percent(result)),
+        ("points a game", f"{result.margin:+.2f} [{low:+.2f}, {high:+.2f}]"),
+        ("deals, each played twice", f"{result.n_deals:,}"),
+        ("standard error of wins", f"{100 * result.win_rate_stderr:.2f} %"),
+        ("deals for +-1 %", f"{result.deals_for_1_percent:,}"),
+        ("games/s", f"{speed} (from the cache)" if pair.cached else speed),
+    ]
+    if until is not None:
+        rows.insert(
+            3,
+            (
+                f"known to +-{100 * until:g} %",
+                "yes"
+                if matches.half_width(result.win_rate_interval) <= until
+                else "no: out of deals",
+            ),
+        )
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def rating_table(standings: ladder.Standings) -> Table:
+    """Ratings, best first."""
+    table = Table(box=rich.box.SIMPLE, title="ratings", title_justify="left")
+    for name in ("player", "Elo", "95 % interval", "games"):
+        table.add_column(name, justify="left" if name == "player" else "right")
+    for row in standings.to_dict()["ratings"]:
+        low, high = row["ci95"]
+        fixed = standings.anchor is not None and row["player"] == standings.anchor[0]
+        interval = "fixed" if fixed else f"[{low:.0f}, {high:.0f}]"
+        table.add_row(row["player"], f"{row['elo']:.0f}", interval, f"{row['games']:,}")
+    return table
+
+
+def matrix_table(standings: ladder.Standings, width: int) -> Table:
+    """Wins of the row against the column in percent, best player first.
+
+    The half-widths of the intervals are shown if they fit into `width` columns.
+    """
+    order = sorted(range(len(standings.players)), key=lambda i: -standings.ratings[i].elo)
+    fits = 2 + max(map(len, standings.players)) + 11 * len(order) + 4 <= width
+    cells = {}
+    for (i, j), pair in zip(
+        itertools.combinations(range(len(order)), 2), standings.pairs, strict=True
+    ):
+        low, high = pair.result.win_rate_interval
+        for row, column, rate in ((i, j, pair.result.win_rate), (j, i, 1 - pair.result.win_rate)):
+            cells[row, column] = f"{100 * rate:.1f}" + (f"±{50 * (high - low):.1f}" if fits else "")
+    table = Table(box=rich.box.SIMPLE)
+    table.add_column("", overflow="fold", min_width=12)
+    for rank in range(1, len(order) + 1):
+        table.add_column(str(rank), justify="right", no_wrap=True)
+    for rank, row in enumerate(order, 1):
+        table.add_row(
+            f"{rank} {standings.players[row]}", *(cells.get((row, column), "") for column in order)
+        )
+    return table
+
+
+def plot(
+    path: Path, pairs: Sequence[MatchResult], standings: ladder.Standings | None, subtitle: str
+) -> None:
+    """Draw win rates, points and ratings (if there are any) with 95 % intervals, as PNG."""
+    names = [f"{result.a} vs {result.b}" for result in pairs]
+    panels: list[tuple[str, list[str], list[tuple[float, ...]], float | None]] = [
+        (
+            "A's wins, %",
+            names,
+            [(100 * r.win_rate, *(100 * end for end in r.win_rate_interval)) for r in pairs],
+            50,
+        ),
+        ("A's points a game", names, [(r.margin, *r.margin_ci95) for r in pairs], 0),
+    ]
+    if standings is not None:
+        rated = standings.to_dict()["ratings"]
+        panels.insert(
+            0,
+            (
+                "Elo",
+                [row["player"] for row in rated],
+                [(row["elo"], *row["ci95"]) for row in rated],
+                None,
+            ),
+        )
+    figure = charts.new_figure(
+        5.5 * len(panels), 1.6 + 0.3 * max(len(panel[1]) for panel in panels)
+    )
+    figure.suptitle(subtitle, fontsize=9)
+    for axes, (title, labels, values, line) in zip(
+        figure.subplots(1, len(panels)), panels, strict=True
+    ):
+        places = range(len(values))
+        sides = [
+            [value - low for value, low, _ in values],
+            [high - value for value, _, high in values],
+        ]
+        sides = [[max(0.0, side) for side in row] for row in sides]
+        axes.errorbar([value for value, _, _ in values], places, xerr=sides, fmt="o", capsize=3)
+        axes.set_yticks(places, labels, fontsize=8)
+        axes.set(title=title, ylim=(len(values) - 0.5, -0.5))
+        axes.grid(axis="x", alpha=0.3)
+        if line is not None:
+            axes.axvline(line, color="grey", linewidth=0.8)
+    charts.save_figure(figure, path)

@@ -1,0 +1,217 @@
+"""How much memory a process of a run needs, estimated before any of it is allocated."""
+
+import contextlib
+import dataclasses
+import math
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+
+from zebjax import game, network, record
+from zebjax.common import devices, jax_settings
+from zebjax.observe import tokenizer
+from zebjax.training import learner, selfplay
+from zebjax.training.config import Experiment
+
+Role = Literal["all", "learner", "selfplay", "evalaux"]
+_GB = 1e9
+_FLOAT = 4
+_NODE_BYTES = 7 * 24 + 20
+"""Of an mctx tree: six 4-byte fields for each of 7 children, five for the node itself."""
+_EXAMPLE_BYTES = 1200
+"""Of one training example with its tokens, targets and belief marginal."""
+
+
+class OutOfMemory(ValueError):
+    """There is not enough memory; the message names the settings that need most of it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """What one setting needs."""
+
+    setting: str
+    """The setting and its present value, as the user would write it."""
+    n_bytes: int
+
+
+def _tree_bytes(tree: Any) -> int:
+    """Bytes of all arrays (or their shapes) in a pytree."""
+
+    def of(leaf: Any) -> int:
+        is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return math.prod(leaf.shape) * (8 if is_key else leaf.dtype.itemsize)
+
+    return sum(map(of, jax.tree.leaves(tree)))
+
+
+def estimate(settings: Experiment, role: Role = "all") -> list[Part]:
+    """What a process of this role needs, the largest part first.
+
+    Rings, parameters, optimiser and lanes are exact. Search trees and activations are computed
+    from their shapes without what the compiler adds or saves, so the sum may be off by half.
+
+    Args:
+        settings: the experiment; nothing is allocated or compiled for it.
+        role: "all" plays, trains and judges; "learner" plays nothing; the others train nothing.
+    """
+    parts = [_network(settings, role)]
+    if role in ("all", "learner"):
+        parts += [*_rings(settings), _batch(settings)]
+    if role in ("all", "selfplay"):
+        parts.append(_lanes(settings))
+    return sorted(parts, key=lambda part: -part.n_bytes)
+
+
+def _network(settings: Experiment, role: Role) -> Part:
+    abstract = network.abstract_params(settings.network)
+    n_bytes = _tree_bytes(abstract)
+    what = f"the network's {n_bytes // _FLOAT:,} parameters"
+    if role in ("all", "learner"):
+        key = jax.eval_shape(lambda: jax_settings.key(0))
+        state = jax.eval_shape(
+            lambda params, key: learner.init(settings.learner, settings.network, params, key),
+            abstract,
+            key,
+        )
+        n_bytes += _tree_bytes(state)  # n_bytes itself is for the gradients
+        what += f" with {settings.learner.optimizer}'s state"
+    return Part(what, n_bytes)
+
+
+def _rings(settings: Experiment) -> list[Part]:
+    game_bytes = _tree_bytes(jax.eval_shape(lambda: record.empty(1)))
+    capacities = {"replay.capacity_examples": settings.replay.capacity_examples}
+    capacities["eval_aux.capacity_examples"] = settings.eval_aux.capacity_examples
+    return [
+        Part(f"{name} = {n:,}", -(-n // game.N_PLIES) * game_bytes)
+        for name, n in capacities.items()
+    ]
+
+
+def _layer_floats(config: network.ZebConfig) -> int:
+    """Numbers that one layer makes of one observation: queries, keys, values, attention, MLP."""
+    tokens = tokenizer(config.tokenizer).lengths[-1]
+    return tokens * (6 * config.embed_dim + 2 * config.ff_dim) + 2 * config.n_heads * tokens**2
+
+
+def _batch(settings: Experiment) -> Part:
+    """The examples of one chunk of updates, and what backpropagation keeps of a quarter batch."""
+    n, config = settings.learner.batch, settings.network
+    activations = -(-n // 4) * config.n_layers * _layer_floats(config) * _FLOAT
+    examples = settings.learner.chunk * n * _EXAMPLE_BYTES
+    return Part(f"learner.batch = {n:,}", (activations + examples) // jax.device_count())
+
+
+def _lanes(settings: Experiment) -> Part:
+    config = settings.selfplay
+    worlds = 1 if config.search.worlds == "true" else config.search.worlds
+    trees = config.lanes * worlds
+    state_bytes = _tree_bytes(jax.eval_shape(lambda: game.deal(jax_settings.key(0))))
+    nodes = trees * (config.search.sims + 1) * (_NODE_BYTES + state_bytes)
+    activations = trees * _layer_floats(settings.network) * _FLOAT
+    actor = jax.eval_shape(lambda: selfplay.init(config, jax_settings.key(0)))
+    what = f"selfplay.lanes = {config.lanes:,} with {config.search.sims:,} simulations"
+    if worlds > 1:
+        what += f" in each of {worlds:,} worlds"
+    return Part(what, (nodes + activations + _tree_bytes(actor)) // jax.device_count())
+
+
+def limit(
+    proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")
+) -> tuple[int, str] | None:
+    """Bytes of memory of one device, and what they are of; None where nothing tells.
+
+    On the CPU that is the host's memory, or what a container may use of it.
+    """
+    if devices.backend() != "cpu":
+        stats = jax.devices()[0].memory_stats() or {}
+        n_bytes = stats.get("bytes_limit")
+        return (int(n_bytes), f"a {jax.devices()[0].device_kind} has") if n_bytes else None
+    found = [_host_bytes(proc)]
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # "max" is no limit
+            found.append(int((cgroup / name).read_text()))
+    known = [n_bytes for n_bytes in found if n_bytes]
+    return (min(known), "this machine has") if known else None
+
+
+def _host_bytes(proc: Path) -> int | None:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in (proc / "meminfo").read_text().splitlines():
+            if line.startswith("MemTotal:"):
+                return int(line.split()[1]) * 1024
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # macOS has only this
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return None
+
+
+def describe(parts: list[Part]) -> str:
+    """The parts in words, with their sizes."""
+    return ", ".join(f"{part.setting} ({_size(part.n_bytes)})" for part in parts)
+
+
+def _size(n_bytes: float) -> str:
+    return f"{n_bytes / _GB:,.1f} GB" if n_bytes >= 0.1 * _GB else f"{n_bytes / 1e6:,.1f} MB"
+
+
+def check(settings: Experiment, role: Role = "all") -> str:
+    """Compare the estimate with what there is; the comparison in words.
+
+    Raises:
+        OutOfMemory: if the estimate is more than the device's memory, or the host's on a CPU.
+    """
+    parts, found = estimate(settings, role), limit()
+    total = sum(part.n_bytes for part in parts)
+    if found is None:
+        return f"needs about {_size(total)}; how much there is, is not known here"
+    if total > found[0]:
+        raise OutOfMemory(
+            f"this needs about {_size(total)} of memory and {found[1]} {_size(found[0])}: "
+            f"{describe(parts)}; lower the first of these"
+        )
+    return f"needs about {_size(total)} of the {_size(found[0])} that {found[1]}"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True if the device or the host had too little memory for what was asked."""
+    text = str(error)
+    return isinstance(error, MemoryError) or any(
+        word in text for word in ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory")
+    )
+
+
+@contextlib.contextmanager
+def guarded(
+    settings: Experiment, role: Role = "all", note: Callable[[str], None] | None = None
+) -> Iterator[None]:
+    """Refuse to enter the block if the process cannot fit, and turn every kind of out of memory
+    inside it into one sentence.
+
+    Args:
+        settings: the experiment.
+        role: what the process does.
+        note: called with the estimate if it is more than half of what there is.
+
+    Raises:
+        OutOfMemory: naming the settings that need most, with their values and sizes.
+    """
+    said = check(settings, role)
+    found = limit()
+    total = sum(part.n_bytes for part in estimate(settings, role))
+    if note is not None and found is not None and total > found[0] / 2:
+        note(said)
+    try:
+        yield
+    except OutOfMemory:
+        raise
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemory(
+            f"out of memory; estimated before: {describe(estimate(settings, role))}; lower "
+            "selfplay.lanes, learner.batch, replay.capacity_examples or the network's size"
+        ) from None

@@ -1,0 +1,78 @@
+"""Everything that only reports a run: the metrics file, W&B, the curves, the console.
+
+The run is saved before it reports, and no failure here ends it: a full disk, a lost terminal, a
+broken matplotlib backend. A failure is noted once.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from zebjax.training import metrics, wandb_run
+from zebjax.training.session import Session
+
+
+class Outputs:
+    """Where the rows of a run go."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._file = session.folder / metrics.FILE
+        self._wandb: Any = None
+        self._unwritten: list[metrics.Row] = []
+        self._failed: set[str] = set()
+
+    def open(self, with_wandb: bool) -> None:
+        """Open W&B if it is wanted, and report the row that a killed process saved and did not.
+
+        Raises:
+            ValueError: if W&B is wanted and not installed, or the metrics file is not one.
+        """
+        session, progress = self._session, self._session.progress
+        # Rows after the newest save are of cycles that run again.
+        metrics.truncate(self._file, progress.cycle - (progress.phase == "judge"))
+        if with_wandb:
+            assert progress.wandb_run_id is not None
+            self._wandb = wandb_run.open_run(
+                session.folder,
+                session.settings.tracking,
+                session.settings.name,
+                progress.wandb_run_id,
+                session.report.note,
+            )
+        rows = metrics.read(self._file)
+        if progress.row is not None and (not rows or rows[-1]["cycle"] < progress.row["cycle"]):
+            self.row(progress.row, None, is_drawn=True)
+
+    def row(self, row: metrics.Row, seconds_left: float | None, is_drawn: bool) -> None:
+        """Report a finished cycle; `is_drawn` also draws the curves."""
+        self._unwritten.append(row)
+        self._attempt("metrics", self._write)
+        if self._wandb is not None:
+            self._attempt("W&B", lambda: self._wandb.log(row))
+        self._attempt("console", lambda: self._session.report.cycle(row, seconds_left))
+        if is_drawn:
+            self._attempt("curves", self._draw)
+
+    def close(self) -> None:
+        """Finish W&B."""
+        if self._wandb is not None:
+            self._attempt("W&B", self._wandb.finish)
+
+    def _write(self) -> None:
+        while self._unwritten:  # rows that a full disk refused come first
+            metrics.append(self._file, self._unwritten[0])
+            del self._unwritten[0]
+
+    def _draw(self) -> None:
+        session = self._session
+        curves = session.folder / "curves.png"
+        metrics.plot_curves(metrics.read(self._file), curves, session.settings.name)
+
+    def _attempt(self, what: str, report: Callable[[], object]) -> None:
+        try:
+            report()
+        except Exception as error:  # of matplotlib, W&B, the terminal: nothing of it is the run
+            if what not in self._failed:
+                self._failed.add(what)
+                reason = str(error).strip().split("\n")[0] or type(error).__name__
+                self._session.report.note(f"{what}: {reason}; the run goes on without")

@@ -1,0 +1,169 @@
+"""Saving and restoring a run: its arrays, its progress and its settings, in `NAME/state/step_*`.
+
+A save appears whole or not at all. The newest two are kept, so that a save that a disk fault broke
+costs one save and not the run.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from zebjax import network
+from zebjax.common import checkpoint, devices, files
+from zebjax.common.console import Reporter
+from zebjax.training import learner, metrics, replay, resume, warm_start
+from zebjax.training.config import Experiment, to_json
+from zebjax.training.session import Progress, Session, State, fresh_state
+
+_SAVES_KEPT = 2
+
+
+def open_session(
+    settings: Experiment,
+    report: Reporter,
+    stop_asked: Callable[[], bool],
+    needs_finite: bool = True,
+) -> Session:
+    """Resume the run in the experiment's folder from its newest save, or begin it.
+
+    Args:
+        settings: the experiment; of a resumed run `start.checkpoint` is what it began with.
+        report: where to report.
+        stop_asked: returns True once a stop was asked for.
+        needs_finite: False to restore a save whose weights are not finite too, for a rollback.
+
+    Raises:
+        ValueError: if the folder holds something else, or a run that these settings cannot resume.
+        CannotContinue: which is a ValueError, for the latter.
+    """
+    folder = settings.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = metrics.read(folder / metrics.FILE)  # a damaged file is named before anything is done
+    saves = checkpoint.steps(folder / "state")
+    if saves:
+        session = _restore_newest(settings, saves, report, stop_asked, needs_finite)
+        report.note(f"resuming {folder} after cycle {session.progress.cycle}")
+        return session
+    _refuse_results_without_a_state(settings, rows)
+    state, progress = _begin(settings, report)
+    return Session(settings, report, stop_asked, state, progress, is_new=True)
+
+
+def save(session: Session) -> None:
+    """Save the run.
+
+    Raises:
+        ValueError: if its weights are not finite: the saves that are there stay the newest.
+    """
+    progress, folder = session.progress, session.folder
+    if not is_finite(session.state.learner):
+        raise ValueError(
+            f"{folder}: the weights are no longer finite after {progress.updates_in_cycle} updates "
+            f"of cycle {progress.cycle + 1}; nothing was saved, so the last good save stays. "
+            "Resume with a lower --learner.lr, or go back further with `zebjax rollback`"
+        )
+    number = max(checkpoint.steps(folder / "state"), default=0) + 1
+    with files.new_folder(checkpoint.step_folder(folder / "state", number)) as new:
+        checkpoint.save_tree(new / "arrays", session.state)
+        files.write_json(new / "progress.json", dataclasses.asdict(progress))
+        files.write_text(new / "experiment.json", to_json(session.settings) + "\n")
+    checkpoint.prune(folder / "state", keep=_SAVES_KEPT)
+
+
+@jax.jit
+def _all_finite(tree: Any) -> jax.Array:
+    floats = (leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating))
+    return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in floats]))
+
+
+def is_finite(state: learner.LearnerState) -> bool:
+    """True if no weight and no number of the optimiser is nan or infinite.
+
+    Sums of metrics are left out: those of a stream that is not trained on are nan.
+    """
+    return bool(_all_finite((state.params, state.optimizer)))
+
+
+def _refuse_results_without_a_state(settings: Experiment, rows: list[metrics.Row]) -> None:
+    """Refuse to begin in a folder that holds more results than a run's first evaluation.
+
+    zebjax 0.1 wrote the row of the first evaluation before its first save, so a row alone only
+    says that the run was killed at its beginning.
+    """
+    folder = settings.folder
+    if any("train/total_loss" in row for row in rows) or len(rows) > 1:
+        raise ValueError(
+            f"{folder}: there are results of a run, but its saved state is gone; move the folder "
+            "away, or choose another --name"
+        )
+
+
+def _begin(settings: Experiment, report: Reporter) -> tuple[State, Progress]:
+    key = jax.random.fold_in(jax.random.key(settings.seed), 0)
+    begun = warm_start.begin(settings, settings.folder / "start", key, report.note)
+    state = fresh_state(settings, begun.params, begun.step)
+    progress = Progress(first_cycle=begun.step, cycle=begun.step, total_games=begun.total_games)
+    if settings.replay.seed_folder is not None:
+        seeds = warm_start.seeds(settings)
+        n, n_aux = len(seeds.selfplay.slots), len(seeds.eval_aux.slots)
+        report.note(f"{n:,} games and {n_aux:,} against E[Q] from {settings.replay.seed_folder}")
+        state = state._replace(
+            ring=replay.add_some(state.ring, seeds.selfplay),
+            aux=replay.add_some(state.aux, seeds.eval_aux),
+        )
+        # The rings may be smaller than the folder.
+        progress.arrived_examples = sum(
+            int(replay.n_examples(ring)) for ring in (state.ring, state.aux)
+        )
+    if settings.teacher.folder is not None:
+        games = warm_start.taught_games(settings)
+        report.note(f"{len(games.slots):,} games of the teacher from {settings.teacher.folder}")
+        state = state._replace(ring=replay.add(state.ring, games))
+        progress.total_games += len(games.slots)
+    return state, progress
+
+
+def _restore_newest(
+    settings: Experiment,
+    saves: list[int],
+    report: Reporter,
+    stop_asked: Callable[[], bool],
+    needs_finite: bool,
+) -> Session:
+    """The newest save that can be read; the run is the same from each of them."""
+    for number in reversed(saves):
+        try:
+            settings_now, state, progress = _restore(settings, number, report)
+            if needs_finite and not is_finite(state.learner):
+                raise ValueError(
+                    f"{settings.folder}: the weights of save {number} are not finite; go back with "
+                    "`zebjax rollback`"
+                )
+            return Session(settings_now, report, stop_asked, state, progress, is_new=False)
+        except resume.CannotContinue:
+            raise
+        except ValueError as error:
+            if number == saves[0]:
+                raise
+            report.note(f"{error}; going back to the save before it")
+    raise AssertionError("unreachable: there is at least one save")
+
+
+def _restore(
+    settings: Experiment, number: int, report: Reporter
+) -> tuple[Experiment, State, Progress]:
+    folder = checkpoint.step_folder(settings.folder / "state", number)
+    saved = files.read_json(folder / "experiment.json")
+    resume.check_can_continue(saved, settings)
+    abstract = network.abstract_params(settings.network)
+    like = jax.eval_shape(lambda params: fresh_state(settings, params, 0), abstract)
+    progress = Progress.read(folder / "progress.json")
+    resume.check_updates(settings, progress.phase, progress.updates_in_cycle)
+    state = devices.everywhere(checkpoint.restore_tree(folder / "arrays", like))
+    settings = resume.keep_start(settings, saved["start"].get("checkpoint"), report.note)
+    if changed := resume.changes(saved, settings):
+        report.note(f"resuming with changed settings: {', '.join(changed)}")
+    return settings, state, progress
