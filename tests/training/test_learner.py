@@ -196,7 +196,9 @@ def test_batches_hold_what_the_rules_say(games):
 def test_root_values_can_be_part_of_the_value_target(games):
     plies = np.arange(24, dtype=np.int32)
     rows = np.arange(24)
-    kinds = np.where(np.arange(28) % 2, record.Kind.TEACHER, record.Kind.FORCED).astype(np.int8)
+    kinds = np.where(np.arange(28) % 2, record.TargetKind.TEACHER, record.TargetKind.FORCED).astype(
+        np.int8
+    )
     values = np.linspace(-1, 1, 24 * 28).reshape(24, 28).astype(np.float16)
     judged = games._replace(kind=np.tile(kinds, (24, 1)), value=values)
 

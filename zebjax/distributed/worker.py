@@ -353,7 +353,7 @@ def _play_against_eq(
             return
         n_games = min(config.games_per_file, left)
         step = current.manifest.step
-        batch = eval_aux.Batch(step, seed, link.spool.next, n_games)
+        batch = eval_aux.GamesToPlay(step, seed, link.spool.next, n_games)
         tell = functools.partial(on_ply, n_games=n_games)
         records, facts = eval_aux.play(config, settings.network, current.params, batch, tell)
         record.validate(records)

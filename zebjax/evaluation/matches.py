@@ -265,7 +265,7 @@ def ask(player: Player, turn: Turn, rows: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: if a slot is not legal.
     """
-    slots, legal = player.choose(base.take(turn.states, rows), turn.keys[rows]), turn.legal[rows]
+    slots, legal = player.choose(base.gather(turn.states, rows), turn.keys[rows]), turn.legal[rows]
     in_range = (slots >= 0) & (slots < tiles.HAND_SIZE)
     wrong = ~(in_range & legal[np.arange(len(slots)), np.where(in_range, slots, 0)])
     if wrong.any():

@@ -34,7 +34,7 @@ import safetensors
 from zebjax import game, record, tiles
 from zebjax.common import files
 from zebjax.observe import belief_targets, observe
-from zebjax.record import GameRecord, InvalidRecords, Kind, Metadata
+from zebjax.record import GameRecord, InvalidRecords, Metadata, TargetKind
 from zebjax.torch_compat import archive as torch_archive
 from zebjax.torch_compat.archive import Limits
 from zebjax.torch_compat.pickle import TorchFileError, shown
@@ -238,7 +238,7 @@ def _records(columns: dict[str, np.ndarray], metadata: Metadata) -> GameRecord:
     )
     _check_rows(columns, replayed)
     policy, forced = _policy(columns["policy_targets"], legal)
-    judge = Kind.SEARCH if metadata.source == _SOURCES[0] else Kind.TEACHER
+    judge = TargetKind.SEARCH if metadata.source == _SOURCES[0] else TargetKind.TEACHER
     steps = np.full(n, metadata.model_step, np.int32)
     fields: dict[str, Any] = {
         "hands": hands,
@@ -247,7 +247,7 @@ def _records(columns: dict[str, np.ndarray], metadata: Metadata) -> GameRecord:
         "slots": slots.astype(np.int8),
         "policy": policy,
         "weight": np.ones((n, game.N_PLIES), np.float16),
-        "kind": np.where(forced, Kind.FORCED, judge).astype(np.int8),
+        "kind": np.where(forced, TargetKind.FORCED, judge).astype(np.int8),
         "value": np.where(forced, 0, replayed.outcome).astype(np.float16),
         "step_start": steps,
         "step_end": steps.copy(),

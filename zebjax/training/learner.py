@@ -1,6 +1,6 @@
 """The learner: losses, metrics, optimiser, and the compiled training call over the replay ring.
 
-Tokens, masks and targets are made here, on the device, from GameRecords.
+Tokens, masks and targets are made on the device, inside the training step, from GameRecords.
 """
 
 import functools
@@ -13,11 +13,13 @@ import optax.contrib
 
 from zebjax import network
 from zebjax.common import devices
+from zebjax.common.arrays import check, check_key
+from zebjax.evaluation import belief_scores
 from zebjax.network import bucketing
 from zebjax.observe import shorten, tokenizer
-from zebjax.record import GameRecord
+from zebjax.record import GameRecord, check_record
 from zebjax.training import replay
-from zebjax.training.batches import Batch, Positions, make_batch, positions
+from zebjax.training.batches import Batch, Positions, check_batch, make_batch, positions
 from zebjax.training.config import LearnerConfig
 
 # The original's clamp on log-probabilities: a policy target on a slot given probability 0 costs
@@ -26,19 +28,21 @@ _MIN_LOG_PROBABILITY = -100.0
 
 
 class LearnerState(NamedTuple):
-    """All that learning remembers."""
+    """The state of the learner."""
 
     params: network.Params
     optimizer: optax.OptState
     update: jax.Array
-    """int32, optimiser steps done."""
+    """int32, number of optimiser steps done."""
     key: jax.Array
-    """Random key of all sampling and dropout; each update folds its number in."""
+    """Typed key of all sampling and dropout. Each update folds its number in, so that the division
+    of updates into calls does not matter."""
     metrics: "Metrics"
-    """Sums of each metric over the updates since the cycle began."""
+    """Sum of each metric over the updates since the cycle began."""
 
 
 Metrics = dict[str, jax.Array]
+"""Name to scalar, float32."""
 _METRICS = (
     *(
         "policy_loss",
@@ -78,15 +82,15 @@ _STREAM_LOSSES = ("policy_loss", "value_loss", "belief_loss")
 
 
 class EvalAux(NamedTuple):
-    """The second stream of examples, which some updates take their batch from."""
+    """The second stream of examples. Some updates take their batch from it."""
 
     ring: replay.Ring
     turns: jax.Array
-    """bool `[updates_per_cycle]`: which updates of the cycle do, see `ingest.mix`."""
+    """bool `[updates_per_cycle]`: True for those updates of the cycle, see `eval_aux.mix`."""
     policy_weight: jax.Array | float
-    """What the policy loss is multiplied by in those."""
+    """Factor of the policy loss in those updates."""
     done: jax.Array | int
-    """int32, how many updates of the cycle are done before this call."""
+    """int32, number of updates of the cycle done before this call."""
 
 
 def lr_schedule(config: LearnerConfig) -> optax.Schedule:
@@ -105,10 +109,13 @@ def lr_schedule(config: LearnerConfig) -> optax.Schedule:
 
 
 def make_optimizer(config: LearnerConfig) -> optax.GradientTransformation:
-    """AdamW as the original's (betas 0.9 and 0.999, epsilon 1e-8), or Muon; decay on every
-    parameter.
+    """Make the optimiser: AdamW (Loshchilov & Hutter 2019) with the original's settings, or Muon.
+
+    Both decay every parameter.
     """
     schedule, decay = lr_schedule(config), config.weight_decay
+    # Muon (Jordan et al. 2024) orthogonalises the updates of matrices. Vectors such as biases get
+    # AdamW, at a tenth of the learning rate: Muon's steps have a larger scale than Adam's.
     if config.optimizer == "muon":
         optimizer = optax.contrib.muon(
             schedule,
@@ -129,7 +136,15 @@ def make_optimizer(config: LearnerConfig) -> optax.GradientTransformation:
 def init(
     config: LearnerConfig, network_config: network.ZebConfig, params: network.Params, key: jax.Array
 ) -> LearnerState:
-    """A learner at update 0."""
+    """Make a learner at update 0.
+
+    Args:
+        config: static.
+        network_config: static.
+        params: the weights to start from.
+        key: one typed random key.
+    """
+    check_key("key", key)
     metrics = _METRICS + (_BELIEF_METRICS if network_config.belief_head else ())
     zeros = {name: jnp.float32(0) for name in metrics}
     return LearnerState(params, make_optimizer(config).init(params), jnp.int32(0), key, zeros)
@@ -143,11 +158,29 @@ def _mean(values: jax.Array, weights: jax.Array) -> jax.Array:
 def losses(
     config: LearnerConfig, output: network.Output, batch: Batch
 ) -> tuple[jax.Array, Metrics]:
-    """The objective and its metrics, scalars, by the original's names.
+    """The objective and its metrics by the original's names.
 
-    Policy cross-entropy over `policy_mask`, value mean squared error, and belief cross-entropy over
-    the tiles that `config.belief_tiles` says, weighted by the config's weights.
+    The objective is the sum, with the config's weights, of policy cross-entropy over `policy_mask`,
+    mean squared error of the value, and belief cross-entropy over the tiles that
+    `config.belief_tiles` names.
+
+    Args:
+        config: the weights.
+        output: of the network, leading axis B.
+        batch: `[B]` examples.
+
+    Returns:
+        The objective, a scalar, and the metrics.
+
+    Raises:
+        ValueError: if `output` and `batch` have wrong shapes.
     """
+    check_batch(batch)
+    n = batch.policy_mask.shape[0]
+    check("output.policy_logits", output.policy_logits, (n, 7), float)
+    check("output.value", output.value, (n,), float)
+    # -inf before the softmax, so that the policy is a distribution over the masked slots alone. The
+    # maximum makes these finite again: a target of 0 there times -inf would be nan.
     logits = jnp.where(batch.policy_mask, output.policy_logits, -jnp.inf)
     log_policy = jnp.maximum(jax.nn.log_softmax(logits), _MIN_LOG_PROBABILITY)
     policy, target = jnp.exp(log_policy) * batch.policy_mask, batch.policy_target
@@ -180,30 +213,30 @@ _BELIEF_LOSS = {"dealt": "belief_loss", "hidden": "belief_loss_hidden"}
 
 
 def _belief_metrics(logits: jax.Array, batch: Batch) -> Metrics:
-    """The original's two over 21 tiles, then those over truly hidden ones, and the marginal's
-    beside them.
+    """Metrics of the belief head, of the training examples and with dropout.
 
-    They are of the training examples, with dropout; what stands under `eval/` in a run's metrics is
-    without, on games that were not trained on, and tells the calibration error too
-    (`belief.metrics`).
+    The original's two are over the 21 tiles not dealt to the mover. The others are over the tiles
+    that are truly hidden, beside the exact marginal. The metrics under `eval/` are without dropout,
+    on games that were not trained on (`evaluation.belief.metrics`).
     """
     log_belief = jax.nn.log_softmax(logits)
-    belief, owner = jnp.exp(log_belief), batch.belief_target[..., None]
-    loss = -jnp.take_along_axis(log_belief, owner, -1)[..., 0]
-    right = (logits.argmax(-1) == batch.belief_target).astype(jnp.float32)
-    brier = jnp.square(belief - jax.nn.one_hot(batch.belief_target, 3)).sum(-1)
-    of_owner = jnp.take_along_axis(batch.marginal, owner, -1)[..., 0]
-    best = batch.marginal >= batch.marginal.max(-1, keepdims=True) - 1e-6
-    best_is_owner = jnp.take_along_axis(best, owner, -1)[..., 0] / best.sum(-1)
+    belief, owner = jnp.exp(log_belief), batch.belief_target
+    loss = -belief_scores.at_owner(log_belief, owner)
+    # argmax, not `belief_scores.correct`: the original's accuracy, which has no shares for ties.
+    right = (logits.argmax(-1) == owner).astype(jnp.float32)
+    marginal = belief_scores.at_owner(batch.marginal, owner)
     return {
         "belief_loss": _mean(loss, batch.belief_mask),
         "belief_accuracy": _mean(right, batch.belief_mask),
         "belief_loss_hidden": _mean(loss, batch.hidden),
         "belief_accuracy_hidden": _mean(right, batch.hidden),
-        "belief_brier_hidden": _mean(brier, batch.hidden),
+        "belief_brier_hidden": _mean(belief_scores.brier(belief, owner), batch.hidden),
         "belief_confidence_hidden": _mean(belief.max(-1), batch.hidden),
-        "belief_loss_marginal": _mean(-jnp.log(jnp.where(batch.hidden, of_owner, 1)), batch.hidden),
-        "belief_accuracy_marginal": _mean(best_is_owner, batch.hidden),
+        # 1 for visible tiles, whose weight is 0: log 0 * 0 is nan.
+        "belief_loss_marginal": _mean(-jnp.log(jnp.where(batch.hidden, marginal, 1)), batch.hidden),
+        "belief_accuracy_marginal": _mean(
+            belief_scores.correct(batch.marginal, owner), batch.hidden
+        ),
     }
 
 
@@ -215,15 +248,29 @@ def update(
     dropout_key: jax.Array | None,
     policy_weight: jax.Array | float = 1.0,
 ) -> tuple[LearnerState, Metrics]:
-    """One optimiser step; metrics are of the weights before it.
+    """Do one optimiser step.
 
-    `dropout_key` None turns dropout off; `policy_weight` comes on top of the config's in this
-    batch.
+    Args:
+        config: static.
+        network_config: static.
+        state: the learner.
+        batch: `[B]` examples.
+        dropout_key: one typed random key; None turns dropout off.
+        policy_weight: a further factor of the policy loss in this batch.
+
+    Returns:
+        The learner after the step, and the metrics of the weights before it.
+
+    Raises:
+        ValueError: if a field of `batch` has a wrong shape or dtype.
     """
+    check_batch(batch)
     grads, output = _grads_and_output(
         config, network_config, state.params, batch, dropout_key, policy_weight
     )
     metrics = losses(config, output, batch)[1]
+    # `total_loss` is the original's metric, without the factor; what is minimised is reported
+    # beside it.
     unlearned = config.policy_weight * (1 - policy_weight) * metrics["policy_loss"]
     metrics["objective_loss"] = metrics["total_loss"] - unlearned
     value_head = [grads["value_hidden"], grads["value_out"]]
@@ -248,19 +295,18 @@ def _grads_and_output(
     dropout_key: jax.Array | None,
     policy_weight: jax.Array | float = 1.0,
 ) -> tuple[network.Params, network.Output]:
-    """The gradients of the objective, and the network's output.
+    """Gradients of the objective, and the network's output.
 
-    The batch is sorted by length and each quarter evaluated with as few tokens as it needs, see
-    `by_length`. Every loss is a weighted mean, so that of the batch is the mean of the quarters' by
-    their weights.
+    The batch is sorted by length, and each quarter is evaluated with as few tokens as it needs (see
+    `network.bucketing`).
     """
+    # Every loss is a weighted mean. So the loss of the batch is the sum over the quarters of each
+    # one's loss times its share of all weight; the gradients are summed with these shares.
     size = batch.policy_weight.shape[0]
     n_groups = next((n for n in (_GROUPS, 2) if size % (n * jax.device_count()) == 0), 1)
     lengths = tokenizer(network_config.tokenizer).lengths
-    lengths = (
-        *lengths[1:5:2],
-        lengths[-1],
-    )  # a few, as each is a compiled network: about where quarters end
+    # A few lengths, about where the quarters of a batch end: each is a compiled network.
+    lengths = (*lengths[1:5:2], lengths[-1])
     _, order, back = bucketing.sort(batch.observation.mask.sum(-1), size // n_groups)
     batch = batch._replace(observation=shorten(batch.observation, lengths[-1]))
     groups = jax.tree.map(lambda leaf: leaf[order].reshape(n_groups, -1, *leaf.shape[1:]), batch)
@@ -313,19 +359,27 @@ def train(
     n_chunks: jax.Array | int,
     eval_aux: EvalAux | None = None,
 ) -> LearnerState:
-    """`n_chunks * config.chunk` optimiser steps on examples drawn from the ring, in one compiled
-    call.
+    """Do `n_chunks * config.chunk` optimiser steps on examples drawn from the ring.
 
-    How a run's updates are divided into calls does not change its result.
+    One compiled call. The division of a run's updates into calls does not change its result.
 
     Args:
         config: static.
         network_config: static.
-        state: donated; its `metrics` grow by the sums over these updates.
+        state: donated; the metrics of these updates are added to its `metrics`.
         ring: must hold at least one game.
-        n_chunks: traced, so that any number is one compilation.
+        n_chunks: integer, traced: one compilation for any number.
         eval_aux: the second stream, if there is one.
+
+    Raises:
+        ValueError: if an argument has a wrong shape or dtype.
     """
+    check_key("state.key", state.key)
+    check("n_chunks", n_chunks, (), int)
+    check_record(ring.records, ("capacity",))
+    if eval_aux is not None:
+        check_record(eval_aux.ring.records, ("capacity",))
+        check("eval_aux.turns", eval_aux.turns, ("updates",), bool)
 
     def step(state: LearnerState, inputs: tuple[jax.Array, Positions, jax.Array]):
         dropout_key, examples, is_aux = inputs
@@ -350,13 +404,15 @@ def train(
         )
 
     def chunk(index: jax.Array | int, state: LearnerState) -> LearnerState:
+        # Keys by the number of the update, not by splitting: a run that is stopped and resumed
+        # draws the same.
         numbers = state.update + jnp.arange(config.chunk)
         keys = jax.vmap(lambda number: jax.random.split(jax.random.fold_in(state.key, number)))(
             numbers
         )
         sample_keys, dropout_keys = keys[:, 0], keys[:, 1]
-        # The chunk's examples are drawn and replayed at once: one wide replay instead of many
-        # narrow ones.
+        # A chunk's examples are drawn and replayed at once: a replay is 28 steps one after the
+        # other, so one wide replay is faster than many narrow ones.
         is_aux = jnp.zeros(config.chunk, bool)
         if eval_aux is not None:
             begin = eval_aux.done + index * config.chunk
@@ -374,11 +430,16 @@ def train(
 def take_metrics(
     state: LearnerState, n_updates: int, n_eval_aux: int = 0
 ) -> tuple[LearnerState, Metrics]:
-    """Each metric's mean over the `n_updates` since they were last taken, and the state with their
-    sums at zero.
+    """Means of the metrics since they were last taken; their sums are set to zero.
 
-    Losses of one stream, `selfplay_` and `eval_aux_`, are means over its own updates, of which
-    there were `n_eval_aux` for the latter; they are left out for a stream that had none.
+    Args:
+        state: donated.
+        n_updates: number of updates since then.
+        n_eval_aux: number of those that took their batch from the second stream.
+
+    Returns:
+        The state, and each metric's mean. The losses with `selfplay_` and `eval_aux_` are means
+        over the updates of that stream, and left out if it had none.
     """
     state, means = _take_means(state, n_updates, n_eval_aux)
     without = {"selfplay": n_updates == n_eval_aux, "eval_aux": n_eval_aux == 0}
