@@ -47,3 +47,40 @@ def test_the_share_is_met_and_evenly_spread(n_steps, fraction):
 
 def test_without_games_no_update_takes_them():
     assert not eval_aux.mix(100, 0.5, False).any()
+
+
+# ---- the numbers of SPEC, "The eval-aux stream"
+
+
+@pytest.mark.parametrize(
+    ("lag", "weight"), [(0, 1), (100, 0.5**0.5), (200, 0.5), (400, 0.25), (401, 0), (10_000, 0)]
+)
+def test_staleness_is_as_spec_says(lag, weight):
+    assert eval_aux.keep_weight(EvalAuxConfig(), lag) == pytest.approx(weight)
+
+
+def test_staleness_has_its_limits():
+    endless = EvalAuxConfig(max_model_lag=-1)
+    assert eval_aux.keep_weight(endless, 100_000) == 0.10
+    assert eval_aux.keep_weight(EvalAuxConfig(lag_half_life=0), 400) == 1
+
+
+def test_half_of_the_games_are_kept_at_the_half_life(games):
+    kept = [eval_aux.sift(EvalAuxConfig(), games, 200, seed, "a").kept for seed in range(100)]
+    assert 10 < np.mean(kept) < 14  # of 24
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 20, 1000])
+@pytest.mark.parametrize("fraction", [0.0, 0.05, 0.3, 0.5, 0.9, 1.0])
+def test_a_cycle_takes_its_quota(n, fraction):
+    turns = eval_aux.mix(n, fraction, True)
+    assert turns.sum() == min(round(n * fraction), n - 1)
+
+
+def test_turns_are_spread_evenly():
+    turns = np.flatnonzero(eval_aux.mix(1000, 0.05, True)) + 1
+    np.testing.assert_array_equal(turns, np.arange(20, 1001, 20))
+
+
+def test_a_stream_that_is_alone_has_all_turns():
+    assert not eval_aux.mix(10, 0.5, False).any()
