@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from zebjax import record
-from zebjax.common import checkpoint, cli, parsing
+from zebjax.common import checkpoint, cli, files, parsing
 from zebjax.distributed import open, spool
 
 from . import report
@@ -126,13 +126,11 @@ class Ledger:
         self.look()
         progress: dict[str, Any] = {"cursor": {}, "total_games": 0, "cycle": 0, "quarantined": 0}
         if steps := checkpoint.steps(self._state):
-            progress = checkpoint.read_json(
+            progress = files.read_json(
                 checkpoint.step_folder(self._state, steps[-1]) / "progress.json"
             )
         spools = self._workers.glob("*/spool/*.safetensors")
-        noted = [
-            int(checkpoint.read_json(file)) for file in self._workers.glob("*/spool/sequence.json")
-        ]
+        noted = [int(files.read_json(file)) for file in self._workers.glob("*/spool/sequence.json")]
         taken = [
             n
             for name, n in self.games.items()

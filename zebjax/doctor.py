@@ -112,7 +112,7 @@ def learner_access(settings: Experiment) -> str:
 
 def beginning(settings: Experiment) -> str:
     """The files that a new run starts from; a worker needs none of them."""
-    from zebjax.common import checkpoint
+    from zebjax.common import checkpoint, hub
 
     if checkpoint.steps(settings.folder / "state"):
         return f"{settings.folder}: holds a run to resume"
@@ -122,9 +122,7 @@ def beginning(settings: Experiment) -> str:
         "replay.seed_folder": settings.replay.seed_folder,
     }
     here = {
-        name: path
-        for name, path in wanted.items()
-        if path is not None and not path.startswith("hf://")
+        name: path for name, path in wanted.items() if path is not None and not hub.is_hub(path)
     }
     missing = [
         f"{name} = {path}"

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from zebjax import experiment
-from zebjax.common import cli, console
+from zebjax.common import cli, console, locks
 
 
 def parser() -> experiment.Parser:
@@ -27,13 +27,12 @@ def parser() -> experiment.Parser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from zebjax.common import checkpoint
     from zebjax.training import rollback
 
     settings = experiment.Parser.experiment(arguments)
     if not settings.folder.is_dir():
         raise ValueError(f"{settings.folder}: no run here to roll back")
-    with checkpoint.locked(settings.folder, "stop the learner first"):
+    with locks.locked(settings.folder, "stop the learner first"):
         rollback.roll_back(settings, arguments.step, console.PlainReporter())
     return 0
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from zebjax.common import cli, console, parsing
+from zebjax.common import cli, console, hub, parsing
 from zebjax.distributed.open import open_store
 from zebjax.distributed.store import Missing, Unreachable
 from zebjax.training.config import HUB_LOOK_S
@@ -184,7 +184,7 @@ def _keep_looking(watch: "Watch", told: dict[str, Any]) -> NoReturn:
 
     in_terminal = console.is_terminal()
     every_s = _LIVE_S if in_terminal else _LOG_S
-    if watch.store.where.startswith("hf://"):
+    if hub.is_hub(watch.store.where):
         every_s = max(every_s, HUB_LOOK_S)
     out = console.make()
     shown: Any = _table(told)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from zebjax.common import cli, parsing
+from zebjax.common import cli, locks, parsing
 from zebjax.players import spec
 from zebjax.training.teacher_config import Settings
 
@@ -74,7 +74,6 @@ def parser() -> cli.Parser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from zebjax.common import checkpoint
     from zebjax.training.teacher import make
 
     names = [field.name for field in dataclasses.fields(Settings)]
@@ -85,7 +84,7 @@ def _run(arguments: argparse.Namespace) -> int:
         def on_ply(done: float, made: float) -> None:
             show(done, f"{made / (time.perf_counter() - start):.1f} games/s")
 
-        with checkpoint.locked(arguments.out, "wait for it or choose another --out"):
+        with locks.locked(arguments.out, "wait for it or choose another --out"):
             found, made = make(settings, arguments.games, arguments.out, on_ply)
     seconds = time.perf_counter() - start
     n_files = math.ceil(arguments.games / settings.games_per_file)

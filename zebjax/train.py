@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from zebjax import experiment
-from zebjax.common import cli
+from zebjax.common import cli, locks
 from zebjax.training.config import Experiment
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _worker_job(own: argparse.Namespace, settings: Experiment) -> "worker.Job":
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from zebjax.common import checkpoint, console, devices, streams
+    from zebjax.common import console, devices, streams
     from zebjax.common.stop_signal import StopSignal
     from zebjax.training.session import Stopped
 
@@ -112,7 +112,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
                 devices.check(settings.device, report.note)
                 with (
-                    checkpoint.locked(settings.folder, "stop it or choose another --name"),
+                    locks.locked(settings.folder, "stop it or choose another --name"),
                     memory.guarded(settings, arguments.role, report.note),
                 ):
                     source = None
@@ -126,7 +126,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
                 job = _worker_job(arguments, settings)
                 folder = settings.folder / "workers" / job.worker_id
-                with checkpoint.locked(folder, "give this worker a --worker-id of its own"):
+                with locks.locked(folder, "give this worker a --worker-id of its own"):
                     worker.work(settings, job, report, lambda: stop.asked)
     except Stopped:
         print("stopped before it began")

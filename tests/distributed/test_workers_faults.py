@@ -12,7 +12,7 @@ from tests.support.faulty import FaultyStore, full_disk
 from tests.support.tiny import Quiet, as_numpy, go
 from tests.support.workers import learn, names, play, settings_in
 from zebjax import record
-from zebjax.common import checkpoint
+from zebjax.common import checkpoint, files
 from zebjax.distributed import open, presence, spool, store, weights, worker, worker_source
 from zebjax.distributed.worker_source import WorkerSource
 from zebjax.training import run as training
@@ -210,7 +210,7 @@ def test_weights_that_are_not_finite_are_not_published(settings):
             params=jax.tree.map(lambda leaf: leaf * np.nan, run.session.state.learner.params)
         )
     )
-    with checkpoint.new_folder(newest / "arrays", replace=True) as folder:
+    with files.new_folder(newest / "arrays", replace=True) as folder:
         checkpoint.save_tree(folder / "x", state)
     (newest / "arrays" / "x").rename(newest / "moved")
     (newest / "arrays").rmdir()

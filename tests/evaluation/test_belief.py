@@ -9,7 +9,7 @@ import pytest
 
 from zebjax import belief as belief_command
 from zebjax import network, observe, players, worlds
-from zebjax.common import checkpoint
+from zebjax.common import files
 from zebjax.evaluation import belief, intervals
 
 TINY = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)
@@ -103,7 +103,7 @@ def test_a_network_without_belief_head_is_refused(positions):
 
 def test_command(tmp_path, capsys):
     for name, config in (("with", TINY), ("without", dataclasses.replace(TINY, belief_head=False))):
-        with checkpoint.new_folder(tmp_path / name) as folder:
+        with files.new_folder(tmp_path / name) as folder:
             network.save(folder, config, network.init(config, jax.random.key(1)))
     picture = tmp_path / "belief.png"
     arguments = [str(tmp_path / "with"), "--deals", "3", "--by", "random"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from zebjax import arena, network, players
-from zebjax.common import checkpoint
+from zebjax.common import files
 from zebjax.evaluation import ladder, matches
 from zebjax.players import spec
 
@@ -67,7 +67,7 @@ def save_network(path, seed):
         lambda leaf: rng.normal(0, 0.3, leaf.shape).astype(np.float32),
         network.abstract_params(TINY),
     )
-    with checkpoint.new_folder(path, replace=True) as folder:
+    with files.new_folder(path, replace=True) as folder:
         network.save(folder, TINY, params)
 
 

@@ -1,8 +1,6 @@
-"""ZebNet: sizes, purity, masks, saving. Parity with converted weights is in
-test_torch_weights.py."""
+"""ZebNet: sizes, purity, masks. Parity with converted weights: torch_compat/test_weights.py."""
 
 import dataclasses
-import json
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +8,7 @@ import numpy as np
 import pytest
 
 from zebjax import game, network, observe
-from zebjax.common import checkpoint
+from zebjax.common import checkpoint, files
 from zebjax.network import model
 
 SMALL = network.PRESETS["small"]
@@ -109,49 +107,15 @@ def test_no_belief_head_gives_none(observation):
     assert apply(config, network.init(config, jax.random.key(0)), observation).belief_logits is None
 
 
-def test_save_and_load(tmp_path, params):
-    for step in (3, 12):
-        with checkpoint.new_folder(
-            checkpoint.step_folder(tmp_path / "checkpoints", step)
-        ) as folder:
-            scaled = jax.tree.map(lambda leaf, step=step: leaf * step, params)
-            network.save(folder, SMALL, scaled)
-    # A half-written newer step has a temporary name and is not chosen.
-    (tmp_path / "checkpoints" / ".tmp-step_000000099-abc").mkdir()
-    for path, factor in (
-        (tmp_path, 12),
-        (tmp_path / "checkpoints", 12),
-        (tmp_path / "checkpoints/step_000000003", 3),
-    ):
-        config, restored = network.load(path)
-        assert config == SMALL
-        jax.tree.map(
-            lambda a, b, factor=factor: np.testing.assert_array_equal(a, b * factor),
-            restored,
-            params,
-        )
-
-
-def test_weights_written_on_another_device_are_read(tmp_path, params):
-    """As a network trained on a GPU is read on a laptop: the device it names is not here."""
-    with checkpoint.new_folder(tmp_path / "net") as folder:
-        network.save(folder, SMALL, params)
-    sharding = tmp_path / "net" / "params" / "_sharding"
-    text = sharding.read_text()
-    assert "cpu:0" in text
-    sharding.write_text(text.replace("cpu:0", "cuda:0"))
-    jax.tree.map(np.testing.assert_array_equal, network.load(tmp_path / "net")[1], params)
-
-
 def test_a_failed_write_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError), checkpoint.new_folder(tmp_path / "out") as folder:
+    with pytest.raises(RuntimeError), files.new_folder(tmp_path / "out") as folder:
         (folder / "half").write_text("x")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "taken").mkdir()
     with (
         pytest.raises(FileExistsError, match="exists already"),
-        checkpoint.new_folder(tmp_path / "taken"),
+        files.new_folder(tmp_path / "taken"),
     ):
         pass
 
@@ -163,42 +127,3 @@ def test_prune_keeps_the_newest_and_sweeps_leftovers(tmp_path):
     checkpoint.prune(tmp_path, keep=2)
     assert checkpoint.steps(tmp_path) == [3, 4]
     assert len(list(tmp_path.iterdir())) == 2
-
-
-def test_bad_checkpoints_are_named(tmp_path, params):
-    with pytest.raises(ValueError, match="no checkpoint here"):
-        network.load(tmp_path)
-    with checkpoint.new_folder(tmp_path / "net") as folder:
-        network.save(folder, SMALL, params)
-    config_file = tmp_path / "net" / "config.json"
-    good = json.loads(config_file.read_text())
-    for broken, message in (
-        ("{", "config.json: not a JSON file"),
-        (json.dumps({**good, "embed_dims": 3}), "unknown field 'embed_dims'"),
-        (
-            json.dumps({**good, "embed_dim": 65}),
-            "config.json: embed_dim: expected a multiple of 16",
-        ),
-        (json.dumps({**good, "tokenizer": "v7"}), "tokenizer: expected one of"),
-        (
-            json.dumps({**good, "embed_dim": 128}),
-            r"array belief_hidden.bias has shape \(64,\), expected \(128,\)",
-        ),
-        (
-            json.dumps({**good, "belief_head": False}),
-            "array belief_hidden.bias is not expected here",
-        ),
-        (json.dumps({**good, "n_layers": 3}), "array layers.02.attention_out.bias is missing"),
-    ):
-        config_file.write_text(broken)
-        with pytest.raises(ValueError, match=message):
-            network.load(tmp_path / "net")
-
-
-def test_the_bundled_network_is_there_and_small():
-    config, params = network.load("bundled")
-    assert config.belief_head and config.tokenizer == "v1"
-    assert all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(params))
-    files = [file for file in network.BUNDLED.rglob("*") if file.is_file()]
-    assert sum(file.stat().st_size for file in files) < 3_000_000
-    assert "How strong" in (network.BUNDLED / "README.md").read_text()

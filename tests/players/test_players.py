@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.playouts import positions, raw_keys
 from zebjax import game, network, observe, players
-from zebjax.common import checkpoint
+from zebjax.common import files
 from zebjax.players import base
 from zebjax.players.spec import KINDS, PlayerKind
 
@@ -31,7 +31,7 @@ def params():
 @pytest.fixture(scope="module")
 def checkpoint_path(tmp_path_factory, params):
     path = tmp_path_factory.mktemp("players") / "net"
-    with checkpoint.new_folder(path) as folder:
+    with files.new_folder(path) as folder:
         network.save(folder, SMALL, params)
     return path
 
@@ -100,6 +100,30 @@ def test_a_bad_spec_is_answered_in_one_sentence(spec, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["a,b", "a,b=1,c", "x,temperature=0.5", ",", "a, b"])
+def test_a_path_may_have_commas_in_it(params, tmp_path, name):
+    with files.new_folder(tmp_path / name) as folder:
+        network.save(folder, SMALL, params)
+    for options in ("", ",temperature=0", ",temperature=0.5,sims=3,worlds=4"):
+        spec = f"zeb:{tmp_path / name}{options}"
+        player = players.make(spec)
+        assert player.spec == spec
+        assert ("sims" in options) == ("SearchConfig" in player.identity)
+        if options == ",temperature=0":
+            assert "temperature=0.0" in player.identity
+    with pytest.raises(ValueError, match="unknown key 'temprature'; did you mean 'temperature'"):
+        players.make(f"zeb:{tmp_path / name},temprature=1")
+
+
+def test_options_are_options_where_the_shorter_path_is_there(params, tmp_path):
+    for name, factor in (("x", 1), ("x,temperature=0", 2)):
+        with files.new_folder(tmp_path / name) as folder:
+            network.save(folder, SMALL, jax.tree.map(lambda leaf, f=factor: leaf * f, params))
+    short, option = (players.make(f"zeb:{tmp_path / 'x'}{end}") for end in ("", ",temperature=0"))
+    assert short.identity.split(",")[0] == option.identity.split(",")[0]
+    assert "temperature=0.1" in short.identity and "temperature=0.0" in option.identity
+
+
 def test_a_loaded_network_plays_as_the_one_in_memory(
     checkpoint_path, params, states, legal, logits
 ):
@@ -117,7 +141,7 @@ def test_a_loaded_network_plays_as_the_one_in_memory(
 
 def test_the_identity_is_what_decides_the_play(checkpoint_path, params, tmp_path):
     def saved(name, params, config=SMALL):
-        with checkpoint.new_folder(tmp_path / name) as folder:
+        with files.new_folder(tmp_path / name) as folder:
             network.save(folder, config, params)
         return players.make(f"zeb:{tmp_path / name}").identity
 

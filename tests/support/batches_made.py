@@ -8,6 +8,7 @@ import numpy as np
 
 from zebjax import game, observe, record
 from zebjax.record import Kind
+from zebjax.torch_compat import archive as torch_archive
 
 FACTS = {
     "worker_id": "w0",
@@ -93,3 +94,15 @@ def changed(batch, name, change):
     column = np.array(batch[name])
     change(column.reshape(28, -1, *column.shape[1:]))
     return {**batch, name: column}
+
+
+def file_bytes(batch, start, stop, **facts):
+    """Some of the games of a batch, as the bytes of a file that the original's worker saves."""
+    n = len(batch["value_targets"]) // 28
+    columns = {
+        name: column.reshape(28, n, *column.shape[1:])[:, start:stop].reshape(-1, *column.shape[1:])
+        for name, column in batch.items()
+        if name != "metadata"
+    }
+    metadata = {**batch["metadata"], "n_games": stop - start, **facts}
+    return torch_archive.serialise({**columns, "metadata": metadata}, "games")

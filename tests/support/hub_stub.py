@@ -1,6 +1,7 @@
 """A Hugging Face Hub on loopback: as much of it as the real client asks for, in memory."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import re
@@ -23,6 +24,9 @@ class Hub:
         self.failures = []
         """Statuses of the next answers, or (status, headers)."""
         self.forbidden = set()
+        """Repositories that may not be written."""
+        self.tags = {}
+        """Name -> index of a commit, as a revision."""
         self.lock = threading.Lock()
         self.server = ThreadingHTTPServer(
             ("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self})
@@ -110,12 +114,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_page(self, found):
         start = int(self.query.get("cursor", ["0"])[0])
-        next_page = f"{self.hub.url}{self.path_only}?recursive=true&cursor={start + _PAGE}"
-        more = {"Link": f'<{next_page}>; rel="next"'}
+        more = {
+            "Link": f"<{self.hub.url}{self.path_only}?recursive=true&cursor={start + _PAGE}>; "
+            'rel="next"'
+        }
         self._send(200, found[start : start + _PAGE], more if start + _PAGE < len(found) else ())
 
-    def _missing(self, code):
-        self._send(404, {"error": code}, {"X-Error-Code": code, "X-Error-Message": code})
+    def _missing(self, code, more={}):  # noqa: B006
+        self._send(404, {"error": code}, {"X-Error-Code": code, "X-Error-Message": code, **more})
 
     def _repo(self, kind, repo):
         if (kind, repo) not in self.hub.repos:
@@ -173,8 +179,13 @@ class _Handler(BaseHTTPRequestHandler):
         return self._commit(kind, repo)
 
     def _at(self, kind, repo, revision):
-        commits = self.hub.repos[(kind, repo)]
-        return commits[-1] if revision == "main" else commits[int(revision, 16) - 1]
+        return self.hub.repos[(kind, repo)][self._index(revision)]
+
+    def _index(self, revision):
+        """Of a commit; None if there is no such revision."""
+        if revision in ("main", *self.hub.tags):
+            return self.hub.tags.get(revision, -1)
+        return int(revision, 16) - 1 if re.fullmatch("[0-9a-f]{40}", revision) else None
 
     def _info(self, path, data):
         return {"type": "file", "path": path, "size": len(data), "oid": _oid(data)}
@@ -237,10 +248,25 @@ class _Handler(BaseHTTPRequestHandler):
         kind, (_, repo, revision, name) = "dataset" if match[1] else "model", match.groups()
         if not self._repo(kind, repo):
             return
+        if self._index(revision) is None:
+            self._missing("RevisionNotFound")
+            return
         files = self._at(kind, repo, revision)
+        sha = self.hub.sha(kind, repo, self._index(revision))
         if name not in files:
-            self._missing("EntryNotFound")
+            self._missing("EntryNotFound", {"X-Repo-Commit": sha})
             return
         data = files[name]
-        headers = {"ETag": f'"{_etag(data)}"', "X-Repo-Commit": self.hub.sha(kind, repo)}
+        headers = {"ETag": f'"{_etag(data)}"', "X-Repo-Commit": sha}
         self._send(200, headers=headers, data=data)
+
+
+@contextlib.contextmanager
+def as_the_hub(monkeypatch, cache):
+    """A Hub that the real client in this process talks to, with an empty cache in a folder."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    with Hub() as stub:
+        monkeypatch.setenv("HF_ENDPOINT", stub.url)
+        yield stub

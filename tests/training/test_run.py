@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.tiny import TINY, Quiet, as_numpy, go, training_rows
 from zebjax import network, record
-from zebjax.common import checkpoint
+from zebjax.common import checkpoint, locks
 from zebjax.training import metrics
 from zebjax.training import run as training
 from zebjax.training.config import ReplayConfig, StartConfig, TeacherConfig
@@ -350,7 +350,7 @@ def test_results_without_a_state_are_not_overwritten(tmp_path):
 
 
 def test_a_second_process_is_kept_out(tmp_path):
-    first, second, third = (checkpoint.locked(tmp_path / "run", "choose another") for _ in range(3))
+    first, second, third = (locks.locked(tmp_path / "run", "choose another") for _ in range(3))
     with (
         first,
         pytest.raises(ValueError, match="another process is working here; choose another"),

@@ -1,20 +1,15 @@
 """Where a run's first weights come from."""
 
 import dataclasses
-import functools
-import http.server
-import os
-import shutil
-import subprocess
-import sys
-import threading
+import json
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
-from zebjax import experiment, network
+from tests.support.hub_stub import as_the_hub
+from zebjax import experiment, network, players
 from zebjax.torch_compat import weights as torch_weights
 from zebjax.training import warm_start
 from zebjax.training.config import Experiment, StartConfig
@@ -83,89 +78,87 @@ def test_a_missing_checkpoint_is_named(tmp_path):
     settings = Experiment(name="x", start=StartConfig(checkpoint="nowhere.pt"))
     with pytest.raises(ValueError, match=r"start\.checkpoint: nowhere\.pt is not there"):
         begin(settings, tmp_path / "start")
-    with pytest.raises(ValueError, match="expected hf://USER/REPO/FILE"):
+    with pytest.raises(ValueError, match=r"start\.checkpoint: hf://user: expected hf://USER/REPO"):
         begin(
             dataclasses.replace(settings, start=StartConfig(checkpoint="hf://user")),
             tmp_path / "start",
         )
 
 
-class HubStub(http.server.BaseHTTPRequestHandler):
-    """The few calls of the Hub that a download makes, over a folder."""
-
-    def __init__(self, folder, *args):
-        self.folder = folder
-        super().__init__(*args)
-
-    def log_message(self, *args):
-        pass
-
-    def do_HEAD(self):
-        self.answer(with_body=False)
-
-    def do_GET(self):
-        self.answer(with_body=True)
-
-    def answer(self, with_body):
-        prefix = "/someone/weights/resolve/main/"
-        file = self.folder / self.path.removeprefix(prefix)
-        if not self.path.startswith(prefix) or not file.is_file():
-            self.send_response(404)
-            self.send_header("X-Error-Code", "EntryNotFound")
-            self.send_header("X-Repo-Commit", "c" * 40)
-            self.end_headers()
-            return
-        body = file.read_bytes()
-        self.send_response(200)
-        self.send_header("ETag", '"etag"')
-        self.send_header("X-Repo-Commit", "c" * 40)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if with_body:
-            self.wfile.write(body)
+@pytest.fixture
+def running(monkeypatch, tmp_path):
+    with as_the_hub(monkeypatch, tmp_path / "cache") as stub:
+        yield stub
 
 
-def test_from_the_hub_over_loopback(tmp_path, reference_path):
-    """The real huggingface_hub client against a stub; in its own process, since it reads its
-    endpoint at import."""
-    hub = tmp_path / "hub"
-    hub.mkdir()
-    for name in (
-        "synthetic-large-belief.pt",
-        "synthetic-large-belief-config.json",
-        "synthetic-large-belief-state.json",
+def starting_at(place, **changes):
+    return Experiment(name="x", start=StartConfig(checkpoint=place), **changes)
+
+
+def test_from_a_torch_file_on_the_hub(running, tmp_path, reference_path):
+    """With the files that belong to it, and without: what is missing is named."""
+    names = [f"synthetic-large-belief{end}" for end in (".pt", "-config.json", "-state.json")]
+    files = {name: reference_path(name).read_bytes() for name in names}
+    running.repos[("model", "someone/weights")] = [{names[0]: files[names[0]]}, files]
+    place = f"hf://someone/weights/{names[0]}"
+    begun, notes = begin(starting_at(place, network=network.PRESETS["large"]), tmp_path / "start")
+    assert (begun.step, begun.total_games) == (3740, 1_700_608)
+    assert place in notes[0] and "converted" in notes[-1]
+    assert not (tmp_path / "downloads").exists()  # it is in the Hub's own cache
+    bare = running.sha("model", "someone/weights", 0)
+    with pytest.raises(ValueError, match="a plain state_dict needs its configuration"):
+        begin(starting_at(f"{place}@{bare}"), tmp_path / "bare")
+    for absent, message in (
+        ("weights/absent.pt", "has no file absent.pt"),
+        ("nothing/absent.pt", "there is no repository someone/nothing"),
+        ("weights", r"has no file model\.safetensors"),
     ):
-        shutil.copy(reference_path(name), hub / name)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(HubStub, hub))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    script = (
-        "import jax, pathlib, dataclasses; from zebjax import network; from zebjax.training "
-        "import warm_start\n"
-        "from zebjax.experiment import *\n"
-        "settings = Experiment(name='x', "
-        "start=StartConfig(checkpoint='hf://someone/weights/{file}'))\n"
-        "begun = warm_start.begin(settings, pathlib.Path({folder!r}) / 'start', "
-        "jax.random.key(0), print)\n"
-        "print(begun.step, begun.total_games)"
-    )
-    environment = {
-        **os.environ,
-        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HOME": str(tmp_path / "home"),
-    }
+        with pytest.raises(ValueError, match=rf"^start\.checkpoint: .*{message}"):
+            begin(starting_at(f"hf://someone/{absent}"), tmp_path / "start")
 
-    def fetch(file):
-        code = script.format(file=file, folder=str(tmp_path / "run"))
-        return subprocess.run(
-            [sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True
-        )
 
-    try:
-        good = fetch("synthetic-large-belief.pt")
-        assert good.returncode == 0, good.stderr
-        assert good.stdout.splitlines()[-1] == "3740 1700608"
-        absent = fetch("absent.pt")
-        assert "hf://someone/weights/absent.pt cannot be downloaded" in absent.stderr
-    finally:
-        server.shutdown()
+@pytest.mark.parametrize("folder", ["", "step-7/"])
+def test_from_a_network_folder_on_the_hub(running, tmp_path, monkeypatch, folder):
+    config = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)
+    params = network.init(config, jax.random.key(3))
+    (tmp_path / "net").mkdir()
+    network.save(tmp_path / "net", config, params, {"step": 7, "total_games": 70})
+    files = {folder + file.name: file.read_bytes() for file in (tmp_path / "net").iterdir()}
+    running.repos[("model", "someone/net")] = [files, {}]
+    running.tags["v1"] = 0
+    place = f"hf://someone/net/{folder}".rstrip("/") + "@v1"
+    begun, _ = begin(starting_at(place, network=config), tmp_path / "start")
+    jax.tree.map(np.testing.assert_array_equal, begun.params, params)
+    assert (begun.step, begun.total_games) == (7, 70)
+    # And wherever else a network's path is taken; with the Hub away, from the cache.
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    running.log.clear()
+    jax.tree.map(np.testing.assert_array_equal, network.load(place)[1], params)
+    jax.tree.map(np.testing.assert_array_equal, network.load(Path(place))[1], params)
+    assert players.make(f"zeb:{place},temperature=0").spec == f"zeb:{place},temperature=0"
+    torch_weights.to_torch(place, tmp_path / "back.pt")
+    assert json.loads((tmp_path / "back-state.json").read_text())["step"] == 7
+    assert running.log == []
+    asked = {name for name in files if not name.endswith(("README.md", "provenance.json"))}
+    kept = {file.name for file in (tmp_path / "cache").rglob("snapshots/*/**/*.*")}
+    assert kept == {name.removeprefix(folder) for name in asked}
+
+
+def test_the_originals_repository_is_read_as_it_is(running, tmp_path, reference_path):
+    """`model.pt`, `config.json` and `training_state.json`, as its programs push them."""
+    of = "synthetic-large-belief"
+    running.repos[("model", "someone/zeb-42")] = [
+        {
+            "model.pt": reference_path(f"{of}.pt").read_bytes(),
+            "config.json": reference_path(f"{of}-config.json").read_bytes(),
+            "training_state.json": reference_path(f"{of}-state.json").read_bytes(),
+        }
+    ]
+    settings = starting_at("hf://someone/zeb-42", network=network.PRESETS["large"])
+    begun, _ = begin(settings, tmp_path / "start")
+    assert begun.step == 3740
+    assert players.make("zeb:hf://someone/zeb-42/model.pt").identity.startswith("zeb:sha256=")
+    with pytest.raises(ValueError, match=r"model\.pt: not a network of ours.*zebjax convert"):
+        network.load("hf://someone/zeb-42/model.pt")

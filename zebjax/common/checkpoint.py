@@ -13,23 +13,6 @@ import jax
 import orbax.checkpoint as ocp
 
 from zebjax.common import files
-from zebjax.common.files import new_folder, read_json, write_json, write_text, writing
-from zebjax.common.locks import locked
-
-__all__ = [  # the names of `files` and `locks` stand here too: most callers use both
-    "locked",
-    "new_folder",
-    "prune",
-    "read_json",
-    "remove_steps",
-    "restore_tree",
-    "save_tree",
-    "step_folder",
-    "steps",
-    "write_json",
-    "write_text",
-    "writing",
-]
 
 _STEP = re.compile(r"step_(\d{9})")
 

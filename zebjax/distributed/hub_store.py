@@ -11,7 +11,6 @@ import contextlib
 import functools
 import os
 import random
-import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
+from zebjax.common import hub
 from zebjax.distributed.store import (
     NO_OBJECTS,
     Changed,
@@ -32,7 +32,6 @@ from zebjax.distributed.store import (
 )
 
 T = TypeVar("T")
-_URL = re.compile(r"hf://([A-Za-z0-9][\w.-]*)/([A-Za-z0-9][\w.-]*)((?:/[A-Za-z0-9][\w.-]*)*)/?")
 _TIMEOUT_S = 30.0
 _MAX_TRIES = 20
 _PATHS_PER_CALL = 500
@@ -56,11 +55,14 @@ class HubStore:
             raise Refused(
                 f'{url}: hf:// needs the extra "hub": pip install "zebjax[hub]"'
             ) from None
-        match = _URL.fullmatch(url)
-        if match is None:
+        try:
+            place = hub.parse(url)
+        except hub.HubError:
+            place = None
+        if place is None or place.revision is not None:
             raise Refused(f"{url}: expected hf://USER/REPO or hf://USER/REPO/PREFIX")
         self.where = url
-        self._repo, self._prefix = f"{match[1]}/{match[2]}", match[3].strip("/")
+        self._repo, self._prefix = place.repo, place.path
         self._retry_s = retry_s
         self._endpoint = os.environ.get("HF_ENDPOINT")
         self._api: Any = huggingface_hub.HfApi(endpoint=self._endpoint)

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from zebjax.common import hub
 from zebjax.distributed.object_store import ObjectStore
 from zebjax.distributed.store import Refused, Store
 
@@ -24,7 +25,7 @@ def open_store(url: str, create: bool = True) -> Store:
             f"{url.split('://')[0]}://...: credentials do not belong in a store's URL; see the "
             "README"
         )
-    if url.startswith("hf://"):
+    if hub.is_hub(url):
         from zebjax.distributed.hub_store import HubStore
 
         return HubStore(url)

@@ -15,7 +15,7 @@ _REPEAT_S = 60.0
 
 
 class Presence:
-    """The learner among the processes of its run. Used by the store's thread, but for `describe`."""
+    """The learner among the processes of its run; `describe` is for the run's thread."""
 
     def __init__(self, watch: Watch, settings: Experiment) -> None:
         self.watch = watch

@@ -3,7 +3,7 @@
 import math
 import threading
 
-from zebjax.distributed import spool, weights
+from zebjax.distributed import ingest, spool, weights
 from zebjax.distributed.interval import Interval
 from zebjax.distributed.store import Store
 from zebjax.training.config import StoreConfig
@@ -18,6 +18,7 @@ class Pruner:
         self._lock = threading.Lock()
         self._saved_cursor = dict(cursor)
         self._pending: dict[str, str] | None = None
+        self._deleted: list[str] = []
         self._examples_interval = Interval(config.upload_interval_s)
         self._are_weights_pruned = True
 
@@ -29,6 +30,12 @@ class Pruner:
         with self._lock:
             self._pending = self._saved_cursor
         self._saved_cursor = dict(cursor)
+
+    def take_deleted(self) -> list[str]:
+        """Torch example files deleted since the last call; the cursor need not hold them longer."""
+        with self._lock:
+            deleted, self._deleted = self._deleted, []
+        return deleted
 
     def published(self) -> None:
         """Called after a publication: an older generation is to go."""
@@ -57,7 +64,8 @@ class Pruner:
             return
         self._examples_interval.restart()
         by_worker: dict[str, list[str]] = {}
-        for entry in self._store.entries("examples"):
+        entries = self._store.entries("examples")
+        for entry in entries:
             if parsed := spool.parse_name(entry.name):
                 by_worker.setdefault(parsed.worker, []).append(entry.name)
         n_kept = math.ceil(self._config.keep_examples / max(len(by_worker), 1))
@@ -67,8 +75,10 @@ class Pruner:
             for name in names[:-n_kept]
             if name <= cursor.get(worker, "")
         ]
-        if doomed:
-            self._store.delete(doomed)
+        doomed_torch = ingest.old_torch_files((entry.name for entry in entries), cursor, n_kept)
+        if doomed or doomed_torch:
+            self._store.delete([*doomed, *doomed_torch])
         with self._lock:
+            self._deleted += doomed_torch
             if self._pending is cursor:
                 self._pending = None

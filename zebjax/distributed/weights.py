@@ -20,22 +20,14 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import safetensors
-import safetensors.numpy
-
-from zebjax import network
 from zebjax.distributed.store import NO_OBJECTS, Changed, Missing, Store, Unreachable, is_name
-from zebjax.network import Params, ZebConfig
+from zebjax.network import Params, ZebConfig, files
 
 NEWEST = "weights/newest.json"
-MAX_NETWORK_BYTES = 1 << 28
+MAX_NETWORK_BYTES = files.MAX_BYTES
 MAX_JSON_BYTES = 1 << 20
 _MAX_FETCHES = 3  # a transfer may be cut short
 _MAX_EPOCH = 999_999_999
-_CONFIG = "config"
 _LEASE = re.compile(r"leases/(\d{9})\.json")
 _MANIFEST = re.compile(r"weights/(\d{9})/manifest\.json")
 _NETWORK = re.compile(r"weights/(\d{9})/[^/]+\.safetensors")
@@ -74,12 +66,8 @@ class Manifest:
 
 
 def to_bytes(config: ZebConfig, params: Params) -> bytes:
-    """A network as one safetensors file, float32, its config in the metadata."""
-    arrays = {
-        jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(params)
-    }
-    return safetensors.numpy.save(arrays, {_CONFIG: json.dumps(dataclasses.asdict(config))})
+    """A network as one safetensors file, as in `model.safetensors` of a network folder."""
+    return files.to_bytes(config, params)
 
 
 def from_bytes(data: bytes, config: ZebConfig) -> Params:
@@ -89,26 +77,9 @@ def from_bytes(data: bytes, config: ZebConfig) -> Params:
         BadWeights: if it is no such file, or of another network; never another error.
     """
     try:
-        arrays = safetensors.numpy.load(data)
-    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
-        raise BadWeights(f"not a readable safetensors file ({error})") from None
-    abstract = network.abstract_params(config)
-    names = [
-        jax.tree_util.keystr(path, simple=True, separator=".")
-        for path, _ in jax.tree_util.tree_leaves_with_path(abstract)
-    ]
-    leaves, structure = jax.tree.flatten(abstract)
-    if odd := sorted(set(names) ^ set(arrays)):
-        raise BadWeights(f"array {odd[0]} is missing or not expected")
-    for name, leaf in zip(names, leaves, strict=True):
-        found = arrays[name]
-        if found.shape != leaf.shape or found.dtype != leaf.dtype:
-            raise BadWeights(
-                f"array {name}: expected {leaf.dtype} {leaf.shape}, got {found.dtype} {found.shape}"
-            )
-        if not np.isfinite(found).all():
-            raise BadWeights(f"array {name} is not finite")
-    return jax.tree.unflatten(structure, [jnp.asarray(arrays[name]) for name in names])
+        return files.from_bytes(data, config)
+    except ValueError as error:
+        raise BadWeights(str(error)) from None
 
 
 def newest(store: Store, tag: str | None = None) -> tuple[Manifest, str] | None:

@@ -108,6 +108,8 @@ class WorkerSource:
 
     def saved(self, session: Session) -> None:
         """Let the store's thread delete files that are saved."""
+        for name in self.link.pruner.take_deleted():
+            session.progress.cursor.pop(name, None)
         self.link.pruner.saved(session.progress.cursor)
 
     def metrics(self, session: Session) -> Row:
@@ -152,7 +154,7 @@ class WorkerSource:
                 session.progress.quarantined += 1
                 session.report.note(f"  quarantined: {arrived.reason}")
                 continue
-            session.progress.cursor[arrived.worker] = arrived.name
+            session.progress.cursor[arrived.cursor_key] = arrived.name
             if arrived.metadata is not None and arrived.metadata.source == record.SELFPLAY:
                 self._take_selfplay(session, arrived)
             else:

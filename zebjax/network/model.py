@@ -4,10 +4,8 @@ Parameters are a plain nested dict of arrays; `apply` is a pure function of (con
 observation).
 """
 
-import dataclasses
 import functools
 import math
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -15,8 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from zebjax import tiles
-from zebjax.common import checkpoint, devices
-from zebjax.network.config import ZebConfig, config_from_dict
+from zebjax.network.config import ZebConfig
 from zebjax.observe import Observation, tokenizer
 
 Params = dict[str, Any]
@@ -220,50 +217,3 @@ def apply(
     nnx.replace_by_pure_dict(state, params)
     rngs = None if dropout_key is None else nnx.Rngs(dropout_key)
     return nnx.merge(graphdef, state)(observation, rngs)
-
-
-def save(folder: Path, config: ZebConfig, params: Params) -> None:
-    """Write `config.json` and `params/` into an existing folder (see `checkpoint.new_folder`)."""
-    checkpoint.write_json(folder / "config.json", dataclasses.asdict(config))
-    checkpoint.save_tree(folder / "params", params)
-
-
-BUNDLED = Path(__file__).parents[1] / "bundled"
-"""A network that comes with zebjax, under the path `bundled`; its README.md says how it was made
-and how it plays."""
-
-
-def find(path: Path) -> Path:
-    """The folder that holds `config.json` and `params/`: `path` itself, the newest step of a run,
-    or what `bundled` is.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    path = Path(path)
-    if (path / "config.json").is_file():
-        return path
-    if path == Path(BUNDLED.name):
-        return BUNDLED
-    root = path / "checkpoints" if (path / "checkpoints").is_dir() else path
-    steps = checkpoint.steps(root)
-    if steps:
-        return checkpoint.step_folder(root, steps[-1])
-    raise ValueError(
-        f"{path}: no checkpoint here; expected a folder made by `python -m convert` or by a "
-        "training run, or `bundled`"
-    )
-
-
-def load(path: Path | str) -> tuple[ZebConfig, Params]:
-    """Read a network: what `convert` made, a run folder (its newest complete step), one step of it,
-    or `bundled`.
-
-    Raises:
-        ValueError: if there is no checkpoint at `path`, or it is not what its config says.
-    """
-    folder = find(Path(path))
-    config = config_from_dict(checkpoint.read_json(folder / "config.json"), folder / "config.json")
-    return config, devices.everywhere(
-        checkpoint.restore_tree(folder / "params", abstract_params(config))
-    )

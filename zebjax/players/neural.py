@@ -11,6 +11,7 @@ import numpy as np
 from zebjax import game, network, observe, search, tiles
 from zebjax.players.base import Player, in_chunks, sample_slot
 from zebjax.search import Policy, SearchConfig
+from zebjax.torch_compat import weights as torch_weights
 
 MOST_NODES = 1_000_000
 """Of one decision's trees together: some 300 MB."""
@@ -100,10 +101,24 @@ def load_zeb(
     worlds: int | None = None,
     search: Policy | None = None,
 ) -> Player:
+    """The player that `zeb:PATH,...` names.
+
+    Args:
+        path: what `network.load` reads, or a `.pt` file of the original PyTorch system.
+        temperature: of the policy, 0.1 if None; of the search's root, 0 if None.
+        sims: simulations in each sampled world; 0 plays the policy alone.
+        worlds: sampled worlds that are searched, 16 if None.
+        search: `gumbel` (also if None) or `puct`.
+
+    Raises:
+        ValueError: if there is no network at `path`, or the options do not go together.
+    """
     for name, value in (("worlds", worlds), ("search", search)):
         if value and not sims:
             raise ValueError(f"{name}: expected sims with it, as in sims=64")
-    config, params = network.load(path)
+    # A file of the original's is read as it is, so that it can be rated before it is converted.
+    is_torch = torch_weights.names_torch_file(path)
+    config, params = torch_weights.read(path)[:2] if is_torch else network.load(path)
     if sims:
         worlds = worlds or 16
         if sims * worlds > MOST_NODES:

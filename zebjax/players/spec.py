@@ -1,14 +1,16 @@
 """The spec grammar that names every player.
 
-A spec is `kind[:arg[,key=value]...]`: `random`, `heuristic`, `zeb:runs/first,temperature=0`. A new
-kind is one function that makes a Player and one line in `KINDS`.
+A spec is `kind[:arg[,key=value]...]`: `random`, `heuristic`, `zeb:runs/first,temperature=0`. An
+argument that is a path may have commas in it. A new kind is one function that makes a Player and
+one line in `KINDS`.
 """
 
 import dataclasses
+import os
 import pkgutil
 import textwrap
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zebjax.common.parsing import integer, nearest, number, one_of
@@ -35,7 +37,9 @@ def make(spec: str) -> "Player":
     if kind.takes_argument:
         if not items or not items[0]:
             raise ValueError(f"player {spec!r}: expected {kind.usage}")
-        positional.append(items.pop(0))
+        n = _argument_items(items, kind.options)
+        positional.append(",".join(items[:n]))
+        items = items[n:]
     try:
         made = pkgutil.resolve_name(kind.maker)(*positional, **_options(kind, items))
     except (ValueError, OSError) as error:
@@ -44,6 +48,21 @@ def make(spec: str) -> "Player":
     return dataclasses.replace(
         made, spec=spec, identity=made.identity or ("" if kind.takes_argument else spec)
     )
+
+
+def _argument_items(items: list[str], keys: Container[str]) -> int:
+    """How many of the comma-separated items are the argument: 1, unless a path has commas in it.
+
+    Items at the end with a known key are options, so a path that looks like one (`a,sims=8`) is
+    taken as a path only where the shorter one is not there.
+    """
+    n_options = 0
+    while n_options < len(items) - 1 and items[-1 - n_options].partition("=")[0] in keys:
+        n_options += 1
+    shortest = len(items) - n_options
+    # The last ones are for a complaint about what follows the path.
+    ends = (*range(shortest, len(items) + 1), *range(shortest - 1, 0, -1))
+    return next((end for end in ends if os.path.exists(",".join(items[:end]))), 1)
 
 
 def _options(kind: "PlayerKind", items: list[str]) -> dict[str, Any]:
@@ -97,10 +116,10 @@ KINDS = {
     "zeb": PlayerKind(
         "zebjax.players.neural:load_zeb",
         "zeb:PATH[,temperature=0.1][,sims=64,search=gumbel,worlds=16]",
-        "a network; PATH is a run folder, one step of it, or what `python -m convert` made. "
-        "Without sims its "
-        "policy; with sims a tree search (gumbel or puct) in each of so many sampled worlds, "
-        "temperature 0",
+        "a network; PATH is `bundled`, a run, one step of it, a folder that `zebjax convert` "
+        "made, a .pt file of the original's, or hf://USER/REPO[/FILE][@REVISION]; it may have "
+        "commas in it: only known keys at the end are options. Without sims its policy; with sims "
+        "a tree search (gumbel or puct) in each of so many sampled worlds, temperature 0",
         takes_argument=True,
         options={
             "temperature": number(0, 100),

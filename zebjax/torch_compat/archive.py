@@ -1,10 +1,10 @@
 """Torch's `.pt` files without torch: a zip of raw storages and one pickle, read and written as
 plain data.
 
-A file is `<root>/data.pkl` (see `torch_pickle`), `<root>/data/<key>` (the bytes of each storage)
-and a few small texts. Files come from strangers, so everything in them is a claim to be checked:
-sizes before memory is taken, checksums, names, and every tensor against the storage that it is a
-view of.
+A file is `<root>/data.pkl` (see `pickle`), `<root>/data/<key>` (the bytes of each storage) and a
+few small texts. Files come from strangers, so everything in them is a claim to be checked: sizes
+before memory is taken, checksums, names, and every tensor against the storage that it is a view
+of.
 """
 
 import io
@@ -12,18 +12,22 @@ import math
 import os
 import struct
 import zipfile
-import zlib
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import ml_dtypes
 import numpy as np
 
 from zebjax.common import files
+from zebjax.torch_compat import container, tolerant
 from zebjax.torch_compat import pickle as torch_pickle
+from zebjax.torch_compat.container import DEFAULT_LIMITS as DEFAULT_LIMITS
+from zebjax.torch_compat.container import Limits as Limits
 from zebjax.torch_compat.pickle import Call, Name, Persistent, TorchFileError, shown
+from zebjax.torch_compat.tolerant import Foreign
 
 _STORAGE_TYPES = {
     Name("torch", f"{name}Storage"): np.dtype(dtype)
@@ -45,45 +49,13 @@ _REBUILD_PARAMETER = Name("torch._utils", "_rebuild_parameter")
 _ALLOWED = frozenset(
     {torch_pickle.ORDERED_DICT, _REBUILD_TENSOR, _REBUILD_PARAMETER, *_STORAGE_TYPES}
 )
-_ALIGNMENT = 64  # of a storage in the file, as torch's own writer has it, so that it can be mapped into memory
+_NUMPY_SCALARS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+_NUMBER_CODES = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
+_ALIGNMENT = 64
+"""Of a storage in the file, as in torch's own files, so that it can be mapped into memory."""
 _LOCAL_HEADER_BYTES = 30
 _PADDING_FIELD = 0x4246
-_ENCRYPTED_FLAG = 1
 _MAX_AXES = 32
-_ENTRY_MARK = b"PK\x01\x02"  # begins each entry of the list at the end of a zip file
-# What zipfile is known to raise for damaged archives, besides its own BadZipFile.
-_ZIP_ERRORS = (
-    zipfile.BadZipFile,
-    zipfile.LargeZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    OSError,
-    ValueError,  # UnicodeDecodeError of names included
-    KeyError,
-    IndexError,
-    RuntimeError,  # encrypted; NotImplementedError included
-    OverflowError,
-)
-
-
-class Limits(NamedTuple):
-    """What a torch file may cost at most; a larger one is refused before that much is used."""
-
-    bytes: int = 1 << 30
-    """Of the file, and of all its tensors together if each were copied (tied and expanded ones
-    share storage)."""
-    pickle_bytes: int = 1 << 20
-    """Of the pickle; its time and memory are linear in this."""
-    entries: int = 10_000
-    """In the zip."""
-    values: int = 1_000_000
-    """In the returned tree, counting a shared part wherever it appears."""
-    depth: int = 32
-    """Of nesting."""
-
-
-DEFAULT_LIMITS = Limits()
 
 
 def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Any:
@@ -119,105 +91,103 @@ def read_bytes(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> bytes:
 def parse(data: bytes, source: Path | str, limits: Limits = DEFAULT_LIMITS) -> Any:
     """As `read`, from the file's bytes; `source` is the name for messages."""
     try:
-        entries = _unzip(data, limits)
-        byte_order = entries.get(
-            "byteorder", b"little"
-        )  # absent in older files, which are little-endian
-        if byte_order != b"little":
-            raise TorchFileError(
-                f"its byte order is {shown(byte_order)}, only little-endian files can be read"
-            )
-        if "data.pkl" not in entries:
-            raise TorchFileError("it has no data.pkl; expected a file written by torch.save")
-        if len(entries["data.pkl"]) > limits.pickle_bytes:
-            raise TorchFileError(
-                f"its pickle is larger than the {limits.pickle_bytes:,} bytes allowed"
-            )
-        return _Resolver(entries, limits).resolve(torch_pickle.load(entries["data.pkl"], _ALLOWED))
+        entries = container.unzip(data, limits)
+        tree = torch_pickle.load(_pickle_of(entries, limits), _ALLOWED)
+        return _Resolver(entries, limits).resolve(tree)
     except TorchFileError as error:
         raise TorchFileError(f"{source}: {error}") from None
 
 
-def _unzip(data: bytes, limits: Limits) -> dict[str, bytes]:
-    """Name without the root folder -> bytes, of every entry; each checked against its size and
-    checksum.
+class TorchFile:
+    """A torch file of which only the parts that are asked for are read.
+
+    `tree` is what its pickle describes, as `tolerant.load_around` returns it: whatever weights do
+    not need is there as `Foreign` and `Name` nodes, and its bytes are never looked at.
     """
-    _check_is_zip(data)
-    # Counted in the raw bytes, so that a flood of entries is refused before zipfile makes an object
-    # of each.
-    if data.count(_ENTRY_MARK) > limits.entries:
-        raise TorchFileError(f"more than the {limits.entries:,} zip entries allowed")
+
+    def __init__(self, data: bytes, limits: Limits = DEFAULT_LIMITS) -> None:
+        """Read the pickle; the zip may have been packed again by another program.
+
+        Raises:
+            TorchFileError: if it is no torch file; like all errors of this class without its name.
+        """
+        entries = container.Repacked(data, limits)
+        if entries.size("data.pkl") > limits.pickle_bytes:  # before it is inflated
+            raise _large_pickle(limits)
+        self._resolver = _Resolver(entries, limits)
+        self.tree = tolerant.load_around(_pickle_of(entries, limits), _ALLOWED)
+
+    def value(self, node: Any) -> Any:
+        """A part of the tree as plain values and arrays, as `read` gives them.
+
+        Raises:
+            TorchFileError: if it holds anything else.
+        """
+        return self._resolver.resolve(node)
+
+    def scalar(self, node: Any) -> str | int | float | bool | None:
+        """A text, number or truth value, NumPy's and a tensor of one element included; else None.
+
+        Raises:
+            TorchFileError: for a damaged tensor.
+        """
+        if isinstance(node, Foreign):
+            return _numpy_scalar(node)
+        if isinstance(node, Call):
+            size = node.arguments[2] if len(node.arguments) > 2 else None
+            if isinstance(size, tuple) and all(n == 1 for n in size):
+                return self.value(node).reshape(()).item()
+            return None
+        return node if isinstance(node, str | int | float) else None
+
+
+def _numpy_scalar(node: Foreign) -> int | float | bool | None:
+    """The number that `numpy.core.multiarray.scalar(dtype, bytes)` would make, else None."""
+    if node.name not in _NUMPY_SCALARS or len(node.arguments) != 2:
+        return None
+    dtype, text = node.arguments
+    # A pickle of this protocol has bytes as text in Latin-1, to be encoded.
+    if not (isinstance(dtype, Foreign) and dtype.name == "numpy.dtype" and dtype.arguments):
+        return None
+    if not (isinstance(text, Foreign) and text.name == "_codecs.encode" and text.arguments):
+        return None
+    code, characters = dtype.arguments[0], text.arguments[0]
+    order = dtype.state[1] if isinstance(dtype.state, tuple) and len(dtype.state) > 1 else None
+    if not (isinstance(characters, str) and code in _NUMBER_CODES and order in ("<", "|")):
+        return None
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            infos = archive.infolist()
-            _check_entries(infos, len(data))
-            contents = [archive.read(info) for info in infos]
-    except TorchFileError:
-        raise
-    except _ZIP_ERRORS as error:
-        raise TorchFileError(f"damaged or truncated zip file ({shown(str(error))})") from None
-    for info, content in zip(infos, contents, strict=True):
-        if len(content) != info.file_size:
-            raise TorchFileError(f"zip entry {shown(info.filename)} is shorter than it says")
-    return {
-        info.filename.partition("/")[2]: content
-        for info, content in zip(infos, contents, strict=True)
-    }
+        raw = characters.encode("latin-1")
+    except UnicodeEncodeError:
+        return None
+    kind = np.dtype(code).newbyteorder("<")
+    return np.frombuffer(raw, kind)[0].item() if len(raw) == kind.itemsize else None
 
 
-def _check_is_zip(data: bytes) -> None:
-    if data.startswith(b"PK\x03\x04"):
-        return
-    if not data:
-        raise TorchFileError("the file is empty; expected a file written by torch.save")
-    advice = "load it with a trusted copy of torch and save it again with torch.save of torch 1.6 or newer"
-    if data[257:262] == b"ustar" or data.startswith(b"./PaxHeaders"):
-        raise TorchFileError(f"a tar file, torch's oldest format, is not read here: {advice}")
-    if data[:1] == b"\x80":
+def _pickle_of(entries: Mapping[str, bytes], limits: Limits) -> bytes:
+    """The bytes of data.pkl; the byte order is checked."""
+    # Absent in older files, which are little-endian.
+    byte_order = entries.get("byteorder", b"little")
+    if byte_order.strip() != b"little":
         raise TorchFileError(
-            f"a bare pickle, torch's format before 1.6, is not read here: {advice}"
+            f"its byte order is {shown(byte_order)}, only little-endian files can be read"
         )
-    raise TorchFileError("not a zip file; expected a file written by torch.save (1.6 or newer)")
+    if "data.pkl" not in entries:
+        raise TorchFileError("it has no data.pkl; expected a file written by torch.save")
+    data = entries["data.pkl"]
+    if len(data) > limits.pickle_bytes:
+        raise _large_pickle(limits)
+    return data
 
 
-def _check_entries(infos: list[zipfile.ZipInfo], file_size: int) -> None:
-    """Refuse what torch never writes: compression, overlap, odd names, several roots, one name
-    twice.
-    """
-    if not infos:
-        raise TorchFileError("an empty zip file; expected a file written by torch.save")
-    # Stored, and no more in all than the file has: whatever its entries claim, reading costs no
-    # more than its size.
-    for info in infos:
-        if info.flag_bits & _ENCRYPTED_FLAG:
-            raise TorchFileError(
-                f"zip entry {shown(info.filename)} is encrypted, which torch.save never does"
-            )
-        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
-            raise TorchFileError(
-                f"zip entry {shown(info.filename)} is compressed, which torch.save never does"
-            )
-    if sum(info.file_size for info in infos) > file_size:
-        raise TorchFileError("its zip entries overlap or claim more bytes than the file has")
-    root = infos[0].filename.partition("/")[0]
-    seen = set()
-    for info in infos:
-        first, *rest = info.filename.split("/")
-        strange = info.filename != info.orig_filename or "\\" in info.filename
-        if first != root or not rest or strange or {"", ".", ".."} & {first, *rest}:
-            raise TorchFileError(
-                f"zip entry {shown(info.orig_filename)}: expected a plain path in one root folder"
-            )
-        if info.filename in seen:
-            raise TorchFileError(f"zip entry {shown(info.filename)} is there twice")
-        seen.add(info.filename)
+def _large_pickle(limits: Limits) -> TorchFileError:
+    return TorchFileError(f"its pickle is larger than the {limits.pickle_bytes:,} bytes allowed")
 
 
 @dataclass
 class _Resolver:
     """Turns the tree of a pickle into plain values, and counts what they cost."""
 
-    entries: dict[str, bytes]
+    entries: Mapping[str, bytes]
     limits: Limits
     n_values: int = 0
     n_bytes: int = 0
@@ -236,10 +206,13 @@ class _Resolver:
             return type(tree)([self.resolve(value, depth + 1) for value in tree])
         if isinstance(tree, Call):
             return self.call(tree, depth + 1)
-        if isinstance(tree, Name | Persistent):
+        if isinstance(tree, Foreign | Name):
+            name = tree.name if isinstance(tree, Foreign) else str(tree)
             raise TorchFileError(
-                "its pickle holds something that is neither plain data nor a tensor"
+                f"its pickle asks for {shown(name)}, neither plain data nor a tensor: refused"
             )
+        if isinstance(tree, Persistent):
+            raise TorchFileError("its pickle holds a storage, neither plain data nor a tensor")
         return tree
 
     def call(self, call: Call, depth: int) -> np.ndarray:

@@ -33,7 +33,7 @@ import numpy as np
 import safetensors
 
 from zebjax import game, record, tiles
-from zebjax.common import checkpoint
+from zebjax.common import files
 from zebjax.observe import belief_targets, observe
 from zebjax.record import GameRecord, InvalidRecords, Kind, Metadata
 from zebjax.torch_compat import archive as torch_archive
@@ -128,7 +128,7 @@ def convert(
     if os.path.lexists(path):
         raise InvalidRecords(f"{source}: {path} exists already: remove it or choose another place")
     records, metadata = read(source, limits)
-    with checkpoint.writing(path):
+    with files.writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             record.write(path, records, metadata)

@@ -2,13 +2,13 @@
 imported or built.
 
 `load` turns a pickle into a tree in which a call is a `Call` node and a reference to a storage a
-`Persistent` node; what these mean is decided by whoever walks the tree (`torch_files`). `dump` is
-its inverse.
+`Persistent` node; `archive`, which walks the tree, decides what these mean. `dump` is its inverse.
+`tolerant` reads pickles that hold other objects too.
 
-It is an interpreter of its own, with the thirty opcodes that `torch.save` emits, rather than a
-`pickle.Unpickler` with
-a `find_class`: that one still lets `BUILD` set attributes of any object it can reach (our own
-functions included), calls `__setstate__`, and allocates as much as a memo index asks for.
+This is an interpreter of its own, for the opcodes that `torch.save` emits. A `pickle.Unpickler`
+with a `find_class` of ours would not do: it still lets `BUILD` set attributes of any object that
+it can reach (our own functions included), calls `__setstate__`, and allocates as much as a memo
+index asks for.
 """
 
 import struct
@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from typing import Any
 
 _MAX_SHOWN = 80
+_MAX_STEPS = 10_000_000
+"""Opcodes of one pickle: some 10 s and 1 GB. A replay buffer of 50,000 examples takes half."""
 
 
 class TorchFileError(ValueError):
-    """A torch file, or what lies beside it, cannot be used; the message says in one sentence which
-    and why.
-    """
+    """A torch file, or a file beside it, cannot be used; the message names it and says why."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ ORDERED_DICT = Name("collections", "OrderedDict")
 
 
 def shown(value: Any) -> str:
-    """Something from a file as it may appear in a message: short, and without walking into hostile
+    """A value from a file as it may appear in a message: short, and without walking into hostile
     structures.
     """
     if isinstance(value, str | bytes):
@@ -85,7 +85,7 @@ def load(data: bytes, allowed: Collection[Name]) -> Any:
     Raises:
         TorchFileError: for anything else, without naming the file.
     """
-    return _Machine(data, allowed).run()
+    return Machine(data, allowed).run()
 
 
 _NUMBERS = {
@@ -106,7 +106,7 @@ _INDEX = {
 _LENGTH = struct.Struct("<I")
 
 
-class _Machine:
+class Machine:
     """The state of reading one pickle: a stack of stacks (a mark opens a new one) and a memo."""
 
     def __init__(self, data: bytes, allowed: Collection[Name]):
@@ -120,8 +120,13 @@ class _Machine:
     def run(self) -> Any:
         if self.take(2) != b"\x80\x02":
             raise TorchFileError("its pickle does not begin as protocol 2, which torch.save writes")
-        while (opcode := self.take(1)) != b".":
+        for _ in range(_MAX_STEPS):
+            opcode = self.take(1)
+            if opcode == b".":
+                break
             self.step(opcode)
+        else:
+            raise TorchFileError(f"its pickle has more than the {_MAX_STEPS:,} steps allowed")
         if len(self.stack) != 1 or self.outer:
             raise TorchFileError("its pickle ends with something other than one value")
         if self.position != len(self.data):
@@ -140,12 +145,15 @@ class _Machine:
         elif opcode in _SHORT_TUPLES:
             items = [self.pop() for _ in range(_SHORT_TUPLES[opcode])]
             self.stack.append(tuple(reversed(items)))
-        elif opcode in _OPERATIONS:
-            _OPERATIONS[opcode](self)
+        elif operation := self.operation(opcode):
+            operation(self)
         else:
             raise TorchFileError(
                 f"its pickle uses opcode {opcode!r}, which torch.save does not write for plain data"
             )
+
+    def operation(self, opcode: bytes) -> Any:
+        return _OPERATIONS.get(opcode)
 
     def take(self, count: int) -> bytes:
         piece = self.data[self.position : self.position + count]
@@ -230,6 +238,9 @@ class _Machine:
         target = self.top(dict)
         if len(keys_and_values) % 2:
             raise TorchFileError("its pickle has a key without a value")
+        self.store_in(target, keys_and_values)
+
+    def store_in(self, target: dict, keys_and_values: list[Any]) -> None:
         for key, value in zip(keys_and_values[::2], keys_and_values[1::2], strict=True):
             # Exact types: True would stand for 1, and hashing a deep tuple can overflow the C
             # stack.
@@ -271,18 +282,18 @@ class _Machine:
 
 
 _OPERATIONS = {
-    b"(": _Machine.mark,
-    b"t": _Machine.tuple,
-    b"\x8a": _Machine.long,
-    b"X": _Machine.unicode,
-    b"a": _Machine.append,
-    b"e": _Machine.extend,
-    b"s": _Machine.set_item,
-    b"u": _Machine.set_items,
-    b"c": _Machine.name,
-    b"R": _Machine.call,
-    b"b": _Machine.build,
-    b"Q": _Machine.persistent,
+    b"(": Machine.mark,
+    b"t": Machine.tuple,
+    b"\x8a": Machine.long,
+    b"X": Machine.unicode,
+    b"a": Machine.append,
+    b"e": Machine.extend,
+    b"s": Machine.set_item,
+    b"u": Machine.set_items,
+    b"c": Machine.name,
+    b"R": Machine.call,
+    b"b": Machine.build,
+    b"Q": Machine.persistent,
 }
 
 

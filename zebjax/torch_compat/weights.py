@@ -1,8 +1,6 @@
-"""The original's checkpoint files as ours, and back, with their provenance.
+"""The original's checkpoint files as network folders of ours, and back, with their provenance.
 
-Two layouts are read: `hub`, a plain state_dict `<name>.pt` with `<name>-config.json` and
-`<name>-state.json` beside it (`config.json` and `training_state.json` if the name is `model`), and
-`wrapped`, one file that holds all of that. `hub` is written.
+`layouts` says which files are read. The way back writes its `hub` layout.
 """
 
 import dataclasses
@@ -16,32 +14,32 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
-import numpy as np
 
 import zebjax
 from zebjax import network
-from zebjax.common import checkpoint
-from zebjax.common.files import write_together
-from zebjax.network import Params, ZebConfig
+from zebjax.common import hub
+from zebjax.common.files import new_folder, write_json, write_together
+from zebjax.network import Params, ZebConfig, files
 from zebjax.torch_compat import archive as torch_archive
-from zebjax.torch_compat.archive import DEFAULT_LIMITS, Limits
+from zebjax.torch_compat import layouts
+from zebjax.torch_compat.archive import Limits
+from zebjax.torch_compat.layouts import Layout
+from zebjax.torch_compat.layouts import hub_files as hub_files
 from zebjax.torch_compat.names import from_state_dict, to_state_dict
-from zebjax.torch_compat.pickle import TorchFileError, shown
+from zebjax.torch_compat.pickle import TorchFileError
 
 BeliefHead = Literal["keep", "fresh"]
-TRAINING_FILE = "training.json"  # what a run writes beside the weights it trained
-_PROVENANCE_FILE = "provenance.json"
-_MAX_JSON_BYTES = 1 << 20
-_REQUIRED_CONFIG = ("embed_dim", "n_heads", "n_layers", "ff_dim")
-_OPTIONAL_CONFIG = {"tokenizer": str, "belief_head": bool, "dropout": float}
-_WRITTEN_CONFIG = (*_REQUIRED_CONFIG, "tokenizer", "belief_head")
-_WRAPPED_KEYS = ("model_state_dict", "model_config", "epoch", "total_games", "source_weights_name")
+TRAINING_FILE = files.TRAINING_FILE
+WEIGHT_LIMITS = Limits(pickle_bytes=32 << 20, entries=400_000, values=2_000_000)
+"""Enough for a checkpoint of the original's with its replay buffer of 50,000 examples."""
+_TORCH_FILE = "model.pt"
+_WRITTEN_CONFIG = ("embed_dim", "n_heads", "n_layers", "ff_dim", "tokenizer", "belief_head")
 _STATE_KEYS = ("step", "total_games", "wandb_run_id")
 
 
 @dataclasses.dataclass(frozen=True)
 class Provenance:
-    """Where converted weights came from; `provenance.json` beside them. None where the source does
+    """Where converted weights come from; `provenance.json` beside them. None where the source does
     not say.
     """
 
@@ -49,19 +47,24 @@ class Provenance:
     """File name, without its folder."""
     sha256: str
     """Of the source file."""
-    layout: Literal["wrapped", "hub"]
+    layout: Layout
+    """See `layouts`."""
     step: int | None
-    """Training cycle (`step` of a hub state, `epoch` of a wrapped checkpoint)."""
+    """Training cycle (`step` of a hub state, `epoch` of a checkpoint)."""
     total_games: int | None
     wandb_run_id: str | None
     source_weights_name: str | None
-    """What a wrapped checkpoint itself says it was started from."""
+    """The weights that a checkpoint says it was started from."""
     belief_head: Literal["none", "converted", "fresh"]
     belief_head_seed: int | None
     """Of a fresh belief head."""
     converter_version: str
     converted_at: str
     """UTC, ISO 8601."""
+    prefix: str = ""
+    """What every key of the state_dict began with, and was removed."""
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Every plain value that the source holds beside the weights, by its dotted place."""
 
 
 class TorchWeights(NamedTuple):
@@ -78,21 +81,20 @@ def convert(
     *,
     belief_head: BeliefHead = "keep",
     seed: int = 0,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: Limits = WEIGHT_LIMITS,
 ) -> Provenance:
-    """Convert a torch file of the original into a new folder that `network.load` reads, complete or
-    not there.
+    """Convert a file of weights into a new network folder, complete or not there.
 
     Args:
-        source: the `.pt` file; a hub file has its JSON files beside it.
+        source: as `read` takes it.
         folder: must not exist.
         belief_head: `keep` what is there; `fresh` adds a randomly initialised one to weights that
             have none.
         seed: of a fresh belief head, in [0, 2**32).
-        limits: what the file may cost.
+        limits: what reading the file may cost.
 
     Returns:
-        What was also written as `provenance.json`.
+        The provenance, which is also written as `provenance.json`.
 
     Raises:
         TorchFileError: if the file cannot be used, or `folder` exists.
@@ -103,9 +105,15 @@ def convert(
     weights = read(source, limits)
     if belief_head == "fresh":
         weights = with_fresh_belief_head(weights, seed)
-    with checkpoint.new_folder(folder) as temporary:
-        network.save(temporary, weights.config, weights.params)
-        checkpoint.write_json(temporary / _PROVENANCE_FILE, dataclasses.asdict(weights.provenance))
+    with new_folder(folder) as temporary:
+        facts = {
+            name: value
+            for name in ("source", *_STATE_KEYS, "source_weights_name")
+            if (value := getattr(weights.provenance, name)) is not None
+        }
+        network.save(temporary, weights.config, weights.params, facts)
+        provenance = dataclasses.asdict(weights.provenance)
+        write_json(temporary / files.PROVENANCE_FILE, provenance)
     return weights.provenance
 
 
@@ -113,49 +121,91 @@ def read_provenance(folder: Path | str) -> Provenance | None:
     """The provenance of converted weights, or None where there is none (weights that were trained
     here).
     """
-    path = Path(folder) / _PROVENANCE_FILE
+    path = Path(folder) / files.PROVENANCE_FILE
     if not path.is_file():
         return None
     try:
-        return Provenance(**_read_json(path))
+        return Provenance(**layouts.read_sidecar(path))
     except TypeError as error:
         raise TorchFileError(f"{path}: not the provenance of converted weights ({error})") from None
 
 
-def read(source: Path | str, limits: Limits = DEFAULT_LIMITS) -> TorchWeights:
-    """Read a torch file of the original, in either layout; parameters are float32.
+def read(source: Path | str, limits: Limits = WEIGHT_LIMITS) -> TorchWeights:
+    """Read a file of weights, in any of the layouts; parameters are float32.
+
+    Args:
+        source: a `.pt` or `.safetensors` file with its JSON files beside it, a folder that holds
+            `model.safetensors` or `model.pt`, or one of these on the Hub (`hf://...`).
+        limits: what reading the file may cost.
 
     Raises:
         TorchFileError: if the file, its JSON files or any tensor in it is not as it must be, naming
             which.
     """
-    source = Path(source)
+    source = local(source)
     data = torch_archive.read_bytes(source, limits)
-    content = torch_archive.parse(data, source, limits)
-    if not isinstance(content, dict):
-        raise TorchFileError(
-            f"{source}: expected a state_dict or a checkpoint, it holds a {type(content).__name__}"
-        )
-    wrapped = "model_state_dict" in content
-    fields, state_dict, facts = (
-        _unwrap(content, source) if wrapped else _hub_layout(content, source)
-    )
-    config = _config(fields, f"{source}: model_config" if wrapped else str(hub_files(source)[0]))
     try:
-        params = from_state_dict(config, state_dict)
-    except TorchFileError as error:
+        if layouts.is_safetensors(data):
+            found = layouts.from_safetensors(data, source)
+        else:
+            found = layouts.from_torch(data, source, limits)
+        params = found.params
+        if params is None:
+            params = from_state_dict(found.config, found.state_dict)
+    except ValueError as error:
         raise TorchFileError(f"{source}: {error}") from None
     provenance = Provenance(
         source=source.name,
         sha256=hashlib.sha256(data).hexdigest(),
-        layout="wrapped" if wrapped else "hub",
-        **{key: facts.get(key) for key in (*_STATE_KEYS, "source_weights_name")},
-        belief_head="converted" if config.belief_head else "none",
+        layout=found.layout,
+        **found.known,
+        belief_head="converted" if found.config.belief_head else "none",
         belief_head_seed=None,
         converter_version=zebjax.__version__,
         converted_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        prefix=found.prefix,
+        facts=found.facts,
     )
-    return TorchWeights(config, params, provenance)
+    return TorchWeights(found.config, params, provenance)
+
+
+def names_torch_file(path: str) -> bool:
+    """True if a path, on the Hub or here, names a torch file and not a network of ours."""
+    name = hub.parse(path).path if hub.is_hub(path) else path
+    return name.endswith((".pt", ".pth", ".ckpt"))
+
+
+def local(source: Path | str) -> Path:
+    """The file of weights that `source` names, on this machine; what is on the Hub is downloaded.
+
+    Args:
+        source: a file, a folder that holds `model.safetensors` or `model.pt`, or one of these on
+            the Hub.
+
+    Raises:
+        HubError: if it cannot be downloaded.
+    """
+    if not hub.is_hub(source):
+        source = Path(source)
+        inside = [source / name for name in (files.WEIGHTS_FILE, _TORCH_FILE)]
+        return next((file for file in inside if file.is_file()), source)
+    place = hub.parse(source)
+    if place.is_file:
+        return _fetch(place)
+    folder = f"{place.path}/" if place.path else ""
+    try:
+        return _fetch(place._replace(path=f"{folder}{files.WEIGHTS_FILE}"))
+    except hub.HubFileMissing as error:
+        try:
+            return _fetch(place._replace(path=f"{folder}{_TORCH_FILE}"))
+        except hub.HubFileMissing:
+            raise error from None
+
+
+def _fetch(place: hub.HubPath) -> Path:
+    """Download a file of weights and the JSON files that may belong to it."""
+    beside = {file.name for file in layouts.hub_files(Path(place.path))}
+    return hub.fetch(place, (*sorted(beside), files.CONFIG_FILE, files.TRAINING_FILE))
 
 
 def with_fresh_belief_head(weights: TorchWeights, seed: int) -> TorchWeights:
@@ -174,105 +224,6 @@ def with_fresh_belief_head(weights: TorchWeights, seed: int) -> TorchWeights:
     head = {name: fresh[name] for name in fresh.keys() - weights.params.keys()}
     provenance = dataclasses.replace(weights.provenance, belief_head="fresh", belief_head_seed=seed)
     return TorchWeights(config, weights.params | head, provenance)
-
-
-def hub_files(source: Path) -> tuple[Path, Path]:
-    """Where the config and the training state of a hub file lie."""
-    if source.stem == "model":
-        return source.with_name("config.json"), source.with_name("training_state.json")
-    return source.with_name(f"{source.stem}-config.json"), source.with_name(
-        f"{source.stem}-state.json"
-    )
-
-
-def _hub_layout(content: dict, source: Path) -> tuple[Any, dict, dict[str, Any]]:
-    """Config fields, state_dict and facts of a plain state_dict."""
-    config_file, state_file = hub_files(source)
-    if not any(isinstance(value, np.ndarray) for value in content.values()):
-        raise TorchFileError(
-            f"{source}: expected a state_dict of tensors, or a checkpoint with model_state_dict"
-        )
-    if not config_file.is_file():
-        raise TorchFileError(
-            f"{source}: a plain state_dict needs its configuration beside it, looked for "
-            f"{config_file}"
-        )
-    facts = _read_json(state_file) if state_file.is_file() else {}
-    return (
-        _read_json(config_file),
-        content,
-        _facts(facts, state_file, {key: key for key in _STATE_KEYS}),
-    )
-
-
-def _unwrap(content: dict, source: Path) -> tuple[Any, dict, dict[str, Any]]:
-    """Config fields, state_dict and facts of a wrapped checkpoint."""
-    for key in content:
-        if key not in _WRAPPED_KEYS:
-            raise TorchFileError(
-                f"{source}: unexpected key {shown(key)}; expected {', '.join(_WRAPPED_KEYS)}"
-            )
-    if "model_config" not in content:
-        raise TorchFileError(f"{source}: key model_config is missing beside model_state_dict")
-    if not isinstance(content["model_state_dict"], dict):
-        raise TorchFileError(f"{source}: model_state_dict: expected a dictionary of tensors")
-    names = {
-        "step": "epoch",
-        "total_games": "total_games",
-        "source_weights_name": "source_weights_name",
-    }
-    return content["model_config"], content["model_state_dict"], _facts(content, source, names)
-
-
-def _facts(fields: Any, source: Path, names: Mapping[str, str]) -> dict[str, Any]:
-    """Our name -> value, for `names` of ours -> theirs; each may be absent or None."""
-    if not isinstance(fields, dict):
-        raise TorchFileError(f"{source}: expected an object with {', '.join(names.values())}")
-    facts = {ours: fields.get(theirs) for ours, theirs in names.items()}
-    for ours, value in facts.items():
-        is_count = ours in ("step", "total_games")
-        good = type(value) is int and value >= 0 if is_count else isinstance(value, str)
-        if value is not None and not good:
-            expected = "a count" if is_count else "a text"
-            raise TorchFileError(
-                f"{source}: {names[ours]}: expected {expected}, got {shown(value)}"
-            )
-    return facts
-
-
-def _config(fields: Any, source: str) -> ZebConfig:
-    """A ZebConfig from the original's keyword arguments; old ones lack the tokenizer (v1) and
-    belief head (none).
-    """
-    if not isinstance(fields, dict):
-        raise TorchFileError(f"{source}: expected the network's keyword arguments")
-    for key, value in fields.items():
-        if key not in _REQUIRED_CONFIG and key not in _OPTIONAL_CONFIG:
-            raise TorchFileError(f"{source}: unknown field {shown(key)}")
-        expected = _OPTIONAL_CONFIG.get(key, int)
-        if type(value) is not expected and not (expected is float and type(value) is int):
-            raise TorchFileError(
-                f"{source}: {key}: expected {expected.__name__}, got {shown(value)}"
-            )
-    for key in _REQUIRED_CONFIG:
-        if key not in fields:
-            raise TorchFileError(f"{source}: field {key} is missing")
-    defaults: dict[str, Any] = {"tokenizer": "v1", "belief_head": False}
-    try:
-        return ZebConfig(**defaults | fields)
-    except ValueError as error:
-        raise TorchFileError(f"{source}: {error}") from None
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        if path.stat().st_size > _MAX_JSON_BYTES:
-            raise TorchFileError(f"{path}: larger than the {_MAX_JSON_BYTES:,} bytes allowed")
-        return checkpoint.read_json(path)
-    except RecursionError:
-        raise TorchFileError(f"{path}: nested too deeply") from None
-    except ValueError as error:
-        raise TorchFileError(str(error)) from None
 
 
 def to_torch(
@@ -294,7 +245,7 @@ def to_torch(
         TorchFileError: if one of them exists, or the original has no such network.
         ValueError: if there is no checkpoint at `source`.
     """
-    source, path = Path(source), Path(path)
+    path = Path(path)
     if path.suffix != ".pt":
         raise TorchFileError(f"{path}: expected a name that ends in .pt")
     files = [*hub_files(path), path]
@@ -324,11 +275,14 @@ def hub_contents(
     }
 
 
-def history(folder: Path) -> dict[str, Any]:
-    """What a checkpoint folder says of its training: `step`, `total_games`, `wandb_run_id`, as far
+def history(found: Path) -> dict[str, Any]:
+    """What a network's folder says of its training: `step`, `total_games`, `wandb_run_id`, as far
     as it knows.
+
+    Args:
+        found: as `network.find` gives it.
     """
-    if (folder / TRAINING_FILE).is_file():
-        return _read_json(folder / TRAINING_FILE)
-    provenance = read_provenance(folder)
+    if facts := files.history(found):
+        return facts
+    provenance = read_provenance(found.parent if found.is_file() else found)
     return dataclasses.asdict(provenance) if provenance else {}

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from zebjax.common import checks
+from zebjax.common import checks, hub
 from zebjax.network import PRESETS, ZebConfig
 from zebjax.search import SearchConfig
 
@@ -124,8 +124,9 @@ class StartConfig:
     """Where the weights come from."""
 
     checkpoint: str | None = None
-    """None: from nothing. Else a torch .pt file of the original's (converted on first use),
-    hf://USER/REPO/FILE.pt on the Hugging Face Hub, or a folder that zebjax wrote."""
+    """None: from nothing. Else a network folder or a run, `bundled`, a .pt or .safetensors file of
+    the original's (converted on first use), or one of these on the Hugging Face Hub:
+    hf://USER/REPO, hf://USER/REPO/FILE.pt, with @REVISION at the end if need be."""
     belief_head: Literal["keep", "fresh"] = "keep"
     """fresh: the checkpoint has no belief head and gets a randomly initialised one. From nothing
     all heads are."""
@@ -287,7 +288,8 @@ class StoreConfig:
     learner has saved a state that holds them."""
     publish_torch: bool = False
     """Also publish <name>.pt with its two JSON files, so that a PyTorch worker of the original's
-    can follow."""
+    can follow. Its games are taken from examples/<worker>/*.pt in the store: give it
+    `--output-dir STORE/NAME/examples/WORKER` where the store is a folder."""
     games_per_file: int = 128
     """Games that a self-play worker sends together."""
     poll_s: float = 5.0
@@ -322,7 +324,7 @@ class StoreConfig:
             )
         if not 0.01 <= self.poll_s <= 3600:
             raise ValueError(f"store.poll_s: expected 0.01 to 3600, got {self.poll_s}")
-        least = 60 if self.url.startswith("hf://") else 0
+        least = 60 if hub.is_hub(self.url) else 0
         if not least <= self.upload_interval_s <= 86400:
             raise ValueError(
                 f"store.upload_interval_s: expected {least} to 86400 here, got "
@@ -332,7 +334,7 @@ class StoreConfig:
     @property
     def look_every_s(self) -> float:
         """`poll_s`, as far as the store bears it."""
-        return max(self.poll_s, HUB_LOOK_S) if self.url.startswith("hf://") else self.poll_s
+        return max(self.poll_s, HUB_LOOK_S) if hub.is_hub(self.url) else self.poll_s
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from zebjax import __version__
-from zebjax.common import checkpoint, version
+from zebjax.common import files, version
 
 FILE = "environment.json"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "mctx", "numpy")
@@ -23,7 +23,7 @@ def earlier_starts(folder: Path) -> list[Any]:
         ValueError: if the file is none of ours.
     """
     file = folder / FILE
-    starts = checkpoint.read_json(file) if file.exists() else []
+    starts = files.read_json(file) if file.exists() else []
     if not isinstance(starts, list):
         raise ValueError(f"{file}: expected a list of the run's starts; move the file away")
     return starts
@@ -42,7 +42,7 @@ def add_start(folder: Path, earlier: list[Any], cycle: int) -> None:
         "commit": version.commit(),
         "versions": {"zebjax": __version__} | {name: _version(name) for name in _PACKAGES},
     }
-    checkpoint.write_json(folder / FILE, [*earlier, here])
+    files.write_json(folder / FILE, [*earlier, here])
 
 
 def _version(package: str) -> str:

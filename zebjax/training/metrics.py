@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from zebjax.common import charts, checkpoint
+from zebjax.common import charts, files
 
 Row = dict[str, Any]
 FILE = "metrics.jsonl"
@@ -38,8 +38,8 @@ def read(path: Path) -> list[Row]:
     rows = [_parse(line) for line in lines if line.strip()]
     if None in rows:
         raise ValueError(
-            f'{path}, row {rows.index(None) + 1}: expected a JSON object of numbers with "cycle" and '
-            '"stats/total_games"; mend that line or delete it'
+            f"{path}, row {rows.index(None) + 1}: expected a JSON object of numbers with "
+            '"cycle" and "stats/total_games"; mend that line or delete it'
         )
     last = _parse(unfinished)
     return [row for row in (*rows, last) if row is not None]
@@ -61,7 +61,7 @@ def _parse(line: bytes) -> Row | None:
 def truncate(path: Path, last_cycle: int) -> None:
     """Drop the rows after `last_cycle`: the run goes on from there and will write them again."""
     rows = [row for row in read(path) if row["cycle"] <= last_cycle]
-    checkpoint.write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+    files.write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def plot_curves(rows: list[Row], path: Path, title: str) -> None:

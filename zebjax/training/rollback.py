@@ -6,7 +6,7 @@ it are put aside.
 """
 
 from zebjax import network
-from zebjax.common import checkpoint
+from zebjax.common import checkpoint, files
 from zebjax.common.console import Reporter
 from zebjax.training import learner, metrics, saved_state
 from zebjax.training.config import Experiment
@@ -46,14 +46,14 @@ def roll_back(settings: Experiment, step: int, report: Reporter) -> None:
     config, params = network.load(checkpoint.step_folder(root, step))
     if not config.same_weights(settings.network):
         raise ValueError(f"{folder}: step {step} is of another network")
-    history = checkpoint.read_json(checkpoint.step_folder(root, step) / "training.json")
+    history = files.read_json(checkpoint.step_folder(root, step) / "training.json")
     fresh = learner.init(session.settings.learner, settings.network, params, state.learner.key)
     # Updates count on, so that no random draw of the steps that are left behind is drawn again.
     session.state = state._replace(learner=fresh._replace(update=state.learner.update))
     rows = metrics.read(folder / metrics.FILE)
     aside = folder / f"metrics-before-rollback-from-{progress.cycle}.jsonl"
     if rows:
-        checkpoint.write_text(aside, (folder / metrics.FILE).read_text())
+        files.write_text(aside, (folder / metrics.FILE).read_text())
     progress.first_cycle = min(progress.first_cycle, step)
     progress.cycle = step
     progress.row = None

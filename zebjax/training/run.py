@@ -15,11 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from zebjax import network, players
-from zebjax.common import checkpoint, devices
+from zebjax.common import checkpoint, devices, files
 from zebjax.common.console import Reporter
 from zebjax.evaluation import belief, matches
 from zebjax.evaluation.intervals import Z95
-from zebjax.torch_compat import weights as torch_weights
 from zebjax.training import environment, eval_aux, learner, metrics, replay, saved_state, wandb_run
 from zebjax.training.call_sizer import CallSizer
 from zebjax.training.config import Experiment, to_json
@@ -56,7 +55,7 @@ class Run:
         self.source = source or SelfPlaySource(report)
         settings, progress = self.session.settings, self.session.progress
         if not self.session.is_complete:  # else these settings made nothing of what is there
-            checkpoint.write_text(settings.folder / "experiment.json", to_json(settings) + "\n")
+            files.write_text(settings.folder / "experiment.json", to_json(settings) + "\n")
         environment.add_start(settings.folder, earlier, progress.cycle)
         self._outputs = Outputs(self.session)
         self._last_save = self._wall_counted_to = time.monotonic()
@@ -289,15 +288,14 @@ class Run:
         """The weights alone, for players; older ones go, except each `keep_every_cycles`th."""
         settings, progress = self.session.settings, self.session.progress
         root, cycle = settings.folder / "checkpoints", progress.cycle
-        with checkpoint.new_folder(checkpoint.step_folder(root, cycle), replace=True) as folder:
-            network.save(folder, settings.network, self.session.state.learner.params)
+        with files.new_folder(checkpoint.step_folder(root, cycle), replace=True) as folder:
             facts = {
                 "run": settings.name,
                 "step": cycle,
                 "total_games": progress.total_games,
                 "wandb_run_id": progress.wandb_run_id,
             }
-            checkpoint.write_json(folder / torch_weights.TRAINING_FILE, facts)
+            network.save(folder, settings.network, self.session.state.learner.params, facts)
         kept, stay = settings.save.keep_every_cycles, (progress.first_cycle, cycle)
         checkpoint.remove_steps(
             root, [step for step in checkpoint.steps(root) if step % kept and step not in stay]

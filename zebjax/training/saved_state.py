@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from zebjax import network
-from zebjax.common import checkpoint, devices
+from zebjax.common import checkpoint, devices, files
 from zebjax.common.console import Reporter
 from zebjax.training import learner, metrics, replay, resume, warm_start
 from zebjax.training.config import Experiment, to_json
@@ -66,10 +66,10 @@ def save(session: Session) -> None:
             "Resume with a lower --learner.lr, or go back further with `zebjax rollback`"
         )
     number = max(checkpoint.steps(folder / "state"), default=0) + 1
-    with checkpoint.new_folder(checkpoint.step_folder(folder / "state", number)) as new:
+    with files.new_folder(checkpoint.step_folder(folder / "state", number)) as new:
         checkpoint.save_tree(new / "arrays", session.state)
-        checkpoint.write_json(new / "progress.json", dataclasses.asdict(progress))
-        checkpoint.write_text(new / "experiment.json", to_json(session.settings) + "\n")
+        files.write_json(new / "progress.json", dataclasses.asdict(progress))
+        files.write_text(new / "experiment.json", to_json(session.settings) + "\n")
     checkpoint.prune(folder / "state", keep=_SAVES_KEPT)
 
 
@@ -156,7 +156,7 @@ def _restore(
     settings: Experiment, number: int, report: Reporter
 ) -> tuple[Experiment, State, Progress]:
     folder = checkpoint.step_folder(settings.folder / "state", number)
-    saved = checkpoint.read_json(folder / "experiment.json")
+    saved = files.read_json(folder / "experiment.json")
     resume.check_can_continue(saved, settings)
     abstract = network.abstract_params(settings.network)
     like = jax.eval_shape(lambda params: fresh_state(settings, params, 0), abstract)

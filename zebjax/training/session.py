@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, Self
 import jax
 
 from zebjax import network
-from zebjax.common import checkpoint
+from zebjax.common import files
 from zebjax.common.console import Reporter
 from zebjax.training import learner, replay, selfplay
 from zebjax.training.config import Experiment
@@ -87,7 +87,7 @@ class Progress:
             ValueError: naming the file, if it holds none.
         """
         try:
-            progress = cls(**checkpoint.read_json(file))
+            progress = cls(**files.read_json(file))
         except TypeError as error:
             raise ValueError(f"{file}: not the progress of a run ({error})") from None
         of_run = (progress.first_cycle, progress.cycle, progress.total_games)

@@ -1,4 +1,4 @@
-"""What a run begins with: weights (fresh, a torch file, the Hugging Face Hub, a folder of ours), a
+"""What a run begins with: weights (fresh, a torch file, the Hugging Face Hub, a network folder), a
 teacher's games.
 """
 
@@ -11,12 +11,11 @@ import jax
 import numpy as np
 
 from zebjax import network, record
+from zebjax.common import hub
 from zebjax.game import N_PLIES
 from zebjax.record import GameRecord
 from zebjax.torch_compat import weights as torch_weights
 from zebjax.training.config import Experiment
-
-_HUB = "hf://"
 
 
 class Beginning(NamedTuple):
@@ -26,14 +25,19 @@ class Beginning(NamedTuple):
     step: int
     """Training step of the weights."""
     total_games: int
-    """Games behind them."""
+    """Games that the weights were trained on."""
 
 
 def begin(
     settings: Experiment, folder: Path, key: jax.Array, note: Callable[[str], None]
 ) -> Beginning:
-    """The first weights of a new run; a torch file is converted into `folder`, where its provenance
-    stays.
+    """The first weights of a new run.
+
+    Args:
+        settings: `start` says where the weights are; see `StartConfig.checkpoint`.
+        folder: a file of weights is converted into this folder, where its provenance stays.
+        key: for fresh weights.
+        note: is called with a line about each thing that is downloaded or converted.
 
     Raises:
         ValueError: if the checkpoint is not there, cannot be read, or is not of the experiment's
@@ -44,18 +48,20 @@ def begin(
         return Beginning(
             network.init(settings.network, key), wanted.step or 0, wanted.total_games or 0
         )
-    source = _locate(wanted.checkpoint, folder.parent, note)
+    source = _locate(wanted.checkpoint, note)
     if source.is_file():
-        shutil.rmtree(
-            folder, ignore_errors=True
-        )  # of an earlier start that was killed before it saved anything
-        torch_weights.convert(source, folder, belief_head=wanted.belief_head, seed=settings.seed)
-        note(f"converted {source} into {folder}")
+        # Of an earlier start that was killed before it saved anything.
+        shutil.rmtree(folder, ignore_errors=True)
+        made = torch_weights.convert(
+            source, folder, belief_head=wanted.belief_head, seed=settings.seed
+        )
+        stripped = f", without the prefix {made.prefix} of its tensors" if made.prefix else ""
+        note(f"converted {wanted.checkpoint} into {folder}{stripped}")
         source = folder
     elif wanted.belief_head == "fresh":
         raise ValueError(
-            "start.belief_head: fresh is for torch files; start.checkpoint is a folder that has "
-            "its heads"
+            "start.belief_head: fresh is for torch files; start.checkpoint is a network folder, "
+            "which has its heads"
         )
     config, params = network.load(source)
     if not config.same_weights(settings.network):
@@ -69,47 +75,22 @@ def begin(
     return Beginning(params, step or 0, total_games or 0)
 
 
-def _locate(name: str, downloads: Path, note: Callable[[str], None]) -> Path:
-    """The local path of what `start.checkpoint` names."""
-    if name.startswith(_HUB):
-        return _download(name, downloads, note)
-    if not Path(name).exists():
-        if name == network.BUNDLED.name:
-            return network.BUNDLED
-        raise ValueError(
-            f"start.checkpoint: {name} is not there; give a torch .pt file, "
-            "hf://USER/REPO/FILE.pt, a zebjax folder, "
-            f"or {network.BUNDLED.name}"
-        )
-    return Path(name)
-
-
-def _download(name: str, downloads: Path, note: Callable[[str], None]) -> Path:
-    """Fetch a hub file and the JSON files that belong to it."""
+def _locate(name: str, note: Callable[[str], None]) -> Path:
+    """Where the weights that `start.checkpoint` names lie: a file to convert, or a folder."""
     try:
-        import huggingface_hub
-        from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
-    except ImportError:
-        raise ValueError(
-            'start.checkpoint: hf:// needs the extra "hub": pip install "zebjax[hub]"'
-        ) from None
-    parts = name.removeprefix(_HUB).split("/")
-    if len(parts) < 3 or not name.endswith(".pt"):
-        raise ValueError(f"start.checkpoint: expected hf://USER/REPO/FILE.pt, got {name}")
-    repo, file = "/".join(parts[:2]), "/".join(parts[2:])
-    note(f"downloading {file} of {repo}")
-    target = downloads / "downloads"
-    config, state = torch_weights.hub_files(Path(file))
-    try:
-        path = huggingface_hub.hf_hub_download(repo, file, local_dir=target)
-        for beside in (config, state):
-            try:
-                huggingface_hub.hf_hub_download(repo, str(beside), local_dir=target)
-            except EntryNotFoundError:
-                continue  # a wrapped checkpoint has none; the converter says what it misses
-    except (HfHubHTTPError, OSError) as error:
-        raise ValueError(f"start.checkpoint: {name} cannot be downloaded: {error}") from None
-    return Path(path)
+        if hub.is_hub(name):
+            note(f"looking for {name}")
+            file = torch_weights.local(name)
+            is_network = file.name == network.WEIGHTS_FILE and not hub.parse(name).is_file
+            return file.parent if is_network else file
+        if not Path(name).exists() and name != network.BUNDLED.name:
+            raise ValueError(
+                f"{name} is not there; give a network folder, a run, a .pt or .safetensors file, "
+                f"hf://USER/REPO or hf://USER/REPO/FILE.pt, or {network.BUNDLED.name}"
+            )
+        return Path(name) if Path(name).is_file() else network.find(name)
+    except ValueError as error:
+        raise ValueError(f"start.checkpoint: {error}") from None
 
 
 class Seeds(NamedTuple):

@@ -1,0 +1,194 @@
+"""Places on the Hugging Face Hub, `hf://USER/REPO[/PATH][@REVISION]`, and files fetched from there.
+
+Only named files of a few harmless kinds are downloaded, into the Hub client's own cache, so that
+`HF_HUB_OFFLINE=1` works with whatever the cache holds.
+"""
+
+import os
+import re
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+SCHEME = "hf://"
+# A pathlib.Path turns hf://USER into hf:/USER, so both spellings are understood.
+_SCHEME = re.compile(r"hf:/{1,2}(?=[^/]|$)")
+_NAME = r"[A-Za-z0-9][\w.-]*"
+_URL = re.compile(rf"hf:/{{1,2}}({_NAME}/{_NAME})((?:/{_NAME})*)/?(?:@({_NAME}(?:/{_NAME})*))?")
+FILE_SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors", ".json", ".md")
+"""Kinds of files that are downloaded; nothing of them is executed."""
+MAX_BYTES = {".json": 1 << 20, ".md": 1 << 20}
+_MAX_WEIGHTS_BYTES = 1 << 30
+_TIMEOUT_S = 30.0
+
+
+class HubError(ValueError):
+    """A file on the Hub cannot be had; the message says in one sentence why and what to do."""
+
+
+class HubFileMissing(HubError):
+    """The repository does not have this file, or the cache does not and the client is offline."""
+
+
+class HubPath(NamedTuple):
+    """A repository on the Hub, or a file or folder in it."""
+
+    repo: str
+    """`USER/REPO`."""
+    path: str
+    """Inside the repository, without slashes at either end; empty for all of it."""
+    revision: str | None
+    """Branch, tag or commit; None is the default branch."""
+
+    def __str__(self) -> str:
+        path = f"/{self.path}" if self.path else ""
+        return f"{SCHEME}{self.repo}{path}" + (f"@{self.revision}" if self.revision else "")
+
+    @property
+    def is_file(self) -> bool:
+        """True if the path ends as a file that may be downloaded; other paths are folders."""
+        return self.path.endswith(FILE_SUFFIXES)
+
+
+def is_hub(url: Path | str) -> bool:
+    """True if `url` names a place on the Hub, well formed or not."""
+    return bool(_SCHEME.match(str(url)))
+
+
+def parse(url: Path | str) -> HubPath:
+    """The parts of `hf://USER/REPO[/PATH][@REVISION]`.
+
+    Raises:
+        HubError: if it is not of that form.
+    """
+    match = _URL.fullmatch(str(url))
+    if match is None:
+        raise HubError(
+            f"{url}: expected hf://USER/REPO, hf://USER/REPO/FILE or hf://USER/REPO/FOLDER, with "
+            "@REVISION at the end if not the newest is wanted"
+        )
+    return HubPath(match[1], match[2].strip("/"), match[3])
+
+
+def fetch(place: HubPath, beside: tuple[str, ...] = ()) -> Path:
+    """Download a file, and those beside it that are there, into the Hub's cache.
+
+    Args:
+        place: of the file.
+        beside: names of files in the same folder of the same commit; a missing one is no error.
+
+    Returns:
+        The local path of the file. The others lie beside it. It is read-only: the cache's own.
+
+    Raises:
+        HubError: naming the place and what to do about it.
+        HubFileMissing: if there is no such file.
+    """
+    file = _fetch(place)
+    commit = _commit(file, place)
+    folder = PurePosixPath(place.path).parent
+    for name in beside:
+        try:
+            _fetch(HubPath(place.repo, str(folder / name), commit))
+        except HubFileMissing:
+            continue
+    return file
+
+
+def _commit(file: Path, place: HubPath) -> str | None:
+    """The commit that a file of the cache is of: `.../snapshots/COMMIT/PATH`."""
+    folder = file.parents[len(PurePosixPath(place.path).parts) - 1]
+    return folder.name if folder.parent.name == "snapshots" else place.revision
+
+
+def _fetch(place: HubPath) -> Path:
+    try:
+        import huggingface_hub
+        from huggingface_hub import constants
+    except ImportError:
+        raise HubError(f'{place}: hf:// needs the extra "hub"; pip install "zebjax[hub]"') from None
+    if not place.is_file:
+        raise HubError(f"{place}: expected a file that ends in {', '.join(FILE_SUFFIXES)}")
+    endpoint = os.environ.get("HF_ENDPOINT")
+    suffix = PurePosixPath(place.path).suffix
+    most = MAX_BYTES.get(suffix, _MAX_WEIGHTS_BYTES)
+    offline = constants.is_offline_mode()
+    try:
+        if not offline:
+            url = huggingface_hub.hf_hub_url(
+                place.repo, place.path, revision=place.revision, endpoint=endpoint
+            )
+            try:
+                metadata = huggingface_hub.get_hf_file_metadata(
+                    url, timeout=_TIMEOUT_S, endpoint=endpoint
+                )
+                _check_size(place, metadata.size or 0, most)
+            except Exception as error:
+                if not _is_unreachable(error):
+                    raise
+                # As good as offline: what the cache holds will do, if it holds the file.
+                offline = True
+        file = huggingface_hub.hf_hub_download(
+            place.repo,
+            place.path,
+            revision=place.revision,
+            endpoint=endpoint,
+            local_files_only=offline,
+        )
+    except HubError:
+        raise
+    except Exception as error:
+        raise _explained(place, error, offline) from None
+    _check_size(place, os.path.getsize(file), most)
+    return Path(file)
+
+
+def _check_size(place: HubPath, size: int, most: int) -> None:
+    if size > most:
+        raise HubError(f"{place}: {size:,} bytes, more than the {most:,} allowed")
+
+
+def _is_unreachable(error: Exception) -> bool:
+    """True if the Hub did not answer at all, or only that it is in trouble itself."""
+    if getattr(error, "response", None) is not None:
+        return (_status(error) or 0) >= 500
+    # The client's own library for HTTP has changed before, so its errors go by their module.
+    return isinstance(error, OSError) or type(error).__module__.startswith(("httpx", "httpcore"))
+
+
+def _status(error: Exception) -> int | None:
+    return getattr(getattr(error, "response", None), "status_code", None)
+
+
+def _explained(place: HubPath, error: Exception, offline: bool) -> HubError:
+    """What the client says by many kinds of exceptions, in one sentence and no word of a token."""
+    from huggingface_hub import errors as theirs
+
+    login = "set HF_TOKEN or run `hf auth login`"
+    if isinstance(error, theirs.LocalEntryNotFoundError):
+        return HubFileMissing(
+            f"{place}: the Hub cannot be reached (or HF_HUB_OFFLINE is set) and the file is not in "
+            "the cache; download it once while online"
+        )
+    if isinstance(error, theirs.GatedRepoError):
+        return HubError(f"{place}: access must be granted on the repository's page; then {login}")
+    if _status(error) in (401, 403) and not isinstance(error, theirs.RepositoryNotFoundError):
+        return HubError(
+            f"{place}: no access (status {_status(error)}); {login} with a token for it"
+        )
+    if isinstance(error, theirs.RepositoryNotFoundError):
+        return HubError(
+            f"{place}: there is no repository {place.repo}, or it is private; check the name, or "
+            f"{login}"
+        )
+    if isinstance(error, theirs.RevisionNotFoundError):
+        return HubError(f"{place}: {place.repo} has no revision {place.revision}")
+    if isinstance(error, theirs.EntryNotFoundError):
+        return HubFileMissing(f"{place}: {place.repo} has no file {place.path}")
+    if isinstance(error, theirs.HFValidationError):
+        return HubError(f"{place}: the Hub allows no repository of this name")
+    if isinstance(error, theirs.HfHubHTTPError):
+        return HubError(f"{place}: the Hub answers with status {_status(error)}; try again later")
+    if isinstance(error, OSError) and error.strerror:
+        return HubError(f"{place}: cannot be written into the Hub's cache ({error.strerror})")
+    state = " offline" if offline else ""
+    return HubError(f"{place}: cannot be downloaded{state} ({type(error).__name__})")

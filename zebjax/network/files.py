@@ -1,0 +1,396 @@
+"""Networks as files: a folder of `config.json` and `model.safetensors`, the same as bytes, and the
+ways to name one.
+
+A network folder holds
+
+    config.json         the fields of ZebConfig
+    model.safetensors   the parameters, float32; see `to_bytes`
+    training.json       what is known of its training (run, step, total_games), if anything is
+    README.md           a model card
+
+Folders of older runs, with an orbax item `params/` in place of `model.safetensors`, are read too.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from zebjax.common import checkpoint, devices, hub
+from zebjax.common.files import read_json, write_json, write_text, writing
+from zebjax.network.config import ZebConfig, config_from_dict
+from zebjax.network.model import Params, abstract_params, n_params
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+TRAINING_FILE = "training.json"
+PROVENANCE_FILE = "provenance.json"
+CARD_FILE = "README.md"
+_ORBAX_ITEM = "params"
+MAX_BYTES = 1 << 28
+"""Of a weights file."""
+_MAX_HEADER_BYTES = 1 << 20
+_FORMAT_KEY, _CONFIG_KEY = "zebjax_format", "config"
+_FORMAT = "1"
+# One array that every network of the original has, under its own name there.
+_FOREIGN_NAME = "embeddings.proj.weight"
+
+BUNDLED = Path(__file__).parents[1] / "bundled"
+"""A network that comes with zebjax, under the path `bundled`; its README.md says how it was made
+and how it plays."""
+
+
+# ---- bytes
+
+
+def array_names(params: Params) -> list[str]:
+    """The name of each array in a network's file, in the order of `jax.tree.leaves`.
+
+    It is the array's path in the parameters with dots between, such as `layers.00.qkv.kernel`.
+    """
+    return [
+        jax.tree_util.keystr(path, simple=True, separator=".")
+        for path, _ in jax.tree_util.tree_leaves_with_path(params)
+    ]
+
+
+def to_bytes(config: ZebConfig, params: Params) -> bytes:
+    """A network as the bytes of one safetensors file, float32.
+
+    Arrays are named as `array_names` says, kernels are `[in, out]`. The metadata holds
+    `zebjax_format` (1) and `config` (the ZebConfig as JSON), so that the file stands by itself.
+    """
+    leaves = jax.tree.leaves(jax.device_get(params))
+    arrays = {
+        name: np.ascontiguousarray(leaf)
+        for name, leaf in zip(array_names(params), leaves, strict=True)
+    }
+    metadata = {_FORMAT_KEY: _FORMAT, _CONFIG_KEY: json.dumps(dataclasses.asdict(config))}
+    return safetensors.numpy.save(arrays, metadata)
+
+
+def from_bytes(data: bytes, config: ZebConfig) -> Params:
+    """The parameters in such a file: arrays on the first device, float32 and finite.
+
+    Raises:
+        ValueError: if it is none, or not of this network; nothing else, whatever the bytes are.
+    """
+    _check_metadata(metadata_of(data), config)
+    try:
+        arrays = safetensors.numpy.load(data)
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise ValueError(f"not a readable safetensors file ({error})") from None
+    abstract = abstract_params(config)
+    names = array_names(abstract)
+    leaves, structure = jax.tree.flatten(abstract)
+    if odd := sorted(set(names) ^ set(arrays)):
+        if _FOREIGN_NAME in arrays:
+            raise ValueError(
+                "its arrays have the names of the original PyTorch system; make a folder of ours "
+                "with `zebjax convert`"
+            )
+        # Names come from strangers: nothing unprintable reaches a terminal.
+        shown = "".join(filter(str.isprintable, odd[0]))[:80]
+        problem = "is missing" if odd[0] in names else "is not expected"
+        raise ValueError(f"array {shown} {problem}")
+    for name, leaf in zip(names, leaves, strict=True):
+        found = arrays[name]
+        if found.shape != leaf.shape or found.dtype != leaf.dtype:
+            raise ValueError(
+                f"array {name}: expected {leaf.dtype} {leaf.shape}, got {found.dtype} {found.shape}"
+            )
+        if not np.isfinite(found).all():
+            raise ValueError(f"array {name} is not finite")
+    return jax.device_put(jax.tree.unflatten(structure, [arrays[name] for name in names]))
+
+
+def metadata_of(data: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file; empty if it has none or cannot be read."""
+    size = int.from_bytes(data[:8], "little")
+    if size > min(len(data), _MAX_HEADER_BYTES):
+        return {}
+    try:
+        metadata = json.loads(data[8 : 8 + size])["__metadata__"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def _check_metadata(metadata: Mapping[str, str], config: ZebConfig) -> None:
+    """Refuse a later format, and weights that were written for another network.
+
+    Two networks of different heads have arrays of the same shapes, so shapes do not tell them
+    apart.
+    """
+    version = metadata.get(_FORMAT_KEY, _FORMAT)
+    if version != _FORMAT:
+        raise ValueError(
+            f"its format is {str(version)[:20]!r}, this zebjax reads {_FORMAT}; update zebjax"
+        )
+    if _CONFIG_KEY not in metadata:
+        return
+    written = _config_of(metadata)
+    if not written.same_weights(config):
+        theirs, ours = dataclasses.asdict(written), dataclasses.asdict(config)
+        name = next(name for name in theirs if theirs[name] != ours[name])
+        raise ValueError(
+            f"it is of another network: {name} is {theirs[name]}, expected {ours[name]}"
+        )
+
+
+def _config_of(metadata: Mapping[str, str]) -> ZebConfig:
+    try:
+        fields = json.loads(metadata[_CONFIG_KEY])
+    except (ValueError, TypeError, RecursionError):
+        raise ValueError("its metadata holds no readable config") from None
+    return config_from_dict(fields, Path("its metadata"))
+
+
+# ---- folders
+
+
+def save(
+    folder: Path, config: ZebConfig, params: Params, training: Mapping[str, Any] | None = None
+) -> None:
+    """Write a network into an existing folder (see `common.files.new_folder`).
+
+    Args:
+        folder: gets config.json, model.safetensors, README.md and, with `training`, training.json.
+        config: as the parameters were made with.
+        params: arrays, on any device.
+        training: plain values that say where the parameters come from: `run`, `step`,
+            `total_games` and the like.
+
+    Raises:
+        ValueError: if it cannot be written.
+    """
+    with writing(folder / WEIGHTS_FILE):
+        write_json(folder / CONFIG_FILE, dataclasses.asdict(config))
+        (folder / WEIGHTS_FILE).write_bytes(to_bytes(config, params))
+        if training is not None:
+            write_json(folder / TRAINING_FILE, dict(training))
+        card = model_card(config, n_params(params), training or {})
+        write_text(folder / CARD_FILE, card)
+
+
+def find(path: Path | str) -> Path:
+    """Where a network lies on this machine.
+
+    Args:
+        path: a network folder, a `.safetensors` file of ours, a run folder (its newest step),
+            `bundled`, or one of the first two on the Hub (`hf://USER/REPO[/FOLDER][@REVISION]`),
+            which is downloaded into the Hub's cache.
+
+    Returns:
+        The folder, or the file if one is named.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if hub.is_hub(path):
+        return _fetched(hub.parse(path))
+    path = Path(path)
+    if (path / CONFIG_FILE).is_file() or (path.suffix == ".safetensors" and path.is_file()):
+        return path
+    if path == Path(BUNDLED.name):
+        return BUNDLED
+    root = path / "checkpoints" if (path / "checkpoints").is_dir() else path
+    steps = checkpoint.steps(root)
+    if steps:
+        return checkpoint.step_folder(root, steps[-1])
+    if path.is_file() and path.suffix in hub.FILE_SUFFIXES:
+        raise ValueError(_needs_conversion(str(path)))
+    raise ValueError(
+        f"{path}: no checkpoint here; expected a folder made by `zebjax convert` or by a training "
+        "run, `bundled`, or hf://USER/REPO"
+    )
+
+
+def _fetched(place: hub.HubPath) -> Path:
+    if place.is_file:
+        if not place.path.endswith(".safetensors"):
+            raise ValueError(_needs_conversion(str(place)))
+        return hub.fetch(place, (CONFIG_FILE, TRAINING_FILE, PROVENANCE_FILE))
+    folder = f"{place.path}/" if place.path else ""
+    file = hub.fetch(
+        place._replace(path=f"{folder}{WEIGHTS_FILE}"),
+        (CONFIG_FILE, TRAINING_FILE, PROVENANCE_FILE),
+    )
+    if not (file.parent / CONFIG_FILE).is_file():
+        raise ValueError(f"{place}: it has {WEIGHTS_FILE}, but no {CONFIG_FILE} beside it")
+    return file.parent
+
+
+def _needs_conversion(path: str) -> str:
+    return (
+        f"{path}: not a network of ours; make a folder with `zebjax convert {path} OUT_DIR` first"
+    )
+
+
+def load(path: Path | str) -> tuple[ZebConfig, Params]:
+    """Read a network.
+
+    Args:
+        path: see `find`.
+
+    Returns:
+        Its config, and its parameters on every device of this process.
+
+    Raises:
+        ValueError: naming the file, if there is no network at `path`, or it is damaged, larger
+            than `MAX_BYTES`, of other shapes or types than its config says, or not finite.
+    """
+    found = find(path)
+    if found.is_file():
+        data = _read(found)
+        if _CONFIG_KEY not in metadata_of(data):
+            raise ValueError(
+                f"{found}: not a network of ours, its metadata has no config; make a folder with "
+                f"`zebjax convert {path} OUT_DIR` first"
+            )
+        config = _named(found, _config_of, metadata_of(data))
+    else:
+        config_file = found / CONFIG_FILE
+        config = config_from_dict(read_json(config_file), config_file)
+        if not (found / WEIGHTS_FILE).is_file() and (found / _ORBAX_ITEM).is_dir():
+            return config, devices.everywhere(_load_orbax(found, config))
+        found = found / WEIGHTS_FILE
+        data = _read(found)
+    return config, devices.everywhere(_named(found, from_bytes, data, config))
+
+
+def _named(file: Path, work: Any, *arguments: Any) -> Any:
+    """`work(*arguments)`, with the file's name before what a ValueError says."""
+    try:
+        return work(*arguments)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+
+
+def _read(file: Path) -> bytes:
+    try:
+        with open(file, "rb") as opened:
+            data = opened.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ValueError(
+            f"{file}: no such file; a network folder needs {CONFIG_FILE} and {WEIGHTS_FILE}"
+        ) from None
+    except OSError as error:
+        raise ValueError(f"{file}: cannot be read ({error.strerror})") from None
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"{file}: larger than the {MAX_BYTES:,} bytes allowed")
+    if data.startswith(b"version https://git-lfs"):
+        raise ValueError(f"{file}: only a Git LFS pointer, not the file; run `git lfs pull`")
+    return data
+
+
+def _load_orbax(folder: Path, config: ZebConfig) -> Params:
+    """The parameters of a folder that zebjax wrote before `model.safetensors`."""
+    params = checkpoint.restore_tree(folder / _ORBAX_ITEM, abstract_params(config))
+    leaves = zip(array_names(params), jax.tree.leaves(jax.device_get(params)), strict=True)
+    for name, leaf in leaves:
+        if not np.isfinite(leaf).all():
+            raise ValueError(f"{folder / _ORBAX_ITEM}: array {name} is not finite")
+    return params
+
+
+def history(found: Path) -> dict[str, Any]:
+    """What training.json says of a network that `find` found; empty if there is none.
+
+    Raises:
+        ValueError: if the file is not a JSON object.
+    """
+    file = (found.parent if found.is_file() else found) / TRAINING_FILE
+    if not file.is_file():
+        return {}
+    if os.path.getsize(file) > _MAX_HEADER_BYTES:
+        raise ValueError(f"{file}: larger than the {_MAX_HEADER_BYTES:,} bytes allowed")
+    facts = read_json(file)
+    if not isinstance(facts, dict):
+        raise ValueError(f"{file}: expected an object with step and total_games")
+    return facts
+
+
+# ---- model card
+
+_CARD = """\
+---
+license: mit
+library_name: zebjax
+pipeline_tag: reinforcement-learning
+tags:
+- texas-42
+- dominoes
+- reinforcement-learning
+- self-play
+- jax
+---
+# {title}
+
+A network for Texas 42, the four-player partnership domino game with hidden hands: {n_params:,}
+parameters. From what one player can see it gives a policy over the seven tiles of the hand, the
+expected outcome{belief}.
+
+## Use
+
+```python
+from zebjax import network
+config, params = network.load("PATH")  # this folder, or hf://USER/REPO
+```
+
+    zebjax arena zeb:PATH vs heuristic --deals 500
+
+## Network
+
+{config}
+
+`{weights}` holds the parameters, float32, under their paths (`layers.00.qkv.kernel`); kernels are
+`[in, out]`. Its metadata repeats the config.
+
+## Training
+
+{training}
+"""
+
+
+def model_card(config: ZebConfig, n: int, training: Mapping[str, Any]) -> str:
+    """The README.md of a network folder: Markdown with YAML front matter, as the Hub reads it.
+
+    Args:
+        config: of the network.
+        n: number of parameters.
+        training: plain values; others are left out.
+    """
+    known = {
+        key: value
+        for key, value in training.items()
+        if isinstance(value, str | int | float) and value != ""
+    }
+    title = str(known.get("run") or known.get("source") or "zebjax network")
+    return _CARD.format(
+        title=_cell(title),
+        n_params=n,
+        belief=", and who holds each hidden tile" if config.belief_head else "",
+        config=_table("field", dataclasses.asdict(config)),
+        weights=WEIGHTS_FILE,
+        training=_table("fact", known) if known else "Nothing is recorded of its training.",
+    )
+
+
+def _table(name: str, rows: Mapping[str, Any]) -> str:
+    lines = [f"| {_cell(key)} | {_cell(value)} |" for key, value in rows.items()]
+    return "\n".join([f"| {name} | value |", "|---|---|", *lines])
+
+
+def _cell(value: Any) -> str:
+    """A value as one cell of a Markdown table: it may come from a stranger's file."""
+    text = f"{value:,}" if type(value) is int else str(value)
+    text = "".join(filter(str.isprintable, text))[:200]
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")

@@ -1,0 +1,384 @@
+"""Where the files that people have keep their weights, configuration and history.
+
+Four layouts are read:
+
+- `hub`: a plain state_dict `<name>.pt`, with `<name>-config.json` and `<name>-state.json` beside it
+  (`config.json` and `training_state.json` if the name is `model`);
+- `wrapped`: one file with `model_state_dict` and what else a training program saves;
+- `lightning`: a checkpoint of PyTorch Lightning, `state_dict` and `hyper_parameters`;
+- `safetensors`: the tensors alone, with a configuration in the metadata or beside it.
+
+Optimisers, random states and replay buffers are passed over unread.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import ml_dtypes
+import numpy as np
+import safetensors
+
+from zebjax import network
+from zebjax.common.files import read_json
+from zebjax.network import Params, ZebConfig, files
+from zebjax.network.config import config_from_dict
+from zebjax.observe import tokenizer
+from zebjax.torch_compat.archive import Limits, TorchFile
+from zebjax.torch_compat.pickle import Call, Name, TorchFileError, shown
+from zebjax.torch_compat.tolerant import Foreign
+
+Layout = Literal["wrapped", "hub", "lightning", "safetensors"]
+Scalar = str | int | float | bool
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+"""What wrappers (DataParallel, torch.compile, Lightning) put before every key of a state_dict."""
+_STATE_DICT_KEYS = ("model_state_dict", "state_dict", "model")
+_CONFIG_PLACES = (
+    ("config", "model_config"),
+    ("config",),
+    ("hyper_parameters", "model_config"),
+    ("hyper_parameters", "config"),
+    ("hyper_parameters",),
+    ("training_config", "model_config"),
+    ("training_config",),
+    ("hparams",),
+    ("args",),
+)
+_REQUIRED = ("embed_dim", "n_heads", "n_layers", "ff_dim")
+_OPTIONAL = {"tokenizer": str, "belief_head": bool, "dropout": float, "max_tokens": int}
+_OUR_NAME = "embed_project.kernel"  # one array that every network of ours has
+_BELIEF_KEY = "belief_proj.0.weight"
+COUNTS = {"step": ("epoch", "step"), "total_games": ("total_games",)}
+TEXTS = {
+    "wandb_run_id": ("wandb_run_id",),
+    "source_weights_name": ("source_weights_name",),
+}
+# Large, and of no use here: neither searched for plain values nor read.
+_PASSED_OVER = (
+    "optimizer",
+    "rng_state",
+    "replay_buffer",
+    "scheduler",
+    "lr_schedulers",
+    "loops",
+    "callbacks",
+    "scaler",
+)
+_MAX_FACTS, _MAX_TEXT, _MAX_FACT_DEPTH = 200, 300, 3
+_MAX_JSON_BYTES = 1 << 20
+_SAFETENSORS_TYPES: dict[str, Any] = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": ml_dtypes.bfloat16,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I16": np.int16,
+    "I8": np.int8,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
+
+
+class Found(NamedTuple):
+    """What a file holds of a network."""
+
+    layout: Layout
+    config: ZebConfig
+    state_dict: Mapping[str, Any]
+    """Arrays by the original's names."""
+    facts: dict[str, Scalar]
+    """Every plain value beside the weights, by its dotted place in the file."""
+    known: dict[str, Any]
+    """`step`, `total_games`, `wandb_run_id` and `source_weights_name`; None if not said."""
+    prefix: str
+    """What all keys began with, and was removed."""
+    params: Params | None = None
+    """Ours, where the file has them in place of a state_dict."""
+
+
+def hub_files(source: Path) -> tuple[Path, Path]:
+    """Where the configuration and the training state of a hub file lie."""
+    if source.stem == "model":
+        return source.with_name("config.json"), source.with_name("training_state.json")
+    return source.with_name(f"{source.stem}-config.json"), source.with_name(
+        f"{source.stem}-state.json"
+    )
+
+
+def from_torch(data: bytes, source: Path, limits: Limits) -> Found:
+    """What a `.pt` file holds; `source` names it, and says where its JSON files lie.
+
+    Raises:
+        TorchFileError: without the file's name, unless another file is at fault.
+    """
+    file = TorchFile(data, limits)
+    content = _mapping(file.tree)
+    if isinstance(file.tree, Foreign) and not content:
+        raise TorchFileError(
+            f"it holds an object of type {shown(file.tree.name)}, which is not read; load it with "
+            "a trusted copy of torch and save its state_dict()"
+        )
+    if content is None:
+        raise TorchFileError(f"expected a state_dict or a checkpoint, it holds {_kind(file.tree)}")
+    key = next((key for key in _STATE_DICT_KEYS if key in content), None)
+    if key is None:
+        if not any(isinstance(value, Call) for value in content.values()):
+            raise TorchFileError(
+                "expected a state_dict of tensors, or a checkpoint with model_state_dict"
+            )
+        return _plain(_state_dict(file, content), source)
+    inner = _mapping(content[key])
+    if isinstance(content[key], Foreign | Call | Name) and not inner:
+        file.value(content[key])  # says what it is
+    if inner is None:
+        raise TorchFileError(f"{key}: expected a dictionary of tensors, got {_kind(content[key])}")
+    state_dict, prefix = strip_prefix(_state_dict(file, inner))
+    rest = {name: value for name, value in content.items() if name != key}
+    facts = dict(_facts(file, rest))
+    fields, place = _config_fields(file, rest, source)
+    layout: Layout = "lightning" if "pytorch-lightning_version" in content else "wrapped"
+    return Found(
+        layout, config_of(fields, place, state_dict), state_dict, facts, _known(facts, ""), prefix
+    )
+
+
+def _plain(state_dict: dict[str, Any], source: Path) -> Found:
+    """A state_dict with its JSON files beside it."""
+    state_dict, prefix = strip_prefix(state_dict)
+    config_file, state_file = hub_files(source)
+    if not config_file.is_file():
+        raise TorchFileError(
+            f"a plain state_dict needs its configuration beside it, looked for {config_file}"
+        )
+    facts = read_sidecar(state_file) if state_file.is_file() else {}
+    if not isinstance(facts, dict):
+        raise TorchFileError(f"{state_file}: expected an object with step and total_games")
+    config = config_of(read_sidecar(config_file), str(config_file), state_dict)
+    plain = dict(_facts(None, facts))
+    return Found("hub", config, state_dict, plain, _known(facts, f"{state_file}: "), prefix)
+
+
+def from_safetensors(data: bytes, source: Path) -> Found:
+    """As `from_torch`, of a safetensors file with the original's names of tensors, or ours."""
+    state_dict, prefix = strip_prefix(_safetensors(data))
+    metadata = files.metadata_of(data)
+    fields, place = _json(metadata.get("config") or metadata.get("model_config")), "its metadata"
+    if fields is None:
+        nearby = (hub_files(source)[0], source.with_name(files.CONFIG_FILE))
+        config_file = next((file for file in nearby if file.is_file()), None)
+        if config_file is None:
+            looked_for = " and ".join(dict.fromkeys(map(str, nearby)))
+            raise TorchFileError(
+                "a safetensors file needs its configuration in its metadata or beside it, looked "
+                f"for {looked_for}"
+            )
+        fields, place = read_sidecar(config_file), str(config_file)
+    facts: dict[str, Any] = {
+        key: int(value) if isinstance(value, str) and value.isdecimal() else value
+        for key, value in metadata.items()
+        if key not in ("config", "model_config", "format")
+    }
+    for state_file in (hub_files(source)[1], source.with_name(files.TRAINING_FILE)):
+        if state_file.is_file() and isinstance(state := read_sidecar(state_file), dict):
+            facts |= state
+    plain, known = dict(_facts(None, facts)), _known(facts, "")
+    if _OUR_NAME in state_dict:
+        config = config_from_dict(fields, Path(place))
+        params = files.from_bytes(data, config)
+        return Found("safetensors", config, {}, plain, known, "", params)
+    return Found(
+        "safetensors", config_of(fields, place, state_dict), state_dict, plain, known, prefix
+    )
+
+
+def is_safetensors(data: bytes) -> bool:
+    """True if the bytes begin as a safetensors file."""
+    return data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data)
+
+
+def _safetensors(data: bytes) -> dict[str, np.ndarray]:
+    try:
+        found = dict(safetensors.deserialize(data))
+        return {
+            name: np.frombuffer(tensor["data"], _SAFETENSORS_TYPES[tensor["dtype"]]).reshape(
+                tensor["shape"]
+            )
+            for name, tensor in found.items()
+        }
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise TorchFileError(f"not a readable safetensors file ({shown(str(error))})") from None
+
+
+def strip_prefix(state_dict: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The state_dict without the `PREFIXES` that all its keys share, and what was removed."""
+    prefix = ""
+    while state_dict and all(isinstance(key, str) for key in state_dict):
+        shared = next((p for p in PREFIXES if all(key.startswith(p) for key in state_dict)), None)
+        if shared is None:
+            break
+        prefix += shared
+        state_dict = {key.removeprefix(shared): value for key, value in state_dict.items()}
+    return state_dict, prefix
+
+
+# ---- parts of a checkpoint
+
+
+def _mapping(node: Any) -> dict | None:
+    """A node as a dictionary: one itself, a kind of dictionary, or an object with attributes."""
+    if isinstance(node, Foreign):
+        node = node.items or node.state
+    return node if isinstance(node, dict) else None
+
+
+def _kind(node: Any) -> str:
+    return shown(node) if not isinstance(node, dict) else "a dictionary"
+
+
+def _state_dict(file: TorchFile, nodes: Mapping[str, Any]) -> dict[str, Any]:
+    state_dict = {}
+    for key, node in nodes.items():
+        try:
+            state_dict[key] = file.value(node)
+        except TorchFileError as error:
+            raise TorchFileError(f"key {shown(key)}: {error}") from None
+    return state_dict
+
+
+def _facts(
+    file: TorchFile | None, nodes: Mapping[str, Any], prefix: str = "", depth: int = 1
+) -> Iterator[tuple[str, Scalar]]:
+    """The plain values in dictionaries, by dotted name; at most `_MAX_FACTS` of each."""
+    for key, node in list(nodes.items())[:_MAX_FACTS]:
+        name = f"{prefix}{key}"
+        if not name.isprintable() or len(name) > _MAX_TEXT or str(key).startswith(_PASSED_OVER):
+            continue
+        inner = _mapping(node)
+        if inner is not None and depth < _MAX_FACT_DEPTH:
+            yield from _facts(file, inner, f"{name}.", depth + 1)
+            continue
+        value = file.scalar(node) if file else node
+        if isinstance(value, str):
+            value = "".join(filter(str.isprintable, value))[:_MAX_TEXT]
+        is_finite = not isinstance(value, float) or math.isfinite(value)
+        if isinstance(value, str | int | float) and is_finite:
+            yield name, value
+
+
+def _known(facts: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """The facts that have a meaning here, checked; None for those that are not said."""
+    known: dict[str, Any] = {}
+    for ours, theirs in COUNTS.items():
+        name = next((name for name in theirs if facts.get(name) is not None), None)
+        value = None if name is None else facts[name]
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if value is not None and not (type(value) is int and 0 <= value < 2**63):
+            raise TorchFileError(f"{source}{name}: expected a count, got {shown(value)}")
+        known[ours] = value
+    for ours, theirs in TEXTS.items():
+        value = facts.get(theirs[0])
+        if value is not None and not isinstance(value, str):
+            raise TorchFileError(f"{source}{theirs[0]}: expected a text, got {shown(value)}")
+        known[ours] = value
+    return known
+
+
+def _config_fields(file: TorchFile, content: Mapping[str, Any], source: Path) -> tuple[Any, str]:
+    """The network's keyword arguments, and where they were found."""
+    if "model_config" in content:
+        return _scalars(file, content["model_config"]), "model_config"
+    for place in _CONFIG_PLACES:
+        node: Any = content
+        for part in place:
+            node = (_mapping(node) or {}).get(part)
+        fields = _scalars(file, node)
+        # Settings of a whole training program: what is not about the network is left out.
+        if isinstance(fields, dict) and all(name in fields for name in _REQUIRED):
+            known = {*_REQUIRED, *_OPTIONAL}
+            return {key: value for key, value in fields.items() if key in known}, ".".join(place)
+    config_file = hub_files(source)[0]
+    if config_file.is_file():
+        return read_sidecar(config_file), str(config_file)
+    for place in _CONFIG_PLACES:
+        node = content
+        for part in (*place, "model_size"):
+            node = (_mapping(node) or {}).get(part)
+        if isinstance(node, str) and node in network.PRESETS:
+            preset = network.PRESETS[node]
+            return {name: getattr(preset, name) for name in _REQUIRED}, ".".join(place)
+    raise TorchFileError(
+        "it does not say what network it is of: looked for model_config, config and "
+        f"hyper_parameters in it, and for {config_file}"
+    )
+
+
+def _scalars(file: TorchFile, node: Any) -> Any:
+    fields = _mapping(node)
+    if fields is None:
+        return None
+    # What is no plain value stays as it is, for `config_of` to complain about.
+    plain = {key: file.scalar(value) for key, value in fields.items()}
+    return {key: fields[key] if value is None else value for key, value in plain.items()}
+
+
+def config_of(fields: Any, place: str, state_dict: Mapping[str, Any]) -> ZebConfig:
+    """A ZebConfig from the original's keyword arguments.
+
+    Args:
+        fields: old ones lack the tokenizer (v1) and the belief head (there if its tensors are).
+        place: of the fields, for messages.
+        state_dict: of the network.
+
+    Raises:
+        TorchFileError: naming the place and the field.
+    """
+    if not isinstance(fields, dict):
+        raise TorchFileError(f"{place}: expected the network's keyword arguments")
+    for key, value in fields.items():
+        if key not in _REQUIRED and key not in _OPTIONAL:
+            raise TorchFileError(f"{place}: unknown field {shown(key)}")
+        expected = _OPTIONAL.get(key, int)
+        if type(value) is not expected and not (expected is float and type(value) is int):
+            raise TorchFileError(
+                f"{place}: {key}: expected {expected.__name__}, got {shown(value)}"
+            )
+    for key in _REQUIRED:
+        if key not in fields:
+            raise TorchFileError(f"{place}: field {key} is missing")
+    defaults: dict[str, Any] = {"tokenizer": "v1", "belief_head": _BELIEF_KEY in state_dict}
+    fields = defaults | fields
+    max_tokens = fields.pop("max_tokens", None)
+    try:
+        config = ZebConfig(**fields)
+        length = tokenizer(config.tokenizer).length
+    except ValueError as error:
+        raise TorchFileError(f"{place}: {error}") from None
+    if max_tokens not in (None, length):
+        raise TorchFileError(
+            f"{place}: max_tokens: expected {length} with tokenizer {config.tokenizer}, got "
+            f"{max_tokens}"
+        )
+    return config
+
+
+def read_sidecar(path: Path) -> Any:
+    """Read a small JSON file beside a checkpoint; TorchFileError that names it."""
+    try:
+        if path.stat().st_size > _MAX_JSON_BYTES:
+            raise TorchFileError(f"{path}: larger than the {_MAX_JSON_BYTES:,} bytes allowed")
+        return read_json(path)
+    except RecursionError:
+        raise TorchFileError(f"{path}: nested too deeply") from None
+    except ValueError as error:
+        raise TorchFileError(str(error)) from None
+
+
+def _json(text: str | None) -> Any:
+    try:
+        return None if text is None else json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        return None

@@ -1,0 +1,131 @@
+"""Pickles of checkpoints that hold more than weights: an optimiser, random states, settings.
+
+Whatever is not plain data or a tensor becomes a `Foreign` node, which holds what the pickle says
+of the object. As in `pickle` nothing is called, imported or built.
+"""
+
+from collections import OrderedDict
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from zebjax.torch_compat.pickle import Call, Machine, Name, TorchFileError
+
+
+@dataclass
+class Foreign:
+    """An object of a type that weights do not need. It is described here and never made."""
+
+    name: str
+    """Its type or maker, as `module.name`."""
+    arguments: tuple = ()
+    """What it would be made of."""
+    state: Any = None
+    """What its attributes would be set to."""
+    items: dict[str | int, Any] = field(default_factory=dict)
+    """What it would hold, if it is a kind of dictionary."""
+
+
+def load_around(data: bytes, allowed: Collection[Name]) -> Any:
+    """As `pickle.load`, but what that refuses as not allowed becomes a `Foreign` or a `Name` node.
+
+    Integers of more than 64 bits are `Foreign` too. Items with keys other than str and int are
+    left out.
+
+    Raises:
+        TorchFileError: if the pickle is damaged, without naming the file.
+    """
+    return _TolerantMachine(data, allowed).run()
+
+
+class _TolerantMachine(Machine):
+    """Reads around objects that weights do not need."""
+
+    def operation(self, opcode: bytes) -> Any:
+        return _TOLERANT_OPERATIONS.get(opcode) or super().operation(opcode)
+
+    def name(self) -> None:
+        self.stack.append(Name(self.line(), self.line()))
+
+    def call(self) -> None:
+        if len(self.stack) < 2:
+            raise TorchFileError("its pickle takes a value where there is none")
+        arguments, function = self.stack[-1], self.stack[-2]
+        if isinstance(function, Name) and function in self.allowed:
+            super().call()
+            return
+        if not isinstance(function, Name | Foreign) or not isinstance(arguments, tuple):
+            raise TorchFileError("its pickle calls something that is not a name")
+        del self.stack[-2:]
+        name = str(function) if isinstance(function, Name) else function.name
+        self.stack.append(Foreign(name, arguments))
+
+    def build(self) -> None:
+        state = self.pop()
+        top = self.top(object)
+        if isinstance(top, Foreign):
+            top.state = state
+        elif not isinstance(top, OrderedDict | Call):  # whose attributes are dropped
+            raise TorchFileError("its pickle sets attributes of plain data")
+
+    def store(self, keys_and_values: list[Any]) -> None:
+        top = self.top(object)
+        if not isinstance(top, Foreign):
+            super().store(keys_and_values)
+        elif len(keys_and_values) % 2:
+            raise TorchFileError("its pickle has a key without a value")
+        else:
+            self.store_in(top.items, keys_and_values)
+
+    def store_in(self, target: dict, keys_and_values: list[Any]) -> None:
+        kept: list[Any] = []
+        for key, value in zip(keys_and_values[::2], keys_and_values[1::2], strict=True):
+            if type(key) in (str, int):
+                kept += [key, value]
+        super().store_in(target, kept)
+
+    def append(self) -> None:
+        self.extend_with([self.pop()])
+
+    def extend(self) -> None:
+        self.extend_with(self.pop_to_mark())
+
+    def extend_with(self, items: list[Any]) -> None:
+        top = self.top(object)
+        if isinstance(top, list):
+            top.extend(items)
+        elif not isinstance(top, Foreign):  # a kind of list or set, whose items are dropped
+            raise TorchFileError("its pickle treats something as a list that is none")
+
+    def long(self) -> None:
+        size = self.take(1)[0]
+        raw = self.take(size)
+        self.stack.append(
+            int.from_bytes(raw, "little", signed=True) if size <= 8 else Foreign("a large integer")
+        )
+
+    def long_of_any_size(self) -> None:
+        self.take(int.from_bytes(self.take(4), "little"))
+        self.stack.append(Foreign("a large integer"))
+
+    def drop(self) -> None:
+        # A pickler drops a tuple that turned out to contain itself. At the mark itself it drops
+        # the mark.
+        if self.stack:
+            self.stack.pop()
+        else:
+            self.pop_to_mark()
+
+
+_TOLERANT_OPERATIONS: dict[bytes, Any] = {
+    b"c": _TolerantMachine.name,
+    b"R": _TolerantMachine.call,
+    b"\x81": _TolerantMachine.call,  # NEWOBJ: of a class instead of a function
+    b"b": _TolerantMachine.build,
+    b"a": _TolerantMachine.append,
+    b"e": _TolerantMachine.extend,
+    b"\x8a": _TolerantMachine.long,
+    b"\x8b": _TolerantMachine.long_of_any_size,
+    b"0": _TolerantMachine.drop,
+    b"1": Machine.pop_to_mark,
+}
