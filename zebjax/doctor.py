@@ -137,7 +137,7 @@ def beginning(settings: Experiment) -> str:
 def published(settings: Experiment) -> str:
     """The newest published weights, checked against the experiment."""
     from zebjax.distributed import weights
-    from zebjax.distributed.worker import check_experiment
+    from zebjax.distributed.subscription import check_experiment
 
     place = open_store(settings.namespace)
     try:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from zebjax import experiment
 from zebjax.common import cli, locks
+from zebjax.distributed import worker_link
 from zebjax.training.config import Experiment
 
 if TYPE_CHECKING:
-    from zebjax.distributed import worker
+    pass
 
 ROLES = ("all", "learner", "selfplay", "evalaux")
 
@@ -73,8 +74,8 @@ def _check(arguments: argparse.Namespace, error: cli.Parser) -> None:
         error.error("--take-over is for --role learner")
 
 
-def _worker_job(own: argparse.Namespace, settings: Experiment) -> "worker.Job":
-    from zebjax.distributed import spool, worker
+def _worker_job(own: argparse.Namespace, settings: Experiment) -> "worker_link.Job":
+    from zebjax.distributed import spool
 
     default = f"{own.role}-{re.sub('[^A-Za-z0-9_-]', '-', socket.gethostname())[:40]}"
     worker_id = default if own.worker_id is None else own.worker_id
@@ -87,7 +88,7 @@ def _worker_job(own: argparse.Namespace, settings: Experiment) -> "worker.Job":
         if own.role == "selfplay"
         else settings.eval_aux.games_per_file
     )
-    return worker.Job(own.role, worker_id, own.max_games or (one_file if own.once else None))
+    return worker_link.Job(own.role, worker_id, own.max_games or (one_file if own.once else None))
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.tiny import Quiet
 from tests.support.workers import learn, names, settings_in
-from zebjax.distributed import claims, heartbeat, open, spool, worker
+from zebjax.distributed import claims, heartbeat, open, spool, worker, worker_link
 from zebjax.distributed.store import Unreachable
 from zebjax.training.session import Stopped
 
@@ -171,7 +171,7 @@ def settings(tmp_path):
 
 
 def work(settings, report, games=8):
-    worker.work(settings, worker.Job("selfplay", "w", games), report, lambda: False)
+    worker.work(settings, worker_link.Job("selfplay", "w", games), report, lambda: False)
 
 
 def test_a_worker_does_not_start_beside_another_of_its_name(settings, fast):

@@ -14,7 +14,7 @@ from tests.support.tiny import Quiet, as_numpy, go
 from tests.support.workers import learn, names, play, settings_in
 from zebjax import record, status
 from zebjax.common import checkpoint
-from zebjax.distributed import heartbeat, open, spool, weights, worker
+from zebjax.distributed import heartbeat, open, spool, weights, worker, worker_link
 from zebjax.distributed.worker_source import WorkerSource
 from zebjax.torch_compat import weights as torch_weights
 from zebjax.training import metrics, rollback
@@ -208,7 +208,7 @@ def test_a_worker_goes_on_while_the_store_is_away(tmp_path, monkeypatch):
             place.gone = True
 
     report = Goes()
-    worker.work(settings, worker.Job("selfplay", "w", 16), report, lambda: False)
+    worker.work(settings, worker_link.Job("selfplay", "w", 16), report, lambda: False)
     assert any("wait in" in note for note in report.notes)
     assert names(settings) == []
     place.gone = False

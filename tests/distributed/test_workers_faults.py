@@ -13,7 +13,16 @@ from tests.support.tiny import Quiet, as_numpy, go
 from tests.support.workers import learn, names, play, settings_in
 from zebjax import record
 from zebjax.common import checkpoint, files
-from zebjax.distributed import open, presence, spool, store, weights, worker, worker_source
+from zebjax.distributed import (
+    open,
+    presence,
+    spool,
+    store,
+    weights,
+    worker,
+    worker_link,
+    worker_source,
+)
 from zebjax.distributed.worker_source import WorkerSource
 from zebjax.training import run as training
 from zebjax.training.config import ReplayConfig
@@ -57,7 +66,7 @@ def test_a_system_whose_store_fails_loses_and_repeats_nothing(settings, monkeypa
     for role, games in (("selfplay", 40), ("evalaux", 12)):
         worker.work(
             settings,
-            worker.Job(role, role, games),
+            worker_link.Job(role, role, games),
             Troubled(place, gone=range(2, 5)),
             lambda: False,
         )
@@ -90,7 +99,7 @@ def test_a_system_whose_store_fails_loses_and_repeats_nothing(settings, monkeypa
 def test_a_worker_that_may_not_write_for_a_while_still_takes_new_weights(settings, monkeypatch):
     run = learn(settings, stop_after=1)
     place = open.open_store(settings.namespace)
-    link = worker.Link(settings, worker.Job("selfplay", "w"), place, print)
+    link = worker_link.Link(settings, worker_link.Job("selfplay", "w"), place, print)
     link.begin()
     link.end()
     data = weights.to_bytes(settings.network, run.session.state.learner.params)
@@ -104,7 +113,7 @@ def test_a_worker_that_may_not_write_for_a_while_still_takes_new_weights(setting
         raise store.Refused("access denied")
 
     monkeypatch.setattr(place, "put", refuse)
-    link._last_write = -(10.0**9)
+    link._write_interval.every_s = link._beat_every_s = 0.0
     with pytest.raises(store.Refused):
         link._work()
     assert link.current().manifest.step == 7
@@ -124,7 +133,7 @@ def test_a_worker_with_a_full_disk_goes_on(settings, monkeypatch):
 
     report = Full()
     try:
-        worker.work(settings, worker.Job("selfplay", "w", 24), report, lambda: False)
+        worker.work(settings, worker_link.Job("selfplay", "w", 24), report, lambda: False)
     finally:
         report.disk.__exit__(None, None, None)
     dropped = [note for note in report.notes if "games dropped so far" in note]
@@ -290,7 +299,7 @@ def test_a_worker_swaps_weights_without_compiling(settings, compilations):
     report = Publishing()
     worker.work(
         settings,
-        worker.Job("selfplay", "w", 400),
+        worker_link.Job("selfplay", "w", 400),
         report,
         lambda: bool(_steps(settings)[-1:] == [7]),
     )

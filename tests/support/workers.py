@@ -4,7 +4,7 @@ process."""
 import dataclasses
 
 from tests.support.tiny import TINY, Quiet, go
-from zebjax.distributed import open, spool, worker
+from zebjax.distributed import open, spool, worker, worker_link
 from zebjax.distributed.worker_source import WorkerSource
 from zebjax.training.config import ReplayConfig
 from zebjax.training.workers_config import EvalAuxConfig, StoreConfig
@@ -33,7 +33,7 @@ def learn(settings, stop_after=None):
 
 def play(settings, role, games, worker_id=None):
     report = Quiet()
-    worker.work(settings, worker.Job(role, worker_id or role, games), report, lambda: False)
+    worker.work(settings, worker_link.Job(role, worker_id or role, games), report, lambda: False)
     return report
 
 

@@ -1,0 +1,187 @@
+"""A worker's connection to the store: weights come in, games and heartbeats go out."""
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+from zebjax import record
+from zebjax.distributed import claims, heartbeat, spool
+from zebjax.distributed.interval import Interval
+from zebjax.distributed.store import Missing, Store
+from zebjax.distributed.store_thread import Background
+from zebjax.distributed.subscription import Current, Subscription
+from zebjax.record import GameRecord, Metadata
+from zebjax.training.config import Experiment
+
+Role = Literal["selfplay", "evalaux"]
+_FILES_AT_ONCE, _FILES_A_COMMIT = 16, 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """The task of a worker."""
+
+    role: Role
+    worker_id: str
+    max_games: int | None = None
+    """Stop after so many games; None: no limit."""
+
+
+@dataclasses.dataclass
+class Counts:
+    """What a worker reports of its work."""
+
+    games: int = 0
+    """Games played and handed over since the start."""
+    dropped: int = 0
+    """Dropped games that were reported."""
+    beats: int = 0
+    """Heartbeats made."""
+    began: float = dataclasses.field(default_factory=time.monotonic)
+    last_batch: float = dataclasses.field(default_factory=time.monotonic)
+
+
+class Link:
+    """The connection. `begin`, `current`, `send` and `end` are for the worker's own thread."""
+
+    def __init__(
+        self, settings: Experiment, job: Job, store: Store, note: Callable[[str], None]
+    ) -> None:
+        config = settings.store
+        self._folder = settings.folder / "workers" / job.worker_id
+        self.spool = spool.Spool(self._folder / "spool", job.worker_id, config.spool_bytes)
+        self.counts = Counts()
+        self._job, self._store, self._note = job, store, note
+        self._beat_every_s = max(heartbeat.EVERY_S, config.upload_interval_s)
+        self._upload_interval_s = config.upload_interval_s
+        self._write_interval = Interval(self._beat_every_s)
+        self._claim: claims.Claim | None = None
+        self._taken_over: claims.TakenOver | None = None
+        self._thread = Background(self._work, min(config.look_every_s, self._beat_every_s))
+        self._subscription = Subscription(store, settings, self._thread.say)
+
+    def begin(self, stop_asked: Callable[[], bool] = lambda: False) -> Current:
+        """Find the weights, claim the worker id, and try to write games.
+
+        Raises:
+            ValueError: in one sentence, if one of these is not possible.
+            Stopped: if a stop is asked for while another process of this id is watched.
+        """
+        worker, owner = self._job.worker_id, claims.owner_of(self._folder)
+        claims.wait_for_others(self._store, worker, owner, self._note, stop_asked)
+        try:
+            self._subscription.pull()
+        except Missing:
+            raise ValueError(
+                f"{self._store.where}: no weights are published there yet; start the learner "
+                "first: zebjax train EXPERIMENT --role learner"
+            ) from None
+        self._claim = claims.take(self._store, worker, owner)
+        self.first = self.spool.begin(self._store)
+        self._write(heartbeat.RUNNING)
+        self._thread.start()
+        return self.current()
+
+    def current(self) -> Current:
+        """The newest weights; raises the error that ended the store's thread, if one did."""
+        self._thread.check(self._note)
+        newest = self._subscription.newest
+        assert newest is not None
+        return newest
+
+    def send(self, records: GameRecord, model_step: int, facts: dict[str, Any]) -> None:
+        """Add games to the spool, which the store's thread ships."""
+        if not len(records.slots):
+            return
+        source = record.SELFPLAY if self._job.role == "selfplay" else record.EVAL_AUX
+        is_in = self.spool.add(records, Metadata(source, self._job.worker_id, model_step, facts))
+        if self.spool.dropped_games > self.counts.dropped:
+            self.counts.dropped = self.spool.dropped_games
+            waiting = f"the store is away and {self.spool.max_bytes:,} bytes wait for it"
+            why = self.spool.trouble or waiting
+            self._note(f"{self.counts.dropped:,} games dropped so far: {why}")
+        self.counts.games += len(records.slots)
+        if is_in:
+            self.counts.last_batch = time.monotonic()
+        self._thread.hurry()
+
+    def end(self) -> None:
+        """Ship the games, as far as the store takes them; the next start sends the others."""
+        trouble: object = "the store does not answer"
+        if self._taken_over is not None:  # the other process sends under this name now
+            self._thread.stop()
+            trouble = "another process has this worker id"
+        elif self._thread.stop():
+            try:
+                while len(self.spool.files()) > self._max_files():
+                    self._write(heartbeat.RUNNING)
+                self._write(heartbeat.STOPPED)
+                return
+            except (ValueError, OSError) as error:
+                trouble = error
+        self._note(
+            f"{len(self.spool.files())} files wait in {self.spool.folder} for the next start: "
+            f"{trouble}"
+        )
+
+    # ---- the store's thread
+
+    def _work(self) -> bool:
+        """Write and pull what is due; True if more files wait and may be sent at once."""
+        # Files go when the store allows a write; without files a heartbeat is enough.
+        self._write_interval.every_s = (
+            self._upload_interval_s if self.spool.files() else self._beat_every_s
+        )
+        try:
+            if self._write_interval.is_due():
+                self._write(heartbeat.RUNNING)
+        finally:  # a worker that cannot write for a while still plays with the newest weights
+            self._subscription.pull()
+        return bool(self.spool.files()) and not self._upload_interval_s
+
+    def _write(self, state: str) -> None:
+        """Send the oldest files with a heartbeat: on a Hub that is one commit, and
+        `upload_interval_s` limits those.
+        """
+        # Also if it fails: a process that wrote too often must not write again at once.
+        self._write_interval.restart()
+        if self._claim is not None:
+            try:
+                claims.check(self._store, self._claim)
+            except claims.TakenOver as error:
+                self._taken_over = error
+                raise
+        n_files = self._max_files()
+        self.spool.ship(self._store, self._heartbeat(state, n_files), n_files)
+
+    def _max_files(self) -> int:
+        """Files in one write."""
+        return _FILES_A_COMMIT if self._upload_interval_s else _FILES_AT_ONCE
+
+    def _heartbeat(self, state: str, n_files: int) -> dict[str, bytes]:
+        """The heartbeat that is true once the store has the oldest `n_files` files."""
+        counts, now = self.counts, time.monotonic()
+        counts.beats += 1
+        waiting = len(self.spool.files())
+        sent = min(waiting, n_files)
+        newest = self._subscription.newest
+        facts = {
+            "state": state,
+            "step": newest.manifest.step if newest else None,
+            "generation": newest.manifest.generation if newest else None,
+            "games": counts.games,
+            "games_per_s": counts.games / max(now - counts.began, 1e-9),
+            "last_batch_s": now - counts.last_batch,
+            "batches": self.spool.sent_files + sent,
+            "spooled_files": waiting - sent,
+            "dropped_games": self.spool.dropped_games,
+            "sent_bytes": self.spool.sent_bytes,
+            **(self._claim.facts() if self._claim is not None else {}),
+        }
+        count = f"{os.getpid()}-{counts.beats}"
+        data = heartbeat.to_bytes(
+            self._job.role, self._job.worker_id, count, self._beat_every_s, facts
+        )
+        return {spool.status_name(self._job.worker_id): data}
