@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from zebjax import experiment
 from zebjax.common import cli, locks
-from zebjax.distributed import worker_link
 from zebjax.training.config import Experiment
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def _check(arguments: argparse.Namespace, error: cli.Parser) -> None:
 
 
 def _worker_job(own: argparse.Namespace, settings: Experiment) -> "worker_link.Job":
-    from zebjax.distributed import spool
+    from zebjax.distributed import spool, worker_link
 
     default = f"{own.role}-{re.sub('[^A-Za-z0-9_-]', '-', socket.gethostname())[:40]}"
     worker_id = default if own.worker_id is None else own.worker_id
@@ -123,8 +122,6 @@ def _run(arguments: argparse.Namespace) -> int:
                         )
                     training.Run(settings, report, lambda: stop.asked, source).go()
             else:
-                from zebjax.distributed import worker
-
                 job = _worker_job(arguments, settings)
                 folder = settings.folder / "workers" / job.worker_id
                 with locks.locked(folder, "give this worker a --worker-id of its own"):
