@@ -13,7 +13,7 @@ from zebjax.common import cli, locks
 from zebjax.training.config import Experiment
 
 if TYPE_CHECKING:
-    pass
+    from zebjax.distributed.worker_link import Job
 
 ROLES = ("all", "learner", "selfplay", "evalaux")
 
@@ -73,7 +73,7 @@ def _check(arguments: argparse.Namespace, error: cli.Parser) -> None:
         error.error("--take-over is for --role learner")
 
 
-def _worker_job(own: argparse.Namespace, settings: Experiment) -> "worker_link.Job":
+def _worker_job(own: argparse.Namespace, settings: Experiment) -> "Job":
     from zebjax.distributed import spool, worker_link
 
     default = f"{own.role}-{re.sub('[^A-Za-z0-9_-]', '-', socket.gethostname())[:40]}"
@@ -122,6 +122,8 @@ def _run(arguments: argparse.Namespace) -> int:
                         )
                     training.Run(settings, report, lambda: stop.asked, source).go()
             else:
+                from zebjax.distributed import worker
+
                 job = _worker_job(arguments, settings)
                 folder = settings.folder / "workers" / job.worker_id
                 with locks.locked(folder, "give this worker a --worker-id of its own"):

@@ -66,7 +66,7 @@ def save(session: Session) -> None:
             "Resume with a lower --learner.lr, or go back further with `zebjax rollback`"
         )
     number = max(checkpoint.steps(folder / "state"), default=0) + 1
-    with files.new_folder(checkpoint.step_folder(folder / "state", number)) as new:
+    with files.new_folder(checkpoint.step_folder(folder / "state", number), durable=True) as new:
         checkpoint.save_tree(new / "arrays", session.state)
         files.write_json(new / "progress.json", dataclasses.asdict(progress))
         files.write_text(new / "experiment.json", to_json(session.settings) + "\n")
