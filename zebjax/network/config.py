@@ -4,8 +4,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from zebjax.observe import tokenizer
-
 
 @dataclasses.dataclass(frozen=True)
 class ZebConfig:
@@ -31,7 +29,11 @@ class ZebConfig:
     stay float32."""
 
     def __post_init__(self) -> None:
-        tokenizer(self.tokenizer)
+        # v1 exists: only another one is looked up, since observe imports jax and help must not.
+        if self.tokenizer != "v1":
+            from zebjax.observe import tokenizer
+
+            tokenizer(self.tokenizer)
         if self.compute_dtype not in ("float32", "bfloat16"):
             raise ValueError(
                 f"compute_dtype: expected float32 or bfloat16, got {self.compute_dtype!r}"
