@@ -4,6 +4,7 @@ process."""
 import dataclasses
 import json
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -98,7 +99,7 @@ def test_weights_are_published_as_due_and_workers_take_them(finished):
 
 
 def _local(settings, name):
-    return checkpoint.Path(settings.namespace) / name
+    return Path(settings.namespace) / name
 
 
 def test_games_against_eq_have_targets_where_eq_moved(finished):
