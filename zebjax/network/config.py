@@ -4,8 +4,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from zebjax.observe import tokenizer
-
 
 @dataclasses.dataclass(frozen=True)
 class ZebConfig:
@@ -24,7 +22,10 @@ class ZebConfig:
     float32."""
 
     def __post_init__(self) -> None:
-        tokenizer(self.tokenizer)
+        if self.tokenizer != "v1":  # is there; observe imports jax, and help does not wait for that
+            from zebjax.observe import tokenizer
+
+            tokenizer(self.tokenizer)
         if self.compute_dtype not in ("float32", "bfloat16"):
             raise ValueError(
                 f"compute_dtype: expected float32 or bfloat16, got {self.compute_dtype!r}"
