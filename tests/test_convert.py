@@ -111,6 +111,14 @@ def test_complaints(tmp_path, capsys, make, message):
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_a_prefix_that_was_removed_is_reported(reference_path, tmp_path, capsys):
+    content = torch_archive.read(reference_path("zeb-557k-1m.pt"))
+    state = {f"module.{key}": value for key, value in content["model_state_dict"].items()}
+    torch_archive.write(tmp_path / "in.pt", {**content, "model_state_dict": state})
+    assert main([str(tmp_path / "in.pt"), str(tmp_path / "out")]) == 0
+    assert "wrapped layout, prefix 'module.' removed, step 3,599" in capsys.readouterr().out
+
+
 def test_a_truncated_download(reference_path, tmp_path, capsys):
     (tmp_path / "in.pt").write_bytes(reference_path("zeb-557k-1m.pt").read_bytes()[:1_000_000])
     assert main([str(tmp_path / "in.pt"), str(tmp_path / "out")]) == 2

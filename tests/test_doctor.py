@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.workers import learn, settings_in
 from zebjax import doctor, network
+from zebjax.common import devices
 from zebjax.distributed import open, store
 from zebjax.training.workers_config import StoreConfig
 
@@ -115,7 +116,7 @@ def test_without_an_experiment_it_says_how(capsys):
 
 
 def test_a_gpu_that_jax_does_not_use_is_found_out(settings, monkeypatch):
-    monkeypatch.setattr(doctor.devices, "unused_gpu", lambda: "there is an NVIDIA device in /dev")
+    monkeypatch.setattr(devices, "unused_gpu", lambda: "there is an NVIDIA device in /dev")
     found = {name: (is_well, text) for name, is_well, text in islice(doctor.examine(settings), 1)}
     assert not found["device"][0] and "though there is an NVIDIA device" in found["device"][1]
     with pytest.raises(ValueError, match="expected a GPU"):

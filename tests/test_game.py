@@ -114,6 +114,22 @@ def test_play_past_the_end_changes_nothing():
     jax.tree.map(np.testing.assert_array_equal, game.play(final, jnp.int32(2)), final)
 
 
+def test_states_of_numpy_arrays_are_played_like_those_of_the_device():
+    state = game.deal(jax.random.key(5))
+    host = jax.tree.map(np.asarray, state)
+    slot = int(np.flatnonzero(game.legal_slots(host))[0])
+    jax.tree.map(np.testing.assert_array_equal, game.play(host, slot), game.play(state, slot))
+    assert int(game.current_player(host)) == int(state.leader)
+    np.testing.assert_array_equal(game.points(host), [0, 0])
+
+
+@given(st.lists(st.booleans(), min_size=7, max_size=7))
+def test_a_slot_is_forced_where_it_is_the_only_one(legal):
+    expected = legal.index(True) if sum(legal) == 1 else -1
+    assert int(game.forced_slot(np.array(legal))) == expected
+    assert int(game.forced_slot(jnp.array([legal, legal]))[1]) == expected
+
+
 def test_deals_are_uniform():
     states = jax.jit(jax.vmap(game.deal))(jax.random.split(jax.random.key(0), 20_000))
     np.testing.assert_allclose(

@@ -10,7 +10,7 @@ import safetensors.numpy
 
 from tests.support.faulty import full_disk
 from zebjax import game, record
-from zebjax.record import InvalidRecords, Kind
+from zebjax.record import InvalidRecords, TargetKind
 
 METADATA = record.Metadata(source="selfplay-mcts", worker="w0", model_step=7, search={"sims": 2})
 
@@ -198,7 +198,7 @@ def test_flipped_bits_never_crash(tmp_path, games):
 def test_kinds_say_what_made_the_target(games):
     legal = np.asarray(record._legal_of_games(games))
     forced = legal.sum(2) == 1
-    np.testing.assert_array_equal(games.kind == Kind.FORCED, forced)
+    np.testing.assert_array_equal(games.kind == TargetKind.FORCED, forced)
     late = np.arange(28) >= 20
-    np.testing.assert_array_equal(games.kind == Kind.SEARCH, ~forced & ~late)
-    np.testing.assert_array_equal(games.kind == Kind.EXACT, ~forced & late)
+    np.testing.assert_array_equal(games.kind == TargetKind.SEARCH, ~forced & ~late)
+    np.testing.assert_array_equal(games.kind == TargetKind.EXACT, ~forced & late)

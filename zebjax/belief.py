@@ -92,7 +92,13 @@ def _run(arguments: argparse.Namespace) -> int:
     import jax
     import numpy as np
 
-    from zebjax.evaluation.belief import BATCH, by_trick, judge, plot, positions_of
+    from zebjax.evaluation.belief import (
+        DEALS_AT_ONCE,
+        by_trick,
+        plot,
+        positions_of,
+        predict,
+    )
 
     config, params = network.load(arguments.path)
     if not config.belief_head:
@@ -102,13 +108,15 @@ def _run(arguments: argparse.Namespace) -> int:
         )
     player = players.make(arguments.by or f"zeb:{arguments.path}")
     key, start, parts = jax.random.key(arguments.seed), time.perf_counter(), []
-    n_batches = math.ceil(arguments.deals / BATCH)
+    n_batches = math.ceil(arguments.deals / DEALS_AT_ONCE)
     size = math.ceil(arguments.deals / n_batches)  # of one size, so that nothing is compiled twice
     with cli.progress(f"belief of {arguments.path}") as show:
         for index in range(n_batches):
             parts.append(positions_of(player, key, index * size, size))
             show(0.9 * (index + 1) / n_batches, "playing")
-        judged = judge(config, params, jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts))
+        judged = predict(
+            config, params, jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+        )
         show(1.0, "judged")
     n_deals = n_batches * size
     results = by_trick(judged)

@@ -10,11 +10,15 @@ from pathlib import Path
 from zebjax.common import cli
 
 _DESCRIPTION = """\
-Convert a checkpoint of the original PyTorch system into a folder that zebjax plays and trains
-from, or back. PyTorch is not needed, and nothing in the file is executed.
+Convert a checkpoint of the original PyTorch system into a network folder (config.json,
+model.safetensors and a model card) that zebjax plays and trains from, or back. PyTorch is not
+needed, and nothing in the file is executed.
 
-A plain state_dict NAME.pt needs NAME-config.json beside it, as on the weight hub (config.json for
-model.pt); a training checkpoint that holds model_state_dict and model_config needs nothing else.
+CHECKPOINT is a .pt or .safetensors file, or one on the Hugging Face Hub:
+hf://USER/REPO/FILE.pt[@REVISION], or hf://USER/REPO for its model.safetensors or model.pt. A plain
+state_dict NAME.pt needs NAME-config.json beside it (config.json for model.pt). A training
+checkpoint says itself what network it is of; its optimiser, random states and replay buffer are
+skipped, and a prefix that all its tensors share, such as module., is removed.
 
 With --examples, convert batches of self-play examples, each into OUT/<name>.safetensors with its
 whole games, every one of them replayed. OUT may exist; training reads it with --teacher.folder. A
@@ -40,7 +44,7 @@ def parser() -> cli.Parser:
         "source",
         type=Path,
         metavar="CHECKPOINT",
-        help="a .pt file; with --to-torch, a folder of ours",
+        help="a .pt or .safetensors file, or hf://...; with --to-torch, a folder of ours",
     )
     made.add_argument(
         "more", type=Path, nargs="*", default=[], metavar="MORE", help="more files, with --examples"
@@ -124,6 +128,7 @@ def _from_torch(arguments: argparse.Namespace) -> str:
         f"{config.n_layers} layers of {config.embed_dim}",
         f"belief head: {provenance.belief_head}",
         f"{provenance.layout} layout",
+        *([f"prefix {provenance.prefix!r} removed"] if provenance.prefix else []),
         *trained,
     ]
     return f"{arguments.destination}: {', '.join(facts)}"

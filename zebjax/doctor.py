@@ -185,7 +185,7 @@ def eval_aux_games(settings: Experiment) -> str:
     )
     params = network.init(settings.network, jax_settings.key(0))
     records, _ = eval_aux.play(
-        config, settings.network, params, eval_aux.Batch(step=0, seed=0, number=0, n_games=2)
+        config, settings.network, params, eval_aux.GamesToPlay(step=0, seed=0, number=0, n_games=2)
     )
     record.validate(records)
     return f"two games against E[Q] of {config.worlds} worlds"

@@ -3,6 +3,9 @@
 Seats go 0..3 to the left; teams are seats {0, 2} and {1, 3}. A slot 0..6 is a tile's place in the
 original hand and is fixed for the whole game. There is no bidding: the declaration and the first
 leader are given.
+
+Shapes below are of one game. Under `jax.vmap` a check sees one game too. States may be device
+arrays or NumPy arrays.
 """
 
 from typing import NamedTuple, TypeVar
@@ -12,35 +15,71 @@ import jax.numpy as jnp
 import numpy as np
 
 from zebjax import tiles
+from zebjax.common.arrays import Array, Scalar, check, check_key
 
 N_PLIES = 28
 Tree = TypeVar("Tree")
 
 
 class GameState(NamedTuple):
-    """One game. Every field is int8 but `played`, which is bool."""
+    """One game. Every field is int8, except `played`, which is bool."""
 
-    hands: jax.Array
+    hands: Array
     """`[4, 7]` the tile ids dealt to each seat."""
-    declaration: jax.Array
+    declaration: Array
     """0..9, see `tiles`."""
-    leader: jax.Array
+    leader: Array
     """The seat that led the first trick."""
-    played: jax.Array
-    """`[4, 7]` whether each slot has been played."""
-    history: jax.Array
+    played: Array
+    """`[4, 7]` True for each slot that has been played."""
+    history: Array
     """`[28]` the tile ids played, in order; -1 not yet."""
-    trick_leaders: jax.Array
+    trick_leaders: Array
     """`[7]` the seat that leads each trick; -1 not yet."""
-    ply: jax.Array
-    """0..28, how many tiles have been played."""
-    points: jax.Array
+    ply: Array
+    """0..28, the number of tiles played."""
+    points: Array
     """`[2]` by team, of finished tricks."""
 
 
-def select(which: jax.Array, these: Tree, others: Tree) -> Tree:
-    """`these` games where `which` `[n]` is set, else `others`: any tree of arrays with a leading
-    axis n.
+STATE_SHAPES: dict[str, tuple[int, ...]] = {
+    "hands": (4, 7),
+    "declaration": (),
+    "leader": (),
+    "played": (4, 7),
+    "history": (N_PLIES,),
+    "trick_leaders": (tiles.N_TRICKS,),
+    "ply": (),
+    "points": (2,),
+}
+"""Shape of each field of one `GameState`."""
+
+
+def check_state(state: GameState, batch: tuple[int | str, ...] = (), name: str = "state") -> None:
+    """Raise an error unless every field of a state has its shape and kind of numbers.
+
+    Args:
+        state: one game, or many with leading axes.
+        batch: sizes or names of the leading axes, as in `("B",)`; empty for one game.
+        name: of the argument, for the message.
+
+    Raises:
+        ValueError: naming the field, what was expected and what came.
+    """
+    for field, shape in STATE_SHAPES.items():
+        kind = bool if field == "played" else int
+        check(f"{name}.{field}", getattr(state, field), (*batch, *shape), kind)
+        # The first field decides the sizes of the leading axes, and the others must agree with it.
+        batch = np.shape(state.hands)[: len(batch)]
+
+
+def select(which: Array, these: Tree, others: Tree) -> Tree:
+    """Games from `these` where `which` is True, else from `others`.
+
+    Args:
+        which: bool `[n]`.
+        these: any tree of arrays with a leading axis n.
+        others: the same tree.
     """
 
     def pick(this: jax.Array, other: jax.Array) -> jax.Array:
@@ -49,18 +88,25 @@ def select(which: jax.Array, these: Tree, others: Tree) -> Tree:
     return jax.tree.map(pick, these, others)
 
 
-def new_game(hands: jax.Array, declaration: jax.Array, leader: jax.Array) -> GameState:
-    """The start of a game.
+def new_game(hands: Array, declaration: Scalar, leader: Scalar) -> GameState:
+    """Start a game.
 
     Args:
-        hands: `[4, 7]` tile ids, each of the 28 once.
+        hands: integers `[4, 7]`, tile ids, each of the 28 once.
         declaration: 0..9.
         leader: the seat 0..3 that leads the first trick.
 
     Raises:
-        ValueError: if the arguments are concrete and no such deal exists. Traced arguments are not
-            checked.
+        ValueError: for a wrong shape or dtype; and, where the arguments are concrete, for a deal
+            that does not exist. The values of traced arguments cannot be checked.
+
+    >>> state = new_game(np.arange(28).reshape(4, 7), declaration=6, leader=2)
+    >>> int(current_player(state)), legal_slots(state).tolist() == [True] * 7
+    (2, True)
     """
+    check("hands", hands, (4, 7), int)
+    check("declaration", declaration, (), int)
+    check("leader", leader, (), int)
     if not any(isinstance(x, jax.core.Tracer) for x in (hands, declaration, leader)):
         _check_deal(np.asarray(hands), np.asarray(declaration), np.asarray(leader))
     leader = jnp.asarray(leader, jnp.int8)
@@ -77,10 +123,6 @@ def new_game(hands: jax.Array, declaration: jax.Array, leader: jax.Array) -> Gam
 
 
 def _check_deal(hands: np.ndarray, declaration: np.ndarray, leader: np.ndarray) -> None:
-    if hands.shape != (4, 7) or not np.issubdtype(hands.dtype, np.integer):
-        raise ValueError(
-            f"hands: expected integers of shape (4, 7), got {hands.dtype} of shape {hands.shape}"
-        )
     outside = hands[(hands < 0) | (hands >= tiles.N_TILES)]
     if outside.size:
         raise ValueError(f"hands: expected tile ids 0..27, got {outside[0]}")
@@ -90,18 +132,23 @@ def _check_deal(hands: np.ndarray, declaration: np.ndarray, leader: np.ndarray) 
         raise ValueError(f"hands: expected each of the 28 tiles once, got {name} twice")
     for name, value, limit in (
         ("declaration", declaration, tiles.N_DECLARATIONS),
-        ("leader", leader, 4),
+        ("leader", leader, tiles.N_PLAYERS),
     ):
-        if (
-            value.shape != ()
-            or not np.issubdtype(value.dtype, np.integer)
-            or not 0 <= value < limit
-        ):
+        if not 0 <= value < limit:
             raise ValueError(f"{name}: expected an integer 0..{limit - 1}, got {value}")
 
 
 def deal(key: jax.Array) -> GameState:
-    """A new game with hands, declaration and leader drawn uniformly and independently."""
+    """Deal a new game: hands, declaration and leader are uniform and independent.
+
+    Args:
+        key: one typed random key.
+
+    >>> games = jax.vmap(deal)(jax.random.split(jax.random.key(0), 100))
+    >>> games.hands.shape
+    (100, 4, 7)
+    """
+    check_key("key", key)
     hands_key, declaration_key, leader_key = jax.random.split(key, 3)
     return new_game(
         jax.random.permutation(hands_key, tiles.N_TILES).reshape(4, 7),
@@ -110,66 +157,106 @@ def deal(key: jax.Array) -> GameState:
     )
 
 
-def is_over(state: GameState) -> jax.Array:
-    """Whether all 28 tiles have been played, bool."""
+def is_over(state: GameState) -> Array:
+    """True if all 28 tiles have been played, bool."""
     return state.ply >= N_PLIES
 
 
 def current_player(state: GameState) -> jax.Array:
-    """The seat 0..3 to move, int32. Past the end: the winner of the last trick does not matter,
-    some seat.
-    """
+    """Seat 0..3 to move, int32; of a finished game some seat, which means nothing."""
     trick = jnp.minimum(state.ply // 4, tiles.N_TRICKS - 1)
-    return (state.trick_leaders[trick].astype(jnp.int32) + state.ply % 4) % 4
+    leaders = jnp.asarray(state.trick_leaders)
+    return (leaders[trick].astype(jnp.int32) + state.ply % 4) % 4
 
 
 def led_suit(state: GameState) -> jax.Array:
-    """The suit 0..7 that must be followed, int32; -1 when the mover leads."""
+    """Suit 0..7 that the mover must follow, int32; -1 when the mover leads."""
     trick_start = jnp.minimum(state.ply // 4 * 4, N_PLIES - 4)
-    suit = jnp.asarray(tiles.LED_SUIT)[state.declaration, state.history[trick_start]]
+    suit = jnp.asarray(tiles.LED_SUIT)[state.declaration, jnp.asarray(state.history)[trick_start]]
     return jnp.where(state.ply % 4 == 0, -1, suit.astype(jnp.int32))
 
 
 def legal_slots(state: GameState) -> jax.Array:
-    """Which of the mover's slots may be played, bool `[7]`; none past the end.
+    """True for the mover's slots that may be played, bool `[7]`; none past the end.
 
     A leader may play anything unplayed. A follower must follow the led suit if any unplayed tile
     can.
+
+    Raises:
+        ValueError: if a field of `state` has a wrong shape or dtype.
     """
+    check_state(state)
     player = current_player(state)
-    unplayed = ~state.played[player]
+    unplayed = ~jnp.asarray(state.played)[player]
     suit = led_suit(state)
-    can_follow = (
-        jnp.asarray(tiles.CAN_FOLLOW)[state.declaration, suit, state.hands[player]] & unplayed
-    )
+    hand = jnp.asarray(state.hands)[player]
+    can_follow = jnp.asarray(tiles.CAN_FOLLOW)[state.declaration, suit, hand] & unplayed
     return jnp.where((suit >= 0) & can_follow.any(), can_follow, unplayed)
 
 
-def trick_winner(declaration: jax.Array, trick: jax.Array) -> jax.Array:
-    """Which of the four tiles `trick` `[4]`, in order of play, wins: 0..3, int32."""
+def forced_slot(legal: Array) -> Array:
+    """The slot of a mover who has no choice.
+
+    Args:
+        legal: bool `[..., 7]`, from `legal_slots`; a device array or a NumPy array.
+
+    Returns:
+        int32 `[...]`: the only legal slot; -1 where there are several, or none past the end.
+
+    >>> forced_slot(np.array([[0, 0, 1, 0, 0, 0, 0], [0, 0, 1, 1, 0, 0, 0]], bool)).tolist()
+    [2, -1]
+    """
+    check("legal", legal, (tiles.HAND_SIZE,), bool, leading=True)
+    xp = legal.__array_namespace__()
+    return xp.where(legal.sum(-1) == 1, legal.argmax(-1), -1).astype(xp.int32)
+
+
+def trick_winner(declaration: Scalar, trick: Array) -> jax.Array:
+    """The place in a trick of the tile that wins it, int32 0..3.
+
+    Args:
+        declaration: 0..9.
+        trick: integers `[4]`, tile ids in the order of play.
+    """
+    check("declaration", declaration, (), int)
+    check("trick", trick, (4,), int)
     suit = jnp.asarray(tiles.LED_SUIT)[declaration, trick[0]]
     return jnp.argmax(jnp.asarray(tiles.TRICK_RANK)[declaration, suit, trick]).astype(jnp.int32)
 
 
-def play(state: GameState, slot: jax.Array) -> GameState:
-    """The state after the mover plays `slot`; unchanged past the end. Legality is the caller's to
-    check.
+def play(state: GameState, slot: Scalar) -> GameState:
+    """Play one slot of the mover.
+
+    Args:
+        state: one game.
+        slot: integer 0..6. The caller must know that it is legal: that is not checked.
+
+    Returns:
+        The state after it; the same state if the game is over.
+
+    Raises:
+        ValueError: if `slot` or a field of `state` has a wrong shape or dtype.
     """
+    check_state(state)
+    check("slot", slot, (), int)
     player = current_player(state)
-    history = state.history.at[state.ply].set(state.hands[player, slot])
+    hands, trick_leaders = jnp.asarray(state.hands), jnp.asarray(state.trick_leaders)
+    history = jnp.asarray(state.history).at[state.ply].set(hands[player, slot])
     ply = state.ply + 1
 
+    # The winner and the points are computed at every ply and used at every fourth: under vmap both
+    # branches of a `cond` would run anyway.
     trick_index = state.ply // 4
     trick = jax.lax.dynamic_slice(history, (jnp.minimum(trick_index * 4, N_PLIES - 4),), (4,))
-    leader = state.trick_leaders[jnp.minimum(trick_index, tiles.N_TRICKS - 1)]
+    leader = trick_leaders[jnp.minimum(trick_index, tiles.N_TRICKS - 1)]
     winner = (leader + trick_winner(state.declaration, trick)) % 4
     complete = ply % 4 == 0
     trick_points = 1 + jnp.asarray(tiles.POINTS)[trick].sum(dtype=jnp.int8)
     # Out-of-range scatters are dropped: after the last trick nobody leads.
     after = state._replace(
-        played=state.played.at[player, slot].set(True),
+        played=jnp.asarray(state.played).at[player, slot].set(True),
         history=history,
-        trick_leaders=state.trick_leaders.at[jnp.where(complete, trick_index + 1, 7)].set(
+        trick_leaders=trick_leaders.at[jnp.where(complete, trick_index + 1, 7)].set(
             winner.astype(jnp.int8), mode="drop"
         ),
         ply=ply,
@@ -181,9 +268,17 @@ def play(state: GameState, slot: jax.Array) -> GameState:
 
 
 def play_randomly(key: jax.Array, state: GameState, n_plies: int) -> tuple[GameState, jax.Array]:
-    """The state after `n_plies` (static) plays, each uniform over the legal slots; and the slots,
-    int32 `[n_plies]`.
+    """Play `n_plies` moves, each uniform over the legal slots.
+
+    Args:
+        key: one typed random key.
+        state: one game.
+        n_plies: static.
+
+    Returns:
+        The state after them, and the slots played, int32 `[n_plies]`.
     """
+    check_key("key", key)
 
     def step(state: GameState, key: jax.Array) -> tuple[GameState, jax.Array]:
         slot = jax.random.categorical(key, jnp.where(legal_slots(state), 0.0, -jnp.inf))
@@ -194,35 +289,50 @@ def play_randomly(key: jax.Array, state: GameState, n_plies: int) -> tuple[GameS
 
 def points(state: GameState) -> jax.Array:
     """Points taken so far by each team, int32 `[2]`; 42 in all at the end."""
-    return state.points.astype(jnp.int32)
+    return jnp.asarray(state.points).astype(jnp.int32)
 
 
-def outcome(state: GameState, player: jax.Array) -> jax.Array:
-    """The value of the points on the table for `player`'s team: +1 more than the other, -1 fewer, 0
-    equal; float32.
+def outcome(state: GameState, player: Scalar) -> jax.Array:
+    """Value of the points on the table for `player`'s team, float32.
+
+    Args:
+        state: one game, finished or not.
+        player: seat 0..3.
+
+    Returns:
+        +1 if the team has more points than the other, -1 fewer, 0 equal.
     """
     team = player % 2
     return jnp.sign(points(state)[team] - points(state)[1 - team]).astype(jnp.float32)
 
 
 def players_to_move(state: GameState) -> jax.Array:
-    """The seat that plays at each ply of the tricks begun so far, int32 `[28]`; meaningless in
-    later tricks.
-    """
+    """Seat that plays at each ply, int32 `[28]`; means nothing in tricks not yet begun."""
     return (
-        jnp.repeat(state.trick_leaders.astype(jnp.int32), 4, total_repeat_length=N_PLIES)
+        jnp.repeat(
+            jnp.asarray(state.trick_leaders).astype(jnp.int32), 4, total_repeat_length=N_PLIES
+        )
         + jnp.arange(28) % 4
     ) % 4
 
 
 def replay(
-    hands: jax.Array,
-    declaration: jax.Array,
-    leader: jax.Array,
-    slots: jax.Array,
-    n_plies: jax.Array,
+    hands: Array, declaration: Scalar, leader: Scalar, slots: Array, n_plies: Scalar
 ) -> GameState:
-    """The state after the first `n_plies` of `slots` `[28]`; legality is not checked."""
+    """The state after the first `n_plies` of a game.
+
+    Args:
+        hands: as `new_game`'s, and so are `declaration` and `leader`.
+        declaration: 0..9.
+        leader: seat 0..3.
+        slots: integers `[28]`, the mover's slot at each ply. Legality is not checked.
+        n_plies: integer 0..28.
+
+    Raises:
+        ValueError: as `new_game`; also for `slots` or `n_plies` of a wrong shape or dtype.
+    """
+    check("slots", slots, (N_PLIES,), int)
+    check("n_plies", n_plies, (), int)
 
     def step(state: GameState, slot: jax.Array):
         after = play(state, slot)
@@ -230,4 +340,4 @@ def replay(
             lambda old, new: jnp.where(state.ply < n_plies, new, old), state, after
         ), None
 
-    return jax.lax.scan(step, new_game(hands, declaration, leader), slots)[0]
+    return jax.lax.scan(step, new_game(hands, declaration, leader), jnp.asarray(slots))[0]

@@ -1,6 +1,7 @@
-"""What one seat sees, as tokens for the network; and whose each hidden tile was, as belief targets.
+"""What one seat sees, as tokens for the network; and who was dealt each tile, as belief targets.
 
-A tokenizer is one function from a GameState to an Observation and one line in `TOKENIZERS`.
+A tokenizer is one function from a GameState to an Observation and one entry in `TOKENIZERS`.
+Shapes are of one game, unless a docstring says otherwise.
 """
 
 from collections.abc import Callable
@@ -11,32 +12,46 @@ import jax.numpy as jnp
 import numpy as np
 
 from zebjax import game, tiles
+from zebjax.common.arrays import Array, check
 
 
 class Observation(NamedTuple):
-    """What the player to move sees."""
+    """What the player to move sees; leading axes are games."""
 
-    tokens: jax.Array
+    tokens: Array
     """int8 `[length, features]`; rows that are not valid are zero."""
-    mask: jax.Array
-    """bool `[length]`, which tokens are valid."""
-    place: jax.Array | None = None
-    """int8 `[length]`, where each token stands in the whole observation; None: in order, from the
-    first on."""
+    mask: Array
+    """bool `[length]`, True for valid tokens."""
+    place: Array | None = None
+    """int8 `[length]`, each token's place in the whole observation; None: 0, 1, 2, ..."""
+
+
+def check_observation(observation: Observation, name: str = "observation") -> None:
+    """Raise an error unless an observation's fields fit each other; any leading axes.
+
+    Raises:
+        ValueError: naming the field, what was expected and what came.
+    """
+    check(f"{name}.mask", observation.mask, ("length",), bool, leading=True)
+    shape = tuple(observation.mask.shape)
+    check(f"{name}.tokens", observation.tokens, (*shape, "features"), int)
+    if observation.place is not None:
+        check(f"{name}.place", observation.place, shape, int)
 
 
 class Tokenizer(NamedTuple):
-    """A way to see: the function, and what the network must know of the tokens."""
+    """A tokenizer: the function, and what the network must know about the tokens."""
 
     observe: Callable[[game.GameState], Observation]
     length: int
+    """Tokens of a whole observation."""
     features: dict[str, tuple[int, float]]
-    """Name of each feature, in order -> (cardinality, embedding width as a multiple of embed_dim //
-    8)."""
+    """Name of each feature, in order: its cardinality, and its embedding width in units of
+    `embed_dim // 8`."""
     hand: slice
-    """Where the mover's seven slots stand among the tokens."""
+    """The places of the mover's seven slots among the tokens."""
     lengths: tuple[int, ...]
-    """The most tokens that are valid in each of the seven tricks, ascending; `shorten` leaves out
+    """Maximum number of valid tokens in each of the seven tricks, ascending; `shorten` leaves out
     the rest."""
 
 
@@ -48,11 +63,12 @@ _DECLARATION, _HAND, _PLAY = 0, 1, 2
 
 
 def _observe_v1(state: game.GameState) -> Observation:
-    """36 tokens: the declaration, the mover's seven slots (a played slot keeps its place), the
+    """36 tokens: the declaration, the mover's seven slots (a played slot keeps its place), and the
     plays in order.
     """
     me = game.current_player(state)
-    in_hand = ~state.played[me]
+    hands = jnp.asarray(state.hands)
+    in_hand = ~jnp.asarray(state.played)[me]
     been_played = jnp.arange(game.N_PLIES) < state.ply
     relative_seat = (game.players_to_move(state) - me) % 4
 
@@ -67,8 +83,8 @@ def _observe_v1(state: game.GameState) -> Observation:
     tokens = jnp.concatenate(
         [
             token(jnp.zeros((1, 4), jnp.int8), jnp.zeros(1, jnp.int8), False, _DECLARATION),
-            token(features[state.hands[me]], jnp.zeros(7, jnp.int8), True, _HAND),
-            token(features[state.history], relative_seat, False, _PLAY),
+            token(features[hands[me]], jnp.zeros(7, jnp.int8), True, _HAND),
+            token(features[jnp.asarray(state.history)], relative_seat, False, _PLAY),
         ]
     )
     mask = jnp.concatenate([jnp.ones(1, bool), in_hand, been_played])
@@ -90,34 +106,61 @@ TOKENIZERS = {
             "token_type": (3, 1),
         },
         hand=slice(1, 8),
-        # The declaration, what is left in the hand, and the plays: three more a trick.
+        # A trick has 4 more plays than the one before, and the hand 1 tile less: 3 tokens more.
+        # The first has the declaration, 7 tiles and at most 3 plays.
         lengths=tuple(11 + 3 * trick for trick in range(tiles.N_TRICKS)),
     ),
 }
 
 
 def tokenizer(name: str) -> Tokenizer:
-    """The tokenizer of this name; ValueError if there is none."""
+    """Return the tokenizer of this name.
+
+    Raises:
+        ValueError: if there is none.
+    """
     if name not in TOKENIZERS:
         raise ValueError(f"tokenizer: expected one of {', '.join(TOKENIZERS)}, got {name!r}")
     return TOKENIZERS[name]
 
 
 def observe(state: game.GameState, tokenizer: str = "v1") -> Observation:
-    """What the player to move sees: tokens int8 `[36, 8]` and mask bool `[36]` for `v1`."""
+    """What the player to move sees.
+
+    Args:
+        state: one game.
+        tokenizer: a name in `TOKENIZERS`.
+
+    Returns:
+        Tokens int8 `[length, features]` and mask bool `[length]`; `[36, 8]` and `[36]` for `v1`.
+
+    Raises:
+        ValueError: if a field of `state` has a wrong shape or dtype.
+
+    >>> seen = observe(game.deal(jax.random.key(0)))
+    >>> seen.tokens.shape, int(seen.mask.sum())
+    ((36, 8), 8)
+    """
+    game.check_state(state)
     return TOKENIZERS[tokenizer].observe(state)
 
 
 def shorten(observation: Observation, length: int) -> Observation:
-    """The valid tokens alone, in their order, with padding after them up to `length` (static).
+    """Keep the valid tokens, in their order, and pad them to `length`.
 
-    The network gives the same for it, but for policy logits of slots that have been played, which
-    mean nothing. A game's tokens have to fit: `Tokenizer.lengths` says how many there can be.
+    The network's output for it is the same, except for policy logits of slots that have been
+    played, which mean nothing.
 
     Args:
         observation: a whole one, any leading axes.
-        length: at least the number of its valid tokens.
+        length: static; at least the number of its valid tokens (see `Tokenizer.lengths`). More
+            tokens than that are lost.
+
+    Raises:
+        ValueError: if the observation's shapes or dtypes are wrong.
     """
+    check_observation(observation)
+    # A stable sort of a boolean moves valid tokens to the front without changing their order.
     order = jnp.argsort(~observation.mask, axis=-1, stable=True)[..., :length]
     return Observation(
         tokens=jnp.take_along_axis(observation.tokens, order[..., None], axis=-2),
@@ -129,21 +172,31 @@ def shorten(observation: Observation, length: int) -> Observation:
 def belief_targets(state: game.GameState) -> tuple[jax.Array, jax.Array]:
     """Who was dealt each tile, for the player to move.
 
+    Args:
+        state: one game.
+
     Returns:
-        int32 `[28]`: 0 left, 1 partner, 2 right; 0 where the tile is the mover's own.
-        bool `[28]`: the 21 tiles not dealt to the mover, tiles already played included.
+        int32 `[28]` by tile id: 0 left, 1 partner, 2 right; 0 where the tile is the mover's own.
+        bool `[28]`: True for the 21 tiles not dealt to the mover, including tiles already played.
+
+    Raises:
+        ValueError: if a field of `state` has a wrong shape or dtype.
     """
+    game.check_state(state)
     me = game.current_player(state)
-    owner = jnp.zeros(tiles.N_TILES, jnp.int32).at[state.hands].set(jnp.arange(4)[:, None])
+    hands = jnp.asarray(state.hands)
+    owner = jnp.zeros(tiles.N_TILES, jnp.int32).at[hands].set(jnp.arange(4)[:, None])
     relative = (owner - me) % 4
     return jnp.maximum(relative - 1, 0), relative > 0
 
 
 def hidden_tiles(state: game.GameState) -> jax.Array:
-    """The tiles that the player to move has not seen: neither its own nor played, bool `[28]`."""
+    """True for the tiles that the player to move has not seen, bool `[28]`: neither its own nor
+    played.
+    """
     _, not_mine = belief_targets(state)
-    # history is -1 where nothing was played yet: aim those at a place out of range, which is
-    # dropped.
+    # history is -1 where nothing was played yet; such a scatter would hit the last tile, so it is
+    # aimed past the end, where it is dropped.
     seen = (
         jnp.zeros(tiles.N_TILES, bool)
         .at[jnp.where(state.history < 0, tiles.N_TILES, state.history)]

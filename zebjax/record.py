@@ -1,7 +1,6 @@
-"""GameRecord: one finished game and what was thought at each ply; about 600 bytes, proved legal by
-replay.
+"""GameRecord: one finished game with the search's result at each ply, in about 600 bytes.
 
-A file of records is safetensors with string metadata: it cannot execute anything, and every game in
+A file of records is safetensors with string metadata, so reading it executes nothing. Every game in
 it is replayed through the rules before it is used.
 """
 
@@ -21,57 +20,58 @@ import safetensors.numpy
 
 from zebjax import game, tiles
 from zebjax.common import files
+from zebjax.common.arrays import Array, Scalar, check
 
 FORMAT_VERSION = 1
-MAX_FILE_BYTES = 256 << 20  # some 400,000 games
+MAX_FILE_BYTES = 256 << 20  # about 400,000 games
 _MAX_HEADER_BYTES = 1 << 16
 SELFPLAY, EVAL_AUX, TEACHER = SOURCES = ("selfplay-mcts", "eval-eq-zeb", "teacher-eq")
-"""Who made games: the original's names for its two streams, and `teach`."""
-# A policy target is stored as float16: seven of them may miss 1 by this much.
+"""What made a file's games: the original's names for its two streams, and `teach`."""
 POLICY_SUM_TOLERANCE = 5e-3
+"""A policy target is stored as seven float16 numbers: their sum may miss 1 by this much."""
 
 
-class Kind(enum.IntEnum):
-    """What made a ply's policy target."""
+class TargetKind(enum.IntEnum):
+    """What made a ply's policy target. The numbers are those of the file format."""
 
     FORCED = 0
     """One legal slot; the target is one-hot."""
     SEARCH = 1
-    """A tree search; its leaves were judged by the network."""
+    """A tree search whose leaves the network evaluated."""
     TEACHER = 2
-    """E[Q], see `teach`."""
+    """E[Q], see `training.teacher`."""
     EXACT = 3
-    """A tree search with two tricks left or fewer, whose leaves were exact."""
-    UNJUDGED = 4
-    """Nothing: somebody played, there is no target and no root value."""
+    """A tree search with two tricks left or fewer: the values of its leaves are exact."""
+    NONE = 4
+    """Nothing: a player's move without a policy target and without a root value."""
 
 
 class GameRecord(NamedTuple):
-    """One finished game; with a leading axis, many."""
+    """One finished game; many with a leading axis. Device arrays or NumPy arrays."""
 
-    hands: jax.Array
+    hands: Array
     """int8 `[4, 7]` tile ids as dealt."""
-    declaration: jax.Array
+    declaration: Array
     """int8."""
-    leader: jax.Array
+    leader: Array
     """int8, the seat that led the first trick."""
-    slots: jax.Array
+    slots: Array
     """int8 `[28]`, the mover's slot at each ply."""
-    policy: jax.Array
+    policy: Array
     """float16 `[28, 7]`, the policy target of each ply's mover."""
-    weight: jax.Array
+    weight: Array
     """float16 `[28]`, weight of the policy target; 0 is none."""
-    kind: jax.Array
-    """int8 `[28]`, a `Kind`: what made the target."""
-    value: jax.Array
-    """float16 `[28]`, the root value of the search for the mover; 0 where nothing was searched."""
-    step_start: jax.Array
-    """int32, the training step of the weights that the game began with."""
-    step_end: jax.Array
-    """int32, and ended with."""
+    kind: Array
+    """int8 `[28]`, a `TargetKind`: what made the target."""
+    value: Array
+    """float16 `[28]`, the root value for the mover, in [-1, 1]; 0 where nothing was searched."""
+    step_start: Array
+    """int32, the training step of the weights at the game's start."""
+    step_end: Array
+    """int32, the training step of the weights at the game's end."""
 
 
-_FIELDS = {
+FIELDS: dict[str, tuple[type, tuple[int, ...]]] = {
     "hands": (np.int8, (4, 7)),
     "declaration": (np.int8, ()),
     "leader": (np.int8, ()),
@@ -83,25 +83,24 @@ _FIELDS = {
     "step_start": (np.int32, ()),
     "step_end": (np.int32, ()),
 }
+"""Dtype and shape of each field of one `GameRecord`."""
 
 
 class InvalidRecords(ValueError):
-    """A record file or batch that must not be used; the message says which game, ply or field and
-    why.
-    """
+    """Records that must not be used; the message names the game, ply or field, and the reason."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Metadata:
-    """What a record file says of itself, as string metadata."""
+    """What a record file says about itself, as string metadata."""
 
     source: str
     """One of `SOURCES`."""
     worker: str
     model_step: int
-    """The training step of the weights that made the newest game in it."""
+    """The training step of the weights that made its newest game."""
     search: dict[str, Any]
-    """The search's settings."""
+    """The settings of the search."""
     games: int = 0
     created_at: str = ""
     """UTC, ISO 8601."""
@@ -110,11 +109,43 @@ class Metadata:
 
 def empty(n: int) -> GameRecord:
     """`n` blank records, all zeros."""
-    return GameRecord(*(jnp.zeros((n, *shape), dtype) for dtype, shape in _FIELDS.values()))
+    return GameRecord(*(jnp.zeros((n, *shape), dtype) for dtype, shape in FIELDS.values()))
 
 
-def position(record: GameRecord, ply: jax.Array) -> tuple[game.GameState, game.GameState]:
-    """The state before `ply` (0..27) of one record, and the finished game."""
+def check_record(records: GameRecord, batch: tuple[int | str, ...] = ()) -> None:
+    """Raise an error unless every field has its shape and kind of numbers.
+
+    This looks at shapes alone and works on traced records; `validate` replays the games.
+
+    Args:
+        records: one record, or many with leading axes.
+        batch: the leading axes, as in `("B",)`; empty for one record.
+
+    Raises:
+        ValueError: naming the field, what was expected and what came.
+    """
+    for name, (dtype, shape) in FIELDS.items():
+        kind = int if np.issubdtype(dtype, np.integer) else float
+        check(f"records.{name}", getattr(records, name), (*batch, *shape), kind)
+        # The first field decides the sizes of the leading axes, and the others must agree with it.
+        batch = np.shape(records.hands)[: len(batch)]
+
+
+def position(record: GameRecord, ply: Scalar) -> tuple[game.GameState, game.GameState]:
+    """Replay one game.
+
+    Args:
+        record: one game.
+        ply: integer 0..27.
+
+    Returns:
+        The state before `ply`, and the finished game.
+
+    Raises:
+        ValueError: if `ply` or a field of `record` has a wrong shape or dtype.
+    """
+    check_record(record)
+    check("ply", ply, (), int)
     start = game.new_game(record.hands, record.declaration, record.leader)
 
     def step(carry: tuple[game.GameState, game.GameState], slot: jax.Array):
@@ -124,7 +155,7 @@ def position(record: GameRecord, ply: jax.Array) -> tuple[game.GameState, game.G
         )
         return (game.play(state, slot), wanted), None
 
-    (final, wanted), _ = jax.lax.scan(step, (start, start), record.slots)
+    (final, wanted), _ = jax.lax.scan(step, (start, start), jnp.asarray(record.slots))
     return wanted, final
 
 
@@ -132,9 +163,8 @@ def _legal_by_ply(record: GameRecord) -> jax.Array:
     def step(state: game.GameState, slot: jax.Array):
         return game.play(state, slot), game.legal_slots(state)
 
-    return jax.lax.scan(
-        step, game.new_game(record.hands, record.declaration, record.leader), record.slots
-    )[1]
+    start = game.new_game(record.hands, record.declaration, record.leader)
+    return jax.lax.scan(step, start, jnp.asarray(record.slots))[1]
 
 
 def _as_array(field: Any) -> np.ndarray:
@@ -148,18 +178,21 @@ _legal_of_games = jax.jit(jax.vmap(_legal_by_ply))
 
 
 def validate(records: GameRecord) -> None:
-    """Check every field of many records and replay every game through the rules in one call.
+    """Check every field of many records, and replay every game through the rules.
+
+    Args:
+        records: `[n]` games; n may be 0.
 
     Raises:
-        InvalidRecords: naming the first bad game by its index, the ply where there is one, and the
+        InvalidRecords: naming the first bad game by its index, its ply where there is one, and the
             reason.
     """
     if not isinstance(records, GameRecord):
         raise InvalidRecords(f"expected a GameRecord, got {type(records).__name__}")
-    records = GameRecord(*map(_as_array, records))
-    n = records.hands.shape[0] if records.hands.ndim else 0
-    for name, (dtype, shape) in _FIELDS.items():
-        field = getattr(records, name)
+    fields = {name: _as_array(field) for name, field in records._asdict().items()}
+    n = fields["hands"].shape[0] if fields["hands"].ndim else 0
+    for name, (dtype, shape) in FIELDS.items():
+        field = fields[name]
         if field.dtype != dtype or field.shape != (n, *shape):
             raise InvalidRecords(
                 f"{name}: expected {np.dtype(dtype)} {[n, *shape]}, got {field.dtype} "
@@ -168,43 +201,48 @@ def validate(records: GameRecord) -> None:
     if n == 0:
         return
 
-    def refuse(bad: np.ndarray, reason: str) -> None:
-        if bad.any():
+    def refuse(bad: Any, reason: str) -> None:
+        if np.any(bad):
             where = np.argwhere(bad)[0]
             place = f"game {where[0]}" + (f", ply {where[1]}" if len(where) > 1 else "")
             raise InvalidRecords(f"{place}: {reason}")
 
     refuse(
-        (np.sort(records.hands.reshape(n, 28)) != np.arange(28)).any(1),
+        (np.sort(fields["hands"].reshape(n, 28)) != np.arange(28)).any(1),
         "hands are not each of the 28 tiles once",
     )
     refuse(
-        (records.declaration < 0) | (records.declaration >= tiles.N_DECLARATIONS),
+        (fields["declaration"] < 0) | (fields["declaration"] >= tiles.N_DECLARATIONS),
         "declaration is not 0..9",
     )
-    refuse((records.leader < 0) | (records.leader >= 4), "leader is not a seat 0..3")
-    refuse((records.slots < 0) | (records.slots >= 7), "slot is not 0..6")
+    refuse((fields["leader"] < 0) | (fields["leader"] >= 4), "leader is not a seat 0..3")
+    refuse((fields["slots"] < 0) | (fields["slots"] >= 7), "slot is not 0..6")
     refuse(
-        ~np.isin(records.kind, list(Kind)),
-        "kind is not one of " + ", ".join(f"{kind:d}" for kind in Kind),
+        ~np.isin(fields["kind"], list(TargetKind)),
+        "kind is not one of " + ", ".join(f"{kind:d}" for kind in TargetKind),
     )
-    refuse(~np.isfinite(records.value) | (np.abs(records.value) > 1.001), "value is not in [-1, 1]")
-    refuse(~((records.weight >= 0) & (records.weight <= 1)), "weight is not in [0, 1]")
     refuse(
-        (records.step_start < 0) | (records.step_end < records.step_start),
+        ~np.isfinite(fields["value"]) | (np.abs(fields["value"]) > 1.001), "value is not in [-1, 1]"
+    )
+    refuse(~((fields["weight"] >= 0) & (fields["weight"] <= 1)), "weight is not in [0, 1]")
+    refuse(
+        (fields["step_start"] < 0) | (fields["step_end"] < fields["step_start"]),
         "steps are negative or run backwards",
     )
 
-    # Padded to powers of two, so that files of any size share a few compilations.
+    # The number of games is padded to a power of two, so that files of any size share a few
+    # compiled programs.
     padded = 1 << (n - 1).bit_length()
     rows = np.minimum(np.arange(padded), n - 1)
-    legal = np.asarray(_legal_of_games(GameRecord(*(field[rows] for field in records))))[:n]
+    legal = np.asarray(
+        _legal_of_games(GameRecord(**{name: field[rows] for name, field in fields.items()}))
+    )[:n]
     refuse(
-        ~np.take_along_axis(legal, records.slots[..., None].astype(int), 2)[..., 0],
+        ~np.take_along_axis(legal, fields["slots"][..., None].astype(int), 2)[..., 0],
         "the slot played is not legal",
     )
-    policy, used = records.policy.astype(np.float32), records.weight > 0
-    # Also where its weight is 0: a loss of nan has a gradient of nan, whatever it weighs.
+    policy, used = fields["policy"].astype(np.float32), fields["weight"] > 0
+    # Checked also where the weight is 0: a loss of nan has a gradient of nan, whatever its weight.
     refuse(
         (~np.isfinite(policy) | (policy < 0)).any(2), "policy target is not finite and 0 or more"
     )
@@ -218,10 +256,15 @@ def validate(records: GameRecord) -> None:
 
 
 def write(path: Path, records: GameRecord, metadata: Metadata) -> None:
-    """Write records whole or not at all; `games` and, if empty, `created_at` are filled in.
+    """Write a record file, whole or not at all.
+
+    Args:
+        path: a file of that name is replaced.
+        records: `[n]` games.
+        metadata: its `games` is set to n, and an empty `created_at` to now.
 
     Raises:
-        OSError: if the disk does not take them; nothing of them is left then.
+        OSError: if it cannot be written; no part of it is left then.
     """
     path = Path(path)
     arrays = {name: np.ascontiguousarray(field) for name, field in records._asdict().items()}
@@ -242,9 +285,16 @@ def write(path: Path, records: GameRecord, metadata: Metadata) -> None:
 def read(path: Path, max_bytes: int = MAX_FILE_BYTES) -> tuple[GameRecord, Metadata]:
     """Read and validate a record file.
 
+    Args:
+        path: of the file.
+        max_bytes: a larger file is refused before it is parsed.
+
+    Returns:
+        The games as NumPy arrays `[n]`, and the file's metadata.
+
     Raises:
-        InvalidRecords: if it is too large, not such a file, of another format version, or holds one
-            bad game.
+        InvalidRecords: if the file is too large, is no record file, has another format version, or
+            holds one bad game.
     """
     name = str(path) if isinstance(path, str | os.PathLike) else repr(path)
     try:
@@ -258,13 +308,17 @@ def read(path: Path, max_bytes: int = MAX_FILE_BYTES) -> tuple[GameRecord, Metad
 
 
 def from_bytes(data: bytes, name: str) -> tuple[GameRecord, Metadata]:
-    """The games in a record file's bytes, every one replayed; `name` is what messages call it.
+    """Read and validate the bytes of a record file.
+
+    Args:
+        data: the whole file.
+        name: of the file, for messages.
 
     Raises:
-        InvalidRecords: as `read`; nothing else, whatever the bytes are.
+        InvalidRecords: as `read`; no other exception, whatever the bytes are.
     """
     header_bytes = int.from_bytes(data[:8], "little")
-    if _MAX_HEADER_BYTES < header_bytes <= len(data):  # JSON grows to many times its size in memory
+    if _MAX_HEADER_BYTES < header_bytes <= len(data):  # in memory JSON takes many times its size
         raise InvalidRecords(
             f"{name}: its header has {header_bytes:,} bytes, more than the {_MAX_HEADER_BYTES:,} "
             "allowed"
@@ -273,13 +327,11 @@ def from_bytes(data: bytes, name: str) -> tuple[GameRecord, Metadata]:
         arrays = safetensors.numpy.load(data)  # it checks lengths and offsets
         header = json.loads(data[8 : 8 + header_bytes])
         metadata = _parse_metadata(header.get("__metadata__", {}))
-        if odd := sorted(set(arrays) ^ set(_FIELDS)):
+        if odd := sorted(set(arrays) ^ set(FIELDS)):
             raise InvalidRecords(f"array {odd[0]} is missing or not expected")
-        records = GameRecord(**arrays)
-        if records.slots.ndim and metadata.games != len(records.slots):
-            raise InvalidRecords(
-                f"its metadata says {metadata.games} games, it holds {len(records.slots)}"
-            )
+        records, slots = GameRecord(**arrays), arrays["slots"]
+        if slots.ndim and metadata.games != len(slots):
+            raise InvalidRecords(f"its metadata says {metadata.games} games, it holds {len(slots)}")
         validate(records)
     except InvalidRecords as error:
         raise InvalidRecords(f"{name}: {error}") from None
@@ -296,10 +348,10 @@ def from_bytes(data: bytes, name: str) -> tuple[GameRecord, Metadata]:
 
 
 def peek(path: Path) -> Metadata:
-    """What a record file says of itself; its games are not looked at.
+    """Read the metadata of a record file; its games are not checked.
 
     Raises:
-        InvalidRecords: if it is not such a file.
+        InvalidRecords: if it is no record file.
     """
     try:
         with safetensors.safe_open(path, "numpy") as file:

@@ -82,7 +82,7 @@ def _table(result: "Result") -> "Table":
 def _run(arguments: argparse.Namespace) -> int:
     import jax
 
-    from zebjax.evaluation.regret import BATCH, measure, plot
+    from zebjax.evaluation.regret import DEALS_AT_ONCE, measure, plot
 
     player, opponent = players.make(arguments.player), players.make(arguments.opponent)
     start = time.perf_counter()
@@ -97,7 +97,7 @@ def _run(arguments: argparse.Namespace) -> int:
             )
 
         key = jax.random.key(arguments.seed)
-        batch = max(1, min(BATCH, arguments.deals // 10))
+        batch = max(1, min(DEALS_AT_ONCE, arguments.deals // 10))
         result = measure(player, opponent, arguments.deals, key, arguments.n, batch, on_batch)
     seconds = time.perf_counter() - start
     if arguments.json:

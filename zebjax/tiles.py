@@ -25,22 +25,28 @@ PIP_SUM = HIGH + LOW
 POINTS = np.where(PIP_SUM == 10, 10, np.where(PIP_SUM == 5, 5, 0)).astype(np.int8)
 
 TILE_NAMES = tuple(f"{high}-{low}" for high, low in zip(HIGH, LOW, strict=True))
+"""By tile id."""
 DECLARATION_NAMES = (
     *(f"trump {pip}" for pip in range(7)),
     "doubles trump",
     "doubles suit",
     "no trump",
 )
+"""By declaration: the trump suit, or what else was called."""
 
 
 def tile_id(high: int, low: int) -> int:
-    """The id of the tile with these two pips, in either order."""
+    """Id 0..27 of the tile with these two pips, in either order.
+
+    >>> tile_id(3, 5), TILE_NAMES[tile_id(3, 5)]
+    (18, '5-3')
+    """
     high, low = max(high, low), min(high, low)
     return high * (high + 1) // 2 + low
 
 
 def _called() -> np.ndarray:
-    """Which tiles belong to the called suit, bool `[10, 28]` (declaration, tile)."""
+    """True for the tiles of the called suit, bool `[10, 28]` (declaration, tile)."""
     called = np.zeros((N_DECLARATIONS, N_TILES), bool)
     for pip in range(7):
         called[pip] = (HIGH == pip) | (LOW == pip)
@@ -49,27 +55,28 @@ def _called() -> np.ndarray:
 
 
 def _can_follow() -> np.ndarray:
-    """Which tiles follow a led suit, bool `[10, 8, 28]` (declaration, led suit, tile)."""
+    """True for the tiles that follow a suit, bool `[10, 8, 28]` (declaration, led suit, tile)."""
     can_follow = np.zeros((N_DECLARATIONS, N_SUITS, N_TILES), bool)
     for pip in range(7):
+        # A called tile has left the suits of its pips: the 6-4 is no six when fours are trumps.
         can_follow[:, pip] = ((HIGH == pip) | (LOW == pip)) & ~CALLED
     can_follow[:, CALLED_SUIT] = CALLED
     return can_follow
 
 
 def _trick_rank() -> np.ndarray:
-    """How a tile ranks in a trick, int8 `[10, 8, 28]` (declaration, led suit, tile); the highest
-    wins.
+    """Rank of a tile in a trick, int8 `[10, 8, 28]` (declaration, led suit, tile).
 
-    `16 * tier + rank`: tier 2 is a called tile with trump power, tier 1 follows the led suit,
-    anything else is 0. Inside a suit the double is highest (14), then the pip sum decides; among
-    doubles the pip does.
+    The highest rank wins. It is `16 * tier + rank in its suit`: tier 2 is a trump, tier 1 follows
+    the led suit, and any other tile is 0. Inside a suit the double is highest (14), then the pip
+    sum decides; among doubles the pip does.
     """
     rank = np.where(IS_DOUBLE, 14, PIP_SUM).astype(np.int8)
     doubles_rank = np.where(IS_DOUBLE, HIGH, rank).astype(np.int8)
     trick_rank = np.zeros((N_DECLARATIONS, N_SUITS, N_TILES), np.int8)
     for declaration in range(N_DECLARATIONS):
         in_suit = doubles_rank if declaration in (DOUBLES_TRUMP, DOUBLES_SUIT) else rank
+        # Declaration 8 makes the doubles a suit, but they win only where doubles were led.
         trump = CALLED[declaration] & (declaration not in (DOUBLES_SUIT, NO_TRUMP))
         for suit in range(N_SUITS):
             follows = CAN_FOLLOW[declaration, suit]
@@ -79,8 +86,7 @@ def _trick_rank() -> np.ndarray:
 
 
 CALLED = _called()
-LED_SUIT = np.where(CALLED, CALLED_SUIT, HIGH).astype(
-    np.int8
-)  # [10, 28]: the suit that leading a tile asks for
+# int8 [10, 28] (declaration, tile): the suit that must be followed when the tile is led.
+LED_SUIT = np.where(CALLED, CALLED_SUIT, HIGH).astype(np.int8)
 CAN_FOLLOW = _can_follow()
 TRICK_RANK = _trick_rank()

@@ -10,8 +10,6 @@ import pytest
 
 from tests.support.faulty import FaultyStore, file_bytes, full_disk, object_name, with_arrays
 from zebjax.distributed import ingest, open, store
-from zebjax.training import eval_aux
-from zebjax.training.workers_config import EvalAuxConfig
 
 
 def some(games, start, stop):
@@ -304,50 +302,3 @@ def test_a_source_that_no_worker_has_is_refused(games):
     data = file_bytes(some(games, 0, 2), source="teacher-eq")
     with pytest.raises(ingest.record.InvalidRecords, match="source 'teacher-eq'"):
         ingest.examine(object_name(data), data)
-
-
-# ---- staleness and mixing
-
-
-@pytest.mark.parametrize(
-    ("lag", "weight"), [(0, 1), (100, 0.5**0.5), (200, 0.5), (400, 0.25), (401, 0), (10_000, 0)]
-)
-def test_staleness_is_as_spec_says(lag, weight):
-    assert eval_aux.keep_weight(EvalAuxConfig(), lag) == pytest.approx(weight)
-
-
-def test_staleness_has_its_limits():
-    endless = EvalAuxConfig(max_model_lag=-1)
-    assert eval_aux.keep_weight(endless, 100_000) == 0.10
-    assert eval_aux.keep_weight(EvalAuxConfig(lag_half_life=0), 400) == 1
-
-
-def test_games_are_kept_by_their_weight_and_the_same_ones_each_time(games):
-    arrived = ingest.Arrived("examples/e/1-a.safetensors", "e", 1, some(games, 0, 24), None)
-    arrived = arrived._replace(metadata=ingest.Metadata("eval-eq-zeb", "e", 0, {}))
-    kept = [
-        eval_aux.sift(EvalAuxConfig(), arrived, cycle, seed=s).kept
-        for cycle in (200,)
-        for s in range(100)
-    ]
-    assert 10 < np.mean(kept) < 14  # half of 24
-    one, same = (eval_aux.sift(EvalAuxConfig(), arrived, 200, seed=3).records for _ in range(2))
-    jax.tree.map(np.testing.assert_array_equal, one, same)
-    assert eval_aux.sift(EvalAuxConfig(), arrived, 401, seed=3).kept == 0
-    assert eval_aux.sift(EvalAuxConfig(), arrived, 0, seed=3).kept == 24
-
-
-@pytest.mark.parametrize("n", [1, 2, 7, 20, 1000])
-@pytest.mark.parametrize("fraction", [0.0, 0.05, 0.3, 0.5, 0.9, 1.0])
-def test_a_cycle_takes_its_quota(n, fraction):
-    turns = eval_aux.mix(n, fraction, True)
-    assert turns.sum() == min(round(n * fraction), n - 1)
-
-
-def test_turns_are_spread_evenly():
-    turns = np.flatnonzero(eval_aux.mix(1000, 0.05, True)) + 1
-    np.testing.assert_array_equal(turns, np.arange(20, 1001, 20))
-
-
-def test_a_stream_that_is_alone_has_all_turns():
-    assert not eval_aux.mix(10, 0.5, False).any()

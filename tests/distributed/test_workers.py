@@ -110,9 +110,9 @@ def test_games_against_eq_have_targets_where_eq_moved(finished):
         metadata.source == "eval-eq-zeb"
         and {"eq_win_rate", "zeb_win_rate", "avg_margin"} <= metadata.search.keys()
     )
-    unjudged = records.kind == record.Kind.UNJUDGED
+    unjudged = records.kind == record.TargetKind.NONE
     assert 0.15 < unjudged.mean() < 0.45 and not records.weight[unjudged].any()
-    assert records.weight[~unjudged].all() and (records.kind == record.Kind.TEACHER).any()
+    assert records.weight[~unjudged].all() and (records.kind == record.TargetKind.TEACHER).any()
     assert data.where == settings.namespace
 
 

@@ -57,7 +57,7 @@ def positions():
 
 @pytest.fixture(scope="module")
 def judged(positions):
-    return belief.judge(TINY, network.init(TINY, jax.random.key(1)), positions)
+    return belief.predict(TINY, network.init(TINY, jax.random.key(1)), positions)
 
 
 def test_tiles_are_the_hidden_ones_with_their_true_owners(positions, judged):
@@ -98,7 +98,7 @@ def test_the_marginal_of_random_play_is_calibrated_and_beats_an_untrained_networ
 def test_a_network_without_belief_head_is_refused(positions):
     config = dataclasses.replace(TINY, belief_head=False)
     with pytest.raises(ValueError, match="no belief head"):
-        belief.judge(config, network.init(config, jax.random.key(0)), positions)
+        belief.predict(config, network.init(config, jax.random.key(0)), positions)
 
 
 def test_command(tmp_path, capsys):

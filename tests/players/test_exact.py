@@ -162,7 +162,7 @@ def test_players_choose_as_documented(middles):
 
 
 def one_batch(states, row):
-    return base.take(states, np.array([row]))
+    return base.gather(states, np.array([row]))
 
 
 def test_hidden_hands_change_neither_move_nor_values(middles):
@@ -189,7 +189,7 @@ def test_values_belong_to_the_key_wherever_the_game_stands():
     states, keys = positions(n, np.arange(12, 27)), raw_keys(n)
     values = exact.eq_values(states, keys, n=5)
     rows = np.random.default_rng(0).permutation(n)[:50]
-    again = exact.eq_values(base.take(states, rows), keys[rows], n=5, threads=1)
+    again = exact.eq_values(base.gather(states, rows), keys[rows], n=5, threads=1)
     np.testing.assert_array_equal(again.counts, values.counts[rows])
     np.testing.assert_array_equal(again.n_worlds, values.n_worlds[rows])
     assert (exact.eq_values(states, raw_keys(n, seed=2), n=5).counts != values.counts).any()
@@ -208,7 +208,7 @@ def test_a_forced_move_asks_nothing(middles, monkeypatch):
     legal = np.asarray(jax.jit(jax.vmap(game.legal_slots))(middles))
     forced = np.flatnonzero(legal.sum(1) == 1)
     monkeypatch.setattr(exact, "worlds_of", None)
-    slots = exact.player().choose(base.take(middles, forced), raw_keys(len(forced)))
+    slots = exact.player().choose(base.gather(middles, forced), raw_keys(len(forced)))
     np.testing.assert_array_equal(slots, legal[forced].argmax(1))
 
 

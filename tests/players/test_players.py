@@ -174,7 +174,7 @@ def test_slots_follow_the_policy_at_its_temperature(params, states, legal, logit
     n, row = 8_000, 4  # a leader with six tiles
     logits, legal = logits[row], legal[row]
     assert legal.sum() == 6
-    many = base.take(states, np.full(n, row))
+    many = base.gather(states, np.full(n, row))
     for player, weights in (
         (players.zeb(SMALL, params, temperature=0.7), np.exp(logits / 0.7)),
         (players.random(), np.ones(7)),
@@ -218,14 +218,14 @@ def test_a_game_is_played_the_same_in_any_batch(checkpoint_path, states):
             np.flatnonzero(states.ply < 8),
         ):
             np.testing.assert_array_equal(
-                player.choose(base.take(states, rows), keys[rows]), slots[rows]
+                player.choose(base.gather(states, rows), keys[rows]), slots[rows]
             )
-        assert player.choose(base.take(states, np.arange(0)), keys[:0]).shape == (0,)
+        assert player.choose(base.gather(states, np.arange(0)), keys[:0]).shape == (0,)
 
 
 def test_cutting_padding_tokens_is_exact(params, states, logits):
     rows = np.flatnonzero(states.ply < 8)
-    early = base.take(states, rows)
+    early = base.gather(states, rows)
     seen = observe_all(early)
     length = observe.tokenizer("v1").lengths[1]
     assert seen.mask.sum(1).max() == length
@@ -239,14 +239,14 @@ def test_new_parameters_and_other_counts_compile_nothing(params, states, compila
     player = players.zeb(SMALL, params)
     for last_ply in (7, 15, 23, 27):
         rows = np.flatnonzero(states.ply <= last_ply)
-        player.choose(base.take(states, rows), keys[rows])
+        player.choose(base.gather(states, rows), keys[rows])
     before = player.choose(states, keys)
     other = jax.tree.map(lambda leaf: leaf * 1.5, params)
     learned = players.zeb(SMALL, other, temperature=0.3)
     compilations.clear()
     after = learned.choose(states, keys)
     for n in (1, 64, 99):
-        learned.choose(base.take(states, np.arange(n)), keys[:n])
+        learned.choose(base.gather(states, np.arange(n)), keys[:n])
     assert compilations == []
     assert (before != after).any()
 

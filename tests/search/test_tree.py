@@ -141,6 +141,7 @@ def test_policy_is_a_distribution_over_legal_slots(policy):
     np.testing.assert_array_equal(result.visits.sum(1), 24)
     assert legal[np.arange(48), result.slot].all()
     assert result.policy.dtype == result.value.dtype == jnp.float32
+    assert result.slot.dtype == result.visits.dtype == jnp.int32
 
 
 @pytest.mark.parametrize("policy", ["puct", "gumbel"])
@@ -157,7 +158,8 @@ def test_no_visit_is_wasted_on_illegal_moves_inside_the_tree(policy):
 
     def checked_play(state, slot):
         legal = game.legal_slots(state)
-        jax.debug.callback(watch, slot, legal[slot] | game.is_over(state))
+        # -1 is no move: a game that waits for others' forced moves, whose result is dropped.
+        jax.debug.callback(watch, slot, legal[slot] | game.is_over(state) | (slot < 0))
         return original(state, slot)
 
     game.play = checked_play
@@ -232,7 +234,7 @@ def test_an_evaluator_made_for_another_tree_is_refused():
     judge = search.evaluator(config, network.abstract_params(config))
     states = late_positions(jax.random.key(1), 48, 9)
     with pytest.raises(
-        ValueError, match="evaluator: a plain search asks about the last two tricks too"
+        ValueError, match="evaluator: a plain search evaluates the last two tricks too"
     ):
         search.search(search.SearchConfig(plain=True), judge, states, jax.random.key(0))
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zebjax import game, observe, record
-from zebjax.record import Kind
+from zebjax.record import TargetKind
 from zebjax.torch_compat import archive as torch_archive
 
 FACTS = {
@@ -61,7 +61,7 @@ def made():
         slots=slots.astype(np.int8),
         policy=policy.astype(np.float16),
         weight=np.ones((n, 28), np.float16),
-        kind=np.where(forced, Kind.FORCED, Kind.SEARCH).astype(np.int8),
+        kind=np.where(forced, TargetKind.FORCED, TargetKind.SEARCH).astype(np.int8),
         value=np.where(forced, 0, outcome).astype(np.float16),
         step_start=np.full(n, 5, np.int32),
         step_end=np.full(n, 5, np.int32),

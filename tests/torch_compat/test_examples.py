@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.batches_made import changed
 from zebjax import game, observe, record
-from zebjax.record import InvalidRecords, Kind
+from zebjax.record import InvalidRecords, TargetKind
 from zebjax.torch_compat import archive as torch_archive
 from zebjax.torch_compat import examples as torch_examples
 from zebjax.training import batches
@@ -70,7 +70,7 @@ def test_the_golden_batch_comes_back_exactly(reference_path):
     np.testing.assert_array_equal(ours.policy[~searched], legal[~searched])
     forced = legal.sum(1) == 1
     np.testing.assert_array_equal(
-        records.kind.T.reshape(-1), np.where(forced, Kind.FORCED, Kind.SEARCH)
+        records.kind.T.reshape(-1), np.where(forced, TargetKind.FORCED, TargetKind.SEARCH)
     )
     # Its root values are not known: mixing them in changes nothing.
     np.testing.assert_array_equal(ours.root_value, file["value_targets"])
@@ -150,9 +150,9 @@ def test_metadata(mine, batch, facts, expected, tmp_path):
     assert (records.step_start == metadata.model_step).all() and (
         records.step_end == metadata.model_step
     ).all()
-    judge = Kind.TEACHER if metadata.source == "eval-eq-zeb" else Kind.SEARCH
+    judge = TargetKind.TEACHER if metadata.source == "eval-eq-zeb" else TargetKind.SEARCH
     np.testing.assert_array_equal(
-        records.kind, np.where(mine.kind == Kind.FORCED, Kind.FORCED, judge)
+        records.kind, np.where(mine.kind == TargetKind.FORCED, TargetKind.FORCED, judge)
     )
     record.write(tmp_path / "a.safetensors", records, metadata)
     assert record.read(tmp_path / "a.safetensors")[1].search == metadata.search

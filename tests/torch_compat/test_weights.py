@@ -151,6 +151,17 @@ def test_wrapped_layout(reference_path, tmp_path):
     assert "# zeb-557k-1m.pt" in card and "| step | 3,599 |" in card
 
 
+def test_the_provenance_of_an_earlier_converter_is_read(tmp_path, reference_path):
+    torch_weights.convert(reference_path("zeb-557k-1m.pt"), tmp_path / "out")
+    file = tmp_path / "out" / "provenance.json"
+    facts = json.loads(file.read_text())
+    del facts["prefix"], facts["facts"]
+    file.write_text(json.dumps(facts))
+    (tmp_path / "out" / "training.json").unlink()
+    assert torch_weights.read_provenance(tmp_path / "out").step == 3599
+    assert torch_weights.history(tmp_path / "out")["total_games"] == 1_010_176
+
+
 def test_hub_layout(reference_path, tmp_path):
     provenance = torch_weights.convert(
         reference_path("synthetic-large-belief.pt"), tmp_path / "out"

@@ -10,7 +10,7 @@ import pytest
 from zebjax import game, network, observe, record
 from zebjax.torch_compat import names as torch_names
 from zebjax.torch_compat import weights as torch_weights
-from zebjax.training import batches, learner, replay
+from zebjax.training import batches, learner, losses, optimizer, replay
 from zebjax.training.config import LearnerConfig
 
 TINY = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, dropout=0.1)
@@ -80,7 +80,7 @@ def parity(request, reference, reference_path):
         state = learner.init(PARITY, weights.config, weights.params, jax.random.key(0))
         grads = jax.jit(
             jax.grad(
-                lambda params: learner.losses(
+                lambda params: losses.losses(
                     PARITY, network.apply(weights.config, params, batch.observation), batch
                 )[0]
             )
@@ -196,7 +196,9 @@ def test_batches_hold_what_the_rules_say(games):
 def test_root_values_can_be_part_of_the_value_target(games):
     plies = np.arange(24, dtype=np.int32)
     rows = np.arange(24)
-    kinds = np.where(np.arange(28) % 2, record.Kind.TEACHER, record.Kind.FORCED).astype(np.int8)
+    kinds = np.where(np.arange(28) % 2, record.TargetKind.TEACHER, record.TargetKind.FORCED).astype(
+        np.int8
+    )
     values = np.linspace(-1, 1, 24 * 28).reshape(24, 28).astype(np.float16)
     judged = games._replace(kind=np.tile(kinds, (24, 1)), value=values)
 
@@ -224,7 +226,7 @@ def test_the_belief_can_be_trained_on_hidden_tiles_alone(games):
     output = network.Output(jnp.zeros((24, 7)), jnp.zeros(24), logits)
 
     def total(logits, config):
-        return learner.losses(config, output._replace(belief_logits=logits), batch)[0]
+        return losses.losses(config, output._replace(belief_logits=logits), batch)[0]
 
     moved = np.asarray(jax.grad(total)(logits, config)).any(-1)
     np.testing.assert_array_equal(moved, batch.hidden)
@@ -245,7 +247,7 @@ def test_gradients_by_length_are_those_of_the_whole_batch(games, size, belief_ti
     batch = batch._replace(policy_weight=jnp.asarray(weights))
 
     def objective(params):
-        return learner.losses(config, network.apply(net, params, batch.observation), batch)[0]
+        return losses.losses(config, network.apply(net, params, batch.observation), batch)[0]
 
     grads, output = jax.jit(learner._grads_and_output, static_argnums=(0, 1))(
         config, net, params, batch, None
@@ -262,18 +264,18 @@ def test_rows_without_weight_do_not_count(games):
     output = evaluate(TINY, fresh().params, batch.observation)
     weights = np.zeros(24, np.float32)
     weights[:10] = 1
-    _, some = learner.losses(CONFIG, output, batch._replace(policy_weight=jnp.asarray(weights)))
+    _, some = losses.losses(CONFIG, output, batch._replace(policy_weight=jnp.asarray(weights)))
     first = jax.tree.map(lambda leaf: leaf[:10], (output, batch))
-    _, alone = learner.losses(CONFIG, *first)
+    _, alone = losses.losses(CONFIG, *first)
     np.testing.assert_allclose(some["policy_loss"], alone["policy_loss"], rtol=1e-5)
-    _, none = learner.losses(CONFIG, output, batch._replace(policy_weight=jnp.zeros(24)))
+    _, none = losses.losses(CONFIG, output, batch._replace(policy_weight=jnp.zeros(24)))
     assert float(none["policy_loss"]) == 0
 
 
 def test_forced_plies_have_no_policy_loss(games):
     batch = batch_of(games, np.full(24, 26, np.int32))
     output = evaluate(TINY, fresh().params, batch.observation)
-    assert float(learner.losses(CONFIG, output, batch)[1]["policy_loss"]) == 0
+    assert float(losses.losses(CONFIG, output, batch)[1]["policy_loss"]) == 0
 
 
 # ---- training
@@ -319,8 +321,8 @@ def test_it_memorises_a_few_games(ring, optimizer):
 
 
 def test_clipping_comes_before_the_optimiser():
-    clipped = learner.make_optimizer(dataclasses.replace(CONFIG, clip_norm=1.0))
-    free = learner.make_optimizer(CONFIG)
+    clipped = optimizer.make_optimizer(dataclasses.replace(CONFIG, clip_norm=1.0))
+    free = optimizer.make_optimizer(CONFIG)
     params = {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}
     grads = jax.tree.map(lambda leaf: 30 * leaf, params)
     scaled = jax.tree.map(lambda leaf: leaf / (30 * 6**0.5), grads)  # to norm 1
@@ -330,13 +332,13 @@ def test_clipping_comes_before_the_optimiser():
 
 
 def test_schedules():
-    cosine = learner.lr_schedule(
+    cosine = optimizer.lr_schedule(
         LearnerConfig(lr=1e-3, schedule="cosine", warmup_updates=10, decay_updates=100)
     )
     assert [float(cosine(n)) for n in (0, 5, 10, 100, 500)] == pytest.approx(
         [0, 5e-4, 1e-3, 1e-4, 1e-4]
     )
-    warm = learner.lr_schedule(LearnerConfig(lr=1e-3, warmup_updates=10))
+    warm = optimizer.lr_schedule(LearnerConfig(lr=1e-3, warmup_updates=10))
     assert [float(warm(n)) for n in (0, 5, 10, 100)] == pytest.approx([0, 5e-4, 1e-3, 1e-3])
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from zebjax import game, network, record, search
-from zebjax.record import Kind
+from zebjax.record import TargetKind
 from zebjax.training import selfplay
 from zebjax.training.config import SelfPlayConfig
 
@@ -82,7 +82,7 @@ def test_every_game_begun_is_handed_over_or_still_on_its_lane(params):
 
 def test_forced_plies_are_not_searched(params):
     records, _ = play(params, 1, max_moves=1000)
-    forced = records.kind == Kind.FORCED
+    forced = records.kind == TargetKind.FORCED
     assert 0.25 < forced.mean() < 0.55  # 39 % in random play
     assert forced[:, 24:].all()  # the last trick always is
     assert set(np.unique(records.policy[forced])) == {0, 1}
@@ -97,9 +97,9 @@ def test_decisions_of_the_last_two_tricks_are_marked_exact(params):
         while actor.n_finished < config.games_per_cycle:
             actor = selfplay.advance(config, TINY, params, actor, 0, 1000)
         kinds = np.asarray(selfplay.take(config, actor)[1].kind)
-        assert Kind.SEARCH in kinds[:, :20] and Kind.EXACT not in kinds[:, :20]
+        assert TargetKind.SEARCH in kinds[:, :20] and TargetKind.EXACT not in kinds[:, :20]
         late = set(np.unique(kinds[:, 20:]))
-        assert late == {Kind.FORCED, Kind.SEARCH if plain else Kind.EXACT}
+        assert late == {TargetKind.FORCED, TargetKind.SEARCH if plain else TargetKind.EXACT}
 
 
 def test_every_search_is_a_decision(params):
@@ -111,8 +111,8 @@ def test_every_search_is_a_decision(params):
     )
     assert 0 < actor.n_finished < CONFIG.games_per_cycle  # it was not stopped early
     written = np.arange(28) < actor.states.ply[:, None]
-    searched = (actor.records.kind[written] != Kind.FORCED).sum()
-    searched += (actor.finished.kind[: actor.n_finished] != Kind.FORCED).sum()
+    searched = (actor.records.kind[written] != TargetKind.FORCED).sum()
+    searched += (actor.finished.kind[: actor.n_finished] != TargetKind.FORCED).sum()
     assert searched == 20 * CONFIG.lanes
 
 

@@ -10,7 +10,7 @@ import pytest
 from zebjax import game, players, record, teach
 from zebjax.evaluation import matches
 from zebjax.players import exact
-from zebjax.record import Kind
+from zebjax.record import TargetKind
 from zebjax.training import teacher
 
 SETTINGS = teacher.Settings(n=2, seed=3, games_per_file=4, temperature=2.0)
@@ -23,10 +23,13 @@ def games():
 
 def test_records_can_be_replayed_and_trained_on(games):
     record.validate(games)
-    assert (games.weight == 1).all() and set(np.unique(games.kind)) == {Kind.FORCED, Kind.TEACHER}
+    assert (games.weight == 1).all() and set(np.unique(games.kind)) == {
+        TargetKind.FORCED,
+        TargetKind.TEACHER,
+    }
     legal = np.asarray(record._legal_of_games(games)).sum(-1)
-    np.testing.assert_array_equal(games.kind == Kind.TEACHER, legal > 1)
-    forced = games.kind == Kind.FORCED
+    np.testing.assert_array_equal(games.kind == TargetKind.TEACHER, legal > 1)
+    forced = games.kind == TargetKind.FORCED
     assert (games.policy[forced].max(-1) == 1).all() and (games.value[forced] == 0).all()
     assert games.value.min() < 0 < games.value.max()
     assert len(set(games.declaration.tolist())) > 1 and len(set(games.leader.tolist())) > 1
@@ -43,7 +46,7 @@ def test_targets_are_the_judgement_of_eq(games):
         np.testing.assert_array_equal(start.hands, one.hands)
         raw = np.asarray(jax.random.key_data(jax.random.fold_in(play_key, ply)))[None]
         values = exact.eq_values(jax.tree.map(lambda leaf: np.asarray(leaf)[None], state), raw, n=2)
-        if one.kind[ply] == Kind.FORCED:
+        if one.kind[ply] == TargetKind.FORCED:
             continue
         mean, best = values.mean_points[0], values.best_slots()[0]
         expected = np.where(np.isnan(mean), 0, np.exp(np.nan_to_num(mean) / 2.0))
@@ -51,7 +54,7 @@ def test_targets_are_the_judgement_of_eq(games):
         assert one.slots[ply] == best and one.value[ply] == pytest.approx(
             values.value[0, best], abs=1e-3
         )
-    assert (games.kind[[0, 1, 2, 3], [12, 17, 22, 8]] == Kind.TEACHER).sum() > 1
+    assert (games.kind[[0, 1, 2, 3], [12, 17, 22, 8]] == TargetKind.TEACHER).sum() > 1
 
 
 def test_the_policy_target():
@@ -73,7 +76,7 @@ def test_an_opponent_plays_one_team_and_eq_judges_all(games):
     against = teacher.play_file(SETTINGS, players.Player("spy", choose), 1, 4)
     record.validate(against)
     np.testing.assert_array_equal(against.hands, games.hands)
-    real = against.kind == Kind.TEACHER
+    real = against.kind == TargetKind.TEACHER
     n_theirs = 0
     for hands, ply, leaders in asked:
         row = int(np.flatnonzero((against.hands == hands).all((1, 2)))[0])

@@ -14,7 +14,7 @@ SCHEME = "hf://"
 _SCHEME = re.compile(r"hf:/{1,2}(?=[^/]|$)")
 _NAME = r"[A-Za-z0-9][\w.-]*"
 _URL = re.compile(rf"hf:/{{1,2}}({_NAME}/{_NAME})((?:/{_NAME})*)/?(?:@({_NAME}(?:/{_NAME})*))?")
-FILE_SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors", ".json", ".md")
+FILE_SUFFIXES = (".pt", ".safetensors", ".json", ".md")
 """Kinds of files that are downloaded; nothing of them is executed."""
 MAX_BYTES = {".json": 1 << 20, ".md": 1 << 20}
 _MAX_WEIGHTS_BYTES = 1 << 30

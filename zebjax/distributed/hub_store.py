@@ -1,9 +1,10 @@
 """A store on the Hugging Face Hub: `hf://USER/REPO[/PREFIX]`.
 
 Examples lie in the dataset repository `USER/REPO-examples`, so that a worker's token needs to write
-only there; all else in the model repository `USER/REPO`. A repository is commits and not a queue,
-and takes 128 an hour: what is put together is one commit, and who writes keeps
-`store.upload_interval_s`. Whoever asks for a file that has not changed costs one HEAD.
+only there; everything else lies in the model repository `USER/REPO`. Every write is a commit, and a
+repository takes 128 of them an hour: objects that are put together are one commit, and writers wait
+`store.upload_interval_s` between two. Asking for a file that has not changed costs one HEAD
+request.
 """
 
 import contextlib
@@ -32,12 +33,12 @@ from zebjax.distributed.store import (
 
 T = TypeVar("T")
 _TIMEOUT_S = 30.0
-_MANY_TRIES = 20
-_PATHS_A_CALL = 500
+_MAX_TRIES = 20
+_PATHS_PER_CALL = 500
 
 
 class _Busy(Unreachable):
-    """The Hub has enough of us for so many seconds."""
+    """The Hub asks to wait `wait_s` seconds."""
 
     def __init__(self, message: str, wait_s: float) -> None:
         super().__init__(message)
@@ -67,39 +68,37 @@ class HubStore:
         self._api: Any = huggingface_hub.HfApi(endpoint=self._endpoint)
 
     def _place(self, name: str) -> dict[str, str]:
-        """Which repository a name lies in, as the client's arguments."""
+        """The repository of a name, as arguments of the client."""
         if name == "examples" or name.startswith("examples/"):
             return {"repo_id": f"{self._repo}-examples", "repo_type": "dataset"}
         return {"repo_id": self._repo, "repo_type": "model"}
 
     def _path(self, name: str) -> str:
         check_name(name)
-        if (
-            "/" not in name and "." in name
-        ):  # no folder: for others to read, where the original's programs look
+        # A file outside every folder is for others: the original's programs look for it here.
+        if "/" not in name and "." in name:
             return name
         return f"{self._prefix}/{name}" if self._prefix else name
 
     # ---- writing
 
     def put(self, new: Mapping[str, bytes], replace: Mapping[str, bytes] = NO_OBJECTS) -> set[str]:
-        """See `Store`; where the objects lie in both repositories, first one is written and then
-        the other.
+        """See `Store`. Objects of both repositories are written in two commits.
 
-        Who takes a lease gets the repository of the examples made: a worker's token may not be good
-        for that.
+        Taking a lease also makes the repository of the examples: a worker's token may have no right
+        to do that.
         """
         if any(name.startswith("leases/") for name in new):
             self._trying(functools.partial(self._head_or_new, self._place("examples")))
         created: set[str] = set()
         wanted = 0
-        # A repository with something new comes first: what only tells may tell of it.
+        # A repository with new objects comes first: the replaced ones may point to them.
         for place, names in self._by_place([*new, *replace]):
             mine = {name: new[name] for name in new if name in names}
-            told = {
+            replaced = {
                 name: replace[name] for name in replace if name in names and len(created) == wanted
             }
-            created |= self._trying(functools.partial(self._commit, place, mine, told))
+            created |= self._trying(functools.partial(self._commit, place, mine, replaced))
             wanted += len(mine)
         return created
 
@@ -127,12 +126,12 @@ class HubStore:
         ]
         if operations:
             message = f"{len(created)} new, {len(replace)} replaced"
-            # Nobody wrote in between, or this is refused and looked at again: so what is there
-            # stays.
+            # With `parent_commit` the Hub refuses if somebody wrote in between, and this is tried
+            # again: so an object that is there is never written over.
             self._api.create_commit(
                 **place, operations=operations, commit_message=message, parent_commit=head
             )
-            # The client makes no commit of what another has just written with the same bytes.
+            # The client makes no commit if another has just written the same bytes.
             if created and not getattr(operations[0], "_is_committed", True):
                 raise Unreachable(f"{self.where}: others wrote at the same time")
         return set(created)
@@ -153,8 +152,8 @@ class HubStore:
     def _existing(self, place: dict[str, str], names: list[str], revision: str) -> set[str]:
         paths = {self._path(name): name for name in names}
         found: set[str] = set()
-        for start in range(0, len(names), _PATHS_A_CALL):
-            asked = list(paths)[start : start + _PATHS_A_CALL]
+        for start in range(0, len(names), _PATHS_PER_CALL):
+            asked = list(paths)[start : start + _PATHS_PER_CALL]
             found |= {
                 info.path
                 for info in self._api.get_paths_info(**place, paths=asked, revision=revision)
@@ -194,7 +193,7 @@ class HubStore:
         return in_order(found, folder, after)
 
     def _tree(self, place: dict[str, str], path: str) -> list[Entry]:
-        """All files under a path. Not by the client's list_repo_tree: its own retries take
+        """All files under a path. The client's `list_repo_tree` is not used: its own retries take
         minutes.
         """
         from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
@@ -245,8 +244,7 @@ class HubStore:
             raise Refused(
                 f"{self.where}: {name} has {head.size:,} bytes, more than the {max_bytes:,} allowed"
             )
-        # That revision and no later one, into a folder that goes again: the client's cache would
-        # grow for ever.
+        # Exactly that revision, into a temporary folder: the client's cache would grow for ever.
         with tempfile.TemporaryDirectory() as folder:
             file = self._api.hf_hub_download(
                 **place, filename=path, revision=head.commit_hash, local_dir=folder
@@ -260,11 +258,11 @@ class HubStore:
     # ---- what can go wrong
 
     def _trying(self, work: Callable[[], T]) -> T:
-        """Do it; what is gone for a moment is tried again, with backoff and jitter, for `retry_s`
+        """Call `work`; after transient errors again, with backoff and jitter, for `retry_s`
         seconds.
         """
         until, pause_s = time.monotonic() + self._retry_s, 0.25
-        for _ in range(_MANY_TRIES):
+        for _ in range(_MAX_TRIES):
             try:
                 with self._explained():
                     return work()
@@ -279,18 +277,14 @@ class HubStore:
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
-        """Say by StoreErrors what the client says by many kinds of exceptions, and no word of a
-        token.
-        """
+        """Turn the client's many kinds of exceptions into StoreErrors, without the token."""
         from huggingface_hub import errors as theirs
 
         try:
             yield
         except StoreError:
             raise
-        except (
-            theirs.LocalEntryNotFoundError
-        ):  # it is one of those below, but means that the line failed
+        except theirs.LocalEntryNotFoundError:  # a kind of those below, but the connection failed
             raise Unreachable(f"{self.where}: the Hub cannot be reached") from None
         except (
             theirs.EntryNotFoundError,
@@ -342,7 +336,7 @@ class HubStore:
 
 
 def _retry_after_s(error: Exception) -> float:
-    """What the answer says; 0 where it says nothing, or a date."""
+    """Seconds to wait, as the answer says; 0 if it says nothing, or a date."""
     headers = getattr(getattr(error, "response", None), "headers", {})
     try:
         return max(0.0, float(headers.get("Retry-After", 0)))

@@ -25,9 +25,9 @@ _TIMEOUT_S = 30
 
 
 class ObjectStore:
-    """A folder (also `file://`), `s3://`, `gs://`, `az://` or `memory://`, all by `obstore`.
+    """A folder (also `file://`), `s3://`, `gs://`, `az://` or `memory://`, by way of `obstore`.
 
-    Calls over the network are retried by it on transient errors, with backoff and jitter.
+    obstore repeats calls over the network after transient errors, with backoff and jitter.
     """
 
     def __init__(self, url: str, retry_s: float = 20) -> None:
@@ -89,15 +89,15 @@ class ObjectStore:
         try:
             with self._explained(folder, InvalidPathError):
                 return in_order(self._listed(folder, after), folder, after)
-        except InvalidPathError as error:  # whoever deletes it sets this right
+        except InvalidPathError as error:  # deleting that object repairs it, so it may pass
             raise Unreachable(
                 f"{self.where}: {folder}/ holds a name that cannot be listed "
                 f"({_first_line(error)}); delete it"
             ) from None
 
     def _listed(self, folder: str, after: str) -> list[Entry]:
-        """What can be listed; obstore ends a listing at a name that is no possible path (`a//b`,
-        bytes not UTF-8).
+        """The entries of a listing. obstore ends a listing at a name that is no possible path
+        (`a//b`, bytes that are not UTF-8); such names are passed over where that is possible.
         """
         from obstore.exceptions import BaseError
 
@@ -115,8 +115,8 @@ class ObjectStore:
         return [_entry(meta) for chunk in stream for meta in chunk]
 
     def _listed_around(self, folder: str, after: str) -> list[Entry]:
-        """A listing without the names that are no paths, and without the folders in it where that
-        does not go.
+        """A listing without names that are no paths, and without the folders that cannot be listed
+        because of one.
         """
         import obstore
         from obstore.exceptions import InvalidPathError
@@ -126,7 +126,9 @@ class ObjectStore:
             self._store, LocalStore
         ):  # which goes on after each; a chunk would be lost with the name
             return list(
-                _what_comes(obstore.list(self._store, folder, offset=after or None, chunk_size=1))
+                _without_bad_names(
+                    obstore.list(self._store, folder, offset=after or None, chunk_size=1)
+                )
             )
         try:
             level = obstore.list_with_delimiter(self._store, folder)
@@ -180,8 +182,8 @@ class ObjectStore:
 
     @contextlib.contextmanager
     def _explained(self, name: str, *but: type[Exception]) -> Iterator[None]:
-        """Check the name, and say by StoreErrors what obstore says by many kinds of exceptions,
-        `but` for these.
+        """Check the name, and turn obstore's many kinds of exceptions, except those of `but`, into
+        StoreErrors.
         """
         from obstore import exceptions as theirs
 
@@ -215,16 +217,16 @@ def _entry(meta: Any) -> Entry:
 
 
 def _is_one_name(error: Exception) -> bool:
-    """Whether a listing failed at one name: no possible path, or in a folder a link to one above
-    it.
+    """True if a listing failed because of one name: no possible path, or a link to a folder
+    above.
     """
     from obstore.exceptions import InvalidPathError
 
     return isinstance(error, InvalidPathError) or "File system loop found" in str(error)
 
 
-def _what_comes(stream: Any) -> Iterator[Entry]:
-    """The entries of a listing in chunks of one that goes on after a name that cannot be listed."""
+def _without_bad_names(stream: Any) -> Iterator[Entry]:
+    """The entries of a listing in chunks of one, without the names that cannot be listed."""
     from obstore.exceptions import BaseError
 
     while True:

@@ -2,8 +2,8 @@
 
     examples/<worker>/<sequence>-<sha256>.safetensors
 
-The sequence is the worker's own count, never a clock's, and files are sent in its order; so the
-learner needs to remember one name a worker. A file that was sent twice has one name and is one
+The sequence is a count of the worker's own, not a time, and files are sent in its order. So the
+learner remembers one name for each worker. A file that is sent twice has one name and is one
 object.
 """
 
@@ -29,7 +29,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Name(NamedTuple):
-    """What an example object's name says."""
+    """The parts of an example object's name."""
 
     worker: str
     sequence: int
@@ -37,7 +37,7 @@ class Name(NamedTuple):
 
 
 def parse_name(name: str) -> Name | None:
-    """The parts of an example object's name; None if it is not one."""
+    """Parse an example object's name; None if it is not one."""
     match = _NAME.fullmatch(name)
     return Name(match[1], int(match[2]), match[3]) if match else None
 
@@ -48,38 +48,40 @@ def object_name(worker: str, sequence: int, data: bytes) -> str:
 
 
 def status_name(worker: str) -> str:
-    """Where a worker tells that it lives: among its examples, so that its credential needs nothing
-    else.
+    """The name of a worker's heartbeat. It lies among its examples, so that its credential needs no
+    other right.
     """
     return f"examples/{worker}/status.json"
 
 
 class Spool:
-    """The files of one worker that the store does not have yet, oldest first, in a folder of its
-    own.
+    """The files of one worker that wait for the store, oldest first, in a folder of its own.
 
-    One thread may `add` while another one `ship`s.
+    One thread may call `add` while another calls `ship`.
     """
 
     def __init__(self, folder: Path, worker: str, max_bytes: int) -> None:
         self.folder, self.worker, self.max_bytes = folder, worker, max_bytes
         self.dropped_games = 0
-        """Games given up because the store was away for too long, or the disk was full."""
+        """Games deleted because the store was unreachable for too long, or the disk was full."""
         self.trouble = ""
-        """Why the disk did not take the newest games; empty if it did."""
+        """Why the newest games could not be written; empty if they were."""
         self._errno: int | None = None
         self.sent_files = self.sent_bytes = 0
         self._lock = threading.Lock()
         self._on_the_way: set[Path] = set()
-        """Files that are being sent: these are not dropped."""
+        """Files that are being sent; these are not deleted."""
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"{folder}: expected a folder for games that wait")
         folder.mkdir(parents=True, exist_ok=True)
         files.remove_leftovers(folder)
 
     def begin(self, store: Store) -> int:
-        """Find where the worker's sequence stands, here and in the store; the number of the next
-        file.
+        """Read the worker's sequence, here and in the store; return the number of the next file.
+
+        Raises:
+            ValueError: if `sequence.json` is damaged, or no number is left.
+            StoreError: if the store cannot be listed.
         """
         here = [int(file.name[:9]) for file in self.files()]
         there = [
@@ -129,11 +131,11 @@ class Spool:
         )
 
     def add(self, records: GameRecord, metadata: Metadata) -> bool:
-        """Put games in; whether they are in. The oldest files go if there are more bytes than
-        allowed.
+        """Write games as one file, and delete the oldest files if there are more bytes than
+        allowed. True if they were written.
 
-        On a full disk the oldest file goes too; what cannot be written all the same is dropped
-        itself.
+        On a full disk the oldest file is deleted and writing is tried again; games that still
+        cannot be written are dropped.
         """
         is_in = self._written(records, metadata) or (
             self._made_room() and self._written(records, metadata)
@@ -156,8 +158,8 @@ class Spool:
         return True
 
     def _made_room(self) -> bool:
-        """If the last writing failed for want of room, give up the oldest file; whether there is
-        more room now.
+        """If the disk was full at the last write, delete the oldest file. True if one was
+        deleted.
         """
         return self._errno in _FULL and self._drop_oldest()
 
@@ -179,28 +181,35 @@ class Spool:
             return sum(file.stat().st_size for file in self.files())
 
     def _drop_oldest(self) -> bool:
-        """Give up the oldest file that is not being sent; whether there was one."""
+        """Delete the oldest file that is not being sent. True if there was one."""
         with self._lock:
             oldest = next((file for file in self.files() if file not in self._on_the_way), None)
             if oldest is None:
                 return False
-            with contextlib.suppress(record.InvalidRecords):  # damaged: nobody knows how many
+            with contextlib.suppress(record.InvalidRecords):  # damaged: its games cannot be counted
                 self.dropped_games += record.peek(oldest).games
             oldest.unlink()
             return True
 
-    def ship(self, store: Store, tell: Mapping[str, bytes], most: int) -> int:
-        """Send the oldest `most` files in one call of the store; how many it got. What fails stays
-        and raises.
+    def ship(self, store: Store, replace: Mapping[str, bytes], max_files: int) -> int:
+        """Send the oldest files in one call of the store, which on a Hub is one commit.
 
-        `tell` is replaced in the store on the way, also if nothing waits; on a Hub it is one
-        commit.
+        Args:
+            store: the store that gets them.
+            replace: objects to replace in the same call, also if no file waits.
+            max_files: how many files at most.
+
+        Returns:
+            How many were sent, and deleted here.
+
+        Raises:
+            StoreError: if the store does not take them; they stay.
         """
-        contents = self._take(most)
+        contents = self._take(max_files)
         try:
             store.put(
                 {f"examples/{self.worker}/{file.name}": data for file, data in contents.items()},
-                tell,
+                replace,
             )
             with self._lock:
                 for file in contents:
@@ -212,7 +221,7 @@ class Spool:
         return len(contents)
 
     def _take(self, n: int) -> dict[Path, bytes]:
-        """The oldest `n` files and what is in them; they are on their way now."""
+        """The oldest `n` files with their bytes; they now count as being sent."""
         with self._lock:
             contents = {file: file.read_bytes() for file in self.files()[:n]}
             self._on_the_way = set(contents)

@@ -9,14 +9,12 @@ from zebjax.distributed.store import StoreError, Unreachable
 
 
 class Background:
-    """From `start` on does `work` every so often until it is stopped, at once again if it says that
-    there is more.
+    """Calls `work` every `every_s` seconds until stopped; at once again if it returns True.
 
-    A store that is away is told once and tried again.
-
-    What it has to say, and what ends it, comes out of `check`, in the thread that owns it. A store
-    that refuses ends it only before anything has worked: later that is a credential that ran out or
-    a full disk, which somebody mends.
+    A store that is unreachable is reported once and tried again. Notes, and the error that ended
+    the thread, are passed on by `check` in the owner's thread. A store that refuses a call ends the
+    thread only before the first success: later the reason is a credential that expired or a full
+    disk, which somebody can repair meanwhile.
     """
 
     def __init__(self, work: Callable[[], bool], every_s: float) -> None:
@@ -29,26 +27,26 @@ class Background:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def say(self, text: str) -> None:
-        """Have something told by the owner's thread."""
+        """Queue a note for the owner's thread."""
         self._notes.put(text)
 
     def hurry(self) -> None:
-        """Do the work now and not only when it is due."""
+        """Call `work` now, without waiting for its time."""
         self._now.set()
 
     def check(self, note: Callable[[str], None]) -> None:
-        """Tell what there is to tell; raise what ended the thread."""
+        """Pass queued notes to `note`; raise the error that ended the thread, if one did."""
         while not self._notes.empty():
             note(self._notes.get())
         if self._error is not None:
             raise self._error
 
     def stop(self, timeout_s: float = 60) -> bool:
-        """Let the work under way end, and do it no more; whether it has ended."""
+        """Stop after the present call of `work`. True if that ended within `timeout_s` seconds."""
         self._stop.set()
         self._now.set()
         self._thread.join(timeout_s)
@@ -72,7 +70,7 @@ class Background:
                     return
                 if self._away_since is None:
                     self._away_since = time.monotonic()
-                    self.say(f"the store does not answer, going on without it: {error}")
+                    self.say(f"the store does not answer, continuing without it: {error}")
             except (
                 BaseException
             ) as error:  # also a panic in a library: the owner raises it in its own thread

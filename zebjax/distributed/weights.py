@@ -1,13 +1,16 @@
-"""The learner's weights in a store: published, found, checked; and which learner may publish.
+"""The learner's weights in a store: how they are published, found and checked, and which learner
+may publish.
 
-Every publication is a generation of its own, also when a rollback or a resumed learner publishes a
-step again:
+Every publication is a new generation, also when a rollback or a resumed learner publishes a step
+again:
 
-    weights/<generation>/network.safetensors    the parameters
-    weights/<generation>/manifest.json          what they are; created last, so it is there only
-    when they are weights/newest.json                         the newest manifest again, replaced:
-    what readers poll leases/<epoch>.json                         created by each learner that
-    starts; the newest one may publish
+    weights/<generation>/network-....safetensors    the parameters
+    weights/<generation>/manifest.json              their description; created last, so it is there
+                                                    only if they are
+    weights/newest.json                             the newest manifest again, replaced each time;
+                                                    readers poll it
+    leases/<epoch>.json                             created by each learner that starts; the owner
+                                                    of the newest one may publish
 """
 
 import dataclasses
@@ -23,15 +26,15 @@ from zebjax.network import Params, ZebConfig, files
 NEWEST = "weights/newest.json"
 MAX_NETWORK_BYTES = files.MAX_BYTES
 MAX_JSON_BYTES = 1 << 20
-_FETCHES = 3  # a transfer may be cut short
-_LAST_EPOCH = 999_999_999
+_MAX_FETCHES = 3  # a transfer may be cut short
+_MAX_EPOCH = 999_999_999
 _LEASE = re.compile(r"leases/(\d{9})\.json")
 _MANIFEST = re.compile(r"weights/(\d{9})/manifest\.json")
 _NETWORK = re.compile(r"weights/(\d{9})/[^/]+\.safetensors")
 
 
 class Fenced(ValueError):
-    """Another learner has taken over; what this one learns from now on counts nowhere."""
+    """Another learner has taken over; this one must not publish any more."""
 
 
 class BadWeights(ValueError):
@@ -40,13 +43,13 @@ class BadWeights(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What a generation of weights is."""
+    """The description of a generation of weights."""
 
     generation: int
     epoch: int
     """Of the learner that published it."""
     object: str
-    """Where its parameters are."""
+    """Name of the object with its parameters."""
     sha256: str
     """Of that object's bytes."""
     size: int
@@ -57,7 +60,7 @@ class Manifest:
     experiment: dict[str, Any]
     """The resolved experiment."""
     parent: int | None
-    """The generation that was the newest before it."""
+    """The generation that was the newest before it; None for the first."""
     created_at: str
     """UTC, ISO 8601."""
 
@@ -71,7 +74,7 @@ def from_bytes(data: bytes, config: ZebConfig) -> Params:
     """The parameters in such a file.
 
     Raises:
-        BadWeights: if it is none, or not of this network; nothing else, whatever the bytes are.
+        BadWeights: if it is no such file, or of another network; never another error.
     """
     try:
         return files.from_bytes(data, config)
@@ -84,7 +87,7 @@ def newest(store: Store, tag: str | None = None) -> tuple[Manifest, str] | None:
 
     Raises:
         Missing: if nothing was published.
-        BadWeights: if what is there is no manifest.
+        BadWeights: if the object is no manifest.
     """
     changed = store.get_if_changed(NEWEST, tag, MAX_JSON_BYTES)
     return None if changed is None else (_manifest(changed), changed.tag)
@@ -116,13 +119,13 @@ def _manifest(changed: Changed) -> Manifest:
 
 
 def fetch(store: Store, manifest: Manifest, config: ZebConfig) -> Params:
-    """The parameters of a generation, used only if their hash is the manifest's.
+    """The parameters of a generation, checked against the hash in its manifest.
 
     Raises:
         BadWeights: if they are not there, not what the manifest says, or not of this network.
         StoreError: if they cannot be fetched.
     """
-    for _ in range(_FETCHES):
+    for _ in range(_MAX_FETCHES):
         try:
             data = store.get(manifest.object, MAX_NETWORK_BYTES)
         except Missing:  # pruned since the manifest was read
@@ -131,7 +134,7 @@ def fetch(store: Store, manifest: Manifest, config: ZebConfig) -> Params:
             break
     else:
         raise BadWeights(
-            f"{manifest.object}: its sha256 is not the manifest's, fetched {_FETCHES} times"
+            f"{manifest.object}: its sha256 is not the manifest's, fetched {_MAX_FETCHES} times"
         )
     try:
         return from_bytes(data, config)
@@ -150,7 +153,7 @@ def _lease_name(epoch: int) -> str:
 
 
 def _numbers(names: re.Pattern[str], store: Store, folder: str, after: str = "") -> list[int]:
-    """What the names in a folder count, in order; odd ones are not ours."""
+    """The numbers in the names of a folder that match, in order."""
     return sorted(
         int(match[1])
         for entry in store.entries(folder, after)
@@ -159,7 +162,7 @@ def _numbers(names: re.Pattern[str], store: Store, folder: str, after: str = "")
 
 
 def newest_lease(store: Store) -> tuple[int, dict[str, Any]]:
-    """The newest epoch and what its owner said of itself; 0 and nothing if there is none."""
+    """The newest epoch and what its owner wrote about itself; 0 and {} if there is none."""
     epochs = _numbers(_LEASE, store, "leases")
     if not epochs:
         return 0, {}
@@ -179,10 +182,8 @@ def take_lease(store: Store, owner: dict[str, Any]) -> Lease:
     epoch, _ = newest_lease(store)
     while True:
         epoch += 1
-        if epoch > _LAST_EPOCH:
-            raise BadWeights(
-                f"{store.where}: {_lease_name(_LAST_EPOCH)} is no learner's; delete it"
-            )
+        if epoch > _MAX_EPOCH:
+            raise BadWeights(f"{store.where}: {_lease_name(_MAX_EPOCH)} is no learner's; delete it")
         name = _lease_name(epoch)
         if name in store.put({name: json.dumps(owner).encode()}):
             return Lease(epoch)
@@ -239,24 +240,24 @@ def publish(
     )
     text = json.dumps(dataclasses.asdict(manifest), indent=1).encode()
     new = {name: network_bytes, f"{folder}/manifest.json": text}
-    told = {**beside, NEWEST: text}
+    replaced = {**beside, NEWEST: text}
     # In this order on every kind of store; on a Hub it is one commit.
-    created = store.put(new, told)
+    created = store.put(new, replaced)
     if created != new.keys():
-        # Then the pointer was not moved. They were there already, by a try of ours whose answer was
-        # lost or by another.
+        # Then the pointer was not moved: the objects were there already, by an earlier try of ours
+        # whose answer was lost, or by another learner.
         if store.get(f"{folder}/manifest.json", MAX_JSON_BYTES) != text:
             check_lease(store, lease)
             raise Unreachable(
                 f"{store.where}: generation {generation} was published by another learner at this "
                 "moment"
             )
-        store.put({}, told)
+        store.put({}, replaced)
     return manifest
 
 
 def prune(store: Store, keep: int) -> bool:
-    """Delete all but the newest `keep` generations; whether there were any to delete.
+    """Delete the parameters of all but the newest `keep` generations. True if any were deleted.
 
     Their manifests stay, as the record of what was published.
     """

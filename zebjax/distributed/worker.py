@@ -1,7 +1,7 @@
-"""A worker: plays with the newest published weights and sends its games, until it is stopped.
+"""A worker: it plays with the newest published weights and sends its games, until it is stopped.
 
-What talks to the store is a thread of its own (`Link`): it ships the spool, fetches weights, and
-gives a sign of life.
+All communication with the store is in a thread of its own (`Link`), which ships the spool, fetches
+weights, and writes heartbeats.
 """
 
 import dataclasses
@@ -32,28 +32,28 @@ from zebjax.training.session import Stopped
 Role = Literal["selfplay", "evalaux"]
 _FILES_AT_ONCE, _FILES_A_COMMIT = 16, 256
 _BAD_WEIGHTS_S = 60.0
-"""Weights that are not right are not fetched again for so long."""
+"""Seconds before weights that were refused are fetched again."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What a worker is to do."""
+    """The task of a worker."""
 
     role: Role
     worker_id: str
     max_games: int | None = None
-    """Stop after so many games; None plays on."""
+    """Stop after so many games; None: no limit."""
 
 
 class Current(NamedTuple):
-    """The weights that are played with."""
+    """The weights in use."""
 
     manifest: weights.Manifest
     params: network.Params
 
 
 class Link:
-    """A worker's store: weights come, games and signs of life go."""
+    """A worker's connection to the store: weights come in, games and heartbeats go out."""
 
     def __init__(
         self, settings: Experiment, job: Job, store: Store, note: Callable[[str], None]
@@ -66,7 +66,7 @@ class Link:
         self._began = self._last_batch = time.monotonic()
         self._tag: str | None = None
         self._complaint, self._pull_again_at = "", -math.inf
-        self._dropped_told = 0
+        self._dropped_reported = 0
         self._background = Background(
             self._work, min(settings.store.look_every_s, self._beat_every_s())
         )
@@ -99,32 +99,32 @@ class Link:
         return self._newest
 
     def current(self) -> Current:
-        """The newest weights; raises what ended the thread that talks to the store."""
+        """The newest weights; raises the error that ended the store's thread, if one did."""
         self._background.check(self._note)
         assert self._newest is not None
         return self._newest
 
     def send(self, records: GameRecord, model_step: int, facts: dict[str, Any]) -> None:
-        """Give games to the spool, which the thread ships."""
+        """Add games to the spool, which the store's thread ships."""
         if not len(records.slots):
             return
         source = record.SELFPLAY if self._job.role == "selfplay" else record.EVAL_AUX
         is_in = self.spool.add(records, Metadata(source, self._job.worker_id, model_step, facts))
-        if self.spool.dropped_games > self._dropped_told:
-            self._dropped_told = self.spool.dropped_games
+        if self.spool.dropped_games > self._dropped_reported:
+            self._dropped_reported = self.spool.dropped_games
             why = (
                 self.spool.trouble
                 or f"the store is away and {self.spool.max_bytes:,} bytes wait for it"
             )
-            self._note(f"{self._dropped_told:,} games dropped so far: {why}")
+            self._note(f"{self._dropped_reported:,} games dropped so far: {why}")
         self.games += len(records.slots)
         if is_in:
             self._last_batch = time.monotonic()
         self._background.hurry()
 
     def end(self) -> None:
-        """Ship what is finished, as far as the store takes it; what it does not is sent by the next
-        start.
+        """Ship the finished games, as far as the store takes them; the next start sends the
+        others.
         """
         trouble: object = "the store does not answer"
         if self._taken_over is not None:  # the other process sends under this name now
@@ -150,13 +150,13 @@ class Link:
                 interval_s if waiting else self._beat_every_s()
             ):
                 self._write(heartbeat.RUNNING)
-        finally:  # who may not write at the moment shall still play with the newest weights
+        finally:  # a worker that cannot write for a while still plays with the newest weights
             self._pull()
         return bool(self.spool.files()) and not interval_s
 
     def _write(self, state: str) -> None:
-        """Send the oldest files, with a sign of life: on a Hub one commit, which takes
-        `upload_interval_s`.
+        """Send the oldest files with a heartbeat: on a Hub that is one commit, and
+        `upload_interval_s` limits those.
         """
         # Also if it fails: a process that wrote too often must not write again at once.
         self._last_write = time.monotonic()
@@ -202,8 +202,8 @@ class Link:
         return {spool.status_name(self._job.worker_id): data}
 
     def _pull(self) -> None:
-        """Take the newest weights if they are newer, right, and of this experiment; else keep those
-        there are.
+        """Take the newest weights if they are newer, undamaged, and of this experiment; else keep
+        the present ones.
         """
         if time.monotonic() < self._pull_again_at:
             return
@@ -237,7 +237,7 @@ class Link:
 
 
 def check_experiment(manifest: weights.Manifest, settings: Experiment) -> None:
-    """Raise BadWeights if what the learner trains is not what this experiment says."""
+    """Raise BadWeights if the learner trains another experiment or another network."""
     theirs = manifest.experiment
     if theirs.get("name") != settings.name:
         raise weights.BadWeights(
@@ -258,7 +258,8 @@ def work(settings: Experiment, job: Job, report: Reporter, stop_asked: Callable[
     """Play and send until `stop_asked`, or `job.max_games` are played.
 
     Raises:
-        ValueError: if the worker cannot do its work; the message says what is missing.
+        ValueError: if the worker cannot work; the message says what is missing.
+        TakenOver: if another process works under this worker id; unsent games stay in the spool.
     """
     devices.check(settings.device, report.note)
     memory.check(settings, job.role)
@@ -298,13 +299,13 @@ def _seed(settings: Experiment, job: Job) -> int:
 def _play(
     settings: Experiment, job: Job, link: Link, report: Reporter, stop_asked: Callable[[], bool]
 ) -> None:
-    """Self-play: `store.games_per_file` finished games are a file."""
+    """Play self-play games; each `store.games_per_file` finished games are one file."""
     n_file = settings.store.games_per_file
     if job.max_games is not None:
         n_file = min(n_file, job.max_games)
     config = dataclasses.replace(settings.selfplay, games_per_cycle=n_file)
     seed = _seed(settings, job)
-    # A worker that starts again goes on with other deals.
+    # Folding in the file number gives other deals after every restart.
     key = jax.random.fold_in(jax_settings.key(seed), link.first)
     step = link.current().manifest.step
     actor = selfplay.init(config, key, step)
@@ -330,7 +331,7 @@ def _play(
             finished -= n_file
             if job.max_games is not None and link.games >= job.max_games:
                 return
-    # Cut on the host: who is asked to stop should not compile anything first.
+    # Cut on the host: a worker that was asked to stop should not compile anything first.
     left = jax.tree.map(lambda leaf: np.asarray(leaf)[: int(actor.n_finished)], actor.finished)
     link.send(left, step, facts)
 
@@ -338,7 +339,7 @@ def _play(
 def _play_against_eq(
     settings: Experiment, job: Job, link: Link, report: Reporter, stop_asked: Callable[[], bool]
 ) -> None:
-    """E[Q] against the network: `eval_aux.games_per_file` games at once are a file."""
+    """Play E[Q] against the network; `eval_aux.games_per_file` games at once are one file."""
     config, seed = settings.eval_aux, _seed(settings, job)
 
     def on_ply(ply: int, n_games: int) -> None:
@@ -353,7 +354,7 @@ def _play_against_eq(
             return
         n_games = min(config.games_per_file, left)
         step = current.manifest.step
-        batch = eval_aux.Batch(step, seed, link.spool.next, n_games)
+        batch = eval_aux.GamesToPlay(step, seed, link.spool.next, n_games)
         tell = functools.partial(on_ply, n_games=n_games)
         records, facts = eval_aux.play(config, settings.network, current.params, batch, tell)
         record.validate(records)

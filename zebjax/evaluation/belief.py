@@ -1,11 +1,10 @@
-"""Belief: does a network know who holds the hidden tiles better than counting tells?
+"""Belief: does a network predict the holders of hidden tiles better than counting does?
 
 A belief head gives each tile a distribution over the three other seats. It is scored against the
-true owners, on the tiles that are truly hidden from the mover (neither its own nor played), beside
-the exact marginal of
-`worlds.marginals`: what follows from the voids shown alone, if all hands that fit them are equally
-likely. Plays say more than voids do, so the marginal can be beaten; a head that does not beat it
-has learned to count, or less.
+true owners on the tiles that are hidden from the mover (neither its own nor played). The baseline
+is the exact marginal of `worlds.marginals`: what follows from the voids shown alone, if all
+consistent hands are equally likely. Plays tell more than voids, so the baseline can be beaten; a
+head that does not beat it has learned to count, or less.
 """
 
 import dataclasses
@@ -17,18 +16,18 @@ import numpy as np
 
 from zebjax import game, network, observe, players, tiles, worlds
 from zebjax.common import charts
-from zebjax.evaluation import intervals, matches
+from zebjax.evaluation import belief_scores, intervals, matches
 from zebjax.players import base
 
 N_BINS = 15
 """Of the calibration error, from confidence 0 to 1."""
-BATCH = 100
-"""Deals played and judged at once."""
+DEALS_AT_ONCE = 100
+"""Deals that are played and scored at once."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Tiles:
-    """Hidden tiles that were judged, all fields of leading axis `[n]`."""
+    """Hidden tiles with their predictions; leading axis of every field: n tiles."""
 
     deal: np.ndarray
     """The number of its deal."""
@@ -78,25 +77,18 @@ class Comparison:
     """Normal approximation with deals as units; None with fewer than 2 deals."""
 
 
-def probabilities_right(probabilities: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """Of each tile, whether its most probable seat is the owner, with 1/k where k are equally
-    probable, `[n]`.
-    """
-    best = probabilities >= probabilities.max(-1, keepdims=True) - 1e-6
-    return best[np.arange(len(owner)), owner] / best.sum(-1)
-
-
 def _log_loss(probabilities: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    return -np.log(np.maximum(probabilities[np.arange(len(owner)), owner], 1e-30))
+    """-log P(owner), `[n]`; large and finite where a prediction excludes the owner."""
+    return -np.log(np.maximum(belief_scores.at_owner(probabilities, owner), 1e-30))
 
 
 def score(probabilities: np.ndarray, owner: np.ndarray) -> Score:
     """Score distributions `[n, 3]` against owners `[n]`, n at least 1."""
-    right = probabilities_right(probabilities, owner)
+    right = belief_scores.correct(probabilities, owner)
     return Score(
         accuracy=float(right.mean()),
         cross_entropy=float(_log_loss(probabilities, owner).mean()),
-        brier=float(((probabilities - np.eye(3)[owner]) ** 2).sum(-1).mean()),
+        brier=float(belief_scores.brier(probabilities, owner).mean()),
         calibration_error=float(
             sum(abs(c - a) * share for c, a, share in reliability(probabilities, owner))
         ),
@@ -104,8 +96,8 @@ def score(probabilities: np.ndarray, owner: np.ndarray) -> Score:
 
 
 def reliability(probabilities: np.ndarray, owner: np.ndarray) -> list[tuple[float, float, float]]:
-    """Per bin of confidence that has tiles: mean confidence, accuracy, share of the tiles."""
-    confidence, right = probabilities.max(-1), probabilities_right(probabilities, owner)
+    """Mean confidence, accuracy and share of the tiles, for each bin of confidence with tiles."""
+    confidence, right = probabilities.max(-1), belief_scores.correct(probabilities, owner)
     bins = np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
     rows = [np.flatnonzero(bins == number) for number in range(N_BINS)]
     return [
@@ -115,23 +107,25 @@ def reliability(probabilities: np.ndarray, owner: np.ndarray) -> list[tuple[floa
     ]
 
 
-def compare(judged: Tiles) -> Comparison | None:
-    """The network beside the marginal; None without tiles."""
-    if not len(judged.owner):
+def compare(predicted: Tiles) -> Comparison | None:
+    """Compare the network with the marginal; None without tiles."""
+    if not len(predicted.owner):
         return None
-    gain = _log_loss(judged.marginal, judged.owner) - _log_loss(judged.network, judged.owner)
-    mean, interval = intervals.clustered_mean(gain, judged.deal)
-    ours, best = score(judged.network, judged.owner), score(judged.marginal, judged.owner)
-    return Comparison(len(judged.owner), ours, best, gain=mean, gain_ci95=interval)
+    network_loss = _log_loss(predicted.network, predicted.owner)
+    gain = _log_loss(predicted.marginal, predicted.owner) - network_loss
+    mean, interval = intervals.clustered_mean(gain, predicted.deal)
+    ours = score(predicted.network, predicted.owner)
+    baseline = score(predicted.marginal, predicted.owner)
+    return Comparison(len(predicted.owner), ours, baseline, gain=mean, gain_ci95=interval)
 
 
-def by_trick(judged: Tiles) -> dict[str, Comparison | None]:
+def by_trick(predicted: Tiles) -> dict[str, Comparison | None]:
     """`compare` of all tiles, and of those hidden at each trick, "1" to "7"."""
     tricks = {
-        str(trick + 1): compare(judged.where(judged.trick == trick))
+        str(trick + 1): compare(predicted.where(predicted.trick == trick))
         for trick in range(tiles.N_TRICKS)
     }
-    return {"all": compare(judged)} | tricks
+    return {"all": compare(predicted)} | tricks
 
 
 @functools.partial(jax.jit, static_argnames="config")
@@ -144,18 +138,18 @@ def _probabilities(
     return belief, jax.vmap(worlds.marginals)(states), owner, jax.vmap(observe.hidden_tiles)(states)
 
 
-def judge(config: network.ZebConfig, params: network.Params, states: game.GameState) -> Tiles:
-    """The hidden tiles of N positions as the network and the marginal see them.
+def predict(config: network.ZebConfig, params: network.Params, states: game.GameState) -> Tiles:
+    """Predict the holders of the hidden tiles of N positions, by network and by marginal.
 
     Args:
         config: of a network with a belief head.
         params: its weights.
-        states: NumPy arrays with a leading axis N. Positions of the same four hands count as one
-            deal.
+        states: NumPy arrays with a leading axis N. Positions of the same four hands are one deal.
 
     Raises:
-        ValueError: if the network has no belief head.
+        ValueError: if the network has no belief head, or a field of `states` has a wrong shape.
     """
+    game.check_state(states, ("N",), "states")
     if not config.belief_head:
         raise ValueError("belief: this network has no belief head")
     n, chunk = len(states.ply), 4 * base.CHUNK
@@ -164,32 +158,40 @@ def judge(config: network.ZebConfig, params: network.Params, states: game.GameSt
         belief, marginal, owner, hidden = (
             np.asarray(part, np.float64 if part.ndim == 3 else None)
             for part in _probabilities(
-                config, params, base.take(states, np.arange(start, start + chunk))
+                config, params, base.gather(states, np.arange(start, start + chunk))
             )
         )
         row, tile = np.nonzero(hidden[: n - start])  # the rest is padding
         parts.append((start + row, owner[row, tile], belief[row, tile], marginal[row, tile]))
     row, owner, belief, marginal = (np.concatenate(column) for column in zip(*parts, strict=True))
-    deal = np.unique(states.hands.reshape(n, -1), axis=0, return_inverse=True)[1].reshape(-1)
-    return Tiles(deal[row], states.ply[row] // 4, owner, belief, marginal)
+    hands = np.asarray(states.hands).reshape(n, -1)
+    deal = np.unique(hands, axis=0, return_inverse=True)[1].reshape(-1)
+    return Tiles(deal[row], np.asarray(states.ply)[row] // 4, owner, belief, marginal)
 
 
 def positions_of(
     player: players.Player, key: jax.Array, first: int, n_deals: int
 ) -> game.GameState:
-    """The decisions of all four seats in the deals of `arena.deals`, each played once by `player`
-    on every seat.
+    """Play deals with one player on all four seats.
 
-    Forced moves are no decisions and are not there. NumPy arrays with a leading axis.
+    Args:
+        player: plays every seat.
+        key: of the deals, as for `matches.deals`.
+        first: number of the first deal.
+        n_deals: number of deals, each played once.
+
+    Returns:
+        The positions in which a seat had more than one legal move; NumPy arrays with a leading
+        axis.
     """
     decisions: list[game.GameState] = []
 
     def choose(turn: matches.Turn) -> np.ndarray:
-        slots = turn.legal.argmax(-1).astype(np.int32)
-        rows = np.flatnonzero(turn.legal.sum(-1) > 1)
+        slots = np.array(game.forced_slot(turn.legal))
+        rows = np.flatnonzero(slots < 0)
         if len(rows):
             slots[rows] = matches.ask(player, turn, rows)
-            decisions.append(base.take(turn.states, rows))
+            decisions.append(base.gather(turn.states, rows))
         return slots
 
     states, play_keys = matches.deals(key, first, n_deals)
@@ -200,7 +202,7 @@ def positions_of(
 def metrics(
     player: players.Player, config: network.ZebConfig, params: network.Params, key: jax.Array
 ) -> dict[str, float]:
-    """Scores over `BATCH` deals that `player` plays, for a run's metrics: all four, and
+    """Scores over `DEALS_AT_ONCE` deals that `player` plays, for a run's metrics: all four, and
     cross-entropy by trick.
 
     `belief_<score>_hidden[_trick_<n>]` is the network's, with `_marginal` for `_hidden` that of
@@ -208,7 +210,7 @@ def metrics(
     """
     row: dict[str, float] = {}
     for trick, compared in by_trick(
-        judge(config, params, positions_of(player, key, 0, BATCH))
+        predict(config, params, positions_of(player, key, 0, DEALS_AT_ONCE))
     ).items():
         if compared is None:
             continue
@@ -223,7 +225,7 @@ def metrics(
     return row
 
 
-def plot(title: str, judged: Tiles, results: dict[str, Comparison | None], path: Path) -> None:
+def plot(title: str, predicted: Tiles, results: dict[str, Comparison | None], path: Path) -> None:
     """Draw accuracy and cross-entropy by trick, and calibration, of network and marginal, as
     PNG.
     """
@@ -240,7 +242,7 @@ def plot(title: str, judged: Tiles, results: dict[str, Comparison | None], path:
         at = [trick for trick, _ in tricks]
         accuracy.plot(at, [100 * each.accuracy for each in scores], marker=marker, label=name)
         loss.plot(at, [each.cross_entropy for each in scores], marker=marker, label=name)
-        bins = reliability(getattr(judged, name), judged.owner)
+        bins = reliability(getattr(predicted, name), predicted.owner)
         calibration.plot(
             [100 * c for c, _, _ in bins], [100 * a for _, a, _ in bins], marker=marker, label=name
         )

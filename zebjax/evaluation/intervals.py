@@ -1,9 +1,8 @@
-"""Intervals: the normal quantile, and an interval for a mean that may be looked at as often as one
-likes.
+"""Intervals: the normal quantile, and an interval that stays valid however often one looks at it.
 
-An ordinary 95 % interval holds at one sample size that was fixed before. Whoever looks again and
-again and stops when he likes what he sees is wrong far more often than 5 %. A confidence sequence
-covers the mean at all times at once.
+An ordinary 95 % interval holds at one sample size that was fixed before. If somebody looks after
+every batch and stops at a pleasant result, it misses the truth far more often than 5 % of the time.
+A confidence sequence covers the mean at all sample sizes at once.
 """
 
 import math

@@ -32,12 +32,12 @@ Note = Callable[[str], None]
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """How a pair is played; with the players, all that decides its result."""
+    """How a pair is played. With the players, these settings decide the result."""
 
     seed: int = 0
     batch: int = matches.BATCH
     until: float | None = None
-    """See `arena.play_pairs`."""
+    """See `matches.play_pairs`."""
 
 
 class Played(NamedTuple):
@@ -45,15 +45,15 @@ class Played(NamedTuple):
 
     result: MatchResult
     margins: np.ndarray
-    """int32 `[n_deals, 2]`, see `arena.play_pairs`."""
+    """int32 `[n_deals, 2]`, see `matches.play_pairs`."""
     seconds: float
-    """It took, when it was played."""
+    """Time it took to play."""
     cached: bool
-    """Whether it was played before."""
+    """True if it comes from the cache."""
 
 
 class Standings(NamedTuple):
-    """Everybody against everybody."""
+    """Results and ratings after every player has met every other."""
 
     players: tuple[str, ...]
     pairs: tuple[Played, ...]
@@ -92,8 +92,11 @@ class Cache:
     """Finished pairs, one JSON file each, named by the sha256 of what decides the result."""
 
     def __init__(self, folder: Path | str | None, note: Note = print) -> None:
-        """Keep pairs in `folder`, made if need be; with None nothing is kept. `note` is told of
-        damaged files.
+        """Open a cache.
+
+        Args:
+            folder: where pairs are kept, made if need be; None keeps nothing.
+            note: called with a sentence about each damaged file.
 
         Raises:
             ValueError: if the folder cannot be made.
@@ -161,7 +164,7 @@ def _key(a: Player, b: Player, n_deals: int, rules: Rules) -> dict[str, Any]:
 
 
 def _summary(key: dict[str, Any], margins: np.ndarray) -> dict[str, Any]:
-    """What a person wants to see in the file; also its check."""
+    """The results for a person who opens the file; also a check that it is not damaged."""
     a, b = key["players"]
     result = matches.summarise(a, b, margins)
     return {"win_rate": result.win_rate, "margin": result.margin}
@@ -207,10 +210,10 @@ def play(
     """Play one pair, or take it from the cache, in whichever order the two were named before.
 
     Raises:
-        ValueError: as `arena.play_pairs`.
+        ValueError: as `matches.play_pairs`.
     """
-    # Kept in one order: with the players swapped the same games give the margins turned around,
-    # exactly.
+    # Pairs are kept in one order: with the players swapped, the same games give exactly the same
+    # margins with the other sign.
     swapped = b.identity < a.identity
     key = _key(*((b, a) if swapped else (a, b)), n_deals, rules)
     kept = cache.get(key)
@@ -239,7 +242,9 @@ def ladder_deals(a: str, b: str, deals: int = LADDER_DEALS) -> int:
 
 
 def _is_slow(spec: str) -> bool:
-    """Whether the spec is E[Q] with many worlds; E[Q] that does not say how many counts as slow."""
+    """True if the spec is E[Q] with many worlds, or with a number of worlds that it does not
+    name.
+    """
     kind, _, options = spec.partition(":")
     worlds = [item.removeprefix("n=") for item in options.split(",") if item.startswith("n=")]
     return kind == "eq" and not any(text.isdigit() and int(text) < SLOW_WORLDS for text in worlds)

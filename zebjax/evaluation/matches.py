@@ -1,4 +1,4 @@
-"""The arena: paired matches between two players, and how sure one may be of the result.
+"""Paired matches between two players, and the intervals of their results.
 
 Each deal is played twice with the same declaration and leader, once with A as team 0 and once as
 team 1, and with the same random key at each ply. The luck of the deal mostly cancels in a pair, so
@@ -22,7 +22,7 @@ from zebjax.evaluation.intervals import Z95, confidence_sequence
 from zebjax.players import Player, base
 
 VERSION = 2
-"""Part of what results are cached under: raised when the same players, deals and seed would give
+"""Part of the key of cached results: raised when the same players, deals and seed would give
 another result."""
 
 
@@ -33,8 +33,7 @@ class MatchResult:
     The `ci95` intervals are normal approximations over deals: mean +- 1.96 standard errors, where
     the standard error is the sample standard deviation of the pairs' means over sqrt(n_deals). With
     fewer than about 30 deals, or when all pairs end alike, they are too narrow. They hold for a
-    number of deals that was fixed before; where the match was to stop by itself, `win_rate_cs95` is
-    the one to believe.
+    number of deals that was fixed before; if the match could stop by itself, use `win_rate_cs95`.
     """
 
     a: str
@@ -77,8 +76,8 @@ if there is one."""
 
 
 def play_match(a: Player, b: Player, n_deals: int, key: jax.Array, **how: Any) -> MatchResult:
-    """Play `n_deals` paired deals, 2 * n_deals games, and sum up; `how` is the rest of
-    `play_pairs`' arguments.
+    """Play `n_deals` paired deals, 2 * n_deals games, and summarise them; `how` holds the other
+    arguments of `play_pairs`.
     """
     return summarise(a.spec, b.spec, play_pairs(a, b, n_deals, key, **how), how.get("until"))
 
@@ -260,12 +259,12 @@ def play_out(
 
 
 def ask(player: Player, turn: Turn, rows: np.ndarray) -> np.ndarray:
-    """What a player chooses in the games `rows`.
+    """The slots that a player chooses in the games `rows`.
 
     Raises:
         ValueError: if a slot is not legal.
     """
-    slots, legal = player.choose(base.take(turn.states, rows), turn.keys[rows]), turn.legal[rows]
+    slots, legal = player.choose(base.gather(turn.states, rows), turn.keys[rows]), turn.legal[rows]
     in_range = (slots >= 0) & (slots < tiles.HAND_SIZE)
     wrong = ~(in_range & legal[np.arange(len(slots)), np.where(in_range, slots, 0)])
     if wrong.any():
@@ -316,7 +315,7 @@ def pair_scores(margins: np.ndarray) -> np.ndarray:
 
 
 def summarise(a: str, b: str, margins: np.ndarray, until: float | None = None) -> MatchResult:
-    """What paired games say about two players.
+    """The result of paired games of two players.
 
     Args:
         a: name of the player whose margins these are.

@@ -21,7 +21,7 @@ CENTRE = 1500.0
 
 
 class Meeting(NamedTuple):
-    """What two players made of each other."""
+    """The results of two players against each other."""
 
     a: int
     """Which player, 0 .. n_players - 1."""
@@ -32,14 +32,14 @@ class Meeting(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """Strengths, of which only differences mean anything: they sum to 0."""
+    """Fitted strengths. Only their differences have a meaning; they sum to 0."""
 
     strength: np.ndarray
     """`[n_players]`, in natural-log odds."""
     covariance: np.ndarray
     """`[n_players, n_players]` of the strengths, rows summing to 0."""
     has_prior: bool
-    """Whether the maximum did not exist without the prior."""
+    """True if the maximum exists only with the prior, see `fit`."""
 
 
 class Rating(NamedTuple):
@@ -52,7 +52,7 @@ class Rating(NamedTuple):
 
 
 def fit(n_players: int, meetings: Sequence[Meeting]) -> Fit:
-    """Maximum-likelihood strengths and how sure they are.
+    """Maximum-likelihood strengths with their covariance.
 
     A deal, played twice, is one observation: the covariance is the sandwich H^-1 (sum over deals g
     g') H^-1, H the curvature and g the deal's gradient (White, "Maximum likelihood estimation of
@@ -109,7 +109,7 @@ def expected(difference: np.ndarray | float) -> np.ndarray:
 
 
 def _all_reached(edges: np.ndarray) -> bool:
-    """Whether every node leads to every other along the edges, bool `[n, n]`."""
+    """True if every node reaches every other along the edges, bool `[n, n]`."""
     reached = edges | np.eye(len(edges), dtype=bool)
     for _ in range(len(edges).bit_length()):
         reached = reached @ reached
@@ -142,7 +142,7 @@ def _maximise(counts: np.ndarray, points: np.ndarray) -> np.ndarray:
         while (after := _log_likelihood(points, strength + size * step)) < value and size > 1e-9:
             size /= 2
         if after < value:
-            break  # rounding: nothing better is to be found
+            break  # rounding decides: no step improves the likelihood any more
         strength, value = strength + size * step, after
     return strength - strength.mean()
 

@@ -1,9 +1,9 @@
 """Regret: what a player's decisions cost in points, by trick and by declaration.
 
-A player plays paired deals, and every decision with more than one legal move is judged twice:
-against the exact best move in the true deal, which nobody at the table can know, and against E[Q]'s
-best by mean points over sampled worlds, which a careful player could. Forced moves are no decisions
-and are not counted.
+A player plays paired deals. Every decision with more than one legal move is compared with two
+others: with the exact best move in the true deal, which nobody at the table can know, and with
+E[Q]'s best move by mean points over sampled worlds, which a careful player could find. Forced moves
+are no decisions and are not counted.
 """
 
 import dataclasses
@@ -19,8 +19,8 @@ from zebjax.common import charts
 from zebjax.evaluation import intervals, matches
 from zebjax.players import Player, base, exact
 
-BATCH = 50
-"""Deals played and judged at once."""
+DEALS_AT_ONCE = 50
+"""Deals that are played and analysed at once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Result:
         return dataclasses.asdict(self)
 
 
-Progress = Callable[[float, Loss], None]
+OnProgress = Callable[[float, Loss], None]
 """Called after each batch with the share that is done, 0 to 1, and the loss so far."""
 
 
@@ -84,18 +84,18 @@ def measure(
     n_deals: int,
     key: jax.Array,
     n: int = 100,
-    batch: int = BATCH,
-    progress: Progress | None = None,
+    batch: int = DEALS_AT_ONCE,
+    progress: OnProgress | None = None,
 ) -> Result:
-    """Play `n_deals` paired deals against `opponent` and judge every decision of `player`.
+    """Play `n_deals` paired deals against `opponent` and analyse every decision of `player`.
 
-    The deals and all play are those of `arena.play_match` with the same key; the result is the same
-    for any `batch`. E[Q] draws its worlds from keys of its own, so an E[Q] player is judged by
-    worlds that it did not see. Its best move is the best of a sample, which makes `against_eq` a
-    little too large, the more so the smaller n is.
+    The deals and all play are those of `matches.play_match` with the same key; the result is the
+    same for any `batch`. E[Q] draws its worlds from keys of its own, so an E[Q] player is compared
+    on worlds that it did not see. The best move of E[Q] is the best of a sample, which makes
+    `against_eq` a little too large, more so for a small n.
 
     Raises:
-        ValueError: for n_deals below 2, batch below 1, n not as in `eq.eq_values`, or a player's
+        ValueError: for n_deals below 2, batch below 1, n not as in `exact.eq_values`, or a player's
             illegal slot.
     """
     if n_deals < 2:
@@ -111,7 +111,7 @@ def measure(
         watched, seen = base.watch(player)
         matches.play_deals(watched, opponent, key, index * size, size)
         parts.extend(
-            judge(*decisions, n, _deal_numbers(key, index * size, size)) for decisions in seen
+            points_lost(*decisions, n, _deal_numbers(key, index * size, size)) for decisions in seen
         )
         if progress is not None:
             so_far = _join(parts)
@@ -150,19 +150,18 @@ def _own_keys(states: game.GameState, keys: jax.Array) -> jax.Array:
     )(keys)
 
 
-def judge(
+def points_lost(
     states: game.GameState,
     keys: np.ndarray,
     slots: np.ndarray,
     n: int,
     deal_numbers: dict[bytes, int],
 ) -> Decisions:
-    """What it cost to choose `slots` in N states, each with two legal moves or more.
+    """Points lost by choosing `slots` in N states, each with two legal moves or more.
 
     Args:
-        states: as for `eq.eq_values`, at one ply or many.
-        keys: uint32 `[N, 2]`; E[Q]'s worlds come from keys made of these and never from these
-            themselves.
+        states: as for `exact.eq_values`.
+        keys: uint32 `[N, 2]`. E[Q]'s worlds come from other keys that are made of these.
         slots: the slots chosen, `[N]`, all legal.
         n: worlds of E[Q].
         deal_numbers: the number of a deal by the bytes of its hands.
@@ -170,11 +169,10 @@ def judge(
     rows = np.arange(len(slots))
     in_deal = solver.solve(states)
     mean = exact.eq_values(states, base.in_chunks(_own_keys, states, keys), n).mean_points
-    trick = states.ply // 4
     return Decisions(
-        deal=np.array([deal_numbers[hands.tobytes()] for hands in states.hands]),
-        trick=trick,
-        declaration=states.declaration,
+        deal=np.array([deal_numbers[hands.tobytes()] for hands in np.asarray(states.hands)]),
+        trick=np.asarray(states.ply) // 4,
+        declaration=np.asarray(states.declaration),
         in_deal=np.nanmax(in_deal, 1) - in_deal[rows, slots],
         against_eq=np.nanmax(mean, 1) - mean[rows, slots],
     )

@@ -1,4 +1,4 @@
-"""What a network is made of, and the usual sizes."""
+"""The settings of a network, and the usual sizes."""
 
 import dataclasses
 from pathlib import Path
@@ -7,19 +7,26 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class ZebConfig:
-    """What a ZebNet is made of. `PRESETS` names the usual ones."""
+    """The settings of a ZebNet. `PRESETS` has the usual ones.
+
+    >>> ZebConfig(embed_dim=20)
+    Traceback (most recent call last):
+    ValueError: embed_dim: expected a multiple of 16 and of n_heads (4), got 20
+    """
 
     embed_dim: int = 128
     n_heads: int = 4
     n_layers: int = 4
     ff_dim: int = 256
     dropout: float = 0.1
-    """Rate, in training only."""
+    """Dropout rate, in training only."""
     belief_head: bool = True
+    """True for a head that predicts the holder of each tile."""
     tokenizer: str = "v1"
+    """A name in `observe.TOKENIZERS`."""
     compute_dtype: str = "float32"
-    """float32 or bfloat16, of the matrix products; parameters, softmax, LayerNorm and heads stay
-    float32."""
+    """Dtype of the matrix products, float32 or bfloat16. Parameters, softmax, LayerNorm and heads
+    stay float32."""
 
     def __post_init__(self) -> None:
         if self.tokenizer != "v1":  # is there; observe imports jax, and help does not wait for that
@@ -61,8 +68,14 @@ PRESETS = {
 
 
 def config_from_dict(fields: Any, source: Path) -> ZebConfig:
-    """A ZebConfig from JSON; ValueError that names `source` and the field if one is unknown or
-    impossible.
+    """Make a ZebConfig of an object read from JSON.
+
+    Args:
+        fields: the object.
+        source: the file, for messages.
+
+    Raises:
+        ValueError: naming `source` and the field, if one is unknown or impossible.
     """
     known = {field.name for field in dataclasses.fields(ZebConfig)}
     if not isinstance(fields, dict):

@@ -37,6 +37,7 @@ _ORBAX_ITEM = "params"
 MAX_BYTES = 1 << 28
 """Of a weights file."""
 _MAX_HEADER_BYTES = 1 << 20
+_TORCH_SUFFIXES = (".pt", ".pth", ".ckpt")
 _FORMAT_KEY, _CONFIG_KEY = "zebjax_format", "config"
 _FORMAT = "1"
 # One array that every network of the original has, under its own name there.
@@ -205,7 +206,7 @@ def find(path: Path | str) -> Path:
     steps = checkpoint.steps(root)
     if steps:
         return checkpoint.step_folder(root, steps[-1])
-    if path.is_file() and path.suffix in hub.FILE_SUFFIXES:
+    if path.is_file() and path.suffix in _TORCH_SUFFIXES:
         raise ValueError(_needs_conversion(str(path)))
     raise ValueError(
         f"{path}: no checkpoint here; expected a folder made by `zebjax convert` or by a training "

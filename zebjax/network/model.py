@@ -1,7 +1,8 @@
 """ZebNet: a pre-LN transformer over tokens with policy, value and belief heads, used functionally.
 
 Parameters are a plain nested dict of arrays; `apply` is a pure function of (config, params,
-observation).
+observation). "Pre-LN" is LayerNorm before each block instead of after it (Xiong et al. 2020, "On
+layer normalization in the transformer architecture").
 """
 
 import functools
@@ -13,8 +14,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from zebjax import tiles
+from zebjax.common.arrays import Array, check, check_key
 from zebjax.network.config import ZebConfig
-from zebjax.observe import Observation, tokenizer
+from zebjax.observe import Observation, check_observation, tokenizer
 
 Params = dict[str, Any]
 N_OPPONENTS = 3
@@ -25,20 +27,17 @@ class Output(NamedTuple):
     """Raw outputs, with the leading batch axes of the observation; float32."""
 
     policy_logits: jax.Array
-    """`[..., 7]`, unmasked: played and illegal slots have numbers too."""
+    """`[..., 7]` by slot, unmasked: played and illegal slots have numbers too."""
     value: jax.Array
     """`[...]` in [-1, 1], for the player to move."""
     belief_logits: jax.Array | None
-    """`[..., 28, 3]` who holds each tile (left, partner, right), or None without a belief head."""
+    """`[..., 28, 3]` by tile and holder (left, partner, right); None without a belief head."""
 
 
 def _drop(key: jax.Array, rate: float, values: jax.Array) -> jax.Array:
-    """Dropout at `rate` rounded to 1/256: eight random bits a number, since drawing them is what
-    dropout costs.
-
-    32 bits a number, as `nnx.Dropout` draws, took 4.6 times as long on a CPU and a third of a
-    training step.
-    """
+    """Dropout at `rate`, rounded to a multiple of 1/256."""
+    # Eight random bits a number, because drawing bits is what dropout costs: 32 bits a number, as
+    # `nnx.Dropout` draws, took 4.6 times as long on a CPU and a third of a training step.
     dropped = round(rate * 256)
     words = jax.random.bits(key, (-(-values.size // 4),), jnp.uint32)
     chance = (
@@ -64,7 +63,7 @@ class _EncoderLayer(nnx.Module):
         self.ff_out = linear(config.ff_dim, config.embed_dim, rngs=rngs)
         self.dropout = config.dropout
 
-    def __call__(self, x: jax.Array, mask: jax.Array, rngs: nnx.Rngs | None) -> jax.Array:
+    def __call__(self, x: jax.Array, mask: Array, rngs: nnx.Rngs | None) -> jax.Array:
         def drop(values: jax.Array) -> jax.Array:
             return (
                 values if rngs is None or not self.dropout else _drop(rngs(), self.dropout, values)
@@ -73,6 +72,7 @@ class _EncoderLayer(nnx.Module):
         qkv = self.qkv(self.norm1(x))
         query, key, value = jnp.moveaxis(qkv.reshape(*qkv.shape[:-1], 3, self.n_heads, -1), -3, 0)
         scores = jnp.einsum("...qhd,...khd->...hqk", query, key) / math.sqrt(query.shape[-1])
+        # Softmax in float32 also where products are bfloat16: sums of small weights need the bits.
         scores = jnp.where(mask[..., None, None, :], scores.astype(jnp.float32), -jnp.inf)
         weights = drop(jax.nn.softmax(scores)).astype(value.dtype)
         attended = jnp.einsum("...hqk,...khd->...qhd", weights, value)
@@ -89,7 +89,8 @@ class ZebNet(nnx.Module):
         self.spec = spec
         width = config.embed_dim
         compute = jnp.dtype(config.compute_dtype)
-        # U(+-1/sqrt(fan_in)), what torch.nn.Linear does; biases begin at 0.
+        # U(+-1/sqrt(fan_in)) as torch.nn.Linear, so that training starts as the original's does;
+        # biases start at 0.
         torch_uniform = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
         linear = functools.partial(nnx.Linear, dtype=compute, kernel_init=torch_uniform)
         head = functools.partial(nnx.Linear, kernel_init=torch_uniform)
@@ -121,7 +122,8 @@ class ZebNet(nnx.Module):
         for layer in self.layers.values():
             x = layer(x, mask, rngs)
         policy_logits = self.policy(self._hand(x, observation.place))[..., 0]
-        # Padding rows hold numbers too, so they are taken out by where, not by a product (0 * inf).
+        # The mean over valid tokens. Padding rows hold numbers too, and inf * 0 is nan: they are
+        # removed by where, not by a product.
         pooled = jnp.where(mask[..., None], x, 0).sum(-2) / mask.sum(-1, keepdims=True)
         hidden = jax.nn.gelu(self.value_hidden(pooled), approximate=False)
         value = jnp.tanh(self.value_out(hidden))[..., 0]
@@ -134,20 +136,19 @@ class ZebNet(nnx.Module):
             )
         return Output(policy_logits, value, belief_logits)
 
-    def _hand(self, x: jax.Array, place: jax.Array | None) -> jax.Array:
-        """The hidden states of the mover's seven slots; zeros for a slot that was left out."""
+    def _hand(self, x: jax.Array, place: Array | None) -> jax.Array:
+        """Hidden states of the mover's seven slots; zeros for a slot that was left out."""
         if place is None:
             return x[..., self.spec.hand, :]
         slots = jnp.arange(self.spec.hand.start, self.spec.hand.stop)
         return (slots[:, None] == place[..., None, :]).astype(x.dtype) @ x
 
     def _embed_tokens(self, observation: Observation) -> jax.Array:
-        """Concatenated feature embeddings, projected, plus positions.
-
-        The projection of a concatenation is a sum of projections, so each embedding table is
-        projected once (a few dozen rows) and a token is one multi-hot row times that: fewer FLOP
-        than projecting every token, and its gradient is a matrix product instead of a scatter.
-        """
+        """Concatenated feature embeddings, projected, plus positions."""
+        # The projection of a concatenation is a sum of projections. So each embedding table is
+        # projected once (a few dozen rows), and a token is one multi-hot row times the result:
+        # fewer FLOP than projecting every token, and the gradient is a matrix product and no
+        # scatter.
         kernel = self.embed_project.kernel[...]
         rows, multi_hot, start = [], [], 0
         for index, (name, (cardinality, _)) in enumerate(self.spec.features.items()):
@@ -177,7 +178,13 @@ def _structure(config: ZebConfig) -> tuple[nnx.GraphDef, nnx.State]:
 
 
 def init(config: ZebConfig, key: jax.Array) -> Params:
-    """Fresh parameters, float32, drawn from `key`."""
+    """Draw fresh parameters, float32.
+
+    Args:
+        config: the network.
+        key: one typed random key.
+    """
+    check_key("key", key)
     return nnx.to_pure_dict(nnx.state(ZebNet(config, nnx.Rngs(key)), nnx.Param))
 
 
@@ -187,12 +194,28 @@ def abstract_params(config: ZebConfig) -> Params:
 
 
 def n_params(params: Params) -> int:
-    """How many numbers there are in a pytree of arrays or shapes."""
+    """Number of numbers in a pytree of arrays or shapes."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
-# Compiled as a call of its own: one program holds it for several lengths, and those met before are
-# not traced again.
+def _check_params(config: ZebConfig, params: Params) -> None:
+    """Raise ValueError unless `params` has the names and shapes of this config's network."""
+
+    def shapes(tree: Params) -> dict[str, tuple[int, ...]]:
+        leaves = jax.tree_util.tree_leaves_with_path(tree)
+        return {jax.tree_util.keystr(path): tuple(leaf.shape) for path, leaf in leaves}
+
+    expected, got = shapes(abstract_params(config)), shapes(params)
+    for name in sorted(expected.keys() | got.keys()):
+        if expected.get(name) != got.get(name):
+            raise ValueError(
+                f"params{name}: expected shape {expected.get(name, 'none: no such parameter')}, "
+                f"got {got.get(name, 'none')}; these are not the weights of this config"
+            )
+
+
+# jit, although callers compile it too: a program that evaluates several lengths then contains one
+# function a length, and a length seen before is not traced again.
 @functools.partial(jax.jit, static_argnames="config")
 def apply(
     config: ZebConfig,
@@ -203,15 +226,33 @@ def apply(
     """Evaluate the network.
 
     Args:
-        config: as the parameters were made with.
+        config: the one that the parameters were made with.
         params: from `init` or `load`.
         observation: tokens `[..., length, features]` and mask `[..., length]`, any leading axes.
-        dropout_key: a random key turns dropout on (training); None is evaluation.
+        dropout_key: a typed random key turns dropout on (training); None is evaluation.
 
     Returns:
-        Raw logits, unmasked: `.policy_logits` `[..., 7]`, `.value` `[...]`, `.belief_logits`
-        `[..., 28, 3]` or None.
+        Raw logits, unmasked, float32: `.policy_logits` `[..., 7]`, `.value` `[...]` in [-1, 1],
+        `.belief_logits` `[..., 28, 3]` or None.
+
+    Raises:
+        ValueError: if an argument has a wrong shape or dtype, or `params` are of another config.
+
+    >>> from zebjax import game, network, observe
+    >>> config = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)
+    >>> params = network.init(config, jax.random.key(0))
+    >>> seen = observe.observe(game.deal(jax.random.key(1)))
+    >>> network.apply(config, params, seen).policy_logits.shape
+    (7,)
     """
+    spec = tokenizer(config.tokenizer)
+    check_observation(observation)
+    check("observation.tokens", observation.tokens, ("length", len(spec.features)), int, True)
+    if observation.place is None:
+        check("observation.mask", observation.mask, (spec.length,), bool, leading=True)
+    _check_params(config, params)
+    if dropout_key is not None:
+        check_key("dropout_key", dropout_key)
     graphdef, abstract = _structure(config)
     state = jax.tree.map(lambda leaf: leaf, abstract)  # a copy: replacing below is in place
     nnx.replace_by_pure_dict(state, params)

@@ -1,4 +1,4 @@
-"""What a player is: many games in, one slot for each out; and how a compiled one takes them in
+"""The interface of a player: many games in, one slot for each out; and calling a compiled one in
 chunks.
 """
 
@@ -10,41 +10,41 @@ import jax.numpy as jnp
 import numpy as np
 
 from zebjax import game
+from zebjax.common.arrays import check
 
 CHUNK = 64
-"""Games in one compiled call. On two CPU cores 64 is as fast a game as 256, and less of the last
-chunk is padding."""
+"""Games in one compiled call. On two CPU cores a game takes as long with 64 as with 256, and the
+last chunk has less padding."""
 ACCELERATOR_CHUNK = 1024
-"""The same where evaluations are so cheap that the number of calls is what costs."""
+"""The same on an accelerator: evaluations are cheap there, and the number of calls costs."""
 
 Choose = Callable[[game.GameState, np.ndarray], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
 class Player:
-    """Something that plays: what it is called and how it chooses."""
+    """A player: its name and its choice of moves."""
 
     spec: str
-    """Its name in tables; for a player made by `make`, the spec it was made from."""
+    """Its name in tables; for a player made by `make`, the spec that it was made from."""
     choose: Choose
-    """`choose(states, keys) -> slots`: for each of n games a slot 0..6 that the seat to move may
-    play.
+    """`choose(states, keys) -> slots`: for each of n games a legal slot 0..6 of the seat to move.
 
     `states` is a GameState of NumPy arrays with a leading axis n. `keys` is uint32 `[n, 2]`, one
-    raw random key (`jax.random.key_data`) a game; all randomness comes from there, so that the same
-    game with the same key is played the same, wherever it stands in whichever batch. `slots` is int
-    `[n]`. A player may read only what its seat has seen of a state: its own hand, the plays and the
-    deal's public facts.
+    raw random key (`jax.random.key_data`) a game. All randomness comes from the key: the same game
+    with the same key is played the same at any place in any batch. `slots` is int `[n]`. A player
+    may read only what its seat has seen: its own hand, the plays, and the public facts of the deal.
     """
     identity: str = ""
-    """What decides its play, for caches: two players of one identity, in one version of the code,
-    play alike.
-    Empty: unknown, so nothing may be cached under it."""
+    """Key for caches: two players of one identity play alike in one version of the code. Empty:
+    unknown, so nothing may be cached."""
 
 
 def watch(player: Player) -> tuple[Player, list[tuple[game.GameState, np.ndarray, np.ndarray]]]:
-    """The same player, and a list that grows by (states, keys, slots chosen) whenever it is
-    asked.
+    """Record the decisions of a player.
+
+    Returns:
+        The same player, and a list to which each call of `choose` appends (states, keys, slots).
     """
     seen = []
 
@@ -56,26 +56,46 @@ def watch(player: Player) -> tuple[Player, list[tuple[game.GameState, np.ndarray
     return dataclasses.replace(player, choose=choose), seen
 
 
-def take(states: game.GameState, rows: np.ndarray) -> game.GameState:
-    """The games `rows` of a batch on the host; rows past the end repeat the last game."""
+def gather(states: game.GameState, rows: np.ndarray) -> game.GameState:
+    """Select games of a batch on the host.
+
+    Args:
+        states: NumPy arrays with a leading axis n.
+        rows: integers `[m]`; a row past the end is the last game.
+
+    Returns:
+        NumPy arrays with a leading axis m.
+    """
     return jax.tree.map(lambda leaf: np.take(leaf, rows, axis=0, mode="clip"), states)
 
 
 def in_chunks(
     compiled: Choose, states: game.GameState, keys: np.ndarray, trees: int = 1
 ) -> np.ndarray:
-    """Call a compiled `choose` on chunks of one fixed size, the last one padded, and join what it
-    gives, `[n, ...]`.
+    """Call a compiled `choose` on chunks of one fixed size, so that one program serves any n.
 
-    The more `trees` a game costs at once, the fewer games are in a chunk.
+    Args:
+        compiled: as `Player.choose`.
+        states: NumPy arrays with a leading axis n.
+        keys: uint32 `[n, 2]`.
+        trees: search trees a game: the more, the fewer games are in a chunk.
+
+    Returns:
+        The joined results, `[n, ...]`.
+
+    Raises:
+        ValueError: if `keys` or a field of `states` has a wrong shape or dtype.
     """
+    check("keys", keys, ("n", 2), int)
+    game.check_state(states, (len(keys),), "states")
     chunk = max(1, (CHUNK if jax.default_backend() == "cpu" else ACCELERATOR_CHUNK) // trees)
     n = len(keys)
     results = []
     for start in range(0, n, chunk):
         rows = np.arange(start, start + chunk)
-        results.append(compiled(take(states, rows), np.take(keys, rows, axis=0, mode="clip")))
-    # Fetched only now: an accelerator works on one chunk while the next is prepared.
+        results.append(compiled(gather(states, rows), np.take(keys, rows, axis=0, mode="clip")))
+    # Results are fetched after the last call: an accelerator works on one chunk while the next is
+    # prepared.
     return (
         np.concatenate([np.asarray(result) for result in results])[:n]
         if results
@@ -86,11 +106,19 @@ def in_chunks(
 def sample_slot(
     key_data: jax.Array, logits: jax.Array, legal: jax.Array, temperature: jax.Array | float
 ) -> jax.Array:
-    """A legal slot drawn from softmax(logits / temperature), int32; the best one at temperature 0.
+    """Draw a legal slot from softmax(logits / temperature).
 
-    Gumbel-max: argmax of logits + temperature * Gumbel noise has that distribution, at temperature
-    0 too, and with the same key two players whose logits are close choose the same slot most of the
-    time.
+    Args:
+        key_data: uint32 `[2]`, a raw random key.
+        logits: float `[7]`.
+        legal: bool `[7]`.
+        temperature: 0 or more; at 0 the legal slot with the highest logit.
+
+    Returns:
+        int32.
     """
+    # Gumbel-max: the argmax of logits + temperature * Gumbel noise has that distribution, and needs
+    # no division by a temperature of 0. With the same key, two players with nearly equal logits
+    # mostly choose the same slot, so paired deals differ less.
     noise = jax.random.gumbel(jax.random.wrap_key_data(key_data), logits.shape)
     return jnp.argmax(jnp.where(legal, logits + temperature * noise, -jnp.inf)).astype(jnp.int32)

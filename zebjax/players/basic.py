@@ -10,15 +10,23 @@ from zebjax.players.base import Player, in_chunks, sample_slot
 
 
 def heuristic_slot(state: game.GameState) -> jax.Array:
-    """What the original's rule-based player plays, int32.
+    """The move of the original's rule-based player.
 
-    Leading: a tile of the called suit with the highest pip sum, without one the highest pip sum.
-    Following: of the legal tiles the one with the fewest points, then the lowest pip sum. The first
-    slot on ties. It does not look at the trick (`shared/reference/README.md`, peculiarity 5).
+    Leading: the tile of the called suit with the highest pip sum; without one, the tile with the
+    highest pip sum. Following: of the legal tiles the one with the fewest points, then the lowest
+    pip sum. The first slot on ties. It ignores the other tiles of the trick, as the original's
+    does.
+
+    Args:
+        state: one game.
+
+    Returns:
+        int32, a slot.
     """
-    hand = state.hands[game.current_player(state)]
+    hand = jnp.asarray(state.hands)[game.current_player(state)]
     pip_sum = jnp.asarray(tiles.PIP_SUM, jnp.int32)[hand]
     called = jnp.asarray(tiles.CALLED)[state.declaration, hand]
+    # 100 is more than any pip sum (12): the suit or the points decide first, then the pips.
     lead = pip_sum + 100 * called
     follow = -(pip_sum + 100 * jnp.asarray(tiles.POINTS, jnp.int32)[hand])
     score = jnp.where(state.ply % 4 == 0, lead, follow)
@@ -37,10 +45,10 @@ def _random_slots(states: game.GameState, keys: jax.Array) -> jax.Array:
 
 
 def random() -> Player:
-    """Plays a uniformly random legal slot."""
+    """Make the player that plays a uniformly random legal slot."""
     return Player("random", functools.partial(in_chunks, _random_slots))
 
 
 def heuristic() -> Player:
-    """The original's rule-based player, see `heuristic_slot`."""
+    """Make the original's rule-based player, see `heuristic_slot`."""
     return Player("heuristic", functools.partial(in_chunks, _heuristic_slots))

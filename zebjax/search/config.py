@@ -1,4 +1,4 @@
-"""How a root decision is searched."""
+"""The settings of a search."""
 
 import dataclasses
 from typing import Literal
@@ -10,26 +10,32 @@ Policy = Literal["puct", "gumbel"]
 
 @dataclasses.dataclass(frozen=True)
 class SearchConfig:
-    """How a root decision is searched."""
+    """The settings of a search.
+
+    >>> SearchConfig(sims=0)
+    Traceback (most recent call last):
+    ValueError: search.sims: expected at least 1, got 0
+    """
 
     policy: Policy = "puct"
-    """puct: PUCT (AlphaZero) on raw Q, every legal child visited once first, no root noise.
-    gumbel: Gumbel MuZero (Danihelka et al. 2022), sequential halving over all legal moves."""
+    """puct: PUCT (Silver et al. 2017, AlphaGo Zero, Methods) on raw Q; every legal child is visited
+    once first, and the root has no noise. gumbel: Gumbel MuZero (Danihelka et al. 2022), sequential
+    halving over all legal moves."""
     sims: int = 200
     """Simulations per tree."""
     c_puct: float = 1.414
     """Exploration constant of PUCT."""
     temperature: float = 1.0
-    """puct: moves are drawn from root visits ** (1 / temperature); gumbel: the scale of the Gumbel
-    noise. 0: the top of the policy target, over several worlds of their mean."""
+    """puct: moves are drawn from root visits ** (1 / temperature). gumbel: the scale of the Gumbel
+    noise. 0: the move with the highest policy target (the mean one over several worlds)."""
     gumbel_c_scale: float = 0.1
-    """gumbel: c_scale of the paper's sigma; how sharply Q shapes the improved policy."""
+    """gumbel: c_scale of the paper's sigma; larger lets Q change the prior policy more."""
     worlds: Literal["true"] | int = "true"
-    """What the trees move on: the true deal (self-play only), or this many sampled worlds, one tree
-    of `sims` each; all consistent worlds where there are no more."""
+    """The hands that a tree is searched with: the true deal (self-play only), or this many sampled
+    worlds with one tree of `sims` simulations each; all consistent worlds if there are fewer."""
     plain: bool = False
-    """The original's tree: a node for every ply, forced ones too, and the network asked until the
-    end."""
+    """True for the original's tree: a node for every ply, forced ones too, and network values until
+    the end of the game."""
 
     def __post_init__(self) -> None:
         checks.check(self, "search")

@@ -1,8 +1,8 @@
-"""Games with two tricks left, played out in every way: their exact value with all hands known.
+"""Games with two tricks left: their exact value with all hands known, by enumeration.
 
-From ply 20 on each seat has two tiles for two tricks, and the last trick plays itself. So a game
-has at most 2^4 lines, one bit for the tile that each seat plays first; all of them are laid out at
-once and folded by minimax.
+From ply 20 on each seat has two tiles for two tricks, and the last trick is forced. So a game has
+at most 2^4 lines of play, one bit for the tile that each seat plays first. All of them are computed
+at once and reduced by minimax.
 """
 
 import jax
@@ -10,37 +10,43 @@ import jax.numpy as jnp
 import numpy as np
 
 from zebjax import game, tiles
+from zebjax.common.arrays import Array, Scalar, check
 
 FIRST_PLY = 20
 """An ending begins here."""
 _LINES = np.arange(16)
-_BITS = (
-    _LINES[:, None] >> np.arange(3, -1, -1)
-) & 1  # [16, 4]: the first to play has the highest bit
+# [16, 4]: which of its two tiles each seat plays first, in the order of play. The first to play has
+# the highest bit, so that the lines that differ in the last choice alone are neighbours.
+_BITS = (_LINES[:, None] >> np.arange(3, -1, -1)) & 1
 
 
-def is_ending(state: game.GameState) -> jax.Array:
-    """Whether at most two tricks are left, bool; a finished game is an ending too."""
+def is_ending(state: game.GameState) -> Array:
+    """True if at most two tricks are left, bool; so also for a finished game."""
     return state.ply >= FIRST_PLY
 
 
-def outcome(state: game.GameState, player: jax.Array) -> jax.Array:
-    """The outcome for `player`'s team when all four play perfectly from here, seeing all hands.
+def outcome(state: game.GameState, player: Scalar) -> jax.Array:
+    """Outcome for `player`'s team if all four play perfectly from here with all hands seen.
 
     Args:
-        state: one game with `is_ending`; the result means nothing for another.
-        player: seat 0..3.
+        state: one game for which `is_ending` is True; of another the result means nothing.
+        player: integer, seat 0..3.
 
     Returns:
-        float32: +1 more points than the other team, -1 fewer, 0 equal.
+        float32: +1 if the team ends with more points than the other, -1 fewer, 0 equal.
+
+    Raises:
+        ValueError: if an argument has a wrong shape or dtype.
     """
+    game.check_state(state)
+    check("player", player, (), int)
     team_0 = _team_0_outcome(state)
     return jnp.where(player % 2 == 0, team_0, -team_0).astype(jnp.float32)
 
 
 def _team_0_outcome(state: game.GameState) -> jax.Array:
     start = FIRST_PLY // 4
-    seats = (state.trick_leaders[start].astype(jnp.int32) + jnp.arange(4)) % 4
+    seats = (jnp.asarray(state.trick_leaders)[start].astype(jnp.int32) + jnp.arange(4)) % 4
     pairs = _last_two(state)[seats]  # [4, 2] in the order of play
     first = jnp.where(_BITS == 0, pairs[:, 0], pairs[:, 1])  # [16, 4]
     second = jnp.where(_BITS == 0, pairs[:, 1], pairs[:, 0])
@@ -49,7 +55,9 @@ def _team_0_outcome(state: game.GameState) -> jax.Array:
     can_follow = jnp.asarray(tiles.CAN_FOLLOW)[state.declaration, led]  # [16, 28]
     follows = jnp.take_along_axis(can_follow, first, axis=1)
     could = follows | jnp.take_along_axis(can_follow, second, axis=1)
-    played = state.history[FIRST_PLY : FIRST_PLY + 4]
+    # A line is possible if it agrees with what was already played of this trick, and if every seat
+    # follows suit or has no tile that could.
+    played = jnp.asarray(state.history)[FIRST_PLY : FIRST_PLY + 4]
     possible = jnp.where(played >= 0, first == played, follows | ~could | (jnp.arange(4) == 0)).all(
         1
     )
@@ -59,27 +67,32 @@ def _team_0_outcome(state: game.GameState) -> jax.Array:
     last_winner, last_points = _trick(state.declaration, jnp.take_along_axis(second, order, axis=1))
     last_winner = (winner + last_winner) % 4
     sign = jnp.where(seats % 2 == 0, 1, -1)
-    margin = (
-        game.points(state)[0] - game.points(state)[1]
-    )  # of finished tricks, these two perhaps among them
+    # The points of the state contain those of a finished trick, so each of the two tricks counts
+    # only where it is not finished yet.
+    margin = game.points(state)[0] - game.points(state)[1]
     margin += jnp.where(state.ply < FIRST_PLY + 4, sign[winner] * first_points, 0)
     margin += jnp.where(state.ply < game.N_PLIES, sign[last_winner] * last_points, 0)
 
+    # Minimax from the last seat of the trick to the first: each turn halves the lines. nan marks an
+    # impossible line; nanmax and nanmin ignore it.
     value = jnp.where(possible, jnp.sign(margin), jnp.nan)
-    for turn in range(3, -1, -1):  # minimax from the last of the trick back; nan is no line
+    for turn in range(3, -1, -1):
         options = value.reshape(-1, 2)
         value = jnp.where(sign[turn] > 0, jnp.nanmax(options, axis=1), jnp.nanmin(options, axis=1))
     return value[0]
 
 
 def _last_two(state: game.GameState) -> jax.Array:
-    """The two tiles that each seat has for the last two tricks, by slot, int8 `[4, 2]`."""
-    gone = (state.hands[..., None] == state.history[:FIRST_PLY]).any(-1)
+    """The two tiles of each seat for the last two tricks, by slot, int8 `[4, 2]`."""
+    # From the history before ply 20, so that a tile already played of these two tricks still
+    # counts.
+    hands, history = jnp.asarray(state.hands), jnp.asarray(state.history)
+    gone = (hands[..., None] == history[:FIRST_PLY]).any(-1)
     slots = jnp.argsort(gone, axis=1, stable=True)[:, :2]
-    return jnp.take_along_axis(state.hands, slots, axis=1)
+    return jnp.take_along_axis(hands, slots, axis=1)
 
 
-def _trick(declaration: jax.Array, trick: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Who of the four wins each trick `[n, 4]`, int32 0..3, and its points."""
+def _trick(declaration: Array, trick: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Place 0..3 of the winner of each trick `[n, 4]`, int32 `[n]`, and its points, int32 `[n]`."""
     winner = jax.vmap(game.trick_winner, in_axes=(None, 0))(declaration, trick)
     return winner, 1 + jnp.asarray(tiles.POINTS)[trick].sum(1, dtype=jnp.int32)

@@ -1,17 +1,19 @@
 """Tree search for many games at once, on mctx.
 
-A tree moves on one deal: its transitions use all four hands, while each leaf is judged by the
-network from its own mover's observation. With `worlds="true"` that is the true deal, which only
-self-play may read. With `worlds=K` each root decision grows K trees, each on hands drawn from those
-that fit what its mover has seen (determinization), and the statistics of their roots are averaged:
-what would be right only for the true hands averages out.
+A tree is searched with one deal: its transitions use all four hands, and the network evaluates each
+leaf from the observation of that leaf's own mover. With `worlds="true"` the deal is the true one,
+which only self-play may read. With `worlds=K` each root decision has K trees, each on hands drawn
+from those consistent with what its mover has seen (determinization), and the statistics of their
+roots are averaged: what is good only with one set of hidden hands averages out.
 
-Values are from the view of the player to move. Two moves in a row can be the same team's (a trick's
-winner leads), so an edge's discount is +1 or -1 by team. A node is a real decision: forced moves
-are played through on the edge. With two tricks left a game is settled: its exact outcome
-(`endings`) is the reward on the edge into it, where the discount is 0, and no network is asked.
-`plain=True` is the tree without these two, as the original's: every ply a node, and only a finished
-game is settled.
+Values are from the view of the player to move. With `plain=False` a node is a real decision (forced
+moves are part of the edge), and a game with two tricks left is settled: `endgame` gives its exact
+outcome and the network is not evaluated. With `plain=True`, as in the original, every ply is a node
+and only a finished game is settled.
+
+PUCT is the selection rule of Silver et al. 2017 ("Mastering the game of Go without human
+knowledge", Methods): the child with the highest Q + c * P * sqrt(N) / (1 + n). Gumbel is Danihelka
+et al. 2022, "Policy improvement by planning with Gumbel".
 """
 
 import dataclasses
@@ -19,25 +21,26 @@ import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import mctx
 
 from zebjax import game, network, worlds
+from zebjax.common.arrays import Array, check_key
 from zebjax.network import bucketing
 from zebjax.observe import Observation, observe, tokenizer
 from zebjax.search import endgame
 from zebjax.search.config import SearchConfig
 
+# Finite, because mctx adds to logits and multiplies with them, and -inf * 0 is nan.
 _ILLEGAL_LOGIT = -1e9
-# Above any PUCT score of a visited child: |Q| <= 1 and c * P * sqrt(N) / 2 < 99 up to N of about
-# 19,000.
+# Larger than any PUCT score of a visited child: |Q| <= 1, and c * P * sqrt(N) / 2 < 99 for N up to
+# about 19,000 simulations.
 _UNVISITED_Q = 100.0
 
 
 class SearchResult(NamedTuple):
-    """What the search thought at each root; leading axis: games."""
+    """The result at each root; leading axis: games."""
 
     slot: jax.Array
     """int32 `[B]`, the move drawn."""
@@ -45,7 +48,7 @@ class SearchResult(NamedTuple):
     """float32 `[B, 7]`, the policy target: normalised root visits (puct) or the improved policy
     (gumbel)."""
     value: jax.Array
-    """float32 `[B]`, the root's mean value for its mover, averaged over worlds."""
+    """float32 `[B]` in [-1, 1], the mean value of the root for its mover, averaged over worlds."""
     visits: jax.Array
     """int32 `[B, 7]`, visit counts of the root's children, summed over worlds."""
 
@@ -54,22 +57,29 @@ Evaluate = Callable[[Observation], network.Output]
 
 
 class Evaluator(NamedTuple):
-    """How leaves are judged: what the mover sees, and what that is worth."""
+    """The function that evaluates leaves."""
 
     evaluate: Evaluate
-    """Judges a batch of observations; of one whose mask is all False nothing is asked."""
+    """Evaluates observations `[B]`. It may return anything for one whose mask is all False."""
     tokenizer: str = "v1"
+    """The tokenizer of its observations."""
     longest: int | None = None
-    """The most valid tokens that it takes; None for any number."""
+    """Maximum number of valid tokens in an observation; None for any number."""
 
 
 def evaluator(config: network.ZebConfig, params: network.Params, plain: bool = False) -> Evaluator:
-    """The network as a judge of leaves, without its belief head; `plain` must be that of the search
-    it is for.
+    """Make an evaluator of a network.
+
+    Args:
+        config: the network.
+        params: its parameters, constant or traced.
+        plain: as in the `SearchConfig` of the search that it is for.
     """
     lengths = tokenizer(config.tokenizer).lengths
     if not plain:
-        lengths = lengths[: endgame.FIRST_PLY // 4]  # nobody asks about later tricks
+        # Positions of later tricks are settled and never evaluated: fewer networks to compile.
+        lengths = lengths[: endgame.FIRST_PLY // 4]
+    # Leaves need policy and value alone.
     without = dataclasses.replace(config, belief_head=False)
     needed = {name: params[name] for name in network.abstract_params(without)}
 
@@ -82,37 +92,54 @@ def evaluator(config: network.ZebConfig, params: network.Params, plain: bool = F
 def search(
     config: SearchConfig, evaluator: Evaluator, states: game.GameState, key: jax.Array
 ) -> SearchResult:
-    """Search `B` games at once.
+    """Search B games at once.
 
     Args:
-        config: how; static.
-        evaluator: judges the leaves; traced into the search.
+        config: static.
+        evaluator: evaluates the leaves; traced into the search.
         states: `[B]` games in progress, none of them over. A root with one legal move is searched
-            all the same: forced moves are the caller's to play without asking.
-        key: random key; draws the moves and breaks ties.
+            like any other: the caller should play forced moves without a search.
+        key: one typed random key; draws the moves and breaks ties.
+
+    Returns:
+        See `SearchResult`.
 
     Raises:
-        ValueError: if the evaluator was made for another kind of tree.
+        ValueError: if the evaluator was made for another kind of tree, or an argument has a wrong
+            shape or dtype.
+
+    >>> config = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)
+    >>> params = network.init(config, jax.random.key(0))
+    >>> states = jax.vmap(game.deal)(jax.random.split(jax.random.key(1), 3))
+    >>> settings = SearchConfig(policy="gumbel", sims=2, worlds=2)
+    >>> result = search(settings, evaluator(config, params), states, jax.random.key(2))
+    >>> result.policy.shape, result.visits.sum(1).tolist()
+    ((3, 7), [4, 4, 4])
     """
-    chex.assert_shape(states.hands, (None, 4, 7))
+    game.check_state(states, ("B",), "states")
+    check_key("key", key)
     lengths = tokenizer(evaluator.tokenizer).lengths
     if evaluator.longest is not None and config.plain and evaluator.longest < lengths[-1]:
         raise ValueError(
-            "evaluator: a plain search asks about the last two tricks too; expected one made for it"
+            "evaluator: a plain search evaluates the last two tricks too; expected one made with "
+            "plain=True"
         )
-    root = _judge(evaluator, states, _is_settled(config, states))
+    root = _evaluate(evaluator, states, _is_settled(config, states))
     if config.worlds == "true":
         output = _grow(config, evaluator, states, root, key)
         summary = output.search_tree.summary()
         return SearchResult(
-            output.action, output.action_weights, summary.value, summary.visit_counts
+            output.action,
+            output.action_weights,
+            summary.value,
+            summary.visit_counts.astype(jnp.int32),  # mctx gives them the dtype of values
         )
 
     n, k = states.ply.shape[0], config.worlds
     world_key, tree_key, move_key = jax.random.split(key, 3)
     draw = functools.partial(worlds.sample_or_all, n=k)
     hands, real = jax.vmap(draw)(jax.random.split(world_key, n), states)
-    # The mover sees the same in all of its worlds, so one evaluation of the root serves them all.
+    # The mover sees the same in all worlds, so one evaluation of the root serves all its trees.
     repeated, root_each = jax.tree.map(lambda leaf: jnp.repeat(leaf, k, axis=0), (states, root))
     trees = _grow(
         config, evaluator, repeated._replace(hands=hands.reshape(n * k, 4, 7)), root_each, tree_key
@@ -127,7 +154,15 @@ def _average(
     real: jax.Array,
     key: jax.Array,
 ) -> SearchResult:
-    """One decision from the trees `[B * K]` over its worlds, of which `real` `[B, K]` count."""
+    """Average the roots of each decision's trees.
+
+    Args:
+        config: the search.
+        trees: `[B * K]`, one for each world of each decision.
+        logits: float32 `[B, 7]`, prior logits of the roots.
+        real: bool `[B, K]`, True for rows that are worlds; the others repeat one and do not count.
+        key: draws the moves.
+    """
     n, k = real.shape
     legal = logits > _ILLEGAL_LOGIT / 2
     weight = real / real.sum(1, keepdims=True)
@@ -140,21 +175,22 @@ def _average(
     visits = summary.visit_counts.reshape(n, k, -1) * real[..., None]
     if config.policy == "puct":
         policy = mean(trees.action_weights)
-        # Not the best mean Q, even at temperature 0: with a visit or two a world it is noise and
-        # cost 5 % of the games.
+        # Also at temperature 0 the most visits, not the best mean Q: with one or two visits a world
+        # Q is noise, and playing by it lost 5 % of the games.
         score = jnp.log(jnp.maximum(policy, 1e-30))
     else:
-        # Q is averaged before the softmax, so that the noise of single worlds does not sharpen the
+        # Q is averaged before the softmax: the noise of Q in single worlds would sharpen the
         # target.
         at_root = jax.vmap(_gumbel_q(config), in_axes=(0, None))
         score = logits + mean(at_root(trees.search_tree, trees.search_tree.ROOT_INDEX))
         policy = jax.nn.softmax(jnp.where(legal, score, -jnp.inf))
+    # Gumbel-max: the argmax of score + Gumbel noise is a draw from softmax(score).
     score += config.temperature * jax.random.gumbel(key, policy.shape)
     return SearchResult(
         slot=jnp.argmax(jnp.where(legal, score, -jnp.inf), axis=1).astype(jnp.int32),
         policy=policy,
         value=mean(summary.value)[:, 0],
-        visits=visits.sum(1),
+        visits=visits.sum(1).astype(jnp.int32),
     )
 
 
@@ -162,23 +198,23 @@ def _grow(
     config: SearchConfig,
     evaluator: Evaluator,
     states: game.GameState,
-    judged: tuple[jax.Array, jax.Array],
+    root: tuple[jax.Array, jax.Array],
     key: jax.Array,
 ) -> mctx.PolicyOutput:
-    """One tree for each of these games, on its own four hands; `judged` is what `_judge` says of
-    the roots.
+    """Grow one tree for each of these games `[B]`, on its own four hands.
+
+    Args:
+        config: the search.
+        evaluator: evaluates the leaves.
+        states: the roots.
+        root: the result of `_evaluate` for the roots.
+        key: one random key.
     """
-    deals = {name: getattr(states, name) for name in ("hands", "declaration", "leader")}
-    in_tree = _Node(
-        states._replace(
-            hands=None, declaration=None, leader=None
-        ),  # what changes; the rest is kept once a tree
-        jnp.zeros(states.ply.shape, bool),
-    )
+    in_tree = _Node(_Moving.of(states), jnp.zeros(states.ply.shape, bool))
 
     def expand(_: tuple, key: jax.Array, slots: jax.Array, node: _Node):
         del key
-        before = node.state._replace(**deals)
+        before = node.moving.state(states)
         after = jax.vmap(game.play)(before, slots)
         if not config.plain:
             after = _play_forced(after)
@@ -187,17 +223,20 @@ def _grow(
             jax.vmap(game.current_player)(after),
         )
         settled = _is_settled(config, after)
-        logits, values = _judge(evaluator, after, settled)
+        logits, values = _evaluate(evaluator, after, settled)
         output = mctx.RecurrentFnOutput(
-            # mctx goes on past a settled node: there everything is 0.
+            # The exact outcome is the reward of the edge into a settled node, and the discount
+            # there is 0. mctx also simulates moves after a settled node: there everything is 0.
             reward=jnp.where(settled & ~node.settled, _exact(config, after, mover), 0.0),
+            # The sign turns a value into the parent's view. It cannot alternate: the winner of a
+            # trick leads, so two moves in a row may be the same team's.
             discount=jnp.where(settled, 0.0, jnp.where((mover - next_mover) % 2 == 0, 1.0, -1.0)),
             prior_logits=logits,
             value=jnp.where(settled, 0.0, values),
         )
-        return output, _Node(after._replace(hands=None, declaration=None, leader=None), settled)
+        return output, _Node(_Moving.of(after), settled)
 
-    logits, values = judged
+    logits, values = root
     movers = jax.vmap(game.current_player)(states)
     values = jnp.where(_is_settled(config, states), _exact(config, states, movers), values)
     common = {
@@ -214,7 +253,9 @@ def _grow(
             qtransform=_raw_q,
             dirichlet_fraction=0.0,
             pb_c_init=config.c_puct,
-            pb_c_base=1e9,  # PUCT's constant does not grow with visits
+            # MuZero's constant grows as log((N + pb_c_base + 1) / pb_c_base); a huge base keeps it
+            # constant, as in AlphaGo Zero.
+            pb_c_base=1e9,
             temperature=config.temperature,
         )
     return mctx.gumbel_muzero_policy(
@@ -226,8 +267,9 @@ def _grow(
 
 
 def _gumbel_q(config: SearchConfig) -> Callable[[mctx.Tree, jax.Array], jax.Array]:
-    """The paper's sigma of completed Q; without min-max rescaling, as ours already are in [-1,
-    1].
+    """The function sigma of completed Q (Danihelka et al. 2022, section 4).
+
+    Without the min-max rescaling that MuZero needs: our values are in [-1, 1] already.
     """
     return functools.partial(
         mctx.qtransform_completed_by_mix_value,
@@ -236,62 +278,90 @@ def _gumbel_q(config: SearchConfig) -> Callable[[mctx.Tree, jax.Array], jax.Arra
     )
 
 
-class _Node(NamedTuple):
-    """What a node of the tree remembers."""
+class _Moving(NamedTuple):
+    """The fields of a GameState that change in a game; leading axis: games.
 
-    state: game.GameState
-    """At a decision; without what is the same in the whole tree."""
-    settled: jax.Array
-    """bool, whether its value is known and was the reward on the way in. A root is not, wherever it
-    stands."""
+    mctx keeps an embedding for every node of every tree. The deal is the same in a whole tree, so
+    it is kept once a tree and not in the nodes.
+    """
+
+    played: Array
+    history: Array
+    trick_leaders: Array
+    ply: Array
+    points: Array
+
+    @classmethod
+    def of(cls, states: game.GameState) -> "_Moving":
+        return cls(*(getattr(states, name) for name in cls._fields))
+
+    def state(self, root: game.GameState) -> game.GameState:
+        """The whole states, with the deal of the roots."""
+        return root._replace(**self._asdict())
+
+
+class _Node(NamedTuple):
+    """The embedding of a node in mctx; leading axis: trees."""
+
+    moving: _Moving
+    """The game at this node, a real decision."""
+    settled: Array
+    """bool, True if the value is known and was the reward of the edge to this node. It is False at
+    a root in any position, so that its moves are searched."""
+
+
+def _forced_slots(states: game.GameState) -> jax.Array:
+    """The forced slot of each game `[B]`, int32; -1 at a real decision or where it is settled."""
+    slots = game.forced_slot(jax.vmap(game.legal_slots)(states))
+    return jnp.where(endgame.is_ending(states), -1, slots)
 
 
 def _play_forced(states: game.GameState) -> game.GameState:
     """Play every game on to its next real decision, or until it is settled."""
 
-    def is_forced(states: game.GameState) -> jax.Array:
-        return (jax.vmap(game.legal_slots)(states).sum(1) == 1) & ~endgame.is_ending(states)
-
     def play(carry: tuple[game.GameState, jax.Array]) -> tuple[game.GameState, jax.Array]:
-        states, forced = carry
-        after = jax.vmap(lambda state: game.play(state, jnp.argmax(game.legal_slots(state))))(
-            states
-        )
-        states = game.select(forced, after, states)
-        return states, is_forced(states)
+        states, slots = carry
+        states = game.select(slots >= 0, jax.vmap(game.play)(states, slots), states)
+        return states, _forced_slots(states)
 
-    return jax.lax.while_loop(lambda carry: carry[1].any(), play, (states, is_forced(states)))[0]
+    # The games step together until the last of them is at a decision: there are few forced moves in
+    # a row, and they cost nothing beside a network evaluation.
+    return jax.lax.while_loop(
+        lambda carry: (carry[1] >= 0).any(), play, (states, _forced_slots(states))
+    )[0]
 
 
-def _is_settled(config: SearchConfig, states: game.GameState) -> jax.Array:
-    """Where the value is known without a network, bool `[B]`."""
+def _is_settled(config: SearchConfig, states: game.GameState) -> Array:
+    """True where the value is known without a network, bool `[B]`."""
     return game.is_over(states) if config.plain else endgame.is_ending(states)
 
 
 def _exact(config: SearchConfig, states: game.GameState, players: jax.Array) -> jax.Array:
-    """The value for `players` where the games are settled, on these four hands, float32 `[B]`."""
+    """Value for `players` of settled games with these four hands, float32 `[B]`."""
     return jax.vmap(game.outcome if config.plain else endgame.outcome)(states, players)
 
 
-def _judge(
-    evaluator: Evaluator, states: game.GameState, settled: jax.Array
+def _evaluate(
+    evaluator: Evaluator, states: game.GameState, settled: Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Prior logits over legal slots `[B, 7]` and values `[B]`, float32 (the tree's dtype follows
-    them).
+    """Evaluate the leaves that are not settled.
 
-    Where the game is settled nobody is asked: the evaluator sees a mask without a token, and the
-    value means nothing.
+    Returns:
+        Prior logits over legal slots, float32 `[B, 7]`, and values, float32 `[B]`; those of settled
+        games mean nothing.
     """
     seen = jax.vmap(lambda state: observe(state, evaluator.tokenizer))(states)
+    # A mask without a token tells the evaluator that no result is needed: see `bucketing`.
     output = evaluator.evaluate(seen._replace(mask=seen.mask & ~settled[:, None]))
     legal = jax.vmap(game.legal_slots)(states)
+    # float32, whatever the evaluator computes in: the tree's statistics take the dtype of these.
     logits = jnp.where(settled[:, None], 0.0, output.policy_logits.astype(jnp.float32))
     return jnp.where(legal, logits, _ILLEGAL_LOGIT), output.value.astype(jnp.float32)
 
 
 def _raw_q(tree: mctx.Tree, node: jax.Array) -> jax.Array:
-    """Q as it is, `[7]`; an unvisited legal child comes first, an illegal one never (mctx masks
-    only the root).
-    """
+    """Q of a node's children without rescaling, float32 `[7]`."""
+    # An unvisited legal child comes first. An illegal one never comes: mctx itself masks illegal
+    # moves at the root only.
     q = jnp.where(tree.children_visits[node] > 0, tree.qvalues(node), _UNVISITED_Q)
     return jnp.where(tree.children_prior_logits[node] > _ILLEGAL_LOGIT / 2, q, -_UNVISITED_Q)

@@ -1,5 +1,6 @@
-"""Exact perfect-information values of any position, by alpha-beta on all cores; compiled by numba
-on first use.
+"""Exact perfect-information values of any position, by alpha-beta search on all cores.
+
+numba compiles it on first use, which takes about a minute, and caches the result on disk.
 """
 
 from zebjax.solver.batch import at_least, solve, value

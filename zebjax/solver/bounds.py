@@ -1,7 +1,8 @@
-"""Bit operations, and what a side is sure to take without searching. Everything here is compiled by
-numba.
+"""Bit operations, and lower bounds on the points of a side that need no search.
 
-Sets of tiles are int64 masks over the ranks of `ranks`.
+The bounds are the "sure tricks" of double-dummy solvers for bridge, with points for tricks. They
+only have to be valid, not tight: every bound that answers the question saves a subtree. Everything
+here is compiled by numba. Sets of tiles are int64 masks over the ranks of `ranks`.
 """
 
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from zebjax.solver.ranks import FIVES, FOLLOWS, TENS, TRUMPS, WINS
 
 @intrinsic
 def lowest(typing_context, mask):  # noqa: ANN001, ANN201 - numba's own protocol
-    """The lowest set bit's number; `mask` must not be 0."""
+    """Number of the lowest set bit; `mask` must not be 0."""
 
     def generate(context, builder, signature, args):  # noqa: ANN001
         return builder.cttz(args[0], context.get_constant(types.boolean, False))
@@ -33,7 +34,7 @@ def _leading_zeros(typing_context, mask):  # noqa: ANN001
 
 @intrinsic
 def count(typing_context, mask):  # noqa: ANN001, ANN201
-    """How many bits are set."""
+    """Number of bits that are set."""
 
     def generate(context, builder, signature, args):  # noqa: ANN001
         return builder.ctpop(args[0])
@@ -43,7 +44,7 @@ def count(typing_context, mask):  # noqa: ANN001, ANN201
 
 @compiled
 def highest(mask: int) -> int:
-    """The highest set bit's number; -1 if there is none."""
+    """Number of the highest set bit; -1 if there is none."""
     return 63 - _leading_zeros(mask)
 
 
@@ -55,26 +56,26 @@ def above(rank: int) -> int:
 
 @compiled
 def points_of(declaration: int, tiles: int) -> int:
-    """The count points on a set of tiles."""
+    """Points on a set of tiles, without those for tricks."""
     return 5 * count(tiles & FIVES[declaration]) + 10 * count(tiles & TENS[declaration])
 
 
 @compiled
 def total_points(declaration: int, left: int) -> int:
-    """All points still to be taken when `left` are the unplayed tiles at the start of a trick."""
+    """All points still to be taken at the start of a trick, `left` being the unplayed tiles."""
     return (count(left) >> 2) + points_of(declaration, left)
 
 
 @compiled
 def legal(hand: int, follows: int) -> int:
-    """What a follower may play: tiles of the led suit, if there are any."""
+    """Tiles that a follower may play: those of the led suit if there are any, else the hand."""
     can = hand & follows
     return can if can else hand
 
 
 @compiled
 def richest(declaration: int, moves: int) -> int:
-    """The lowest of the tiles with the most points."""
+    """Lowest of the tiles with the most points."""
     if moves & TENS[declaration]:
         return lowest(moves & TENS[declaration])
     if moves & FIVES[declaration]:
@@ -84,7 +85,7 @@ def richest(declaration: int, moves: int) -> int:
 
 @compiled
 def poorest(declaration: int, moves: int) -> int:
-    """The lowest of the tiles with the fewest points."""
+    """Lowest of the tiles with the fewest points."""
     plain = moves & ~(TENS[declaration] | FIVES[declaration])
     if plain:
         return lowest(plain)
@@ -94,18 +95,21 @@ def poorest(declaration: int, moves: int) -> int:
 
 
 @compiled
-def _most(declaration: int, hand: int, n: int) -> int:
-    """The most points that `n` tiles of a hand can carry."""
+def _max_points(declaration: int, hand: int, n: int) -> int:
+    """Maximum of the points on `n` tiles of a hand."""
     tens = min(n, count(hand & TENS[declaration]))
     return 10 * tens + 5 * min(n - tens, count(hand & FIVES[declaration]))
 
 
 @compiled
 def sure_winners(declaration: int, hand: int, others: int) -> int:
-    """The tiles of a hand that no tile of `others` can beat when led. They stay so as others
-    play.
+    """Tiles of a hand that no tile of `others` can beat when led.
+
+    They stay sure as the others play, since `others` only gets smaller.
     """
     trumps = TRUMPS[declaration]
+    # While another hand has a trump, it may have none of the led suit and trump it: only higher
+    # trumps are sure.
     if others & trumps:
         return hand & trumps & above(highest(others & trumps))
     sure = hand & trumps
@@ -120,8 +124,8 @@ def sure_winners(declaration: int, hand: int, others: int) -> int:
 
 @compiled
 def top_trumps(declaration: int, ours: int, theirs: int) -> int:
-    """A side's trumps above every trump of the other side: whoever leads, each captures the trick
-    it is in.
+    """A side's trumps above every trump of the other side: each wins the trick that it is played
+    in, whoever leads.
     """
     return ours & TRUMPS[declaration] & above(highest(theirs & TRUMPS[declaration]))
 
@@ -156,12 +160,14 @@ def make_node(declaration: int, hands: tuple[int, int, int, int]) -> Node:
 
 @compiled
 def side_takes(node: Node, seat: int, used: int) -> int:
-    """Points that the side of `seat` surely takes from when `seat` leads, the tiles `used` having
+    """Points that the side of `seat` surely takes if `seat` leads now and the tiles `used` are
     gone.
-
-    Either it cashes the sure winners of that hand, or its top trumps take a trick each: those in
-    one hand fall in different tricks, and the points on those in both hands are safe.
     """
+    # One of two plans. The first leads the sure winners of that hand, each of which wins a trick
+    # and brings its own points. The second counts top trumps: those in one hand are played in
+    # different tricks and win each, so the hand with more of them bounds the number of tricks (two
+    # in different hands may fall in one trick); the points on the top trumps of both hands are
+    # safe.
     sure, top = node.sures[seat] & ~used, node.tops[seat & 1] & ~used
     in_one_hand = max(count(top & node.hands[seat]), count(top & node.hands[seat ^ 2]))
     return max(
@@ -172,24 +178,25 @@ def side_takes(node: Node, seat: int, used: int) -> int:
 
 @compiled
 def _takes_after(node: Node, seat: int, used: int, forced: int) -> int:
-    """Points its side surely takes when `seat` wins this trick.
+    """Points that the side of `seat` surely takes if `seat` wins this trick.
 
     Args:
         node: the start of the trick.
         seat: the winner, counted from the leader.
-        used: the tiles of this trick that are known.
-        forced: the least that the unknown ones bring, and 1 for the trick.
+        used: the known tiles of this trick.
+        forced: the minimum of the points on the unknown tiles, plus 1 for the trick.
     """
     takes = forced + points_of(node.declaration, used) + side_takes(node, seat, used)
     sure = node.sures[seat] & ~used
     rest = node.hands[seat] & ~used & ~sure
     n = count(rest)
-    if (
-        n <= 2
-    ):  # cash everything: only n tricks are lost, and nobody can keep more than n tiles for them
+    # If all but n tiles of this hand are sure winners, its side leads those first and loses at most
+    # the last n tricks: n points, the points on its own n tiles, and what the other three hands can
+    # have kept on n tiles each. Useful for small n alone.
+    if n <= 2:
         lost = n + points_of(node.declaration, rest)
         for other in range(1, 4):
-            lost += _most(node.declaration, node.hands[(seat + other) & 3] & ~used, n)
+            lost += _max_points(node.declaration, node.hands[(seat + other) & 3] & ~used, n)
         takes = max(takes, node.total - lost)
     return takes
 
@@ -198,8 +205,14 @@ def _takes_after(node: Node, seat: int, used: int, forced: int) -> int:
 def _other_side_wins(
     node: Node, lead: int, winner: tuple[int, int], partner: int, forced: int
 ) -> int:
-    """As `_takes_after` for the other side: `winner` is a seat and its winning moves, `partner` its
-    partner's moves.
+    """As `_takes_after`, for the side that does not lead.
+
+    Args:
+        node: the start of the trick.
+        lead: the tile led.
+        winner: a seat, and its moves that win the trick.
+        partner: the moves of its partner.
+        forced: as for `_takes_after`.
     """
     seat, winning = winner
     tile, adds = richest(node.declaration, winning), richest(node.declaration, partner)
@@ -210,12 +223,12 @@ def _other_side_wins(
 
 @compiled
 def lead_bound(node: Node, lead: int) -> tuple[bool, int]:
-    """What leading a tile surely brings, or at most brings.
+    """Bound the points of the leader's side after a lead.
 
     Returns:
-        Whether the leader's side can force this trick home (else the other side can), and a bound
-        on the points that the leader's side takes from here on: a lower one if it can, an upper one
-        if not.
+        True if the leader's side can win this trick, whatever the others play; False if the other
+        side can. And a bound on the points that the leader's side takes from here on: a lower bound
+        if True, an upper bound if False.
     """
     declaration = node.declaration
     wins, follows = WINS[declaration, lead], FOLLOWS[declaration, lead]
@@ -226,6 +239,9 @@ def lead_bound(node: Node, lead: int) -> tuple[bool, int]:
     )
     theirs = max(highest(b & wins), highest(d & wins))
     ours = max(lead, highest(c & wins))
+    # The tiles reach no further than the highest legal one of each hand, and all hands are known:
+    # so the side with the highest can win. If it is ours, we choose the tile with the most points
+    # that still wins; of the others' tiles we count the fewest points that they must play.
     if ours > theirs:
         adds = richest(declaration, c if lead > theirs else c & wins & above(theirs))
         seat = 2 if (wins >> adds) & 1 and adds > lead else 0
@@ -233,6 +249,8 @@ def lead_bound(node: Node, lead: int) -> tuple[bool, int]:
             declaration, 1 << poorest(declaration, b) | 1 << poorest(declaration, d)
         )
         return True, _takes_after(node, seat, 1 << lead | 1 << adds, forced)
+    # Otherwise one of the two opponents can win over both of us. Each that can is tried, and what
+    # their side surely takes is subtracted from everything.
     forced = 1 + points_of(declaration, 1 << poorest(declaration, c))
     takes = 0
     if b & wins & above(ours):

@@ -1,9 +1,8 @@
-"""Perfect play from a position to the end, for people to look at."""
+"""Perfect play from a position to the end, for people to read."""
 
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from zebjax import game, tiles
@@ -17,20 +16,27 @@ class Play(NamedTuple):
     slot: int
     tile: int
     points: int
-    """What the seat's team still takes from before this play on, the trick on the table
+    """Points that the seat's team still takes, from before this play; the trick on the table
     included."""
 
 
 def principal_line(state: game.GameState) -> list[Play]:
     """Best play by all four from one state to the end; the lowest slot among equals.
 
+    Args:
+        state: one game, device or NumPy arrays.
+
+    Returns:
+        One entry a play; empty if the game is over.
+
     Raises:
-        ValueError: if the state is not one that a game can reach.
+        ValueError: if no game can reach the state, or a field has a wrong shape or dtype.
     """
+    game.check_state(state)
     plays: list[Play] = []
-    state = jax.tree.map(jnp.asarray, state)
     while True:
-        values = solve(jax.tree.map(lambda x: x[None], state), threads=1)[0]
+        # One thread: a single position has nothing to divide.
+        values = solve(jax.tree.map(lambda x: np.asarray(x)[None], state), threads=1)[0]
         if game.is_over(state):
             return plays
         slot, seat = int(np.nanargmax(values)), int(game.current_player(state))
@@ -39,13 +45,12 @@ def principal_line(state: game.GameState) -> list[Play]:
 
 
 def show_line(state: game.GameState) -> str:
-    """`principal_line` as text, a trick a line, with the points of teams 0 and 1 after it.
+    """`principal_line` as text, one line a trick, with the points of teams 0 and 1 after it.
 
     Raises:
-        ValueError: if the state is not one that a game can reach.
+        ValueError: as `principal_line`.
     """
     lines, trick = [], []
-    state = jax.tree.map(jnp.asarray, state)
     for play in principal_line(state):
         trick.append(f"{play.seat}: {tiles.TILE_NAMES[play.tile]}")
         state = game.play(state, play.slot)

@@ -1,17 +1,19 @@
-"""From `game.GameState`s to the positions that the search reads, refusing those that no game can
-reach.
+"""Conversion of `game.GameState`s to the rows of integers that the compiled search reads.
+
+Every state is replayed from its deal, so a state that no game can reach is refused.
 """
 
 import numpy as np
 
 from zebjax import tiles
-from zebjax.game import N_PLIES, GameState
+from zebjax.game import STATE_SHAPES, GameState
 from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import RANK_OF_TILE
 
-# A position is one row of int64: the four hands at the start of this trick as rank masks, then
-# these. `LAID` is the trick on the table, see `lay`; `SLOTS` and the 6 after it are the ranks in
-# the mover's slots, -1 once played.
+# A position is one row of int64, the only type that all the compiled functions share. Columns 0..3
+# are the four hands at the start of this trick as rank masks, then come these columns. `LAID` is
+# the trick on the table, see `lay`; `SLOTS` and the 6 after it are the ranks in the mover's slots,
+# -1 once played.
 DECLARATION, LEADER, LAID, POINTS, PLY, SLOTS = 4, 5, 6, 7, 9, 10
 ROW_SIZE = SLOTS + 7
 
@@ -38,8 +40,11 @@ _COMPLAINTS = {
 
 @compiled
 def lay(laid: int, rank: int) -> int:
-    """The trick on the table with one more tile: the number of tiles in bits 0-2, then 5 bits a
-    rank.
+    """Add a tile to the trick on the table.
+
+    Args:
+        laid: the trick, packed: the number of tiles in bits 0-2, then 5 bits a rank.
+        rank: of the tile, 0..27.
     """
     n = laid & 7
     return (laid + 1) | rank << (3 + 5 * n)
@@ -47,7 +52,7 @@ def lay(laid: int, rank: int) -> int:
 
 @compiled
 def laid_rank(laid: int, index: int) -> int:
-    """The rank of tile `index` of the trick on the table."""
+    """Rank of tile `index` (0..3) of the trick on the table."""
     return (laid >> (3 + 5 * index)) & 31
 
 
@@ -69,9 +74,7 @@ def _check_deal(hands: np.ndarray, declaration: int, leader: int, ply: int) -> i
 
 @compiled
 def _slot_to_play(hand: np.ndarray, unplayed: np.ndarray, tile: int, can_follow: np.ndarray) -> int:
-    """The slot that holds `tile`, if it is unplayed and follows suit where the hand can; else
-    -1.
-    """
+    """Slot of `tile`; -1 if it is not unplayed in this hand, or does not follow suit and could."""
     found, able = -1, False
     for slot in range(7):
         if unplayed[slot]:
@@ -90,7 +93,11 @@ def _read_one(
     row: np.ndarray,
     unplayed: np.ndarray,
 ) -> tuple[int, int]:
-    """Replay `history` into `row` and `unplayed[4, 7]`: what is wrong with it, and at which ply."""
+    """Replay `history` into `row` and `unplayed[4, 7]`.
+
+    Returns:
+        A key of `_COMPLAINTS`, 0 if the history is legal; and the ply that it is about.
+    """
     hands, declaration, leader = deal
     unplayed[:] = True
     row[:] = 0
@@ -135,6 +142,7 @@ def _read_one(
                 row[seat] |= 1 << rank
             if seat == mover:
                 row[SLOTS + slot] = rank if unplayed[seat, slot] else -1
+    # The search starts at the trick's start, so a tile on the table is in its player's hand again.
     for index in range(row[LAID] & 7):
         row[(leader + index) % 4] |= 1 << laid_rank(row[LAID], index)
     row[DECLARATION], row[LEADER], row[PLY] = declaration, leader, ply
@@ -143,8 +151,10 @@ def _read_one(
 
 @compiled
 def _read(state: tuple, rows: np.ndarray) -> tuple[int, int, int]:
-    """Fill `rows` from the fields of a batched state: the first bad one (or -1), what is wrong, at
-    which ply.
+    """Fill `rows` from the fields of a batched state.
+
+    Returns:
+        The index of the first impossible state or -1, a key of `_COMPLAINTS`, and a ply.
     """
     hands, declaration, leader, played, history, trick_leaders, ply, points = state
     unplayed = np.empty((4, 7), np.bool_)
@@ -163,11 +173,15 @@ def _read(state: tuple, rows: np.ndarray) -> tuple[int, int, int]:
     return -1, _FINE, 0
 
 
-_SHAPES = GameState((4, 7), (), (), (4, 7), (N_PLIES,), (7,), (), (2,))
-
-
 def read(states: GameState) -> np.ndarray:
-    """The positions of a batch of states, int64 `[N, ROW_SIZE]`.
+    """Convert a batch of states.
+
+    Args:
+        states: device or NumPy arrays with a leading axis N; integers of any width, `played` also
+            bool.
+
+    Returns:
+        int64 `[N, ROW_SIZE]`.
 
     Raises:
         ValueError: if a field is not of shape `[N, ...]`, or a state is not one that a game can
@@ -175,8 +189,8 @@ def read(states: GameState) -> np.ndarray:
     """
     n = np.shape(states.ply)[0] if np.ndim(states.ply) == 1 else -1
     fields = []
-    for name, value, shape in zip(GameState._fields, states, _SHAPES, strict=True):
-        field = np.asarray(value)
+    for name, shape in STATE_SHAPES.items():
+        field = np.asarray(getattr(states, name))
         if n < 0 or field.shape != (n, *shape):
             expected = ", ".join(["N", *map(str, shape)])
             raise ValueError(
@@ -185,7 +199,8 @@ def read(states: GameState) -> np.ndarray:
         if field.dtype.kind not in "biu":
             raise ValueError(f"states.{name}: expected integers, got {field.dtype}")
         if field.dtype not in (np.int8, np.bool_):
-            field = np.clip(field, -128, 127)  # what does not fit stays impossible
+            # A number that does not fit into int8 must not wrap to a possible one.
+            field = np.clip(field, -128, 127)
         fields.append(np.ascontiguousarray(field, np.bool_ if name == "played" else np.int8))
     rows = np.zeros((n, ROW_SIZE), np.int64)
     i, fault, at = _read(tuple(fields), rows)

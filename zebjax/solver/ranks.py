@@ -1,9 +1,9 @@
-"""The rules as bit masks over *ranks*, a numbering of the tiles in which a higher number wins
-within any suit.
+"""The rules as bit masks over *ranks*: numbers of the tiles such that in every suit the higher
+wins.
 
-A set of tiles is an int with bit `rank` set for each. Ranks differ by declaration: non-doubles by
-pip sum, then doubles by pip, and all trumps, in the same order, above the rest. That order agrees
-with `tiles.TRICK_RANK` within every suit at once, so the tile that wins a trick is simply the
+A set of tiles is an int with bit `rank` set for each tile. Ranks differ by declaration: non-doubles
+by pip sum, then doubles by pip, and all trumps, in the same order, above the rest. That order
+agrees with `tiles.TRICK_RANK` within every suit at once. So the tile that wins a trick is the
 highest set bit of `trick & WINS[led]`.
 """
 
@@ -11,13 +11,12 @@ import numpy as np
 
 from zebjax import tiles
 
-# More than any pip suit: tells "this tile has no second suit" (doubles and called tiles) by empty
-# masks.
+# Index of an empty suit, for the tiles without a second suit (doubles and called tiles).
 _NO_SUIT = tiles.N_SUITS
 
 
 def _rank_of_tile() -> np.ndarray:
-    """The rank 0..27 of each tile, int64 `[10, 28]` (declaration, tile id)."""
+    """Rank 0..27 of each tile, int64 `[10, 28]` (declaration, tile id)."""
     rank = np.empty((tiles.N_DECLARATIONS, tiles.N_TILES), np.int64)
     for declaration in range(tiles.N_DECLARATIONS):
         trump = tiles.CALLED[declaration] & (
@@ -29,19 +28,19 @@ def _rank_of_tile() -> np.ndarray:
 
 
 def _as_masks(member: np.ndarray) -> np.ndarray:
-    """Bool `[10, ..., 28]` over tile ids as int64 bit masks over ranks `[10, ...]`."""
+    """Convert bool `[10, ..., 28]` over tile ids to bit masks over ranks, int64 `[10, ...]`."""
     bits = np.int64(1) << RANK_OF_TILE
     bits = bits.reshape(bits.shape[0], *[1] * (member.ndim - 2), bits.shape[1])
     return np.where(member, bits, 0).sum(-1)
 
 
 def _by_rank(values: np.ndarray) -> np.ndarray:
-    """`[10, 28]` by tile id, reordered by rank."""
+    """Reorder `[10, 28]` by tile id to an order by rank."""
     return np.take_along_axis(values, TILE_OF_RANK, 1)
 
 
 def _second_suit() -> np.ndarray:
-    """The suit that a tile follows but does not lead, `[10, 28]` by tile id: its low pip, if it has
+    """Suit that a tile follows but does not lead, `[10, 28]` by tile id: its low pip, if it has
     one.
     """
     plain = ~tiles.CALLED & ~tiles.IS_DOUBLE
@@ -49,8 +48,8 @@ def _second_suit() -> np.ndarray:
 
 
 def _suit_masks() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Per suit (and the empty `_NO_SUIT`), int64 `[10, 9]`: who follows it, who leads it; and
-    trumps, `[10]`.
+    """Tiles that follow each suit and that lead it, int64 `[10, 9]` (the last suit is `_NO_SUIT`);
+    and the trumps, int64 `[10]`.
     """
     none = np.zeros((tiles.N_DECLARATIONS, 1, tiles.N_TILES), bool)
     suits = np.arange(tiles.N_SUITS)[:, None]

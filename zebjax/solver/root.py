@@ -1,5 +1,5 @@
-"""The questions asked of a position, at any ply: its value, each move's value, each move's answer
-to a threshold.
+"""The results for a position at any ply: its value, the value of each move, and for each move
+whether it reaches a threshold.
 """
 
 import numpy as np
@@ -26,14 +26,14 @@ def _moves(hand: int, declaration: int, laid: int) -> int:
 
 @compiled
 def _best_on_table(declaration: int, laid: int) -> int:
-    """The tile that holds the trick, as a mask; none when leading."""
+    """The tile that wins the trick so far, as a mask; 0 for a leader."""
     return 1 << highest(_laid_tiles(laid) & WINS[declaration, laid_rank(laid, 0)]) if laid else 0
 
 
 @compiled
 def _good(job: np.ndarray, left: int, leader: int, laid: int) -> int:
-    """The follower's moves after which its team can win the trick, given the best that those after
-    it have.
+    """The follower's moves after which its team can win the trick, if those after it play their
+    highest.
     """
     declaration, n = job[DECLARATION], laid & 7
     wins = WINS[declaration, laid_rank(laid, 0)]
@@ -61,14 +61,15 @@ def _total(declaration: int, left: int, laid: int) -> int:
 
 @compiled
 def _bound(job: np.ndarray, table: np.ndarray, left: int, leader: int, laid: int, need: int) -> int:
-    """As `search.search`, with `laid` on the table: points of the leader's team, that trick
-    included.
+    """As `search.search` with the trick `laid` on the table: a bound on the points of the leader's
+    team, that trick included.
     """
     n, declaration = laid & 7, job[DECLARATION]
     any_lead = np.int64(ANY_LEAD)  # see `search.search`
     if n == 0:
         return search(job, table, left, leader, need, any_lead)
     if n == 1:
+        # The tile led goes back to its hand, and the search is limited to that lead.
         lead = 1 << laid_rank(laid, 0)
         return search(job, table, left | lead, leader, need, lead)
     total = _total(declaration, left, laid)
@@ -106,11 +107,18 @@ def _bound(job: np.ndarray, table: np.ndarray, left: int, leader: int, laid: int
 def _value(
     job: np.ndarray, table: np.ndarray, left: int, leader: int, laid: int, guess: int
 ) -> int:
-    """Points that the leader's team takes, the trick on the table included; `guess` is the first to
-    be asked, or -1.
+    """Exact points of the leader's team, the trick on the table included.
 
-    Bisection by null windows. Around a guess it first asks the two questions that would confirm it.
+    Args:
+        job: the deal.
+        table: the transposition table.
+        left: the unplayed tiles without those on the table.
+        leader: seat of the leader.
+        laid: the trick on the table.
+        guess: a likely value, or -1.
     """
+    # Bisection with null-window searches ("MTD", Plaat et al. 1996). A move is mostly worth what
+    # the move before was worth, so a guess is tested first: value >= guess, and value < guess + 1.
     low, high = 0, _total(job[DECLARATION], left, laid)
     need = guess
     confirming = guess >= 0
@@ -130,7 +138,7 @@ def _value(
 
 @compiled
 def _unpack(row: np.ndarray) -> tuple[int, int, int, int]:
-    """The tiles left, the leader, the trick on the table, and the mover's number in it."""
+    """The tiles left, the leader, the trick on the table, and the number of tiles in it."""
     laid = row[LAID]
     return (row[0] | row[1] | row[2] | row[3]) & ~_laid_tiles(laid), row[LEADER], laid, laid & 7
 
@@ -139,8 +147,10 @@ def _unpack(row: np.ndarray) -> tuple[int, int, int, int]:
 def _begin(
     job: np.ndarray, table: np.ndarray, row: np.ndarray
 ) -> tuple[int, int, int, int, int, int]:
-    """Begin a position: what `_unpack` gives, the legal moves, and the tiles of others that tell
-    moves apart.
+    """Begin a position.
+
+    Returns:
+        The result of `_unpack`, the legal moves, and the others' tiles that make moves different.
     """
     left, leader, laid, n = _unpack(row)
     begin(job, table, row[:4], row[DECLARATION])
@@ -162,8 +172,15 @@ def _mark(row: np.ndarray, tiles: int, value: float, out: np.ndarray) -> None:
 def values(
     rows: np.ndarray, first: int, last: int, memory: tuple, out: np.ndarray, nodes: np.ndarray
 ) -> None:
-    """The value of positions `first` to `last` for the team to move, into `out[N]`; nodes searched
-    into `nodes[N]`.
+    """Compute the values of positions for the team to move.
+
+    Args:
+        rows: int64 `[N, ROW_SIZE]`, see `positions.read`.
+        first: the first position to compute.
+        last: one past the last.
+        memory: from `search.new_memory`, one a thread.
+        out: int `[N]`, written: points that the mover's team still takes.
+        nodes: int64 `[N]`, written: nodes searched.
     """
     job, table = memory
     for i in range(first, last):
@@ -178,8 +195,8 @@ def values(
 def move_values(
     rows: np.ndarray, first: int, last: int, memory: tuple, out: np.ndarray, nodes: np.ndarray
 ) -> None:
-    """The value of every legal move, into `out[N, 7]`, whose other entries are left alone; as
-    `values` otherwise.
+    """Compute the value of every legal move into `out[N, 7]`; entries of illegal moves stay as they
+    are. The rest is as for `values`.
     """
     job, table = memory
     for i in range(first, last):
@@ -189,6 +206,7 @@ def move_values(
         total, guess = _total(declaration, left, laid), -1
         while moves:
             tile = pick(declaration, moves, good)
+            # Equivalent tiles have the same value and are searched once.
             alike = 1 << tile | equals(declaration, tile, moves & ~(1 << tile), others)
             moves &= ~alike
             job[NODES] += 1
@@ -207,23 +225,23 @@ def move_answers(
     out: np.ndarray,
     nodes: np.ndarray,
 ) -> None:
-    """Whether each legal move brings the mover's team to `thresholds[N]` points at the end, into
-    bool `out[N, 7]`.
+    """Compute for each legal move whether the mover's team ends with `thresholds[N]` points or
+    more, into bool `out[N, 7]`. The rest is as for `values`.
     """
     job, table = memory
     for i in range(first, last):
         row, declaration = rows[i], rows[i, DECLARATION]
         left, leader, laid, n, moves, others = _begin(job, table, row)
         need = thresholds[i] - row[POINTS + ((leader + n) & 1)]
-        # The other team is the leader's: ask whether it takes too much.
-        asked = _total(declaration, left, laid) - need + 1 if n & 1 else need
+        # The search bounds the leader's team. If that is the other team, the mover's reaches `need`
+        # unless the leader's takes more than the rest.
+        bar = _total(declaration, left, laid) - need + 1 if n & 1 else need
         while moves:
             tile = lowest(moves)
+            # Equivalent tiles have the same value and are searched once.
             alike = 1 << tile | equals(declaration, tile, moves & ~(1 << tile), others)
             moves &= ~alike
             job[NODES] += 1
-            enough = (
-                _bound(job, table, left & ~(1 << tile), leader, lay(laid, tile), asked) >= asked
-            )
+            enough = _bound(job, table, left & ~(1 << tile), leader, lay(laid, tile), bar) >= bar
             _mark(row, alike, enough != (n & 1 == 1), out[i])
         nodes[i] = job[NODES]

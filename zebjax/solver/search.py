@@ -1,9 +1,8 @@
-"""Does the leader's team take at least `need` points? Null-window alpha-beta, a trick at a time,
-compiled by numba.
+"""Null-window alpha-beta search, one trick at a time: does the leader's team take `need` points?
 
-The method is the double-dummy solver's of bridge (Ginsberg 1996, "Partition search"; Haglund's
-DDS): a transposition table at trick boundaries, equivalent tiles tried once, and bounds by sure
-tricks; the bounds are `bounds`'.
+The method is that of the double-dummy solvers of bridge (Ginsberg 1996, "Partition search";
+Haglund's DDS): a transposition table at trick boundaries, equivalent tiles searched once, and
+bounds by sure tricks (see `bounds`). Compiled by numba.
 """
 
 import numpy as np
@@ -25,8 +24,8 @@ from zebjax.solver.bounds import (
 from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import FIVES, FOLLOWS, SECOND_FOLLOWS, SECOND_LED_BY, TENS, TRUMPS, WINS
 
-# A job is what the search knows of the deal, one int64 vector: the four hands at the root, then
-# these.
+# A job is the deal and the state of the search, one int64 vector: the four hands at the root in
+# 0..3, then these places.
 DECLARATION, NODES, GENERATION, TABLE_MASK, SCORES = 4, 5, 6, 7, 8
 JOB_SIZE = SCORES + 8 * 28  # a score for each lead, a row for each number of tricks left
 TABLE_BITS = 16
@@ -40,23 +39,29 @@ _KEY, _GENERATION, _LOWER, _UPPER = 17, 30, 11, 5
 
 
 def new_memory() -> tuple[np.ndarray, np.ndarray]:
-    """A job and a table for one thread, 0.5 MB."""
+    """A job and a transposition table for one thread, 0.5 MB."""
     return np.zeros(JOB_SIZE, np.int64), np.zeros(2**TABLE_BITS, np.int64)
 
 
 @compiled
 def begin(job: np.ndarray, table: np.ndarray, hands: np.ndarray, declaration: int) -> None:
-    """Make the job about this deal; the table stays valid if the deal is what it was.
+    """Set the job to this deal.
 
-    `hands[4]` are those at the start of the trick, so that a tile on the table still belongs to
-    somebody.
+    Args:
+        job: changed.
+        table: cleared if the generations are used up.
+        hands: int64 `[4]`, those at the start of the trick: a tile on the table is still in its
+            player's hand.
+        declaration: 0..9.
     """
+    # The table's entries stay valid if the deal is the same, or a later position of it: the hands
+    # are then subsets. Otherwise a new generation makes all entries invalid without clearing them.
     same = job[GENERATION] > 0 and job[DECLARATION] == declaration
     left = 0
     for seat in range(4):
         same = same and hands[seat] & ~job[seat] == 0
         left |= hands[seat]
-    # The table is small for small trees, to stay in the nearest cache.
+    # A small tree uses a small part of the table, which stays in the CPU's first cache.
     job[TABLE_MASK] = (1 << min(TABLE_BITS, 4 + 2 * ((count(left) + 3) >> 2))) - 1
     if same:
         return
@@ -70,12 +75,16 @@ def begin(job: np.ndarray, table: np.ndarray, hands: np.ndarray, declaration: in
 
 @compiled
 def _are_equal(declaration: int, tile: int, other: int, others: int) -> bool:
-    """Whether swapping two tiles of one hand, of equal points, leaves the game as it is.
+    """True if swapping two tiles of one hand, of equal points, does not change the game.
 
-    `others` are the unplayed tiles of the other hands, and the one that holds the trick. The tiles
-    must beat the same of them in every suit that matters: the suit they lead, and a second suit if
-    somebody else can lead it.
+    Args:
+        declaration: 0..9.
+        tile: a rank.
+        other: another rank.
+        others: the unplayed tiles of the other hands, and the tile that wins the trick so far.
     """
+    # The two must beat the same tiles of the others in every suit that matters: the suit that they
+    # lead, and a second suit if somebody else can still lead it.
     low, high = min(tile, other), max(tile, other)
     between = others & above(low) & ((1 << high) - 1)
     suit, other_suit = FOLLOWS[declaration, tile], FOLLOWS[declaration, other]
@@ -94,7 +103,7 @@ def _are_equal(declaration: int, tile: int, other: int, others: int) -> bool:
 
 @compiled
 def equals(declaration: int, tile: int, rest: int, others: int) -> int:
-    """The tiles of `rest`, of the same hand as `tile`, that are as good as `tile`."""
+    """Tiles of `rest`, of the same hand as `tile`, that are equivalent to `tile`."""
     tens, fives = TENS[declaration], FIVES[declaration]
     if (tens >> tile) & 1:
         candidates = rest & tens
@@ -113,8 +122,8 @@ def equals(declaration: int, tile: int, rest: int, others: int) -> int:
 
 @compiled
 def pick(declaration: int, moves: int, good: int) -> int:
-    """The follower's move to try next: points into a trick that its team wins (`good`), none into
-    others.
+    """The follower's move to search next: many points into a trick that its team can win (`good`),
+    few into others.
     """
     return richest(declaration, moves & good) if moves & good else poorest(declaration, moves)
 
@@ -141,7 +150,7 @@ def search(job: np.ndarray, table: np.ndarray, left: int, leader: int, need: int
         table: the transposition table of this thread.
         left: the unplayed tiles, equally many in each hand.
         leader: the seat 0..3 that leads.
-        need: the question.
+        need: the bound of the null window.
         only: the leads to consider; `ANY_LEAD` for all, as everywhere below the root.
 
     Returns:
@@ -160,12 +169,14 @@ def search(job: np.ndarray, table: np.ndarray, left: int, leader: int, need: int
         job[(leader + 3) & 3] & left,
     )
     tricks = count(a)
+    # The last trick is forced: no node, no table.
     if tricks == 1:
         return total if ((a | c) >> highest(left & WINS[declaration, lowest(a)])) & 1 else 0
 
     node = make_node(declaration, (a, b, c, d))
     lower, upper = 0, total
     key = job[GENERATION] << _GENERATION | left << 2 | leader
+    # Fibonacci hashing (Knuth, TAOCP 3, 6.4): a multiplication spreads the tiles over the bits.
     slot = (((left << 2 | leader) * 0x9E3779B97F4A7C1) >> 20) & job[TABLE_MASK]
     known_lead = -1
     if only == ANY_LEAD:
@@ -183,12 +194,14 @@ def search(job: np.ndarray, table: np.ndarray, left: int, leader: int, need: int
         if upper < need:
             return upper
 
-    # A variable, here and in callers: cached code that calls itself with other types, and a
-    # constant is a type of its own, crashes when it is loaded (numba issue 6061).
+    # A variable here and in callers, because a constant has a type of its own: cached code that
+    # calls itself with other types crashes when it is loaded (numba issue 6061).
     any_lead = np.int64(ANY_LEAD)
     row = SCORES + 28 * tricks
     leads, best = 0, 0
     moves = a & only
+    # First the bounds of every lead: one may answer the question, and the others give the order.
+    # The lead that the table remembers is searched first, then leads that win the trick.
     while moves:
         lead = lowest(moves)
         moves &= moves - 1
@@ -201,9 +214,9 @@ def search(job: np.ndarray, table: np.ndarray, left: int, leader: int, need: int
         leads |= 1 << lead
         job[row + lead] = 128 if lead == known_lead else bound + 64 * wins_trick
 
-    # The four plays of the trick are four nested loops: maximum, minimum, maximum, minimum, each
-    # left as soon as the question is answered. `good` is where the mover's team can win the trick,
-    # given the best that those after it have.
+    # The four plays of the trick are four nested loops: maximum, minimum, maximum, minimum. Each
+    # ends as soon as the question is answered. `good` are the moves after which the mover's team
+    # can win the trick, if those after it play their highest.
     best_lead = lowest(a)
     while leads and best < need:
         lead = _pick_lead(job, row, leads)
@@ -278,7 +291,7 @@ def search(job: np.ndarray, table: np.ndarray, left: int, leader: int, need: int
         if leads and best < need:
             leads &= ~equals(declaration, lead, leads, left & ~a)
 
-    if only != ANY_LEAD:
+    if only != ANY_LEAD:  # a bound on some leads alone must not get into the table
         return best
     if best >= need:
         lower = max(lower, best)

@@ -1,3 +1,3 @@
-"""The files of the original PyTorch system: checkpoints both ways, example batches as games. Needs
-no torch.
+"""The files of the original PyTorch system: checkpoints both ways, example batches as games. Torch
+is not needed, and nothing in a file is executed.
 """

@@ -1,11 +1,10 @@
-"""The original's example batches as GameRecords: whole games put together again from the rows of
-their plies.
+"""The original's example batches as GameRecords: whole games, rebuilt from the rows of their plies.
 
 A file is a batch as a self-play worker of the original writes it: tensors with 28 rows for each
 game, first every game's first ply, then every game's second and so on (row = ply * games + game),
-and a dictionary `metadata`. The rows say everything many times over, so a game is rebuilt from a
+and a dictionary `metadata`. The rows repeat the same facts many times. So a game is rebuilt from a
 few of its tokens (the four hands, the plays) and replayed, and every token, mask and target of
-every row must then be what the replay gives.
+every row must then equal what the replay gives.
 
 What a batch does not say, and what stands in the records for it:
 
@@ -35,17 +34,15 @@ import safetensors
 from zebjax import game, record, tiles
 from zebjax.common import files
 from zebjax.observe import belief_targets, observe
-from zebjax.record import GameRecord, InvalidRecords, Kind, Metadata
+from zebjax.record import GameRecord, InvalidRecords, Metadata, TargetKind
 from zebjax.torch_compat import archive as torch_archive
 from zebjax.torch_compat.archive import Limits
 from zebjax.torch_compat.pickle import TorchFileError, shown
 
 EXAMPLE_LIMITS = Limits(bytes=256 << 20, pickle_bytes=64 << 10, entries=1000, values=1000, depth=8)
 """Some 6,000 games: the original's workers write up to 256 at a time."""
-_SOURCES = (
-    record.SELFPLAY,
-    record.EVAL_AUX,
-)  # the first is assumed where a batch names none that is known
+# The first is assumed where a batch names none of them.
+_SOURCES = (record.SELFPLAY, record.EVAL_AUX)
 _COLUMNS = {
     "observations": (np.int32, (36, 8)),
     "masks": (np.bool_, (36,)),
@@ -64,14 +61,14 @@ _LARGEST_STEP = 2**31 - 1
 
 
 def read(path: Path | str, limits: Limits = EXAMPLE_LIMITS) -> tuple[GameRecord, Metadata]:
-    """The games of a batch file of the original, `[games]`, and what the file says of itself.
+    """The games of a batch file of the original, `[games]`, and the file's metadata.
 
     Nothing in the file is executed. Every game has been replayed, and every row agrees with its
     replay.
 
     Args:
         path: the `.pt` file.
-        limits: what it may cost.
+        limits: what reading it may cost.
 
     Returns:
         NumPy records with leader 0, both steps the file's `model_step` (0 if none), kind `FORCED`
@@ -138,9 +135,7 @@ def convert(
 
 
 def _columns(content: Any) -> dict[str, np.ndarray]:
-    """The tensors of a batch as `[games, 28, ...]`, of the right names, types and shapes; nothing
-    else is checked.
-    """
+    """The tensors of a batch as `[games, 28, ...]`. Only names, types and shapes are checked."""
     if not isinstance(content, dict):
         raise InvalidRecords(f"expected a batch of examples, it holds {shown(content)}")
     expected = {*_COLUMNS, "metadata"}
@@ -169,7 +164,7 @@ def _columns(content: Any) -> dict[str, np.ndarray]:
 
 
 def _metadata(facts: Any, n_games: int) -> Metadata:
-    """A batch's own metadata as ours; what it does not say is `unknown`, 0 or empty."""
+    """A batch's metadata as ours; a missing value becomes `unknown`, 0 or empty."""
     if not isinstance(facts, dict):
         raise InvalidRecords(f"metadata: expected a dictionary, got {shown(facts)}")
     worker, step, count = (facts.get(key) for key in ("worker_id", "model_step", "n_games"))
@@ -195,7 +190,7 @@ def _metadata(facts: Any, n_games: int) -> Metadata:
 
 
 def _plain(settings: dict) -> dict[str, Any]:
-    """Those settings that JSON has a place for."""
+    """The settings that JSON can hold."""
     return {
         str(key): value
         for key, value in settings.items()
@@ -206,7 +201,7 @@ def _plain(settings: dict) -> dict[str, Any]:
 
 
 def _time(seconds: Any) -> str:
-    """Seconds since 1970 as ISO 8601; empty if they are no time."""
+    """Seconds since 1970 as ISO 8601; empty if they are not a valid time."""
     try:
         if type(seconds) in (int, float):
             return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(
@@ -218,8 +213,11 @@ def _time(seconds: Any) -> str:
 
 
 def _refuse(bad: np.ndarray | np.bool_, reason: str) -> None:
-    """InvalidRecords for the first game, and ply where there is one, that is marked in `[games]` or
-    `[games, 28]`.
+    """Raise InvalidRecords for the first marked game, and ply.
+
+    Args:
+        bad: bool `[games]` or `[games, 28]`.
+        reason: what is wrong with it.
     """
     if bad.any():
         place = ", ply ".join(map(str, np.argwhere(bad)[0]))
@@ -227,7 +225,7 @@ def _refuse(bad: np.ndarray | np.bool_, reason: str) -> None:
 
 
 def _records(columns: dict[str, np.ndarray], metadata: Metadata) -> GameRecord:
-    """The records of a batch's games, having checked that every row is what their replay gives."""
+    """The records of a batch's games, after checking that every row equals its replay."""
     hands, declaration, plays = _deals_and_plays(columns)
     n = len(hands)
     places = np.argsort(hands.reshape(n, tiles.N_TILES), axis=1)  # tile id -> 7 * seat + slot
@@ -240,7 +238,7 @@ def _records(columns: dict[str, np.ndarray], metadata: Metadata) -> GameRecord:
     )
     _check_rows(columns, replayed)
     policy, forced = _policy(columns["policy_targets"], legal)
-    judge = Kind.SEARCH if metadata.source == _SOURCES[0] else Kind.TEACHER
+    judge = TargetKind.SEARCH if metadata.source == _SOURCES[0] else TargetKind.TEACHER
     steps = np.full(n, metadata.model_step, np.int32)
     fields: dict[str, Any] = {
         "hands": hands,
@@ -249,7 +247,7 @@ def _records(columns: dict[str, np.ndarray], metadata: Metadata) -> GameRecord:
         "slots": slots.astype(np.int8),
         "policy": policy,
         "weight": np.ones((n, game.N_PLIES), np.float16),
-        "kind": np.where(forced, Kind.FORCED, judge).astype(np.int8),
+        "kind": np.where(forced, TargetKind.FORCED, judge).astype(np.int8),
         "value": np.where(forced, 0, replayed.outcome).astype(np.float16),
         "step_start": steps,
         "step_end": steps.copy(),
@@ -300,7 +298,7 @@ def _tile_ids(tokens: np.ndarray, what: str) -> np.ndarray:
 
 
 class _Replayed(NamedTuple):
-    """What the rules say of every ply; leading axes `[games, 28]`."""
+    """Every ply by the rules; leading axes `[games, 28]`."""
 
     mover: np.ndarray
     """Seat."""
@@ -341,8 +339,8 @@ def _replay_games(
 
 
 def _replay(hands: np.ndarray, declaration: np.ndarray, slots: np.ndarray) -> _Replayed:
-    """Replay `[games]`, seat 0 leading; in parts of a few sizes, so that all files share a few
-    compilations.
+    """Replay games `[games]` that seat 0 leads, in parts of a few sizes, so that all files share a
+    few compiled programs.
     """
     parts = []
     for start in range(0, len(hands), _GAMES_A_CALL):

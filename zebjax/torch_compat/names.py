@@ -74,9 +74,8 @@ def from_state_dict(config: ZebConfig, state_dict: Mapping[str, Any]) -> Params:
             point, or a value that is not finite in float32; it names the key.
     """
     expected = []
-    for entry in _entries(
-        config
-    ):  # one at a time: a false n_layers ends at the first layer that is not there
+    # One at a time, so that a false n_layers ends at the first layer that is missing.
+    for entry in _entries(config):
         if entry.key not in state_dict:
             raise TorchFileError(f"key {entry.key} is missing")
         expected.append(entry)

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _MAX_SHOWN = 80
-_MAX_STEPS = 10_000_000
-"""Opcodes of one pickle: some 10 s and 1 GB. A replay buffer of 50,000 examples takes half."""
+_MAX_STEPS = 20_000_000
+"""Opcodes of one pickle, some microseconds each. A replay buffer of 50,000 examples has half."""
 
 
 class TorchFileError(ValueError):

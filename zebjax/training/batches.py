@@ -1,4 +1,4 @@
-"""What the learner learns from: plies of recorded games, replayed, as tokens, masks and targets."""
+"""Training examples: plies of recorded games, replayed, as tokens, masks and targets."""
 
 from typing import NamedTuple
 
@@ -6,12 +6,19 @@ import jax
 import jax.numpy as jnp
 
 from zebjax import game, record, worlds
-from zebjax.observe import Observation, belief_targets, hidden_tiles, observe
+from zebjax.common.arrays import check
+from zebjax.observe import (
+    Observation,
+    belief_targets,
+    check_observation,
+    hidden_tiles,
+    observe,
+)
 from zebjax.training.config import PolicyMask
 
 
 class Positions(NamedTuple):
-    """What an example is made of; leading axes: examples."""
+    """Examples before tokens are made; leading axes: examples."""
 
     state: game.GameState
     policy: jax.Array
@@ -19,33 +26,46 @@ class Positions(NamedTuple):
     weight: jax.Array
     """float32 `[...]`, of the policy target."""
     outcome: jax.Array
-    """float32 `[...]`, of the game, for the mover's team."""
+    """float32 `[...]`, -1, 0 or 1: of the game, for the mover's team."""
     root_value: jax.Array
-    """float32 `[...]`, the record's, for the mover's team; the outcome where the ply has none."""
+    """float32 `[...]` in [-1, 1], the record's, for the mover's team; the outcome for a ply without
+    one."""
 
 
 def positions(records: record.GameRecord, plies: jax.Array) -> Positions:
-    """The plies `[B]` of the games `[B]`, by replaying them."""
+    """Replay games up to the plies wanted.
+
+    Args:
+        records: `[B]` games.
+        plies: integers `[B]`, 0..27, one of each game.
+
+    Raises:
+        ValueError: if an argument has a wrong shape or dtype.
+    """
+    check("plies", plies, ("B",), int)
+    record.check_record(records, (plies.shape[0],))
+    records = record.GameRecord(*map(jnp.asarray, records))
     rows = jnp.arange(plies.shape[0])
     states, finals = jax.vmap(record.position)(records, plies)
     outcome = jax.vmap(game.outcome)(finals, jax.vmap(game.current_player)(states))
     kind = records.kind[rows, plies]
-    judged = (kind != record.Kind.FORCED) & (kind != record.Kind.UNJUDGED)
+    # Their `value` in a record is 0 and means nothing.
+    has_value = (kind != record.TargetKind.FORCED) & (kind != record.TargetKind.NONE)
     return Positions(
         state=states,
         policy=records.policy[rows, plies].astype(jnp.float32),
         weight=records.weight[rows, plies].astype(jnp.float32),
         outcome=outcome,
-        root_value=jnp.where(judged, records.value[rows, plies].astype(jnp.float32), outcome),
+        root_value=jnp.where(has_value, records.value[rows, plies].astype(jnp.float32), outcome),
     )
 
 
 class Batch(NamedTuple):
-    """Examples as the losses want them; leading axis: examples."""
+    """Examples as the losses take them; leading axis: examples."""
 
     observation: Observation
     policy_mask: jax.Array
-    """bool `[B, 7]`, the slots the policy is a distribution over."""
+    """bool `[B, 7]`, the slots that the policy is a distribution over."""
     policy_target: jax.Array
     """float32 `[B, 7]`."""
     policy_weight: jax.Array
@@ -58,10 +78,33 @@ class Batch(NamedTuple):
     belief_mask: jax.Array
     """bool `[B, 28]`, the 21 tiles not dealt to the mover."""
     hidden: jax.Array
-    """bool `[B, 28]`, those of them not yet played: the honest ones to measure on."""
+    """bool `[B, 28]`, those of them not yet played: the owner of a played tile is no secret."""
     marginal: jax.Array
-    """float32 `[B, 28, 3]`, the exact belief from voids alone, 0 on visible tiles: what a belief
-    head is to beat."""
+    """float32 `[B, 28, 3]`, the exact belief from voids alone (`worlds.marginals`), 0 for visible
+    tiles: the baseline of a belief head."""
+
+
+def check_batch(batch: Batch) -> None:
+    """Raise an error unless every field has its shape and kind of numbers.
+
+    Raises:
+        ValueError: naming the field, what was expected and what came.
+    """
+    n = "B" if batch.policy_mask.ndim == 0 else batch.policy_mask.shape[0]
+    fields: tuple[tuple[str, tuple[int | str, ...], type], ...] = (
+        ("policy_mask", (n, 7), bool),
+        ("policy_target", (n, 7), float),
+        ("policy_weight", (n,), float),
+        ("value_target", (n,), float),
+        ("belief_target", (n, 28), int),
+        ("belief_mask", (n, 28), bool),
+        ("hidden", (n, 28), bool),
+        ("marginal", (n, 28, 3), float),
+    )
+    for name, shape, kind in fields:
+        check(f"batch.{name}", getattr(batch, name), shape, kind)
+    check_observation(batch.observation, "batch.observation")
+    check("batch.observation.mask", batch.observation.mask, (n, "length"), bool)
 
 
 def make_batch(
@@ -70,7 +113,14 @@ def make_batch(
     policy_mask: PolicyMask = "legal",
     root_value_share: float = 0.0,
 ) -> Batch:
-    """Tokens, masks and targets of `[B]` positions; the rest as in `learner.LearnerConfig`."""
+    """Make tokens, masks and targets.
+
+    Args:
+        examples: `[B]` positions.
+        tokenizer: the network's.
+        policy_mask: as in `LearnerConfig`: "legal" slots, or all "unplayed" ones.
+        root_value_share: as in `LearnerConfig`: part of the value target that is the root's value.
+    """
     target, mask = jax.vmap(belief_targets)(examples.state)
     slots = game.legal_slots if policy_mask == "legal" else _unplayed
     return Batch(

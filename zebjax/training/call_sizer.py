@@ -1,17 +1,18 @@
-"""How much work to put into one compiled call."""
+"""The amount of work in one compiled call."""
 
 from zebjax.common.console import Reporter
 
 CALL_S = 10.0
-"""How long a compiled call should take; a stop waits for one."""
+"""Seconds that a compiled call should take: long enough that the host's part costs nothing, short
+because a stop waits for the call."""
 _SLOW_CALL_S = 30.0
-_MOST = 1 << 20
-"""Work may end before a call's share of it is done, so that no call ever seems long; and it is an
-int32 in there."""
+_MAX_N = 1 << 20
+"""A call may end before it has done all of its n (no games are wanted), and then n would grow
+without end; inside the call it is an int32."""
 
 
 class CallSizer:
-    """How much work to put into one compiled call so that it takes about ten seconds."""
+    """Chooses the amount of work `n` in one compiled call, so that it takes about ten seconds."""
 
     def __init__(self, what: str, remedy: str, report: Reporter) -> None:
         self.n = 1
@@ -19,11 +20,15 @@ class CallSizer:
         self._calls = 0
 
     def timed(self, seconds: float) -> None:
-        """Learn from how long a call of `n` took; the first also compiled, so it only makes the
-        second small.
+        """Choose the next `n`.
+
+        Args:
+            seconds: how long a call with the present `n` took.
         """
+        # At most twice as much at a time. The first call also compiles, so it looks slow: the
+        # second is then small, and the third grows again.
         self._calls += 1
-        self.n = max(1, min(2 * self.n, int(self.n * CALL_S / max(seconds, 1e-3)), _MOST))
+        self.n = max(1, min(2 * self.n, int(self.n * CALL_S / max(seconds, 1e-3)), _MAX_N))
         if self._calls == 2 and seconds > _SLOW_CALL_S:
             self._report.note(
                 f"the smallest compiled {self._what} call takes {seconds:.0f} s here, and a stop "

@@ -1,5 +1,8 @@
-"""Games of the eval-aux stream: E[Q], the exact one, against the network as it is, E[Q] on either
-team in turn.
+"""The eval-aux stream: games of E[Q] against the network, their staleness, and how they are mixed
+in.
+
+The original trains on such games beside its self-play: a minority of positions that self-play does
+not reach, with targets of E[Q] (see `players.exact`).
 """
 
 import dataclasses
@@ -18,14 +21,14 @@ from zebjax.training.workers_config import EvalAuxConfig
 STATS = ("eq_win_rate", "zeb_win_rate", "avg_margin")
 
 
-class Batch(NamedTuple):
-    """Which games."""
+class GamesToPlay(NamedTuple):
+    """The games of one file."""
 
     step: int
-    """Of the network that plays."""
+    """The training step of the network that plays."""
     seed: int
     number: int
-    """With `seed` it decides all that is random."""
+    """Number of the file. `seed` and `number` determine all randomness."""
     n_games: int
 
 
@@ -33,22 +36,29 @@ def play(
     config: EvalAuxConfig,
     network_config: network.ZebConfig,
     params: network.Params,
-    batch: Batch,
+    games: GamesToPlay,
     on_ply: Callable[[int], None] | None = None,
 ) -> tuple[GameRecord, dict[str, Any]]:
-    """The games of a batch, NumPy arrays, and what they say of the network.
+    """Play E[Q] against the network.
 
     E[Q] has team 0 in games 0, 2, 4, ... Its decisions have a policy target and a value, see
-    `teach`; the network's have none.
+    `teacher`; the network's have none.
+
+    Args:
+        config: worlds of E[Q], temperature of the network.
+        network_config: the network.
+        params: its weights.
+        games: which games.
+        on_ply: called after every ply with the number of plies played.
 
     Returns:
-        The games; and E[Q]'s settings with `eq_win_rate`, `zeb_win_rate` (a tie is neither) and
-        `avg_margin`, E[Q]'s points less the network's.
+        The games, NumPy arrays; and E[Q]'s settings with `eq_win_rate`, `zeb_win_rate` (a tie is
+        neither) and `avg_margin`, E[Q]'s points less the network's.
     """
-    step, seed, number, n_games = batch
+    step, seed, number, n_games = games
     settings = teacher.Settings(n=config.worlds, opponent="zeb", seed=seed, games_per_file=n_games)
     zeb = players.zeb(network_config, params, config.temperature)
-    records = teacher.play_file(settings, zeb, number, n_games, on_ply, judge_opponent=False)
+    records = teacher.play_file(settings, zeb, number, n_games, on_ply, label_opponent=False)
     steps = np.full(n_games, step, np.int32)
     records = records._replace(step_start=steps, step_end=steps)
     points = np.asarray(_points(records))
@@ -74,8 +84,18 @@ def _points(records: GameRecord) -> jax.Array:
 
 
 def keep_weight(config: EvalAuxConfig, lag: int) -> float:
-    """The probability that an eval-aux game `lag` cycles behind is kept, 0 where it is too
-    stale.
+    """Probability that a game is kept.
+
+    Args:
+        config: `max_model_lag` (negative: none), `lag_half_life`, `min_keep_weight`.
+        lag: cycles between the network that played and the one being trained.
+
+    Returns:
+        0 if the lag is too large, else 0.5 ** (lag / half-life), at least `min_keep_weight`.
+
+    >>> config = EvalAuxConfig(max_model_lag=100, lag_half_life=10, min_keep_weight=0.1)
+    >>> [keep_weight(config, lag) for lag in (0, 10, 20, 90, 101)]
+    [1.0, 0.5, 0.25, 0.1, 0.0]
     """
     if 0 <= config.max_model_lag < lag:
         return 0.0
@@ -86,13 +106,15 @@ def keep_weight(config: EvalAuxConfig, lag: int) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Sifted:
-    """What staleness leaves of an eval-aux file."""
+    """The games of an eval-aux file that are kept."""
 
     records: GameRecord
     seen: int
     """Games in the file."""
     lag: int
+    """Cycles between the network that played and the one being trained."""
     weight: float
+    """The probability with which each game was kept."""
 
     @property
     def kept(self) -> int:
@@ -101,23 +123,41 @@ class Sifted:
 
 
 def sift(config: EvalAuxConfig, records: GameRecord, lag: int, seed: int, name: str) -> Sifted:
-    """Which games of an eval-aux file, `lag` cycles behind, are kept; the file's name and the run's
-    seed decide.
+    """Drop stale games of an eval-aux file at random.
+
+    Args:
+        config: see `keep_weight`.
+        records: `[n]` games.
+        lag: cycles behind.
+        seed: the run's.
+        name: the file's.
     """
     n = len(records.slots)
     weight = keep_weight(config, lag)
+    # From the file's name, not from a running state: a run that reads the file again after a
+    # restart keeps the same games.
     draws = np.random.default_rng([seed, zlib.crc32(name.encode())]).random(n)
     rows = np.flatnonzero(draws < weight)
     return Sifted(jax.tree.map(lambda field: np.asarray(field)[rows], records), n, lag, weight)
 
 
 def mix(n_steps: int, fraction: float, has_eval_aux: bool) -> np.ndarray:
-    """Which of a cycle's optimiser steps take an eval-aux batch, bool `[n_steps]`.
+    """Choose the updates of a cycle that take their batch from the eval-aux stream.
 
-    `round(n_steps * fraction)` of them, evenly spread, at most `n_steps - 1`: step i (from 1)
-    where i is a multiple of `max(1, n_steps // quota)` and quota is left, or where what is left of
-    the quota needs all that is left of the steps (the original's rule, SPEC, "The eval-aux
-    stream").
+    The original's rule: `quota = round(n_steps * fraction)` updates, at most `n_steps - 1`, evenly
+    spread. Update i (from 1) is one of them if i is a multiple of `max(1, n_steps // quota)` and
+    the quota is not used up, or if all updates that remain are needed to use it up.
+
+    Args:
+        n_steps: updates of the cycle.
+        fraction: share of the stream, 0 to 1.
+        has_eval_aux: False if the stream has no games yet.
+
+    Returns:
+        bool `[n_steps]`.
+
+    >>> mix(8, 0.25, True).astype(int).tolist()
+    [0, 0, 0, 1, 0, 0, 0, 1]
     """
     chosen = np.zeros(n_steps, bool)
     if not has_eval_aux:

@@ -1,6 +1,6 @@
 """The learner: losses, metrics, optimiser, and the compiled training call over the replay ring.
 
-Tokens, masks and targets are made here, on the device, from GameRecords.
+Tokens, masks and targets are made on the device, inside the training step, from GameRecords.
 """
 
 import functools
@@ -13,32 +13,31 @@ import optax.contrib
 
 from zebjax import network
 from zebjax.common import devices
+from zebjax.common.arrays import check, check_key
 from zebjax.network import bucketing
 from zebjax.observe import shorten, tokenizer
-from zebjax.record import GameRecord
+from zebjax.record import GameRecord, check_record
 from zebjax.training import replay
-from zebjax.training.batches import Batch, Positions, make_batch, positions
+from zebjax.training.batches import Batch, Positions, check_batch, make_batch, positions
 from zebjax.training.config import LearnerConfig
-
-# The original's clamp on log-probabilities: a policy target on a slot given probability 0 costs
-# 100, not infinity.
-_MIN_LOG_PROBABILITY = -100.0
+from zebjax.training.losses import _BELIEF_LOSS, Metrics, losses
+from zebjax.training.optimizer import lr_schedule, make_optimizer
 
 
 class LearnerState(NamedTuple):
-    """All that learning remembers."""
+    """The state of the learner."""
 
     params: network.Params
     optimizer: optax.OptState
     update: jax.Array
-    """int32, optimiser steps done."""
+    """int32, number of optimiser steps done."""
     key: jax.Array
-    """Random key of all sampling and dropout; each update folds its number in."""
+    """Typed key of all sampling and dropout. Each update folds its number in, so that the division
+    of updates into calls does not matter."""
     metrics: "Metrics"
-    """Sums of each metric over the updates since the cycle began."""
+    """Sum of each metric over the updates since the cycle began."""
 
 
-Metrics = dict[str, jax.Array]
 _METRICS = (
     *(
         "policy_loss",
@@ -78,133 +77,33 @@ _STREAM_LOSSES = ("policy_loss", "value_loss", "belief_loss")
 
 
 class EvalAux(NamedTuple):
-    """The second stream of examples, which some updates take their batch from."""
+    """The second stream of examples. Some updates take their batch from it."""
 
     ring: replay.Ring
     turns: jax.Array
-    """bool `[updates_per_cycle]`: which updates of the cycle do, see `ingest.mix`."""
+    """bool `[updates_per_cycle]`: True for those updates of the cycle, see `eval_aux.mix`."""
     policy_weight: jax.Array | float
-    """What the policy loss is multiplied by in those."""
+    """Factor of the policy loss in those updates."""
     done: jax.Array | int
-    """int32, how many updates of the cycle are done before this call."""
-
-
-def lr_schedule(config: LearnerConfig) -> optax.Schedule:
-    """Learning rate by update."""
-    peak = config.lr
-    if config.schedule == "cosine":
-        return optax.schedules.warmup_cosine_decay_schedule(
-            0.0 if config.warmup_updates else peak,
-            peak,
-            config.warmup_updates,
-            config.decay_updates,
-            peak / 10,
-        )
-    warmup = optax.schedules.linear_schedule(0.0, peak, config.warmup_updates)
-    return warmup if config.warmup_updates else optax.schedules.constant_schedule(peak)
-
-
-def make_optimizer(config: LearnerConfig) -> optax.GradientTransformation:
-    """AdamW as the original's (betas 0.9 and 0.999, epsilon 1e-8), or Muon; decay on every
-    parameter.
-    """
-    schedule, decay = lr_schedule(config), config.weight_decay
-    if config.optimizer == "muon":
-        optimizer = optax.contrib.muon(
-            schedule,
-            weight_decay=decay,
-            adam_weight_decay=decay,
-            adam_learning_rate=lambda count: schedule(count) / 10,
-        )
-    else:
-        optimizer = optax.adamw(schedule, b1=0.9, b2=0.999, eps=1e-8, weight_decay=decay)
-    return (
-        optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
-        if config.clip_norm
-        else optimizer
-    )
+    """int32, number of updates of the cycle done before this call."""
 
 
 @functools.partial(jax.jit, static_argnames=("config", "network_config"))
 def init(
     config: LearnerConfig, network_config: network.ZebConfig, params: network.Params, key: jax.Array
 ) -> LearnerState:
-    """A learner at update 0."""
+    """Make a learner at update 0.
+
+    Args:
+        config: static.
+        network_config: static.
+        params: the weights to start from.
+        key: one typed random key.
+    """
+    check_key("key", key)
     metrics = _METRICS + (_BELIEF_METRICS if network_config.belief_head else ())
     zeros = {name: jnp.float32(0) for name in metrics}
     return LearnerState(params, make_optimizer(config).init(params), jnp.int32(0), key, zeros)
-
-
-def _mean(values: jax.Array, weights: jax.Array) -> jax.Array:
-    """Weighted mean, 0 where all weights are 0."""
-    return (values * weights).sum() / jnp.maximum(weights.sum(), 1e-8)
-
-
-def losses(
-    config: LearnerConfig, output: network.Output, batch: Batch
-) -> tuple[jax.Array, Metrics]:
-    """The objective and its metrics, scalars, by the original's names.
-
-    Policy cross-entropy over `policy_mask`, value mean squared error, and belief cross-entropy over
-    the tiles that `config.belief_tiles` says, weighted by the config's weights.
-    """
-    logits = jnp.where(batch.policy_mask, output.policy_logits, -jnp.inf)
-    log_policy = jnp.maximum(jax.nn.log_softmax(logits), _MIN_LOG_PROBABILITY)
-    policy, target = jnp.exp(log_policy) * batch.policy_mask, batch.policy_target
-    cross_entropy = -(target * log_policy).sum(-1)
-    target_entropy = -jnp.where(
-        target > 0, target * jnp.log(jnp.where(target > 0, target, 1)), 0
-    ).sum(-1)
-    policy_loss = _mean(cross_entropy, batch.policy_weight)
-    value_loss = jnp.square(output.value - batch.value_target).mean()
-    total = config.policy_weight * policy_loss + config.value_weight * value_loss
-    metrics = {
-        "policy_loss": policy_loss,
-        "value_loss": value_loss,
-        "policy_entropy": -(policy * log_policy).sum(-1).mean(),
-        "policy_top1_accuracy": _mean(
-            (logits.argmax(-1) == target.argmax(-1)).astype(jnp.float32), batch.policy_weight
-        ),
-        "policy_kl_divergence": _mean(cross_entropy - target_entropy, batch.policy_weight),
-        "value_mean": output.value.mean(),
-        "value_std": output.value.std(ddof=1),
-        "value_target_mean": batch.value_target.mean(),
-    }
-    if output.belief_logits is not None:
-        metrics |= _belief_metrics(output.belief_logits, batch)
-        total += config.belief_weight * metrics[_BELIEF_LOSS[config.belief_tiles]]
-    return total, metrics | {"total_loss": total}
-
-
-_BELIEF_LOSS = {"dealt": "belief_loss", "hidden": "belief_loss_hidden"}
-
-
-def _belief_metrics(logits: jax.Array, batch: Batch) -> Metrics:
-    """The original's two over 21 tiles, then those over truly hidden ones, and the marginal's
-    beside them.
-
-    They are of the training examples, with dropout; what stands under `eval/` in a run's metrics is
-    without, on games that were not trained on, and tells the calibration error too
-    (`belief.metrics`).
-    """
-    log_belief = jax.nn.log_softmax(logits)
-    belief, owner = jnp.exp(log_belief), batch.belief_target[..., None]
-    loss = -jnp.take_along_axis(log_belief, owner, -1)[..., 0]
-    right = (logits.argmax(-1) == batch.belief_target).astype(jnp.float32)
-    brier = jnp.square(belief - jax.nn.one_hot(batch.belief_target, 3)).sum(-1)
-    of_owner = jnp.take_along_axis(batch.marginal, owner, -1)[..., 0]
-    best = batch.marginal >= batch.marginal.max(-1, keepdims=True) - 1e-6
-    best_is_owner = jnp.take_along_axis(best, owner, -1)[..., 0] / best.sum(-1)
-    return {
-        "belief_loss": _mean(loss, batch.belief_mask),
-        "belief_accuracy": _mean(right, batch.belief_mask),
-        "belief_loss_hidden": _mean(loss, batch.hidden),
-        "belief_accuracy_hidden": _mean(right, batch.hidden),
-        "belief_brier_hidden": _mean(brier, batch.hidden),
-        "belief_confidence_hidden": _mean(belief.max(-1), batch.hidden),
-        "belief_loss_marginal": _mean(-jnp.log(jnp.where(batch.hidden, of_owner, 1)), batch.hidden),
-        "belief_accuracy_marginal": _mean(best_is_owner, batch.hidden),
-    }
 
 
 def update(
@@ -215,15 +114,29 @@ def update(
     dropout_key: jax.Array | None,
     policy_weight: jax.Array | float = 1.0,
 ) -> tuple[LearnerState, Metrics]:
-    """One optimiser step; metrics are of the weights before it.
+    """Do one optimiser step.
 
-    `dropout_key` None turns dropout off; `policy_weight` comes on top of the config's in this
-    batch.
+    Args:
+        config: static.
+        network_config: static.
+        state: the learner.
+        batch: `[B]` examples.
+        dropout_key: one typed random key; None turns dropout off.
+        policy_weight: a further factor of the policy loss in this batch.
+
+    Returns:
+        The learner after the step, and the metrics of the weights before it.
+
+    Raises:
+        ValueError: if a field of `batch` has a wrong shape or dtype.
     """
+    check_batch(batch)
     grads, output = _grads_and_output(
         config, network_config, state.params, batch, dropout_key, policy_weight
     )
     metrics = losses(config, output, batch)[1]
+    # `total_loss` is the original's metric, without the factor; what is minimised is reported
+    # beside it.
     unlearned = config.policy_weight * (1 - policy_weight) * metrics["policy_loss"]
     metrics["objective_loss"] = metrics["total_loss"] - unlearned
     value_head = [grads["value_hidden"], grads["value_out"]]
@@ -248,19 +161,18 @@ def _grads_and_output(
     dropout_key: jax.Array | None,
     policy_weight: jax.Array | float = 1.0,
 ) -> tuple[network.Params, network.Output]:
-    """The gradients of the objective, and the network's output.
+    """Gradients of the objective, and the network's output.
 
-    The batch is sorted by length and each quarter evaluated with as few tokens as it needs, see
-    `by_length`. Every loss is a weighted mean, so that of the batch is the mean of the quarters' by
-    their weights.
+    The batch is sorted by length, and each quarter is evaluated with as few tokens as it needs (see
+    `network.bucketing`).
     """
+    # Every loss is a weighted mean. So the loss of the batch is the sum over the quarters of each
+    # one's loss times its share of all weight; the gradients are summed with these shares.
     size = batch.policy_weight.shape[0]
     n_groups = next((n for n in (_GROUPS, 2) if size % (n * jax.device_count()) == 0), 1)
     lengths = tokenizer(network_config.tokenizer).lengths
-    lengths = (
-        *lengths[1:5:2],
-        lengths[-1],
-    )  # a few, as each is a compiled network: about where quarters end
+    # A few lengths, about where the quarters of a batch end: each is a compiled network.
+    lengths = (*lengths[1:5:2], lengths[-1])
     _, order, back = bucketing.sort(batch.observation.mask.sum(-1), size // n_groups)
     batch = batch._replace(observation=shorten(batch.observation, lengths[-1]))
     groups = jax.tree.map(lambda leaf: leaf[order].reshape(n_groups, -1, *leaf.shape[1:]), batch)
@@ -313,19 +225,27 @@ def train(
     n_chunks: jax.Array | int,
     eval_aux: EvalAux | None = None,
 ) -> LearnerState:
-    """`n_chunks * config.chunk` optimiser steps on examples drawn from the ring, in one compiled
-    call.
+    """Do `n_chunks * config.chunk` optimiser steps on examples drawn from the ring.
 
-    How a run's updates are divided into calls does not change its result.
+    One compiled call. The division of a run's updates into calls does not change its result.
 
     Args:
         config: static.
         network_config: static.
-        state: donated; its `metrics` grow by the sums over these updates.
+        state: donated; the metrics of these updates are added to its `metrics`.
         ring: must hold at least one game.
-        n_chunks: traced, so that any number is one compilation.
+        n_chunks: integer, traced: one compilation for any number.
         eval_aux: the second stream, if there is one.
+
+    Raises:
+        ValueError: if an argument has a wrong shape or dtype.
     """
+    check_key("state.key", state.key)
+    check("n_chunks", n_chunks, (), int)
+    check_record(ring.records, ("capacity",))
+    if eval_aux is not None:
+        check_record(eval_aux.ring.records, ("capacity",))
+        check("eval_aux.turns", eval_aux.turns, ("updates",), bool)
 
     def step(state: LearnerState, inputs: tuple[jax.Array, Positions, jax.Array]):
         dropout_key, examples, is_aux = inputs
@@ -350,13 +270,15 @@ def train(
         )
 
     def chunk(index: jax.Array | int, state: LearnerState) -> LearnerState:
+        # Keys by the number of the update, not by splitting: a run that is stopped and resumed
+        # draws the same.
         numbers = state.update + jnp.arange(config.chunk)
         keys = jax.vmap(lambda number: jax.random.split(jax.random.fold_in(state.key, number)))(
             numbers
         )
         sample_keys, dropout_keys = keys[:, 0], keys[:, 1]
-        # The chunk's examples are drawn and replayed at once: one wide replay instead of many
-        # narrow ones.
+        # A chunk's examples are drawn and replayed at once: a replay is 28 steps one after the
+        # other, so one wide replay is faster than many narrow ones.
         is_aux = jnp.zeros(config.chunk, bool)
         if eval_aux is not None:
             begin = eval_aux.done + index * config.chunk
@@ -374,11 +296,16 @@ def train(
 def take_metrics(
     state: LearnerState, n_updates: int, n_eval_aux: int = 0
 ) -> tuple[LearnerState, Metrics]:
-    """Each metric's mean over the `n_updates` since they were last taken, and the state with their
-    sums at zero.
+    """Means of the metrics since they were last taken; their sums are set to zero.
 
-    Losses of one stream, `selfplay_` and `eval_aux_`, are means over its own updates, of which
-    there were `n_eval_aux` for the latter; they are left out for a stream that had none.
+    Args:
+        state: donated.
+        n_updates: number of updates since then.
+        n_eval_aux: number of those that took their batch from the second stream.
+
+    Returns:
+        The state, and each metric's mean. The losses with `selfplay_` and `eval_aux_` are means
+        over the updates of that stream, and left out if it had none.
     """
     state, means = _take_means(state, n_updates, n_eval_aux)
     without = {"selfplay": n_updates == n_eval_aux, "eval_aux": n_eval_aux == 0}

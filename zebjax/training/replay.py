@@ -1,4 +1,4 @@
-"""A ring of GameRecords in device memory; three pure functions over a small struct.
+"""A ring buffer of GameRecords in device memory: pure functions over a small struct.
 
 An example is one ply of one game, 28 to a game, forced plies included.
 """
@@ -11,37 +11,52 @@ import jax.numpy as jnp
 import numpy as np
 
 from zebjax import game, record
-from zebjax.record import GameRecord
+from zebjax.common.arrays import check_key
+from zebjax.record import GameRecord, check_record
 
 
 class Ring(NamedTuple):
-    """The newest games, oldest overwritten first."""
+    """The newest games. A new game overwrites the oldest."""
 
     records: GameRecord
     """`[capacity in games]`."""
     next: jax.Array
-    """int32, where the next game goes."""
+    """int32, the place of the next game."""
     size: jax.Array
-    """int32, how many games there are."""
+    """int32, number of games in the ring."""
 
 
 def init(capacity_examples: int) -> Ring:
-    """An empty ring of `ceil(capacity_examples / 28)` games."""
+    """Make an empty ring for `ceil(capacity_examples / 28)` games.
+
+    >>> ring = add(init(100), record.empty(3))
+    >>> int(n_examples(ring)), ring.records.slots.shape
+    (84, (4, 28))
+    """
     return Ring(record.empty(-(-capacity_examples // game.N_PLIES)), jnp.int32(0), jnp.int32(0))
 
 
 def n_examples(ring: Ring) -> jax.Array:
-    """How many examples the ring holds, int32."""
+    """Number of examples in the ring, int32."""
     return ring.size * game.N_PLIES
 
 
 def add_some(ring: Ring, records: GameRecord) -> Ring:
-    """Put any number of games on the host in; `ring` is donated. Numbers are padded, so that few
-    are compiled.
+    """Add any number of games that are on the host.
+
+    Args:
+        ring: donated.
+        records: `[n]` games, NumPy arrays; n may be 0.
+
+    Raises:
+        ValueError: if a field of `records` has a wrong shape or dtype.
     """
     n = len(records.slots)
+    check_record(records, (n,))
     if n == 0:
         return ring
+    # Workers send any number of games, and every number would be a compilation: it is padded to a
+    # power of two.
     padded = 1 << (n - 1).bit_length()
     if padded > ring.records.slots.shape[0]:  # a ring of few games, or very many games
         return add(ring, records)
@@ -51,9 +66,10 @@ def add_some(ring: Ring, records: GameRecord) -> Ring:
 
 @functools.partial(jax.jit, donate_argnames="ring")
 def _add_first(ring: Ring, records: GameRecord, n: jax.Array | int) -> Ring:
-    """Put the first `n` of `records` in."""
+    """Add the first `n` of `records`; the others are padding."""
     capacity, index = ring.records.slots.shape[0], jnp.arange(records.slots.shape[0])
-    place = jnp.where(index < n, (ring.next + index) % capacity, capacity)  # past the end: dropped
+    # Padding goes to a place past the end, where it is dropped.
+    place = jnp.where(index < n, (ring.next + index) % capacity, capacity)
     return Ring(
         records=jax.tree.map(
             lambda old, new: old.at[place].set(new, mode="drop"), ring.records, records
@@ -65,8 +81,19 @@ def _add_first(ring: Ring, records: GameRecord, n: jax.Array | int) -> Ring:
 
 @functools.partial(jax.jit, donate_argnames="ring")
 def add(ring: Ring, records: GameRecord) -> Ring:
-    """Put `[n]` games in; `ring` is donated. If there are more than fit, the last ones stay."""
+    """Add `[n]` games.
+
+    Args:
+        ring: donated.
+        records: `[n]` games; if n is more than the capacity, the last ones stay.
+
+    Raises:
+        ValueError: if a field of `records` has a wrong shape or dtype.
+    """
+    check_record(records, ("n",))
     capacity, n = ring.records.slots.shape[0], records.slots.shape[0]
+    # A scatter to one place twice has no defined order, so games that would be overwritten at once
+    # are removed.
     if n > capacity:
         records = jax.tree.map(lambda leaf: leaf[n - capacity :], records)
         n = capacity
@@ -79,12 +106,20 @@ def add(ring: Ring, records: GameRecord) -> Ring:
 
 
 def sample(key: jax.Array, ring: Ring, n: int) -> tuple[GameRecord, jax.Array]:
-    """`n` examples uniformly over all plies of all games, with replacement; the ring must not be
-    empty.
+    """Draw `n` examples, uniform over all plies of all games, with replacement.
+
+    Args:
+        key: one typed random key.
+        ring: with at least one game.
+        n: static.
 
     Returns:
-        The games `[n]` that they are of, and their plies int32 `[n]`.
+        The games `[n]` of the examples, and their plies, int32 `[n]`.
+
+    Raises:
+        ValueError: if `key` is not one typed random key.
     """
+    check_key("key", key)
     example = jax.random.randint(key, (n,), 0, n_examples(ring))
     rows, plies = example // game.N_PLIES, example % game.N_PLIES
     return jax.tree.map(lambda leaf: leaf[rows], ring.records), plies

@@ -1,8 +1,8 @@
 """The compiled actor: weights in, finished GameRecords out.
 
-Many games (lanes) stand at a real decision each; one search moves them all. Forced moves are played
-through without asking the network, a finished game goes to the waiting room and its lane deals a
-new one. Lanes are never dropped and are saved with the run, so short games are not favoured.
+Each of many games (lanes) is at a real decision, and one search moves them all. Forced moves are
+played without a search. A finished game goes to a buffer, and its lane starts a new deal. Lanes are
+never dropped and are saved with the run, so games that end early are not favoured.
 """
 
 import functools
@@ -11,38 +11,47 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from zebjax import game, network, record
+from zebjax import game, network, record, tiles
 from zebjax.common import devices
-from zebjax.record import GameRecord, Kind
+from zebjax.common.arrays import Array, Scalar, check, check_key
+from zebjax.record import GameRecord, TargetKind
 from zebjax.search import endgame, evaluator, search
 from zebjax.training.config import SelfPlayConfig
 
 
 class Actor(NamedTuple):
-    """All that self-play remembers; a plain pytree, saved with the run."""
+    """The state of self-play; a plain pytree, saved with the run."""
 
     states: game.GameState
     """`[lanes]` games in progress, each at a decision."""
     records: GameRecord
-    """`[lanes]` what has been written of them."""
+    """`[lanes]` their records so far."""
     finished: GameRecord
-    """`[games_per_cycle + lanes]` games waiting to be taken; the first `n_finished` are real."""
+    """`[games_per_cycle + lanes]` the buffer of finished games; the first `n_finished` are real."""
     n_finished: jax.Array
     """int32."""
     key: jax.Array
-    """Random key of all that comes."""
+    """Key for all future randomness."""
 
 
 @functools.partial(jax.jit, static_argnames="config")
 def init(config: SelfPlayConfig, key: jax.Array, step: jax.Array | int = 0) -> Actor:
-    """Fresh deals on every lane, begun with the weights of training step `step`."""
+    """Start a deal on every lane.
+
+    Args:
+        config: static.
+        key: one typed random key.
+        step: integer, the training step of the weights that the games start with.
+    """
+    check_key("key", key)
+    check("step", step, (), int)
     deal_key, key = jax.random.split(key)
     states, records = _new_games(deal_key, config.lanes, step)
     finished = record.empty(config.games_per_cycle + config.lanes)
     return Actor(states, records, finished, jnp.int32(0), key)
 
 
-def _new_games(key: jax.Array, lanes: int, step: jax.Array) -> tuple[game.GameState, GameRecord]:
+def _new_games(key: jax.Array, lanes: int, step: Scalar) -> tuple[game.GameState, GameRecord]:
     states = jax.vmap(game.deal)(jax.random.split(key, lanes))
     records = record.empty(lanes)._replace(
         hands=states.hands,
@@ -62,20 +71,27 @@ def advance(
     step: jax.Array | int,
     max_moves: jax.Array | int,
 ) -> Actor:
-    """Move every lane `max_moves` decisions on, or fewer if `games_per_cycle` games are waiting
-    before that.
+    """Play `max_moves` decisions on every lane; fewer if `games_per_cycle` games are finished
+    before.
 
-    How a run's moves are divided into calls does not change its games.
+    The division of a run's moves into calls does not change its games.
 
     Args:
         config: static.
         network_config: static.
         params: the weights to play with.
         actor: donated.
-        step: the training step of `params`, written into the records.
-        max_moves: traced, so that any number is one compilation.
+        step: integer, the training step of `params`, written into the records.
+        max_moves: integer, traced: one compilation for any number.
+
+    Raises:
+        ValueError: if an argument has a wrong shape or dtype.
     """
-    judge = evaluator(network_config, params, config.search.plain)
+    game.check_state(actor.states, ("lanes",), "actor.states")
+    check_key("actor.key", actor.key)
+    check("step", step, (), int)
+    check("max_moves", max_moves, (), int)
+    leaf_evaluator = evaluator(network_config, params, config.search.plain)
 
     def unfilled(carry: tuple[jax.Array, Actor]) -> jax.Array:
         move, actor = carry
@@ -83,13 +99,16 @@ def advance(
 
     def one_move(carry: tuple[jax.Array, Actor]) -> tuple[jax.Array, Actor]:
         move, actor = carry
+        # One split a move, from the actor's own key: so the games do not depend on how many moves a
+        # call makes.
         actor = actor._replace(
             states=devices.split(actor.states), records=devices.split(actor.records)
         )
         search_key, deal_key, key = jax.random.split(actor.key, 3)
-        result = search(config.search, judge, actor.states, search_key)
+        result = search(config.search, leaf_evaluator, actor.states, search_key)
+        # From ply 20 on all leaves of a tree are settled, so its values are exact.
         known = endgame.is_ending(actor.states) & (not config.search.plain)
-        kind = jnp.where(known, Kind.EXACT, Kind.SEARCH)
+        kind = jnp.where(known, TargetKind.EXACT, TargetKind.SEARCH)
         moved = _write_and_play(
             (actor.states, actor.records),
             result.slot,
@@ -97,8 +116,10 @@ def advance(
             policy=result.policy,
             value=result.value,
         )
-        states, records = jax.lax.while_loop(
-            lambda lanes: _forced(lanes[0]).any(), _play_forced, moved
+        # Then forced moves, until every lane is at a real decision or its game is over: a search
+        # there would be spent on nothing.
+        (states, records), _ = jax.lax.while_loop(
+            lambda carry: (carry[1] >= 0).any(), _play_forced, (moved, _forced_slots(moved[0]))
         )
         actor = actor._replace(states=states, records=records, key=key)
         return move + 1, _hand_over(actor, deal_key, step)
@@ -108,8 +129,14 @@ def advance(
 
 @functools.partial(jax.jit, static_argnames="config", donate_argnames="actor")
 def take(config: SelfPlayConfig, actor: Actor) -> tuple[Actor, GameRecord]:
-    """The oldest `games_per_cycle` finished games, and the actor without them; that many must be
-    waiting.
+    """Take the oldest `games_per_cycle` finished games out of the buffer.
+
+    Args:
+        config: static.
+        actor: donated; it must have that many finished games.
+
+    Returns:
+        The actor without them, and the games, `[games_per_cycle]`.
     """
     n = config.games_per_cycle
     records = jax.tree.map(lambda leaf: leaf[:n], actor.finished)
@@ -121,51 +148,69 @@ def take(config: SelfPlayConfig, actor: Actor) -> tuple[Actor, GameRecord]:
 Lanes = tuple[game.GameState, GameRecord]
 
 
-def _forced(states: game.GameState) -> jax.Array:
-    """Which lanes have exactly one legal slot, bool `[lanes]`; none past the end."""
-    return (jax.vmap(game.legal_slots)(states).sum(1) == 1) & ~game.is_over(states)
+def _forced_slots(states: game.GameState) -> Array:
+    """The forced slot of each lane, int32 `[lanes]`; -1 at a real decision and past the end."""
+    return game.forced_slot(jax.vmap(game.legal_slots)(states))
 
 
-def _play_forced(lanes: Lanes) -> Lanes:
-    """Play the only legal slot on the lanes that have but one."""
-    states, _ = lanes
-    forced, legal = _forced(states), jax.vmap(game.legal_slots)(states)
+def _play_forced(carry: tuple[Lanes, Array]) -> tuple[Lanes, Array]:
+    """Play the forced slots, and find the next ones."""
+    lanes, slots = carry
     moved = _write_and_play(
         lanes,
-        jnp.argmax(legal, axis=1),
-        Kind.FORCED,
-        policy=legal.astype(jnp.float32),
-        value=jnp.zeros(legal.shape[0]),
+        slots,
+        TargetKind.FORCED,
+        policy=jax.nn.one_hot(slots, tiles.HAND_SIZE),
+        value=jnp.zeros(slots.shape[0]),
     )
-    return game.select(forced, moved, lanes)
+    lanes = game.select(slots >= 0, moved, lanes)
+    return lanes, _forced_slots(lanes[0])
 
 
 def _write_and_play(
-    lanes: Lanes, slot: jax.Array, kind: Kind | jax.Array, *, policy: jax.Array, value: jax.Array
+    lanes: Lanes,
+    slot: Array,
+    kind: TargetKind | jax.Array,
+    *,
+    policy: jax.Array,
+    value: jax.Array,
 ) -> Lanes:
-    """Note what was thought at this ply of every lane, and play."""
+    """Write the search's result into the record of every lane, and play.
+
+    Args:
+        lanes: `[lanes]`.
+        slot: int32 `[lanes]`.
+        kind: what made the policy target.
+        policy: float32 `[lanes, 7]`.
+        value: float32 `[lanes]`.
+    """
     states, records = lanes
     place = (jnp.arange(slot.shape[0]), states.ply)
+
+    def put(name: str, values: Array | int) -> jax.Array:
+        return jnp.asarray(getattr(records, name)).at[place].set(values)
+
     records = records._replace(
-        slots=records.slots.at[place].set(slot.astype(jnp.int8)),
-        policy=records.policy.at[place].set(policy.astype(jnp.float16)),
-        weight=records.weight.at[place].set(1),
-        kind=records.kind.at[place].set(kind),
-        value=records.value.at[place].set(value.astype(jnp.float16)),
+        slots=put("slots", slot.astype(jnp.int8)),
+        policy=put("policy", policy.astype(jnp.float16)),
+        weight=put("weight", 1),
+        kind=put("kind", kind),
+        value=put("value", value.astype(jnp.float16)),
     )
     return jax.vmap(game.play)(states, slot), records
 
 
-def _hand_over(actor: Actor, key: jax.Array, step: jax.Array) -> Actor:
-    """Put finished games into the waiting room and deal new ones on their lanes."""
+def _hand_over(actor: Actor, key: jax.Array, step: Scalar) -> Actor:
+    """Move finished games into the buffer and start new deals on their lanes."""
     over = game.is_over(actor.states)
     lanes = over.shape[0]
-    # Places past the end are dropped: those of the lanes still playing.
+    # Lanes that still play are written to a place past the end, where they are dropped. The buffer
+    # has room for all lanes at once, because a call ends when `games_per_cycle` games are in it.
     capacity = actor.finished.slots.shape[0]
     place = jnp.where(over, actor.n_finished + jnp.cumsum(over) - 1, capacity)
     done = actor.records._replace(step_end=jnp.full(lanes, step, jnp.int32))
     finished = jax.tree.map(
-        lambda room, new: room.at[place].set(new, mode="drop"), actor.finished, done
+        lambda buffer, new: buffer.at[place].set(new, mode="drop"), actor.finished, done
     )
     states, records = game.select(over, _new_games(key, lanes, step), (actor.states, actor.records))
     return actor._replace(

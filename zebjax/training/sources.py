@@ -109,7 +109,7 @@ class SelfPlaySource:
 
         began = time.monotonic()
         params = session.state.learner.params
-        batch = eval_aux.Batch(
+        batch = eval_aux.GamesToPlay(
             cycle, session.settings.seed, number=cycle, n_games=config.games_per_cycle
         )
         records, facts = eval_aux.play(config, session.settings.network, params, batch, on_ply)

@@ -1,16 +1,17 @@
 """Teacher data: games of E[Q] as GameRecords.
 
-E[Q] plays against itself, or sits with one team against another player. It judges every decision
-with more than one legal move, also the other player's, by the mean points of each move over sampled
-worlds, each solved exactly.
+E[Q] plays against itself, or one team of it plays against another player. Every decision with more
+than one legal move, also the other player's, gets targets from the mean points of each move over
+sampled worlds, each solved exactly:
 
 - policy target: softmax(mean points / temperature): a move that is `temperature` points worse gets
   1/e of the weight.
 - value: P(more points than the other team) - P(fewer) after E[Q]'s best move, for the mover.
-- what E[Q] plays itself: the most mean points, see `eq.Values.best_slots`.
 
-A file is made of its number and the settings alone, and appears whole or not at all: a run that was
-stopped goes on with the files that are missing and ends with the same games.
+E[Q] itself plays the move with the most mean points, see `exact.Values.best_slots`.
+
+The settings and a file's number determine its games, and a file is written whole or not at all. So
+a run that was stopped makes the files that are missing and ends with the same games.
 """
 
 import dataclasses
@@ -26,7 +27,7 @@ import numpy as np
 from zebjax import game, players, record
 from zebjax.evaluation import matches
 from zebjax.players import Player, base, exact
-from zebjax.record import GameRecord, Kind
+from zebjax.record import GameRecord, TargetKind
 from zebjax.training.teacher_config import Settings as Settings
 
 _STREAM = 0x7EAC
@@ -34,7 +35,19 @@ _STREAM = 0x7EAC
 
 
 def policy_target(mean_points: np.ndarray, temperature: float) -> np.ndarray:
-    """softmax(mean_points / temperature), float64 `[N, 7]`; nan is an illegal slot and gets 0."""
+    """softmax(mean_points / temperature).
+
+    Args:
+        mean_points: float `[N, 7]`; nan for an illegal slot.
+        temperature: in points.
+
+    Returns:
+        float64 `[N, 7]`; 0 for an illegal slot.
+
+    >>> policy_target(np.array([[3.0, 3.0, np.nan]]), 1.0).tolist()
+    [[0.5, 0.5, 0.0]]
+    """
+    # Relative to the best move, so that exp does not overflow.
     advantage = mean_points - np.nanmax(mean_points, axis=-1, keepdims=True)
     weights = np.where(
         np.isnan(advantage), 0, np.exp(np.nan_to_num(advantage, nan=0) / temperature)
@@ -48,7 +61,7 @@ def play_file(
     index: int,
     n_games: int,
     on_ply: Callable[[int], None] | None = None,
-    judge_opponent: bool = True,
+    label_opponent: bool = True,
 ) -> GameRecord:
     """The first `n_games` games of file number `index`, NumPy arrays.
 
@@ -58,8 +71,8 @@ def play_file(
         index: 0 or more.
         n_games: 1 to `settings.games_per_file`.
         on_ply: called after every ply with the number of plies played.
-        judge_opponent: whether E[Q] judges the opponent's decisions too; else they have no policy
-            target (weight 0).
+        label_opponent: True if the opponent's decisions get targets of E[Q] too; else they have
+            none (weight 0).
 
     Raises:
         ValueError: if the opponent chooses an illegal slot.
@@ -73,27 +86,28 @@ def play_file(
 
     def choose(turn: matches.Turn) -> np.ndarray:
         nonlocal ply
-        slots = turn.legal.argmax(-1).astype(np.int32)
+        slots = np.array(game.forced_slot(turn.legal))
+        decisions = np.flatnonzero(slots < 0)
+        # One-hot for a forced move; for a decision it is replaced below, unless it has no target.
         policy, value = turn.legal.astype(np.float64), np.zeros(n_games)
-        decisions = np.flatnonzero(turn.legal.sum(-1) > 1)
         of_opponent = (turn.movers[decisions] % 2 != team[decisions]) & (opponent is not None)
         theirs, rows = (
             decisions[of_opponent],
-            decisions if judge_opponent else decisions[~of_opponent],
+            decisions if label_opponent else decisions[~of_opponent],
         )
         if len(rows):
-            states = base.take(turn.states, rows)
+            states = base.gather(turn.states, rows)
             values = exact.eq_values(states, turn.keys[rows], settings.n, settings.n_trick1)
             best = values.best_slots()
             slots[rows] = best
             policy[rows] = policy_target(values.mean_points, settings.temperature)
             value[rows] = values.value[np.arange(len(rows)), best]
-        records.kind[:, ply] = Kind.FORCED
-        records.kind[rows, ply] = Kind.TEACHER
+        records.kind[:, ply] = TargetKind.FORCED
+        records.kind[rows, ply] = TargetKind.TEACHER
         if opponent is not None and len(theirs):
             slots[theirs] = matches.ask(opponent, turn, theirs)
-            if not judge_opponent:
-                records.kind[theirs, ply], records.weight[theirs, ply] = Kind.UNJUDGED, 0
+            if not label_opponent:
+                records.kind[theirs, ply], records.weight[theirs, ply] = TargetKind.NONE, 0
         records.slots[:, ply], records.policy[:, ply], records.value[:, ply] = slots, policy, value
         ply += 1
         return slots
@@ -112,7 +126,7 @@ def file_path(folder: Path, index: int) -> Path:
 
 
 def is_done(path: Path, facts: dict[str, Any], n_games: int) -> bool:
-    """Whether a file holds its games already; False also for one that is damaged.
+    """True if a file has its games already; False also for a damaged one.
 
     Raises:
         ValueError: if it holds games of other settings.
@@ -129,7 +143,7 @@ def is_done(path: Path, facts: dict[str, Any], n_games: int) -> bool:
         raise ValueError(
             f"{path} was made with other settings ({odd} {metadata.search.get(odd)!r}, here "
             f"{facts.get(odd)!r}); "
-            "choose another folder, or the same settings to go on"
+            "choose another folder, or the same settings to continue"
         )
     return metadata.games >= n_games
 
@@ -140,18 +154,18 @@ def make(
     folder: Path,
     progress: Callable[[float, float], None] | None = None,
 ) -> tuple[int, int]:
-    """Make the files that are missing from `folder` until it holds `games` games.
+    """Make the files that are missing in `folder`, until it has `games` games.
 
     Args:
-        settings: see there; files name the opponent by its identity, which changes when its weights
-            do.
+        settings: see `Settings`. Files name the opponent by its identity, which changes with its
+            weights.
         games: 1 or more; the last file may be smaller than the others.
-        folder: made if it is not there.
-        progress: called after every ply with the share that is done, 0 to 1, and the games made by
-            this call, in parts.
+        folder: made if it does not exist.
+        progress: called after every ply with the share done, 0 to 1, and the number of games made
+            by this call, fractions included.
 
     Returns:
-        Games found already done, and games made.
+        Number of games found, and number of games made.
 
     Raises:
         ValueError: for a bad opponent, or a folder with games of other settings.

@@ -1,0 +1,28 @@
+"""The examples in docstrings do what they show."""
+
+import doctest
+import importlib
+
+import pytest
+
+MODULES = (
+    "common.arrays",
+    "evaluation.belief_scores",
+    "game",
+    "network.config",
+    "network.model",
+    "observe",
+    "search.config",
+    "search.tree",
+    "tiles",
+    "training.eval_aux",
+    "training.replay",
+    "training.teacher",
+    "worlds",
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    result = doctest.testmod(importlib.import_module(f"zebjax.{name}"))
+    assert result.attempted > 0 and result.failed == 0

@@ -1,0 +1,55 @@
+"""Scores of distributions over holders of a tile, for NumPy arrays and for traced JAX arrays alike.
+
+The learner scores its training batches with them on the device, and `evaluation.belief` a network's
+predictions on the host.
+"""
+
+from typing import Any
+
+from zebjax.common.arrays import Array
+
+N_HOLDERS = 3
+"""0 left, 1 partner, 2 right."""
+_TIE = 1e-6
+"""Probabilities that differ by less are equally probable."""
+
+
+def at_owner(values: Array, owner: Array) -> Any:
+    """The entry of the true holder.
+
+    Args:
+        values: `[..., 3]`, such as probabilities.
+        owner: integers `[...]`, 0..2.
+
+    Returns:
+        `[...]`.
+    """
+    xp = values.__array_namespace__()
+    return xp.take_along_axis(values, owner[..., None], -1)[..., 0]
+
+
+def correct(probabilities: Array, owner: Array) -> Any:
+    """Share of a tile that is predicted correctly.
+
+    Args:
+        probabilities: `[..., 3]`.
+        owner: integers `[...]`, the true holder.
+
+    Returns:
+        `[...]`: 1 if the most probable holder is the true one, else 0; 1/k if the true one is among
+        k that are equally probable.
+    """
+    best = probabilities >= probabilities.max(-1, keepdims=True) - _TIE
+    return at_owner(best, owner) / best.sum(-1)
+
+
+def brier(probabilities: Array, owner: Array) -> Any:
+    """Brier score (Brier 1950): the squared error summed over the three holders, `[...]`, 0 to 2.
+
+    >>> import numpy as np
+    >>> brier(np.array([[1.0, 0, 0], [1.0, 0, 0]]), np.array([0, 2])).tolist()
+    [0.0, 2.0]
+    """
+    xp = probabilities.__array_namespace__()
+    one_hot = (owner[..., None] == xp.arange(N_HOLDERS)).astype(probabilities.dtype)
+    return xp.square(probabilities - one_hot).sum(-1)

@@ -1,0 +1,45 @@
+"""The optimiser and its learning rate."""
+
+import optax
+import optax.contrib
+
+from zebjax.training.config import LearnerConfig
+
+
+def lr_schedule(config: LearnerConfig) -> optax.Schedule:
+    """Learning rate by update."""
+    peak = config.lr
+    if config.schedule == "cosine":
+        return optax.schedules.warmup_cosine_decay_schedule(
+            0.0 if config.warmup_updates else peak,
+            peak,
+            config.warmup_updates,
+            config.decay_updates,
+            peak / 10,
+        )
+    warmup = optax.schedules.linear_schedule(0.0, peak, config.warmup_updates)
+    return warmup if config.warmup_updates else optax.schedules.constant_schedule(peak)
+
+
+def make_optimizer(config: LearnerConfig) -> optax.GradientTransformation:
+    """Make the optimiser: AdamW (Loshchilov & Hutter 2019) with the original's settings, or Muon.
+
+    Both decay every parameter.
+    """
+    schedule, decay = lr_schedule(config), config.weight_decay
+    # Muon (Jordan et al. 2024) orthogonalises the updates of matrices. Vectors such as biases get
+    # AdamW, at a tenth of the learning rate: Muon's steps have a larger scale than Adam's.
+    if config.optimizer == "muon":
+        optimizer = optax.contrib.muon(
+            schedule,
+            weight_decay=decay,
+            adam_weight_decay=decay,
+            adam_learning_rate=lambda count: schedule(count) / 10,
+        )
+    else:
+        optimizer = optax.adamw(schedule, b1=0.9, b2=0.999, eps=1e-8, weight_decay=decay)
+    return (
+        optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
+        if config.clip_norm
+        else optimizer
+    )
