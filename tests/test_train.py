@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.tiny import TINY, Quiet, as_numpy, training_rows
 from zebjax import experiment, network, train
-from zebjax.common import checkpoint
+from zebjax.common import checkpoint, stop_signal, streams
 from zebjax.training import metrics, resume, session
 from zebjax.training import run as training
 from zebjax.training.config import EvaluationConfig, to_json
@@ -207,9 +207,9 @@ def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
 def test_bad_input_is_one_sentence_and_status_2(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(
-        train, "_Stop", lambda: SimpleNamespace(asked=False)
-    )  # leaves pytest's signals alone
+    # Leaves pytest's signals and streams alone.
+    monkeypatch.setattr(stop_signal, "StopSignal", lambda: SimpleNamespace(asked=False))
+    monkeypatch.setattr(streams, "forgive", lambda: None)
     if arguments[0].startswith("experiments"):
         arguments = [arguments[0], "--runs", str(tmp_path), *arguments[1:]]
     try:
