@@ -6,7 +6,7 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).parents[1]
 _BAKED = _PACKAGE / "_commit.txt"
-"""Written into a wheel when it is built, by `hatch_build.py`."""
+"""Written into a wheel when it is built, by `.ci/hatch_build.py`."""
 
 
 @functools.cache
