@@ -185,7 +185,7 @@ def test_hidden_hands_change_neither_move_nor_values(middles):
 
 def test_values_belong_to_the_key_wherever_the_game_stands():
     """Over several blocks of the sampler, too."""
-    n = exact._MOST_DECISIONS + 30
+    n = exact._MAX_DECISIONS + 30
     states, keys = positions(n, np.arange(12, 27)), raw_keys(n)
     values = exact.eq_values(states, keys, n=5)
     rows = np.random.default_rng(0).permutation(n)[:50]
