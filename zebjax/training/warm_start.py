@@ -131,9 +131,7 @@ def _record_files(folder: Path, field: str, maker: str) -> list[Path]:
     # What begins with a dot is being written, or was when its writer was killed.
     files = sorted(file for file in folder.rglob("*.safetensors") if not file.name.startswith("."))
     if not files:
-        raise ValueError(
-            f"{field}: no *.safetensors in {folder}; make some with `python -m {maker}`"
-        )
+        raise ValueError(f"{field}: no *.safetensors in {folder}; make some with `zebjax {maker}`")
     return files
 
 
@@ -146,7 +144,7 @@ def taught_games(settings: Experiment) -> GameRecord:
             used.
     """
     folder = Path(settings.teacher.folder or "")
-    files = _record_files(folder, "teacher.folder", "zebjax.teach")
+    files = _record_files(folder, "teacher.folder", "teach")
     games = jax.tree.map(
         lambda *parts: np.concatenate(parts), *(record.read(file)[0] for file in files)
     )
