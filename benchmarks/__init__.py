@@ -1,1 +1,1 @@
-"""One file for each question about speed; `results/` holds the figures, with device and date."""
+"""One file per question about speed; `results/` holds the figures, with device and date."""

@@ -1,4 +1,4 @@
-"""Measure the speed of this machine within a budget of time: the main figures of all benchmarks."""
+"""Measure the speed of this machine in limited time: the main figures of all benchmarks."""
 
 import re
 import sys
@@ -13,9 +13,9 @@ from zebjax.common import cli
 
 from . import engine, learner, network, report, selfplay
 
-ABOUT = """Runs the parts in order of importance, the original system's setting first, and skips
-those that would exceed the budget; it names them at the end. Writes one JSON with all parts, after
-each part. Needs no internet and no files."""
+ABOUT = """Runs the parts in order of importance, the original system's setting first. Skips parts
+that would exceed the time budget, and names them at the end. Writes one JSON file with all parts,
+again after each part. Needs no internet and no files."""
 
 
 class Part(NamedTuple):
@@ -28,7 +28,7 @@ class Part(NamedTuple):
 
 
 def parts() -> Iterator[Part]:
-    """The parts, the most important first."""
+    """Yield the parts, the most important first."""
     cpu, dtype = report.on_cpu(), report.dtype_default()
     lengths = observe.tokenizer("v1").lengths
 
@@ -42,7 +42,7 @@ def parts() -> Iterator[Part]:
     def lanes_of(name: str) -> int:
         return selfplay.remembered_lanes(name)
 
-    # With many lanes the original's setting takes minutes on two cores; a GPU needs thousands.
+    # Few lanes on a CPU, where the original's setting takes minutes with many; thousands on a GPU.
     yield Part(
         "selfplay-original", 90 if cpu else 60, lambda: play("original", 32 if cpu else 4096)
     )
@@ -77,10 +77,10 @@ def parts() -> Iterator[Part]:
 
 
 def seconds_of(text: str) -> float:
-    """Seconds of a time such as `8min`, `90s` or `1h`.
+    """Parse a time such as `8min`, `90s` or `1h` into seconds.
 
     Raises:
-        ValueError: if `text` is no such time.
+        ValueError: if `text` is not such a time.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|min|h)", text)
     if not match or float(match[1]) == 0:
@@ -126,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         type=cli.checked(seconds_of),
         default="8min",
         metavar="TIME",
-        help="time in all, such as 90s, 8min or 1h (default %(default)s)",
+        help="total time, such as 90s, 8min or 1h (default %(default)s)",
     )
     args = parser.parse_args(argv)
     budget_s: float = args.budget

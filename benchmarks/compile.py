@@ -1,4 +1,4 @@
-"""Measure compiling: seconds of `zebjax train` without and with the persistent cache."""
+"""Measure compilation: seconds of `zebjax train` without and with the persistent cache."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import zebjax
 from . import report
 
 ABOUT = """Runs one very short cycle of an experiment twice, each time in a new process, the first
-time with an empty compilation cache. Reports the seconds of tracing, lowering and compiling (or
+time with an empty compilation cache. Reports the seconds of tracing, lowering and compilation (or
 reading from the cache), and of the whole command."""
 
 _CHILD = """
@@ -38,7 +38,7 @@ _SHORT = [
 
 
 def measure(experiment: Path, cache: Path) -> dict[str, Any]:
-    """One row: a run with this cache folder."""
+    """Run the experiment with this cache folder; return one row."""
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {
             "JAX_COMPILATION_CACHE_DIR": str(cache),

@@ -1,4 +1,4 @@
-"""Measure the rules engine: plies a second in random play."""
+"""Measure the rules engine: plies per second in random play."""
 
 import functools
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from zebjax.common import cli
 
 from . import report
 
-ABOUT = """Deals and plays whole games of uniformly random legal moves in one compiled call. A ply
+ABOUT = """Deals games and plays them with uniformly random legal moves in one compiled call. A ply
 is: compute the legal slots, draw one, play it."""
 
 
@@ -27,7 +27,7 @@ def play(key: jax.Array, games: int) -> jax.Array:
 
 
 def measure(games: int, repeats: int = 5) -> dict[str, Any]:
-    """One row: plies a second of wall and of CPU time."""
+    """One row: plies per second of wall time and of CPU time."""
     key = jax.random.key(0)
     compile_s, _ = report.wall_and_cpu_s(lambda: play.lower(key, games).compile())
     time = report.timed(lambda: play(key, games), repeats)

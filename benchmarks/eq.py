@@ -1,4 +1,4 @@
-"""Measure E[Q], the exact player: time a decision by trick, and games a second."""
+"""Measure E[Q], the exact player: time per decision by trick, and games per second."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -17,14 +17,14 @@ from .oracle import random_states
 
 PLIES = (0, 4, 8, 12, 16, 20)
 ABOUT = """E[Q] solves each legal move in many sampled worlds and plays the best on average. Times
-a decision at the start of each trick, after uniform random play, in milliseconds of CPU time on
+decisions at the start of each trick, after uniform random play, in milliseconds of CPU time on
 one thread of the solver: drawing the worlds, checking them for the solver, and the whole decision
-(with both) by mean points and by the chance to win. Then plays games against random and reports
-whole games a second."""
+(including both), by mean points and by the probability of winning. Then plays games against random
+and reports games per second."""
 
 
 def cpu_ms(work: Callable[[], object], decisions: int) -> float:
-    """Milliseconds of this process's CPU time that one of `decisions` takes in `work`."""
+    """Milliseconds of this process's CPU time per decision, if `work` makes `decisions` of them."""
     work()  # compiles
     start = time.process_time()
     work()
@@ -54,11 +54,11 @@ def measure_decisions(n: int, decisions: int, seed: int) -> list[dict[str, float
 
 
 def measure_games(specs: list[str], deals: int, seed: int) -> list[dict[str, object]]:
-    """Games a second and the win rate of each player against random."""
+    """Games per second and the win rate of each player against random."""
     rows = []
     for spec in specs:
         player = players.make(spec)
-        # Compile: `random` in the sizes that are timed, the dear player with one deal.
+        # Compile: `random` with the timed number of deals, the slow player with one deal.
         for some in (player, players.random()):
             n_deals = deals if some.spec == "random" else 1
             matches.play_deals(some, players.random(), jax.random.key(seed), 0, n_deals)
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         type=cli.integer(1, 10**5),
         default=100,
         metavar="N",
-        help="worlds a decision (default %(default)s)",
+        help="worlds per decision (default %(default)s)",
     )
     parser.add_argument(
         "--decisions",
@@ -103,13 +103,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         type=cli.integer(2, 10**6),
         default=50,
         metavar="N",
-        help="deals of the games, each played twice (default %(default)s)",
+        help="deals, each played twice (default %(default)s)",
     )
     parser.add_argument(
         "--seed",
         type=cli.integer(0, 2**31),
         default=0,
-        help="of positions and games (default 0)",
+        help="seed of positions and games (default 0)",
     )
     args = parser.parse_args(argv)
     result = report.surroundings(args.note) | {"n": args.n}

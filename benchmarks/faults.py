@@ -20,11 +20,12 @@ from zebjax.distributed import open, spool
 from . import report
 
 ABOUT = """Runs a learner, two self-play workers and an eval-aux worker with a tiny network and a
-store in a folder. Kills one of them with SIGKILL again and again at random moments (the learner,
-which takes longer to start, one time in ten) and starts it again. Then takes the store away for a
+store in a folder. Repeatedly kills one of them with SIGKILL at random moments (the learner, which
+takes longer to start, one time in ten) and starts it again. Then makes the store unavailable for a
 minute while all four run. At the end stops all, lets a last learner read the rest, and compares:
-every game that was ever in the store must be counted exactly once, and no file refused. The
-learner prunes the store meanwhile; this program lists it often enough to see every file first."""
+every game that was ever in the store must be counted exactly once, and no file may be refused. The
+learner prunes the store during the run; this program lists it often enough to see every file
+before."""
 
 EXPERIMENT = """
 from zebjax.experiment import *
@@ -50,7 +51,7 @@ ROLES = (("learner", None), ("selfplay", "play-1"), ("selfplay", "play-2"), ("ev
 
 @dataclasses.dataclass
 class Process:
-    """One of the four processes, and how often it was killed."""
+    """One of the four processes, and the number of times it was killed."""
 
     role: str
     worker: str | None
@@ -59,16 +60,17 @@ class Process:
     kills: int = 0
 
     def start(self, *more: str) -> None:
-        """Start it; its output goes to a log file."""
-        who = ["--worker-id", self.worker] if self.worker else []
+        """Start it; its output is appended to a log file."""
+        identity = ["--worker-id", self.worker] if self.worker else []
         command = [
             sys.executable,
             "-m",
-            "zebjax.train",
+            "zebjax",
+            "train",
             str(self.folder / "faults.py"),
             "--role",
             self.role,
-            *who,
+            *identity,
         ]
         with (self.folder / f"{self.worker or self.role}.log").open("a") as log:
             runs = ["--runs", str(self.folder / "runs")]
@@ -79,7 +81,7 @@ class Process:
         return self.running is not None and self.running.poll() is None
 
     def kill(self) -> None:
-        """End it with SIGKILL."""
+        """Kill it with SIGKILL."""
         assert self.running is not None
         self.running.kill()
         self.running.wait()
@@ -93,7 +95,7 @@ class Process:
 
 
 class Ledger:
-    """Every example file that was ever seen in the store, and its number of games."""
+    """A record of every example file that was seen in the store, and its number of games."""
 
     def __init__(self, folder: Path) -> None:
         self._root = folder / "runs" / "store" / "faults"
@@ -104,7 +106,7 @@ class Ledger:
         self.here: set[str] = set()
 
     def look(self) -> None:
-        """Note the files that are new in the store."""
+        """Record the new files in the store."""
         names = {entry.name for entry in open.open_store(str(self._root)).entries("examples")}
         self.here = {name for name in names if spool.parse_name(name)}
         for name in self.here - self.games.keys():
@@ -113,7 +115,7 @@ class Ledger:
                 self.games[name] = record.peek(self._root / name).games
 
     def look_into_spool(self, worker: str) -> None:
-        """Note the files that a killed worker had finished but not sent; all must arrive later."""
+        """Record the files that a killed worker had not sent yet; all must arrive later."""
         files = (self._workers / worker / "spool").glob("*.safetensors")
         self.spooled |= {f"examples/{worker}/{file.name}" for file in files}
 
@@ -122,7 +124,7 @@ class Ledger:
         return {name.split("/")[1] for name in self.games}
 
     def books(self) -> dict[str, int]:
-        """The counts of what was seen, and those in the learner's newest state."""
+        """Return the counts of the files seen, and those in the learner's newest state."""
         self.look()
         progress: dict[str, Any] = {"cursor": {}, "total_games": 0, "cycle": 0, "quarantined": 0}
         if steps := checkpoint.steps(self._state):
@@ -141,7 +143,7 @@ class Ledger:
             "files": len(self.games),
             "files_pruned": len(self.games) - len(self.here),
             "numbers_used_twice": len(self.games) - len(sequences),
-            # A worker notes a number just before it writes the file: a kill between the two
+            # A worker records a number just before it writes the file, so a kill between the two
             # leaves the number unused.
             "numbers_not_used": sum(noted) - len(self.games),
             "files_waiting_at_kills": len(self.spooled),
@@ -176,7 +178,9 @@ def start_all(processes: list[Process], ledger: Ledger) -> None:
 
 
 def take_what_is_left(learner: Process, ledger: Ledger) -> int:
-    """Run the learner until it has read the whole store, ten minutes at most; its exit status."""
+    """Run the learner until it has read the whole store, at most ten minutes; return its exit
+    status.
+    """
     learner.start()
     until = time.monotonic() + 600
     while time.monotonic() < until:
@@ -193,7 +197,7 @@ def kill_at_random(
     """Kill a process `kills` times, every `gap_s` seconds on average, and start it again.
 
     Returns:
-        The exit statuses of processes that ended without being killed; expected are none.
+        The exit statuses of processes that ended by themselves; the list should be empty.
     """
     ended = []
     for kill in range(kills):
@@ -213,8 +217,8 @@ def kill_at_random(
     return ended
 
 
-def take_the_store_away(folder: Path, seconds: float) -> None:
-    """Make the store unreadable and unwritable for so many seconds."""
+def make_store_unavailable(folder: Path, seconds: float) -> None:
+    """Make the store unreadable and unwritable for a time."""
     place = folder / "runs" / "store"
     away = place.rename(folder / "store-away")
     place.touch()
@@ -224,7 +228,7 @@ def take_the_store_away(folder: Path, seconds: float) -> None:
 
 
 def settle(processes: list[Process], ledger: Ledger) -> list[int]:
-    """Take the store away while all run, then stop all, and let a last learner read the rest.
+    """Make the store unavailable while all run, stop all, and let a last learner read the rest.
 
     Returns:
         The exit statuses of the workers, the learner and the last learner.
@@ -234,7 +238,7 @@ def settle(processes: list[Process], ledger: Ledger) -> list[int]:
         if not process.is_running():
             process.start()
     ledger.pause(60)
-    take_the_store_away(learner.folder, _GONE_S)
+    make_store_unavailable(learner.folder, _GONE_S)
     ledger.pause(60)
     statuses = [process.stop() for process in workers]
     statuses.append(learner.stop())
@@ -249,7 +253,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         type=cli.integer(0, 10**6),
         default=200,
         metavar="N",
-        help="kills in all (default %(default)s)",
+        help="total number of kills (default %(default)s)",
     )
     parser.add_argument(
         "--gap-s",
@@ -259,10 +263,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="mean seconds between two kills (default %(default)s)",
     )
     parser.add_argument(
-        "--seed", type=cli.integer(0, 2**31), default=0, help="of the moments (default 0)"
+        "--seed", type=cli.integer(0, 2**31), default=0, help="seed of the moments (default 0)"
     )
     parser.add_argument(
-        "--folder", type=Path, metavar="DIR", help="where to work (default: a temporary folder)"
+        "--folder", type=Path, metavar="DIR", help="folder of the run (default: a temporary one)"
     )
     args = parser.parse_args(argv)
     folder = args.folder or Path(tempfile.mkdtemp(prefix="zebjax-faults-"))

@@ -1,4 +1,4 @@
-"""Measure ingest: games a second that a learner checks, bytes a game, and the cost to training."""
+"""Measure ingest: games checked per second, bytes per game, and how much it slows training."""
 
 import argparse
 import statistics
@@ -21,8 +21,8 @@ from zebjax.training.config import LearnerConfig, SelfPlayConfig
 from . import report
 
 ABOUT = """Plays self-play games with a tiny network, writes them as a worker does, and checks the
-files as a learner does: sha256, format, every game replayed through the rules. Reports games a
-second of CPU time, that is of one core. Then trains a network in turns with and without files
+files as a learner does: sha256, format, every game replayed through the rules. Reports games per
+second of CPU time, that is, per core. Then trains a network alternately with and without files
 that arrive in a folder, and reports how much longer a cycle takes."""
 
 
@@ -38,7 +38,7 @@ def played(n: int) -> record.GameRecord:
 
 
 def checking(data: bytes, games: int, files: int) -> dict[str, float]:
-    """Games checked a second of CPU time and of wall time."""
+    """Games checked per second of CPU time and of wall time."""
     name = spool.object_name("w0", 1, data)
     ingest.examine(name, data)
     began, cpu = time.perf_counter(), time.process_time()
@@ -49,7 +49,7 @@ def checking(data: bytes, games: int, files: int) -> dict[str, float]:
 
 
 class Arriving:
-    """A worker that sends `games_per_s` evenly, and a learner's ingest that reads its files."""
+    """A worker that sends `games_per_s` at a steady rate, and an ingest that reads its files."""
 
     def __init__(self, folder: Path, data: bytes, games: int, games_per_s: float) -> None:
         self._place = open.open_store(str(folder / "store"))
@@ -67,7 +67,7 @@ class Arriving:
         return False
 
     def take(self, ring: replay.Ring) -> tuple[replay.Ring, int]:
-        """Add what arrived to the ring; the new ring and the number of games."""
+        """Add the arrived games to the ring; return the new ring and the number of games."""
         n = 0
         for arrived in self._ingest.take():
             assert arrived.records is not None
@@ -81,7 +81,7 @@ class Arriving:
 
 
 def training(args: argparse.Namespace, data: bytes, records: record.GameRecord) -> dict[str, Any]:
-    """Seconds a training cycle takes without and with games that arrive."""
+    """Seconds per training cycle without and with arriving games."""
     preset = network.PRESETS[args.preset]
     config = LearnerConfig(updates_per_cycle=args.updates)
     ring = replay.add_some(replay.init(28 * len(records.slots) * 4), records)
@@ -89,10 +89,10 @@ def training(args: argparse.Namespace, data: bytes, records: record.GameRecord) 
     seconds: dict[bool, list[float]] = {False: [], True: []}
     games, with_s = 0, 0.0
     for turn in range(2 * args.turns + 1):  # the first one compiles
-        is_coming = turn % 2 == 0
+        is_arriving = turn % 2 == 0
         with tempfile.TemporaryDirectory() as folder:
             arriving = (
-                Arriving(Path(folder), data, len(records.slots), args.rate) if is_coming else None
+                Arriving(Path(folder), data, len(records.slots), args.rate) if is_arriving else None
             )
             for _ in range(args.cycles):
                 began, n = time.perf_counter(), 0
@@ -103,11 +103,11 @@ def training(args: argparse.Namespace, data: bytes, records: record.GameRecord) 
                 )
                 jax.block_until_ready(state.params)
                 if turn:
-                    seconds[is_coming].append(time.perf_counter() - began)
-                    games, with_s = games + n, with_s + is_coming * seconds[is_coming][-1]
+                    seconds[is_arriving].append(time.perf_counter() - began)
+                    games, with_s = games + n, with_s + is_arriving * seconds[is_arriving][-1]
             if arriving is not None:
                 arriving.stop()
-    off, on = (statistics.median(seconds[is_coming]) for is_coming in (False, True))
+    off, on = (statistics.median(seconds[is_arriving]) for is_arriving in (False, True))
     return {
         "preset": args.preset,
         "updates_per_cycle": args.updates,
@@ -124,11 +124,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = report.parser_with_json("ingest", f"{__doc__}\n\n{ABOUT}", "--rate 100")
     counts = {
-        "--games-per-file": (128, "games in a file"),
-        "--files": (40, "files that are checked"),
-        "--updates": (100, "updates in a training cycle"),
-        "--cycles": (5, "training cycles in a turn"),
-        "--turns": (4, "turns with, and as many without, arriving games"),
+        "--games-per-file": (128, "games per file"),
+        "--files": (40, "files to check"),
+        "--updates": (100, "updates per training cycle"),
+        "--cycles": (5, "training cycles per turn"),
+        "--turns": (4, "turns with arriving games, and as many without"),
     }
     for name, (default, about) in counts.items():
         parser.add_argument(
@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         type=cli.checked(parsing.number(0.1, 10**6)),
         default=50.0,
         metavar="R",
-        help="games that arrive a second (default %(default)s)",
+        help="games that arrive per second (default %(default)s)",
     )
     args = parser.parse_args(argv)
     records = played(args.games_per_file)

@@ -1,4 +1,4 @@
-"""Measure the learner: updates (optimiser steps) a second, and seconds of compiling."""
+"""Measure the learner: updates (optimiser steps) per second, and seconds of compilation."""
 
 import dataclasses
 import itertools
@@ -15,10 +15,10 @@ from zebjax.training.config import LearnerConfig
 
 from . import report
 
-ABOUT = """Times the compiled training call: draw examples, make tokens, update with AdamW; dropout
-on, all metrics computed. The first row has the original system's setting: large network with a
-belief head, batch 64."""
-# Updates a CPU second of the original's code, two cores, batch 64 (reference/throughput.json).
+ABOUT = """Times the compiled training call: draw examples, make tokens, update with AdamW. Dropout
+is on and all metrics are computed. The first row has the original system's setting: large network
+with a belief head, batch 64."""
+# Updates per CPU second of the original's code, two cores, batch 64 (reference/throughput.json).
 ORIGINAL = {
     "medium": {"updates_per_cpu_s": 3.70},
     "large": {"updates_per_cpu_s": 0.959},
@@ -47,7 +47,7 @@ def random_games(n: int, key: jax.Array) -> record.GameRecord:
 
 
 def measure(preset: str, batch: int, updates: int, compute_dtype: str) -> dict[str, Any]:
-    """One row: updates and examples a second, memory, seconds of compiling."""
+    """One row: updates and examples per second, memory, seconds of compilation."""
     # The original was timed with a medium network without a belief head.
     net = dataclasses.replace(
         network.PRESETS[preset], belief_head=preset != "medium", compute_dtype=compute_dtype
@@ -58,6 +58,7 @@ def measure(preset: str, batch: int, updates: int, compute_dtype: str) -> dict[s
     compile_s, _ = report.wall_and_cpu_s(
         lambda: learner.train.lower(config, net, state, ring, 1).compile()
     )
+    # A list, because `train` donates the state: the old one must not be used again.
     box = [state]
 
     def work() -> learner.LearnerState:
@@ -105,20 +106,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         nargs="+",
         default=batches,
         metavar="N",
-        help="examples an update (default %(default)s)",
+        help="examples per update (default %(default)s)",
     )
     parser.add_argument(
         "--updates",
         type=cli.integer(1, 10**6),
         default=20,
         metavar="N",
-        help="updates in a timed call (default %(default)s)",
+        help="updates per timed call (default %(default)s)",
     )
     parser.add_argument(
         "--compute-dtype",
         choices=("float32", "bfloat16"),
         default=report.dtype_default(),
-        help="of the matrix products (default %(default)s)",
+        help="dtype of the matrix products (default %(default)s)",
     )
     args = parser.parse_args(argv)
     ceiling = report.ceiling_tflops(args.compute_dtype)

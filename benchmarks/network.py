@@ -1,4 +1,4 @@
-"""Measure the network: evaluations a second, and the share of the device's ceiling."""
+"""Measure the network: evaluations per second, and the share of the device's maximum speed."""
 
 import dataclasses
 import itertools
@@ -17,7 +17,7 @@ a large matrix product, measured in the same run."""
 
 
 def measure(preset: str, dtype: str, batch: int, length: int, repeats: int = 5) -> dict[str, Any]:
-    """One row: evaluations a second and TFLOP/s of one preset, batch and number of tokens."""
+    """One row: evaluations per second and TFLOP/s of one preset, batch and number of tokens."""
     config = dataclasses.replace(network.PRESETS[preset], compute_dtype=dtype)
     params = network.init(config, jax.random.key(0))
     seen = report.zeros(config, batch, length)
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--compute-dtype",
         choices=("float32", "bfloat16"),
         default=report.dtype_default(),
-        help="of the matrix products (default %(default)s)",
+        help="dtype of the matrix products (default %(default)s)",
     )
     parser.add_argument(
         "--batches",
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         nargs="+",
         default=[16, 128] if report.on_cpu() else [512, 4096, 16384],
         metavar="N",
-        help="observations a call (default %(default)s)",
+        help="observations per call (default %(default)s)",
     )
     parser.add_argument(
         "--tokens",
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         nargs="+",
         default=[lengths[2], 36],
         metavar="N",
-        help="tokens an observation (default %(default)s)",
+        help="tokens per observation (default %(default)s)",
     )
     args = parser.parse_args(argv)
     ceiling = report.ceiling_tflops(args.compute_dtype)

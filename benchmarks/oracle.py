@@ -1,4 +1,4 @@
-"""Measure the exact solver: time and nodes a position, and positions a second by threads."""
+"""Measure the exact solver: time and nodes per position, and positions per second by threads."""
 
 import functools
 import time
@@ -17,7 +17,7 @@ from zebjax.solver.search import new_memory
 from . import report
 
 PLIES = (0, 4, 8, 12, 16)
-# A C prototype that was measured before this solver was written, on one 2.6 GHz core of a busy
+# Figures of a C prototype from before this solver was written, on one 2.6 GHz core of a busy
 # machine: mean us, 95th percentile us and nodes, by ply.
 PROTOTYPE = {
     "VALUE": {
@@ -37,12 +37,12 @@ PROTOTYPE = {
     "BOOL": {ply: (us, None, None) for ply, us in zip(PLIES, (532, 95, 18, 4.2, 1.2), strict=True)},
 }
 BOOL_THRESHOLD = 22
-ABOUT = """Times three questions on positions of uniform random play, all declarations equally
-often, in CPU time of one thread, beside the figures of a C prototype:
+ABOUT = """Times three questions on positions of uniform random play, with all declarations equally
+frequent, in CPU time of one thread, and compares with the figures of a C prototype:
   VALUE  the value of the position
   ALLQ   the value of every legal move
   BOOL   does each legal move reach 22 points?
-Then measures positions a second of `solver.solve` by number of threads, in wall time."""
+Then measures positions per second of `solver.solve` by number of threads, in wall time."""
 
 
 def random_states(n: int, ply: int, seed: int) -> game.GameState:
@@ -58,7 +58,7 @@ def random_states(n: int, ply: int, seed: int) -> game.GameState:
 
 
 def questions(n: int) -> dict[str, tuple[Callable, tuple[np.ndarray, ...]]]:
-    """The three kernels, and the arrays that they write for `n` positions."""
+    """The three kernels, and their further array arguments for `n` positions."""
     return {
         "VALUE": (root.values, (np.zeros(n, np.float32),)),
         "ALLQ": (root.move_values, (np.zeros((n, 7), np.float32),)),
@@ -76,9 +76,9 @@ def cpu_us(work: Callable[[], None]) -> float:
 def time_kernel(
     kernel: Callable, arrays: tuple[np.ndarray, ...], rows: np.ndarray, repeats: int
 ) -> dict[str, float]:
-    """Microseconds and nodes a position.
+    """Measure microseconds and nodes per position.
 
-    The mean is that of the fastest of `repeats` passes over all rows; the percentile and the
+    The mean is that of the fastest of `repeats` passes over all rows. The percentile and the
     maximum come from solving rows one by one, less the time of an empty call.
     """
     n = len(rows)
@@ -104,7 +104,7 @@ def time_kernel(
 
 
 def measure_plies(n: int, seed: int, repeats: int) -> dict[str, dict[int, dict[str, float]]]:
-    """Figures by question and ply. Late plies are cheap: up to 16 times as many positions."""
+    """Figures by question and ply. Late plies, which are cheap, get up to 16 times the positions."""
     table: dict = {question: {} for question in PROTOTYPE}
     for ply in PLIES:
         rows = positions.read(random_states(n * min(16, 2 ** (ply // 4)), ply, seed + ply))
@@ -125,14 +125,14 @@ def table_row(question: str, ply: int, ours: dict[str, float]) -> str:
 
 
 def measure_threads(n: int, seed: int, repeats: int) -> list[dict[str, float]]:
-    """Positions a second of `solver.solve` by number of threads, at plies 0 and 8; the fastest of
-    `repeats` passes.
+    """Positions per second of `solver.solve` by number of threads, at plies 0 and 8; the fastest
+    of `repeats` passes.
     """
-    most = numba.config.NUMBA_NUM_THREADS
+    max_threads = numba.config.NUMBA_NUM_THREADS
     results = []
     for ply, count in ((0, n), (8, 16 * n)):
         states = random_states(count, ply, seed + 100 + ply)
-        for threads in sorted({most, *(2**i for i in range(7) if 2**i < most)}):
+        for threads in sorted({max_threads, *(2**i for i in range(7) if 2**i < max_threads)}):
             solve = functools.partial(solver.solve, states, threads=threads)
             wall, cpu = min(report.wall_and_cpu_s(solve) for _ in range(repeats))
             row = {"ply": ply, "threads": threads, "positions_per_s": round(count / wall, 1)}
@@ -163,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="passes, of which the fastest counts (default %(default)s)",
     )
     parser.add_argument(
-        "--seed", type=cli.integer(0, 2**31), default=0, help="of the positions (default 0)"
+        "--seed", type=cli.integer(0, 2**31), default=0, help="seed of the positions (default 0)"
     )
     args = parser.parse_args(argv)
     result = report.surroundings(args.note)

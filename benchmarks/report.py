@@ -1,5 +1,5 @@
-"""Shared by all benchmarks: command line, clocks, FLOP counts, the device's ceiling, and the JSON
-that says where, when and with which versions something was measured.
+"""Shared by all benchmarks: the command line, clocks, FLOP counts, the device's maximum speed, and
+the JSON file with device, date and versions of a measurement.
 """
 
 import argparse
@@ -29,7 +29,7 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "mctx", "numpy", "numba")
 
 
 def cpu_name() -> str:
-    """The processor's name, as far as the system reports it."""
+    """The processor's name, if the system reports it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -37,7 +37,7 @@ def cpu_name() -> str:
 
 
 def _version(package: str) -> str:
-    """The installed version of a package; `unknown` if it is on the path but not installed."""
+    """The installed version of a package; `unknown` if it has no metadata."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -61,14 +61,16 @@ def surroundings(note: str) -> dict[str, Any]:
 
 
 def write(path: Path, result: dict[str, Any]) -> None:
-    """Write `result` as JSON, whole or not at all, and print the path."""
+    """Write `result` as a complete JSON file or not at all, and print the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write_json(path, result)
     print(f"wrote {path}")
 
 
 def wall_and_cpu_s(work: Callable[[], object]) -> tuple[float, float]:
-    """Seconds of wall time and of this process's CPU time that `work` takes, its arrays ready."""
+    """Seconds of wall time and of this process's CPU time that `work` takes, until its arrays are
+    ready.
+    """
     wall, cpu = time.perf_counter(), time.process_time()
     jax.block_until_ready(work())
     return time.perf_counter() - wall, time.process_time() - cpu
@@ -148,9 +150,9 @@ def flop(config: network.ZebConfig, length: float) -> float:
 
 @functools.cache
 def ceiling_tflops(dtype: str) -> float:
-    """TFLOP/s of a large square matrix product on this machine, the ceiling of a network's speed.
+    """TFLOP/s of a large square matrix product on this machine: the maximum speed of a network.
 
-    With several devices: the speed of one, times their number.
+    With several devices it is the speed of one, times their number.
     """
     n = 1024 if on_cpu() else 8192
     a = jax.random.normal(jax.random.key(0), (n, n)).astype(dtype)
@@ -168,7 +170,7 @@ def parser(benchmark: str, about: str, example: str) -> cli.Parser:
 
 
 def parser_with_json(benchmark: str, about: str, example: str) -> cli.Parser:
-    """As `parser`, for a benchmark that writes a JSON file."""
+    """Like `parser`, for a benchmark that writes a JSON file."""
     made = parser(benchmark, about, example)
     made.add_argument(
         "--note", default="", help="recorded in the JSON, such as what else the machine was doing"
@@ -178,7 +180,7 @@ def parser_with_json(benchmark: str, about: str, example: str) -> cli.Parser:
         type=Path,
         metavar="FILE",
         help="JSON file (default: named after benchmark and device, in benchmarks/results, or in "
-        "benchmarks-results where there is no checkout)",
+        "benchmarks-results without a checkout)",
     )
     return made
 
@@ -198,10 +200,10 @@ def collect(
     loses one row at most.
 
     Args:
-        benchmark: its name, which decides the default path of the JSON.
-        args: of `parser_with_json`.
-        rows: measured when they are asked for.
-        facts: further entries of the JSON.
+        benchmark: its name, for the default path of the JSON file.
+        args: parsed by `parser_with_json`.
+        rows: a lazy iterable: each row is measured when it is requested.
+        facts: further entries of the JSON file.
     """
     result = surroundings(args.note) | facts | {"rows": []}
     for row in rows:
@@ -211,7 +213,7 @@ def collect(
 
 
 def dtype_default() -> str:
-    """The compute dtype that networks are timed in: float32 on a CPU, bfloat16 elsewhere."""
+    """The default compute dtype: float32 on a CPU, bfloat16 elsewhere."""
     return "float32" if on_cpu() else "bfloat16"
 
 

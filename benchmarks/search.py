@@ -1,4 +1,4 @@
-"""Measure the search: agreement with the original's, and simulations a second."""
+"""Measure the search: agreement with the original's, and simulations per second."""
 
 import itertools
 import os
@@ -18,9 +18,9 @@ from . import report
 
 ABOUT = """Searches the 93 unforced roots of reference/mcts.npz with the original's 557 K
 network, on trees like the original's (`plain`), and compares with the original's search of 200
-simulations. Reports how often the top moves agree, and the mean KL divergence from the
-original's policy to ours (ours at least 1e-3). Needs the golden data: ../shared/reference, or the
-folder that ZEBJAX_REFERENCE names."""
+simulations. Reports the share of equal top moves, and the mean KL divergence from the original's
+policy to ours (each probability of ours raised to at least 1e-3). Needs the golden data:
+../shared/reference, or the folder that ZEBJAX_REFERENCE names."""
 
 
 def agreement(theirs: np.ndarray, ours: np.ndarray) -> tuple[float, float]:
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         nargs="+",
         default=[50, 200, 800],
         metavar="N",
-        help="simulations a search (default %(default)s)",
+        help="simulations per search (default %(default)s)",
     )
     parser.add_argument(
         "--policies",

@@ -1,4 +1,4 @@
-"""Measure self-play: games a second, and the share of the device's ceiling."""
+"""Measure self-play: games per second, and the share of the device's maximum speed."""
 
 import argparse
 import dataclasses
@@ -21,20 +21,20 @@ from zebjax.training.config import SelfPlayConfig
 
 from . import report
 
-ABOUT = """Plays many games (lanes) at once in compiled calls; the lanes stand at all stages of a
-game. Warm-up and compiling are not counted. A game has 17 decisions (forced moves are not
-searched), so games a second = decisions a second / 17.
+ABOUT = """Plays many games (lanes) at once in compiled calls; the lanes are at all stages of a
+game. Warm-up and compilation are not counted. A game has 17 decisions (forced moves are not
+searched), so games per second = decisions per second / 17.
 
 PUCT is AlphaZero's tree search; Gumbel (Danihelka et al. 2022) needs fewer simulations. The
-setting `original` is the original system's: PUCT, 200 simulations a decision, 3.35 M parameters
-with a belief head; but on our tree, which asks the network about neither forced plies nor the
-last two tricks. `original-plain` has the original's tree. In a row, `original` is the speed of
-the original's own code on two CPU cores, which searches all 28 plies
+setting `original` is the original system's: PUCT, 200 simulations per decision, 3.35 M parameters
+with a belief head; but with zebjax's tree, which evaluates the network neither at forced plies nor
+in the last two tricks. `original-plain` has the original's tree. In a row, `original` is the speed
+of the original's own code on two CPU cores, which searches all 28 plies
 (reference/throughput.json)."""
 
 DECISIONS_PER_GAME = 17.0
-"""39 % of the 28 plies are forced in random play; 17.07 decisions a game were measured in self-play
-of the original's 557 K network."""
+"""39 % of the 28 plies are forced in random play; 17.07 decisions per game were measured in
+self-play of the original's 557 K network."""
 LANES_FILE = report.RESULTS / "lanes.json"
 
 
@@ -61,7 +61,7 @@ SETTINGS = {
     "medium-puct-50-plain": Setting(
         "medium", SearchConfig("puct", sims=50, plain=True), "float32", False
     ),
-    # Beside the original at PUCT 50, whose targets are no better (benchmarks.targets).
+    # Compared with the original at PUCT 50, whose targets are not better (benchmarks/targets.py).
     "medium-recommended": Setting(
         "medium", _GUMBEL_16, "float32", False, {"games_per_cpu_s_at_puct_50": 0.979}
     ),
@@ -73,10 +73,10 @@ SETTINGS = {
 }
 
 
-# Games that a lane can finish in one call. A game has at least seven decisions (the first six
-# leads, and one more at 19 plies), so this many decisions cannot finish more games than that.
-_ROOM = 64
-_MAX_DECISIONS = 7 * _ROOM
+# Maximum number of games that a lane can finish in one call. A game has at least seven decisions
+# (the first six leads, and one more at 19 plies), so 7 * 64 decisions finish at most 64 games.
+_MAX_GAMES_PER_LANE = 64
+_MAX_DECISIONS = 7 * _MAX_GAMES_PER_LANE
 
 
 class Bench(NamedTuple):
@@ -107,7 +107,9 @@ def prepare(name: str, lanes: int) -> Bench:
         belief_head=setting.belief_head,
         compute_dtype=setting.dtype or report.dtype_default(),
     )
-    config = SelfPlayConfig(lanes=lanes, games_per_cycle=_ROOM * lanes, search=setting.search)
+    config = SelfPlayConfig(
+        lanes=lanes, games_per_cycle=_MAX_GAMES_PER_LANE * lanes, search=setting.search
+    )
     params = network.init(net, jax.random.key(0))
     actor = selfplay.init(config, jax.random.key(1))
     actor = actor._replace(states=decisions_of_all_stages(jax.random.key(2), lanes))
@@ -141,9 +143,7 @@ def decisions_of_all_stages(key: jax.Array, n: int) -> game.GameState:
 def lengths_asked(
     settings: SearchConfig, net: network.ZebConfig, params: network.Params, states: game.GameState
 ) -> list[int]:
-    """The number of valid tokens of every observation that the network evaluates in one search of
-    these roots.
-    """
+    """The number of valid tokens in each observation that one search of these roots evaluates."""
     asked: list[int] = []
     real = search.evaluator(net, params, settings.plain)
 
@@ -165,8 +165,8 @@ def measure(name: str, lanes: int, seconds: float, repeats: int = 5) -> dict[str
     """Time a setting for about `seconds`, in `repeats` parts.
 
     Returns:
-        One row: games, decisions, simulations and evaluations a second; FLOP of valid tokens only;
-        memory; seconds of compiling.
+        One row: games, decisions, simulations and evaluations per second; FLOP of valid tokens
+        only; memory; seconds of compilation.
     """
     bench = prepare(name, lanes)
     one, _ = report.wall_and_cpu_s(lambda: bench.move(1))
@@ -174,7 +174,7 @@ def measure(name: str, lanes: int, seconds: float, repeats: int = 5) -> dict[str
     time = report.timed(lambda: bench.move(decisions), repeats)
     memory = report.process_peak_mb()
     lengths = lengths_asked(bench.config.search, bench.network, bench.params, bench.box[0].states)
-    # A search does not compute the belief head.
+    # A search does not evaluate the belief head, so it is not counted.
     judge = dataclasses.replace(bench.network, belief_head=False)
     asked, flop = (
         len(lengths) / lanes,
@@ -211,7 +211,7 @@ def _trees(bench: Bench) -> int:
 
 
 def fitting(name: str, lanes: int, seconds: float) -> dict[str, Any] | None:
-    """`measure`, with half the lanes again and again until they fit in memory; None if none do."""
+    """Call `measure`; halve the lanes until they fit in memory. None if not even one fits."""
     while True:
         try:
             return measure(name, lanes, seconds)
@@ -229,13 +229,13 @@ def fitting(name: str, lanes: int, seconds: float) -> dict[str, Any] | None:
 
 
 def sweep(name: str, seconds: float) -> list[dict[str, Any]]:
-    """Measure with more and more lanes, until two steps in a row are no faster or memory is full.
+    """Double the lanes until two steps in a row are not faster or memory is full.
 
     Returns:
         The rows, the fastest first.
     """
     rows: list[dict[str, Any]] = []
-    # On a CPU more than 512 lanes take minutes and gain a few percent.
+    # On a CPU more than 512 lanes take minutes and gain only a few percent.
     for lanes in report.sizes(32, 512) if report.on_cpu() else report.sizes(512, 2**16):
         row = fitting(name, lanes, seconds)
         if row is None or row["lanes"] < lanes:
@@ -264,10 +264,11 @@ def remember_lanes(name: str, lanes: int) -> None:
 def compare(
     first: str, second: str, lanes: int | None, seconds: float, rounds: int = 5
 ) -> dict[str, Any]:
-    """Time two settings in turns in one process, so that a busy machine slows both.
+    """Time two settings alternately in one process, so that a busy machine slows both.
 
     Returns:
-        One row: the ratio of the second's speed to the first's, median, least and most of `rounds`.
+        One row: the second's speed divided by the first's, with the median, minimum and maximum of
+        `rounds`.
     """
     benches = [prepare(name, lanes or remembered_lanes(name)) for name in (first, second)]
     moves = [
@@ -304,7 +305,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--lanes",
         type=cli.integer(1, 2**20),
         metavar="N",
-        help="games at once (default: the best that --sweep found, else a guess)",
+        help="games at once (default: the best number that --sweep found, else a guess)",
     )
     parser.add_argument(
         "--seconds",
@@ -321,7 +322,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         nargs=2,
         choices=SETTINGS,
         metavar="NAME",
-        help="time two settings in turns, for the ratio of their speeds",
+        help="time two settings alternately, for the ratio of their speeds",
     )
     args: argparse.Namespace = parser.parse_args(argv)
     if args.sweep and (args.lanes or args.compare):

@@ -1,4 +1,4 @@
-"""Print a Markdown table of self-play speed and cost by device, beside the original system's."""
+"""Print a Markdown table of self-play speed and cost by device, with the original system's."""
 
 import json
 import sys
@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from . import report
 
 ABOUT = """Reads the results of the benchmarks `selfplay` and `all` (every *.json in a folder) and
-prices by device; without a price the cost is `?`. Devices are named as in the table's first
+the prices of devices; without a price the cost is `?`. Give devices the names in the table's first
 column. The original's rows are the figures that its author published: 200 simulations at each of
 28 plies, 3.35 M parameters."""
 
-# GPU -> games/s and USD an hour, each lowest and highest, as its author published them.
+# GPU -> (lowest, highest) games/s and USD per hour, as the original's author published them.
 ORIGINAL = {
     "RTX 4070 Ti": ((4.1, 4.2), (0.074, 0.090)),
     "RTX 4070": ((3.2, 3.4), (0.079, 0.081)),
@@ -34,18 +34,18 @@ class Row(NamedTuple):
 
 
 def read(folder: Path, prices: dict[str, float]) -> list[Row]:
-    """The self-play rows of all results in a folder: for each device and setting the fastest row of
-    the newest file.
+    """Read the self-play rows of all results in a folder: for each device and setting the fastest
+    row of the newest measurement.
 
     Args:
-        folder: holds the JSON files that benchmarks write.
-        prices: USD an hour by device name.
+        folder: the folder of the benchmarks' JSON files.
+        prices: USD per hour by device name.
 
     Raises:
-        ValueError: if there is no such folder, or a file in it is no result of a benchmark.
+        ValueError: if the folder does not exist, or a file in it is not a benchmark's result.
     """
     if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder; expected one with results of benchmarks")
+        raise ValueError(f"{folder}: no such folder; expected a folder of benchmark results")
     best: dict[tuple[str, str], Row] = {}
     for path in sorted(folder.glob("*.json")):
         try:
@@ -117,11 +117,11 @@ def _line(
 
 
 def read_prices(path: Path | None, given: list[str]) -> dict[str, float]:
-    """USD an hour by device name.
+    """Read prices in USD per hour by device name.
 
     Args:
-        path: a JSON object of device name and price, or None.
-        given: prices as NAME=USD; they replace those of the file.
+        path: a JSON file that maps device names to prices, or None.
+        given: prices as NAME=USD; they override those of the file.
 
     Raises:
         ValueError: if a price is not a positive number.
@@ -133,25 +133,25 @@ def read_prices(path: Path | None, given: list[str]) -> dict[str, float]:
         except ValueError as error:
             raise ValueError(f"{path}: not JSON ({error})") from None
         if not isinstance(prices, dict):
-            raise ValueError(f"{path}: expected a JSON object of device name and USD an hour")
+            raise ValueError(f"{path}: expected a JSON object of device names and USD per hour")
     prices |= dict(text.rpartition("=")[::2] for text in given)
     for device, price in prices.items():
         try:
             prices[device] = float(price)
         except (TypeError, ValueError):
             raise ValueError(
-                f"price of {device or '?'}: expected NAME=USD an hour, got {price!r}"
+                f"price of {device or '?'}: expected NAME=USD per hour, got {price!r}"
             ) from None
         if not 0 < prices[device] < 1e6:
             raise ValueError(
-                f"price of {device or '?'}: expected a positive number of USD an hour, got "
+                f"price of {device or '?'}: expected a positive number of USD per hour, got "
                 f"{price!r}"
             )
     return prices
 
 
 def unmatched(rows: list[Row], prices: dict[str, float]) -> str:
-    """A sentence that names the prices without a row and the devices that have one; "" if none."""
+    """Return a message that names the prices without a result; "" if there are none."""
     devices = sorted({row.device for row in rows})
     names = [repr(name) for name in prices if name not in devices]
     if not names:
@@ -171,19 +171,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="folder of results (default %(default)s)",
     )
     parser.add_argument(
-        "--prices", type=Path, metavar="FILE", help="JSON object of device name and USD an hour"
+        "--prices", type=Path, metavar="FILE", help="JSON object of device names and USD per hour"
     )
     parser.add_argument(
         "--price",
         action="append",
         default=[],
         metavar="NAME=USD",
-        help="price of one device in USD an hour; can be repeated",
+        help="price of one device in USD per hour; can be repeated",
     )
     args = parser.parse_args(argv)
     try:
         rows = read(args.results, read_prices(args.prices, args.price))
-        # A file of prices may list more devices than were measured; a price that was typed may not.
+        # A file of prices may list devices that were not measured: warn. A typed price may not.
         if args.price and (problem := unmatched(rows, read_prices(None, args.price))):
             raise ValueError(f"--price: {problem}")
         if args.prices and (problem := unmatched(rows, read_prices(args.prices, []))):

@@ -1,4 +1,4 @@
-"""Measure the policy targets of each search: how good they are, and how many a second."""
+"""Measure the policy targets of each search: their quality, and their number per second."""
 
 import functools
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ from .search import agreement
 from .selfplay import decisions_of_all_stages, lengths_asked
 
 ABOUT = """Searches positions from all stages of a game on the true deal, as self-play does, and
-compares each search with PUCT of 3,200 simulations on the same positions: how often the top moves
-agree, and the mean KL divergence (targets at least 1e-3). Then each search plays paired deals
-against the first one; both see all hands and play their best move. A search that makes better
-targets should play better. `evaluations_per_decision` counts network calls.
+compares each search with PUCT of 3,200 simulations on the same positions: the share of equal top
+moves, and the mean KL divergence (targets at least 1e-3). Then each search plays paired deals
+against the first one; both see all hands and play their best move. A search with better targets
+should play better. `evaluations_per_decision` counts network evaluations.
 
 PUCT is AlphaZero's tree search; Gumbel (Danihelka et al. 2022) needs fewer simulations; `plain`
 is the original system's tree, and `sharp` a larger c_scale."""
@@ -55,15 +55,16 @@ def _search(
 def evaluations(
     settings: SearchConfig, config: network.ZebConfig, params: network.Params, states: Any
 ) -> float:
-    """Network evaluations a decision."""
+    """Network evaluations per decision."""
     return len(lengths_asked(settings, config, params, states)) / len(states.ply)
 
 
 def player(
     settings: SearchConfig, config: network.ZebConfig, params: network.Params
 ) -> players.Player:
-    """A player that plays the best move of a search on the true deal. It sees all hands: a way to
-    compare targets, not an honest player.
+    """Return a player of the best move of a search on the true deal.
+
+    It sees all hands, so it only serves to compare targets.
     """
     if settings.worlds != "true":
         raise ValueError("worlds: expected the true deal")
@@ -97,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         type=cli.integer(1, 10**5),
         default=256,
         metavar="N",
-        help="positions that are searched (default %(default)s)",
+        help="positions to search (default %(default)s)",
     )
     parser.add_argument(
         "--deals",

@@ -198,7 +198,9 @@ def _show_live(watch: "Watch", state: dict[str, Any]) -> NoReturn:
                 state = poll(watch)
                 shown = _table(state)
             except Unreachable as error:  # perhaps only briefly, so keep the last state
-                shown = Group(_table(state), Text(f"cannot poll now, this is the last state: {error}"))
+                shown = Group(
+                    _table(state), Text(f"cannot poll now, this is the last state: {error}")
+                )
 
 
 def _silent(watch: "Watch") -> "list[Seen]":
