@@ -104,7 +104,7 @@ def time_kernel(
 
 
 def measure_plies(n: int, seed: int, repeats: int) -> dict[str, dict[int, dict[str, float]]]:
-    """Figures by question and ply. Late plies, which are cheap, get up to 16 times the positions."""
+    """Figures by question and ply. Late plies are cheap, so they get up to 16 times as many."""
     table: dict = {question: {} for question in PROTOTYPE}
     for ply in PLIES:
         rows = positions.read(random_states(n * min(16, 2 ** (ply // 4)), ply, seed + ply))
