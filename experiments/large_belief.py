@@ -1,30 +1,30 @@
 """Repeat the original's run `large-belief`: 3.35 M parameters, 3,743 cycles, 1.7 million games.
 
-It starts with the policy, value and trunk of `large.pt`, which was trained before without a belief
-head, and a fresh belief head. Put `large.pt` and its two JSON files beside you, or name another
-place, or start from nothing:
+It starts from the original's `large.pt`, which has no belief head, with a new belief head. Put
+`large.pt` and its two JSON files in the current folder, or give another path, or start from random
+weights:
 
     zebjax train large_belief --start.checkpoint hf://USER/REPO/large.pt
     zebjax train large_belief --start.checkpoint None
 
-It needs a GPU: on two CPU cores a cycle takes hours. In one process a cycle waits for 454 new
-games, the original's average; with `--role learner` it is 1,000 updates, however many games arrive,
+It needs a GPU: on two CPU cores a cycle takes hours. In one process a cycle plays 454 new games,
+the original's average; with `--role learner` a cycle is 1,000 updates, however many games arrive,
 as in the original.
 
-Every setting is the original's where zebjax has one. What differs and has no setting:
+All settings that zebjax has are the original's. The remaining differences:
 
 - Any seat may lead, and hands are random; in the original seat 0 always led.
 - A forced move is played without a search, and the search never considers an illegal move. The
   original searched every ply, and its priors also covered illegal slots.
 - The policy target of the last ply is the move played; the original's was all zeros.
-- A search of 200 simulations has at most 201 nodes, so the original's limit of 512 has no part.
+- A search of 200 simulations has at most 201 nodes, so the original's limit of 512 has no effect.
 - The ring holds 500,000 examples throughout; the original's began with 1,000,000.
 - Games against random are 1,000 fair deals, each played twice with the teams swapped; the original
   played 2,000 games on unpaired deals.
-- The learner holds 100 example files in the store; the original's held 100 to 128.
+- The learner keeps 100 example files in the store; the original's kept 100 to 128.
 
-`max_example_age_s` and the files in the store matter only with `--role learner`. For more speed use
-our tree, which has no node for a forced move and solves the last two tricks exactly:
+`max_example_age_s` and `keep_examples` matter only with `--role learner`. For more speed use
+zebjax's tree, which has no node for a forced move and solves the last two tricks exactly:
 `--selfplay.search.no-plain`.
 """
 

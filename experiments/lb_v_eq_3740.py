@@ -1,21 +1,21 @@
 """Continue the original's `large-belief` from step 3740 (1,700,608 games) as a new run.
 
 5 % of the updates train on a second stream of games, eval-aux: E[Q] against the current network.
-Put `large-belief.pt` and its two JSON files beside you and convert them once; that keeps their
-provenance:
+Put `large-belief.pt` and its two JSON files in the current folder and convert them once, which
+keeps their provenance:
 
     zebjax convert large-belief.pt lb-v-eq-3740-bootstrap
 
-One learner, two self-play workers and one eval-aux worker are separate processes; RUNBOOK.md beside
-this file describes how to run them:
+One learner, two self-play workers and one eval-aux worker are separate processes; RUNBOOK.md in the
+folder of this file describes how to run them:
 
     zebjax train lb_v_eq_3740 --role learner
     zebjax train lb_v_eq_3740 --role selfplay --worker-id play-1
     zebjax train lb_v_eq_3740 --role selfplay --worker-id play-2
     zebjax train lb_v_eq_3740 --role evalaux --worker-id eq-1
 
-This is the original's stage 1. Its stage 0, self-play only, is `--eval-aux.no-enabled`, also for a
-run that has begun.
+This is the original's stage 1. Its stage 0, self-play only, is `--eval-aux.no-enabled`, which also
+works for a run that has begun.
 """
 
 from zebjax.experiment import (

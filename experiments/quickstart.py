@@ -1,4 +1,4 @@
-"""Train a small network from nothing, in about ten minutes on two CPU cores.
+"""Train a small network from random weights, in about ten minutes on two CPU cores.
 
 It needs no account, no internet and no GPU:
 
@@ -29,8 +29,8 @@ experiment = Experiment(
         games_per_cycle=1024,
         search=SearchConfig(policy="gumbel", sims=8, gumbel_c_scale=0.5),
     ),
-    # A network memorises a small buffer. So wait for 2,048 games, and train on each example about
-    # once.
+    # A network would memorise a small buffer. So start with 2,048 games, and train on each example
+    # about once.
     replay=ReplayConfig(capacity_examples=1_000_000, min_buffer=28 * 2048),
     learner=LearnerConfig(
         optimizer="muon",

@@ -1,7 +1,7 @@
 """Train the original's 557 K checkpoint, plus a belief head, on games of E[Q], the exact player.
 
-It needs the original's file zeb-557k-1m.pt with its JSON file beside it. Nothing is played while it
-trains; make the games first. On two CPU cores the training takes 10 to 15 minutes:
+It needs the original's file zeb-557k-1m.pt and its JSON file in one folder. Training plays no
+games, so make them first. On two CPU cores the training takes 10 to 15 minutes:
 
     zebjax teach --games 25000 --n 20 --out runs/teacher
     zebjax train teacher_from_557k --start.checkpoint zeb-557k-1m.pt

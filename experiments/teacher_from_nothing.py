@@ -1,7 +1,7 @@
-"""Train the medium network from nothing on games of E[Q], the exact player.
+"""Train the medium network from random weights on games of E[Q], the exact player.
 
-Nothing is played while it trains; make the games first. On two CPU cores 25,000 games take about 20
-minutes, and the training 20 to 30:
+Training plays no games, so make them first. On two CPU cores 25,000 games take about 20 minutes,
+and the training 20 to 30:
 
     zebjax teach --games 25000 --n 20 --out runs/teacher
     zebjax train teacher_from_nothing

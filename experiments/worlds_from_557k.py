@@ -1,18 +1,18 @@
-"""Compare search on the true deal with search on sampled worlds, 48 evaluations a decision.
+"""Compare search on the true deal with search on sampled worlds, 48 evaluations per decision.
 
 Each run continues the original's 557 K checkpoint (zeb-557k-1m.pt) by self-play for three cycles.
-Convert it first. The file as it is searches the true deal:
+Convert it first. Without overrides this experiment searches the true deal:
 
     zebjax convert zeb-557k-1m.pt out/zeb-557k
     zebjax train worlds_from_557k --start.checkpoint out/zeb-557k
 
-Two more runs search 4 and 16 sampled worlds, with as many evaluations in all. Add to that command
+Two more runs search 4 and 16 sampled worlds, with as many evaluations in total. Add to that command
 
     --name worlds-4 --selfplay.search.worlds 4 --selfplay.search.sims 12
     --name worlds-16 --selfplay.search.worlds 16 --selfplay.search.sims 3
 
-The result, benchmarks/results/worlds.json, is that of `zebjax arena --deals 4000 --json --matrix`
-with the players zeb:runs/worlds-true zeb:runs/worlds-4 zeb:runs/worlds-16 zeb:out/zeb-557k.
+`zebjax arena --deals 4000 --json --matrix` with the players zeb:runs/worlds-true zeb:runs/worlds-4
+zeb:runs/worlds-16 zeb:out/zeb-557k made benchmarks/results/worlds.json.
 """
 
 import dataclasses
