@@ -5,7 +5,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt
 
 .PHONY: quickstart test test-slow lint
 quickstart: .venv/ready
-	$(BIN)/python -m zebjax.train experiments/quickstart.py
+	$(BIN)/zebjax train quickstart
 
 test: .venv/ready
 	$(BIN)/python -m pytest

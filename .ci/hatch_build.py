@@ -1,5 +1,6 @@
-"""What hatchling adds to a wheel or a source archive: the commit, and for a wheel the benchmarks
-and the experiments, which lie beside the package in a checkout and inside of it when installed.
+"""Files that hatchling adds to a build: the commit, and to a wheel the benchmarks and experiments.
+
+In a checkout these are next to the package, in a wheel inside it.
 """
 
 import runpy
@@ -15,14 +16,14 @@ class BuildHook(BuildHookInterface):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Add files to what is built."""
-        if version == "editable":  # the checkout is used as it is
+        if version == "editable":  # an editable install uses the checkout itself
             return
         root, added = Path(self.root), build_data["force_include"]
         if self.target_name == "wheel":
             for pattern in ("benchmarks/*.py", "experiments/*.py", "experiments/*.md"):
                 for path in root.glob(pattern):
                     added[str(path)] = f"zebjax/{path.relative_to(root).as_posix()}"
-        # A wheel is often made from a source archive, which has no git but holds this file already.
+        # A wheel is often built from a source archive, which has no git but already has this file.
         if not (root / "zebjax" / "_commit.txt").exists():
             commit = runpy.run_path(str(root / "zebjax" / "common" / "version.py"))["commit"]()
             self._temporary = tempfile.TemporaryDirectory()
