@@ -19,7 +19,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 Tree = TypeVar("Tree")
 Wanted = Literal["any", "cpu", "gpu"]
-_INSTALL = 'pip install "zebjax[cuda12]" (or cuda13) and look at `nvidia-smi`'
+_INSTALL = 'pip install "zebjax[cuda12]" (or cuda13) and check `nvidia-smi`'
 
 
 def _platforms() -> str:
