@@ -231,7 +231,7 @@ def _run(arguments: argparse.Namespace) -> int:
         _patience_s(watch) if arguments.watch_s is None else arguments.watch_s
     )
     while told["alarms"] and _silent(watch) and time.monotonic() < until:
-        time.sleep(1)
+        time.sleep(HUB_LOOK_S if hub.is_hub(watch.store.where) else 1.0)
         told = look(watch)
     if arguments.json:
         print(json.dumps(told, indent=1))

@@ -191,3 +191,12 @@ def _flush_folder(folder: Path) -> None:
             os.fsync(number)
         finally:
             os.close(number)
+
+
+def unused_name(path: Path) -> Path:
+    """`path`, or the first of `path-2`, `path-3`, ... before the suffix that does not exist."""
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free

@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from zebjax.distributed import heartbeat, weights
+from zebjax.distributed import claims, heartbeat, weights
 from zebjax.distributed.heartbeat import Watch
+from zebjax.distributed.interval import Interval
 from zebjax.distributed.store import Missing, Store
 from zebjax.training.session import Session, Stopped
 
@@ -14,8 +15,12 @@ _MAX_WAIT_S = 600.0
 
 
 def place(folder: Path) -> str:
-    """Where this learner runs, for its lease: the host and the run's folder."""
-    return f"{socket.gethostname()}:{folder.absolute()}"
+    """Where this learner runs, for its lease: the host and the run's folder.
+
+    A random name that the folder keeps tells containers of equal host name and path apart.
+    """
+    identity = claims.owner_of(folder).folder
+    return f"{socket.gethostname()}:{folder.absolute()}#{identity[:8]}"
 
 
 def wait_for_other_learner(
@@ -46,10 +51,14 @@ def wait_for_other_learner(
         return  # it ran in this folder, and the folder's lock says that it is gone
     note("a learner was at work here a moment ago; checking if it still is")
     until = time.monotonic() + min(_MAX_WAIT_S, 3 * max(heartbeat.EVERY_S, other.every_s()))
+    look = Interval(poll_s)
     while time.monotonic() < until:
         if stop_asked():
             raise Stopped
-        time.sleep(min(0.5, poll_s))
+        time.sleep(min(0.5, poll_s))  # a stop is noticed sooner than the store is polled
+        if not look.is_due():
+            continue
+        look.restart()
         watch.look()
         now = watch.learner
         if now is not None and now.changed_at is not None:

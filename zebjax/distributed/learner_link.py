@@ -50,7 +50,9 @@ class LearnerLink:
     def close(self, note: Callable[[str], None]) -> None:
         """Stop the thread, then publish and report what is left, as far as the store takes it."""
         trouble: Any = "it does not answer"
-        if self._thread.stop():
+        has_ended = self._thread.stop()
+        self._thread.pass_notes(note)
+        if has_ended:
             try:
                 weights.check_lease(self._store, self.lease)
                 if self.publisher.has_pending():
@@ -58,9 +60,14 @@ class LearnerLink:
                 else:
                     self._beat(heartbeat.STOPPED)
                 return
-            except (StoreError, weights.Fenced) as error:
+            except (StoreError, OSError, weights.Fenced) as error:
                 trouble = error
-        note(f"could not write the final heartbeat to the store: {trouble}")
+            finally:
+                self._thread.pass_notes(note)
+        what = "publish the last weights, which the same command tries again"
+        if not self.publisher.has_pending():
+            what = "write the final heartbeat"
+        note(f"could not {what}: {trouble}")
 
     def _work(self) -> bool:
         """Do all that is due. An error of one part does not keep the others from their work."""
@@ -85,16 +92,22 @@ class LearnerLink:
     def _publish_and_beat(self) -> None:
         if not self._write.is_due():
             return
-        if self.pruner.prune_weights():
-            self._write.restart()
-            if self._write.every_s:
-                return
+        refused: StoreError | None = None
+        try:
+            if self.pruner.prune_weights():
+                self._write.restart()
+                if self._write.every_s:
+                    return
+        except StoreError as error:  # a credential that may not delete can still publish
+            refused = error
         try:
             if self.publisher.has_pending():
                 self._publish(heartbeat.RUNNING)
         finally:
             if self._presence.beat.is_due():
                 self._beat(heartbeat.RUNNING)
+        if refused is not None:
+            raise refused
 
     def _publish(self, state: str) -> None:
         self._write.restart()

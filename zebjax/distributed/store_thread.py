@@ -40,10 +40,14 @@ class Background:
 
     def check(self, note: Callable[[str], None]) -> None:
         """Pass queued notes to `note`; raise the error that ended the thread, if one did."""
-        while not self._notes.empty():
-            note(self._notes.get())
+        self.pass_notes(note)
         if self._error is not None:
             raise self._error
+
+    def pass_notes(self, note: Callable[[str], None]) -> None:
+        """Pass queued notes to `note`."""
+        while not self._notes.empty():
+            note(self._notes.get())
 
     def stop(self, timeout_s: float = 60) -> bool:
         """Stop after the present call of `work`. True if that ended within `timeout_s` seconds."""

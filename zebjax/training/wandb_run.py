@@ -10,6 +10,10 @@ from typing import Any
 from zebjax.training.config import TrackingConfig
 
 
+class NotInstalled(ValueError):
+    """The package wandb is not installed."""
+
+
 def new_id() -> str:
     """A new id of a W&B run. Save it before `open_run`, so that a restart finds the same one."""
     return uuid.uuid4().hex[:8]
@@ -27,12 +31,13 @@ def open_run(
         An object with `log(row)` and `finish()`.
 
     Raises:
-        ValueError: if wandb is not installed, or refuses.
+        NotInstalled: if wandb is not installed.
+        ValueError: if it refuses.
     """
     try:
         import wandb
     except ImportError:
-        raise ValueError(
+        raise NotInstalled(
             'tracking.wandb: it needs the extra "wandb": pip install "zebjax[wandb]"'
         ) from None
     mode: Any = os.environ.get("WANDB_MODE") or ("online" if _has_account() else "offline")
