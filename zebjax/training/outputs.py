@@ -22,11 +22,7 @@ class Outputs:
         self._failed: set[str] = set()
 
     def open(self, with_wandb: bool) -> None:
-        """Open W&B if it is wanted, and report the row that a killed process saved and did not.
-
-        Raises:
-            NotInstalled: which is a ValueError, if a new run wants W&B and cannot have it.
-        """
+        """Open W&B if it is wanted, and report the row that a killed process saved and did not."""
         session, progress = self._session, self._session.progress
         # Rows after the newest save are of cycles that run again.
         metrics.truncate(self._file, progress.cycle - (progress.phase == "judge"))
@@ -43,12 +39,8 @@ class Outputs:
             self._wandb = wandb_run.open_run(
                 session.folder, tracking, name, run_id, session.report.note
             )
-        except wandb_run.NotInstalled:
-            if session.is_new:  # a wish that cannot be met is refused before anything is made
-                raise
-            session.report.note("W&B: not installed here; the run goes on without")
-        except Exception as error:
-            session.report.note(f"W&B: {error}; the run goes on without")
+        except Exception as error:  # not installed on this machine, out of order
+            session.report.note(f"W&B: {error}; the run continues without it")
 
     def row(self, row: metrics.Row, seconds_left: float | None, is_drawn: bool) -> None:
         """Report a finished cycle; `is_drawn` also draws the curves."""
@@ -82,4 +74,4 @@ class Outputs:
             if what not in self._failed:
                 self._failed.add(what)
                 reason = str(error).strip().split("\n")[0] or type(error).__name__
-                self._session.report.note(f"{what}: {reason}; the run goes on without")
+                self._session.report.note(f"{what}: {reason}; the run continues without it")

@@ -53,6 +53,8 @@ class Run:
         devices.check_divides("selfplay.lanes", settings.selfplay.lanes)
         devices.check_divides("learner.batch", settings.learner.batch)
         self.session = saved_state.open_session(settings, report, stop_asked)
+        if self.session.is_new and settings.tracking.wandb:
+            wandb_run.require()  # a new run that cannot have it is refused before anything is saved
         self.source = source or SelfPlaySource(report)
         settings, progress = self.session.settings, self.session.progress
         if not self.session.is_complete:  # else these settings made nothing of what is there
