@@ -168,7 +168,7 @@ def look(watch: "Watch") -> dict[str, Any]:
     """Read the store once and report."""
     from zebjax.distributed import weights
 
-    watch.look()
+    watch.poll()
     try:
         found = weights.newest(watch.store)
     except (Missing, weights.BadWeights):

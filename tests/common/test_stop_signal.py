@@ -36,7 +36,7 @@ def test_a_signal_asks_for_a_stop(number):
     process = start()
     process.send_signal(number)
     assert process.stdout.read() == "saved\n" and process.wait(60) == 0
-    assert "stopping: finishing the call under way" in process.stderr.read()
+    assert "stopping: finishing the current call" in process.stderr.read()
 
 
 def test_a_terminal_that_closes_may_send_several():

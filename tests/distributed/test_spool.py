@@ -166,7 +166,9 @@ def test_what_waits_gets_numbers_after_a_strangers(tmp_path, games, place):
     assert again.begin(place) == 1002
     assert [file.name[:9] for file in again.files()] == ["000001001"]  # 1 would be refused
     place.put({f"examples/w0/999999999-{64 * 'a'}.safetensors": b"x"})
-    with pytest.raises(ValueError, match="examples/w0 holds a file of the last possible number"):
+    with pytest.raises(
+        ValueError, match="examples/w0 holds a file with the highest possible number"
+    ):
         again.begin(place)
     assert len(again.files()) == 1
 
@@ -230,12 +232,14 @@ def test_what_is_not_ours_in_the_spool_is_left_alone(tmp_path, games):
     ):
         waiting.begin(place)
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="file: expected a folder for games that wait"):
+    with pytest.raises(ValueError, match="file: expected a folder for unsent games"):
         spool.Spool(tmp_path / "file", "w", 1 << 30)
 
 
 def test_a_last_number_in_the_store_is_named(tmp_path):
     place = open.open_store(str(tmp_path / "store"))
     place.put({spool.object_name("w", 999_999_999, b"x"): b"x"})
-    with pytest.raises(ValueError, match="examples/w holds a file of the last possible number"):
+    with pytest.raises(
+        ValueError, match="examples/w holds a file with the highest possible number"
+    ):
         spool.Spool(tmp_path / "spool", "w", 1 << 30).begin(place)

@@ -309,7 +309,10 @@ def test_impossible_matches_are_refused():
             ["random", "vs", "random", "--plot", "a.jpg"],
             "--plot: expected a name that ends in .png, got 'a.jpg'",
         ),
-        (["random", "vs", "random", "--plot", "no/a.png"], "--plot: the folder 'no' is not there"),
+        (
+            ["random", "vs", "random", "--plot", "no/a.png"],
+            "--plot: the folder 'no' does not exist",
+        ),
         (
             ["random", "vs", "random", "--cache", "/dev/null/x"],
             "cache: /dev/null/x cannot be made a folder",

@@ -113,7 +113,7 @@ def test_the_command(tmp_path, capsys):
         (["random", "--plt", "x"], "zebjax regret: unknown option '--plt'; did you mean --plot?\n"),
         (
             ["random", "--plot", "no/such/x.png"],
-            "zebjax regret: --plot: the folder 'no/such' is not there\n",
+            "zebjax regret: --plot: the folder 'no/such' does not exist\n",
         ),
         (
             ["random", "--plot", "x.pdf"],
