@@ -143,6 +143,8 @@ def new_folder(path: Path, replace: bool = False, durable: bool = False) -> Iter
     temporary = temporary_name(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.lstat(path)  # a name that the file system refuses is refused before the work
         temporary.mkdir()
     try:
         yield temporary
