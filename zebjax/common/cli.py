@@ -1,8 +1,10 @@
 """What all commands share: one parser, checked option values, errors in one sentence."""
 
 import argparse
+import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -201,6 +203,8 @@ def run(
     except BrokenPipeError:
         raise  # the reader of our output went away: nobody reads a sentence
     except (ValueError, OSError) as error:
+        if os.environ.get("ZEBJAX_TRACEBACK") == "1":  # it may be a mistake in zebjax itself
+            traceback.print_exc()
         complain(name, error)
         return 2
     except KeyboardInterrupt:
