@@ -7,6 +7,7 @@ A claim is created once, so of two processes that start together one gets it. A 
 claim of its process, so a process finds out when another one works under its id.
 """
 
+import contextlib
 import json
 import re
 import socket
@@ -26,6 +27,8 @@ _CLAIM = re.compile(rf"examples/{WORKER_ID.pattern}/claims/(\d{{9}})\.json")
 _MAX_BYTES = 1 << 16
 _MAX_CLAIM = 999_999_999
 _MAX_WAIT_S = 600.0
+_KEPT = 2
+"""Claims of one worker id that stay in the store."""
 
 
 class TakenOver(ValueError):
@@ -110,13 +113,14 @@ def wait_for_others(
 
 
 def take(store: Store, worker: str, owner: Owner) -> Claim:
-    """Claim the worker id by the next number.
+    """Claim the worker id by the next number, and delete all but the newest two claims of it.
 
     Raises:
         TakenOver: if another process claims it at this moment.
         StoreError: if the store cannot be read or written.
     """
-    number = 1 + max(_numbers(store, worker), default=0)
+    earlier = sorted(_numbers(store, worker))
+    number = 1 + max(earlier, default=0)
     if number > _MAX_CLAIM:
         raise ValueError(
             f"{store.where}: {_name(worker, _MAX_CLAIM)} is no worker's; delete it, or give this "
@@ -126,6 +130,10 @@ def take(store: Store, worker: str, owner: Owner) -> Claim:
     # It may be there by a try of ours whose answer was lost.
     if name not in store.put({name: data}) and store.get(name, _MAX_BYTES) != data:
         raise _taken_over(store, worker, _host(store, name))
+    # The newest numbers stay, so none is given twice. Others cost time in each listing.
+    if old := [_name(worker, n) for n in earlier[: 1 - _KEPT]]:
+        with contextlib.suppress(StoreError):  # a credential that may not delete can still work
+            store.delete(old)
     return Claim(worker, number, owner)
 
 
