@@ -8,6 +8,14 @@ from collections.abc import Callable
 from zebjax.distributed.store import StoreError, Unreachable
 
 
+def _what_failed(error: Exception) -> str:
+    if isinstance(error, Unreachable):
+        return "the store does not answer"
+    if isinstance(error, StoreError):
+        return "the store refuses a call"
+    return "the files of this process for the store cannot be read or written"
+
+
 class Background:
     """Calls `work` every `every_s` seconds until stopped; at once again if it returns True.
 
@@ -60,7 +68,7 @@ class Background:
                 self._has_worked = True
                 if self._away_since is not None:
                     self.say(
-                        f"the store answers again, after "
+                        f"the store can be used again, after "
                         f"{time.monotonic() - self._away_since:.0f} s"
                     )
                     self._away_since = None
@@ -70,7 +78,7 @@ class Background:
                     return
                 if self._away_since is None:
                     self._away_since = time.monotonic()
-                    self.say(f"the store does not answer, continuing without it: {error}")
+                    self.say(f"{_what_failed(error)}, continuing without the store: {error}")
             except (
                 BaseException
             ) as error:  # also a panic in a library: the owner raises it in its own thread

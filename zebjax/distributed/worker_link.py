@@ -34,7 +34,7 @@ class Counts:
     """What a worker reports of its work."""
 
     games: int = 0
-    """Games played and handed over since the start."""
+    """Games played since the start, those dropped since included."""
     dropped: int = 0
     """Dropped games that were reported."""
     beats: int = 0
