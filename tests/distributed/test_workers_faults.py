@@ -97,7 +97,7 @@ def test_a_system_whose_store_fails_loses_and_repeats_nothing(settings, monkeypa
     assert run.session.progress.cycle == 2 and len(set(sent)) == len(sent)
     sequences = [spool.parse_name(name)[:2] for name in sent]
     assert len(set(sequences)) == len(sequences)
-    assert any("continuing without it" in note for note in report.notes)
+    assert any("continuing without the store" in note for note in report.notes)
 
 
 def test_a_worker_that_may_not_write_for_a_while_still_takes_new_weights(settings, monkeypatch):
