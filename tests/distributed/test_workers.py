@@ -331,7 +331,7 @@ def test_a_learner_that_was_fenced_off_does_not_come_back_over_newer_weights(tmp
 
 
 def told(place):
-    return status.look(heartbeat.Watch(place))
+    return status.poll(heartbeat.Watch(place))
 
 
 def test_status_knows_who_is_missing(tmp_path):
@@ -365,11 +365,11 @@ def test_a_clock_an_hour_off_hides_nobody_and_shows_nobody_dead(tmp_path, monkey
     beat("1")
     watch = heartbeat.Watch(place)
     assert (
-        "learner_down" in status.look(watch)["alarms"]
+        "learner_down" in status.poll(watch)["alarms"]
     )  # not known yet: it is watched before that is said
-    assert "learner_down" in status.look(watch)["alarms"]
+    assert "learner_down" in status.poll(watch)["alarms"]
     beat("2")
-    assert "learner_down" not in status.look(watch)["alarms"]
+    assert "learner_down" not in status.poll(watch)["alarms"]
 
 
 def test_status_has_an_exit_status_and_json(tmp_path, capsys):
