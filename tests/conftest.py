@@ -40,17 +40,8 @@ REFERENCE = Path(
 
 # Files are handed to the workers in this order, the longest first, so that all workers end
 # together.
-LONGEST = (
-    "training",
-    "search",
-    "devices",
-    "workers",
-    "learner",
-    "train",
-    "workers_faults",
-    "worlds",
-    "selfplay",
-)
+LONGEST = ("run", "tree", "devices", "killed", "workers", "learner", "workers_faults")
+LONGEST += ("train", "worlds", "selfplay", "warm_start", "compatibility", "solver")
 
 
 def pytest_collection_modifyitems(items):

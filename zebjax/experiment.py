@@ -76,7 +76,7 @@ def find(name: str | Path) -> Path:
             return path
         if path.parent == Path("experiments") and (_INCLUDED / path.name).is_file():
             return _INCLUDED / path.name
-    elif len(path.parts) == 1 and not path.suffix and not path.exists():
+    elif len(path.parts) == 1 and not path.suffix and not path.is_file():
         word = str(name).replace("-", "_")
         if word in included():
             return _INCLUDED / f"{word}.py"

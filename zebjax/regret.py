@@ -35,7 +35,7 @@ def parser() -> cli.Parser:
     )
     made.add_argument(
         "--n",
-        type=cli.integer(1, spec.MOST_WORLDS),
+        type=cli.integer(1, spec.MAX_WORLDS),
         default=100,
         metavar="N",
         help="worlds of E[Q] (default 100)",

@@ -198,9 +198,7 @@ def _show_live(watch: "Watch", state: dict[str, Any]) -> NoReturn:
                 state = poll(watch)
                 shown = _table(state)
             except Unreachable as error:  # perhaps only briefly, so keep the last state
-                shown = Group(
-                    _table(state), Text(f"cannot poll now, this is the last state: {error}")
-                )
+                shown = Group(_table(state), Text(f"the last state; cannot poll now: {error}"))
 
 
 def _silent(watch: "Watch") -> "list[Seen]":
@@ -230,7 +228,7 @@ def _run(arguments: argparse.Namespace) -> int:
     # another heartbeat.
     until = time.monotonic() + (_wait_s(watch) if arguments.watch_s is None else arguments.watch_s)
     while state["alarms"] and _silent(watch) and time.monotonic() < until:
-        time.sleep(1)
+        time.sleep(HUB_LOOK_S if hub.is_hub(watch.store.where) else 1.0)
         state = poll(watch)
     if arguments.json:
         print(json.dumps(state, indent=1))

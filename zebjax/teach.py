@@ -29,7 +29,7 @@ def parser() -> cli.Parser:
     add = made.add_argument
     add("--games", type=cli.integer(1, 10**9), required=True, metavar="N", help="games in all")
     add("--out", type=Path, required=True, metavar="DIR", help="folder of the files")
-    worlds = cli.integer(1, spec.MOST_WORLDS)
+    worlds = cli.integer(1, spec.MAX_WORLDS)
     add(
         "--n",
         type=worlds,

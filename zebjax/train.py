@@ -112,7 +112,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
                 devices.check(settings.device, report.note)
                 with (
-                    locks.locked(settings.folder, "stop it or choose another --name"),
+                    locks.locked(settings.folder, "stop it or choose another --name", report.note),
                     memory.guarded(settings, arguments.role, report.note),
                 ):
                     source = None
@@ -126,7 +126,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
                 job = _worker_job(arguments, settings)
                 folder = settings.folder / "workers" / job.worker_id
-                with locks.locked(folder, "give this worker a --worker-id of its own"):
+                with locks.locked(folder, "give this worker a --worker-id of its own", report.note):
                     worker.work(settings, job, report, lambda: stop.asked)
     except Stopped:
         print("stopped before the start")

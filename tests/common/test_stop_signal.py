@@ -19,9 +19,13 @@ print("saved", flush=True)
 """
 
 
-def start(stderr=subprocess.PIPE):
+def start(stderr=subprocess.PIPE, nohup=False):
+    command = ["sh", "-c", 'trap "" HUP; exec "$0" -c "$1"'] if nohup else []
     process = subprocess.Popen(
-        [sys.executable, "-c", WAITS], stdout=subprocess.PIPE, stderr=stderr, text=True
+        [*command, sys.executable, WAITS] if nohup else [sys.executable, "-c", WAITS],
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
     )
     assert process.stdout.readline() == "ready\n"
     return process
@@ -39,6 +43,15 @@ def test_a_terminal_that_closes_may_send_several():
     process = start()
     for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM, signal.SIGTERM):
         process.send_signal(number)
+    assert process.stdout.read() == "saved\n" and process.wait(60) == 0
+
+
+def test_nohup_outlives_its_terminal():
+    process = start(nohup=True)
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(2)
+    process.send_signal(signal.SIGTERM)
     assert process.stdout.read() == "saved\n" and process.wait(60) == 0
 
 

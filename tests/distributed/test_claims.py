@@ -12,7 +12,7 @@ import pytest
 from tests.support.tiny import Quiet
 from tests.support.workers import learn, names, settings_in
 from zebjax.distributed import claims, heartbeat, open, spool, worker, worker_link
-from zebjax.distributed.store import Unreachable
+from zebjax.distributed.store import Refused, Unreachable
 from zebjax.training.session import Stopped
 
 ME = claims.Owner("here", "a" * 32, "1" * 32)
@@ -160,6 +160,22 @@ def test_a_number_that_is_no_workers_is_named(place):
         ValueError, match=r"claims/999999999\.json was not written by a worker; delete it"
     ):
         claims.take(place, "w", ME)
+
+
+def test_old_claims_of_ones_own_go_and_no_number_is_given_twice(place, monkeypatch):
+    claims.take(place, "other", OTHER)
+    assert [claims.take(place, "w", ME).number for _ in range(5)] == [1, 2, 3, 4, 5]
+    assert [entry.name for entry in place.entries("examples")] == [
+        "examples/other/claims/000000001.json",
+        "examples/w/claims/000000004.json",
+        "examples/w/claims/000000005.json",
+    ]
+
+    def refuse(names):
+        raise Refused("may not delete")
+
+    monkeypatch.setattr(place, "delete", refuse)
+    assert claims.take(place, "w", ME).number == 6
 
 
 # ---- a whole worker

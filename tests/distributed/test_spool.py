@@ -157,6 +157,28 @@ def test_files_that_went_just_before_a_kill_are_not_sent_again(tmp_path, games, 
     assert again.begin(place) == 4 and [file.name[:9] for file in again.files()] == ["000000003"]
 
 
+def test_unsent_games_stay_where_another_process_has_used_their_numbers(tmp_path, games, place):
+    """A has written 4, 5 and 6 and sent none; B takes the id over and sends its own 4 and 5."""
+    box = spool.Spool(tmp_path / "a", "w0", 1 << 30)
+    box.begin(place)
+    for i in range(6):
+        box.add(some(games, i, i + 2), metadata(i))
+        if i == 2:
+            ship_all(box, place)
+    other = spool.Spool(tmp_path / "b", "w0", 1 << 30)
+    assert other.begin(place) == 4
+    for i in range(2):
+        other.add(some(games, 10 + i, 12 + i), metadata(i))
+    ship_all(other, place)
+    hashes = [file.name[9:] for file in box.files()]
+    again = spool.Spool(tmp_path / "a", "w0", 1 << 30)
+    assert again.begin(place) == 10
+    assert [file.name for file in again.files()] == [
+        f"{number:09d}{rest}" for number, rest in zip((7, 8, 9), hashes, strict=True)
+    ]
+    assert ship_all(again, place) == 3 and len(names(place)) == 8
+
+
 def test_what_waits_gets_numbers_after_a_strangers(tmp_path, games, place):
     box = spool.Spool(tmp_path / "spool", "w0", 1 << 30)
     box.begin(place)

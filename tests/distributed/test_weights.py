@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.tiny import TINY
 from zebjax import network
-from zebjax.distributed import open, weights
+from zebjax.distributed import open, store, weights
 
 CONFIG = TINY.network
 FACTS = {
@@ -216,3 +216,19 @@ def test_a_last_epoch_that_is_nobodys_is_named(place):
     ):
         weights.take_lease(place, {})
     assert len(place.entries("leases")) == 1
+
+
+def test_old_leases_go_and_no_epoch_is_given_twice(place, monkeypatch):
+    leases = [weights.take_lease(place, {}) for _ in range(6)]
+    assert [lease.epoch for lease in leases] == [1, 2, 3, 4, 5, 6]
+    assert [entry.name for entry in place.entries("leases")] == [
+        f"leases/{epoch:09d}.json" for epoch in (4, 5, 6)
+    ]
+    with pytest.raises(weights.Fenced):
+        weights.check_lease(place, leases[0])
+
+    def refuse(names):
+        raise store.Refused("may not delete")
+
+    monkeypatch.setattr(place, "delete", refuse)
+    assert weights.take_lease(place, {}).epoch == 7

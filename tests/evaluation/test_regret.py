@@ -1,4 +1,4 @@
-"""Regret: what is counted, what is known to be nothing, and the command."""
+"""Regret: which decisions count, players whose regret is known to be 0, and the command."""
 
 import json
 

@@ -1,8 +1,10 @@
 """Shared by all commands: the parser, checked option values, errors of one sentence."""
 
 import argparse
+import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -202,6 +204,8 @@ def run(
     except BrokenPipeError:
         raise  # the reader of standard output has exited; `zebjax.__main__.program` handles it
     except (ValueError, OSError) as error:
+        if os.environ.get("ZEBJAX_TRACEBACK") == "1":  # it may be a mistake in zebjax itself
+            traceback.print_exc()
         complain(name, error)
         return 2
     except KeyboardInterrupt:

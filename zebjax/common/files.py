@@ -5,6 +5,7 @@ leaves at most a `.tmp-...` behind, which `remove_leftovers` deletes.
 """
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -16,7 +17,9 @@ from typing import Any
 
 TEMPORARY = ".tmp-"
 """Prefix of every temporary name."""
-_MAX_NAME = 200  # file systems allow 255 bytes; the rest is for the prefix, process and number
+_NO_FLUSH = {errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.ENOSYS}
+"""What `fsync` of a folder answers where the file system has no such thing."""
+_MAX_NAME = 200  # file systems allow 255 bytes; the rest is for the prefix and the number
 
 
 def temporary_name(path: Path) -> Path:
@@ -49,7 +52,8 @@ def new_file(path: Path, durable: bool = False) -> Iterator[Path]:
         durable: call fsync before the rename, for files that a restart depends on.
 
     Raises:
-        OSError: if it cannot be written; `path` is then unchanged.
+        OSError: if the disk does not take it; `path` is then as it was, unless only the flush of
+            its folder failed.
     """
     path = Path(path)
     temporary = temporary_name(path)
@@ -58,6 +62,8 @@ def new_file(path: Path, durable: bool = False) -> Iterator[Path]:
         if durable:
             _flush(temporary)
         os.replace(temporary, path)
+        if durable:
+            _flush_folder(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -138,22 +144,25 @@ def new_folder(path: Path, replace: bool = False, durable: bool = False) -> Iter
         ValueError: if the folder cannot be created.
     """
     path = Path(path).absolute()
+    made = [parent for parent in path.parents if not parent.exists()]
     if os.path.exists(path) and not replace:
         raise FileExistsError(f"{path} exists already: remove it or choose another place")
     temporary = temporary_name(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.lstat(path)  # a name that the file system refuses is refused before the work
         temporary.mkdir()
     try:
         yield temporary
         if durable:
-            for file in filter(Path.is_file, temporary.rglob("*")):
-                _flush(file)
+            _flush_tree(temporary)
         if replace:
             remove_folder(path)
         os.rename(temporary, path)
         if durable:
-            _flush_folder(path.parent)
+            for parent in (path.parent, *(folder.parent for folder in made)):
+                _flush_folder(parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -188,11 +197,35 @@ def _flush(file: Path) -> None:
         os.fsync(opened.fileno())
 
 
+def _flush_tree(folder: Path) -> None:
+    """Flush every file and folder in `folder`, then the folder itself."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            _flush_tree(entry)
+        elif entry.is_file():
+            _flush(entry)
+    _flush_folder(folder)
+
+
 def _flush_folder(folder: Path) -> None:
-    """Wait until a rename in the folder is on the disk. Only POSIX systems can open folders."""
-    with contextlib.suppress(OSError):
+    """Have the disk take the names in a folder, where the platform can do that."""
+    try:
         number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(number)
+    except OSError as error:
+        if error.errno not in _NO_FLUSH:
+            raise
+    finally:
+        os.close(number)
+
+
+def unused_name(path: Path) -> Path:
+    """`path`, or the first of `path-2`, `path-3`, ... before the suffix that does not exist."""
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free

@@ -18,7 +18,9 @@ class StopSignal:
     def __init__(self) -> None:
         self.asked = False
         for name in _NAMES:
-            if number := getattr(signal, name, None):
+            number = getattr(signal, name, None)
+            # `nohup` and a shell's `&` have the process ignore a signal: that stays so.
+            if number is not None and signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

@@ -24,6 +24,10 @@ class ForgivingStream:
         if not self._is_gone:
             try:
                 return self._stream.write(text)
+            except UnicodeEncodeError:  # a stream that cannot be reconfigured
+                return self._stream.write(text.encode("ascii", "replace").decode("ascii"))
+            except BlockingIOError:  # a reader that is slow: this text is lost, later ones are not
+                pass
             except (OSError, ValueError):  # ValueError: the stream is closed
                 self._drop()
         return len(text)
@@ -33,6 +37,8 @@ class ForgivingStream:
         if not self._is_gone:
             try:
                 self._stream.flush()
+            except BlockingIOError:
+                pass
             except (OSError, ValueError):
                 self._drop()
 

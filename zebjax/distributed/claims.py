@@ -7,6 +7,7 @@ Only one process can create a claim, so of two that start together only one gets
 names the claim of its process, so a process notices when another one works under its id.
 """
 
+import contextlib
 import json
 import re
 import socket
@@ -26,6 +27,8 @@ _CLAIM = re.compile(rf"examples/{WORKER_ID.pattern}/claims/(\d{{9}})\.json")
 _MAX_BYTES = 1 << 16
 _MAX_CLAIM = 999_999_999
 _MAX_WAIT_S = 600.0
+_KEPT = 2
+"""Claims of one worker id that stay in the store."""
 
 
 class TakenOver(ValueError):
@@ -112,14 +115,15 @@ def wait_for_others(
 
 
 def take(store: Store, worker: str, owner: Owner) -> Claim:
-    """Claim the worker id with the next number.
+    """Claim the worker id with the next number. Delete all but the newest two claims of it.
 
     Raises:
         TakenOver: if another process claims it at the same time.
         ValueError: if no number is left.
         StoreError: if the store cannot be read or written.
     """
-    number = 1 + max(_numbers(store, worker), default=0)
+    earlier = sorted(_numbers(store, worker))
+    number = 1 + max(earlier, default=0)
     if number > _MAX_CLAIM:
         raise ValueError(
             f"{store.where}: {_name(worker, _MAX_CLAIM)} was not written by a worker; delete it, "
@@ -130,6 +134,10 @@ def take(store: Store, worker: str, owner: Owner) -> Claim:
     # lost.
     if name not in store.put({name: data}) and store.get(name, _MAX_BYTES) != data:
         raise _taken_over(store, worker, _host(store, name))
+    # The newest numbers stay, so none is given twice. Others cost time in each listing.
+    if old := [_name(worker, n) for n in earlier[: 1 - _KEPT]]:
+        with contextlib.suppress(StoreError):  # a credential that may not delete can still work
+            store.delete(old)
     return Claim(worker, number, owner)
 
 

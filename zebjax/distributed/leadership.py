@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from zebjax.distributed import heartbeat, weights
+from zebjax.distributed import claims, heartbeat, weights
 from zebjax.distributed.heartbeat import Watch
+from zebjax.distributed.interval import Interval
 from zebjax.distributed.store import Missing, Store
 from zebjax.training.session import Session, Stopped
 
@@ -14,8 +15,12 @@ _MAX_WAIT_S = 600.0
 
 
 def place(folder: Path) -> str:
-    """The place of this learner, for its lease: the host and the run's folder."""
-    return f"{socket.gethostname()}:{folder.absolute()}"
+    """Where this learner runs, for its lease: the host and the run's folder.
+
+    A random name that the folder keeps tells containers of equal host name and path apart.
+    """
+    identity = claims.owner_of(folder).folder
+    return f"{socket.gethostname()}:{folder.absolute()}#{identity[:8]}"
 
 
 def wait_for_other_learner(
@@ -47,10 +52,14 @@ def wait_for_other_learner(
     wait_s = min(_MAX_WAIT_S, 3 * max(heartbeat.EVERY_S, other.every_s()))
     note(f"another learner has a heartbeat here; waiting up to {wait_s:.0f} s for the next one")
     until = time.monotonic() + wait_s
+    poll = Interval(poll_s)
     while time.monotonic() < until:
         if stop_asked():
             raise Stopped
-        time.sleep(min(0.5, poll_s))
+        time.sleep(min(0.5, poll_s))  # a stop is noticed sooner than the store is polled
+        if not poll.is_due():
+            continue
+        poll.restart()
         watch.poll()
         now = watch.learner
         if now is not None and now.changed_at is not None:

@@ -53,7 +53,9 @@ class LearnerLink:
         If the store fails, that is reported and not raised.
         """
         trouble: Any = "store unreachable"
-        if self._thread.stop():
+        has_ended = self._thread.stop()
+        self._thread.pass_notes(note)
+        if has_ended:
             try:
                 weights.check_lease(self._store, self.lease)
                 if self.publisher.has_pending():
@@ -61,9 +63,14 @@ class LearnerLink:
                 else:
                     self._beat(heartbeat.STOPPED)
                 return
-            except (StoreError, weights.Fenced) as error:
+            except (StoreError, OSError, weights.Fenced) as error:
                 trouble = error
-        note(f"could not write the final heartbeat: {trouble}")
+            finally:
+                self._thread.pass_notes(note)
+        what = "publish the last weights, which the same command tries again"
+        if not self.publisher.has_pending():
+            what = "write the final heartbeat"
+        note(f"could not {what}: {trouble}")
 
     def _work(self) -> bool:
         """Do everything that is due. After an error of one part the others still run."""
@@ -90,17 +97,23 @@ class LearnerLink:
     def _publish_and_beat(self) -> None:
         if not self._write.is_due():
             return
-        if self.pruner.prune_weights():
-            # The deletion was a write of its own; on a Hub the publication waits for the next one.
-            self._write.restart()
-            if self._write.every_s:
-                return
+        refused: StoreError | None = None
+        try:
+            if self.pruner.prune_weights():
+                # That was a write; on a Hub the publication waits for the next one.
+                self._write.restart()
+                if self._write.every_s:
+                    return
+        except StoreError as error:  # a credential that may not delete can still publish
+            refused = error
         try:
             if self.publisher.has_pending():
                 self._publish(heartbeat.RUNNING)
         finally:
             if self._presence.beat.is_due():
                 self._beat(heartbeat.RUNNING)
+        if refused is not None:
+            raise refused
 
     def _publish(self, state: str) -> None:
         self._write.restart()

@@ -8,6 +8,9 @@ from zebjax.distributed.interval import Interval
 from zebjax.distributed.store import Store
 from zebjax.training.workers_config import StoreConfig
 
+_RETRY_S = 300.0
+"""Seconds until weights that could not be deleted are tried again."""
+
 
 class Pruner:
     """Deletes old objects.
@@ -24,6 +27,8 @@ class Pruner:
         self._deleted: list[str] = []
         self._examples_interval = Interval(config.upload_interval_s)
         self._are_weights_pruned = True
+        self._retry = Interval(0.0)
+        """Between two tries to delete weights."""
 
     def saved(self, cursor: dict[str, str]) -> None:
         """Called after a save, with its cursor.
@@ -44,6 +49,7 @@ class Pruner:
     def published(self) -> None:
         """Called after a publication, which makes an older generation obsolete."""
         self._are_weights_pruned = False
+        self._retry = Interval(_RETRY_S)
 
     def prune_weights(self) -> bool:
         """Delete the parameters of old generations. True if any were deleted.
@@ -51,8 +57,9 @@ class Pruner:
         Raises:
             StoreError: if that fails; the next call tries again.
         """
-        if self._are_weights_pruned:
+        if self._are_weights_pruned or not self._retry.is_due():
             return False
+        self._retry.restart()
         any_deleted = weights.prune(self._store, self._config.keep_weights)
         self._are_weights_pruned = True
         return any_deleted

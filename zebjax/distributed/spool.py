@@ -86,27 +86,33 @@ class Spool:
             ValueError: if `sequence.json` is damaged, or no number is left.
             StoreError: if the store cannot be listed.
         """
-        here = [int(file.name[:9]) for file in self.files()]
-        there = [
-            parsed.sequence
+        waiting = self.files()
+        here = [int(file.name[:9]) for file in waiting]
+        listed = {
+            entry.name: parsed.sequence
             for entry in store.entries(f"examples/{self.worker}")
             if (parsed := parse_name(entry.name))
-        ]
-        noted, newest = self._noted(), max(there, default=0)
-        if newest <= noted:  # this folder's worker wrote the newest object; files go in order
-            # Files up to it were sent, but the process was killed before it deleted them here.
-            for file in self.files():
-                if int(file.name[:9]) <= newest:
-                    file.unlink()
+        }
+        noted, newest = self._noted(), max(listed.values(), default=0)
+        # Sent just before an earlier process was killed. By its whole name: another process under
+        # this id may have sent other games by the same number. Files are sent in order, so those
+        # before a sent one were sent too, even if the learner has deleted them since.
+        sent = [i for i, file in enumerate(waiting) if self._name_of(file) in listed]
+        for file in waiting[: max(sent, default=-1) + 1]:
+            file.unlink()
         self.next = max([noted, newest, *here]) + 1
         if self.next + len(self.files()) > _MAX_NUMBER:
             raise ValueError(
                 f"{store.where}: examples/{self.worker} holds a file with the highest possible "
                 f"number, {_MAX_NUMBER}; delete it, or give this worker another --worker-id"
             )
-        if newest > noted:
+        if any(int(file.name[:9]) <= newest for file in self.files()):
             self._renumber()
         return self.next
+
+    def _name_of(self, file: Path) -> str:
+        """The name that a waiting file gets in the store."""
+        return f"examples/{self.worker}/{file.name}"
 
     def _renumber(self) -> None:
         """Give the waiting files the next numbers.
@@ -212,7 +218,7 @@ class Spool:
         contents = self._take(max_files)
         try:
             store.put(
-                {f"examples/{self.worker}/{file.name}": data for file, data in contents.items()},
+                {self._name_of(file): data for file, data in contents.items()},
                 replace,
             )
             with self._lock:

@@ -8,6 +8,14 @@ from collections.abc import Callable
 from zebjax.distributed.store import StoreError, Unreachable
 
 
+def _what_failed(error: Exception) -> str:
+    if isinstance(error, Unreachable):
+        return "the store does not answer"
+    if isinstance(error, StoreError):
+        return "the store refuses a call"
+    return "the files of this process for the store cannot be read or written"
+
+
 class Background:
     """Calls `work` every `every_s` seconds until stopped; immediately again if it returns True.
 
@@ -40,10 +48,14 @@ class Background:
 
     def check(self, note: Callable[[str], None]) -> None:
         """Pass queued notes to `note`; raise the error that ended the thread, if one did."""
-        while not self._notes.empty():
-            note(self._notes.get())
+        self.pass_notes(note)
         if self._error is not None:
             raise self._error
+
+    def pass_notes(self, note: Callable[[str], None]) -> None:
+        """Pass queued notes to `note`."""
+        while not self._notes.empty():
+            note(self._notes.get())
 
     def stop(self, timeout_s: float = 60) -> bool:
         """Stop after the current call of `work`. True if it ended within `timeout_s` seconds."""
@@ -70,7 +82,7 @@ class Background:
                     return
                 if self._failing_since is None:
                     self._failing_since = time.monotonic()
-                    self.say(f"the store fails, continuing without it: {error}")
+                    self.say(f"{_what_failed(error)}, continuing without the store: {error}")
             # BaseException: a panic in obstore's Rust code is one. `check` raises it.
             except BaseException as error:
                 self._error = error

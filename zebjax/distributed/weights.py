@@ -13,6 +13,7 @@ again:
                                                     of the newest one may publish
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -20,14 +21,23 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from zebjax.distributed.store import NO_OBJECTS, Changed, Missing, Store, Unreachable, is_name
-from zebjax.network import Params, ZebConfig, files
+from zebjax.distributed.store import (
+    NO_OBJECTS,
+    Changed,
+    Missing,
+    Store,
+    StoreError,
+    Unreachable,
+    is_name,
+)
+from zebjax.network import Params, ZebConfig, storage
 
 NEWEST = "weights/newest.json"
-MAX_NETWORK_BYTES = files.MAX_BYTES
+MAX_NETWORK_BYTES = storage.MAX_BYTES
 MAX_JSON_BYTES = 1 << 20
 _MAX_FETCHES = 3  # a transfer may be cut short
 _MAX_EPOCH = 999_999_999
+_KEPT_LEASES = 3
 _LEASE = re.compile(r"leases/(\d{9})\.json")
 _MANIFEST = re.compile(r"weights/(\d{9})/manifest\.json")
 _NETWORK = re.compile(r"weights/(\d{9})/[^/]+\.safetensors")
@@ -67,7 +77,7 @@ class Manifest:
 
 def to_bytes(config: ZebConfig, params: Params) -> bytes:
     """A network as one safetensors file, as in `model.safetensors` of a network folder."""
-    return files.to_bytes(config, params)
+    return storage.to_bytes(config, params)
 
 
 def from_bytes(data: bytes, config: ZebConfig) -> Params:
@@ -78,7 +88,7 @@ def from_bytes(data: bytes, config: ZebConfig) -> Params:
             bytes are.
     """
     try:
-        return files.from_bytes(data, config)
+        return storage.from_bytes(data, config)
     except ValueError as error:
         raise BadWeights(str(error)) from None
 
@@ -175,7 +185,9 @@ def newest_lease(store: Store) -> tuple[int, dict[str, Any]]:
 
 
 def take_lease(store: Store, owner: dict[str, Any]) -> Lease:
-    """Take the next epoch. If two learners try at once, one gets it and the other the one after.
+    """Take the next epoch, and delete all but the newest few leases.
+
+    If two learners try at once, one gets the next epoch and the other the one after.
 
     Raises:
         BadWeights: if no epoch is left; only a file that no learner wrote can cause that.
@@ -189,7 +201,13 @@ def take_lease(store: Store, owner: dict[str, Any]) -> Lease:
             )
         name = _lease_name(epoch)
         if name in store.put({name: json.dumps(owner).encode()}):
-            return Lease(epoch)
+            break
+    with contextlib.suppress(StoreError):  # a credential that may not delete can still publish
+        # The newest stay, so no epoch is given twice.
+        epochs = _numbers(_LEASE, store, "leases")[:-_KEPT_LEASES]
+        if epochs:
+            store.delete([_lease_name(old) for old in epochs])
+    return Lease(epoch)
 
 
 def check_lease(store: Store, lease: Lease) -> None:

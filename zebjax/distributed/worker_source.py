@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 
 from zebjax import record
 from zebjax.common.console import Reporter
-from zebjax.distributed import heartbeat, leadership
+from zebjax.distributed import heartbeat, leadership, weights
 from zebjax.distributed.ingest import Arrived
 from zebjax.distributed.interval import Interval
 from zebjax.distributed.learner_link import LearnerLink
 from zebjax.distributed.open import open_store
 from zebjax.distributed.presence import AlarmNotes, Presence
+from zebjax.distributed.store import Missing
 from zebjax.game import N_PLIES
 from zebjax.training import eval_aux, replay, sources
 from zebjax.training.config import Experiment
@@ -68,6 +69,16 @@ class WorkerSource:
         self._link = LearnerLink(self.store, lease, self._presence, session)
         self._describe(session)
         self._link.start()
+
+    def complete(self, session: Session) -> None:
+        """Publish the last weights if a process that was killed saved them and did not."""
+        try:
+            found = weights.newest(self.store)
+        except (Missing, weights.BadWeights):
+            found = None
+        if found is None or found[0].step < session.progress.cycle:
+            self.begin(session)
+            self.weights_changed(session, is_last=True)
 
     @property
     def link(self) -> LearnerLink:
