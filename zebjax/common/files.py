@@ -49,11 +49,12 @@ def new_file(path: Path, durable: bool = False) -> Iterator[Path]:
 
     Args:
         path: the file to create; its folder must exist.
-        durable: call fsync before the rename, for files that a restart depends on.
+        durable: call fsync on the file before the rename and on its folder after, for files that a
+            restart depends on.
 
     Raises:
-        OSError: if the disk does not take it; `path` is then as it was, unless only the flush of
-            its folder failed.
+        OSError: if it cannot be written; `path` is then unchanged, unless only the fsync of its
+            folder failed.
     """
     path = Path(path)
     temporary = temporary_name(path)
