@@ -37,6 +37,7 @@ from zebjax.torch_compat import examples as torch_examples
 MAX_FILE_BYTES = 32 << 20  # some 50,000 games
 _MOST_WAITING, _MOST_WAITING_BYTES = 64, 256 << 20
 _MOST_REASON = 500
+_MOST_NAME = 200  # of a file in quarantine; file systems allow 255 bytes, suffixes included
 _MOST_QUARANTINED, _MOST_QUARANTINED_BYTES = 1000, 256 << 20
 _PATIENCE_S = 600.0
 """A file that cannot be fetched for so long, while others can, is given up."""
@@ -102,20 +103,25 @@ class Quarantine:
         there = [file.stat().st_size for file in folder.glob("*")]
         self._files, self._bytes = len(there) // 2, sum(there)
 
-    def _place(self, name: str) -> Path:
-        return self.folder / name.replace("/", "~")[:200]
+    def _place(self, name: str, size: int) -> Path:
+        # Ours have a hash in their names. A torch file may grow under its name, so its size counts.
+        whole = name if torch_worker(name) is None else f"{name}.{size}"
+        short = whole.replace("/", "~")
+        if len(short) > _MOST_NAME:
+            short = f"{short[: _MOST_NAME - 17]}-{hashlib.sha256(whole.encode()).hexdigest()[:16]}"
+        return self.folder / short
 
-    def holds(self, name: str) -> bool:
-        """Whether a file of this name, which has its hash in it, is here."""
-        return self._place(name).exists()
+    def holds(self, name: str, size: int) -> bool:
+        """True if a file of this name is here; one of a PyTorch worker must have this size too."""
+        return self._place(name, size).exists()
 
-    def put(self, name: str, data: bytes, reason: str) -> None:
+    def put(self, name: str, size: int, data: bytes, reason: str) -> None:
         """Keep a file and why it is here; a disk that is full keeps neither, which stops
         nothing.
         """
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            place = self._place(name)
+            place = self._place(name, size)
             if self._files < _MOST_QUARANTINED:
                 files.write_text(place.with_name(place.name + ".reason.txt"), reason + "\n")
                 place.write_bytes(
@@ -180,6 +186,9 @@ class Ingest:
         million are 100 MB; a file that is not listed for a moment is known when it is there
         again."""
         self._new_torch: list[Entry] = []
+        self._refused_torch: dict[str, int] = {}
+        """Torch files in quarantine, and how large they were: one that has grown since was only
+        unfinished, and is fetched again."""
         self._failing: dict[str, float] = {}
         self._doubted: dict[str, int] = {}
         """Torch files that could not be read, and how large they were then: perhaps they are still
@@ -236,7 +245,7 @@ class Ingest:
                         f"{entry.name}: two workers call themselves {parsed.worker}; give each its "
                         "own --worker-id"
                     )
-                    self._refuse(entry.name, parsed.worker, b"", reason)
+                    self._refuse(entry.name, entry.size, parsed.worker, b"", reason)
                 else:
                     if self._fetch(entry.name, parsed.worker, entry.size):
                         self._cursor[parsed.worker] = entry.name
@@ -261,12 +270,14 @@ class Ingest:
             try:
                 if self._fetch(entry.name, worker, entry.size):
                     self._cursor[entry.name] = entry.name
+                    self._known.add(entry.name)
+                else:
+                    self._refused_torch[entry.name] = entry.size
             except _PerhapsUnfinished:
                 continue
             except StoreError as error:
                 failed[entry.name] = error
                 continue
-            self._known.add(entry.name)
             self.busy_s += time.monotonic() - began
 
     def _is_full(self) -> bool:
@@ -293,9 +304,15 @@ class Ingest:
                 for entry, parsed in found
                 if parsed.sequence < self._taken(parsed.worker)
             }
-            refused = {entry.name for entry in entries if self._quarantine.holds(entry.name)}
+            held = [entry for entry in entries if self._quarantine.holds(entry.name, entry.size)]
+            self._refused_torch = {e.name: e.size for e in held if torch_worker(e.name)}
+            refused = {entry.name for entry in held} - self._refused_torch.keys()
             self._known = set(self._cursor.values()) | behind | refused
-        self._new_torch = [entry for entry in torch_entries if entry.name not in self._known]
+        self._new_torch = [
+            entry
+            for entry in torch_entries
+            if entry.name not in self._known and self._refused_torch.get(entry.name) != entry.size
+        ]
         return [(entry, parsed) for entry, parsed in found if entry.name not in self._known]
 
     def _fetch(self, name: str, worker: str, size: int) -> bool:
@@ -318,14 +335,14 @@ class Ingest:
                 self._doubted[name] = size
                 raise _PerhapsUnfinished from None
             self._doubted.pop(name, None)
-            self._refuse(name, worker, data, str(error))
+            self._refuse(name, size, worker, data, str(error))
         except StoreError as error:
             since = self._failing.setdefault(name, time.monotonic())
             is_its_own_fault = self._fetched_at > since and time.monotonic() - since > _PATIENCE_S
             if not is_its_own_fault and size <= MAX_FILE_BYTES:
                 raise
             self._refuse(
-                name, worker, b"", str(error)
+                name, size, worker, b"", str(error)
             )  # if it was deleted the next listing does not show it
         else:
             self._fetched_at = time.monotonic()
@@ -334,10 +351,10 @@ class Ingest:
         self._failing.pop(name, None)
         return is_good
 
-    def _refuse(self, name: str, worker: str, data: bytes, reason: str) -> None:
+    def _refuse(self, name: str, size: int, worker: str, data: bytes, reason: str) -> None:
         # What a stranger's file says of itself neither moves a terminal's cursor nor fills the log.
         reason = "".join(filter(str.isprintable, reason))[:_MOST_REASON]
-        self._quarantine.put(name, data, reason)
+        self._quarantine.put(name, size, data, reason)
         self._arrived.put(Arrived(name, worker, len(data), None, None, reason))
 
     def take(self) -> list[Arrived]:
