@@ -5,6 +5,7 @@ observation). "Pre-LN" is LayerNorm before each block instead of after it (Xiong
 layer normalization in the transformer architecture").
 """
 
+import dataclasses
 import functools
 import math
 from typing import Any, NamedTuple
@@ -190,7 +191,12 @@ def init(config: ZebConfig, key: jax.Array) -> Params:
 
 def abstract_params(config: ZebConfig) -> Params:
     """The parameters as `jax.ShapeDtypeStruct`s."""
-    return nnx.to_pure_dict(_structure(config)[1])
+    # All layers have the same shapes, and tracing takes time about quadratic in their number: one
+    # is traced, so that a file's claim costs little before its arrays are compared with it.
+    params = nnx.to_pure_dict(_structure(dataclasses.replace(config, n_layers=1))[1])
+    layer = params["layers"]["00"]
+    layers = {f"{i:02d}": jax.tree.map(lambda leaf: leaf, layer) for i in range(config.n_layers)}
+    return params | {"layers": layers}
 
 
 def n_params(params: Params) -> int:
