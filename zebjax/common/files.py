@@ -106,12 +106,18 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
         raise
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, max_bytes: int | None = None) -> Any:
     """The value in a JSON file.
 
     Raises:
-        ValueError: naming the file, if it cannot be read or is not JSON.
+        ValueError: naming the file, if it cannot be read, has more than `max_bytes`, or is not
+            JSON.
     """
+    try:
+        if max_bytes is not None and path.stat().st_size > max_bytes:
+            raise ValueError(f"{path}: larger than the {max_bytes:,} bytes allowed")
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
     try:
         return json.loads(path.read_text())
     except (ValueError, RecursionError) as error:

@@ -17,7 +17,8 @@ _URL = re.compile(rf"hf:/{{1,2}}({_NAME}/{_NAME})((?:/{_NAME})*)/?(?:@({_NAME}(?
 FILE_SUFFIXES = (".pt", ".safetensors", ".json", ".md")
 """Kinds of files that are downloaded; nothing of them is executed."""
 MAX_BYTES = {".json": 1 << 20, ".md": 1 << 20}
-_MAX_WEIGHTS_BYTES = 1 << 30
+MAX_WEIGHTS_BYTES = 1 << 28
+"""Of a file of weights, downloaded or read."""
 _TIMEOUT_S = 30.0
 
 
@@ -26,7 +27,7 @@ class HubError(ValueError):
 
 
 class HubFileMissing(HubError):
-    """The repository does not have this file, or the cache does not and the client is offline."""
+    """The repository does not have this file, or HF_HUB_OFFLINE is set and the cache does not."""
 
 
 class HubPath(NamedTuple):
@@ -74,7 +75,8 @@ def fetch(place: HubPath, beside: tuple[str, ...] = ()) -> Path:
 
     Args:
         place: of the file.
-        beside: names of files in the same folder of the same commit; a missing one is no error.
+        beside: names of files in the same folder of the same commit; one that the repository
+            does not have is no error, one that cannot be asked for is.
 
     Returns:
         The local path of the file. The others lie beside it. It is read-only: the cache's own.
@@ -110,8 +112,8 @@ def _fetch(place: HubPath) -> Path:
         raise HubError(f"{place}: expected a file that ends in {', '.join(FILE_SUFFIXES)}")
     endpoint = os.environ.get("HF_ENDPOINT")
     suffix = PurePosixPath(place.path).suffix
-    most = MAX_BYTES.get(suffix, _MAX_WEIGHTS_BYTES)
-    offline = constants.is_offline_mode()
+    most = MAX_BYTES.get(suffix, MAX_WEIGHTS_BYTES)
+    offline = wants_offline = constants.is_offline_mode()
     try:
         if not offline:
             url = huggingface_hub.hf_hub_url(
@@ -121,7 +123,11 @@ def _fetch(place: HubPath) -> Path:
                 metadata = huggingface_hub.get_hf_file_metadata(
                     url, timeout=_TIMEOUT_S, endpoint=endpoint
                 )
-                _check_size(place, metadata.size or 0, most)
+                if metadata.size is None:
+                    raise HubError(f"{place}: the Hub does not say how large it is; not downloaded")
+                _check_size(place, metadata.size, most)
+            except huggingface_hub.errors.EntryNotFoundError:
+                pass  # the download below raises it again, and has the cache remember it
             except Exception as error:
                 if not _is_unreachable(error):
                     raise
@@ -137,6 +143,8 @@ def _fetch(place: HubPath) -> Path:
     except HubError:
         raise
     except Exception as error:
+        if isinstance(error, huggingface_hub.errors.LocalEntryNotFoundError) and not wants_offline:
+            raise _unreachable(place) from None
         raise _explained(place, error, offline) from None
     _check_size(place, os.path.getsize(file), most)
     return Path(file)
@@ -145,6 +153,22 @@ def _fetch(place: HubPath) -> Path:
 def _check_size(place: HubPath, size: int, most: int) -> None:
     if size > most:
         raise HubError(f"{place}: {size:,} bytes, more than the {most:,} allowed")
+
+
+def _unreachable(place: HubPath) -> HubError:
+    """The error for a file that is not in the cache while the Hub does not answer.
+
+    The repository may well have it, so it is not missing, unless the cache knows better.
+    """
+    import huggingface_hub
+
+    found = huggingface_hub.try_to_load_from_cache(place.repo, place.path, revision=place.revision)
+    if found is huggingface_hub._CACHED_NO_EXIST:
+        return HubFileMissing(f"{place}: {place.repo} has no file {place.path}")
+    return HubError(
+        f"{place}: the Hub cannot be reached and the file is not in the cache; try again later, or "
+        "set HF_HUB_OFFLINE=1 to use only what the cache holds"
+    )
 
 
 def _is_unreachable(error: Exception) -> bool:
@@ -166,8 +190,8 @@ def _explained(place: HubPath, error: Exception, offline: bool) -> HubError:
     login = "set HF_TOKEN or run `hf auth login`"
     if isinstance(error, theirs.LocalEntryNotFoundError):
         return HubFileMissing(
-            f"{place}: the Hub cannot be reached (or HF_HUB_OFFLINE is set) and the file is not in "
-            "the cache; download it once while online"
+            f"{place}: HF_HUB_OFFLINE is set and the file is not in the cache; download it "
+            "once while online"
         )
     if isinstance(error, theirs.GatedRepoError):
         return HubError(f"{place}: access must be granted on the repository's page; then {login}")
