@@ -170,9 +170,9 @@ def test_to_torch_complaints(tmp_path, capsys):
     [
         (["a.pt"], "expected OUT; see zebjax convert --help"),
         (["a.pt", "b", "--belief-head", "new"], "--belief-head: expected keep or fresh"),
-        (["a.pt", "b", "--seed", "1"], "--seed only goes with --belief-head fresh"),
+        (["a.pt", "b", "--seed", "1"], "--seed can only be used with --belief-head fresh"),
         (["a.pt", "b", "--belief-head", "fresh", "--seed", "x"], "--seed: expected a whole number"),
-        (["--to-torch", "a", "b.pt", "--belief-head", "fresh"], "does not go with --to-torch"),
+        (["--to-torch", "a", "b.pt", "--belief-head", "fresh"], "cannot be used with --to-torch"),
     ],
 )
 def test_wrong_arguments(arguments, message, capsys):

@@ -80,8 +80,8 @@ def test_the_command_leaves_nothing_where_it_cannot_write(batch, tmp_path, capsy
     [
         (["--examples", "a.pt"], "expected OUT; see"),
         (["--examples", "a.pt", "b.pt"], "expected OUT at the end"),
-        (["--examples", "a.pt", "b", "--seed", "1"], "--examples goes with none of"),
-        (["--examples", "--to-torch", "a.pt", "b"], "--examples goes with none of"),
+        (["--examples", "a.pt", "b", "--seed", "1"], "--examples cannot be used with"),
+        (["--examples", "--to-torch", "a.pt", "b"], "--examples cannot be used with"),
         (["a.pt", "b.pt", "c"], "expected one CHECKPOINT and OUT, got 3 names"),
     ],
 )

@@ -39,7 +39,7 @@ class WorkersOnly:
 def test_a_store_that_is_well_is_left_as_it_was(settings):
     place = open.open_store(settings.namespace)
     assert "can be written and read" in doctor.store(settings)
-    assert "enough for a learner" in doctor.learner_access(settings)
+    assert "sufficient for a learner" in doctor.learner_access(settings)
     assert place.entries("examples") == place.entries("weights") == []
     assert doctor.published(settings) == "no weights published yet: only a learner can start"
 
@@ -48,7 +48,7 @@ def test_a_workers_credential_is_enough(settings, monkeypatch):
     place = WorkersOnly(open.open_store(settings.namespace))
     monkeypatch.setattr(doctor, "open_store", lambda url: place)
     assert "can be written and read" in doctor.store(settings)
-    assert "enough for workers only" in doctor.learner_access(settings)
+    assert "sufficient for workers only" in doctor.learner_access(settings)
 
 
 def test_a_doctor_that_may_not_delete_leaves_one_probe_however_often_it_comes(

@@ -182,6 +182,8 @@ def test_an_experiment_is_found_by_name_by_file_and_by_its_place_in_a_checkout(
     for name in ("quickstart", "experiments/quickstart.py"):
         assert experiment.load(name).name == "quickstart"
     assert experiment.find("teacher-from-nothing").stem == "teacher_from_nothing"
+    (tmp_path / "quickstart").mkdir()  # such as the folder of a run
+    assert experiment.load("quickstart").name == "quickstart"
     (tmp_path / "experiments").mkdir()
     own = tmp_path / "experiments" / "quickstart.py"
     own.write_text("from zebjax.experiment import *\nexperiment = Experiment(name='own')")

@@ -36,7 +36,7 @@ def test_an_id_gives_back_its_pips():
 
 def test_every_declaration_has_a_name():
     assert len(set(tiles.DECLARATION_NAMES)) == tiles.N_DECLARATIONS
-    assert tiles.DECLARATION_NAMES[tiles.DOUBLES_SUIT] == "doubles-suit"
+    assert tiles.DECLARATION_NAMES[tiles.DOUBLES_SUIT] == "doubles suit"
 
 
 @pytest.mark.parametrize("declaration", range(tiles.N_DECLARATIONS))

@@ -126,7 +126,7 @@ def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert "stopping: finishing the call under way" in err
+    assert "stopping: finishing the current call" in err
     assert "the same command resumes" in out
     assert checkpoint.steps(tmp_path / "tiny" / "state")
 
@@ -136,7 +136,7 @@ def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
     [
         (
             ["absent.py"],
-            "absent.py: expected an experiment file, one that is there and ends in .py",
+            "absent.py: expected an existing experiment file that ends in .py",
         ),
         (["README.md"], "README.md: expected an experiment file"),
         (
@@ -223,7 +223,7 @@ def test_bad_input_is_one_sentence_and_status_2(tmp_path, monkeypatch, capsys, a
 def test_bad_input_as_a_process():
     result = subprocess.run(command("absent.py"), cwd=ROOT, capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (2, "")
-    problem = "absent.py: expected an experiment file, one that is there and ends in .py"
+    problem = "absent.py: expected an existing experiment file that ends in .py"
     assert result.stderr == f"zebjax train: {problem}\n"
 
 

@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__, submodules=["game", "network", "observe", "solver", "worlds"]
 )
 
-if sys.argv[:1] == ["-m"]:  # `python -m` is looking up what it was given
+if sys.argv[:1] == ["-m"]:  # `python -m MODULE` imports the package before it runs the module
     from zebjax.common.commands import refuse_library_module
 
     refuse_library_module()

@@ -9,7 +9,7 @@ from zebjax.common.commands import COMMANDS, unknown
 
 
 def help_text() -> str:
-    """What `zebjax --help` prints."""
+    """The output of `zebjax --help`."""
     width = max(map(len, COMMANDS))
     lines = "\n".join(f"  {name:{width}}  {command.about}" for name, command in COMMANDS.items())
     return (
@@ -26,7 +26,7 @@ def help_text() -> str:
 
 
 def version() -> str:
-    """What `zebjax --version` prints: `zebjax 0.2.0 (abc1234)`, without the commit if unknown."""
+    """The output of `zebjax --version`: `zebjax 0.2.0 (abc1234)`; no commit if it is unknown."""
     import zebjax
     from zebjax.common.version import commit
 
@@ -35,7 +35,7 @@ def version() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status; 2 if there is no such command."""
+    """Run one command and return its exit status; 2 for an unknown command."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     first = arguments[0] if arguments else "--help"
     if first in ("-h", "--help"):
@@ -52,16 +52,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def program() -> int:
-    """The console script: `main`, quiet if the reader of its output goes away (`| head`)."""
+    """The console script: `main`, without an error if the reader of its output exits (`| head`)."""
     try:
         try:
             return main()
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        # Python flushes once more at exit; let that go nowhere.
+        # Python flushes again at exit; send that to the null device.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141  # 128 + SIGPIPE, as a program that the signal ended
+        return 141  # 128 + SIGPIPE, the status of a program that this signal has ended
 
 
 if __name__ == "__main__":

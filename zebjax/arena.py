@@ -15,19 +15,19 @@ from zebjax.common import cli, console, parsing
 from zebjax.evaluation import config
 from zebjax.players import spec
 
-if TYPE_CHECKING:  # imported when something is played: help does not wait for jax
+if TYPE_CHECKING:  # imported when a match is played, so that `--help` does not import jax
     from zebjax.evaluation import ladder
     from zebjax.evaluation.matches import MatchResult, Progress
     from zebjax.players import Player
 
 DEALS = 1000
 MAX_DEALS = 100_000
-"""With --until and without --deals."""
+"""The default of --deals with --until."""
 CACHE = Path("runs/arena-cache")
 
 
 def _anchor(text: str) -> tuple[str, float]:
-    spec, _, rating = text.rpartition("=")  # the last =, since specs have their own
+    spec, _, rating = text.rpartition("=")  # the last one, because a spec may contain "="
     try:
         value = float(rating)
     except ValueError:
@@ -44,9 +44,9 @@ def parser() -> cli.Parser:
     made = cli.Parser(
         "arena",
         "Play matches between players: which one is stronger, and how certain is that?\n"
-        "Each deal is played twice with the teams swapped, so --deals 2000 means 4,000 games a\n"
-        "pair. All pairs play the same deals. Finished pairs are kept and not played again; the\n"
-        "same command resumes an interrupted one.",
+        "Each deal is played twice with the teams swapped, so --deals 2000 means 4,000 games per\n"
+        "pair. All pairs play the same deals. Finished pairs are kept and not played again, so\n"
+        "the same command resumes an interrupted one.",
         "heuristic vs random --deals 2000",
         "heuristic vs random --until 0.02",
         "--matrix random heuristic zeb:runs/quickstart --anchor random=1000 --plot matrix.png",
@@ -74,7 +74,7 @@ def parser() -> cli.Parser:
         help=(
             f"the same for the public ladder, {', '.join(config.LADDER)}, and the players given: "
             f"{config.LADDER_DEALS} "
-            f"deals a pair, {config.LADDER_DEALS // config.SLOW_SHARE} with E[Q] of "
+            f"deals per pair, {config.LADDER_DEALS // config.SLOW_SHARE} with E[Q] of "
             f"{config.SLOW_WORLDS} worlds or "
             f"more, anchored at {config.LADDER_ANCHOR[0]}={config.LADDER_ANCHOR[1]:g}"
         ),
@@ -83,14 +83,14 @@ def parser() -> cli.Parser:
         "--deals",
         type=cli.integer(2, 10**8),
         metavar="N",
-        help=f"deals a pair (default {DEALS}); with --until the most, default {MAX_DEALS}",
+        help=f"deals per pair (default {DEALS}); with --until the maximum (default {MAX_DEALS})",
     )
     add(
         "--until",
         type=cli.checked(parsing.number(0.001, 0.4)),
         metavar="W",
-        help="stop a pair as soon as its win rate is known to +-W, 0.01 for 1 %%, by an interval "
-        "that allows stopping",
+        help="stop a pair as soon as its win rate is known to +-W (0.01 is 1 %%), by an interval "
+        "that stays valid when the sample size depends on the results",
     )
     add(
         "--anchor",
@@ -104,7 +104,7 @@ def parser() -> cli.Parser:
         type=cli.integer(1, 10**6),
         default=config.DEALS_AT_ONCE,
         metavar="N",
-        help="deals at once (default %(default)s)",
+        help="deals played at once (default %(default)s)",
     )
     add("--json", action="store_true", help="print the result as one JSON object")
     add("--plot", type=cli.picture, metavar="FILE.png", help="draw the result with its intervals")
@@ -114,14 +114,14 @@ def parser() -> cli.Parser:
         type=Path,
         default=CACHE,
         metavar="DIR",
-        help="finished pairs (default %(default)s)",
+        help="folder of finished pairs (default %(default)s)",
     )
     keep.add_argument("--no-cache", action="store_true", help="play everything, keep nothing")
     return made
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The arguments, checked against each other, the players of the ladder put in."""
+    """Parse the arguments, check them against each other, and add the players of the ladder."""
     made = parser()
     arguments = made.parse(argv)
     words = arguments.players
@@ -200,7 +200,7 @@ def _match(arguments: argparse.Namespace, rules: "ladder.Rules", cache: "ladder.
 def _round_robin(
     arguments: argparse.Namespace, rules: "ladder.Rules", cache: "ladder.Cache"
 ) -> None:
-    """Play everybody against everybody and print the matrix and the ratings."""
+    """Play every pair of players and print the matrix and the ratings."""
     from zebjax.evaluation import ladder, tables
 
     anchor = arguments.anchor

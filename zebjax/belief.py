@@ -13,7 +13,7 @@ from zebjax import network, players
 from zebjax.common import cli, console
 from zebjax.players import spec
 
-if TYPE_CHECKING:  # imported when something is played: help does not wait for jax
+if TYPE_CHECKING:  # imported when a game is played, so that `--help` does not import jax
     from rich.table import Table
 
     from zebjax.evaluation.belief import Comparison
@@ -24,10 +24,10 @@ def parser() -> cli.Parser:
     made = cli.Parser(
         "belief",
         "Does a network know better than counting who holds the hidden tiles? Scores its belief\n"
-        "head on the tiles that are still hidden, at every decision of games that it plays on all\n"
-        "four seats, by trick. Beside it stands the exact marginal: the probabilities over all\n"
-        "hands that fit what has been shown. Cross-entropy in nats a tile; 95 % intervals take\n"
-        "the deal as the unit.",
+        "head by trick, on the tiles that are still hidden, at every decision of games in which\n"
+        "it plays all four seats. Compares it with the exact marginal: the probabilities over all\n"
+        "hands that are consistent with the play so far. Cross-entropy is in nats per tile; 95 %\n"
+        "intervals take the deal as the unit.",
         "runs/quickstart --deals 200 --plot belief.png",
         notes=spec.help_text(),
     )
@@ -109,7 +109,7 @@ def _run(arguments: argparse.Namespace) -> int:
     player = players.make(arguments.by or f"zeb:{arguments.path}")
     key, start, parts = jax.random.key(arguments.seed), time.perf_counter(), []
     n_batches = math.ceil(arguments.deals / DEALS_AT_ONCE)
-    size = math.ceil(arguments.deals / n_batches)  # of one size, so that nothing is compiled twice
+    size = math.ceil(arguments.deals / n_batches)  # one size, so that nothing is compiled twice
     with cli.progress(f"belief of {arguments.path}") as show:
         for index in range(n_batches):
             parts.append(positions_of(player, key, index * size, size))

@@ -10,14 +10,14 @@ from pathlib import Path
 from zebjax.common import cli, parsing
 
 _PACKAGE = "zebjax.benchmarks"
-"""In a wheel the folder `benchmarks` of the checkout is installed under this name."""
+"""The name under which a wheel installs the checkout's folder `benchmarks`."""
 _NOT_BENCHMARKS = ("__init__", "report")
 _FIRST = ("all", "selfplay", "learner", "engine", "network", "search")
 """These are listed first."""
 
 
 def _folder() -> Path:
-    """Where the benchmarks lie."""
+    """The folder of the benchmarks."""
     inside = Path(__file__).parent / "benchmarks"
     return inside if inside.is_dir() else Path(__file__).parents[1] / "benchmarks"
 
@@ -30,13 +30,13 @@ def names() -> list[str]:
 
 
 def _about(name: str) -> str:
-    """The question that a benchmark answers, the first sentence of its file."""
+    """The first paragraph of a benchmark's docstring, which says what it measures."""
     doc = ast.get_docstring(ast.parse((_folder() / f"{name}.py").read_text())) or ""
     return " ".join(doc.split("\n\n")[0].split())
 
 
 def _ensure_package() -> None:
-    """Make the benchmarks importable as `zebjax.benchmarks`, which they are in a wheel only."""
+    """Make the benchmarks importable as `zebjax.benchmarks`; without this only a wheel has them."""
     if _PACKAGE in sys.modules or importlib.util.find_spec(_PACKAGE) is not None:
         return
     folder = _folder()
@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "`zebjax benchmark` lists them"
         )
     _ensure_package()
-    sys.argv = [f"zebjax benchmark {name}", *words[1:]]  # a benchmark reads its options there
+    sys.argv = [f"zebjax benchmark {name}", *words[1:]]  # a benchmark reads its options from here
     status = importlib.import_module(f"{_PACKAGE}.{name}").main()
     return status or 0
 

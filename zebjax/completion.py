@@ -14,16 +14,16 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 class _Options(NamedTuple):
-    """What can follow a command."""
+    """The words that can follow a command."""
 
     names: list[str]
     """Its options."""
     choices: dict[str, list[str]]
-    """Option -> the values it can take, where they are few and known."""
+    """Option -> its possible values, if they are few and known."""
     words: list[str]
-    """Words that can stand without an option, such as names of experiments."""
+    """Possible positional arguments, such as names of experiments."""
     files: bool
-    """True if a file can stand there too."""
+    """True if a positional argument may be a file."""
 
 
 def _options(name: str) -> _Options:

@@ -1,5 +1,5 @@
-"""The command `zebjax convert`: checkpoints of the original PyTorch system to ours, and back; its
-example batches to GameRecords.
+"""The command `zebjax convert`: convert checkpoints of the original PyTorch system to zebjax and
+back, and its example batches to GameRecords.
 """
 
 import argparse
@@ -11,19 +11,19 @@ from zebjax.common import cli
 
 _DESCRIPTION = """\
 Convert a checkpoint of the original PyTorch system into a network folder (config.json,
-model.safetensors and a model card) that zebjax plays and trains from, or back. PyTorch is not
+model.safetensors and a model card), from which zebjax plays and trains, or back. PyTorch is not
 needed, and nothing in the file is executed.
 
 CHECKPOINT is a .pt or .safetensors file, or one on the Hugging Face Hub:
 hf://USER/REPO/FILE.pt[@REVISION], or hf://USER/REPO for its model.safetensors or model.pt. A plain
 state_dict NAME.pt needs NAME-config.json beside it (config.json for model.pt). A training
-checkpoint says itself what network it is of; its optimiser, random states and replay buffer are
+checkpoint contains its network's configuration; its optimiser, random states and replay buffer are
 skipped, and a prefix that all its tensors share, such as module., is removed.
 
-With --examples, convert batches of self-play examples, each into OUT/<name>.safetensors with its
-whole games, every one of them replayed. OUT may exist; training reads it with --teacher.folder. A
-file that cannot be used is refused with the reason, the others are converted, and the exit status
-is 2.
+With --examples, convert batches of self-play examples. The complete games of each batch are
+replayed and written to OUT/<name>.safetensors. OUT may exist; training reads it with
+--teacher.folder. If a file cannot be used, the reason is printed, the others are converted, and
+the exit status is 2.
 """
 
 
@@ -44,7 +44,7 @@ def parser() -> cli.Parser:
         "source",
         type=Path,
         metavar="CHECKPOINT",
-        help="a .pt or .safetensors file, or hf://...; with --to-torch, a folder of ours",
+        help="a .pt or .safetensors file, or hf://...; with --to-torch, a network folder or a run",
     )
     made.add_argument(
         "more", type=Path, nargs="*", default=[], metavar="MORE", help="more files, with --examples"
@@ -53,24 +53,24 @@ def parser() -> cli.Parser:
         "destination",
         type=Path,
         metavar="OUT",
-        help="what to write; must not exist yet, except with --examples",
+        help="the folder or file to write; must not exist yet, except with --examples",
     )
     made.add_argument(
         "--belief-head",
         choices=("keep", "fresh"),
-        help="keep: as the file has it (the default); fresh: add a randomly initialised one to "
-        "weights without",
+        help="keep: as in the file (the default); fresh: add a randomly initialised belief head "
+        "to weights without one",
     )
     made.add_argument(
         "--seed",
         type=cli.integer(0, 2**32 - 1),
         metavar="N",
-        help="of the fresh belief head (default 0)",
+        help="seed of the fresh belief head (default 0)",
     )
     made.add_argument(
         "--to-torch",
         action="store_true",
-        help="write a PyTorch state_dict from a checkpoint of ours",
+        help="write a PyTorch state_dict from a checkpoint of zebjax",
     )
     made.add_argument(
         "--examples", action="store_true", help="convert batches of self-play examples, see above"
@@ -79,12 +79,12 @@ def parser() -> cli.Parser:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The arguments, checked against each other."""
+    """Parse the arguments and check them against each other."""
     made = parser()
     arguments = made.parse(argv)
     if arguments.examples:
         if arguments.to_torch or arguments.belief_head or arguments.seed is not None:
-            made.error("--examples goes with none of --to-torch, --belief-head and --seed")
+            made.error("--examples cannot be used with --to-torch, --belief-head or --seed")
         if arguments.destination.suffix == ".pt":
             made.error(f"expected OUT at the end, a folder, got {arguments.destination}")
     elif arguments.more:
@@ -93,9 +93,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
             "takes several"
         )
     if arguments.to_torch and arguments.belief_head:
-        made.error("--belief-head does not go with --to-torch")
+        made.error("--belief-head cannot be used with --to-torch")
     if arguments.seed is not None and arguments.belief_head != "fresh":
-        made.error("--seed only goes with --belief-head fresh")
+        made.error("--seed can only be used with --belief-head fresh")
     return arguments
 
 
@@ -107,7 +107,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _from_torch(arguments: argparse.Namespace) -> str:
-    """Convert a checkpoint; a sentence about it."""
+    """Convert a checkpoint; return a line that describes it."""
     from zebjax import network
     from zebjax.torch_compat import weights as torch_weights
 
@@ -135,7 +135,7 @@ def _from_torch(arguments: argparse.Namespace) -> str:
 
 
 def _to_torch(arguments: argparse.Namespace) -> str:
-    """Write a PyTorch checkpoint; a sentence about its files."""
+    """Write a PyTorch checkpoint; return a line that names its files."""
     from zebjax.torch_compat import weights as torch_weights
 
     files = torch_weights.to_torch(arguments.source, arguments.destination)
@@ -143,7 +143,7 @@ def _to_torch(arguments: argparse.Namespace) -> str:
 
 
 def _examples(sources: list[Path], folder: Path) -> int:
-    """Convert every batch that can be read; 2 if one was refused, else 0."""
+    """Convert every batch that can be read; return the exit status, 2 if one was refused."""
     from zebjax.torch_compat import examples as torch_examples
     from zebjax.torch_compat.pickle import shown
 

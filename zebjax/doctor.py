@@ -1,6 +1,4 @@
-"""The command `zebjax doctor`: can this machine run an experiment? A line a check, in under two
-minutes.
-"""
+"""The command `zebjax doctor`: check that this machine can run an experiment, in two minutes."""
 
 import argparse
 import contextlib
@@ -18,18 +16,18 @@ from zebjax.distributed.open import open_store
 from zebjax.distributed.store import Missing, Refused, StoreError
 from zebjax.training.config import Experiment
 
-# Each check imports what it needs: help does not wait for jax.
+# Each check imports jax itself, so that `--help` does not.
 _FEW_SIMS, _FEW_WORLDS = 4, 5
 
 
-def _me() -> str:
-    """What this machine's probes are called."""
+def _probe_name() -> str:
+    """The name of this machine's objects in the store."""
     return "doctor-" + re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:50]
 
 
 def device(settings: Experiment) -> str:
-    """The devices here; an error if they are not the experiment's `device`, or if JAX uses the CPU
-    of a machine with a GPU.
+    """The devices of this machine; an error if they are not the experiment's `device`, or if JAX
+    uses the CPU although there is a GPU.
     """
     import jax
 
@@ -41,7 +39,7 @@ def device(settings: Experiment) -> str:
 
 
 def needed_memory(settings: Experiment) -> str:
-    """The memory that a run in one process needs, and the settings that need most of it."""
+    """The memory that a run in one process needs, and the settings that use most of it."""
     from zebjax.training import memory
 
     compared = memory.check(settings)
@@ -49,7 +47,7 @@ def needed_memory(settings: Experiment) -> str:
 
 
 def cache_folders(settings: Experiment) -> str:
-    """The folders of compiled code. It is no error if there are none."""
+    """The cache folders of compiled code; a missing one is no error."""
     import jax
 
     from zebjax.solver import cached_code
@@ -60,7 +58,7 @@ def cache_folders(settings: Experiment) -> str:
 
 
 def locking(settings: Experiment) -> str:
-    """How a second process is kept out of the run's folder."""
+    """The kind of lock that keeps a second process out of the run's folder."""
     from zebjax.common import locks
 
     folder = next(
@@ -72,46 +70,43 @@ def locking(settings: Experiment) -> str:
 
 
 def store(settings: Experiment) -> str:
-    """A worker can write here, its objects can be read again, and nothing overwrites them."""
+    """Check that a worker can write objects, read them again, and not overwrite them."""
     place = open_store(settings.namespace)
-    name, data = f"examples/{_me()}/probe", b"probe"
+    name, data = f"examples/{_probe_name()}/probe", b"probe"
     try:
-        place.put(
-            {name: data}
-        )  # it is there where an earlier one of this machine could not be deleted
+        # It may exist already, if an earlier probe of this machine could not be deleted.
+        place.put({name: data})
         if place.put({name: b"other"}):
-            raise ValueError(f"{place.where}: an object that is there could be created again")
+            raise ValueError(f"{place.where}: an existing object could be created again")
         if place.get(name, 100) != data or [
             entry.name for entry in place.entries(name.rpartition("/")[0])
         ] != [name]:
-            raise ValueError(f"{place.where}: what was written is not what is there")
+            raise ValueError(f"{place.where}: the object read differs from the one written")
     finally:
-        with contextlib.suppress(StoreError):  # a worker's credential need not be good for deleting
+        with contextlib.suppress(StoreError):  # a worker's credential need not allow deleting
             place.delete([name])
     return f"{place.where}: examples can be written and read"
 
 
 def learner_access(settings: Experiment) -> str:
-    """What a learner could do with this credential. A worker needs less, so this is never an
-    error.
-    """
+    """Check that a learner could use this credential; a worker needs less, so this never fails."""
     place = open_store(settings.namespace)
-    name = f"weights/{_me()}"
+    name = f"weights/{_probe_name()}"
     try:
         place.put({}, {name: b"probe"})
     except Refused as error:
-        return f"this credential is enough for workers only: {error}"
+        return f"this credential is sufficient for workers only: {error}"
     try:
         place.delete([name])
     except Refused as error:
         return (
-            f"this credential can write weights but not delete, which a learner also does: {error}"
+            f"this credential can write weights but not delete, which a learner needs too: {error}"
         )
-    return "this credential can also write weights and delete: enough for a learner"
+    return "this credential can also write weights and delete: sufficient for a learner"
 
 
-def beginning(settings: Experiment) -> str:
-    """The files that a new run starts from; a worker needs none of them."""
+def start_files(settings: Experiment) -> str:
+    """Check the files that a new run starts from; a worker needs none of them."""
     from zebjax.common import checkpoint, hub
 
     if checkpoint.steps(settings.folder / "state"):
@@ -131,7 +126,7 @@ def beginning(settings: Experiment) -> str:
     ]
     if missing:
         return f"only a worker can start here: cannot find {', '.join(missing)}"
-    return "every file that a new run starts from is here"
+    return "all files that a new run starts from exist"
 
 
 def published(settings: Experiment) -> str:
@@ -169,12 +164,13 @@ def self_play(settings: Experiment) -> str:
     actor = selfplay.advance(config, settings.network, params, actor, 0, 1000)
     _, records = selfplay.take(config, actor)
     record.validate(records)
-    return f"a game with {search.sims} simulations a decision"
+    return f"a game with {search.sims} simulations per decision"
 
 
 def eval_aux_games(settings: Experiment) -> str:
     """Two games of E[Q] with few worlds against a network, replayed to prove that they are legal.
-    Compiles the solver.
+
+    This compiles the solver.
     """
     from zebjax import record
     from zebjax.common import jax_settings
@@ -198,7 +194,7 @@ CHECKS: dict[str, Callable[[Experiment], str]] = {
     "locks": locking,
     "store": store,
     "learner": learner_access,
-    "start": beginning,
+    "start": start_files,
     "weights": published,
     "self-play": self_play,
     "eval-aux": eval_aux_games,
@@ -206,14 +202,14 @@ CHECKS: dict[str, Callable[[Experiment], str]] = {
 
 
 def examine(settings: Experiment) -> Iterator[tuple[str, bool, str]]:
-    """Each check's name, True if it passed, and its finding."""
+    """Yield for each check its name, True if it passed, and its finding."""
     for name, check in CHECKS.items():
         began = time.monotonic()
         try:
-            found, is_well = check(settings), True
-        except Exception as error:  # of any kind: finding what is wrong is what this is for
-            found, is_well = str(error).strip().split("\n")[0] or type(error).__name__, False
-        yield name, is_well, f"{found} ({time.monotonic() - began:.1f} s)"
+            found, passed = check(settings), True
+        except Exception as error:  # any error is a finding
+            found, passed = str(error).strip().split("\n")[0] or type(error).__name__, False
+        yield name, passed, f"{found} ({time.monotonic() - began:.1f} s)"
 
 
 def parser() -> experiment.Parser:
@@ -221,8 +217,8 @@ def parser() -> experiment.Parser:
     return experiment.Parser(
         "doctor",
         "Check that this machine can run an experiment: its device, the store and the access to\n"
-        "it, published weights, the exact solver, and a game of each kind. Prints a line a check.\n"
-        "Exit status 0: all is well; 2: a check failed.",
+        "it, published weights, the exact solver, and a game of each kind. Prints one line for\n"
+        "each check. Exit status 0: all checks passed; 2: a check failed.",
         "quickstart",
         "experiments/lb_v_eq_3740.py --store.url s3://my-bucket/zeb",
         usage="EXPERIMENT [--FIELD VALUE ...]",
@@ -230,11 +226,11 @@ def parser() -> experiment.Parser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    all_well = True
-    for name, is_well, found in examine(experiment.Parser.experiment(arguments)):
-        all_well &= is_well
-        print(f"{'ok  ' if is_well else 'FAIL'} {name:10} {found}", flush=True)
-    return 0 if all_well else 2
+    all_passed = True
+    for name, passed, found in examine(experiment.Parser.experiment(arguments)):
+        all_passed &= passed
+        print(f"{'ok  ' if passed else 'FAIL'} {name:10} {found}", flush=True)
+    return 0 if all_passed else 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,8 +1,8 @@
-"""What an experiment file imports, in one line: `Experiment`, every config, the presets. And how
-an experiment is found, read and changed.
+"""All names that an experiment file imports: `Experiment`, every config, the presets. Also finds,
+reads and overrides experiments.
 
 An experiment is one frozen dataclass instance in one short file, with typed overrides from the
-command line. Importing this does not import jax.
+command line. Importing this module does not import jax.
 """
 
 import argparse
@@ -50,7 +50,7 @@ __all__ = [
 
 _HERE = Path(__file__).parent
 _INCLUDED = _HERE / "experiments"
-"""The experiments that come with zebjax: in a wheel they lie in the package."""
+"""The folder of the experiments that come with zebjax; in a wheel it is in the package."""
 if not _INCLUDED.is_dir():  # a checkout
     _INCLUDED = _HERE.parent / "experiments"
 
@@ -61,22 +61,22 @@ def included() -> list[str]:
 
 
 def find(name: str | Path) -> Path:
-    """The file of an experiment.
+    """Find the file of an experiment.
 
     Args:
-        name: a file, the name of an experiment that comes with zebjax (`quickstart`), or the place
-            of one in a checkout (`experiments/quickstart.py`), also where there is no checkout.
+        name: a file; the name of an experiment that comes with zebjax (`quickstart`); or its path
+            in a checkout (`experiments/quickstart.py`), which works without a checkout too.
 
     Raises:
         ValueError: if there is no such experiment.
     """
     path = Path(name)
-    if path.suffix == ".py":  # nothing else is Python that its owner wrote
+    if path.suffix == ".py":  # the file will be executed, so no other kind is accepted
         if path.is_file():
             return path
         if path.parent == Path("experiments") and (_INCLUDED / path.name).is_file():
             return _INCLUDED / path.name
-    elif len(path.parts) == 1 and not path.suffix and not path.exists():
+    elif len(path.parts) == 1 and not path.suffix and not path.is_file():
         word = str(name).replace("-", "_")
         if word in included():
             return _INCLUDED / f"{word}.py"
@@ -84,19 +84,19 @@ def find(name: str | Path) -> Path:
             f"{name}: expected an experiment file that ends in .py, or one of "
             f"{', '.join(included())}; did you mean {parsing.nearest(word, included())!r}?"
         )
-    raise ValueError(f"{path}: expected an experiment file, one that is there and ends in .py")
+    raise ValueError(f"{path}: expected an existing experiment file that ends in .py")
 
 
 def read(name: str | Path) -> Experiment:
-    """The experiment that a file defines, see `find`.
+    """Read the experiment that a file defines, see `find`.
 
     Raises:
-        ValueError: if the file is not there or holds no `experiment`.
+        ValueError: if the file does not exist or defines no `experiment`.
     """
     path = find(name)
     try:
         experiment = runpy.run_path(str(path)).get("experiment")
-    # It is the user's code: whatever it raises is about that file.
+    # The file is the user's code, so any error is reported as one of that file.
     except (Exception, SystemExit) as error:
         raise ValueError(f"{path}: {type(error).__name__}: {error}") from None
     if not isinstance(experiment, Experiment):
@@ -105,7 +105,7 @@ def read(name: str | Path) -> Experiment:
 
 
 def load(path: str | Path, changes: Sequence[str] = ()) -> Experiment:
-    """The experiment in a file, with some fields changed.
+    """Read the experiment in a file and override some fields.
 
     Args:
         path: a file or a name, see `find`.
@@ -115,15 +115,16 @@ def load(path: str | Path, changes: Sequence[str] = ()) -> Experiment:
         The resolved experiment.
 
     Raises:
-        ValueError: if the file is not there or holds no `experiment`, or a change is impossible.
+        ValueError: if the file does not exist or defines no `experiment`, or a value is not
+            allowed.
     """
-    parser = _Quiet("experiment", "")
+    parser = _RaisingParser("experiment", "")
     overrides.add_options(parser, Experiment)
     return overrides.apply(read(path), parser.parse(changes))
 
 
-class _Quiet(cli.Parser):
-    """Raises where a command's parser ends the program."""
+class _RaisingParser(cli.Parser):
+    """Raises ValueError for an error, where a command's parser exits."""
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(self.sentence(message))
@@ -150,7 +151,7 @@ class Parser(cli.Parser):
         return self
 
     def parse(self, argv: Sequence[str] | None) -> argparse.Namespace:
-        """Parse; `--help` shows the values of the experiment if one is named before it."""
+        """Parse; `EXPERIMENT --help` shows that experiment's values as defaults."""
         words = list(sys.argv[1:] if argv is None else argv)
         if words and not words[0].startswith("-") and {"-h", "--help"} & set(words):
             with contextlib.suppress(ValueError):
@@ -159,9 +160,9 @@ class Parser(cli.Parser):
 
     @staticmethod
     def experiment(arguments: argparse.Namespace) -> Experiment:
-        """The experiment that was named, with the fields changed that were given.
+        """Read the named experiment and apply the given overrides.
 
         Raises:
-            ValueError: if it cannot be read, or a value is impossible.
+            ValueError: if it cannot be read, or a value is not allowed.
         """
         return overrides.apply(read(arguments.experiment), arguments)

@@ -61,10 +61,10 @@ def check_state(state: GameState, batch: tuple[int | str, ...] = (), name: str =
     Args:
         state: one game, or many with leading axes.
         batch: sizes or names of the leading axes, as in `("B",)`; empty for one game.
-        name: of the argument, for the message.
+        name: the argument's name, for the message.
 
     Raises:
-        ValueError: naming the field, what was expected and what came.
+        ValueError: the message names the field, and the expected and the given value.
     """
     for field, shape in STATE_SHAPES.items():
         kind = bool if field == "played" else int
@@ -163,7 +163,7 @@ def is_over(state: GameState) -> Array:
 
 
 def current_player(state: GameState) -> jax.Array:
-    """Seat 0..3 to move, int32; of a finished game some seat, which means nothing."""
+    """Seat 0..3 to move, int32; a meaningless seat if the game is over."""
     trick = jnp.minimum(state.ply // 4, tiles.N_TRICKS - 1)
     leaders = jnp.asarray(state.trick_leaders)
     return (leaders[trick].astype(jnp.int32) + state.ply % 4) % 4
@@ -229,7 +229,7 @@ def play(state: GameState, slot: Scalar) -> GameState:
 
     Args:
         state: one game.
-        slot: integer 0..6. The caller must know that it is legal: that is not checked.
+        slot: integer 0..6. The caller must ensure that it is legal; this is not checked.
 
     Returns:
         The state after it; the same state if the game is over.
@@ -307,7 +307,7 @@ def outcome(state: GameState, player: Scalar) -> jax.Array:
 
 
 def players_to_move(state: GameState) -> jax.Array:
-    """Seat that plays at each ply, int32 `[28]`; means nothing in tricks not yet begun."""
+    """Seat that plays at each ply, int32 `[28]`; meaningless in tricks that have not begun."""
     return (
         jnp.repeat(
             jnp.asarray(state.trick_leaders).astype(jnp.int32), 4, total_repeat_length=N_PLIES
@@ -322,7 +322,7 @@ def replay(
     """The state after the first `n_plies` of a game.
 
     Args:
-        hands: as `new_game`'s, and so are `declaration` and `leader`.
+        hands: integers `[4, 7]`, as for `new_game`.
         declaration: 0..9.
         leader: seat 0..3.
         slots: integers `[28]`, the mover's slot at each ply. Legality is not checked.

@@ -1,4 +1,5 @@
-"""What one seat sees, as tokens for the network; and who was dealt each tile, as belief targets.
+"""Observations: the view of one seat as tokens for the network; and belief targets, the seat to
+which each tile was dealt.
 
 A tokenizer is one function from a GameState to an Observation and one entry in `TOKENIZERS`.
 Shapes are of one game, unless a docstring says otherwise.
@@ -16,21 +17,21 @@ from zebjax.common.arrays import Array, check
 
 
 class Observation(NamedTuple):
-    """What the player to move sees; leading axes are games."""
+    """The view of the player to move; leading axes are games."""
 
     tokens: Array
     """int8 `[length, features]`; rows that are not valid are zero."""
     mask: Array
     """bool `[length]`, True for valid tokens."""
     place: Array | None = None
-    """int8 `[length]`, each token's place in the whole observation; None: 0, 1, 2, ..."""
+    """int8 `[length]`, each token's position in the whole observation; None: 0, 1, 2, ..."""
 
 
 def check_observation(observation: Observation, name: str = "observation") -> None:
-    """Raise an error unless an observation's fields fit each other; any leading axes.
+    """Raise an error unless the shapes of an observation's fields agree; any leading axes.
 
     Raises:
-        ValueError: naming the field, what was expected and what came.
+        ValueError: the message names the field, and the expected and the given value.
     """
     check(f"{name}.mask", observation.mask, ("length",), bool, leading=True)
     shape = tuple(observation.mask.shape)
@@ -40,7 +41,7 @@ def check_observation(observation: Observation, name: str = "observation") -> No
 
 
 class Tokenizer(NamedTuple):
-    """A tokenizer: the function, and what the network must know about the tokens."""
+    """A tokenizer: the function, and the properties of its tokens that the network needs."""
 
     observe: Callable[[game.GameState], Observation]
     length: int
@@ -49,7 +50,7 @@ class Tokenizer(NamedTuple):
     """Name of each feature, in order: its cardinality, and its embedding width in units of
     `embed_dim // 8`."""
     hand: slice
-    """The places of the mover's seven slots among the tokens."""
+    """The positions of the mover's seven slots among the tokens."""
     lengths: tuple[int, ...]
     """Maximum number of valid tokens in each of the seven tricks, ascending; `shorten` leaves out
     the rest."""
@@ -63,8 +64,8 @@ _DECLARATION, _HAND, _PLAY = 0, 1, 2
 
 
 def _observe_v1(state: game.GameState) -> Observation:
-    """36 tokens: the declaration, the mover's seven slots (a played slot keeps its place), and the
-    plays in order.
+    """36 tokens: the declaration, the mover's seven slots (a played slot keeps its position), and
+    the plays in order.
     """
     me = game.current_player(state)
     hands = jnp.asarray(state.hands)
@@ -125,7 +126,7 @@ def tokenizer(name: str) -> Tokenizer:
 
 
 def observe(state: game.GameState, tokenizer: str = "v1") -> Observation:
-    """What the player to move sees.
+    """Return the view of the player to move.
 
     Args:
         state: one game.
@@ -148,13 +149,13 @@ def observe(state: game.GameState, tokenizer: str = "v1") -> Observation:
 def shorten(observation: Observation, length: int) -> Observation:
     """Keep the valid tokens, in their order, and pad them to `length`.
 
-    The network's output for it is the same, except for policy logits of slots that have been
-    played, which mean nothing.
+    The network's output for it is the same, except for the policy logits of played slots, which are
+    meaningless.
 
     Args:
-        observation: a whole one, any leading axes.
-        length: static; at least the number of its valid tokens (see `Tokenizer.lengths`). More
-            tokens than that are lost.
+        observation: a complete one, any leading axes.
+        length: static; at least the number of valid tokens (see `Tokenizer.lengths`), because
+            further valid tokens would be lost.
 
     Raises:
         ValueError: if the observation's shapes or dtypes are wrong.
@@ -170,7 +171,7 @@ def shorten(observation: Observation, length: int) -> Observation:
 
 
 def belief_targets(state: game.GameState) -> tuple[jax.Array, jax.Array]:
-    """Who was dealt each tile, for the player to move.
+    """Return the seat to which each tile was dealt, relative to the player to move.
 
     Args:
         state: one game.
@@ -195,8 +196,8 @@ def hidden_tiles(state: game.GameState) -> jax.Array:
     played.
     """
     _, not_mine = belief_targets(state)
-    # history is -1 where nothing was played yet; such a scatter would hit the last tile, so it is
-    # aimed past the end, where it is dropped.
+    # history is -1 at plies that are still to come. Index -1 would be the last tile, so it is
+    # replaced by an index past the end, which the scatter drops.
     seen = (
         jnp.zeros(tiles.N_TILES, bool)
         .at[jnp.where(state.history < 0, tiles.N_TILES, state.history)]

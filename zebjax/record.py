@@ -26,13 +26,13 @@ FORMAT_VERSION = 1
 MAX_FILE_BYTES = 256 << 20  # about 400,000 games
 _MAX_HEADER_BYTES = 1 << 16
 SELFPLAY, EVAL_AUX, TEACHER = SOURCES = ("selfplay-mcts", "eval-eq-zeb", "teacher-eq")
-"""What made a file's games: the original's names for its two streams, and `teach`."""
+"""Sources of a file's games: the original's names for its two streams, and `zebjax teach`."""
 POLICY_SUM_TOLERANCE = 5e-3
-"""A policy target is stored as seven float16 numbers: their sum may miss 1 by this much."""
+"""Maximum distance from 1 of a policy target's sum: it is stored as seven float16 numbers."""
 
 
 class TargetKind(enum.IntEnum):
-    """What made a ply's policy target. The numbers are those of the file format."""
+    """The origin of a ply's policy target. The numbers are those of the file format."""
 
     FORCED = 0
     """One legal slot; the target is one-hot."""
@@ -41,9 +41,9 @@ class TargetKind(enum.IntEnum):
     TEACHER = 2
     """E[Q], see `training.teacher`."""
     EXACT = 3
-    """A tree search with two tricks left or fewer: the values of its leaves are exact."""
+    """A tree search with two tricks left or fewer, whose leaf values are exact."""
     NONE = 4
-    """Nothing: a player's move without a policy target and without a root value."""
+    """No target: a player's move without a policy target and without a root value."""
 
 
 class GameRecord(NamedTuple):
@@ -62,7 +62,7 @@ class GameRecord(NamedTuple):
     weight: Array
     """float16 `[28]`, weight of the policy target; 0 is none."""
     kind: Array
-    """int8 `[28]`, a `TargetKind`: what made the target."""
+    """int8 `[28]`, a `TargetKind`: the target's origin."""
     value: Array
     """float16 `[28]`, the root value for the mover, in [-1, 1]; 0 where nothing was searched."""
     step_start: Array
@@ -87,12 +87,12 @@ FIELDS: dict[str, tuple[type, tuple[int, ...]]] = {
 
 
 class InvalidRecords(ValueError):
-    """Records that must not be used; the message names the game, ply or field, and the reason."""
+    """Records must not be used; the message names the game, ply or field, and the reason."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Metadata:
-    """What a record file says about itself, as string metadata."""
+    """The description of a record file, stored as its string metadata."""
 
     source: str
     """One of `SOURCES`."""
@@ -115,14 +115,14 @@ def empty(n: int) -> GameRecord:
 def check_record(records: GameRecord, batch: tuple[int | str, ...] = ()) -> None:
     """Raise an error unless every field has its shape and kind of numbers.
 
-    This looks at shapes alone and works on traced records; `validate` replays the games.
+    This checks only shapes and dtypes and works on traced records; `validate` replays the games.
 
     Args:
         records: one record, or many with leading axes.
         batch: the leading axes, as in `("B",)`; empty for one record.
 
     Raises:
-        ValueError: naming the field, what was expected and what came.
+        ValueError: the message names the field, and the expected and the given value.
     """
     for name, (dtype, shape) in FIELDS.items():
         kind = int if np.issubdtype(dtype, np.integer) else float
@@ -132,7 +132,7 @@ def check_record(records: GameRecord, batch: tuple[int | str, ...] = ()) -> None
 
 
 def position(record: GameRecord, ply: Scalar) -> tuple[game.GameState, game.GameState]:
-    """Replay one game.
+    """Replay one game up to a ply, and to its end.
 
     Args:
         record: one game.
@@ -184,8 +184,8 @@ def validate(records: GameRecord) -> None:
         records: `[n]` games; n may be 0.
 
     Raises:
-        InvalidRecords: naming the first bad game by its index, its ply where there is one, and the
-            reason.
+        InvalidRecords: the message names the index of the first bad game, its ply if there is one,
+            and the reason.
     """
     if not isinstance(records, GameRecord):
         raise InvalidRecords(f"expected a GameRecord, got {type(records).__name__}")
@@ -242,7 +242,7 @@ def validate(records: GameRecord) -> None:
         "the slot played is not legal",
     )
     policy, used = fields["policy"].astype(np.float32), fields["weight"] > 0
-    # Checked also where the weight is 0: a loss of nan has a gradient of nan, whatever its weight.
+    # Also where the weight is 0, because 0 times a nan loss still has a nan gradient.
     refuse(
         (~np.isfinite(policy) | (policy < 0)).any(2), "policy target is not finite and 0 or more"
     )
@@ -256,15 +256,15 @@ def validate(records: GameRecord) -> None:
 
 
 def write(path: Path, records: GameRecord, metadata: Metadata) -> None:
-    """Write a record file, whole or not at all.
+    """Write a record file, completely or not at all.
 
     Args:
-        path: a file of that name is replaced.
+        path: the file; an existing one is replaced.
         records: `[n]` games.
-        metadata: its `games` is set to n, and an empty `created_at` to now.
+        metadata: its `games` is set to n, and an empty `created_at` to the current time.
 
     Raises:
-        OSError: if it cannot be written; no part of it is left then.
+        OSError: if it cannot be written.
     """
     path = Path(path)
     arrays = {name: np.ascontiguousarray(field) for name, field in records._asdict().items()}
@@ -286,15 +286,15 @@ def read(path: Path, max_bytes: int = MAX_FILE_BYTES) -> tuple[GameRecord, Metad
     """Read and validate a record file.
 
     Args:
-        path: of the file.
+        path: the file.
         max_bytes: a larger file is refused before it is parsed.
 
     Returns:
         The games as NumPy arrays `[n]`, and the file's metadata.
 
     Raises:
-        InvalidRecords: if the file is too large, is no record file, has another format version, or
-            holds one bad game.
+        InvalidRecords: if the file is too large, is not a record file, has another format version,
+            or contains a bad game.
     """
     name = str(path) if isinstance(path, str | os.PathLike) else repr(path)
     try:
@@ -312,13 +312,13 @@ def from_bytes(data: bytes, name: str) -> tuple[GameRecord, Metadata]:
 
     Args:
         data: the whole file.
-        name: of the file, for messages.
+        name: the file's name, for messages.
 
     Raises:
         InvalidRecords: as `read`; no other exception, whatever the bytes are.
     """
     header_bytes = int.from_bytes(data[:8], "little")
-    if _MAX_HEADER_BYTES < header_bytes <= len(data):  # in memory JSON takes many times its size
+    if _MAX_HEADER_BYTES < header_bytes <= len(data):  # parsed JSON takes many times its size
         raise InvalidRecords(
             f"{name}: its header has {header_bytes:,} bytes, more than the {_MAX_HEADER_BYTES:,} "
             "allowed"
@@ -351,7 +351,7 @@ def peek(path: Path) -> Metadata:
     """Read the metadata of a record file; its games are not checked.
 
     Raises:
-        InvalidRecords: if it is no record file.
+        InvalidRecords: if it is not a record file.
     """
     try:
         with safetensors.safe_open(path, "numpy") as file:

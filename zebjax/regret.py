@@ -1,4 +1,4 @@
-"""The command `zebjax regret`: what a player's decisions cost, in points."""
+"""The command `zebjax regret`: measure the points that a player's decisions lose."""
 
 import argparse
 import json
@@ -11,7 +11,7 @@ from zebjax import players
 from zebjax.common import cli, console
 from zebjax.players import spec
 
-if TYPE_CHECKING:  # imported when something is played: help does not wait for jax
+if TYPE_CHECKING:  # imported when a game is played, so that `--help` does not import jax
     from rich.table import Table
 
     from zebjax.evaluation.regret import Loss, Result
@@ -25,7 +25,7 @@ def parser() -> cli.Parser:
         "the exact best move in the true deal and against the best move by mean points over N\n"
         "sampled worlds (E[Q], the exact teacher). Only decisions with more than one legal move\n"
         "count. Each deal is played twice with the teams swapped; 95 % intervals take the deal as\n"
-        "the unit. Most of the time goes into E[Q]: one core needs about 1 s a deal at N = 100.",
+        "the unit. E[Q] takes most of the time: one core needs about 1 s per deal at N = 100.",
         "heuristic --deals 20 --n 20 --plot regret.png",
         notes=spec.help_text(),
     )
@@ -35,7 +35,7 @@ def parser() -> cli.Parser:
     )
     made.add_argument(
         "--n",
-        type=cli.integer(1, spec.MOST_WORLDS),
+        type=cli.integer(1, spec.MAX_WORLDS),
         default=100,
         metavar="N",
         help="worlds of E[Q] (default 100)",
@@ -107,7 +107,7 @@ def _run(arguments: argparse.Namespace) -> int:
     else:
         out = console.make()
         out.print(
-            f"points lost a decision: {result.player} against {result.opponent}, "
+            f"points lost per decision: {result.player} against {result.opponent}, "
             f"{result.n_deals:,} deals played twice"
         )
         out.print(_table(result))

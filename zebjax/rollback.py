@@ -15,7 +15,7 @@ def parser() -> experiment.Parser:
     """The command's parser."""
     made = experiment.Parser(
         "rollback",
-        "Make an earlier step of a run the newest again: its weights, with a fresh optimiser.\n"
+        "Make an earlier step of a run the newest again: its weights, with a new optimiser state.\n"
         "Stop the learner first and start it again afterwards; it publishes the step as a new\n"
         "generation, which the workers take. The steps are in runs/NAME/checkpoints.",
         "quickstart 8",
@@ -31,7 +31,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     settings = experiment.Parser.experiment(arguments)
     if not settings.folder.is_dir():
-        raise ValueError(f"{settings.folder}: no run here to roll back")
+        raise ValueError(f"{settings.folder}: there is no run here to roll back")
     with locks.locked(settings.folder, "stop the learner first"):
         rollback.roll_back(settings, arguments.step, console.PlainReporter())
     return 0

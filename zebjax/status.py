@@ -13,7 +13,7 @@ from zebjax.distributed.open import open_store
 from zebjax.distributed.store import Missing, Unreachable
 from zebjax.training.workers_config import HUB_LOOK_S
 
-if TYPE_CHECKING:  # imported when something is shown: help does not wait for jax
+if TYPE_CHECKING:  # imported when the state is shown, so that `--help` does not import jax
     from rich.table import Table
     from rich.text import Text
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:  # imported when something is shown: help does not wait for ja
     from zebjax.distributed.heartbeat import Seen, Watch
 
 ALARM = 1
-"""The exit status when something is wrong."""
+"""The exit status if there is an alarm."""
 _WATCH_S, _WATCH_BEATS, _MAX_WATCH_S = 15.0, 3, 3600.0
 _LIVE_S, _LOG_S = 2.0, 10.0
-"""Seconds between two looks of --live, in a terminal and elsewhere."""
+"""Seconds between two polls of --live, in a terminal and elsewhere."""
 _MAX_TEXT = 40
 
 
 def report(watch: "Watch", newest: "weights.Manifest | None") -> dict[str, Any]:
-    """Everything that the command shows, as plain data for JSON."""
+    """Return everything that the command shows, as plain data for JSON."""
     learner = watch.learner
     step, quarantined = (
         learner.status.get(name) if learner else None for name in ("step", "quarantined")
@@ -50,7 +50,7 @@ def report(watch: "Watch", newest: "weights.Manifest | None") -> dict[str, Any]:
     }
 
 
-_TOLD = (
+_REPORTED = (
     *(
         "role",
         "name",
@@ -67,7 +67,7 @@ _TOLD = (
 
 
 def _process(seen: "Seen", learner_step: Any) -> dict[str, Any]:
-    facts = {name: seen.status[name] for name in _TOLD if name in seen.status}
+    facts = {name: seen.status[name] for name in _REPORTED if name in seen.status}
     facts |= {"alive": seen.is_alive(), "last_seen_s": round(min(seen.quiet_s(), 1e9), 1)}
     if (
         facts.get("role") != "learner"
@@ -78,12 +78,12 @@ def _process(seen: "Seen", learner_step: Any) -> dict[str, Any]:
     return facts
 
 
-def _table(told: dict[str, Any]) -> "Table":
+def _table(state: dict[str, Any]) -> "Table":
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    newest = told["weights"]
+    newest = state["weights"]
     title = (
         "no weights published"
         if newest is None
@@ -94,19 +94,18 @@ def _table(told: dict[str, Any]) -> "Table":
     )
     table = Table(
         title=title,
-        caption=Text(_verdict(told)),
+        caption=Text(_verdict(state)),
         box=box.SIMPLE,
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    processes = told["processes"]
-    # Games that were lost are rare, and the table is wide.
+    processes = state["processes"]
+    # The table is wide and dropped games are rare, so that column is shown only if there are some.
     columns = _COLUMNS + ("dropped",) * any(process.get("dropped_games") for process in processes)
     for name in columns:
         justify: Literal["left", "right"] = "left" if name in ("role", "name", "host") else "right"
-        table.add_column(
-            name, justify=justify, no_wrap=name != "host"
-        )  # which is cut first where it is narrow
+        # Only the host may wrap, so in a narrow terminal it is shortened first.
+        table.add_column(name, justify=justify, no_wrap=name != "host")
     for process in processes:
         cells = _cells(process)
         table.add_row(*(cells[name] for name in columns))
@@ -159,16 +158,16 @@ def _text(value: Any) -> "Text":
     return Text("".join(filter(str.isprintable, str(value)))[:_MAX_TEXT])
 
 
-def _verdict(told: dict[str, Any]) -> str:
-    quarantined = f"; {told['quarantined']} files quarantined" if told["quarantined"] else ""
-    return (f"ALARM: {', '.join(told['alarms'])}" if told["alarms"] else "all well") + quarantined
+def _verdict(state: dict[str, Any]) -> str:
+    quarantined = f"; {state['quarantined']} files quarantined" if state["quarantined"] else ""
+    return (f"ALARM: {', '.join(state['alarms'])}" if state["alarms"] else "all well") + quarantined
 
 
-def look(watch: "Watch") -> dict[str, Any]:
-    """Read the store once and report."""
+def poll(watch: "Watch") -> dict[str, Any]:
+    """Read the store once and return the report."""
     from zebjax.distributed import weights
 
-    watch.look()
+    watch.poll()
     try:
         found = weights.newest(watch.store)
     except (Missing, weights.BadWeights):
@@ -176,8 +175,8 @@ def look(watch: "Watch") -> dict[str, Any]:
     return report(watch, found[0] if found else None)
 
 
-def _keep_looking(watch: "Watch", told: dict[str, Any]) -> NoReturn:
-    """Show the state again and again: in place in a terminal, one below the other elsewhere."""
+def _show_live(watch: "Watch", state: dict[str, Any]) -> NoReturn:
+    """Show the state repeatedly: in place in a terminal, one below the other elsewhere."""
     from rich.console import Group
     from rich.live import Live
     from rich.text import Text
@@ -187,7 +186,7 @@ def _keep_looking(watch: "Watch", told: dict[str, Any]) -> NoReturn:
     if hub.is_hub(watch.store.where):
         every_s = max(every_s, HUB_LOOK_S)
     out = console.make()
-    shown: Any = _table(told)
+    shown: Any = _table(state)
     with Live(shown, console=out, refresh_per_second=2) if in_terminal else nullcontext() as live:
         while True:
             if live is None:
@@ -196,18 +195,18 @@ def _keep_looking(watch: "Watch", told: dict[str, Any]) -> NoReturn:
                 live.update(shown)
             time.sleep(every_s)
             try:
-                told = look(watch)
-                shown = _table(told)
-            except Unreachable as error:  # for a moment, perhaps
-                shown = Group(_table(told), Text(f"the state before that: {error}"))
+                state = poll(watch)
+                shown = _table(state)
+            except Unreachable as error:  # perhaps only briefly, so keep the last state
+                shown = Group(_table(state), Text(f"the last state; cannot poll now: {error}"))
 
 
 def _silent(watch: "Watch") -> "list[Seen]":
-    """Processes whose last heartbeat is old and no shutdown notice."""
+    """Processes whose last heartbeat is old and is not a shutdown notice."""
     return [seen for seen in watch.processes() if not seen.is_alive() and not seen.has_stopped()]
 
 
-def _patience_s(watch: "Watch") -> float:
+def _wait_s(watch: "Watch") -> float:
     """Seconds to wait for a heartbeat of the silent processes: enough for the slowest of them."""
     slowest_s = max((seen.every_s() for seen in _silent(watch)), default=0.0)
     return min(max(_WATCH_S, _WATCH_BEATS * slowest_s), _MAX_WATCH_S)
@@ -217,27 +216,25 @@ def _run(arguments: argparse.Namespace) -> int:
     from zebjax.distributed.heartbeat import Watch
 
     watch = Watch(open_store(arguments.namespace, create=False))
-    told = look(watch)
-    if not told["processes"] and told["weights"] is None:
+    state = poll(watch)
+    if not state["processes"] and state["weights"] is None:
         raise ValueError(
-            f"{arguments.namespace}: there is no run here; expected the place of a store and the "
+            f"{arguments.namespace}: there is no run here; expected the URL of a store and the "
             "name of a run, as in runs/store/NAME"
         )
     if arguments.live:
-        _keep_looking(watch, told)
+        _show_live(watch, state)
     # The clocks of two machines may differ: give a process that seems silent the time to write
     # another heartbeat.
-    until = time.monotonic() + (
-        _patience_s(watch) if arguments.watch_s is None else arguments.watch_s
-    )
-    while told["alarms"] and _silent(watch) and time.monotonic() < until:
-        time.sleep(1)
-        told = look(watch)
+    until = time.monotonic() + (_wait_s(watch) if arguments.watch_s is None else arguments.watch_s)
+    while state["alarms"] and _silent(watch) and time.monotonic() < until:
+        time.sleep(HUB_LOOK_S if hub.is_hub(watch.store.where) else 1.0)
+        state = poll(watch)
     if arguments.json:
-        print(json.dumps(told, indent=1))
+        print(json.dumps(state, indent=1))
     else:
-        console.make().print(_table(told))
-    return ALARM if told["alarms"] else 0
+        console.make().print(_table(state))
+    return ALARM if state["alarms"] else 0
 
 
 def parser() -> cli.Parser:
@@ -245,7 +242,7 @@ def parser() -> cli.Parser:
     made = cli.Parser(
         "status",
         "Show which processes work on a run, read from its store alone.\n"
-        "Exit status 0: all is well; 1: an alarm (learner_down, no_selfplay,\n"
+        "Exit status 0: no alarm; 1: an alarm (learner_down, no_selfplay,\n"
         "selfplay_not_producing, no_evalaux, evalaux_not_producing); 2: the store cannot be read.",
         "runs/store/lb-v-eq-3740",
         "s3://my-bucket/zeb/lb-v-eq-3740 --json",
@@ -253,7 +250,7 @@ def parser() -> cli.Parser:
     made.add_argument(
         "namespace",
         metavar="NAMESPACE",
-        help="the place of the store and the name of the run: FOLDER/NAME, "
+        help="the URL of the store and the name of the run: FOLDER/NAME, "
         "s3://BUCKET/PREFIX/NAME or hf://USER/REPO/NAME",
     )
     made.add_argument("--live", action="store_true", help="keep showing the state until Ctrl-C")
@@ -263,7 +260,7 @@ def parser() -> cli.Parser:
         type=cli.checked(parsing.number(0, 3600)),
         metavar="S",
         help="seconds to wait for a heartbeat of a process that seems silent before it counts as "
-        "gone (default: three times the interval of its heartbeats, at least 15)",
+        "dead (default: three times the interval of its heartbeats, at least 15)",
     )
     return made
 

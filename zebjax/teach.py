@@ -1,4 +1,4 @@
-"""The command `zebjax teach`: games of the exact teacher."""
+"""The command `zebjax teach`: make training games of the exact teacher."""
 
 import argparse
 import dataclasses
@@ -18,9 +18,9 @@ def parser() -> cli.Parser:
     defaults = Settings()
     made = cli.Parser(
         "teach",
-        "Play games of E[Q], the exact teacher, and write them as training games with its value\n"
-        "of every move. E[Q] solves each move exactly in sampled worlds (hands that fit what has\n"
-        "been shown). The same command resumes an interrupted one.\n"
+        "Play games of E[Q], the exact teacher, and write them as training games. E[Q] solves\n"
+        "each move exactly in sampled worlds (hands that are consistent with the play so far).\n"
+        "The same command resumes an interrupted one.\n"
         "Policy target: softmax(mean points / temperature); value target: P(win) - P(lose) after\n"
         "the best move.",
         "--games 20 --n 5 --out runs/teacher",
@@ -28,28 +28,28 @@ def parser() -> cli.Parser:
     )
     add = made.add_argument
     add("--games", type=cli.integer(1, 10**9), required=True, metavar="N", help="games in all")
-    add("--out", type=Path, required=True, metavar="DIR", help="where the files go")
-    worlds = cli.integer(1, spec.MOST_WORLDS)
+    add("--out", type=Path, required=True, metavar="DIR", help="folder of the files")
+    worlds = cli.integer(1, spec.MAX_WORLDS)
     add(
         "--n",
         type=worlds,
         default=defaults.n,
         metavar="N",
-        help="worlds a decision (default %(default)s)",
+        help="worlds per decision (default %(default)s)",
     )
     add(
         "--n-trick1",
         type=worlds,
         metavar="N",
-        help="worlds a decision in the first trick, which takes longest (default: as --n)",
+        help="worlds per decision in the first trick, which takes longest (default: as --n)",
     )
     add(
         "--temperature",
         type=cli.checked(parsing.number(0.01, 100)),
         default=defaults.temperature,
         metavar="POINTS",
-        help="of the policy target: a move that is POINTS worse gets 1/e of the weight (default "
-        "%(default)s)",
+        help="temperature of the policy target: a move that is POINTS worse gets 1/e of the weight "
+        "(default %(default)s)",
     )
     add(
         "--opponent",
@@ -68,7 +68,7 @@ def parser() -> cli.Parser:
         type=cli.integer(1, 100_000),
         default=defaults.games_per_file,
         metavar="N",
-        help="games that a kill can lose at most (default %(default)s)",
+        help="games per file; a kill loses at most one file (default %(default)s)",
     )
     return made
 

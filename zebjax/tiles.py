@@ -32,7 +32,7 @@ DECLARATION_NAMES = (
     "doubles suit",
     "no trump",
 )
-"""By declaration: the trump suit, or what else was called."""
+"""By declaration."""
 
 
 def tile_id(high: int, low: int) -> int:
@@ -58,7 +58,8 @@ def _can_follow() -> np.ndarray:
     """True for the tiles that follow a suit, bool `[10, 8, 28]` (declaration, led suit, tile)."""
     can_follow = np.zeros((N_DECLARATIONS, N_SUITS, N_TILES), bool)
     for pip in range(7):
-        # A called tile has left the suits of its pips: the 6-4 is no six when fours are trumps.
+        # A called tile does not belong to the suits of its pips: with fours as trumps the 6-4 does
+        # not follow sixes.
         can_follow[:, pip] = ((HIGH == pip) | (LOW == pip)) & ~CALLED
     can_follow[:, CALLED_SUIT] = CALLED
     return can_follow

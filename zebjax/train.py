@@ -23,8 +23,8 @@ def parser() -> experiment.Parser:
     made = experiment.Parser(
         "train",
         "Train a network by self-play as an experiment says: play, learn, evaluate against\n"
-        "random, save. The same command resumes the run. Ctrl-C finishes the compiled call under\n"
-        "way, saves and exits; a second Ctrl-C exits at once.\n\n"
+        "random, save. The same command resumes the run. Ctrl-C finishes the current compiled\n"
+        "call, saves and exits; a second Ctrl-C exits at once.\n\n"
         "Several processes, on one machine or many, can share a run: give each a --role.",
         "quickstart",
         "quickstart --name mine --learner.lr 5e-3",
@@ -58,13 +58,13 @@ def parser() -> experiment.Parser:
     roles.add_argument(
         "--take-over",
         action="store_true",
-        help="the learner takes the run over from another one that no longer runs",
+        help="become the learner although the store belongs to another one, which then stops",
     )
     return made.with_fields()
 
 
 def _check(arguments: argparse.Namespace, error: cli.Parser) -> None:
-    """Refuse options of one role beside another role."""
+    """Refuse options that belong to another role."""
     if arguments.role in ("all", "learner"):
         for name in ("worker_id", "max_games", "once"):
             if getattr(arguments, name):
@@ -96,7 +96,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from zebjax.training.session import Stopped
 
     settings = experiment.Parser.experiment(arguments)
-    streams.forgive()  # a terminal that closes is no reason to lose the run
+    streams.forgive()  # a terminal that closes must not end the run
     stop = StopSignal()
     shown = (
         console.LiveReporter(settings.name)
@@ -112,7 +112,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
                 devices.check(settings.device, report.note)
                 with (
-                    locks.locked(settings.folder, "stop it or choose another --name"),
+                    locks.locked(settings.folder, "stop it or choose another --name", report.note),
                     memory.guarded(settings, arguments.role, report.note),
                 ):
                     source = None
@@ -126,10 +126,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
                 job = _worker_job(arguments, settings)
                 folder = settings.folder / "workers" / job.worker_id
-                with locks.locked(folder, "give this worker a --worker-id of its own"):
+                with locks.locked(folder, "give this worker a --worker-id of its own", report.note):
                     worker.work(settings, job, report, lambda: stop.asked)
     except Stopped:
-        print("stopped before it began")
+        print("stopped before the start")
     return 0
 
 

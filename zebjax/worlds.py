@@ -1,15 +1,15 @@
-"""The hidden hands that are consistent with what the player to move has seen: counted exactly,
-drawn uniformly, listed, averaged.
+"""Count exactly, sample uniformly, enumerate and average the hidden hands that are consistent with
+everything that the player to move has seen.
 
-A *world* says which opponent holds each tile that the mover has not seen. It is consistent when the
-plays would have been legal in it: whoever did not follow a led suit had no tile that could, so
-holds none now. Nothing else binds: a tile already played is known to have been its player's, and an
-opponent holds as many tiles as slots unplayed. The plays themselves are taken to be legal.
+A *world* says which opponent holds each tile that the mover has not seen. It is consistent if the
+plays would have been legal in it: a player who did not follow a led suit had no tile of it, so
+holds none now. There is no other condition: a played tile is known to have been its player's, and
+an opponent holds as many tiles as unplayed slots. The plays are assumed to be legal.
 
-Everything comes from one table of completions, a dynamic program over the hidden tiles: see
-`_ways`. It makes a bijection from the numbers 0 .. count - 1 to the worlds, in the lexicographic
-order of the tiles' holders ("unranking", Knuth, TAOCP 4A, 7.2.1.3). So a uniform number is a
-uniform world, and counting up lists them all.
+Every function uses one table of completions, a dynamic program over the hidden tiles: see `_ways`.
+It defines a bijection from the numbers 0 .. count - 1 to the worlds, in the lexicographic order of
+the tiles' holders ("unranking", Knuth, TAOCP 4A, 7.2.1.3). So a uniform number gives a uniform
+world, and all numbers in turn list all worlds.
 
 Functions are for one game; callers `vmap`. None reads an unplayed tile of another hand.
 """
@@ -23,14 +23,14 @@ import numpy as np
 from zebjax import game, tiles
 from zebjax.common.arrays import check_key
 
-N_HIDDEN = 21  # at most: 28 less the mover's own 7
+N_HIDDEN = 21  # maximum: 28 less the mover's own 7
 _SIDE = tiles.HAND_SIZE + 1  # slots left at an opponent: 0..7
 _STATES = _SIDE * _SIDE  # what is left, as left * 8 + partner
 _NO_TILE = tiles.N_TILES
 
 
 class _Unseen(NamedTuple):
-    """What the mover knows about the hidden tiles. Opponents are 0 left, 1 partner, 2 right."""
+    """The mover's knowledge of the hidden tiles. Opponents are 0 left, 1 partner, 2 right."""
 
     tiles: jax.Array
     """int32 `[21]`: the hidden tiles, ascending; 28 after the last."""
@@ -44,7 +44,7 @@ class _Unseen(NamedTuple):
 
 
 def voids(state: game.GameState) -> jax.Array:
-    """True for the suits that each seat did not follow, so that it holds none of them.
+    """True for the suits that a seat has failed to follow, so that it holds none of them.
 
     Args:
         state: one game.
@@ -63,9 +63,9 @@ def voids(state: game.GameState) -> jax.Array:
 
 
 def _check_seen(state: game.GameState) -> None:
-    """Raise ValueError for a concrete position in which what the mover sees is impossible.
+    """Raise ValueError for a concrete position in which the mover's view is impossible.
 
-    The hands that it does not see are not looked at: they may be anything.
+    The hands that it does not see are ignored: they may hold any values.
     """
     if any(isinstance(field, jax.core.Tracer) for field in state):
         return
@@ -78,8 +78,7 @@ def _check_seen(state: game.GameState) -> None:
     if len(set(seen.tolist())) < len(seen) or seen.min() < 0 or seen.max() >= tiles.N_TILES:
         raise ValueError(
             f"state: hands: expected seat {me}'s tiles and what the others played to be distinct "
-            "ids 0..27, "
-            f"got {seen.tolist()}"
+            f"ids 0..27, got {seen.tolist()}"
         )
 
 
@@ -134,8 +133,8 @@ def _ways(unseen: _Unseen) -> jax.Array:
     """
     # The largest entry is 21! / (7! 7! 7!) = 399,072,960, the count before the first play: int32
     # holds it, so nothing here needs 64 bits.
-    # A game has 21 rows at any ply, for one compiled shape. Rows past the last hidden tile repeat
-    # the end: the right opponent "takes" what is no tile.
+    # There are 21 rows at any ply, for one compiled shape. Rows past the last hidden tile copy the
+    # next row: the right opponent "takes" the missing tile, which changes no count.
     takes = unseen.may_hold.at[:, 2].max(unseen.tiles >= _NO_TILE)
 
     def step(ways: jax.Array, takes: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -241,7 +240,7 @@ def count(state: game.GameState) -> jax.Array:
 
     Raises:
         ValueError: if a field of `state` has a wrong shape or dtype, or if `state` is concrete and
-            what the mover sees is impossible.
+            the mover's view is impossible.
 
     >>> int(count(game.deal(jax.random.key(0))))
     399072960
@@ -278,8 +277,8 @@ def sample(key: jax.Array, state: game.GameState, n: int) -> jax.Array:
         consistent and the state is traced, the hidden slots are -1.
 
     Raises:
-        ValueError: for an argument of a wrong shape or dtype; and, if `state` is concrete, where
-            what the mover sees is impossible or no world is consistent with it.
+        ValueError: for an argument of a wrong shape or dtype; and, if `state` is concrete, if the
+            mover's view is impossible or no world is consistent with it.
 
     >>> state = game.deal(jax.random.key(0))
     >>> hands = sample(jax.random.key(1), state, 5)

@@ -175,3 +175,16 @@ def test_a_console_prints_text_as_it_is(capsys):
     console.make().print("[bold]not markup[/bold]")
     assert capsys.readouterr().out == "[bold]not markup[/bold]\n"
     assert console.make().width == 120
+
+
+@pytest.mark.parametrize("wanted", ["1", ""])
+def test_a_traceback_is_shown_when_asked_for(capsys, monkeypatch, wanted):
+    monkeypatch.setenv("ZEBJAX_TRACEBACK", wanted)
+
+    def command(arguments):
+        raise ValueError("what: expected this")
+
+    assert cli.run("try", command, parse(), compiles=False) == 2
+    err = capsys.readouterr().err
+    assert ("Traceback" in err and "in command" in err) == bool(wanted)
+    assert err.endswith("\nzebjax try: what: expected this\n" if wanted else "this\n")

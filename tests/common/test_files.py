@@ -1,7 +1,9 @@
 """Files and folders are whole or not there, whoever else writes and whenever the writer ends."""
 
+import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -122,3 +124,50 @@ def test_a_picture_that_cannot_be_written_is_one_sentence(tmp_path):
     with pytest.raises(ValueError, match=r"b\.png: cannot be written"):
         charts.save_figure(figure, tmp_path / "b.png")
     assert left(tmp_path) == ["a.png", "b.png"]
+
+
+def test_all_that_is_durable_is_flushed_and_the_folder_after_the_renaming(tmp_path, monkeypatch):
+    flushed, fsync = [], os.fsync
+
+    def look(number):
+        flushed.append((os.fstat(number).st_ino, (tmp_path / "new" / "step").exists()))
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", look)
+    with files.new_folder(tmp_path / "new" / "step", durable=True) as folder:
+        (folder / "a" / "b").mkdir(parents=True)
+        (folder / "a" / "b" / "x").write_text("1")
+    step = tmp_path / "new" / "step"
+    inside = [step / "a" / "b" / "x", step / "a" / "b", step / "a", step]
+    assert flushed == [
+        *((path.stat().st_ino, False) for path in inside),
+        *((path.stat().st_ino, True) for path in (tmp_path / "new", tmp_path)),
+    ]
+    flushed.clear()
+    files.write_text(tmp_path / "file", "1")
+    numbers = [number for number, _ in flushed]
+    assert numbers == [(tmp_path / "file").stat().st_ino, tmp_path.stat().st_ino]
+    flushed.clear()
+    with files.new_file(tmp_path / "picture") as temporary:
+        temporary.write_text("1")
+    assert not flushed
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO])
+def test_a_file_system_that_cannot_flush_a_folder_is_no_error_and_a_broken_disk_is(
+    tmp_path, monkeypatch, number
+):
+    fsync = os.fsync
+
+    def fail(opened):
+        if stat.S_ISDIR(os.fstat(opened).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(opened)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    if number == errno.EIO:
+        with pytest.raises(OSError, match="Input/output"):
+            files.write_text(tmp_path / "a", "1")
+    else:
+        files.write_text(tmp_path / "a", "1")
+        assert left(tmp_path) == ["a"]

@@ -19,9 +19,13 @@ print("saved", flush=True)
 """
 
 
-def start(stderr=subprocess.PIPE):
+def start(stderr=subprocess.PIPE, nohup=False):
+    command = ["sh", "-c", 'trap "" HUP; exec "$0" -c "$1"'] if nohup else []
     process = subprocess.Popen(
-        [sys.executable, "-c", WAITS], stdout=subprocess.PIPE, stderr=stderr, text=True
+        [*command, sys.executable, WAITS] if nohup else [sys.executable, "-c", WAITS],
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
     )
     assert process.stdout.readline() == "ready\n"
     return process
@@ -32,13 +36,22 @@ def test_a_signal_asks_for_a_stop(number):
     process = start()
     process.send_signal(number)
     assert process.stdout.read() == "saved\n" and process.wait(60) == 0
-    assert "stopping: finishing the call under way" in process.stderr.read()
+    assert "stopping: finishing the current call" in process.stderr.read()
 
 
 def test_a_terminal_that_closes_may_send_several():
     process = start()
     for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM, signal.SIGTERM):
         process.send_signal(number)
+    assert process.stdout.read() == "saved\n" and process.wait(60) == 0
+
+
+def test_nohup_outlives_its_terminal():
+    process = start(nohup=True)
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(2)
+    process.send_signal(signal.SIGTERM)
     assert process.stdout.read() == "saved\n" and process.wait(60) == 0
 
 

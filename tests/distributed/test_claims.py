@@ -12,7 +12,7 @@ import pytest
 from tests.support.tiny import Quiet
 from tests.support.workers import learn, names, settings_in
 from zebjax.distributed import claims, heartbeat, open, spool, worker, worker_link
-from zebjax.distributed.store import Unreachable
+from zebjax.distributed.store import Refused, Unreachable
 from zebjax.training.session import Stopped
 
 ME = claims.Owner("here", "a" * 32, "1" * 32)
@@ -75,7 +75,7 @@ def test_who_died_elsewhere_is_waited_for_and_then_replaced(place, fast):
     beat(place, claims.take(place, "w", OTHER))
     began = time.monotonic()
     (note,) = wait(place)
-    assert "at work on elsewhere a moment ago" in note and 0.2 < time.monotonic() - began < 5
+    assert "recent heartbeat from elsewhere" in note and 0.2 < time.monotonic() - began < 5
     assert claims.take(place, "w", ME).number == 2
 
 
@@ -156,8 +156,26 @@ def test_the_folder_has_a_name_of_its_own_and_each_process_another(tmp_path):
 
 def test_a_number_that_is_no_workers_is_named(place):
     place.put({"examples/w/claims/999999999.json": b"{}"})
-    with pytest.raises(ValueError, match=r"claims/999999999\.json is no worker's; delete it"):
+    with pytest.raises(
+        ValueError, match=r"claims/999999999\.json was not written by a worker; delete it"
+    ):
         claims.take(place, "w", ME)
+
+
+def test_old_claims_of_ones_own_go_and_no_number_is_given_twice(place, monkeypatch):
+    claims.take(place, "other", OTHER)
+    assert [claims.take(place, "w", ME).number for _ in range(5)] == [1, 2, 3, 4, 5]
+    assert [entry.name for entry in place.entries("examples")] == [
+        "examples/other/claims/000000001.json",
+        "examples/w/claims/000000004.json",
+        "examples/w/claims/000000005.json",
+    ]
+
+    def refuse(names):
+        raise Refused("may not delete")
+
+    monkeypatch.setattr(place, "delete", refuse)
+    assert claims.take(place, "w", ME).number == 6
 
 
 # ---- a whole worker
@@ -209,7 +227,7 @@ def test_a_killed_worker_starts_again_at_once_in_its_folder(settings, monkeypatc
     again = Quiet()
     work(settings, again)
     assert len(names(settings)) == 2
-    assert not any("a moment ago" in note for note in again.notes)
+    assert not any("recent heartbeat" in note for note in again.notes)
 
 
 def test_another_device_than_the_experiments_is_refused(settings):

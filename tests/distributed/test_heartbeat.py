@@ -32,7 +32,7 @@ def all_there(place, **facts):
 
 def looked(place):
     watch = heartbeat.Watch(place)
-    watch.look()
+    watch.poll()
     return watch
 
 
@@ -55,8 +55,8 @@ def test_an_odd_sign_is_a_silent_process(place, odd):
     watch = looked(place)
     assert watch.all_alarms() == [] and watch.workers["good"].is_alive()
     place.put({}, {heartbeat.LEARNER: odd, spool.status_name("good"): odd})
-    watch.look()
-    told = status.look(heartbeat.Watch(place))
+    watch.poll()
+    told = status.poll(heartbeat.Watch(place))
     assert told["alarms"] == ["learner_down", "no_selfplay"]
     json.loads(json.dumps(told, allow_nan=False))
 
@@ -65,7 +65,7 @@ def test_a_sign_that_grew_too_large_leaves_the_last_one(place):
     all_there(place)
     watch = looked(place)
     place.put({}, {spool.status_name("good"): b"x" * (1 << 17)})
-    watch.look()
+    watch.poll()
     assert watch.workers["good"].status["role"] == "selfplay"
 
 
@@ -111,7 +111,7 @@ def test_one_sign_that_cannot_be_read_is_not_the_store(place):
     watch = looked(place)
     assert watch.all_alarms() == []
     away = True
-    watch.look()
+    watch.poll()
     assert list(watch.workers) == ["good"]
 
 
@@ -243,7 +243,7 @@ def test_who_is_not_there_at_all_is_not_waited_for(place, clock, capsys):
 
 def test_live_goes_on_while_the_store_is_away(place, clock, capsys, monkeypatch):
     all_there(place)
-    looks, look = [], status.look
+    looks, look = [], status.poll
 
     def look_or_not(watch):
         looks.append(1)
@@ -253,7 +253,7 @@ def test_live_goes_on_while_the_store_is_away(place, clock, capsys, monkeypatch)
             raise KeyboardInterrupt
         return look(watch)
 
-    monkeypatch.setattr(status, "look", look_or_not)
+    monkeypatch.setattr(status, "poll", look_or_not)
     assert status.main([place.where, "--live"]) == 130
     before, cut, after = capsys.readouterr().out.split("no weights published")[1:]
     assert "good" in before and "the line was" not in before

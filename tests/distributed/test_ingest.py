@@ -117,7 +117,7 @@ def test_two_workers_of_one_name_are_told(tmp_path, games, place):
     data = file_bytes(some(games, 9, 11))
     place.put({object_name(data, "w0", 1): data})
     (refused,) = drain(ingestor)
-    assert refused.records is None and "two workers call themselves w0" in refused.reason
+    assert refused.records is None and "two workers have the id w0" in refused.reason
     assert drain(ingestor) == []
 
 
@@ -159,7 +159,7 @@ def test_a_refused_file_of_a_high_number_stands_in_no_others_way(tmp_path, games
 
 def test_what_waits_is_bounded_in_bytes(tmp_path, games, place, monkeypatch):
     sent = send(place, games, 5)
-    monkeypatch.setattr(ingest, "_MOST_WAITING_BYTES", 2 * place.entries("examples")[0].size)
+    monkeypatch.setattr(ingest, "_MAX_WAITING_BYTES", 2 * place.entries("examples")[0].size)
     ingestor, taken = ingest.Ingest(place, tmp_path, {}), []
     for most in (2, 4, 5):
         ingestor.poll()
@@ -243,7 +243,7 @@ def test_a_number_behind_the_newest_is_told(tmp_path, games, place):
     data = file_bytes(some(games, 9, 11))
     place.put({object_name(data, "w0", 1): data})
     (refused,) = drain(ingestor)
-    assert "two workers call themselves w0" in refused.reason and drain(ingestor) == []
+    assert "two workers have the id w0" in refused.reason and drain(ingestor) == []
     assert drain(ingest.Ingest(place, tmp_path, {"w0": sent[2]})) == []
 
 
@@ -300,5 +300,7 @@ def test_a_full_disk_stops_no_game_from_being_taken(tmp_path, games, place):
 
 def test_a_source_that_no_worker_has_is_refused(games):
     data = file_bytes(some(games, 0, 2), source="teacher-eq")
-    with pytest.raises(ingest.record.InvalidRecords, match="source 'teacher-eq'"):
+    with pytest.raises(
+        ingest.record.InvalidRecords, match=r"source: expected .*, got 'teacher-eq'"
+    ):
         ingest.examine(object_name(data), data)

@@ -215,16 +215,20 @@ def test_a_learner_that_is_stopped_at_many_moments_counts_each_game_once(tmp_pat
         run = learn(settings, stop_after=int(looks.integers(1, 50)))
         if attempt == 1:
             put_torch(settings, batch, 6, 3, seconds=1_600_000_000)  # earlier than those before
-        if run.progress.cycle == 2 and run.progress.phase == "play" and attempt > 1:
+        if run.session.progress.cycle == 2 and run.session.progress.phase == "play" and attempt > 1:
             break
     # All of them, after the last one was seen.
     run = learn(dataclasses.replace(settings, cycles=4))
-    assert (run.progress.total_games, int(run.state.ring.size), int(run.state.aux.size)) == (
+    assert (
+        run.session.progress.total_games,
+        int(run.session.state.ring.size),
+        int(run.session.state.aux.size),
+    ) == (
         16 + 9 + 4,
         16 + 9,
         4,
     )
-    assert run.progress.quarantined == 0
+    assert run.session.progress.quarantined == 0
 
 
 def test_taken_torch_files_leave_the_store_and_then_the_cursor(tmp_path, batch):
@@ -238,5 +242,5 @@ def test_taken_torch_files_leave_the_store_and_then_the_cursor(tmp_path, batch):
     folder = Path(settings.namespace) / "examples" / "torch-0"
     there = {f"examples/torch-0/{file.name}" for file in folder.glob("*.pt")}
     assert 0 < len(there) < 6
-    assert there <= {name for name in run.progress.cursor if name.endswith(".pt")}
-    assert run.progress.total_games == 16 + 6 + 4
+    assert there <= {name for name in run.session.progress.cursor if name.endswith(".pt")}
+    assert run.session.progress.total_games == 16 + 6 + 4

@@ -157,6 +157,28 @@ def test_files_that_went_just_before_a_kill_are_not_sent_again(tmp_path, games, 
     assert again.begin(place) == 4 and [file.name[:9] for file in again.files()] == ["000000003"]
 
 
+def test_unsent_games_stay_where_another_process_has_used_their_numbers(tmp_path, games, place):
+    """A has written 4, 5 and 6 and sent none; B takes the id over and sends its own 4 and 5."""
+    box = spool.Spool(tmp_path / "a", "w0", 1 << 30)
+    box.begin(place)
+    for i in range(6):
+        box.add(some(games, i, i + 2), metadata(i))
+        if i == 2:
+            ship_all(box, place)
+    other = spool.Spool(tmp_path / "b", "w0", 1 << 30)
+    assert other.begin(place) == 4
+    for i in range(2):
+        other.add(some(games, 10 + i, 12 + i), metadata(i))
+    ship_all(other, place)
+    hashes = [file.name[9:] for file in box.files()]
+    again = spool.Spool(tmp_path / "a", "w0", 1 << 30)
+    assert again.begin(place) == 10
+    assert [file.name for file in again.files()] == [
+        f"{number:09d}{rest}" for number, rest in zip((7, 8, 9), hashes, strict=True)
+    ]
+    assert ship_all(again, place) == 3 and len(names(place)) == 8
+
+
 def test_what_waits_gets_numbers_after_a_strangers(tmp_path, games, place):
     box = spool.Spool(tmp_path / "spool", "w0", 1 << 30)
     box.begin(place)
@@ -166,7 +188,9 @@ def test_what_waits_gets_numbers_after_a_strangers(tmp_path, games, place):
     assert again.begin(place) == 1002
     assert [file.name[:9] for file in again.files()] == ["000001001"]  # 1 would be refused
     place.put({f"examples/w0/999999999-{64 * 'a'}.safetensors": b"x"})
-    with pytest.raises(ValueError, match="examples/w0 holds a file of the last possible number"):
+    with pytest.raises(
+        ValueError, match="examples/w0 holds a file with the highest possible number"
+    ):
         again.begin(place)
     assert len(again.files()) == 1
 
@@ -230,12 +254,14 @@ def test_what_is_not_ours_in_the_spool_is_left_alone(tmp_path, games):
     ):
         waiting.begin(place)
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="file: expected a folder for games that wait"):
+    with pytest.raises(ValueError, match="file: expected a folder for unsent games"):
         spool.Spool(tmp_path / "file", "w", 1 << 30)
 
 
 def test_a_last_number_in_the_store_is_named(tmp_path):
     place = open.open_store(str(tmp_path / "store"))
     place.put({spool.object_name("w", 999_999_999, b"x"): b"x"})
-    with pytest.raises(ValueError, match="examples/w holds a file of the last possible number"):
+    with pytest.raises(
+        ValueError, match="examples/w holds a file with the highest possible number"
+    ):
         spool.Spool(tmp_path / "spool", "w", 1 << 30).begin(place)

@@ -321,7 +321,7 @@ def test_a_generation_that_another_has_taken_is_left_to_it(somewhere):
 
     somewhere.put = put_late
     with pytest.raises(
-        store.Unreachable, match="generation 1 was published by another learner at this moment"
+        store.Unreachable, match="another learner published generation 1 at the same time"
     ):
         weights.publish(somewhere, second, b"network", _FACTS)
     assert weights.publish(somewhere, second, b"network", _FACTS).generation == 2

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.tiny import TINY
 from zebjax import network
-from zebjax.distributed import open, weights
+from zebjax.distributed import open, store, weights
 
 CONFIG = TINY.network
 FACTS = {
@@ -50,7 +50,7 @@ def test_weights_that_are_not_the_manifests_are_not_used(place, params):
     data = bytearray(place.get(made.object, 1 << 20))
     data[-1] ^= 1
     place.put({}, {made.object: bytes(data)})
-    with pytest.raises(weights.BadWeights, match="sha256 is not the manifest's"):
+    with pytest.raises(weights.BadWeights, match="sha256 differs from the manifest's"):
         weights.fetch(place, made, CONFIG)
 
 
@@ -110,7 +110,7 @@ def test_weights_that_were_pruned_meanwhile_are_not_used(place, params):
         place, weights.take_lease(place, {}), weights.to_bytes(CONFIG, params), FACTS
     )
     place.delete([made.object])
-    with pytest.raises(weights.BadWeights, match="it is not there any more"):
+    with pytest.raises(weights.BadWeights, match="it no longer exists"):
         weights.fetch(place, made, CONFIG)
 
 
@@ -212,7 +212,23 @@ def test_only_the_newest_parameters_stay(place, params):
 def test_a_last_epoch_that_is_nobodys_is_named(place):
     place.put({"leases/999999999.json": b"{}"})
     with pytest.raises(
-        weights.BadWeights, match=r"leases/999999999\.json is no learner's; delete it"
+        weights.BadWeights, match=r"leases/999999999\.json was not written by a learner; delete it"
     ):
         weights.take_lease(place, {})
     assert len(place.entries("leases")) == 1
+
+
+def test_old_leases_go_and_no_epoch_is_given_twice(place, monkeypatch):
+    leases = [weights.take_lease(place, {}) for _ in range(6)]
+    assert [lease.epoch for lease in leases] == [1, 2, 3, 4, 5, 6]
+    assert [entry.name for entry in place.entries("leases")] == [
+        f"leases/{epoch:09d}.json" for epoch in (4, 5, 6)
+    ]
+    with pytest.raises(weights.Fenced):
+        weights.check_lease(place, leases[0])
+
+    def refuse(names):
+        raise store.Refused("may not delete")
+
+    monkeypatch.setattr(place, "delete", refuse)
+    assert weights.take_lease(place, {}).epoch == 7

@@ -210,7 +210,7 @@ def test_a_worker_goes_on_while_the_store_is_away(tmp_path, monkeypatch):
 
     report = Goes()
     worker.work(settings, worker_link.Job("selfplay", "w", 16), report, lambda: False)
-    assert any("wait in" in note for note in report.notes)
+    assert any("stay in" in note for note in report.notes)
     assert names(settings) == []
     place.gone = False
     play(settings, "selfplay", 8, "w")
@@ -240,7 +240,7 @@ def test_a_second_learner_is_told_and_a_fenced_one_stops(tmp_path):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zebjax.distributed.leadership.time.sleep", beat_and_sleep)
-        with pytest.raises(ValueError, match="another learner is at work here"):
+        with pytest.raises(ValueError, match="another learner is running here"):
             WorkerSource(other, Quiet())
         with pytest.raises(Stopped):
             WorkerSource(other, Quiet(), stop_asked=lambda: True)
@@ -319,7 +319,7 @@ def test_a_learner_that_was_fenced_off_does_not_come_back_over_newer_weights(tmp
     facts = {"step": 5, "total_games": 9, "wandb_run_id": None, "experiment": {}, "created_at": ""}
     weights.publish(place, lease, data, facts)
     with pytest.raises(
-        ValueError, match=r"another learner \(elsewhere:/runs/many\) has gone on to step 5, while"
+        ValueError, match=r"another learner \(elsewhere:/runs/many\) has reached step 5, while"
     ):
         learn(settings)
     assert weights.newest_lease(place)[0] == lease.epoch
@@ -331,7 +331,7 @@ def test_a_learner_that_was_fenced_off_does_not_come_back_over_newer_weights(tmp
 
 
 def told(place):
-    return status.look(heartbeat.Watch(place))
+    return status.poll(heartbeat.Watch(place))
 
 
 def test_status_knows_who_is_missing(tmp_path):
@@ -365,11 +365,11 @@ def test_a_clock_an_hour_off_hides_nobody_and_shows_nobody_dead(tmp_path, monkey
     beat("1")
     watch = heartbeat.Watch(place)
     assert (
-        "learner_down" in status.look(watch)["alarms"]
+        "learner_down" in status.poll(watch)["alarms"]
     )  # not known yet: it is watched before that is said
-    assert "learner_down" in status.look(watch)["alarms"]
+    assert "learner_down" in status.poll(watch)["alarms"]
     beat("2")
-    assert "learner_down" not in status.look(watch)["alarms"]
+    assert "learner_down" not in status.poll(watch)["alarms"]
 
 
 def test_status_has_an_exit_status_and_json(tmp_path, capsys):

@@ -1,6 +1,7 @@
 """A learner and its workers when the store, the disk, the numbers or the other processes are not as
 they should be."""
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 
 from tests.support.faulty import FaultyStore, full_disk
+from tests.support.killed import Killed, killed_at_rename
 from tests.support.tiny import Quiet, as_numpy, go
 from tests.support.workers import learn, names, play, settings_in
 from zebjax import record
 from zebjax.distributed import (
+    object_store,
     open,
     presence,
     spool,
@@ -94,7 +97,7 @@ def test_a_system_whose_store_fails_loses_and_repeats_nothing(settings, monkeypa
     assert run.session.progress.cycle == 2 and len(set(sent)) == len(sent)
     sequences = [spool.parse_name(name)[:2] for name in sent]
     assert len(set(sequences)) == len(sequences)
-    assert any("continuing without it" in note for note in report.notes)
+    assert any("continuing without the store" in note for note in report.notes)
 
 
 def test_a_worker_that_may_not_write_for_a_while_still_takes_new_weights(settings, monkeypatch):
@@ -329,3 +332,46 @@ def test_a_new_run_can_begin_with_games_that_are_there(settings, tmp_path):
     with pytest.raises(ValueError, match=r"replay\.seed_folder: no \*\.safetensors in"):
         empty = dataclasses.replace(seeded.replay, seed_folder=str(tmp_path / "none"))
         go(dataclasses.replace(seeded, name="nothing", replay=empty))
+
+
+def test_a_credential_that_may_not_delete_still_publishes(settings, monkeypatch):
+    learn(settings, stop_after=1)
+    play(settings, "selfplay", 24)
+
+    def refuse(self, names):
+        raise store.Refused("no access")
+
+    monkeypatch.setattr(object_store.ObjectStore, "delete", refuse)
+    every = dataclasses.replace(settings.store, publish_every_cycles=1, keep_weights=1)
+    run = learn(dataclasses.replace(settings, cycles=4, store=every))
+    assert run.session.progress.cycle == 4
+    assert weights.newest(open.open_store(settings.namespace))[0].step == 4
+
+
+def test_the_last_weights_are_published_by_the_next_start(settings, monkeypatch):
+    """The store is away when the run ends."""
+    learn(settings, stop_after=1)
+    play(settings, "selfplay", 24)
+    with monkeypatch.context() as patch:
+
+        def away(*_, **__):
+            raise store.Unreachable("away")
+
+        patch.setattr(weights, "publish", away)
+        run = learn(settings)
+    assert any("could not publish the last weights" in note for note in run.session.report.notes)
+    place = open.open_store(settings.namespace)
+    assert weights.newest(place)[0].step == 0
+    learn(settings)  # it is complete: nothing is left but this
+    assert weights.newest(place)[0].step == settings.cycles
+
+
+@pytest.mark.parametrize("number", range(0, 12, 2))
+def test_a_learner_killed_in_its_first_moments_begins_again(settings, number):
+    with pytest.MonkeyPatch.context() as patch:
+        killed_at_rename(number, patch)
+        with contextlib.suppress(Killed):
+            learn(settings, stop_after=1)
+    run = learn(settings, stop_after=1)
+    assert run.session.progress.cycle == 0
+    assert weights.newest(open.open_store(settings.namespace))[0].step == 0

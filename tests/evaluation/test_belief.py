@@ -1,4 +1,4 @@
-"""Belief scores: known distributions, the marginal against the truth, clusters, and the command."""
+"""Belief: scores of known distributions, the marginal, intervals over deals, and the command."""
 
 import dataclasses
 import json

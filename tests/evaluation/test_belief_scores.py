@@ -1,4 +1,4 @@
-"""One implementation of the belief scores, for arrays of NumPy and of JAX."""
+"""The belief scores are the same for NumPy and JAX arrays."""
 
 import jax
 import jax.numpy as jnp

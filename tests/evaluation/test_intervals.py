@@ -1,5 +1,4 @@
-"""The confidence sequence: right however often one looks, and about twice the deals of a fixed
-number."""
+"""The confidence sequence holds at every sample size, for about twice the usual number of deals."""
 
 import numpy as np
 import pytest

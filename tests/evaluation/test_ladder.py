@@ -1,5 +1,4 @@
-"""Round robin and ladder: what is kept is not played again, what changed is, and the command shows
-it all."""
+"""Round robin and ladder: only pairs that are new or changed are played; the command's output."""
 
 import dataclasses
 import json
@@ -312,6 +311,6 @@ def test_a_picture_that_cannot_be_written_is_one_sentence_after_the_result(capsy
     assert arena.main(["heuristic", "vs", "random", "--deals", "21", "--plot", "dir.png"]) == 2
     output = capsys.readouterr()
     assert (
-        "points a game" in output.out and "zebjax arena: dir.png: cannot be written" in output.err
+        "points per game" in output.out and "zebjax arena: dir.png: cannot be written" in output.err
     )
     assert "Traceback" not in output.err

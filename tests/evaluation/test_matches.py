@@ -1,5 +1,4 @@
-"""The arena: pairs are exact, the books are right, intervals tell the truth, the command
-behaves."""
+"""Matches: paired deals, win rates and margins, intervals, and the command `arena`."""
 
 import json
 import subprocess
@@ -309,10 +308,13 @@ def test_impossible_matches_are_refused():
             ["random", "vs", "random", "--plot", "a.jpg"],
             "--plot: expected a name that ends in .png, got 'a.jpg'",
         ),
-        (["random", "vs", "random", "--plot", "no/a.png"], "--plot: the folder 'no' is not there"),
+        (
+            ["random", "vs", "random", "--plot", "no/a.png"],
+            "--plot: the folder 'no' does not exist",
+        ),
         (
             ["random", "vs", "random", "--cache", "/dev/null/x"],
-            "cache: /dev/null/x cannot be made a folder",
+            "cache: folder /dev/null/x cannot be created",
         ),
         (
             ["random", "vs", "random", "--cache", "x", "--no-cache"],
@@ -352,8 +354,8 @@ def test_the_table_and_the_bar_of_a_terminal(capsys, monkeypatch):
     assert "heuristic vs random" in output.err and "wins" in output.err
     for words in (
         "heuristic vs random",
-        "wins, a tie half",
-        "points a game",
+        "wins (a tie counts 1/2)",
+        "points per game",
         "21",
         "normal approximation",
     ):

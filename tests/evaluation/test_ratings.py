@@ -1,4 +1,4 @@
-"""Ratings: known strengths come back, intervals cover, and nobody breaks the fit."""
+"""Ratings: known strengths are recovered, intervals cover them, and extreme results are fitted."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Regret: what is counted, what is known to be nothing, and the command."""
+"""Regret: which decisions count, players whose regret is known to be 0, and the command."""
 
 import json
 
@@ -113,7 +113,7 @@ def test_the_command(tmp_path, capsys):
         (["random", "--plt", "x"], "zebjax regret: unknown option '--plt'; did you mean --plot?\n"),
         (
             ["random", "--plot", "no/such/x.png"],
-            "zebjax regret: --plot: the folder 'no/such' is not there\n",
+            "zebjax regret: --plot: the folder 'no/such' does not exist\n",
         ),
         (
             ["random", "--plot", "x.pdf"],

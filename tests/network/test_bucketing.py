@@ -1,5 +1,4 @@
-"""Evaluations in groups of like length: the same numbers as the plain network on whole
-observations."""
+"""Evaluation in groups of similar length gives the same numbers as `network.apply`."""
 
 import functools
 

@@ -1,4 +1,7 @@
-"""ZebNet: sizes, purity, masks. Parity with converted weights: torch_compat/test_weights.py."""
+"""ZebNet: sizes, purity, masks.
+
+Parity with the original's outputs is tested in torch_compat/test_weights.py.
+"""
 
 import dataclasses
 

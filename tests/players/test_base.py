@@ -1,4 +1,4 @@
-"""Calling a compiled player in chunks, recording decisions, drawing a slot."""
+"""Players in general: calls in chunks, recorded decisions, the draw of a slot."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""E[Q] against plain enumeration by the rules, and what it must not see."""
+"""E[Q] agrees with enumeration by the rules, and does not depend on hidden hands."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Players: golden moves, the spec grammar, distributions, and that nobody sees what is hidden."""
+"""Players: golden moves, the spec grammar, distributions, and independence of hidden hands."""
 
 import jax
 import jax.numpy as jnp

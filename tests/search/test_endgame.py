@@ -1,4 +1,4 @@
-"""Two tricks left: every line at once, against the solver, which shares no code with it."""
+"""Outcomes with two tricks left agree with the solver, which shares no code with them."""
 
 import functools
 

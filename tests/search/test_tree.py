@@ -1,5 +1,4 @@
-"""The search: exact endings against brute force, masks, signs, and agreement with the original's
-search."""
+"""The search: exact endings, masks, signs, and agreement with the original's search."""
 
 import dataclasses
 import functools

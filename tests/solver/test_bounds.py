@@ -1,4 +1,4 @@
-"""The bounds that need no search never contradict the exact values."""
+"""The bounds never contradict the exact values."""
 
 import numpy as np
 import pytest

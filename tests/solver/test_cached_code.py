@@ -1,4 +1,4 @@
-"""The solver's cache saves time and is no condition."""
+"""The solver's cache saves time; the solver also works without it."""
 
 import os
 import shutil

@@ -1,7 +1,7 @@
-"""Rows of the search: the trick on the table packs and unpacks, and points add up."""
+"""The rows that the search reads: tricks pack and unpack, hands and points add up."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.playouts import positions as random_positions
@@ -10,6 +10,7 @@ from zebjax.solver import positions
 from zebjax.solver.ranks import RANK_OF_TILE
 
 
+@settings(deadline=None)  # the first call compiles
 @given(st.lists(st.integers(0, 27), max_size=4))
 def test_a_trick_packs_and_unpacks(ranks):
     laid = 0

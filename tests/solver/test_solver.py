@@ -1,4 +1,4 @@
-"""The exact solver against plain slow ones, and against itself on full deals."""
+"""The exact solver agrees with slow, simple solvers, and with itself on full deals."""
 
 import os
 import subprocess
@@ -379,11 +379,11 @@ def test_first_use_says_that_it_compiles(games, tmp_path, capsys, monkeypatch):
     assert compiled == [(0, 0), (0, 0)]
     assert (
         capsys.readouterr().err
-        == f"zebjax.solver: compiling values, which takes some 10 s; then cached in {tmp_path}\n"
+        == f"zebjax.solver: compiling values, which takes about 10 s; then cached in {tmp_path}\n"
     )
     monkeypatch.setattr(cached_code, "folder_of", lambda kernel: None)
     batch._compile(Kernel(), rows, ())
-    assert "values, which takes some 10 s; no cache folder can be" in capsys.readouterr().err
+    assert "values, which takes about 10 s; no cache folder can be" in capsys.readouterr().err
 
 
 def test_pieces_cover_everything_once():

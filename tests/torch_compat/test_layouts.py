@@ -19,7 +19,7 @@ import safetensors.numpy
 
 from tests.support.torch_made import TORCH_MADE, Tensor, make_zip, save
 from zebjax import network
-from zebjax.network import files
+from zebjax.network import storage
 from zebjax.torch_compat import archive as torch_archive
 from zebjax.torch_compat import layouts, tolerant
 from zebjax.torch_compat import weights as torch_weights
@@ -372,7 +372,7 @@ def test_safetensors_with_the_names_of_the_original(read, state, params, tmp_pat
 
 
 def test_safetensors_of_ours(read, params, tmp_path):
-    data = files.to_bytes(TINY, params)
+    data = storage.to_bytes(TINY, params)
     weights = read(data, "model.safetensors")
     assert weights.config == TINY
     same(weights.params, params)

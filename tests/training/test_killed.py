@@ -1,13 +1,13 @@
 """A run can be killed at every moment, and what only reports cannot end it."""
 
 import dataclasses
-import os
 import shutil
 
 import jax
 import numpy as np
 import pytest
 
+from tests.support.killed import Killed, killed_at_rename
 from tests.support.tiny import TINY, Quiet, as_numpy, go, training_rows
 from zebjax.common import checkpoint
 from zebjax.training import metrics, rollback, saved_state
@@ -19,28 +19,6 @@ SHORT = dataclasses.replace(TINY, cycles=1)
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     return go(dataclasses.replace(SHORT, runs=str(tmp_path_factory.mktemp("whole"))))
-
-
-class Killed(BaseException):
-    pass
-
-
-def killed_at_rename(number, patch):
-    """From now on the `number`th rename of a file or folder is the last thing that happens."""
-    count = 0
-    for name in ("rename", "replace"):
-        real = getattr(os, name)
-
-        def rename(*arguments, real=real):
-            nonlocal count
-            count += 1
-            if count > number:
-                raise Killed
-            return real(*arguments)
-
-        patch.setattr(os, name, rename)
-    # Nobody cleans up after a kill.
-    patch.setattr(shutil, "rmtree", lambda *_, **__: None)
 
 
 def test_killed_before_every_rename_and_started_again_it_is_the_same_run(tmp_path, uninterrupted):
@@ -79,7 +57,7 @@ def test_what_only_reports_does_not_end_a_run(tmp_path, monkeypatch, what):
     run.go()
     assert run.session.is_complete
     assert [note for note in report.notes if "burns" in note] == [
-        f"{what}: the terminal burns; the run goes on without"
+        f"{what}: the terminal burns; the run continues without it"
     ]
     if what == "metrics":  # what could not be written is reported by the next start
         monkeypatch.undo()

@@ -3,6 +3,7 @@ lost."""
 
 import pytest
 
+from tests.support.faulty import full_disk
 from zebjax.training import metrics
 
 ROW = '{"cycle": 3, "stats/total_games": 40, "train/lr": 0.1}\n'
@@ -48,33 +49,13 @@ def test_curves_of_odd_rows_are_drawn(tmp_path):
     assert (tmp_path / "curves.png").stat().st_size > 100
 
 
-def test_wandb_without_an_account_stays_here_and_goes_on(tmp_path, monkeypatch):
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    monkeypatch.delenv("WANDB_MODE", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))  # where an account would be
-    first = metrics.open_wandb(tmp_path, "zeb-mcts", "tiny", None, print)
-    first.log({"cycle": 0, "train/policy_loss": 1.0})
-    first.finish()
-    again = metrics.open_wandb(tmp_path, "zeb-mcts", "tiny", first.id, print)
-    again.finish()
-    assert again.id == first.id
-    assert len(list((tmp_path / "wandb").glob(f"offline-run-*-{first.id}"))) >= 1
-
-
-def test_wandb_that_cannot_be_reached_keeps_no_learner_from_starting(tmp_path, monkeypatch):
-    import wandb
-
-    monkeypatch.delenv("WANDB_MODE", raising=False)
-    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
-    begin, notes = wandb.init, []
-
-    def init(mode, **arguments):
-        if mode == "online":
-            raise wandb.errors.CommError("no route to host")
-        return begin(mode=mode, **arguments)
-
-    monkeypatch.setattr(wandb, "init", init)
-    run = metrics.open_wandb(tmp_path, "zeb-mcts", "tiny", None, notes.append)
-    run.finish()
-    assert "no route to host; keeping this run offline" in notes[0]
-    assert list((tmp_path / "wandb").glob(f"offline-run-*-{run.id}"))
+def test_a_full_disk_leaves_no_half_row(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    metrics.append(path, {"cycle": 0, "stats/total_games": 0})
+    before = path.read_bytes()
+    row = {"cycle": 1, "stats/total_games": 1} | {f"train/{i}": 0.5 for i in range(100)}
+    with full_disk(len(before) + 50), pytest.raises(OSError):
+        metrics.append(path, row)
+    assert path.read_bytes() == before
+    metrics.append(path, row)
+    assert [row["cycle"] for row in metrics.read(path)] == [0, 1]

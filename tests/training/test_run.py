@@ -229,15 +229,6 @@ def contents(folder):
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        (
-            "metrics.jsonl",
-            b'{"cycle": "1"}\n',
-            r"metrics\.jsonl, row 1: expected a JSON object of numbers",
-        ),
-        ("metrics.jsonl", b"\xff\n", r"metrics\.jsonl, row 1: expected"),
-        ("environment.json", b"\xff", r"environment\.json: not a JSON file"),
-        ("environment.json", b"{}", r"environment\.json: expected a list of the run's starts"),
-        ("environment.json", b"1", r"environment\.json: expected a list of the run's starts"),
         ("state/*/experiment.json", b"[1]", "not an experiment"),
         ("state/*/experiment.json", b'{"network": 1}', "not an experiment"),
         ("state/*/progress.json", b"[1]", r"progress\.json: not the progress of a run"),
@@ -255,6 +246,27 @@ def test_a_damaged_file_of_the_run_is_named_and_nothing_is_lost(copied, file, te
     with pytest.raises(ValueError, match=message):
         training.Run(copied, Quiet(), lambda: False)
     assert contents(copied.folder) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("metrics.jsonl", b'{"cycle": "1"}\n', "row 1: expected a JSON object of numbers"),
+        ("metrics.jsonl", b"\xff\n", "row 1: expected"),
+        ("environment.json", b"\xff", "not a JSON file"),
+        ("environment.json", b"{}", "expected a list of the run's starts"),
+        ("environment.json", b"1", "expected a list of the run's starts"),
+    ],
+)
+def test_a_damaged_file_that_only_reports_is_set_aside(copied, file, text, message):
+    (copied.folder / file).write_bytes(text)
+    report = Quiet()
+    training.Run(copied, report, lambda: False).go()
+    stem, _, suffix = file.partition(".")
+    assert (copied.folder / f"{stem}-damaged.{suffix}").read_bytes() == text
+    assert any(message in note and "is now" in note for note in report.notes)
+    training.Run(copied, Quiet(), lambda: False).go()  # and the next start has nothing to set aside
+    assert not (copied.folder / f"{stem}-damaged-2.{suffix}").exists()
 
 
 def test_a_run_that_has_begun_says_that_it_reads_no_other_checkpoint(copied):

@@ -160,5 +160,5 @@ def test_the_originals_repository_is_read_as_it_is(running, tmp_path, reference_
     begun, _ = begin(settings, tmp_path / "start")
     assert begun.step == 3740
     assert players.make("zeb:hf://someone/zeb-42/model.pt").identity.startswith("zeb:sha256=")
-    with pytest.raises(ValueError, match=r"model\.pt: not a network of ours.*zebjax convert"):
+    with pytest.raises(ValueError, match=r"model\.pt: not a zebjax network.*zebjax convert"):
         network.load("hf://someone/zeb-42/model.pt")

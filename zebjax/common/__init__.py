@@ -1,3 +1,4 @@
-"""What every other package may use: files, checks, parsing, the command line, the console. It
-imports none of them.
+"""Helpers for all other packages: files, checks, parsing, the command line, the console.
+
+It imports no other package of zebjax.
 """

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 Array: TypeAlias = jax.Array | np.ndarray
-"""An array on a device or on the host. A function that is not compiled by itself takes either."""
+"""An array on a device or on the host. Functions that are not jitted themselves accept both."""
 Scalar: TypeAlias = jax.Array | np.ndarray | int
 """One number: an array without axes, or a Python int."""
 
@@ -28,14 +28,14 @@ def check(
     """Raise an error unless an argument has its shape and its kind of numbers.
 
     Args:
-        name: of the argument, for the message.
+        name: the argument's name, for the message.
         value: an array (traced or not), or a Python number.
-        shape: one entry an axis: its size, or a name such as "B" for an axis of any size.
+        shape: one entry per axis: its size, or a name such as "B" for an axis of any size.
         kind: `int`, `float` or `bool`, of any width.
         leading: allow any axes before those of `shape`.
 
     Raises:
-        ValueError: naming the argument, what was expected and what came.
+        ValueError: the message names the argument, and the expected and the given value.
 
     >>> check("hands", np.zeros((4, 6)), (4, 7), int)
     Traceback (most recent call last):
@@ -45,7 +45,7 @@ def check(
     try:
         chex.assert_shape(value, (..., *sizes) if leading else tuple(sizes))
         chex.assert_type(value, kind)
-    except (AssertionError, TypeError):  # TypeError: no array and no number
+    except (AssertionError, TypeError):  # TypeError: neither an array nor a number
         expected = f"{'an' if kind is int else 'a'} {_KINDS[kind]}"
         if shape or leading:
             axes = [*(["..."] if leading else []), *map(str, shape)]
@@ -54,10 +54,10 @@ def check(
 
 
 def check_key(name: str, key: Any) -> None:
-    """Raise an error unless `key` is one typed random key, as `jax.random.key` makes.
+    """Raise an error unless `key` is one typed random key, made by `jax.random.key`.
 
     Raises:
-        ValueError: naming the argument.
+        ValueError: the message names the argument.
     """
     is_key = jax.dtypes.issubdtype(getattr(key, "dtype", None), jax.dtypes.prng_key)
     if not is_key or key.shape != ():

@@ -1,6 +1,7 @@
-"""Where zebjax keeps what it may lose at any time: compiled programs of JAX and of the solver.
+"""Cache folders for compiled programs of JAX and of the exact solver.
 
-A cache saves time and is never a condition: without a place for one, everything still works.
+A cache only saves time. Its files may be deleted at any moment, and without a cache folder
+everything still works.
 """
 
 import os
@@ -10,11 +11,13 @@ from pathlib import Path
 
 
 def folder(name: str) -> Path | None:
-    """A folder of this name that this user can write: below `$XDG_CACHE_HOME`, else below
-    `~/.cache`, else in a folder of the user's own below the temporary folder, else None.
+    """Return a writable cache folder of this name, created if missing; None if there is none.
 
-    Caches hold compiled code, so the one below the temporary folder, which everybody can write, is
-    used only if nobody else can write into it.
+    It is below `$XDG_CACHE_HOME`, else below `~/.cache`, else below a private folder of this user
+    in the temporary folder.
+
+    A cache holds code that will be executed, and all users can write to the temporary folder. So
+    the private folder is used only if no other user can write to it.
     """
     for root in (_below_home(), _below_temporary()):
         if root is not None and is_writable(root / name):
@@ -23,7 +26,7 @@ def folder(name: str) -> Path | None:
 
 
 def is_writable(place: Path) -> bool:
-    """True if a file can be made in `place`, which is made if need be."""
+    """True if a file can be created in the folder `place`, which is created if missing."""
     try:
         place.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=place).close()
@@ -53,4 +56,5 @@ def _below_temporary() -> Path | None:
     except OSError:
         return None
     is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    # 0o022: the group or other users can write.
     return place if is_ours and not found.st_mode & 0o022 else None

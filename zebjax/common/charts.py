@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure of so many inches. It needs no display, whatever backend is configured."""
-    # matplotlib refuses to be imported under a backend that is not installed here, and every
-    # notebook exports its own to the processes that it starts. Nothing here uses a backend.
+    """Return an empty figure, its size in inches. It needs no display and no backend."""
+    # matplotlib cannot be imported if MPLBACKEND names a backend that is not installed here, and
+    # notebooks export theirs to the processes that they start. A Figure uses no backend.
     before = os.environ.get("MPLBACKEND")
     os.environ["MPLBACKEND"] = "agg"
     try:
@@ -27,6 +27,10 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def save_figure(figure: "Figure", path: Path) -> None:
-    """Write a matplotlib figure as PNG, whole or not at all; ValueError if that fails."""
+    """Write a figure as a PNG file, completely or not at all.
+
+    Raises:
+        ValueError: if the file cannot be written.
+    """
     with files.writing(path), files.new_file(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")

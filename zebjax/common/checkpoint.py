@@ -1,7 +1,7 @@
 """Checkpoint folders: one orbax item per pytree, and JSON files beside them.
 
-They are made with `new_folder`, so a killed process never leaves a half-written one under a real
-name.
+Create them with `files.new_folder`, so that a killed process never leaves an incomplete one under
+its final name.
 """
 
 import logging
@@ -18,10 +18,12 @@ _STEP = re.compile(r"step_(\d{9})")
 
 
 def save_tree(path: Path, tree: Any) -> None:
-    """Write a pytree of arrays (typed random keys included) with orbax into the new folder
-    `path`.
+    """Write a pytree of arrays (typed random keys included) with orbax to the new folder `path`.
+
+    Raises:
+        ValueError: if the disk is full.
     """
-    # orbax also logs what it cannot write, array by array, on top of what it raises.
+    # orbax logs one traceback per array that it cannot write, besides the error that it raises.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
         with ocp.StandardCheckpointer() as checkpointer:
@@ -32,17 +34,18 @@ def save_tree(path: Path, tree: Any) -> None:
                 f"{path.parent}: cannot be written (no space left on device)"
             ) from None
         raise
-    # This file names the folder on this machine, and a checkpoint may be given away.
+    # The file holds an absolute path of this machine, and checkpoints are shared with others.
     (Path(path) / "commit_success.txt").unlink(missing_ok=True)
 
 
 def restore_tree(path: Path, like: Any) -> Any:
     """Read a pytree of the structure, shapes and dtypes of `like` (arrays or ShapeDtypeStructs).
 
-    The arrays go to this process's first device unless `like` says otherwise.
+    The arrays go to this process's first device, except where `like` has a sharding.
 
     Raises:
-        ValueError: naming the path and the first difference, if the disk holds another tree.
+        ValueError: if the stored tree differs; the message names the path and the first
+            difference.
     """
     path = Path(path).absolute()
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
@@ -54,7 +57,7 @@ def restore_tree(path: Path, like: Any) -> Any:
     )
     try:
         with ocp.StandardCheckpointer() as checkpointer:
-            # Checked first: orbax answers a wrong shape with a page of asyncio tracebacks.
+            # Checked first, because orbax reports a wrong shape by a page of asyncio tracebacks.
             _check_shapes(path, checkpointer.metadata(path), template)
             return checkpointer.restore(path, template)
     except (KeyError, FileNotFoundError) as error:
@@ -79,9 +82,8 @@ def _check_shapes(path: Path, metadata: Any, template: Any) -> None:
             raise ValueError(f"{path}: array {name} is missing")
         if name not in wanted:
             raise ValueError(f"{path}: array {name} is not expected here")
-        is_key = jax.dtypes.issubdtype(
-            wanted[name].dtype, jax.dtypes.prng_key
-        )  # stored as its integers
+        # orbax stores the integers of a typed key, so its stored shape is another one.
+        is_key = jax.dtypes.issubdtype(wanted[name].dtype, jax.dtypes.prng_key)
         if not is_key and stored[name] != wanted[name].shape:
             raise ValueError(
                 f"{path}: array {name} has shape {stored[name]}, expected {wanted[name].shape}"
@@ -89,25 +91,25 @@ def _check_shapes(path: Path, metadata: Any, template: Any) -> None:
 
 
 def step_folder(root: Path, step: int) -> Path:
-    """Where the checkpoint of `step` lies under `root`."""
+    """Path of the checkpoint of `step` under `root`."""
     return Path(root) / f"step_{step:09d}"
 
 
 def steps(root: Path) -> list[int]:
-    """The complete steps under `root`, ascending; empty if there are none."""
+    """Return the complete steps under `root`, ascending; empty if there are none."""
     if not Path(root).is_dir():
         return []
     folders = (entry.name for entry in Path(root).iterdir() if entry.is_dir())
     return sorted(int(match[1]) for name in folders if (match := _STEP.fullmatch(name)))
 
 
-def remove_steps(root: Path, doomed: list[int]) -> None:
-    """Delete these steps, and what killed writers left half done."""
-    for step in doomed:
+def remove_steps(root: Path, obsolete: list[int]) -> None:
+    """Delete these steps, and the temporary files of killed writers."""
+    for step in obsolete:
         files.remove_folder(step_folder(root, step))
     files.remove_leftovers(root)
 
 
 def prune(root: Path, keep: int) -> None:
-    """Delete all but the newest `keep` steps, and what killed writers left half done."""
+    """Delete all but the newest `keep` steps, and the temporary files of killed writers."""
     remove_steps(root, steps(root)[:-keep])

@@ -1,4 +1,4 @@
-"""Checks that every dataclass of settings needs: words from a list, and finite numbers."""
+"""Checks of settings dataclasses: allowed words, finite numbers, lower limits."""
 
 import math
 import typing
@@ -10,10 +10,11 @@ def check(settings: Any, prefix: str) -> None:
 
     Args:
         settings: an instance of the dataclass.
-        prefix: what stands before the field's name in messages, without the dot; may be empty.
+        prefix: text before the field's name in messages, without the dot; may be empty.
 
     Raises:
-        ValueError: naming the field, if it holds none of the words, or a float that is not finite.
+        ValueError: if a field holds a word that is not allowed, or a float that is not finite; the
+            message names the field.
     """
     before = f"{prefix}." if prefix else ""
     for name, annotation in typing.get_type_hints(type(settings)).items():
@@ -34,16 +35,16 @@ def check(settings: Any, prefix: str) -> None:
 
 
 def at_least(settings: Any, prefix: str, low: float, *names: str) -> None:
-    """ValueError for the first of these fields that is less than `low`."""
+    """Raise ValueError for the first of these fields that is less than `low`."""
     for name in names:
         value = getattr(settings, name)
-        if not value >= low:  # nan too
+        if not value >= low:  # also true for nan
             expected = "0 or more" if low == 0 else f"at least {low:g}"
             raise ValueError(f"{prefix}.{name}: expected {expected}, got {value}")
 
 
 def positive(settings: Any, prefix: str, *names: str) -> None:
-    """ValueError for the first of these fields that is not above 0."""
+    """Raise ValueError for the first of these fields that is not above 0."""
     for name in names:
         if not getattr(settings, name) > 0:
             raise ValueError(

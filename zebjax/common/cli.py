@@ -1,8 +1,10 @@
-"""What all commands share: one parser, checked option values, errors in one sentence."""
+"""Shared by all commands: the parser, checked option values, errors of one sentence."""
 
 import argparse
+import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -29,7 +31,7 @@ class Switch(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        """Store the value, turned round for the `no-` form."""
+        """Store the value, negated for the `no-` form."""
         try:
             value = True if values is None else parsing.boolean(values)
         except ValueError as error:
@@ -52,12 +54,12 @@ class Parser(argparse.ArgumentParser):
         """The parser of `zebjax NAME`.
 
         Args:
-            name: of the command.
-            description: what the command does.
+            name: the command's name.
+            description: text at the start of the help.
             examples: working calls, without the `zebjax NAME` before them.
-            usage: what follows `zebjax NAME` in the usage line; None: argparse writes it.
+            usage: text after `zebjax NAME` in the usage line; None: argparse writes it.
             notes: text between the options and the examples.
-            prog: how the program is called if not `zebjax NAME`.
+            prog: the program's name, if it is not `zebjax NAME`.
         """
         prog = prog or f"zebjax {name}"
         title = "examples" if len(examples) > 1 else "example"
@@ -76,12 +78,12 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {self.sentence(message)}\n")
 
     def sentence(self, message: str) -> str:
-        """An error of argparse in our words."""
+        """Rewrite an error message of argparse in the style of zebjax."""
         if missing := re.fullmatch("the following arguments are required: (.*)", message):
             return f"expected {missing[1]}; see {self.prog} --help"
-        # Of an option with two names the first is enough.
         message = message.replace("expected one argument", "expected a value")
         message = message.replace("not allowed with argument ", "not allowed with ")
+        # Show only the first name of an option that has two.
         return re.sub(r"^argument ([^:/]*)(/[^:]*)?: ", r"\1: ", message)
 
     def parse_args(  # type: ignore[override]
@@ -91,10 +93,10 @@ class Parser(argparse.ArgumentParser):
         return self.parse(args)
 
     def parse(self, argv: Sequence[str] | None) -> argparse.Namespace:
-        """Parse arguments; `_` and `-` are alike in names of options.
+        """Parse arguments; `_` and `-` mean the same in option names.
 
         Args:
-            argv: arguments after the name of the command; None: those of the process.
+            argv: arguments after the command's name; None: those of the process.
         """
         words = self._normalised(list(sys.argv[1:] if argv is None else argv))
         arguments, unknown = self.parse_known_intermixed_args(words)
@@ -103,7 +105,7 @@ class Parser(argparse.ArgumentParser):
         return arguments
 
     def _normalised(self, words: list[str]) -> list[str]:
-        """The arguments with options as they were declared, and every Switch with its value."""
+        """Return the arguments with option names as declared, and a value after every Switch."""
         result: list[str] = []
         while words:
             word = words.pop(0)
@@ -116,7 +118,7 @@ class Parser(argparse.ArgumentParser):
                 if action := self._option_string_actions.get(dashed):
                     name = dashed
             if isinstance(action, Switch) and not equals:
-                # Else argparse would take the argument after `--a.b` for its value, whatever it is.
+                # Otherwise argparse would read the next argument as the value, whatever it is.
                 given = bool(words) and words[0].lower() in ("true", "false")
                 equals, value = "=", words.pop(0) if given else "True"
             result.append(name + equals + value)
@@ -128,13 +130,13 @@ class Parser(argparse.ArgumentParser):
             return f"unexpected argument {word!r}; see {self.prog} --help"
         name = name.replace("_", "-")
         options = list(self._option_string_actions)
-        # `--lr` is `--learner.lr` rather than what happens to look alike.
+        # For `--lr` suggest `--learner.lr` before options of similar spelling.
         same_end = [option for option in options if option.endswith("." + name.lstrip("-"))]
         nearest = parsing.nearest(name, same_end or options)
         return f"unknown option {word.partition('=')[0]!r}; did you mean {nearest}?"
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Refuse a value that is none of the choices, in the words of `parsing.one_of`."""
+        """Refuse a value that is not one of the choices, with the message of `parsing.one_of`."""
         if action.choices is not None and value not in action.choices:
             try:
                 parsing.one_of(*map(str, action.choices))(str(value))
@@ -143,7 +145,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def checked(parse: Callable[[str], T]) -> Callable[[str], T]:
-    """An argparse type of a parser from `parsing`, whose sentence argparse passes on."""
+    """Turn a parser of `parsing` into an argparse type, so that argparse shows its message."""
 
     def parse_argument(text: str) -> T:
         try:
@@ -160,12 +162,12 @@ def integer(low: int, high: int) -> Callable[[str], int]:
 
 
 def picture(text: str) -> Path:
-    """An argparse type: where a PNG can be written."""
+    """An argparse type: the path of a PNG file to write."""
     path = Path(text)
     if path.suffix.lower() != ".png":
         raise argparse.ArgumentTypeError(f"expected a name that ends in .png, got {text!r}")
     if not path.absolute().parent.is_dir():
-        raise argparse.ArgumentTypeError(f"the folder {str(path.parent)!r} is not there")
+        raise argparse.ArgumentTypeError(f"the folder {str(path.parent)!r} does not exist")
     return path
 
 
@@ -184,13 +186,14 @@ def run(
     """Run `command` and return its exit status.
 
     Args:
-        name: of the command.
-        command: what to run.
+        name: the command's name, for messages.
+        command: the function to run.
         arguments: passed to it.
-        compiles: True if it compiles programs with jax, which are then kept on disk.
+        compiles: True if it compiles programs with JAX, which are then cached on disk.
 
     Returns:
-        2 after one sentence for a ValueError or OSError, 130 if interrupted.
+        The command's status; 2 for a ValueError or OSError, reported as one sentence; 130 if
+        interrupted.
     """
     try:
         if compiles:
@@ -199,8 +202,10 @@ def run(
             compilation_cache.keep()
         return command(arguments)
     except BrokenPipeError:
-        raise  # the reader of our output went away: nobody reads a sentence
+        raise  # the reader of standard output has exited; `zebjax.__main__.program` handles it
     except (ValueError, OSError) as error:
+        if os.environ.get("ZEBJAX_TRACEBACK") == "1":  # it may be a mistake in zebjax itself
+            traceback.print_exc()
         complain(name, error)
         return 2
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""The table of commands: names, modules and one line of help each, without importing any."""
+"""The table of commands: name, module and one line of help. It imports none of them."""
 
 import sys
 from typing import NamedTuple
@@ -10,7 +10,7 @@ class Command(NamedTuple):
     """One command of the program."""
 
     module: str
-    """Has `main(argv) -> int` and `parser() -> cli.Parser`; imported when the command is called."""
+    """Defines `main(argv) -> int` and `parser() -> cli.Parser`; imported when it is called."""
     about: str
 
 
@@ -39,18 +39,18 @@ _OTHER_NAMES = {
     "help": "zebjax --help",
     "version": "zebjax --version",
 }
-"""Names that people try, mostly old modules, and what to type instead."""
+"""Names of old modules and other likely guesses -> the command to type instead."""
 
 
 def unknown(name: str) -> str:
-    """A sentence for a name that is no command: it says what to type instead."""
+    """Return the error message for an unknown command; it says what to type instead."""
     if name in _OTHER_NAMES:
         return f"{name!r} is not a command; use `{_OTHER_NAMES[name]}`"
     return f"unknown command {name!r}; did you mean {nearest(name, COMMANDS)!r}? see zebjax --help"
 
 
 def refuse_library_module() -> None:
-    """End the process with a sentence if `python -m` was given a module that is not a command.
+    """Exit with an error message if `python -m` was given a module that is not a command.
 
     Called while `zebjax` is imported. Without it `python -m zebjax.training.run` would import the
     module, do nothing and report success.

@@ -1,6 +1,4 @@
-"""JAX as every command sets it up: compiled programs are kept on disk, so that the next process
-starts without compiling.
-"""
+"""The persistent compilation cache: the next process loads compiled programs from disk."""
 
 import jax
 
@@ -13,15 +11,15 @@ def keep() -> None:
     """Keep every program that takes 0.1 s or more to compile in the cache folder `jax`, see
     `caches.folder`.
 
-    Every command calls this before anything is compiled; it also fixes the settings of JAX that
-    decide results, see `jax_settings.pin`.
+    Every command that compiles calls this first. It also fixes the settings of JAX that change
+    results, see `jax_settings.pin`.
 
-    `$JAX_COMPILATION_CACHE_DIR`, and a folder that the program has set already, are used instead
-    where there is one. Without a folder that can be written every process compiles anew.
+    `$JAX_COMPILATION_CACHE_DIR`, or a folder that the program has already set, takes precedence.
+    Without a writable folder every process compiles again.
     """
     jax_settings.pin()
     minimum = "jax_persistent_cache_min_compile_time_secs"
-    # JAX's default leaves out most of what a run compiles.
+    # JAX's default of 1 s would skip most programs of a run.
     if getattr(jax.config, minimum) == _JAX_MINIMUM_S:
         jax.config.update(minimum, 0.1)
     if jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]  # options are made at import

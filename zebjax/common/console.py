@@ -1,4 +1,4 @@
-"""What a person sees: one way to make a console, live displays in a terminal, lines elsewhere."""
+"""Output for people: consoles, progress bars and live tables in a terminal, lines elsewhere."""
 
 import contextlib
 import sys
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-if TYPE_CHECKING:  # rich takes a tenth of a second to import, which help texts need not wait for
+if TYPE_CHECKING:  # rich takes 0.1 s to import, and `--help` does not need it
     from rich.console import Console, Group
     from rich.progress import Progress, ProgressColumn
 
@@ -14,24 +14,24 @@ Row = dict[str, Any]
 _LINE_EVERY_S = 10.0
 _ROWS_SHOWN = 12
 _WIDTH = 120
-"""Of tables that do not go to a terminal."""
+"""Columns of output that does not go to a terminal."""
 
 
 class Reporter(Protocol):
-    """Where a run reports to."""
+    """Receives the reports of a run."""
 
     def note(self, text: str) -> None:
         """Show a sentence."""
 
     def working(self, what: str, done: int, total: int) -> None:
-        """Show how far the work under way is."""
+        """Show the progress of the current work."""
 
     def cycle(self, row: Row, seconds_left: float | None) -> None:
         """Show the metrics of a finished cycle."""
 
 
 Show = Callable[[float, str], None]
-"""Called with the share that is done, 0 to 1, and a few words about the result so far."""
+"""Called with the completed share, 0 to 1, and a short text about the result so far."""
 
 
 def is_terminal() -> bool:
@@ -42,7 +42,7 @@ def is_terminal() -> bool:
 def make(stream: TextIO | None = None) -> "Console":
     """A console on `stream` (default: standard output) that prints text as it is.
 
-    It is as wide as the terminal, or 120 columns where there is none.
+    It is as wide as the terminal; without a terminal it has 120 columns.
     """
     from rich.console import Console
 
@@ -62,8 +62,8 @@ def _bar(console: "Console", *columns: "ProgressColumn", transient: bool = False
 def progress(title: str) -> Iterator[Show]:
     """Show progress on stderr: a bar in a terminal, else a line every ten seconds and at the end.
 
-    The bar is drawn only if standard output is a terminal too: where output goes into a file, the
-    rest often goes into a log.
+    The bar is drawn only if standard output is a terminal too: if that is redirected to a file,
+    stderr often goes to a log.
     """
     if not (is_terminal() and sys.stderr.isatty()):
         last = time.monotonic()
@@ -92,7 +92,7 @@ def duration(seconds: float) -> str:
 
 
 def _cells(row: Row, seconds_left: float | None) -> dict[str, str]:
-    """Column name -> text, for what the row holds."""
+    """Return column name -> text; the text is empty if the row lacks the metric."""
 
     def number(key: str, form: str, scale: float = 1) -> str:
         return format(scale * row[key], form) if key in row else ""
@@ -121,7 +121,7 @@ def _cells(row: Row, seconds_left: float | None) -> dict[str, str]:
 
 
 def _mix(row: Row) -> str:
-    """Updates by stream, and the weight of the policy loss in the second."""
+    """Updates on self-play and on eval-aux games, and the policy loss's weight for the latter."""
     if "stats/eval_aux_updates" not in row:
         return ""
     mixed = f"{row['stats/selfplay_updates']}/{row['stats/eval_aux_updates']}"
@@ -129,7 +129,7 @@ def _mix(row: Row) -> str:
 
 
 class PlainReporter:
-    """Lines, for logs and pipes."""
+    """Prints lines, for logs and pipes."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
@@ -139,7 +139,7 @@ class PlainReporter:
         print(text, flush=True)
 
     def working(self, what: str, done: int, total: int) -> None:
-        """Print the progress, every ten seconds at most."""
+        """Print the progress, at most every ten seconds."""
         if time.monotonic() - self._last >= _LINE_EVERY_S:
             self._last = time.monotonic()
             print(f"  {what} {done:,} of {total:,}", flush=True)
@@ -156,7 +156,7 @@ class PlainReporter:
 
 
 class LiveReporter:
-    """A context manager: a table of the last cycles above a bar for the work under way."""
+    """A context manager: a table of the last cycles above a progress bar of the current work."""
 
     def __init__(self, title: str) -> None:
         from rich.live import Live

@@ -1,9 +1,8 @@
-"""The devices that a process computes on: whether they are those that were meant, and how a batch
-is divided over several.
+"""The devices of a process: check that they are of the requested kind, and split batches over them.
 
 The batch axis is split over all devices that this process sees (`CUDA_VISIBLE_DEVICES` decides
-which); everything else is on each of them. The compiled functions are the same for any number of
-devices: `split` says where a batch is made how it is divided, and the compiler adds the
+which); everything else is replicated. The compiled functions are the same for any number of
+devices: `split` sets the sharding where a batch is created, and the compiler adds the
 communication (`jit` with `NamedSharding`).
 """
 
@@ -24,7 +23,7 @@ _INSTALL = 'pip install "zebjax[cuda12]" (or cuda13) and look at `nvidia-smi`'
 
 
 def _platforms() -> str:
-    """What JAX_PLATFORMS says, also if a program has set it; empty for JAX's own choice."""
+    """The platforms set by JAX_PLATFORMS or by the program; empty if JAX chooses."""
     return str(getattr(jax.config, "jax_platforms", None) or "")
 
 
@@ -32,7 +31,7 @@ def backend() -> str:
     """The platform that JAX computes on: `cpu`, `gpu`, `tpu`, ...
 
     Raises:
-        ValueError: if JAX cannot start the platform that it was told to use.
+        ValueError: if JAX cannot start the platform that JAX_PLATFORMS names.
     """
     try:
         return jax.default_backend()
@@ -47,14 +46,14 @@ def backend() -> str:
 def unused_gpu(
     dev: Path = Path("/dev"), has_program: Callable[[str], object] = shutil.which
 ) -> str | None:
-    """Why this machine seems to have a GPU that JAX does not use; None if nothing says so.
+    """Return the evidence that this machine has a GPU that JAX does not use; None if there is none.
 
-    A failed CUDA plugin only logs a warning, and JAX computes on the CPU. Whoever asked for the CPU
-    by JAX_PLATFORMS means it.
+    If the CUDA plugin fails, JAX only logs a warning and computes on the CPU. A CPU that was
+    chosen by JAX_PLATFORMS is not reported.
 
     Args:
         dev: the folder of device nodes.
-        has_program: finds a program by its name, as `shutil.which`.
+        has_program: returns the path of a program, or None, like `shutil.which`.
     """
     if backend() != "cpu" or _platforms().split(",")[0] == "cpu":
         return None
@@ -73,16 +72,16 @@ def check(
     note: Callable[[str], None] | None = None,
     find_unused: Callable[[], str | None] | None = None,
 ) -> None:
-    """Refuse a device that is not the one that was meant, before anything is computed.
+    """Refuse a device of the wrong kind before anything is computed.
 
     Args:
         wanted: the experiment's `device`.
         note: with "any", called with one sentence if JAX uses the CPU of a machine with a GPU; None
             raises it instead.
-        find_unused: finds such a GPU; None is `unused_gpu`.
+        find_unused: finds such a GPU (default: `unused_gpu`).
 
     Raises:
-        ValueError: in one sentence.
+        ValueError: if JAX uses another kind of device, or, without `note`, leaves a GPU unused.
     """
     kind, find_unused = backend(), find_unused or unused_gpu
     if wanted != "any" and kind != wanted:
@@ -109,8 +108,9 @@ def _mesh() -> Mesh:
 
 
 def split(tree: Tree, axis: int = 0) -> Tree:
-    """The same arrays with `axis` divided over the devices; an array whose axis is not a multiple
-    of their number is whole on each.
+    """Return the same arrays with `axis` split over the devices.
+
+    An array whose axis is not a multiple of the number of devices is replicated.
     """
     n = jax.device_count()
     if n == 1:
@@ -126,14 +126,14 @@ def split(tree: Tree, axis: int = 0) -> Tree:
 
 
 def everywhere(tree: Tree) -> Tree:
-    """The same arrays, whole on every device; what is read from a file is on the first alone."""
+    """Return the same arrays, replicated. Arrays read from a file are on the first device only."""
     if jax.device_count() == 1:
         return tree
     return jax.device_put(tree, NamedSharding(_mesh(), PartitionSpec()))
 
 
 def check_divides(name: str, size: int) -> None:
-    """ValueError that names the field if `size` is not a multiple of the number of devices."""
+    """Raise ValueError, naming the field, unless `size` is a multiple of the number of devices."""
     n = jax.device_count()
     if size % n:
         raise ValueError(

@@ -1,10 +1,11 @@
-"""Files and folders that are either complete or not there.
+"""Atomic writes: a file or folder is either complete or absent.
 
-All are written under a temporary name that no other process uses, then renamed. A killed process
+Each is written under a temporary name that no other process uses, then renamed. A killed process
 leaves at most a `.tmp-...` behind, which `remove_leftovers` deletes.
 """
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -16,11 +17,13 @@ from typing import Any
 
 TEMPORARY = ".tmp-"
 """Prefix of every temporary name."""
+_NO_FLUSH = {errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.ENOSYS}
+"""What `fsync` of a folder answers where the file system has no such thing."""
 _MAX_NAME = 200  # file systems allow 255 bytes; the rest is for the prefix and the number
 
 
 def temporary_name(path: Path) -> Path:
-    """A name beside `path` that no other process or thread chooses."""
+    """Return a temporary name in the folder of `path`, different for each call and process."""
     return path.with_name(
         f"{TEMPORARY}{path.name[:_MAX_NAME]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     )
@@ -28,9 +31,7 @@ def temporary_name(path: Path) -> Path:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn an OSError of the block, which makes a file or folder, into a ValueError that names
-    `path`.
-    """
+    """Turn an OSError of the block, which writes `path`, into a ValueError that names it."""
     try:
         yield
     except (FileExistsError, NotADirectoryError):
@@ -41,15 +42,18 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def new_file(path: Path, durable: bool = False) -> Iterator[Path]:
-    """A temporary path for the block to write; it becomes `path`, replacing any, when the block
-    ends, and is deleted when the block raises.
+    """Yield a temporary path for the block to write.
+
+    It is renamed to `path`, replacing an existing file, when the block ends. It is deleted when
+    the block raises.
 
     Args:
-        path: the file to make; its folder must exist.
-        durable: wait until the disk has it, for files that a later start depends on.
+        path: the file to create; its folder must exist.
+        durable: call fsync before the rename, for files that a restart depends on.
 
     Raises:
-        OSError: if the disk does not take it; `path` is then as it was.
+        OSError: if the disk does not take it; `path` is then as it was, unless only the flush of
+            its folder failed.
     """
     path = Path(path)
     temporary = temporary_name(path)
@@ -58,6 +62,8 @@ def new_file(path: Path, durable: bool = False) -> Iterator[Path]:
         if durable:
             _flush(temporary)
         os.replace(temporary, path)
+        if durable:
+            _flush_folder(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -65,8 +71,10 @@ def new_file(path: Path, durable: bool = False) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; it is on the disk when this returns. OSError as
-    `new_file`.
+    """Write a file completely or not at all, and wait until it is on the disk.
+
+    Raises:
+        OSError: as `new_file`.
     """
     with new_file(path, durable=True) as temporary:
         temporary.write_bytes(data)
@@ -83,10 +91,10 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_together(contents: Mapping[Path, bytes]) -> None:
-    """Write several new files, their folders too; if one fails, none of them is left.
+    """Write several new files and create their folders; if one fails, delete all of these files.
 
     Raises:
-        ValueError: naming the file that cannot be written.
+        ValueError: if a file cannot be written; the message names it.
     """
     temporaries = {path: temporary_name(path) for path in contents}
     placed: list[Path] = []
@@ -107,11 +115,11 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
 
 
 def read_json(path: Path, max_bytes: int | None = None) -> Any:
-    """The value in a JSON file.
+    """Return the value in a JSON file.
 
     Raises:
-        ValueError: naming the file, if it cannot be read, has more than `max_bytes`, or is not
-            JSON.
+        ValueError: if the file cannot be read, is larger than `max_bytes` or is not JSON; the
+            message names it.
     """
     try:
         if max_bytes is not None and path.stat().st_size > max_bytes:
@@ -128,53 +136,59 @@ def read_json(path: Path, max_bytes: int | None = None) -> Any:
 
 @contextmanager
 def new_folder(path: Path, replace: bool = False, durable: bool = False) -> Iterator[Path]:
-    """A temporary folder that becomes `path` when the block ends, and is deleted when the block
-    raises.
+    """Yield a temporary folder, which is renamed to `path` when the block ends.
+
+    It is deleted when the block raises.
 
     Args:
-        path: the folder to make, its parents too.
-        replace: an existing `path` is deleted first; else it is an error.
-        durable: wait until the disk has every file of it.
+        path: the folder to create, with its parents.
+        replace: delete an existing `path` before the rename; if False, that is an error.
+        durable: call fsync on every file of the folder before the rename, and on its parent after.
 
     Raises:
-        FileExistsError: if `path` exists and is not to be replaced.
-        ValueError: if there can be no such folder.
+        FileExistsError: if `path` exists and `replace` is False.
+        ValueError: if the folder cannot be created.
     """
     path = Path(path).absolute()
+    made = [parent for parent in path.parents if not parent.exists()]
     if os.path.exists(path) and not replace:
         raise FileExistsError(f"{path} exists already: remove it or choose another place")
     temporary = temporary_name(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.lstat(path)  # a name that the file system refuses is refused before the work
         temporary.mkdir()
     try:
         yield temporary
         if durable:
-            for file in filter(Path.is_file, temporary.rglob("*")):
-                _flush(file)
+            _flush_tree(temporary)
         if replace:
             remove_folder(path)
         os.rename(temporary, path)
         if durable:
-            _flush_folder(path.parent)
+            for parent in (path.parent, *(folder.parent for folder in made)):
+                _flush_folder(parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 
 def remove_folder(folder: Path) -> None:
-    """Delete a folder if it is there. It is renamed first, so that a killed deletion leaves no
-    half of it under its name.
+    """Delete a folder if it exists.
+
+    It is renamed first, so that a killed deletion leaves no incomplete folder under its name.
     """
     if folder.exists():
-        doomed = temporary_name(folder)
-        os.rename(folder, doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+        renamed = temporary_name(folder)
+        os.rename(folder, renamed)
+        shutil.rmtree(renamed, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what killed writers left half done in `folder`. Call it only where no other process
-    writes there.
+    """Delete the temporary files of killed writers in `folder`.
+
+    Call it only if no other process writes there: its temporary files would be deleted too.
     """
     for leftover in Path(folder).glob(f"{TEMPORARY}*"):
         if leftover.is_dir() and not leftover.is_symlink():
@@ -189,11 +203,35 @@ def _flush(file: Path) -> None:
         os.fsync(opened.fileno())
 
 
+def _flush_tree(folder: Path) -> None:
+    """Flush every file and folder in `folder`, then the folder itself."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            _flush_tree(entry)
+        elif entry.is_file():
+            _flush(entry)
+    _flush_folder(folder)
+
+
 def _flush_folder(folder: Path) -> None:
-    """Have the disk take a renaming; only POSIX systems open folders."""
-    with contextlib.suppress(OSError):
+    """Have the disk take the names in a folder, where the platform can do that."""
+    try:
         number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(number)
+    except OSError as error:
+        if error.errno not in _NO_FLUSH:
+            raise
+    finally:
+        os.close(number)
+
+
+def unused_name(path: Path) -> Path:
+    """`path`, or the first of `path-2`, `path-3`, ... before the suffix that does not exist."""
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free

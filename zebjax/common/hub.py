@@ -1,7 +1,7 @@
-"""Places on the Hugging Face Hub, `hf://USER/REPO[/PATH][@REVISION]`, and files fetched from there.
+"""Paths on the Hugging Face Hub, `hf://USER/REPO[/PATH][@REVISION]`, and downloads from there.
 
-Only named files of a few harmless kinds are downloaded, into the Hub client's own cache, so that
-`HF_HUB_OFFLINE=1` works with whatever the cache holds.
+Only named files of a few harmless kinds are downloaded. They go into the Hub client's own cache,
+so that `HF_HUB_OFFLINE=1` works with the files that it holds.
 """
 
 import os
@@ -10,12 +10,12 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 SCHEME = "hf://"
-# A pathlib.Path turns hf://USER into hf:/USER, so both spellings are understood.
+# A pathlib.Path turns hf://USER into hf:/USER, so both spellings are accepted.
 _SCHEME = re.compile(r"hf:/{1,2}(?=[^/]|$)")
 _NAME = r"[A-Za-z0-9][\w.-]*"
 _URL = re.compile(rf"hf:/{{1,2}}({_NAME}/{_NAME})((?:/{_NAME})*)/?(?:@({_NAME}(?:/{_NAME})*))?")
 FILE_SUFFIXES = (".pt", ".safetensors", ".json", ".md")
-"""Kinds of files that are downloaded; nothing of them is executed."""
+"""Kinds of files that may be downloaded; none of them is executed."""
 MAX_BYTES = {".json": 1 << 20, ".md": 1 << 20}
 MAX_WEIGHTS_BYTES = 1 << 28
 """Of a file of weights, downloaded or read."""
@@ -23,11 +23,11 @@ _TIMEOUT_S = 30.0
 
 
 class HubError(ValueError):
-    """A file on the Hub cannot be had; the message says in one sentence why and what to do."""
+    """A file on the Hub cannot be downloaded; the message says why and what to do."""
 
 
 class HubFileMissing(HubError):
-    """The repository does not have this file, or HF_HUB_OFFLINE is set and the cache does not."""
+    """The repository does not have this file, or HF_HUB_OFFLINE is set and it is not cached."""
 
 
 class HubPath(NamedTuple):
@@ -36,7 +36,7 @@ class HubPath(NamedTuple):
     repo: str
     """`USER/REPO`."""
     path: str
-    """Inside the repository, without slashes at either end; empty for all of it."""
+    """Path in the repository, without slashes at either end; empty for the whole repository."""
     revision: str | None
     """Branch, tag or commit; None is the default branch."""
 
@@ -46,43 +46,44 @@ class HubPath(NamedTuple):
 
     @property
     def is_file(self) -> bool:
-        """True if the path ends as a file that may be downloaded; other paths are folders."""
+        """True if the path has the suffix of a downloadable file; other paths are folders."""
         return self.path.endswith(FILE_SUFFIXES)
 
 
 def is_hub(url: Path | str) -> bool:
-    """True if `url` names a place on the Hub, well formed or not."""
+    """True if `url` starts with `hf://`, well formed or not."""
     return bool(_SCHEME.match(str(url)))
 
 
 def parse(url: Path | str) -> HubPath:
-    """The parts of `hf://USER/REPO[/PATH][@REVISION]`.
+    """Parse `hf://USER/REPO[/PATH][@REVISION]`.
 
     Raises:
-        HubError: if it is not of that form.
+        HubError: if it does not have that form.
     """
     match = _URL.fullmatch(str(url))
     if match is None:
         raise HubError(
-            f"{url}: expected hf://USER/REPO, hf://USER/REPO/FILE or hf://USER/REPO/FOLDER, with "
-            "@REVISION at the end if not the newest is wanted"
+            f"{url}: expected hf://USER/REPO, hf://USER/REPO/FILE or hf://USER/REPO/FOLDER, and "
+            "optionally @REVISION at the end"
         )
     return HubPath(match[1], match[2].strip("/"), match[3])
 
 
 def fetch(place: HubPath, beside: tuple[str, ...] = ()) -> Path:
-    """Download a file, and those beside it that are there, into the Hub's cache.
+    """Download a file, and optional files of the same folder, into the Hub's cache.
 
     Args:
-        place: of the file.
-        beside: names of files in the same folder of the same commit; one that the repository
-            does not have is no error, one that cannot be asked for is.
+        place: the file.
+        beside: names of files in the same folder and commit; those that the repository does not
+            have are skipped.
 
     Returns:
-        The local path of the file. The others lie beside it. It is read-only: the cache's own.
+        The local path of the file, in one folder with the others. Only read it: it belongs to the
+        Hub's cache.
 
     Raises:
-        HubError: naming the place and what to do about it.
+        HubError: if it cannot be downloaded; the message says what to do.
         HubFileMissing: if there is no such file.
     """
     file = _fetch(place)
@@ -97,7 +98,7 @@ def fetch(place: HubPath, beside: tuple[str, ...] = ()) -> Path:
 
 
 def _commit(file: Path, place: HubPath) -> str | None:
-    """The commit that a file of the cache is of: `.../snapshots/COMMIT/PATH`."""
+    """The commit of a file in the cache, from its path `.../snapshots/COMMIT/PATH`."""
     folder = file.parents[len(PurePosixPath(place.path).parts) - 1]
     return folder.name if folder.parent.name == "snapshots" else place.revision
 
@@ -112,7 +113,7 @@ def _fetch(place: HubPath) -> Path:
         raise HubError(f"{place}: expected a file that ends in {', '.join(FILE_SUFFIXES)}")
     endpoint = os.environ.get("HF_ENDPOINT")
     suffix = PurePosixPath(place.path).suffix
-    most = MAX_BYTES.get(suffix, MAX_WEIGHTS_BYTES)
+    max_bytes = MAX_BYTES.get(suffix, MAX_WEIGHTS_BYTES)
     offline = wants_offline = constants.is_offline_mode()
     try:
         if not offline:
@@ -125,13 +126,13 @@ def _fetch(place: HubPath) -> Path:
                 )
                 if metadata.size is None:
                     raise HubError(f"{place}: the Hub does not say how large it is; not downloaded")
-                _check_size(place, metadata.size, most)
+                _check_size(place, metadata.size, max_bytes)
             except huggingface_hub.errors.EntryNotFoundError:
-                pass  # the download below raises it again, and has the cache remember it
+                pass  # the download below raises it again, and the cache then remembers it
             except Exception as error:
                 if not _is_unreachable(error):
                     raise
-                # As good as offline: what the cache holds will do, if it holds the file.
+                # Continue as if offline: the file may be in the cache.
                 offline = True
         file = huggingface_hub.hf_hub_download(
             place.repo,
@@ -146,13 +147,13 @@ def _fetch(place: HubPath) -> Path:
         if isinstance(error, huggingface_hub.errors.LocalEntryNotFoundError) and not wants_offline:
             raise _unreachable(place) from None
         raise _explained(place, error, offline) from None
-    _check_size(place, os.path.getsize(file), most)
+    _check_size(place, os.path.getsize(file), max_bytes)
     return Path(file)
 
 
-def _check_size(place: HubPath, size: int, most: int) -> None:
-    if size > most:
-        raise HubError(f"{place}: {size:,} bytes, more than the {most:,} allowed")
+def _check_size(place: HubPath, size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise HubError(f"{place}: {size:,} bytes, more than the {max_bytes:,} allowed")
 
 
 def _unreachable(place: HubPath) -> HubError:
@@ -172,10 +173,10 @@ def _unreachable(place: HubPath) -> HubError:
 
 
 def _is_unreachable(error: Exception) -> bool:
-    """True if the Hub did not answer at all, or only that it is in trouble itself."""
+    """True if the Hub did not answer, or answered with a server error (status 500 or more)."""
     if getattr(error, "response", None) is not None:
         return (_status(error) or 0) >= 500
-    # The client's own library for HTTP has changed before, so its errors go by their module.
+    # The client has changed its HTTP library before, so the errors are recognised by module name.
     return isinstance(error, OSError) or type(error).__module__.startswith(("httpx", "httpcore"))
 
 
@@ -184,7 +185,7 @@ def _status(error: Exception) -> int | None:
 
 
 def _explained(place: HubPath, error: Exception, offline: bool) -> HubError:
-    """What the client says by many kinds of exceptions, in one sentence and no word of a token."""
+    """Turn an exception of the client into one sentence, which never contains a token."""
     from huggingface_hub import errors as theirs
 
     login = "set HF_TOKEN or run `hf auth login`"

@@ -1,7 +1,7 @@
-"""The settings of JAX that decide results, fixed whatever the environment says.
+"""Fix the settings of JAX that change results, whatever the environment says.
 
 JAX reads many settings from environment variables (`JAX_ENABLE_X64` and others). Some of them
-would change which deals a seed means, or break compiled programs that rely on 32-bit numbers.
+would change the deals of a seed, or break compiled programs that rely on 32-bit numbers.
 """
 
 import contextlib
@@ -36,10 +36,9 @@ def _warn(text: str) -> None:
 
 
 def pin(note: Callable[[str], None] = _warn) -> None:
-    """Set what decides results, and call `note` with a sentence for each setting that was
-    different.
+    """Set the settings that change results; call `note` with a sentence for each one changed.
 
-    Every command calls this before anything is compiled.
+    `compilation_cache.keep` calls this for every command that compiles.
     """
     for name, value, reason in _PINNED:
         before = getattr(jax.config, name)
@@ -52,8 +51,9 @@ def pin(note: Callable[[str], None] = _warn) -> None:
 
 @contextlib.contextmanager
 def pinned() -> Iterator[None]:
-    """The same settings inside the block only, without a word: for library functions whose result
-    must not depend on the caller's settings.
+    """Set the same settings silently, and only inside the block.
+
+    This is for library functions whose result must not depend on the caller's settings.
     """
     with (
         jax.enable_x64(False),
@@ -66,7 +66,7 @@ def pinned() -> Iterator[None]:
 
 
 def key(seed: int) -> jax.Array:
-    """A typed random key of `seed`, a scalar, the same under every setting of JAX.
+    """Return the typed random key of `seed`, one scalar, the same under every setting of JAX.
 
     The seed is a whole number from 0 to 2**32 - 1.
     """
@@ -74,7 +74,7 @@ def key(seed: int) -> jax.Array:
 
 
 def check_key(name: str, random_key: jax.Array) -> None:
-    """ValueError that names the argument if `random_key` is no single typed key of `PRNG`."""
+    """Raise ValueError, naming the argument, unless `random_key` is one typed key of `PRNG`."""
     is_key = isinstance(random_key, jax.Array) and jax.dtypes.issubdtype(
         random_key.dtype, jax.dtypes.prng_key
     )
@@ -86,8 +86,9 @@ def check_key(name: str, random_key: jax.Array) -> None:
 
 
 def remaining() -> dict[str, str]:
-    """Settings that are not pinned, are not at their default, and change how numbers are rounded;
-    part of what results are cached under.
+    """Return the settings that change rounding, are not pinned and are not at their default.
+
+    They are part of the key under which results are cached.
     """
     found = {}
     precision = getattr(jax.config, "jax_default_matmul_precision", None)

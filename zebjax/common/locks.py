@@ -1,8 +1,9 @@
-"""One process a folder, on every kind of file system.
+"""One process per folder, on every kind of file system.
 
-The lock is an advisory lock of the operating system, so it goes when its process does, however it
-ends. A file system without such locks (some network file systems, FUSE mounts) gets a marker file
-with a heartbeat instead. Where that is not possible either, work continues without a lock.
+The lock is an advisory lock of the operating system, which releases it when the process ends, for
+whatever reason. On a file system without such locks (some network file systems, FUSE mounts) a
+marker file with a heartbeat replaces it. If that is not possible either, work continues without a
+lock.
 """
 
 import errno
@@ -20,9 +21,9 @@ _NO_LOCKS = {
     for name in ("ENOSYS", "ENOTSUP", "EOPNOTSUPP", "ENOLCK", "EINVAL")
     if hasattr(errno, name)
 }
-"""What `flock` answers where the file system has no locks."""
+"""Error numbers of `flock` on a file system without locks."""
 MARKER_LASTS_S = 20.0
-"""A marker whose holder has not refreshed it for so long may be taken over."""
+"""A marker that its holder has not refreshed for this long may be taken over."""
 _MARKER_WAIT_S = MARKER_LASTS_S + 10.0
 LOCK, MARKER = ".lock", ".lock-holder"
 
@@ -33,15 +34,15 @@ def _warn(text: str) -> None:
 
 @contextmanager
 def locked(folder: Path, advice: str, note: Callable[[str], None] = _warn) -> Iterator[None]:
-    """Keep a second process out of `folder`, which is made if need be, while the block runs.
+    """Keep a second process out of `folder`, which is created if missing, while the block runs.
 
     Args:
-        folder: the folder; what killed writers left half done in it is deleted.
+        folder: the folder; temporary files of killed writers in it are deleted.
         advice: what to do about the other process; the end of the error message.
         note: called with one sentence if the file system has no locks.
 
     Raises:
-        ValueError: if another process has the lock, or if there can be no such folder.
+        ValueError: if another process has the lock, or if the folder cannot be created.
     """
     folder = Path(folder)
     with files.writing(folder / LOCK):
@@ -83,8 +84,8 @@ def _acquire(
         raise taken from None
     except OSError as error:
         note(
-            f"{folder}: continuing without a lock ({MARKER}: {error.strerror or error}); a second "
-            "process here would destroy what this one writes, so start none"
+            f"{folder}: continuing without a lock ({MARKER}: {error.strerror or error}); do not "
+            "start a second process here, it would destroy the files of this one"
         )
         return None
 
@@ -92,7 +93,7 @@ def _acquire(
 def _acquire_marker(
     marker: filelock.BaseFileLock, folder: Path, note: Callable[[str], None]
 ) -> None:
-    """Take the marker; one that a dead process of another machine left expires meanwhile."""
+    """Take the marker; wait long enough for a dead process's marker to expire."""
     try:
         marker.acquire(timeout=0)
     except filelock.Timeout:
@@ -101,10 +102,10 @@ def _acquire_marker(
 
 
 def kind(folder: Path) -> str:
-    """How `locked` would keep a second process out of an existing folder, in a few words.
+    """Describe how `locked` keeps a second process out of an existing folder.
 
     Raises:
-        ValueError: if it could not.
+        ValueError: if it cannot.
     """
     notes: list[str] = []
     probe = files.temporary_name(Path(folder) / "lock-probe")

@@ -24,18 +24,18 @@ class Field(NamedTuple):
     """Names from the top, as in `learner.lr`."""
     annotation: Any
     about: str
-    """What stands under the field in the source."""
+    """The docstring under the field in the source."""
     owner: type
-    """The dataclass that it is a field of."""
+    """The dataclass that defines the field."""
 
     @property
     def option(self) -> str:
-        """Its option, as in `--eval-aux.enabled`."""
+        """The option's name, as in `--eval-aux.enabled`."""
         return "--" + self.path.replace("_", "-")
 
 
 def fields(settings: type, prefix: str = "") -> Iterator[Field]:
-    """All fields of a settings dataclass, those of nested dataclasses in their place."""
+    """Yield all fields of a settings dataclass, with those of nested dataclasses in order."""
     annotations = typing.get_type_hints(settings)
     for field in dataclasses.fields(settings):
         path, annotation = prefix + field.name, annotations[field.name]
@@ -65,26 +65,26 @@ def add_options(parser: cli.Parser, settings: type) -> None:
 
 
 def show_values(parser: cli.Parser, values: Any) -> None:
-    """Let the help show the values of this instance instead of the defaults."""
+    """Show the values of this instance in the help instead of the defaults."""
     shown = {field.path: _help(field, values) for field in fields(type(values))}
     for action in parser._actions:
         action.help = shown.get(action.dest, action.help)
 
 
 def _help(field: Field, values: Any) -> str:
-    """The text of an option, with its value in `values`, an instance or the class itself."""
+    """Help text of an option, with its value in `values`, an instance or the class itself."""
     text = field.about
-    with contextlib.suppress(AttributeError):  # the class has no value where there is no default
+    with contextlib.suppress(AttributeError):  # the class has no attribute for a required field
         value = functools.reduce(getattr, field.path.split("."), values)
         text += f" (default {value})"
     return text.strip().replace("%", "%%")
 
 
 def apply(settings: Settings, given: argparse.Namespace) -> Settings:
-    """The settings with the fields replaced that were given.
+    """Return the settings with the given fields replaced.
 
-    Each dataclass is made once, with all its new values, so that fields which depend on each other
-    can be changed together.
+    Each dataclass is created once, with all its new values, so that fields which depend on each
+    other can be changed together.
 
     Raises:
         ValueError: from the settings' own checks.
@@ -108,7 +108,7 @@ def _replaced(settings: Any, changes: dict[str, Any]) -> Any:
 
 
 def _parser(annotation: Any) -> tuple[Callable[[str], Any], str]:
-    """A parser of values of this type, and what its help calls them."""
+    """Return a parser of values of this type, and the name of the value in the help."""
     if annotation is str:
         return str, "TEXT"
     if annotation is int:
@@ -122,7 +122,7 @@ def _parser(annotation: Any) -> tuple[Callable[[str], Any], str]:
         return parsing.one_of(*words), "|".join(words)
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         parts = typing.get_args(annotation)
-        # Any text is a str: None and numbers are tried before.
+        # Any text is a valid str, so None is tried first and str last.
         ordered = sorted(parts, key=lambda part: (part is str, part is not type(None)))
         parsers = [_parser(part)[0] for part in ordered]
         return parsing.first_of(*parsers), "|".join(_parser(part)[1] for part in parts)
@@ -131,7 +131,7 @@ def _parser(annotation: Any) -> tuple[Callable[[str], Any], str]:
 
 @functools.cache
 def _docs(settings: type) -> dict[str, str]:
-    """The strings that stand under the fields of a class, by field."""
+    """Return field name -> the docstring under the field, of a class."""
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(settings))).body
     assert isinstance(body, ast.ClassDef)
     docs = {}

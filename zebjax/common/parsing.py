@@ -1,4 +1,4 @@
-"""Parsers of option values: each raises a ValueError that says what was expected and came."""
+"""Parsers of option values. Each raises ValueError with the expected and the given value."""
 
 import difflib
 import math
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The word of `known`, which is not empty, that is most like `word`."""
+    """Return the word of `known` that is most similar to `word`; `known` must not be empty."""
     return difflib.get_close_matches(word, list(known), n=1, cutoff=0.0)[0]
 
 
@@ -17,7 +17,7 @@ def number(low: float, high: float) -> Callable[[str], float]:
         try:
             value = float(text)
         except ValueError:
-            value = math.nan
+            value = math.nan  # outside every range
         if not low <= value <= high:
             raise ValueError(f"expected a number from {low:g} to {high:g}, got {text!r}")
         return value
@@ -32,7 +32,7 @@ def integer(low: int, high: int) -> Callable[[str], int]:
         try:
             value = int(text)
         except ValueError:
-            value = low - 1
+            value = low - 1  # outside the range
         if not low <= value <= high:
             raise ValueError(f"expected a whole number from {low} to {high}, got {text!r}")
         return value
@@ -100,7 +100,7 @@ def nothing(text: str) -> None:
 
 
 def first_of(*parsers: Callable[[str], object]) -> Callable[[str], object]:
-    """A parser that takes what the first of several accepts; its sentence has all of theirs."""
+    """A parser that tries several parsers in turn; its error names everything that they expect."""
 
     def parse(text: str) -> object:
         expected = []

@@ -1,4 +1,4 @@
-"""Stopping a long run in order: finish the call under way, save, exit."""
+"""Orderly stop of a long run: finish the current call, save, exit."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
 
 class StopSignal:
-    """`asked` is True after Ctrl-C, SIGTERM, or a terminal that closed.
+    """`asked` becomes True after Ctrl-C, SIGTERM, or when the terminal closes.
 
     A second Ctrl-C ends the process at once. Other signals do not: a terminal that closes may send
     SIGHUP twice, and a service manager SIGTERM after it, to a process that is still saving.
@@ -18,7 +18,9 @@ class StopSignal:
     def __init__(self) -> None:
         self.asked = False
         for name in _NAMES:
-            if number := getattr(signal, name, None):
+            number = getattr(signal, name, None)
+            # `nohup` and a shell's `&` have the process ignore a signal: that stays so.
+            if number is not None and signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -27,10 +29,10 @@ class StopSignal:
             signal.raise_signal(number)
         if not self.asked:
             self.asked = True
-            # Not by print: the signal may have interrupted one, and the terminal may be gone.
+            # Not `print`: the signal may have interrupted a print, and the terminal may be closed.
             with contextlib.suppress(OSError):
                 os.write(
                     2,
-                    b"\nstopping: finishing the call under way, then saving "
+                    b"\nstopping: finishing the current call, then saving "
                     b"(Ctrl-C again: stop at once)\n",
                 )

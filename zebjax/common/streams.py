@@ -1,7 +1,7 @@
-"""Standard output and error that may fail without ending a long run.
+"""Standard output and error whose failures do not end a long run.
 
-A terminal closes, the reader of a pipe goes away (`| head`), a locale cannot write "±": none of
-this is a reason to lose a training run.
+A terminal that closes, a pipe whose reader exits (`| head`) or a locale without "±" is no reason to
+lose a training run.
 """
 
 import os
@@ -10,7 +10,7 @@ from typing import Any, TextIO, cast
 
 
 class ForgivingStream:
-    """A text stream whose output is dropped once its reader has gone."""
+    """A text stream that drops all output after the first write that fails."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -24,24 +24,30 @@ class ForgivingStream:
         if not self._is_gone:
             try:
                 return self._stream.write(text)
+            except UnicodeEncodeError:  # a stream that cannot be reconfigured
+                return self._stream.write(text.encode("ascii", "replace").decode("ascii"))
+            except BlockingIOError:  # a reader that is slow: this text is lost, later ones are not
+                pass
             except (OSError, ValueError):  # ValueError: the stream is closed
                 self._drop()
         return len(text)
 
     def flush(self) -> None:
-        """Flush, or drop what waits."""
+        """Flush, or drop the buffered text."""
         if not self._is_gone:
             try:
                 self._stream.flush()
+            except BlockingIOError:
+                pass
             except (OSError, ValueError):
                 self._drop()
 
     def isatty(self) -> bool:
-        """True if a person reads it still."""
+        """True if it is a terminal that is still open."""
         return not self._is_gone and self._stream.isatty()
 
     def _drop(self) -> None:
-        """Point the stream at the null device: what it still buffers must go somewhere at exit."""
+        """Connect the stream to the null device: at exit Python flushes what it still buffers."""
         self._is_gone = True
         try:
             null = os.open(os.devnull, os.O_WRONLY)
@@ -52,7 +58,7 @@ class ForgivingStream:
 
 
 def forgive() -> None:
-    """Make standard output and error forgiving, whatever their encoding is. Call it once."""
+    """Make failures of standard output and error harmless, also those of their encoding."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None or isinstance(stream, ForgivingStream):

@@ -1,4 +1,4 @@
-"""Which commit of zebjax this is."""
+"""The commit of this copy of zebjax."""
 
 import functools
 import subprocess
@@ -6,15 +6,16 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).parents[1]
 _BAKED = _PACKAGE / "_commit.txt"
-"""Written into a wheel when it is built, by `.ci/hatch_build.py`."""
+"""Written by `.ci/hatch_build.py` when a wheel is built."""
 
 
 @functools.cache
 def commit() -> str:
-    """The commit of this code, with `+` if files differ from it; empty if that is not known."""
+    """The commit of this code, with `+` if files differ from it; empty if it is unknown."""
     if _BAKED.exists():
         return _BAKED.read_text().strip()
-    if not (_PACKAGE.parent / ".git").exists():  # an installed copy may lie in somebody else's tree
+    # git would search all parent folders: an installed copy may be inside another repository.
+    if not (_PACKAGE.parent / ".git").exists():
         return ""
     command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
     try:

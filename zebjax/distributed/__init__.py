@@ -1,1 +1,1 @@
-"""Several processes that share a run by way of a store: weights out, games in, signs of life."""
+"""Several processes that share a run through a store of weights, games and heartbeats."""

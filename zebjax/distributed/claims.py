@@ -1,12 +1,13 @@
-"""One process a worker id, also over machines.
+"""One process per worker id, on one machine or several.
 
-    examples/<worker>/claims/<number>.json    created by each process that starts; the newest one
-                                              may work under this id
+    examples/<worker>/claims/<number>.json    created by each process that starts; the owner of the
+                                              newest claim may work under this id
 
-A claim is created once, so of two processes that start together one gets it. A heartbeat names the
-claim of its process, so a process finds out when another one works under its id.
+Only one process can create a claim, so of two that start together only one gets it. A heartbeat
+names the claim of its process, so a process notices when another one works under its id.
 """
 
+import contextlib
 import json
 import re
 import socket
@@ -26,18 +27,20 @@ _CLAIM = re.compile(rf"examples/{WORKER_ID.pattern}/claims/(\d{{9}})\.json")
 _MAX_BYTES = 1 << 16
 _MAX_CLAIM = 999_999_999
 _MAX_WAIT_S = 600.0
+_KEPT = 2
+"""Claims of one worker id that stay in the store."""
 
 
 class TakenOver(ValueError):
-    """Another process works under this worker id; games of this one would be refused."""
+    """Another process works under this worker id, so the learner would refuse this one's games."""
 
 
 class Owner(NamedTuple):
-    """Who claims a worker id."""
+    """The process that claims a worker id."""
 
     host: str
     folder: str
-    """Random name of the worker's folder, kept in it; the folder's lock lets in one process."""
+    """Random name of the worker's folder, stored in it; a lock keeps a second process out."""
     nonce: str
     """Random name of the process."""
 
@@ -50,12 +53,12 @@ class Claim(NamedTuple):
     owner: Owner
 
     def facts(self) -> dict[str, Any]:
-        """What the heartbeats of this process say of it."""
+        """The fields of this process's heartbeats that describe the claim."""
         return {"claim": self.number, "nonce": self.owner.nonce, "folder": self.owner.folder}
 
 
 def owner_of(folder: Path) -> Owner:
-    """The owner that this process is; the folder gets a random name if it has none yet."""
+    """Return this process as an owner; give the folder a random name if it has none yet."""
     file = folder / "identity.json"
     try:
         name = files.read_json(file) if file.exists() else None
@@ -75,34 +78,36 @@ def wait_for_others(
     note: Callable[[str], None],
     stop_asked: Callable[[], bool],
 ) -> None:
-    """Return when no other process works under this id; one that was killed in this folder is no
-    other.
+    """Wait until it is certain that no other process works under this id.
+
+    A process that ran in this folder is known to have ended. Otherwise a heartbeat that does not
+    change for three intervals is that of a process that was killed.
 
     Raises:
-        TakenOver: if a process that lives gives heartbeats under it.
-        Stopped: if a stop is asked for meanwhile.
+        TakenOver: if the heartbeat of another process changes.
+        Stopped: if a stop is requested while waiting.
     """
     watch, name = heartbeat.Watch(store), status_name(worker)
-    seen = watch.look_at(name, None)
+    seen = watch.read(name, None)
     if seen is None or seen.has_stopped():
         return
     if (seen.status.get("host"), seen.status.get("folder")) == (owner.host, owner.folder):
-        return  # the folder's lock says that this process is gone
+        return  # this process holds the folder's lock, so the earlier one has ended
     every_s = max(heartbeat.EVERY_S, seen.every_s())
     wait_s = min(_MAX_WAIT_S, 3 * every_s)
-    if seen.quiet_s() > 10 * wait_s:  # also by clocks that differ by minutes
+    if seen.quiet_s() > 10 * wait_s:  # long enough even if the clocks differ by minutes
         return
     host = seen.status.get("host", "another machine")
     note(
-        f"worker {worker} was at work on {host} a moment ago; "
-        f"waiting up to {wait_s:.0f} s to see if it still is"
+        f"worker {worker} has a recent heartbeat from {host}; waiting up to {wait_s:.0f} s for "
+        "another one"
     )
     until = time.monotonic() + wait_s
     while time.monotonic() < until:
         if stop_asked():
             raise Stopped
         time.sleep(min(5.0, wait_s / 15))
-        seen = watch.look_at(name, seen)
+        seen = watch.read(name, seen)
         if seen is None or seen.has_stopped():
             return
         if seen.changed_at is not None:
@@ -110,35 +115,42 @@ def wait_for_others(
 
 
 def take(store: Store, worker: str, owner: Owner) -> Claim:
-    """Claim the worker id by the next number.
+    """Claim the worker id with the next number. Delete all but the newest two claims of it.
 
     Raises:
-        TakenOver: if another process claims it at this moment.
+        TakenOver: if another process claims it at the same time.
+        ValueError: if no number is left.
         StoreError: if the store cannot be read or written.
     """
-    number = 1 + max(_numbers(store, worker), default=0)
+    earlier = sorted(_numbers(store, worker))
+    number = 1 + max(earlier, default=0)
     if number > _MAX_CLAIM:
         raise ValueError(
-            f"{store.where}: {_name(worker, _MAX_CLAIM)} is no worker's; delete it, or give this "
-            "worker another --worker-id"
+            f"{store.where}: {_name(worker, _MAX_CLAIM)} was not written by a worker; delete it, "
+            "or give this worker another --worker-id"
         )
     name, data = _name(worker, number), json.dumps(owner._asdict()).encode()
-    # It may be there by a try of ours whose answer was lost.
+    # The object may exist because an earlier attempt of this call succeeded and its answer was
+    # lost.
     if name not in store.put({name: data}) and store.get(name, _MAX_BYTES) != data:
         raise _taken_over(store, worker, _host(store, name))
+    # The newest numbers stay, so none is given twice. Others cost time in each listing.
+    if old := [_name(worker, n) for n in earlier[: 1 - _KEPT]]:
+        with contextlib.suppress(StoreError):  # a credential that may not delete can still work
+            store.delete(old)
     return Claim(worker, number, owner)
 
 
 def check(store: Store, claim: Claim) -> None:
-    """Look who wrote the newest heartbeat of this worker id.
+    """Check that no later process has written the heartbeat of this worker id.
 
     Raises:
-        TakenOver: if it was a process with a later claim.
-        StoreError: if the store does not answer.
+        TakenOver: if a process with a later claim wrote it.
+        StoreError: if the store cannot be read.
     """
-    seen = heartbeat.Watch(store).look_at(status_name(claim.worker), None)
+    seen = heartbeat.Watch(store).read(status_name(claim.worker), None)
     number = seen.status.get("claim") if seen is not None else None
-    # Also if that process has stopped since: it has used the numbers of this one's next files.
+    # Even if that process has stopped since: it has used the numbers of this one's next files.
     if seen is not None and isinstance(number, int) and number > claim.number:
         raise _taken_over(store, claim.worker, seen.status.get("host"))
 

@@ -1,8 +1,8 @@
-"""Credentials of stores: where they are looked for, and what to say when they are the trouble.
+"""Credentials of stores: where they are searched, and the errors that they cause.
 
 For S3 the order is that of Amazon's own tools: environment variables, then the profile
 `$AWS_PROFILE` (or `default`) in `~/.aws/credentials` and `~/.aws/config`, then the role of the
-machine. obstore itself knows only the first and the last.
+machine. obstore itself supports only the first and the last.
 """
 
 import configparser
@@ -16,15 +16,15 @@ from zebjax.distributed.store import Refused
 _KEYS = ("aws_access_key_id", "aws_secret_access_key")
 _BY_OTHER_MEANS = ("sso_session", "sso_start_url", "role_arn", "credential_process")
 _KEPT_S = 300.0
-"""A file is read again after so long: some tools replace the keys in it every hour."""
+"""Seconds before a profile's file is read again: some tools replace its keys every hour."""
 _OWN_ROLE = (
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
 _NO_ROLE = ("169.254.169.254", "169.254.170.2", "metadata.google.internal")
-"""Where a cloud's own machines ask for their role: what is in an error if there were no other
-credentials."""
+"""Addresses where a cloud's machines ask for their role. An error with one of them means that no
+other credentials were found."""
 _REFUSED = (
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",
@@ -44,11 +44,14 @@ _LOOKED_FOR = {
 
 
 def s3_options() -> dict[str, Any]:
-    """Arguments for obstore's `from_url` that hold the keys and the region of an AWS profile; empty
-    where environment variables or the machine's role are to be used.
+    """Return arguments of obstore's `from_url` with the keys and region of an AWS profile.
+
+    They leave out what environment variables set. Without keys in a profile obstore uses those
+    variables or the machine's role.
 
     Raises:
-        Refused: if `$AWS_PROFILE` is not there, or needs boto3 and that is not installed.
+        Refused: if the profile `$AWS_PROFILE` does not exist, or needs boto3, which is not
+            installed.
     """
     name, chosen = _profile_name(), "AWS_PROFILE" in os.environ
     settings = _profile(name)
@@ -78,7 +81,11 @@ class FromProfile:
         self._name = name
 
     def __call__(self) -> dict[str, Any]:
-        """The keys as they are in the file now."""
+        """Read the keys from the files again.
+
+        Raises:
+            Refused: if the profile no longer has keys.
+        """
         settings = _profile(self._name) or {}
         if not all(settings.get(key) for key in _KEYS):
             raise Refused(f"profile {self._name}: its keys are gone from {_file_names()}")
@@ -92,7 +99,7 @@ class FromProfile:
 
 
 def _by_boto3(name: str) -> Any:
-    """A provider for profiles that are more than two keys: SSO, roles, programs."""
+    """Return a provider for profiles without plain keys: SSO, roles, programs."""
     try:
         import boto3
         from obstore.auth.boto3 import Boto3CredentialProvider
@@ -103,7 +110,7 @@ def _by_boto3(name: str) -> Any:
             f"profile {name} in {_file_names()} uses SSO, a role or a program, which needs boto3: "
             "pip install boto3"
         ) from None
-    except Exception as error:  # botocore's own, of many kinds
+    except Exception as error:  # botocore raises many kinds
         raise Refused(f"profile {name}: boto3 gets no credentials from it ({error})") from None
 
 
@@ -122,10 +129,10 @@ def _file_names() -> str:
 
 
 def _profile(name: str) -> dict[str, str] | None:
-    """The settings of a profile in both files; None if neither has it.
+    """Return the settings of a profile from both files; None if neither has it.
 
     Raises:
-        Refused: if a file is there but is not an INI file.
+        Refused: if an existing file is not an INI file.
     """
     found: dict[str, str] | None = None
     for place in _files():
@@ -135,7 +142,7 @@ def _profile(name: str) -> dict[str, str] | None:
         except (configparser.Error, UnicodeDecodeError) as error:
             first_line = str(error).split("\n")[0]
             raise Refused(f"{place}: not a file of AWS profiles ({first_line})") from None
-        except (OSError, RuntimeError):  # it may not be read, or there is no home
+        except (OSError, RuntimeError):  # no permission to read, or no home folder
             continue
         for section in (name, f"profile {name}"):
             if parser.has_section(section):
@@ -144,9 +151,9 @@ def _profile(name: str) -> dict[str, str] | None:
 
 
 def trouble(url: str, error: BaseException) -> str | None:
-    """The sentence for an error of obstore if credentials are its reason, else None.
+    """Return a sentence for an error of obstore that credentials caused; None for other errors.
 
-    It never holds a credential: keys are not part of what servers answer here.
+    It never contains a credential.
     """
     text = str(error)
     kind = url.partition("://")[0]

@@ -1,9 +1,8 @@
-"""Heartbeats: what each process of a run reports about itself in the store, and which processes
-are missing.
+"""Heartbeats: the state that each process of a run reports in the store, and alarms.
 
 A heartbeat is a small JSON object that its process replaces every few seconds: the learner's under
 `weights/`, a worker's among its examples. The clocks of two machines may be an hour apart, so a
-process counts as alive if its heartbeat changes while somebody watches, by the watcher's own clock.
+process counts as alive if its heartbeat changes while it is watched, by the watcher's own clock.
 The time in a heartbeat is only a first guess.
 """
 
@@ -21,24 +20,28 @@ from zebjax.distributed.spool import WORKER_ID
 from zebjax.distributed.store import Missing, Refused, Store, Unreachable
 
 LEARNER = "weights/learner.json"
+"""Name of the learner's heartbeat."""
 EVERY_S = 5.0
+"""Seconds between two heartbeats, unless the store allows fewer writes."""
 _STATUS = re.compile(rf"examples/({WORKER_ID.pattern})/status\.json")
 """Names that `spool.status_name` makes."""
 _MAX_BYTES = 1 << 16
 _MAX_NUMBER = 1e300
 _MAX_EVERY_S = 86_400.0
 _MAX_MISSED = 4
-"""A process is gone when so many heartbeats are missing."""
+"""A process that has missed this many heartbeats counts as dead."""
 _MIN_QUIET_S = 30.0
+"""But no process counts as dead before this many seconds."""
 _CLOCKS_AGREE_S = 30.0
+"""A heartbeat from further in the future was written by a clock that is wrong."""
 WORKER_ROLES = ("selfplay", "evalaux")
 RUNNING, STOPPED = "running", "stopped"
 PRODUCING_S = 900.0
-"""A worker that is alive but finished no batch for so many seconds is not producing."""
+"""A worker that is alive but has finished no batch for this many seconds is not producing."""
 
 
 def to_bytes(role: str, name: str, count: str, every_s: float, facts: Mapping[str, Any]) -> bytes:
-    """A heartbeat as JSON. It never raises.
+    """Return a heartbeat as JSON; this never raises.
 
     Args:
         role: "learner" or one of `WORKER_ROLES`.
@@ -54,23 +57,22 @@ def to_bytes(role: str, name: str, count: str, every_s: float, facts: Mapping[st
 
 @dataclasses.dataclass
 class Seen:
-    """A process, as its heartbeats report it."""
+    """The state of a process according to its heartbeats."""
 
     status: dict[str, Any]
     """The texts and numbers of the newest heartbeat."""
     tag: str
+    """The tag of that object, see `store.Changed`."""
     changed_at: float | None
     """When the heartbeat last changed, by this process's monotonic clock; None if it has not
-    changed since this process first looked."""
+    changed since it was first read."""
 
     def quiet_s(self) -> float:
-        """Seconds since the process was certainly alive: since its heartbeat changed, or since the
-        time in it if it has not changed.
-        """
+        """Seconds since the last heartbeat: since it changed, or by the time that it contains."""
         if self.changed_at is not None:
             return time.monotonic() - self.changed_at
         by_clock = time.time() - _number(self.status, "time_s")
-        # A clock that is far ahead of ours says nothing.
+        # The time from a clock that is far ahead is worthless.
         return max(by_clock, 0.0) if by_clock > -_CLOCKS_AGREE_S else math.inf
 
     def is_alive(self) -> bool:
@@ -83,16 +85,13 @@ class Seen:
         return self.status.get("state") == STOPPED
 
     def every_s(self) -> float:
-        """Seconds between two heartbeats, as reported; at most a day, or a process that reports a
-        year would be alive for ever.
-        """
+        """Reported seconds between two heartbeats, at most a day."""
+        # Without the limit, a process that reports a year would count as alive for years.
         return min(_number(self.status, "every_s"), _MAX_EVERY_S)
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
-    """True for finite numbers that fit a float; JSON also has NaN, infinities and longer
-    integers.
-    """
+    """True for finite numbers that fit a float. JSON may hold NaN, infinities, longer integers."""
     return isinstance(value, int | float) and abs(value) < _MAX_NUMBER
 
 
@@ -102,7 +101,7 @@ def _number(values: Mapping[str, Any], name: str) -> float:
 
 
 def _facts(data: bytes) -> dict[str, Any]:
-    """The texts and numbers in a heartbeat, whatever the bytes are; everything else is left out."""
+    """Return the texts and numbers in a heartbeat, without other values; {} if it is not JSON."""
     try:
         found = json.loads(data)
     except (ValueError, RecursionError):
@@ -115,46 +114,48 @@ def _facts(data: bytes) -> dict[str, Any]:
 
 
 class Watch:
-    """The processes with heartbeats in a store; call `look` again and again."""
+    """The processes with heartbeats in a store. Call `poll` repeatedly."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.learner: Seen | None = None
         self.workers: dict[str, Seen] = {}
 
-    def look(self) -> None:
-        """Read the heartbeats that have changed. Odd objects among the examples, and heartbeats
-        that cannot be read, are passed over.
+    def poll(self) -> None:
+        """Read the heartbeats that have changed.
 
-        Other threads may ask for alarms meanwhile; they see the state before or after.
+        A worker's heartbeat that cannot be read is skipped. Other threads may ask for alarms at
+        the same time; they see the state before or after.
 
         Raises:
-            StoreError: if the store cannot be listed, or does not answer for the learner's
-                heartbeat.
+            StoreError: if the store cannot be listed, or the learner's heartbeat cannot be read.
         """
-        self.learner = self.look_at(LEARNER, self.learner)
+        self.learner = self.read(LEARNER, self.learner)
         workers = dict(self.workers)
         for match in filter(
             None, (_STATUS.fullmatch(entry.name) for entry in self.store.entries("examples"))
         ):
-            with contextlib.suppress(
-                Unreachable
-            ):  # the store has just been listed: it is this object
-                seen = self.look_at(match[0], workers.get(match[1]))
+            # The store could just be listed, so the problem is this one object.
+            with contextlib.suppress(Unreachable):
+                seen = self.read(match[0], workers.get(match[1]))
                 if seen is not None:
                     workers[match[1]] = seen
-                    seen.status["name"] = match[1]  # by its place, whatever it reports
+                    # The name of the object, whatever the heartbeat reports.
+                    seen.status["name"] = match[1]
                     if seen.status.get("role") not in WORKER_ROLES:
                         seen.status["role"] = "unknown"
         self.workers = workers
 
-    def look_at(self, name: str, before: Seen | None) -> Seen | None:
-        """The process whose heartbeat is the object `name`, given how it was seen before; None if
-        there is no heartbeat.
+    def read(self, name: str, before: Seen | None) -> Seen | None:
+        """Return the process whose heartbeat is the object `name`; None if there is none.
+
+        Args:
+            name: of an object.
+            before: the result of the last call for this object.
         """
         try:
             changed = self.store.get_if_changed(name, before.tag if before else None, _MAX_BYTES)
-        except (Missing, Refused):  # it is not there, or too large for a heartbeat
+        except (Missing, Refused):  # Refused: too large for a heartbeat
             return before
         if changed is None:
             return before
@@ -167,10 +168,10 @@ class Watch:
         """All processes with a heartbeat, the learner first."""
         return [*([self.learner] if self.learner else []), *self.workers.values()]
 
-    def alarms(self, wants_evalaux: bool) -> list[str]:
-        """Names of what is wrong with the workers, such as `no_selfplay`."""
+    def alarms(self, expects_evalaux: bool) -> list[str]:
+        """Names of the workers' alarms, such as `no_selfplay`."""
         found = []
-        for role in ("selfplay", *(["evalaux"] if wants_evalaux else [])):
+        for role in ("selfplay", *(["evalaux"] if expects_evalaux else [])):
             alive = [
                 seen
                 for seen in self.workers.values()
@@ -183,8 +184,9 @@ class Watch:
         return found
 
     def all_alarms(self) -> list[str]:
-        """Names of what is wrong, `learner_down` included. The learner's heartbeat says if there
-        should be an eval-aux worker.
+        """Names of all alarms, `learner_down` included.
+
+        The learner's heartbeat says if an eval-aux worker is expected.
         """
         down = [] if self.learner is not None and self.learner.is_alive() else ["learner_down"]
         return down + self.alarms(bool(self.learner and self.learner.status.get("eval_aux")))

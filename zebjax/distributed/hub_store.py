@@ -1,9 +1,9 @@
 """A store on the Hugging Face Hub: `hf://USER/REPO[/PREFIX]`.
 
-Examples lie in the dataset repository `USER/REPO-examples`, so that a worker's token needs to write
-only there; everything else lies in the model repository `USER/REPO`. Every write is a commit, and a
-repository takes 128 of them an hour: objects that are put together are one commit, and writers wait
-`store.upload_interval_s` between two. Asking for a file that has not changed costs one HEAD
+Examples are in the dataset repository `USER/REPO-examples`, so that a worker's token needs write
+access only there; everything else is in the model repository `USER/REPO`. Every write is a commit,
+and a repository accepts 128 commits per hour. So the objects of one `put` are one commit, and
+writers wait `store.upload_interval_s` between two. Polling an unchanged file costs one HEAD
 request.
 """
 
@@ -38,7 +38,7 @@ _PATHS_PER_CALL = 500
 
 
 class _Busy(Unreachable):
-    """The Hub asks to wait `wait_s` seconds."""
+    """The Hub asks the client to wait `wait_s` seconds."""
 
     def __init__(self, message: str, wait_s: float) -> None:
         super().__init__(message)
@@ -46,7 +46,7 @@ class _Busy(Unreachable):
 
 
 class HubStore:
-    """See `store.Store`; every write is one commit in each repository that it touches."""
+    """See `store.Store`. Every write is one commit in each repository that it changes."""
 
     def __init__(self, url: str, retry_s: float = 20) -> None:
         try:
@@ -75,7 +75,7 @@ class HubStore:
 
     def _path(self, name: str) -> str:
         check_name(name)
-        # A file outside every folder is for others: the original's programs look for it here.
+        # A file without a folder is for the original's programs: they look at the top.
         if "/" not in name and "." in name:
             return name
         return f"{self._prefix}/{name}" if self._prefix else name
@@ -85,14 +85,14 @@ class HubStore:
     def put(self, new: Mapping[str, bytes], replace: Mapping[str, bytes] = NO_OBJECTS) -> set[str]:
         """See `Store`. Objects of both repositories are written in two commits.
 
-        Taking a lease also makes the repository of the examples: a worker's token may have no right
-        to do that.
+        The first write of a lease also creates the examples repository, because a worker's token
+        may not allow that.
         """
         if any(name.startswith("leases/") for name in new):
             self._trying(functools.partial(self._head_or_new, self._place("examples")))
         created: set[str] = set()
         wanted = 0
-        # A repository with new objects comes first: the replaced ones may point to them.
+        # New objects are written first, because the replaced ones may point to them.
         for place, names in self._by_place([*new, *replace]):
             mine = {name: new[name] for name in new if name in names}
             replaced = {
@@ -103,7 +103,7 @@ class HubStore:
         return created
 
     def _by_place(self, names: list[str]) -> list[tuple[dict[str, str], set[str]]]:
-        """The names by repository, in the order in which these first come."""
+        """Group the names by repository, in the order of their first names."""
         found: dict[str, tuple[dict[str, str], set[str]]] = {}
         for name in names:
             check_name(name)
@@ -126,18 +126,18 @@ class HubStore:
         ]
         if operations:
             message = f"{len(created)} new, {len(replace)} replaced"
-            # With `parent_commit` the Hub refuses if somebody wrote in between, and this is tried
-            # again: so an object that is there is never written over.
+            # With `parent_commit` the Hub refuses the commit (status 412) if another process wrote
+            # in between, and `_trying` repeats it: so an existing object is never overwritten.
             self._api.create_commit(
                 **place, operations=operations, commit_message=message, parent_commit=head
             )
-            # The client makes no commit if another has just written the same bytes.
+            # The client creates no commit if another process has just written the same bytes.
             if created and not getattr(operations[0], "_is_committed", True):
                 raise Unreachable(f"{self.where}: others wrote at the same time")
         return set(created)
 
     def _head_or_new(self, place: dict[str, str]) -> str:
-        """The newest commit of a repository, which is made if it is not there."""
+        """Return the newest commit of a repository; create the repository if it is missing."""
         from huggingface_hub.errors import RepositoryNotFoundError
 
         try:
@@ -177,7 +177,7 @@ class HubStore:
                 )
 
         for place, here in self._by_place(names):
-            with contextlib.suppress(Missing):  # no repository, nothing in it
+            with contextlib.suppress(Missing):  # without a repository there is nothing to delete
                 self._trying(functools.partial(commit, place, sorted(here)))
 
     # ---- reading
@@ -193,9 +193,8 @@ class HubStore:
         return in_order(found, folder, after)
 
     def _tree(self, place: dict[str, str], path: str) -> list[Entry]:
-        """All files under a path. The client's `list_repo_tree` is not used: its own retries take
-        minutes.
-        """
+        """Return all files under a path."""
+        # Not by the client's `list_repo_tree`: its own retries take minutes.
         from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
         url = f"{self._api.endpoint}/api/{place['repo_type']}s/{place['repo_id']}/tree/main/{path}"
@@ -211,7 +210,7 @@ class HubStore:
                 for i in response.json()
                 if i["type"] == "file"
             ]
-            # Only its query: the token goes to no other host.
+            # Use only the query of the next page's URL, so that the token goes to no other host.
             params = dict(parse_qsl(urlsplit(response.links.get("next", {}).get("url", "")).query))
         return found
 
@@ -244,7 +243,8 @@ class HubStore:
             raise Refused(
                 f"{self.where}: {name} has {head.size:,} bytes, more than the {max_bytes:,} allowed"
             )
-        # Exactly that revision, into a temporary folder: the client's cache would grow for ever.
+        # Into a temporary folder, because the client's cache would grow without limit. The commit
+        # of the HEAD request makes data and tag belong together.
         with tempfile.TemporaryDirectory() as folder:
             file = self._api.hf_hub_download(
                 **place, filename=path, revision=head.commit_hash, local_dir=folder
@@ -255,10 +255,10 @@ class HubStore:
             raise Refused(f"{self.where}: {name} has more than the {max_bytes:,} bytes allowed")
         return Changed(data, str(head.etag))
 
-    # ---- what can go wrong
+    # ---- errors
 
     def _trying(self, work: Callable[[], T]) -> T:
-        """Call `work`; after transient errors again, with backoff and jitter, for `retry_s`
+        """Call `work`; repeat it after transient errors, with backoff and jitter, for `retry_s`
         seconds.
         """
         until, pause_s = time.monotonic() + self._retry_s, 0.25
@@ -277,14 +277,15 @@ class HubStore:
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turn the client's many kinds of exceptions into StoreErrors, without the token."""
+        """Turn the client's exceptions into StoreErrors; their messages never contain the token."""
         from huggingface_hub import errors as theirs
 
         try:
             yield
         except StoreError:
             raise
-        except theirs.LocalEntryNotFoundError:  # a kind of those below, but the connection failed
+        # A subclass of EntryNotFoundError that means a failed connection, so it is caught first.
+        except theirs.LocalEntryNotFoundError:
             raise Unreachable(f"{self.where}: the Hub cannot be reached") from None
         except (
             theirs.EntryNotFoundError,
@@ -293,13 +294,15 @@ class HubStore:
         ) as error:
             if _status(error) in (401, 403):
                 raise self._no_access(error) from None
-            raise Missing(f"{self.where}: it is not there ({type(error).__name__})") from None
+            raise Missing(f"{self.where}: not found ({type(error).__name__})") from None
         except theirs.HFValidationError:
             raise Refused(f"{self.where}: the Hub allows no repository of this name") from None
         except theirs.HfHubHTTPError as error:
             status = _status(error)
             if status in (401, 403):
                 raise self._no_access(error) from None
+            # 408 timeout, 409 conflict, 412 another commit in between, 429 too many requests:
+            # these may succeed later.
             if status is not None and 400 <= status < 500 and status not in (408, 409, 412, 429):
                 raise Refused(f"{self.where}: the Hub refuses it (status {status})") from None
             why = (
@@ -311,9 +314,8 @@ class HubStore:
         except (OSError, ValueError, RuntimeError) as error:
             raise Unreachable(f"{self.where}: {type(error).__name__}") from None
         except Exception as error:
-            if type(error).__module__.startswith(
-                ("http", "requests")
-            ):  # of the client, which has changed it before
+            # The client has changed its HTTP library before, so its errors go by module name.
+            if type(error).__module__.startswith(("http", "requests")):
                 raise Unreachable(
                     f"{self.where}: the Hub cannot be reached ({type(error).__name__})"
                 ) from None
@@ -336,7 +338,7 @@ class HubStore:
 
 
 def _retry_after_s(error: Exception) -> float:
-    """Seconds to wait, as the answer says; 0 if it says nothing, or a date."""
+    """Seconds to wait according to the Retry-After header; 0 if it is missing or a date."""
     headers = getattr(getattr(error, "response", None), "headers", {})
     try:
         return max(0.0, float(headers.get("Retry-After", 0)))

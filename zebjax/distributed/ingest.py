@@ -1,16 +1,17 @@
-"""The learner's side of the store: games that arrive, checked in the background.
+"""Fetch and check the games that workers send to the learner, in a background thread.
 
-A file is fetched, its hash compared with its name, and every game replayed, before the learner
-gets it. A bad one is quarantined with its reason and never stops anything. Two kinds are taken:
+Before the learner gets a file, its hash is compared with its name and every game is replayed. A bad
+file is quarantined together with the reason, and the run continues. Two kinds are accepted:
 
-    examples/WORKER/SEQUENCE-SHA256.safetensors    of our workers, in the order of their sequence
-    examples/WORKER/ANY-NAME.pt                    of a PyTorch worker of the original's
+    examples/WORKER/SEQUENCE-SHA256.safetensors    of zebjax's workers, taken in sequence
+    examples/WORKER/ANY-NAME.pt                    of a PyTorch worker of the original system
 
-The original names its files WORKER_SECONDS_ID.pt, and they are taken by those seconds, then by
-name. They have no sequence: one may appear beside or before another that was taken long ago.
+The original names its files WORKER_SECONDS_ID.pt; they are taken by those seconds, then by name.
+They have no sequence: a file may appear that sorts before one that was taken long ago.
 
-The learner's saved state holds the cursor, so that after a crash each file is taken exactly once:
-the newest name of each of our workers, and the name of every torch file that is in the store.
+The learner saves the cursor with its state, so that after a crash each file is taken exactly once.
+The cursor holds the newest name of each zebjax worker, and the name of every torch file that was
+taken and is still in the store.
 """
 
 import contextlib
@@ -35,37 +36,36 @@ from zebjax.record import GameRecord, Metadata
 from zebjax.torch_compat import examples as torch_examples
 
 MAX_FILE_BYTES = 32 << 20  # some 50,000 games
-_MOST_WAITING, _MOST_WAITING_BYTES = 64, 256 << 20
-_MOST_REASON = 500
-_MOST_NAME = 200  # of a file in quarantine; file systems allow 255 bytes, suffixes included
-_MOST_QUARANTINED, _MOST_QUARANTINED_BYTES = 1000, 256 << 20
+_MAX_WAITING, _MAX_WAITING_BYTES = 64, 256 << 20
+_MAX_REASON = 500
+_MAX_NAME = 200  # of a file in quarantine; file systems allow 255 bytes, suffixes included
+_MAX_QUARANTINED, _MAX_QUARANTINED_BYTES = 1000, 256 << 20
 _PATIENCE_S = 600.0
-"""A file that cannot be fetched for so long, while others can, is given up."""
-
+"""A file that cannot be fetched for this many seconds, while others can, is quarantined."""
 
 _TORCH_NAME = re.compile(r"examples/([A-Za-z0-9][A-Za-z0-9_-]{0,63})/[A-Za-z0-9][\w.-]*\.pt")
 _TORCH_TIME = re.compile(r"_(\d{9,11})_[0-9a-f]+\.pt$")
 
 
 def torch_worker(name: str) -> str | None:
-    """The worker in the name of an example file of the original's; None if it is not one."""
+    """The worker in the name of an example file of the original; None for other names."""
     match = _TORCH_NAME.fullmatch(name)
     return match[1] if match else None
 
 
 def torch_order(name: str) -> tuple[int, str]:
-    """Sorts example files of the original's by the seconds in their names, then by name."""
+    """Sort key for example files of the original: the seconds in the name, then the name."""
     match = _TORCH_TIME.search(name)
     return (int(match[1]) if match else 0, name)
 
 
 def old_torch_files(names: Iterable[str], cursor: Mapping[str, str], keep: int) -> list[str]:
-    """Example files of the original's that have been taken and may be deleted.
+    """Return the example files of the original that were taken and may be deleted.
 
     Args:
-        names: of all objects under `examples/`.
-        cursor: of a saved state.
-        keep: how many of each worker's newest files stay.
+        names: the names of all objects under `examples/`.
+        cursor: the cursor of a saved state.
+        keep: number of each worker's newest files to keep, at least 1.
     """
     by_worker: dict[str, list[str]] = {}
     for name in sorted(names, key=torch_order):
@@ -77,7 +77,7 @@ def old_torch_files(names: Iterable[str], cursor: Mapping[str, str], keep: int) 
 
 
 class Arrived(NamedTuple):
-    """A file of games that the store had: `records` are None where it was quarantined."""
+    """A file of games from the store; `records` is None if it was quarantined."""
 
     name: str
     worker: str
@@ -85,17 +85,18 @@ class Arrived(NamedTuple):
     records: GameRecord | None
     metadata: Metadata | None
     reason: str = ""
-    """Why it is quarantined."""
+    """Why it was quarantined."""
 
     @property
     def cursor_key(self) -> str:
-        """Where the cursor holds this name, once its games have been taken."""
+        """The key of this name in the cursor: the worker, or the name itself for a torch file."""
         return self.worker if torch_worker(self.name) is None else self.name
 
 
 class Quarantine:
-    """A folder of files that must not be used, each with its reason beside it: the first thousand,
-    256 MiB in all.
+    """A folder of refused files, each with a file that gives the reason.
+
+    It keeps the first thousand, and the contents of 256 MiB of them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -107,34 +108,32 @@ class Quarantine:
         # Ours have a hash in their names. A torch file may grow under its name, so its size counts.
         whole = name if torch_worker(name) is None else f"{name}.{size}"
         short = whole.replace("/", "~")
-        if len(short) > _MOST_NAME:
-            short = f"{short[: _MOST_NAME - 17]}-{hashlib.sha256(whole.encode()).hexdigest()[:16]}"
+        if len(short) > _MAX_NAME:
+            short = f"{short[: _MAX_NAME - 17]}-{hashlib.sha256(whole.encode()).hexdigest()[:16]}"
         return self.folder / short
 
     def holds(self, name: str, size: int) -> bool:
-        """True if a file of this name is here; one of a PyTorch worker must have this size too."""
+        """True if a file of this name, and for a PyTorch worker's of this size, was quarantined."""
         return self._place(name, size).exists()
 
     def put(self, name: str, size: int, data: bytes, reason: str) -> None:
-        """Keep a file and why it is here; a disk that is full keeps neither, which stops
-        nothing.
-        """
+        """Keep a file and the reason; errors of the disk are ignored."""
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
             place = self._place(name, size)
-            if self._files < _MOST_QUARANTINED:
+            if self._files < _MAX_QUARANTINED:
                 files.write_text(place.with_name(place.name + ".reason.txt"), reason + "\n")
                 place.write_bytes(
-                    data if self._bytes + len(data) <= _MOST_QUARANTINED_BYTES else b""
+                    data if self._bytes + len(data) <= _MAX_QUARANTINED_BYTES else b""
                 )
                 self._files, self._bytes = self._files + 1, self._bytes + place.stat().st_size
 
 
 def examine(name: str, data: bytes) -> tuple[GameRecord, Metadata]:
-    """The games in an object's bytes, every one replayed.
+    """Parse an object's bytes and replay every game.
 
     Raises:
-        InvalidRecords: if they must not be used; nothing else, whatever the bytes are.
+        InvalidRecords: if the games must not be used; no other error, whatever the bytes are.
     """
     if (worker := torch_worker(name)) is not None:
         with _on_cpu():
@@ -144,94 +143,95 @@ def examine(name: str, data: bytes) -> tuple[GameRecord, Metadata]:
     if parsed is None:
         raise record.InvalidRecords(f"{name}: not a name of example files")
     if hashlib.sha256(data).hexdigest() != parsed.sha256:
-        raise record.InvalidRecords(f"{name}: its sha256 is not that in its name")
+        raise record.InvalidRecords(f"{name}: its sha256 differs from the one in its name")
     with _on_cpu():
         records, metadata = record.from_bytes(data, name)
     if metadata.source not in (record.SELFPLAY, record.EVAL_AUX):
         raise record.InvalidRecords(
-            f"{name}: source {metadata.source!r} is not one of a running system"
+            f"{name}: source: expected {record.SELFPLAY} or {record.EVAL_AUX}, got "
+            f"{metadata.source!r}"
         )
     if metadata.worker != parsed.worker:
-        raise record.InvalidRecords(f"{name}: it says that {metadata.worker!r} made it")
+        raise record.InvalidRecords(f"{name}: its metadata names the worker {metadata.worker!r}")
     if not metadata.games:
         raise record.InvalidRecords(f"{name}: it holds no games")
     return records, metadata
 
 
 def _on_cpu() -> contextlib.AbstractContextManager[None]:
-    """Replay games there, so that they need not wait for an accelerator that trains for seconds on
-    end.
-    """
+    """Replay games on the CPU in the block, because an accelerator trains for seconds at a time."""
     try:
         return jax.default_device(jax.local_devices(backend="cpu")[0])
-    except RuntimeError:  # JAX_PLATFORMS leaves it out
+    except RuntimeError:  # JAX_PLATFORMS excludes the CPU
         return contextlib.nullcontext()
 
 
 class _PerhapsUnfinished(Exception):
-    """A torch file cannot be read, but may still be growing; the next poll looks again."""
+    """A torch file cannot be read, but may still be growing; the next poll reads it again."""
 
 
 class Ingest:
-    """Fetches what is new in the store; `poll` is for a background thread, `take` for the
-    learner's.
-    """
+    """Fetches new files from the store. A background thread calls `poll`, the learner's `take`."""
 
     def __init__(self, store: Store, folder: Path, cursor: dict[str, str]) -> None:
-        """`cursor` holds what was taken, by `Arrived.cursor_key`; `folder` is the run's own."""
+        """`cursor` holds the names taken, by `Arrived.cursor_key`; `folder` is the run's."""
         self._store = store
         self._cursor = dict(cursor)
         self._known: set[str] | None = None
-        """Names that were taken, or at the first look lay behind the cursor or in quarantine. A
-        million are 100 MB; a file that is not listed for a moment is known when it is there
-        again."""
+        """Names that need no fetch: taken, or at the first poll before the cursor or quarantined.
+
+        Names are never removed, so a file that one listing leaves out is not taken twice. A
+        million of them are 100 MB."""
         self._new_torch: list[Entry] = []
         self._refused_torch: dict[str, int] = {}
         """Torch files in quarantine, and how large they were: one that has grown since was only
         unfinished, and is fetched again."""
         self._failing: dict[str, float] = {}
         self._doubted: dict[str, int] = {}
-        """Torch files that could not be read, and how large they were then: perhaps they are still
-        being written."""
+        """Size of each torch file at the time when it could not be read. If the size is the same
+        at the next poll, the file is complete and bad."""
         self._fetched_at = -math.inf
         self._quarantine = Quarantine(folder / "quarantine")
         self._arrived: queue.Queue[Arrived] = queue.Queue()
-        self.has_looked = threading.Event()
-        """Set when what was there at the start has been fetched, or as much of it as may wait."""
+        self.has_polled = threading.Event()
+        """Set after the first poll: the files that were there at the start have been fetched, as
+        far as the queue's limit allows."""
         self.busy_s = 0.0
         """Seconds spent on fetching and checking."""
 
     def poll(self) -> None:
-        """Fetch and check what is new, in each worker's order, until there is nothing more or
-        enough waits.
+        """Fetch and check new files, in each worker's order, until none is left or the queue is
+        full.
 
         Raises:
             StoreError: if the store cannot be listed.
-            Unreachable: of the first file that could not be fetched, when all others have been.
+            Unreachable: for the first file that could not be fetched, after all others were.
         """
         self._fetch_new()
-        self.has_looked.set()
+        self.has_polled.set()
 
     def _fetch_new(self) -> None:
-        """Take the files that a first listing shows to be due, from a second one.
+        """Take the files of a first listing, in the order of a second one.
 
-        A listing is no picture of one moment: it may show a file and not the one that was created
-        before it, which the cursor would then pass over. A listing that begins after the file was
+        A listing is not a snapshot: it may show a file and not the one that was created before it.
+        The cursor would then skip the earlier file. A listing that begins after the later file was
         seen shows both.
         """
-        # Ordered by name, so this is the last one of each worker.
+        # Entries are sorted by name, so this keeps the last sequence number of each worker.
         due = {parsed.worker: parsed.sequence for _, parsed in self._new_entries()}
         failed: dict[str, StoreError] = {}
         if due:
             self._fetch_ours(due, failed)
         self._fetch_torch(failed)
-        # What one file meets, a credential that must not read it too, is no reason to end.
+        # Unreachable, whatever the errors were: an error of one file, such as a missing permission,
+        # must not end the thread.
         if failed:
             raise Unreachable(str(next(iter(failed.values()))))
 
     def _fetch_ours(self, due: Mapping[str, int], failed: dict[str, StoreError]) -> None:
-        """Take our workers' files up to the sequence numbers that are due; a failure stops only its
-        own worker.
+        """Take the files of zebjax's workers up to the numbers in `due`.
+
+        After a failure the later files of the same worker wait for the next poll.
         """
         for entry, parsed in self._new_entries():
             if parsed.sequence > due.get(parsed.worker, -1) or parsed.worker in failed:
@@ -242,8 +242,8 @@ class Ingest:
             try:
                 if parsed.sequence <= self._taken(parsed.worker):
                     reason = (
-                        f"{entry.name}: two workers call themselves {parsed.worker}; give each its "
-                        "own --worker-id"
+                        f"{entry.name}: two workers have the id {parsed.worker}; give each its own "
+                        "--worker-id"
                     )
                     self._refuse(entry.name, entry.size, parsed.worker, b"", reason)
                 else:
@@ -257,9 +257,9 @@ class Ingest:
             self.busy_s += time.monotonic() - began
 
     def _fetch_torch(self, failed: dict[str, StoreError]) -> None:
-        """Take the new files of the original's that the last listing showed.
+        """Take the original's new files of the last listing.
 
-        Each stands by itself: they have no sequence, so none waits for another.
+        They have no sequence, so none of them waits for another.
         """
         for entry in sorted(self._new_torch, key=lambda entry: torch_order(entry.name)):
             if self._is_full():
@@ -281,19 +281,19 @@ class Ingest:
             self.busy_s += time.monotonic() - began
 
     def _is_full(self) -> bool:
-        """Whether enough waits for the learner."""
+        """True if the queue for the learner is full."""
         with self._arrived.mutex:
             waiting = [arrived.n_bytes for arrived in self._arrived.queue]
-        return len(waiting) >= _MOST_WAITING or sum(waiting) >= _MOST_WAITING_BYTES
+        return len(waiting) >= _MAX_WAITING or sum(waiting) >= _MAX_WAITING_BYTES
 
     def _taken(self, worker: str) -> int:
-        """The number of the newest file taken of a worker."""
+        """The sequence number of the newest file taken from a worker; -1 if none was."""
         parsed = spool.parse_name(self._cursor.get(worker, ""))
         return parsed.sequence if parsed else -1
 
     def _new_entries(self) -> list[tuple[Entry, spool.Name]]:
-        """The files of our workers that are not known, by name; the original's go to
-        `_new_torch`.
+        """List the files that are not known: those of zebjax's workers, sorted by name, are
+        returned; the original's are stored in `_new_torch`.
         """
         entries = self._store.entries("examples")
         found = [(entry, parsed) for entry in entries if (parsed := spool.parse_name(entry.name))]
@@ -316,15 +316,15 @@ class Ingest:
         return [(entry, parsed) for entry, parsed in found if entry.name not in self._known]
 
     def _fetch(self, name: str, worker: str, size: int) -> bool:
-        """Give a file to the learner; whether its games are good. A refused one moves no cursor:
-        its number may lie.
+        """Fetch and check a file, and queue it for the learner. True if its games are good.
+
+        The caller must not move the cursor for a refused file: its number may be wrong.
         """
         data, is_good = b"", False
         try:
             data = self._store.get(name, MAX_FILE_BYTES)
-            if (
-                len(data) != size
-            ):  # the line's fault, not the file's: the next poll fetches it again
+            # A short read is an error of the connection, not of the file: the next poll repeats it.
+            if len(data) != size:
                 raise Unreachable(
                     f"{self._store.where}: {name} ended after {len(data):,} of {size:,} bytes"
                 )
@@ -338,12 +338,11 @@ class Ingest:
             self._refuse(name, size, worker, data, str(error))
         except StoreError as error:
             since = self._failing.setdefault(name, time.monotonic())
-            is_its_own_fault = self._fetched_at > since and time.monotonic() - since > _PATIENCE_S
-            if not is_its_own_fault and size <= MAX_FILE_BYTES:
+            # If other files could be fetched since, the problem is this file and not the store.
+            is_permanent = self._fetched_at > since and time.monotonic() - since > _PATIENCE_S
+            if not is_permanent and size <= MAX_FILE_BYTES:
                 raise
-            self._refuse(
-                name, size, worker, b"", str(error)
-            )  # if it was deleted the next listing does not show it
+            self._refuse(name, size, worker, b"", str(error))
         else:
             self._fetched_at = time.monotonic()
             self._arrived.put(Arrived(name, worker, len(data), records, metadata))
@@ -352,13 +351,14 @@ class Ingest:
         return is_good
 
     def _refuse(self, name: str, size: int, worker: str, data: bytes, reason: str) -> None:
-        # What a stranger's file says of itself neither moves a terminal's cursor nor fills the log.
-        reason = "".join(filter(str.isprintable, reason))[:_MOST_REASON]
+        # The reason may quote the file: strip control characters, which would move a terminal's
+        # cursor, and limit its length in the log.
+        reason = "".join(filter(str.isprintable, reason))[:_MAX_REASON]
         self._quarantine.put(name, size, data, reason)
         self._arrived.put(Arrived(name, worker, len(data), None, None, reason))
 
     def take(self) -> list[Arrived]:
-        """What has arrived since the last time, in each worker's order."""
+        """Return the files that arrived since the last call, in each worker's order."""
         taken = []
         while not self._arrived.empty():
             taken.append(self._arrived.get())

@@ -5,7 +5,7 @@ import time
 
 
 class Interval:
-    """Says when `every_s` seconds have passed since the last `restart`; due at once before that."""
+    """Due when `every_s` seconds have passed since the last `restart`, and before the first one."""
 
     def __init__(self, every_s: float) -> None:
         self.every_s = every_s
@@ -16,5 +16,7 @@ class Interval:
         return time.monotonic() - self._last >= self.every_s
 
     def restart(self) -> None:
-        """The action is done now, or fails now: a failure is not repeated at once either."""
+        """Start the interval again. Call it also if the action fails, so that it is not repeated
+        at once.
+        """
         self._last = time.monotonic()

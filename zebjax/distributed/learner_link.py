@@ -16,16 +16,16 @@ from zebjax.training.workers_config import StoreConfig
 
 
 class LearnerLink:
-    """Does on a thread of its own whatever talks to the store, so that training never waits.
+    """Does all communication with the store in its own thread, so that training never waits.
 
-    A Hub takes few commits, so one `write` interval spaces all of them: a publication carries a
+    A Hub accepts few commits, so all writes share one interval, and a publication includes a
     heartbeat in the same commit.
     """
 
     def __init__(
         self, store: Store, lease: weights.Lease, presence: Presence, session: Session
     ) -> None:
-        """Make the parts; `start` starts the thread."""
+        """Create the parts; `start` starts the thread."""
         config: StoreConfig = session.settings.store
         self.lease = lease
         self.publisher = Publisher(store)
@@ -44,13 +44,18 @@ class LearnerLink:
         self._thread.hurry()
 
     def check(self, note: Callable[[str], None]) -> None:
-        """Report what the thread has to report; raise what ended it."""
+        """Report the thread's notes; raise the error that ended it, if one did."""
         self._thread.check(note)
 
     def close(self, note: Callable[[str], None]) -> None:
-        """Stop the thread, then publish and report what is left, as far as the store takes it."""
-        trouble: Any = "it does not answer"
-        if self._thread.stop():
+        """Stop the thread, then publish the pending weights and a final heartbeat.
+
+        If the store fails, that is reported and not raised.
+        """
+        trouble: Any = "store unreachable"
+        has_ended = self._thread.stop()
+        self._thread.pass_notes(note)
+        if has_ended:
             try:
                 weights.check_lease(self._store, self.lease)
                 if self.publisher.has_pending():
@@ -58,14 +63,19 @@ class LearnerLink:
                 else:
                     self._beat(heartbeat.STOPPED)
                 return
-            except (StoreError, weights.Fenced) as error:
+            except (StoreError, OSError, weights.Fenced) as error:
                 trouble = error
-        note(f"could not write the final heartbeat to the store: {trouble}")
+            finally:
+                self._thread.pass_notes(note)
+        what = "publish the last weights, which the same command tries again"
+        if not self.publisher.has_pending():
+            what = "write the final heartbeat"
+        note(f"could not {what}: {trouble}")
 
     def _work(self) -> bool:
-        """Do all that is due. An error of one part does not keep the others from their work."""
+        """Do everything that is due. After an error of one part the others still run."""
         failed: StoreError | None = None
-        for part in (self._presence.look_around, self._lead, self.ingest.poll):
+        for part in (self._presence.poll, self._lead, self.ingest.poll):
             try:
                 part()
             except StoreError as error:
@@ -75,26 +85,35 @@ class LearnerLink:
         return False
 
     def _lead(self) -> None:
-        """What only the holder of the lease may do: publish, give a heartbeat, delete."""
+        """Publish, write a heartbeat and delete: only the holder of the lease may do this."""
         weights.check_lease(self._store, self.lease)
         try:
             self._publish_and_beat()
-        finally:  # examples that cannot be listed do not keep weights from the workers
+        # Last, because examples that cannot be listed must not delay weights; `finally`, because
+        # old examples must go even if weights cannot be published.
+        finally:
             self.pruner.prune_examples()
 
     def _publish_and_beat(self) -> None:
         if not self._write.is_due():
             return
-        if self.pruner.prune_weights():
-            self._write.restart()
-            if self._write.every_s:
-                return
+        refused: StoreError | None = None
+        try:
+            if self.pruner.prune_weights():
+                # That was a write; on a Hub the publication waits for the next one.
+                self._write.restart()
+                if self._write.every_s:
+                    return
+        except StoreError as error:  # a credential that may not delete can still publish
+            refused = error
         try:
             if self.publisher.has_pending():
                 self._publish(heartbeat.RUNNING)
         finally:
             if self._presence.beat.is_due():
                 self._beat(heartbeat.RUNNING)
+        if refused is not None:
+            raise refused
 
     def _publish(self, state: str) -> None:
         self._write.restart()

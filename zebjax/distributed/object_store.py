@@ -25,9 +25,9 @@ _TIMEOUT_S = 30
 
 
 class ObjectStore:
-    """A folder (also `file://`), `s3://`, `gs://`, `az://` or `memory://`, by way of `obstore`.
+    """A store in a folder (also `file://`), `s3://`, `gs://`, `az://` or `memory://`.
 
-    obstore repeats calls over the network after transient errors, with backoff and jitter.
+    obstore repeats network calls after transient errors, with backoff and jitter.
     """
 
     def __init__(self, url: str, retry_s: float = 20) -> None:
@@ -58,7 +58,7 @@ class ObjectStore:
                 self._store = obstore.store.from_url(url, **options)
         except Refused as error:
             raise Refused(f"{self.where}: {error}") from None
-        except Exception as error:  # one of many kinds, by scheme
+        except Exception as error:  # of many kinds, depending on the scheme
             raise Refused(
                 f"{self.where}: cannot be a store ({_first_line(error)}); expected a folder, "
                 "s3://, gs://, az:// or "
@@ -89,22 +89,24 @@ class ObjectStore:
         try:
             with self._explained(folder, InvalidPathError):
                 return in_order(self._listed(folder, after), folder, after)
-        except InvalidPathError as error:  # deleting that object repairs it, so it may pass
+        except InvalidPathError as error:  # not Refused: it works again once the object is deleted
             raise Unreachable(
                 f"{self.where}: {folder}/ holds a name that cannot be listed "
                 f"({_first_line(error)}); delete it"
             ) from None
 
     def _listed(self, folder: str, after: str) -> list[Entry]:
-        """The entries of a listing. obstore ends a listing at a name that is no possible path
-        (`a//b`, bytes that are not UTF-8); such names are passed over where that is possible.
+        """Return the entries of a listing, without names that obstore cannot list if possible.
+
+        obstore ends a listing with an error at a name that is not a valid path (`a//b`, bytes that
+        are not UTF-8).
         """
         from obstore.exceptions import BaseError
 
         try:
             return self._plainly_listed(folder, after)
         except BaseError as error:
-            if not _is_one_name(error):
+            if not _is_bad_name(error):
                 raise
             return self._listed_around(folder, after)
 
@@ -115,16 +117,14 @@ class ObjectStore:
         return [_entry(meta) for chunk in stream for meta in chunk]
 
     def _listed_around(self, folder: str, after: str) -> list[Entry]:
-        """A listing without names that are no paths, and without the folders that cannot be listed
-        because of one.
-        """
+        """Return a listing without invalid names, and without folders that cannot be listed."""
         import obstore
         from obstore.exceptions import InvalidPathError
         from obstore.store import LocalStore
 
-        if isinstance(
-            self._store, LocalStore
-        ):  # which goes on after each; a chunk would be lost with the name
+        # A folder's listing continues after an error. An error loses its whole chunk, so a chunk
+        # holds one name.
+        if isinstance(self._store, LocalStore):
             return list(
                 _without_bad_names(
                     obstore.list(self._store, folder, offset=after or None, chunk_size=1)
@@ -133,8 +133,8 @@ class ObjectStore:
         try:
             level = obstore.list_with_delimiter(self._store, folder)
         except InvalidPathError:
-            # One right in the folder, like `folder//x` or `folder/../x`: these come before all
-            # names of ours.
+            # The name is directly in the folder, like `folder//x` or `folder/../x`. Such names sort
+            # before all valid ones, so list from `folder/0` on.
             return self._plainly_listed(folder, max(after, f"{folder}/0"))
         found = [_entry(meta) for meta in level["objects"]]
         for inner in filter(is_name, level["common_prefixes"]):
@@ -182,9 +182,7 @@ class ObjectStore:
 
     @contextlib.contextmanager
     def _explained(self, name: str, *but: type[Exception]) -> Iterator[None]:
-        """Check the name, and turn obstore's many kinds of exceptions, except those of `but`, into
-        StoreErrors.
-        """
+        """Check the name; turn exceptions of obstore, except those in `but`, into StoreErrors."""
         from obstore import exceptions as theirs
 
         check_name(name)
@@ -216,24 +214,22 @@ def _entry(meta: Any) -> Entry:
     return Entry(str(meta["path"]), int(meta["size"]))
 
 
-def _is_one_name(error: Exception) -> bool:
-    """True if a listing failed because of one name: no possible path, or a link to a folder
-    above.
-    """
+def _is_bad_name(error: Exception) -> bool:
+    """True if one name made a listing fail: an invalid path, or a link to a parent folder."""
     from obstore.exceptions import InvalidPathError
 
     return isinstance(error, InvalidPathError) or "File system loop found" in str(error)
 
 
 def _without_bad_names(stream: Any) -> Iterator[Entry]:
-    """The entries of a listing in chunks of one, without the names that cannot be listed."""
+    """Yield the entries of a listing in chunks of one, without names that cannot be listed."""
     from obstore.exceptions import BaseError
 
     while True:
         try:
             chunk = next(stream, None)
         except BaseError as error:
-            if not _is_one_name(error):
+            if not _is_bad_name(error):
                 raise
             continue
         if chunk is None:

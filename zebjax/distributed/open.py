@@ -1,4 +1,4 @@
-"""Opening the store at a URL."""
+"""Open the store at a URL."""
 
 import re
 from pathlib import Path
@@ -13,12 +13,12 @@ def open_store(url: str, create: bool = True) -> Store:
 
     Args:
         url: a folder, `s3://BUCKET/PREFIX` (also gs://, az://), or `hf://USER/REPO[/PREFIX]`.
-            Credentials are never part of it: they come from the environment or from the files of
-            the service's own tools, see `credentials`.
-        create: make a folder that is not there; else it is an error.
+            It never contains credentials: they come from the environment or from the files of the
+            service's own tools, see `credentials`.
+        create: create a missing folder; if False, a missing folder is an error.
 
     Raises:
-        StoreError: if there can be no such store.
+        StoreError: if there cannot be a store at this URL.
     """
     if re.match(r"[a-z][a-z0-9+.-]*://[^/]*@", url):
         raise Refused(

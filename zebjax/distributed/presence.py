@@ -1,4 +1,4 @@
-"""The learner's heartbeat, and which processes of the run are missing."""
+"""The learner's heartbeat, and alarms about missing workers."""
 
 import time
 from collections.abc import Callable
@@ -10,40 +10,44 @@ from zebjax.distributed.interval import Interval
 from zebjax.training.config import Experiment
 
 _GRACE_S = 40.0
-"""Workers that start together with the learner are not missed before this time."""
+"""Seconds after the start without alarms, because workers may start together with the learner."""
 _REPEAT_S = 60.0
+"""Seconds between two reports of an alarm that lasts."""
 
 
 class Presence:
-    """The learner among the processes of its run; `describe` is for the run's thread."""
+    """The learner's heartbeat and its view of the workers.
+
+    The run's thread calls `describe`, the store's thread the other methods.
+    """
 
     def __init__(self, watch: Watch, settings: Experiment) -> None:
         self.watch = watch
         self.alarms: list[str] = []
         self._name, self._with_eval_aux = settings.name, settings.eval_aux.enabled
         self.beat = Interval(max(heartbeat.EVERY_S, settings.store.upload_interval_s))
-        """How often a heartbeat is written."""
-        self._look = Interval(max(heartbeat.EVERY_S, settings.store.look_every_s))
+        """The interval of the learner's heartbeats."""
+        self._poll_interval = Interval(max(heartbeat.EVERY_S, settings.store.look_every_s))
         self._facts: dict[str, Any] = {}
         self._epoch, self._beats = 0, 0
 
     def describe(self, epoch: int, facts: dict[str, Any]) -> None:
-        """Set what the next heartbeats say; `epoch` is of the learner's lease."""
+        """Set the contents of the next heartbeats; `epoch` is that of the learner's lease."""
         self._epoch, self._facts = epoch, {"epoch": epoch, **facts}
 
-    def look_around(self) -> None:
-        """Read the others' heartbeats if that is due.
+    def poll(self) -> None:
+        """Read the heartbeats of the other processes if that is due.
 
         Raises:
             StoreError: if the store cannot be read.
         """
-        if self._look.is_due():
-            self._look.restart()
-            self.watch.look()
+        if self._poll_interval.is_due():
+            self._poll_interval.restart()
+            self.watch.poll()
             self.alarms = self.watch.alarms(self._with_eval_aux)
 
     def heartbeat(self, state: str) -> dict[str, bytes]:
-        """The next heartbeat as the object to put into the store, by its name."""
+        """Return the next heartbeat as object name -> bytes."""
         self._beats += 1
         facts = self._facts | {"state": state, "alarms": self.alarms}
         count = f"{self._epoch}-{self._beats}"
@@ -60,10 +64,10 @@ class AlarmNotes:
         self._repeat = Interval(_REPEAT_S)
 
     def report(self, alarms: list[str], note: Callable[[str], None]) -> None:
-        """Report what there is to report now."""
+        """Report the alarms if they have changed, or if the last report is a minute old."""
         if time.monotonic() - self._began <= _GRACE_S:
             alarms = []
         if alarms != self._reported or (alarms and self._repeat.is_due()):
             self._reported = alarms
             self._repeat.restart()
-            note(f"  ALARM: {', '.join(alarms)}" if alarms else "  all workers are there")
+            note(f"  ALARM: {', '.join(alarms)}" if alarms else "  all workers are running")

@@ -1,4 +1,4 @@
-"""Publishing the learner's weights: offered by the run's thread, written by the store's."""
+"""Publish the learner's weights: the run's thread offers them, the store's thread writes them."""
 
 import json
 import threading
@@ -28,7 +28,7 @@ class Publication(NamedTuple):
 
 
 class Publisher:
-    """Holds the newest publication until the store has it. An older one that waits is dropped."""
+    """Holds the newest publication until it is in the store; it replaces an older one."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -37,7 +37,7 @@ class Publisher:
         self._offered = -1
 
     def is_due(self, session: Session, is_last: bool) -> bool:
-        """True if this cycle's weights are to be published and were not offered yet."""
+        """True if this cycle's weights should be published and were not offered yet."""
         cycle = session.progress.cycle
         if self._offered == cycle:
             return False
@@ -76,15 +76,15 @@ class Publisher:
         self._offered = progress.cycle
 
     def has_pending(self) -> bool:
-        """True if weights wait for publication."""
+        """True if weights are waiting for publication."""
         return self._pending is not None
 
     def publish(self, lease: Lease, beside: dict[str, bytes]) -> Manifest:
-        """Publish the pending weights, and put the objects `beside` in the same write.
+        """Publish the pending weights, and replace the objects `beside` in the same write.
 
         Raises:
             Fenced: if another learner has taken over.
-            StoreError: if the store cannot take them now; they stay pending.
+            StoreError: if the store cannot accept them now; they stay pending.
         """
         pending = self._pending
         assert pending is not None
@@ -92,6 +92,6 @@ class Publisher:
             self._store, lease, pending.network, pending.facts, {**pending.torch, **beside}
         )
         with self._lock:
-            if self._pending is pending:  # and no newer one
+            if self._pending is pending:  # no newer one was offered meanwhile
                 self._pending = None
         return manifest

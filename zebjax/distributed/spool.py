@@ -1,10 +1,10 @@
-"""A worker's finished games on their way to the store: on disk until the store has them.
+"""The spool: a worker's finished games on its disk until they are in the store.
 
     examples/<worker>/<sequence>-<sha256>.safetensors
 
-The sequence is a count of the worker's own, not a time, and files are sent in its order. So the
-learner remembers one name for each worker. A file that is sent twice has one name and is one
-object.
+The sequence is the worker's own counter, not a time, and files are sent in this order. So the
+learner only needs to remember one name for each worker. A file that is sent twice has the same name
+and is one object.
 """
 
 import contextlib
@@ -48,14 +48,15 @@ def object_name(worker: str, sequence: int, data: bytes) -> str:
 
 
 def status_name(worker: str) -> str:
-    """The name of a worker's heartbeat. It lies among its examples, so that its credential needs no
-    other right.
+    """The name of a worker's heartbeat.
+
+    It is among the worker's examples, so that its credential needs no other permission.
     """
     return f"examples/{worker}/status.json"
 
 
 class Spool:
-    """The files of one worker that wait for the store, oldest first, in a folder of its own.
+    """The files of one worker that wait for the store, oldest first, in their own folder.
 
     One thread may call `add` while another calls `ship`.
     """
@@ -69,45 +70,54 @@ class Spool:
         self._errno: int | None = None
         self.sent_files = self.sent_bytes = 0
         self._lock = threading.Lock()
-        self._on_the_way: set[Path] = set()
-        """Files that are being sent; these are not deleted."""
+        self._being_sent: set[Path] = set()
+        """Files that must not be deleted now."""
         if folder.exists() and not folder.is_dir():
-            raise ValueError(f"{folder}: expected a folder for games that wait")
+            raise ValueError(f"{folder}: expected a folder for unsent games, got a file")
         folder.mkdir(parents=True, exist_ok=True)
         files.remove_leftovers(folder)
 
     def begin(self, store: Store) -> int:
-        """Read the worker's sequence, here and in the store; return the number of the next file.
+        """Find the number of the next file, from this folder and from the store.
+
+        Files that are already in the store are deleted here.
 
         Raises:
             ValueError: if `sequence.json` is damaged, or no number is left.
             StoreError: if the store cannot be listed.
         """
-        here = [int(file.name[:9]) for file in self.files()]
-        there = [
-            parsed.sequence
+        waiting = self.files()
+        here = [int(file.name[:9]) for file in waiting]
+        listed = {
+            entry.name: parsed.sequence
             for entry in store.entries(f"examples/{self.worker}")
             if (parsed := parse_name(entry.name))
-        ]
-        noted, newest = self._noted(), max(there, default=0)
-        if newest <= noted:  # then the newest is this worker's own, and files are sent in order
-            # The files up to it were sent just before an earlier process was killed.
-            for file in self.files():
-                if int(file.name[:9]) <= newest:
-                    file.unlink()
+        }
+        noted, newest = self._noted(), max(listed.values(), default=0)
+        # Sent just before an earlier process was killed. By its whole name: another process under
+        # this id may have sent other games by the same number. Files are sent in order, so those
+        # before a sent one were sent too, even if the learner has deleted them since.
+        sent = [i for i, file in enumerate(waiting) if self._name_of(file) in listed]
+        for file in waiting[: max(sent, default=-1) + 1]:
+            file.unlink()
         self.next = max([noted, newest, *here]) + 1
         if self.next + len(self.files()) > _MAX_NUMBER:
             raise ValueError(
-                f"{store.where}: examples/{self.worker} holds a file of the last possible number, "
-                f"{_MAX_NUMBER}; delete it, or give this worker another --worker-id"
+                f"{store.where}: examples/{self.worker} holds a file with the highest possible "
+                f"number, {_MAX_NUMBER}; delete it, or give this worker another --worker-id"
             )
-        if newest > noted:
+        if any(int(file.name[:9]) <= newest for file in self.files()):
             self._renumber()
         return self.next
 
+    def _name_of(self, file: Path) -> str:
+        """The name that a waiting file gets in the store."""
+        return f"examples/{self.worker}/{file.name}"
+
     def _renumber(self) -> None:
-        """Give the waiting files the next numbers: another process has used theirs, and the learner
-        would refuse a second file of a number.
+        """Give the waiting files the next numbers.
+
+        Another process has used theirs, and the learner refuses a second file of a number.
         """
         for file in self.files():
             files.write_json(self.folder / "sequence.json", self.next)
@@ -125,30 +135,32 @@ class Spool:
         return noted
 
     def files(self) -> list[Path]:
-        """The files that wait, oldest first."""
+        """The waiting files, oldest first."""
         return sorted(
             file for file in self.folder.iterdir() if _FILE.fullmatch(file.name) and file.is_file()
         )
 
     def add(self, records: GameRecord, metadata: Metadata) -> bool:
-        """Write games as one file, and delete the oldest files if there are more bytes than
-        allowed. True if they were written.
+        """Write games as one file, and delete the oldest files beyond `max_bytes`.
 
         On a full disk the oldest file is deleted and writing is tried again; games that still
         cannot be written are dropped.
+
+        Returns:
+            True if the games were written.
         """
-        is_in = self._written(records, metadata) or (
-            self._made_room() and self._written(records, metadata)
+        is_written = self._try_write(records, metadata) or (
+            self._make_room() and self._try_write(records, metadata)
         )
-        if not is_in:
+        if not is_written:
             self.dropped_games += len(records.slots)
         while (
             self._waiting_bytes() > self.max_bytes and len(self.files()) > 1 and self._drop_oldest()
         ):
             pass
-        return is_in
+        return is_written
 
-    def _written(self, records: GameRecord, metadata: Metadata) -> bool:
+    def _try_write(self, records: GameRecord, metadata: Metadata) -> bool:
         try:
             self._write(records, metadata)
         except OSError as error:
@@ -157,19 +169,17 @@ class Spool:
         self.trouble = ""
         return True
 
-    def _made_room(self) -> bool:
-        """If the disk was full at the last write, delete the oldest file. True if one was
-        deleted.
-        """
+    def _make_room(self) -> bool:
+        """Delete the oldest file if the last write found a full disk. True if one was deleted."""
         return self._errno in _FULL and self._drop_oldest()
 
     def _write(self, records: GameRecord, metadata: Metadata) -> None:
-        # The name holds the hash of the bytes, so they are written before it is known.
+        # The final name contains the hash of the bytes, so the file is written first.
         temporary = files.temporary_name(self.folder / "games")
         try:
             record.write(temporary, records, metadata)
             name = object_name(self.worker, self.next, temporary.read_bytes()).rpartition("/")[2]
-            # Noted first: a number may stay unused, but is never used twice.
+            # Recorded before the file exists: a number may stay unused, but is never used twice.
             files.write_json(self.folder / "sequence.json", self.next)
             temporary.rename(self.folder / name)
         finally:
@@ -177,13 +187,13 @@ class Spool:
         self.next += 1
 
     def _waiting_bytes(self) -> int:
-        with self._lock:  # nothing is sent and deleted meanwhile
+        with self._lock:  # so that no file is sent and deleted between listing and `stat`
             return sum(file.stat().st_size for file in self.files())
 
     def _drop_oldest(self) -> bool:
         """Delete the oldest file that is not being sent. True if there was one."""
         with self._lock:
-            oldest = next((file for file in self.files() if file not in self._on_the_way), None)
+            oldest = next((file for file in self.files() if file not in self._being_sent), None)
             if oldest is None:
                 return False
             with contextlib.suppress(record.InvalidRecords):  # damaged: its games cannot be counted
@@ -195,34 +205,34 @@ class Spool:
         """Send the oldest files in one call of the store, which on a Hub is one commit.
 
         Args:
-            store: the store that gets them.
-            replace: objects to replace in the same call, also if no file waits.
-            max_files: how many files at most.
+            store: the destination.
+            replace: objects to replace in the same call, even if no file waits.
+            max_files: maximum number of files.
 
         Returns:
-            How many were sent, and deleted here.
+            The number of files that were sent and then deleted here.
 
         Raises:
-            StoreError: if the store does not take them; they stay.
+            StoreError: if the store does not accept them; the files stay here.
         """
         contents = self._take(max_files)
         try:
             store.put(
-                {f"examples/{self.worker}/{file.name}": data for file, data in contents.items()},
+                {self._name_of(file): data for file, data in contents.items()},
                 replace,
             )
             with self._lock:
                 for file in contents:
                     file.unlink()
         finally:
-            self._on_the_way = set()
+            self._being_sent = set()
         self.sent_files += len(contents)
         self.sent_bytes += sum(map(len, contents.values()))
         return len(contents)
 
     def _take(self, n: int) -> dict[Path, bytes]:
-        """The oldest `n` files with their bytes; they now count as being sent."""
+        """Read the oldest `n` files, and mark them as being sent."""
         with self._lock:
             contents = {file: file.read_bytes() for file in self.files()[:n]}
-            self._on_the_way = set(contents)
+            self._being_sent = set(contents)
             return contents

@@ -1,8 +1,8 @@
-"""The place where several processes share weights and games: a folder, an object store, or
-repositories on the Hugging Face Hub.
+"""The protocol of a store, where the processes of a run share weights and games: a folder, an
+object store, or repositories on the Hugging Face Hub.
 
-Objects are immutable and created once: the first process that puts a name has it, so nothing is
-counted twice. The exceptions are small objects that only inform (heartbeats, the pointer to the
+Objects are immutable and created once: only the first process that puts a name succeeds, so no game
+is counted twice. The exceptions are small objects that only inform (heartbeats, the pointer to the
 newest weights): they are replaced.
 """
 
@@ -20,7 +20,7 @@ class StoreError(ValueError):
 
 
 class Unreachable(StoreError):
-    """The store does not answer as it should; the same call may succeed later."""
+    """The store did not answer as expected; the same call may succeed later."""
 
 
 class Missing(StoreError):
@@ -29,7 +29,7 @@ class Missing(StoreError):
 
 class Refused(StoreError):
     """Trying again will not help: no access, no such bucket or repository, an object that is too
-    large, or an impossible name.
+    large, or an invalid name.
     """
 
 
@@ -46,7 +46,7 @@ class Changed(NamedTuple):
 
     data: bytes
     tag: str
-    """Argument of the next `get_if_changed`."""
+    """The version of the object, for the next call of `get_if_changed`."""
 
 
 class Store(Protocol):
@@ -60,21 +60,21 @@ class Store(Protocol):
     """The store's name in messages."""
 
     def put(self, new: Mapping[str, bytes], replace: Mapping[str, bytes] = NO_OBJECTS) -> set[str]:
-        """Create the `new` objects that are not there yet, in order; if all of them were created,
-        write the `replace` ones too, over what is there.
+        """Create the `new` objects that do not exist yet, in order. If this call created all of
+        them, also write the `replace` objects, over existing ones.
 
-        So a process that comes second with a new object does not replace what points to it, such as
-        `weights/newest.json`. A process that tries again after a lost answer comes second to
-        itself: it leaves a heartbeat to the next call, and writes a pointer by a call without
-        `new`.
+        So the second of two processes with the same new object does not replace what points to it,
+        such as `weights/newest.json`. A process that repeats a call whose answer was lost also
+        finds its own objects: it leaves a heartbeat to the next call, and writes a pointer by a
+        call without `new`.
 
         Returns:
-            The names of `new` that this call created. Objects that were there already are
-            unchanged. The `replace` ones were written if these are all of `new`.
+            The names of `new` that this call created. Existing objects are unchanged. The `replace`
+            objects were written if these are all names of `new`.
         """
 
     def entries(self, folder: str, after: str = "") -> list[Entry]:
-        """All objects below a folder whose names come after `after`, ordered by name.
+        """All objects below a folder whose names sort after `after`, sorted by name.
 
         Objects with names that `is_name` refuses are left out.
         """
@@ -83,21 +83,23 @@ class Store(Protocol):
         """The object's bytes.
 
         Raises:
-            Missing: if there is none.
+            Missing: if it does not exist.
             Refused: if it is larger than `max_bytes`.
         """
 
     def get_if_changed(self, name: str, tag: str | None, max_bytes: int) -> Changed | None:
-        """The object, or None if it still is the one with this tag; with tag None always the
-        object. Errors as `get`.
+        """The object, or None if its tag is still `tag`; with tag None always the object.
+
+        Raises:
+            Missing, Refused: as `get`.
         """
 
     def delete(self, names: list[str]) -> None:
-        """Delete objects; a name that is not there is no error."""
+        """Delete objects; a missing one is no error."""
 
 
 def check_name(name: str) -> None:
-    """Raise Refused for a name that must not reach a store, such as one that leads out of it."""
+    """Raise Refused for an invalid name, such as one that leads out of the store."""
     if not is_name(name):
         raise Refused(
             f"object {name[:80]!r}: expected a relative path of letters, digits, '.', '_' and '-'"
@@ -110,7 +112,7 @@ def is_name(name: str) -> bool:
 
 
 def in_order(found: Iterable[Entry], folder: str, after: str) -> list[Entry]:
-    """The entries of a listing with possible names, in the folder, after `after`; by name."""
+    """The entries with valid names in the folder that sort after `after`, sorted by name."""
     return sorted(
         entry
         for entry in found

@@ -1,4 +1,4 @@
-"""A thread that talks to the store, so that nothing compiled ever waits for it."""
+"""A thread for the store, so that training and playing never wait for the network."""
 
 import queue
 import threading
@@ -8,13 +8,21 @@ from collections.abc import Callable
 from zebjax.distributed.store import StoreError, Unreachable
 
 
-class Background:
-    """Calls `work` every `every_s` seconds until stopped; at once again if it returns True.
+def _what_failed(error: Exception) -> str:
+    if isinstance(error, Unreachable):
+        return "the store does not answer"
+    if isinstance(error, StoreError):
+        return "the store refuses a call"
+    return "the files of this process for the store cannot be read or written"
 
-    A store that is unreachable is reported once and tried again. Notes, and the error that ended
-    the thread, are passed on by `check` in the owner's thread. A store that refuses a call ends the
-    thread only before the first success: later the reason is a credential that expired or a full
-    disk, which somebody can repair meanwhile.
+
+class Background:
+    """Calls `work` every `every_s` seconds until stopped; immediately again if it returns True.
+
+    A failure of the store is reported once and `work` is tried again. `check` passes notes, and the
+    error that ended the thread, to the owner's thread. A store that refuses a call ends the thread
+    only before the first success. Later the reason is an expired credential or a full disk, which
+    can be repaired while the run continues.
     """
 
     def __init__(self, work: Callable[[], bool], every_s: float) -> None:
@@ -22,7 +30,7 @@ class Background:
         self._stop, self._now = threading.Event(), threading.Event()
         self._error: BaseException | None = None
         self._has_worked = False
-        self._away_since: float | None = None
+        self._failing_since: float | None = None
         self._notes: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -40,13 +48,17 @@ class Background:
 
     def check(self, note: Callable[[str], None]) -> None:
         """Pass queued notes to `note`; raise the error that ended the thread, if one did."""
-        while not self._notes.empty():
-            note(self._notes.get())
+        self.pass_notes(note)
         if self._error is not None:
             raise self._error
 
+    def pass_notes(self, note: Callable[[str], None]) -> None:
+        """Pass queued notes to `note`."""
+        while not self._notes.empty():
+            note(self._notes.get())
+
     def stop(self, timeout_s: float = 60) -> bool:
-        """Stop after the present call of `work`. True if that ended within `timeout_s` seconds."""
+        """Stop after the current call of `work`. True if it ended within `timeout_s` seconds."""
         self._stop.set()
         self._now.set()
         self._thread.join(timeout_s)
@@ -58,22 +70,21 @@ class Background:
             try:
                 is_more = self._work()
                 self._has_worked = True
-                if self._away_since is not None:
+                if self._failing_since is not None:
                     self.say(
-                        f"the store answers again, after "
-                        f"{time.monotonic() - self._away_since:.0f} s"
+                        "the store works again after "
+                        f"{time.monotonic() - self._failing_since:.0f} s"
                     )
-                    self._away_since = None
+                    self._failing_since = None
             except (StoreError, OSError) as error:
                 if not (self._has_worked or isinstance(error, Unreachable)):
                     self._error = error
                     return
-                if self._away_since is None:
-                    self._away_since = time.monotonic()
-                    self.say(f"the store does not answer, continuing without it: {error}")
-            except (
-                BaseException
-            ) as error:  # also a panic in a library: the owner raises it in its own thread
+                if self._failing_since is None:
+                    self._failing_since = time.monotonic()
+                    self.say(f"{_what_failed(error)}, continuing without the store: {error}")
+            # BaseException: a panic in obstore's Rust code is one. `check` raises it.
+            except BaseException as error:
                 self._error = error
                 return
             if not is_more:

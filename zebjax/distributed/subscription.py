@@ -10,7 +10,7 @@ from zebjax.distributed.store import Store
 from zebjax.training.config import Experiment
 
 _REFUSED_S = 60.0
-"""Seconds before weights that were refused are fetched again: they may be large."""
+"""Seconds before refused weights are fetched again: they may be large."""
 
 
 class Current(NamedTuple):
@@ -31,7 +31,7 @@ class Subscription:
     def __init__(self, store: Store, settings: Experiment, note: Callable[[str], None]) -> None:
         self._store, self._settings, self._note = store, settings, note
         self.newest: Current | None = None
-        """The newest weights that were fetched and are right."""
+        """The newest weights that were fetched and passed all checks."""
         self._tag: str | None = None
         self._refused = Interval(_REFUSED_S)
         self._complaint = ""
@@ -40,9 +40,9 @@ class Subscription:
         """Fetch the newest weights if they are newer, undamaged, and of this experiment.
 
         Raises:
-            Missing: if nothing was published, as long as there are no weights.
-            BadWeights: if what was published must not be used, likewise.
-            StoreError: if the store does not answer.
+            Missing: if nothing is published.
+            BadWeights: if the published weights must not be used and there are no earlier ones.
+            StoreError: if the store cannot be read.
         """
         if not self._refused.is_due():
             return
@@ -70,7 +70,7 @@ class Subscription:
 
 
 def check_experiment(manifest: weights.Manifest, settings: Experiment) -> None:
-    """Raise BadWeights if the learner trains another experiment or another network."""
+    """Raise BadWeights if the learner runs another experiment or trains another network."""
     theirs = manifest.experiment
     if theirs.get("name") != settings.name:
         raise weights.BadWeights(

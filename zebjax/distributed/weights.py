@@ -1,18 +1,19 @@
-"""The learner's weights in a store: how they are published, found and checked, and which learner
-may publish.
+"""The learner's weights in a store: publish, find and check them, and decide which learner may
+publish.
 
 Every publication is a new generation, also when a rollback or a resumed learner publishes a step
 again:
 
     weights/<generation>/network-....safetensors    the parameters
-    weights/<generation>/manifest.json              their description; created last, so it is there
-                                                    only if they are
-    weights/newest.json                             the newest manifest again, replaced each time;
-                                                    readers poll it
+    weights/<generation>/manifest.json              their description; created after them, so that
+                                                    it never exists without them
+    weights/newest.json                             a copy of the newest manifest, replaced each
+                                                    time; readers poll it
     leases/<epoch>.json                             created by each learner that starts; the owner
                                                     of the newest one may publish
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -20,25 +21,34 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from zebjax.distributed.store import NO_OBJECTS, Changed, Missing, Store, Unreachable, is_name
-from zebjax.network import Params, ZebConfig, files
+from zebjax.distributed.store import (
+    NO_OBJECTS,
+    Changed,
+    Missing,
+    Store,
+    StoreError,
+    Unreachable,
+    is_name,
+)
+from zebjax.network import Params, ZebConfig, storage
 
 NEWEST = "weights/newest.json"
-MAX_NETWORK_BYTES = files.MAX_BYTES
+MAX_NETWORK_BYTES = storage.MAX_BYTES
 MAX_JSON_BYTES = 1 << 20
 _MAX_FETCHES = 3  # a transfer may be cut short
 _MAX_EPOCH = 999_999_999
+_KEPT_LEASES = 3
 _LEASE = re.compile(r"leases/(\d{9})\.json")
 _MANIFEST = re.compile(r"weights/(\d{9})/manifest\.json")
 _NETWORK = re.compile(r"weights/(\d{9})/[^/]+\.safetensors")
 
 
 class Fenced(ValueError):
-    """Another learner has taken over; this one must not publish any more."""
+    """Another learner has taken over, so this one must stop publishing."""
 
 
 class BadWeights(ValueError):
-    """Published weights that must not be used; the message says which and why."""
+    """Published weights must not be used; the message says which and why."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,13 +57,13 @@ class Manifest:
 
     generation: int
     epoch: int
-    """Of the learner that published it."""
+    """The epoch of the lease of the learner that published it."""
     object: str
     """Name of the object with its parameters."""
     sha256: str
-    """Of that object's bytes."""
+    """Hash of that object's bytes."""
     size: int
-    """Of that object, bytes."""
+    """Size of that object in bytes."""
     step: int
     total_games: int
     wandb_run_id: str | None
@@ -67,27 +77,28 @@ class Manifest:
 
 def to_bytes(config: ZebConfig, params: Params) -> bytes:
     """A network as one safetensors file, as in `model.safetensors` of a network folder."""
-    return files.to_bytes(config, params)
+    return storage.to_bytes(config, params)
 
 
 def from_bytes(data: bytes, config: ZebConfig) -> Params:
-    """The parameters in such a file.
+    """Read the parameters from the bytes of such a file.
 
     Raises:
-        BadWeights: if it is no such file, or of another network; never another error.
+        BadWeights: if it is not such a file, or of another network; no other error, whatever the
+            bytes are.
     """
     try:
-        return files.from_bytes(data, config)
+        return storage.from_bytes(data, config)
     except ValueError as error:
         raise BadWeights(str(error)) from None
 
 
 def newest(store: Store, tag: str | None = None) -> tuple[Manifest, str] | None:
-    """The newest manifest and its tag; None if it still is the one with `tag`.
+    """Return the newest manifest and its tag; None if its tag is still `tag`.
 
     Raises:
-        Missing: if nothing was published.
-        BadWeights: if the object is no manifest.
+        Missing: if nothing is published.
+        BadWeights: if the object is not a manifest.
     """
     changed = store.get_if_changed(NEWEST, tag, MAX_JSON_BYTES)
     return None if changed is None else (_manifest(changed), changed.tag)
@@ -114,27 +125,27 @@ def _manifest(changed: Changed) -> Manifest:
         and type(manifest.parent) in (int, type(None))
         and is_name(manifest.object)
     ):
-        raise BadWeights(f"{NEWEST}: not a possible manifest")
+        raise BadWeights(f"{NEWEST}: not a valid manifest")
     return manifest
 
 
 def fetch(store: Store, manifest: Manifest, config: ZebConfig) -> Params:
-    """The parameters of a generation, checked against the hash in its manifest.
+    """Fetch the parameters of a generation and check them against the hash in its manifest.
 
     Raises:
-        BadWeights: if they are not there, not what the manifest says, or not of this network.
-        StoreError: if they cannot be fetched.
+        BadWeights: if they do not exist, differ from the manifest, or are of another network.
+        StoreError: if the store cannot be read.
     """
     for _ in range(_MAX_FETCHES):
         try:
             data = store.get(manifest.object, MAX_NETWORK_BYTES)
         except Missing:  # pruned since the manifest was read
-            raise BadWeights(f"{manifest.object}: it is not there any more") from None
+            raise BadWeights(f"{manifest.object}: it no longer exists") from None
         if len(data) == manifest.size and hashlib.sha256(data).hexdigest() == manifest.sha256:
             break
     else:
         raise BadWeights(
-            f"{manifest.object}: its sha256 is not the manifest's, fetched {_MAX_FETCHES} times"
+            f"{manifest.object}: its sha256 differs from the manifest's in {_MAX_FETCHES} fetches"
         )
     try:
         return from_bytes(data, config)
@@ -153,7 +164,7 @@ def _lease_name(epoch: int) -> str:
 
 
 def _numbers(names: re.Pattern[str], store: Store, folder: str, after: str = "") -> list[int]:
-    """The numbers in the names of a folder that match, in order."""
+    """The numbers in those names of a folder that match, ascending."""
     return sorted(
         int(match[1])
         for entry in store.entries(folder, after)
@@ -162,7 +173,7 @@ def _numbers(names: re.Pattern[str], store: Store, folder: str, after: str = "")
 
 
 def newest_lease(store: Store) -> tuple[int, dict[str, Any]]:
-    """The newest epoch and what its owner wrote about itself; 0 and {} if there is none."""
+    """Return the newest epoch and its owner's description; 0 and {} if there is none."""
     epochs = _numbers(_LEASE, store, "leases")
     if not epochs:
         return 0, {}
@@ -174,19 +185,29 @@ def newest_lease(store: Store) -> tuple[int, dict[str, Any]]:
 
 
 def take_lease(store: Store, owner: dict[str, Any]) -> Lease:
-    """Take the next epoch; of two that try at once one gets it and the other the one after.
+    """Take the next epoch, and delete all but the newest few leases.
+
+    If two learners try at once, one gets the next epoch and the other the one after.
 
     Raises:
-        BadWeights: if no epoch is left, which is a file of somebody else's.
+        BadWeights: if no epoch is left; only a file that no learner wrote can cause that.
     """
     epoch, _ = newest_lease(store)
     while True:
         epoch += 1
         if epoch > _MAX_EPOCH:
-            raise BadWeights(f"{store.where}: {_lease_name(_MAX_EPOCH)} is no learner's; delete it")
+            raise BadWeights(
+                f"{store.where}: {_lease_name(_MAX_EPOCH)} was not written by a learner; delete it"
+            )
         name = _lease_name(epoch)
         if name in store.put({name: json.dumps(owner).encode()}):
-            return Lease(epoch)
+            break
+    with contextlib.suppress(StoreError):  # a credential that may not delete can still publish
+        # The newest stay, so no epoch is given twice.
+        epochs = _numbers(_LEASE, store, "leases")[:-_KEPT_LEASES]
+        if epochs:
+            store.delete([_lease_name(old) for old in epochs])
+    return Lease(epoch)
 
 
 def check_lease(store: Store, lease: Lease) -> None:
@@ -195,8 +216,8 @@ def check_lease(store: Store, lease: Lease) -> None:
         epoch, owner = newest_lease(store)
         raise Fenced(
             f"{store.where}: another learner ({owner.get('where', 'unknown')}, epoch {epoch}) has "
-            "taken over from this "
-            f"one (epoch {lease.epoch}); stop one of them, or give this one another --name"
+            f"taken over from this one (epoch {lease.epoch}); stop one of them, or give this one "
+            "another --name"
         )
 
 
@@ -207,14 +228,19 @@ def publish(
     facts: dict[str, Any],
     beside: Mapping[str, bytes] = NO_OBJECTS,
 ) -> Manifest:
-    """Make these weights the newest; `facts` are the manifest's fields that the learner knows.
+    """Publish weights as the newest generation.
 
-    `beside` are objects that are replaced along with the pointer, such as the same weights for
-    others to read.
+    Args:
+        store: the destination.
+        lease: this learner's lease.
+        network_bytes: made by `to_bytes`.
+        facts: the fields of the manifest that the learner knows.
+        beside: objects to replace together with the pointer, such as the same weights in another
+            format.
 
     Raises:
         Fenced: if another learner has taken over.
-        StoreError: if the store cannot take them now; the same may be tried again later.
+        StoreError: if the store cannot accept them now; the call may be repeated later.
     """
     check_lease(store, lease)
     try:
@@ -222,12 +248,14 @@ def publish(
         parent = found[0].generation if found else None
     except (Missing, BadWeights):
         parent = None
-    # The pointer may lag behind where a learner was killed after it had created a manifest.
+    # The pointer is out of date if a learner was killed after it had created a manifest, so also
+    # search for newer manifests.
     after = f"weights/{parent:09d}" if parent else ""
     generation = max([parent or 0, *_numbers(_MANIFEST, store, "weights", after)]) + 1
     folder = f"weights/{generation:09d}"
     digest = hashlib.sha256(network_bytes).hexdigest()
-    # With a part of the hash: a try that was killed may have left other bytes in this folder.
+    # The name contains a part of the hash, because a killed attempt may have left other bytes in
+    # this folder.
     name = f"{folder}/network-{digest[:16]}.safetensors"
     manifest = Manifest(
         generation=generation,
@@ -241,16 +269,16 @@ def publish(
     text = json.dumps(dataclasses.asdict(manifest), indent=1).encode()
     new = {name: network_bytes, f"{folder}/manifest.json": text}
     replaced = {**beside, NEWEST: text}
-    # In this order on every kind of store; on a Hub it is one commit.
+    # Parameters, manifest, pointer: every kind of store writes them in this order; a Hub in one
+    # commit.
     created = store.put(new, replaced)
     if created != new.keys():
-        # Then the pointer was not moved: the objects were there already, by an earlier try of ours
-        # whose answer was lost, or by another learner.
+        # An object existed already, so the pointer was not replaced. The object is from an earlier
+        # attempt of this call whose answer was lost, or from another learner.
         if store.get(f"{folder}/manifest.json", MAX_JSON_BYTES) != text:
             check_lease(store, lease)
             raise Unreachable(
-                f"{store.where}: generation {generation} was published by another learner at this "
-                "moment"
+                f"{store.where}: another learner published generation {generation} at the same time"
             )
         store.put({}, replaced)
     return manifest
@@ -259,7 +287,7 @@ def publish(
 def prune(store: Store, keep: int) -> bool:
     """Delete the parameters of all but the newest `keep` generations. True if any were deleted.
 
-    Their manifests stay, as the record of what was published.
+    Their manifests stay as a record of all publications.
     """
     generations = {
         entry.name: match[1]
@@ -267,7 +295,7 @@ def prune(store: Store, keep: int) -> bool:
         if (match := _NETWORK.fullmatch(entry.name))
     }
     newest_ones = sorted(set(generations.values()))[-keep:]
-    doomed = [name for name, generation in generations.items() if generation not in newest_ones]
-    if doomed:
-        store.delete(doomed)
-    return bool(doomed)
+    obsolete = [name for name, generation in generations.items() if generation not in newest_ones]
+    if obsolete:
+        store.delete(obsolete)
+    return bool(obsolete)

@@ -24,10 +24,10 @@ from zebjax.training.session import Stopped
 
 
 def work(settings: Experiment, job: Job, report: Reporter, stop_asked: Callable[[], bool]) -> None:
-    """Play and send until `stop_asked`, or `job.max_games` are played.
+    """Play and send games until `stop_asked`, or until `job.max_games` are played.
 
     Raises:
-        ValueError: if the worker cannot work; the message says what is missing.
+        ValueError: if the worker cannot start; the message says what is missing.
         TakenOver: if another process works under this worker id; unsent games stay in the spool.
     """
     devices.check(settings.device, report.note)
@@ -55,7 +55,7 @@ def _check_solver() -> None:
     try:
         state = game.deal(jax_settings.key(0))
         solver.solve(jax.tree.map(lambda leaf: np.asarray(leaf)[None], state))
-    except Exception as error:  # numba's own, of many kinds
+    except Exception as error:  # numba raises many kinds
         raise ValueError(
             f"the exact solver does not compile here: {type(error).__name__}: {error}"
         ) from None
@@ -74,7 +74,7 @@ def _play(
         n_file = min(n_file, job.max_games)
     config = dataclasses.replace(settings.selfplay, games_per_cycle=n_file)
     seed = _seed(settings, job)
-    # Folding in the file number gives other deals after every restart.
+    # Fold in the number of the next file, so that a restarted worker plays other deals.
     key = jax.random.fold_in(jax_settings.key(seed), link.first)
     step = link.current().manifest.step
     actor = selfplay.init(config, key, step)
@@ -100,7 +100,7 @@ def _play(
             finished -= n_file
             if job.max_games is not None and link.counts.games >= job.max_games:
                 return
-    # Cut on the host: a worker that was asked to stop should not compile anything first.
+    # Slice on the host: slicing on the device would compile a program just before the stop.
     left = jax.tree.map(lambda leaf: np.asarray(leaf)[: int(actor.n_finished)], actor.finished)
     link.send(left, step, facts)
 
@@ -108,7 +108,9 @@ def _play(
 def _play_against_eq(
     settings: Experiment, job: Job, link: Link, report: Reporter, stop_asked: Callable[[], bool]
 ) -> None:
-    """Play E[Q] against the network; `eval_aux.games_per_file` games at once are one file."""
+    """Play E[Q] against the network; `eval_aux.games_per_file` games are played at once and are
+    one file.
+    """
     config, seed = settings.eval_aux, _seed(settings, job)
 
     def on_ply(ply: int, n_games: int) -> None:
@@ -124,7 +126,7 @@ def _play_against_eq(
         n_games = min(config.games_per_file, left)
         step = current.manifest.step
         batch = eval_aux.GamesToPlay(step, seed, link.spool.next, n_games)
-        tell = functools.partial(on_ply, n_games=n_games)
-        records, facts = eval_aux.play(config, settings.network, current.params, batch, tell)
+        report_ply = functools.partial(on_ply, n_games=n_games)
+        records, facts = eval_aux.play(config, settings.network, current.params, batch, report_ply)
         record.validate(records)
         link.send(records, step, facts)

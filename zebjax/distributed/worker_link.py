@@ -16,7 +16,7 @@ from zebjax.record import GameRecord, Metadata
 from zebjax.training.config import Experiment
 
 Role = Literal["selfplay", "evalaux"]
-_FILES_AT_ONCE, _FILES_A_COMMIT = 16, 256
+_MAX_FILES_PER_WRITE, _MAX_FILES_PER_COMMIT = 16, 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,17 +26,17 @@ class Job:
     role: Role
     worker_id: str
     max_games: int | None = None
-    """Stop after so many games; None: no limit."""
+    """Number of games after which the worker stops; None: no limit."""
 
 
 @dataclasses.dataclass
 class Counts:
-    """What a worker reports of its work."""
+    """Counts that a worker reports in its heartbeats."""
 
     games: int = 0
-    """Games played and handed over since the start."""
+    """Games played since the start, dropped ones included."""
     dropped: int = 0
-    """Dropped games that were reported."""
+    """Dropped games that the log has reported."""
     beats: int = 0
     """Heartbeats made."""
     began: float = dataclasses.field(default_factory=time.monotonic)
@@ -44,7 +44,7 @@ class Counts:
 
 
 class Link:
-    """The connection. `begin`, `current`, `send` and `end` are for the worker's own thread."""
+    """The connection. The worker's own thread calls `begin`, `current`, `send` and `end`."""
 
     def __init__(
         self, settings: Experiment, job: Job, store: Store, note: Callable[[str], None]
@@ -63,11 +63,11 @@ class Link:
         self._subscription = Subscription(store, settings, self._thread.say)
 
     def begin(self, stop_asked: Callable[[], bool] = lambda: False) -> Current:
-        """Find the weights, claim the worker id, and try to write games.
+        """Fetch the weights, claim the worker id, write once to the store, and start the thread.
 
         Raises:
-            ValueError: in one sentence, if one of these is not possible.
-            Stopped: if a stop is asked for while another process of this id is watched.
+            ValueError: if one of these fails.
+            Stopped: if a stop is requested while waiting for another process of this id.
         """
         worker, owner = self._job.worker_id, claims.owner_of(self._folder)
         claims.wait_for_others(self._store, worker, owner, self._note, stop_asked)
@@ -96,21 +96,23 @@ class Link:
         if not len(records.slots):
             return
         source = record.SELFPLAY if self._job.role == "selfplay" else record.EVAL_AUX
-        is_in = self.spool.add(records, Metadata(source, self._job.worker_id, model_step, facts))
+        is_written = self.spool.add(
+            records, Metadata(source, self._job.worker_id, model_step, facts)
+        )
         if self.spool.dropped_games > self.counts.dropped:
             self.counts.dropped = self.spool.dropped_games
-            waiting = f"the store is away and {self.spool.max_bytes:,} bytes wait for it"
+            waiting = f"the store is unreachable and the spool holds {self.spool.max_bytes:,} bytes"
             why = self.spool.trouble or waiting
             self._note(f"{self.counts.dropped:,} games dropped so far: {why}")
         self.counts.games += len(records.slots)
-        if is_in:
+        if is_written:
             self.counts.last_batch = time.monotonic()
         self._thread.hurry()
 
     def end(self) -> None:
-        """Ship the games, as far as the store takes them; the next start sends the others."""
-        trouble: object = "the store does not answer"
-        if self._taken_over is not None:  # the other process sends under this name now
+        """Send the remaining games; if the store fails, the next start sends them."""
+        trouble: object = "store unreachable"
+        if self._taken_over is not None:  # only the other process may send under this id now
             self._thread.stop()
             trouble = "another process has this worker id"
         elif self._thread.stop():
@@ -122,30 +124,29 @@ class Link:
             except (ValueError, OSError) as error:
                 trouble = error
         self._note(
-            f"{len(self.spool.files())} files wait in {self.spool.folder} for the next start: "
+            f"{len(self.spool.files())} files stay in {self.spool.folder} for the next start: "
             f"{trouble}"
         )
 
     # ---- the store's thread
 
     def _work(self) -> bool:
-        """Write and pull what is due; True if more files wait and may be sent at once."""
-        # Files go when the store allows a write; without files a heartbeat is enough.
+        """Write and pull if due. True if more files wait and may be sent immediately."""
+        # Files are sent as soon as the store allows a write; without files only heartbeats are.
         self._write_interval.every_s = (
             self._upload_interval_s if self.spool.files() else self._beat_every_s
         )
         try:
             if self._write_interval.is_due():
                 self._write(heartbeat.RUNNING)
-        finally:  # a worker that cannot write for a while still plays with the newest weights
+        finally:  # a worker that cannot write still plays with the newest weights
             self._subscription.pull()
         return bool(self.spool.files()) and not self._upload_interval_s
 
     def _write(self, state: str) -> None:
-        """Send the oldest files with a heartbeat: on a Hub that is one commit, and
-        `upload_interval_s` limits those.
-        """
-        # Also if it fails: a process that wrote too often must not write again at once.
+        """Send the oldest files and a heartbeat in one write, which on a Hub is one commit."""
+        # Before the write, so that a failure is not repeated at once: the Hub may have refused it
+        # because there were too many.
         self._write_interval.restart()
         if self._claim is not None:
             try:
@@ -157,11 +158,13 @@ class Link:
         self.spool.ship(self._store, self._heartbeat(state, n_files), n_files)
 
     def _max_files(self) -> int:
-        """Files in one write."""
-        return _FILES_A_COMMIT if self._upload_interval_s else _FILES_AT_ONCE
+        """Maximum number of files in one write; on a Hub writes are rare, so it is larger."""
+        return _MAX_FILES_PER_COMMIT if self._upload_interval_s else _MAX_FILES_PER_WRITE
 
     def _heartbeat(self, state: str, n_files: int) -> dict[str, bytes]:
-        """The heartbeat that is true once the store has the oldest `n_files` files."""
+        """The heartbeat to send together with the oldest `n_files` files, which it counts as
+        sent.
+        """
         counts, now = self.counts, time.monotonic()
         counts.beats += 1
         waiting = len(self.spool.files())

@@ -1,7 +1,7 @@
-"""The source of games of a learner whose workers play: games come from the store, weights go there.
+"""The game source of a learner with workers: it takes games from the store and publishes weights.
 
-The run's thread takes what has arrived and offers weights; whatever talks to the store is done by
-the thread of `learner_link`.
+The run's thread takes the arrived games and offers weights; the thread of `learner_link` does all
+communication with the store.
 """
 
 import time
@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 
 from zebjax import record
 from zebjax.common.console import Reporter
-from zebjax.distributed import heartbeat, leadership
+from zebjax.distributed import heartbeat, leadership, weights
 from zebjax.distributed.ingest import Arrived
 from zebjax.distributed.interval import Interval
 from zebjax.distributed.learner_link import LearnerLink
 from zebjax.distributed.open import open_store
 from zebjax.distributed.presence import AlarmNotes, Presence
+from zebjax.distributed.store import Missing
 from zebjax.game import N_PLIES
 from zebjax.training import eval_aux, replay, sources
 from zebjax.training.config import Experiment
@@ -22,9 +23,10 @@ from zebjax.training.metrics import Row
 from zebjax.training.session import Session
 
 _WAIT_NOTE_S = 15.0
-_FIRST_LOOK_S = 60.0
-"""A learner that starts waits this long for the games that are in the store already; after that it
-trains on what it has."""
+"""Seconds between two reports of a wait."""
+_FIRST_POLL_S = 60.0
+"""Maximum seconds that a starting learner waits for the games that are already in the store; then
+it trains on the games that it has."""
 
 
 class WorkerSource:
@@ -41,13 +43,13 @@ class WorkerSource:
 
         Args:
             settings: the experiment; `settings.namespace` is the store.
-            report: where to report.
-            take_over: True to become the learner whoever else is.
-            stop_asked: returns True once a stop was asked for.
+            report: receives notes and progress.
+            take_over: become the learner even if another one is alive.
+            stop_asked: returns True once a stop is requested.
 
         Raises:
-            ValueError: if there can be no such store, or another learner is alive.
-            Stopped: if a stop is asked for while waiting.
+            ValueError: if the store cannot be opened, or another learner is alive.
+            Stopped: if a stop is requested while waiting.
         """
         self.store = open_store(settings.namespace)
         self._here = leadership.place(settings.folder)
@@ -68,6 +70,16 @@ class WorkerSource:
         self._describe(session)
         self._link.start()
 
+    def complete(self, session: Session) -> None:
+        """Publish the last weights if a process that was killed saved them and did not."""
+        try:
+            found = weights.newest(self.store)
+        except (Missing, weights.BadWeights):
+            found = None
+        if found is None or found[0].step < session.progress.cycle:
+            self.begin(session)
+            self.weights_changed(session, is_last=True)
+
     @property
     def link(self) -> LearnerLink:
         """The connection to the store, after `begin`."""
@@ -75,7 +87,7 @@ class WorkerSource:
         return self._link
 
     def fill(self, session: Session) -> Iterator[None]:
-        """Take what has arrived; wait while there is too little, or nothing new, to train on."""
+        """Take the arrived games; wait while there are too few, or no new ones, to train on."""
         began, note = time.monotonic(), Interval(_WAIT_NOTE_S)
         note.restart()
         while True:
@@ -91,13 +103,13 @@ class WorkerSource:
         session.progress.play_s += time.monotonic() - began
 
     def check(self, session: Session) -> None:
-        """Report news of the store and missing workers; raise what ended the store's thread."""
+        """Report notes of the store's thread and alarms; raise the error that ended the thread."""
         self._describe(session)
         self.link.check(session.report.note)
         self._alarms.report(self._presence.alarms, session.report.note)
 
     def weights_changed(self, session: Session, is_last: bool) -> None:
-        """Publish the weights when that is due.
+        """Offer the weights for publication if that is due.
 
         Raises:
             ValueError: if they are not finite.
@@ -107,7 +119,7 @@ class WorkerSource:
             self.link.hurry()
 
     def saved(self, session: Session) -> None:
-        """Let the store's thread delete files that are saved."""
+        """Let the store's thread delete files that the saved state covers."""
         for name in self.link.pruner.take_deleted():
             session.progress.cursor.pop(name, None)
         self.link.pruner.saved(session.progress.cursor)
@@ -129,7 +141,7 @@ class WorkerSource:
         }
 
     def close(self, session: Session) -> None:
-        """Publish and report what is left, as far as the store takes it."""
+        """Publish the pending weights and a final heartbeat."""
         if self._link is not None:
             self._describe(session)
             self._link.close(session.report.note)
@@ -189,12 +201,12 @@ class WorkerSource:
             self._last_kept = time.monotonic()
 
     def _waits_for(self, session: Session) -> str | None:
-        """Why the run may not train yet, for the log; None if it may."""
+        """The reason why the run may not train yet, for the log; None if it may."""
         config, progress = session.settings.replay, session.progress
         learner = session.settings.learner
-        has_looked = self.link.ingest.has_looked.is_set()
-        if not has_looked and time.monotonic() - self._began < _FIRST_LOOK_S:
-            return "reading what is in the store"
+        has_polled = self.link.ingest.has_polled.is_set()
+        if not has_polled and time.monotonic() - self._began < _FIRST_POLL_S:
+            return "reading the games in the store"
         in_ring, needed = (
             int(replay.n_examples(session.state.ring)),
             max(config.min_buffer, N_PLIES),

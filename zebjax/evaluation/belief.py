@@ -1,10 +1,10 @@
-"""Belief: does a network predict the holders of hidden tiles better than counting does?
+"""Belief: does a network predict the owners of hidden tiles better than counting does?
 
 A belief head gives each tile a distribution over the three other seats. It is scored against the
-true owners on the tiles that are hidden from the mover (neither its own nor played). The baseline
-is the exact marginal of `worlds.marginals`: what follows from the voids shown alone, if all
-consistent hands are equally likely. Plays tell more than voids, so the baseline can be beaten; a
-head that does not beat it has learned to count, or less.
+true owners of the tiles that are hidden from the mover (neither its own nor played). The baseline
+is the exact marginal, `worlds.marginals`: it uses only hand sizes and shown voids, and takes all
+consistent hands as equally likely. Plays carry more information than that, so a good head beats the
+baseline.
 """
 
 import dataclasses
@@ -20,14 +20,14 @@ from zebjax.evaluation import belief_scores, intervals, matches
 from zebjax.players import base
 
 N_BINS = 15
-"""Of the calibration error, from confidence 0 to 1."""
+"""Number of bins of the calibration error, over confidence 0 to 1."""
 DEALS_AT_ONCE = 100
-"""Deals that are played and scored at once."""
+"""Number of deals that are played and scored together."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Tiles:
-    """Hidden tiles with their predictions; leading axis of every field: n tiles."""
+    """Hidden tiles and their predicted owners; leading axis of every field: n tiles."""
 
     deal: np.ndarray
     """The number of its deal."""
@@ -41,22 +41,22 @@ class Tiles:
     """Probabilities `[n, 3]`."""
 
     def where(self, rows: np.ndarray) -> "Tiles":
-        """Only the tiles of these rows."""
+        """Select tiles by row numbers or a bool mask."""
         return Tiles(**{name: field[rows] for name, field in vars(self).items()})
 
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """How good distributions over the three other seats are, means over hidden tiles."""
+    """Scores of distributions over the three other seats; means over hidden tiles."""
 
     accuracy: float
-    """Share of tiles whose most probable seat is the owner; 1/k where k seats are equally
-    probable."""
+    """Share of tiles whose most probable seat is the owner; if the owner is one of k equally
+    probable seats, the tile counts 1/k."""
     cross_entropy: float
-    """-log P(owner), nats; log 3 = 1.099 for one who knows nothing."""
+    """-log P(owner), nats; log 3 = 1.099 for the uniform distribution."""
     brier: float
-    """Squared error summed over the three seats, 0 to 2 (Brier 1950); 2/3 for one who knows
-    nothing."""
+    """Squared error summed over the three seats, 0 to 2 (Brier 1950); 2/3 for the uniform
+    distribution."""
     calibration_error: float
     """Expected calibration error of the most probable seat: mean |confidence - accuracy| over bins
     of confidence, weighted by their tiles (Guo et al. 2017, "On calibration of modern neural
@@ -65,25 +65,31 @@ class Score:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """The network beside the marginal, on the same tiles."""
+    """Scores of the network and of the marginal, on the same tiles."""
 
     n_tiles: int
     network: Score
     marginal: Score
     gain: float
-    """Cross-entropy of the marginal less the network's, nats a tile: positive where the network
-    knows more."""
+    """Cross-entropy of the marginal minus the network's, nats per tile; positive if the network is
+    better."""
     gain_ci95: tuple[float, float] | None
-    """Normal approximation with deals as units; None with fewer than 2 deals."""
+    """95 % interval, normal approximation over deals (`intervals.clustered_mean`); None with fewer
+    than 2 deals."""
 
 
 def _log_loss(probabilities: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """-log P(owner), `[n]`; large and finite where a prediction excludes the owner."""
+    """Return -log P(owner), `[n]`; at most 69, also for an owner with probability 0."""
     return -np.log(np.maximum(belief_scores.at_owner(probabilities, owner), 1e-30))
 
 
 def score(probabilities: np.ndarray, owner: np.ndarray) -> Score:
-    """Score distributions `[n, 3]` against owners `[n]`, n at least 1."""
+    """Score distributions against the true owners.
+
+    Args:
+        probabilities: `[n, 3]`, n at least 1.
+        owner: integers `[n]`, 0 left, 1 partner, 2 right.
+    """
     right = belief_scores.correct(probabilities, owner)
     return Score(
         accuracy=float(right.mean()),
@@ -96,7 +102,10 @@ def score(probabilities: np.ndarray, owner: np.ndarray) -> Score:
 
 
 def reliability(probabilities: np.ndarray, owner: np.ndarray) -> list[tuple[float, float, float]]:
-    """Mean confidence, accuracy and share of the tiles, for each bin of confidence with tiles."""
+    """Return (mean confidence, accuracy, share of tiles) of each bin of confidence with tiles.
+
+    Confidence is the probability of the most probable seat.
+    """
     confidence, right = probabilities.max(-1), belief_scores.correct(probabilities, owner)
     bins = np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
     rows = [np.flatnonzero(bins == number) for number in range(N_BINS)]
@@ -108,7 +117,7 @@ def reliability(probabilities: np.ndarray, owner: np.ndarray) -> list[tuple[floa
 
 
 def compare(predicted: Tiles) -> Comparison | None:
-    """Compare the network with the marginal; None without tiles."""
+    """Compare the network with the marginal; None if there are no tiles."""
     if not len(predicted.owner):
         return None
     network_loss = _log_loss(predicted.network, predicted.owner)
@@ -120,7 +129,7 @@ def compare(predicted: Tiles) -> Comparison | None:
 
 
 def by_trick(predicted: Tiles) -> dict[str, Comparison | None]:
-    """`compare` of all tiles, and of those hidden at each trick, "1" to "7"."""
+    """Compare on all tiles ("all") and on the tiles hidden at each trick ("1" to "7")."""
     tricks = {
         str(trick + 1): compare(predicted.where(predicted.trick == trick))
         for trick in range(tiles.N_TRICKS)
@@ -139,12 +148,13 @@ def _probabilities(
 
 
 def predict(config: network.ZebConfig, params: network.Params, states: game.GameState) -> Tiles:
-    """Predict the holders of the hidden tiles of N positions, by network and by marginal.
+    """Predict the owners of the hidden tiles in N positions, by the network and by the marginal.
 
     Args:
-        config: of a network with a belief head.
-        params: its weights.
-        states: NumPy arrays with a leading axis N. Positions of the same four hands are one deal.
+        config: a network with a belief head.
+        params: its parameters.
+        states: NumPy arrays with a leading axis N. Positions with the same four hands count as one
+            deal.
 
     Raises:
         ValueError: if the network has no belief head, or a field of `states` has a wrong shape.
@@ -175,13 +185,13 @@ def positions_of(
     """Play deals with one player on all four seats.
 
     Args:
-        player: plays every seat.
-        key: of the deals, as for `matches.deals`.
+        player: plays all four seats.
+        key: source of the deals, as for `matches.deals`.
         first: number of the first deal.
         n_deals: number of deals, each played once.
 
     Returns:
-        The positions in which a seat had more than one legal move; NumPy arrays with a leading
+        The positions in which the mover had more than one legal move; NumPy arrays with a leading
         axis.
     """
     decisions: list[game.GameState] = []
@@ -202,11 +212,17 @@ def positions_of(
 def metrics(
     player: players.Player, config: network.ZebConfig, params: network.Params, key: jax.Array
 ) -> dict[str, float]:
-    """Scores over `DEALS_AT_ONCE` deals that `player` plays, for a run's metrics: all four, and
-    cross-entropy by trick.
+    """Score a network's beliefs for the metrics of a run.
 
-    `belief_<score>_hidden[_trick_<n>]` is the network's, with `_marginal` for `_hidden` that of
-    counting alone.
+    Args:
+        player: plays `DEALS_AT_ONCE` deals, whose decisions are the positions.
+        config: a network with a belief head.
+        params: its parameters.
+        key: source of the deals.
+
+    Returns:
+        All four scores over all tricks, and the cross-entropy by trick, under the names
+        `belief_<score>_hidden[_trick_<n>]` (the network) and `belief_<score>_marginal[...]`.
     """
     row: dict[str, float] = {}
     for trick, compared in by_trick(
@@ -226,9 +242,7 @@ def metrics(
 
 
 def plot(title: str, predicted: Tiles, results: dict[str, Comparison | None], path: Path) -> None:
-    """Draw accuracy and cross-entropy by trick, and calibration, of network and marginal, as
-    PNG.
-    """
+    """Draw accuracy, cross-entropy and calibration of network and marginal as a PNG file."""
     figure = charts.new_figure(13, 4)
     figure.suptitle(title)
     accuracy, loss, calibration = figure.subplots(1, 3)
@@ -247,9 +261,9 @@ def plot(title: str, predicted: Tiles, results: dict[str, Comparison | None], pa
             [100 * c for c, _, _ in bins], [100 * a for _, a, _ in bins], marker=marker, label=name
         )
     calibration.plot([33, 100], [33, 100], color="grey", linewidth=0.8)
-    accuracy.set(title="right about the owner", xlabel="trick", ylabel="% of hidden tiles")
-    loss.set(title="cross-entropy", xlabel="trick", ylabel="nats a tile")
-    calibration.set(title="calibration", xlabel="confidence, %", ylabel="right, %")
+    accuracy.set(title="accuracy", xlabel="trick", ylabel="% of hidden tiles")
+    loss.set(title="cross-entropy", xlabel="trick", ylabel="nats per tile")
+    calibration.set(title="calibration", xlabel="confidence, %", ylabel="accuracy, %")
     for axes in (accuracy, loss, calibration):
         axes.grid(alpha=0.3)
         axes.legend()

@@ -1,7 +1,7 @@
-"""Scores of distributions over holders of a tile, for NumPy arrays and for traced JAX arrays alike.
+"""Scores of distributions over the owners of a tile, for NumPy arrays and for traced JAX arrays.
 
-The learner scores its training batches with them on the device, and `evaluation.belief` a network's
-predictions on the host.
+The learner scores its training batches on the device, and `evaluation.belief` scores predictions on
+the host.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ _TIE = 1e-6
 
 
 def at_owner(values: Array, owner: Array) -> Any:
-    """The entry of the true holder.
+    """Return the entry of the true owner.
 
     Args:
         values: `[..., 3]`, such as probabilities.
@@ -29,22 +29,28 @@ def at_owner(values: Array, owner: Array) -> Any:
 
 
 def correct(probabilities: Array, owner: Array) -> Any:
-    """Share of a tile that is predicted correctly.
+    """Return 1 where the most probable seat is the owner, else 0.
 
     Args:
         probabilities: `[..., 3]`.
-        owner: integers `[...]`, the true holder.
+        owner: integers `[...]`, the true owner.
 
     Returns:
-        `[...]`: 1 if the most probable holder is the true one, else 0; 1/k if the true one is among
-        k that are equally probable.
+        float `[...]`; 1/k if the owner is one of k equally probable seats.
     """
     best = probabilities >= probabilities.max(-1, keepdims=True) - _TIE
     return at_owner(best, owner) / best.sum(-1)
 
 
 def brier(probabilities: Array, owner: Array) -> Any:
-    """Brier score (Brier 1950): the squared error summed over the three holders, `[...]`, 0 to 2.
+    """Return the Brier score (Brier 1950): squared error summed over the three seats, 0 to 2.
+
+    Args:
+        probabilities: `[..., 3]`.
+        owner: integers `[...]`, the true owner.
+
+    Returns:
+        `[...]`.
 
     >>> import numpy as np
     >>> brier(np.array([[1.0, 0, 0], [1.0, 0, 0]]), np.array([0, 2])).tolist()

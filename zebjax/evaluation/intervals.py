@@ -1,8 +1,8 @@
-"""Intervals: the normal quantile, and an interval that stays valid however often one looks at it.
+"""Confidence intervals for means: over clusters, and for experiments that may stop early.
 
-An ordinary 95 % interval holds at one sample size that was fixed before. If somebody looks after
-every batch and stops at a pleasant result, it misses the truth far more often than 5 % of the time.
-A confidence sequence covers the mean at all sample sizes at once.
+An ordinary 95 % interval is valid at one sample size that was fixed before. If it is computed after
+every batch and the experiment stops at a good result, it misses the true mean far more often than
+5 % of the time. A confidence sequence covers the mean at all sample sizes at once.
 """
 
 import math
@@ -12,37 +12,38 @@ import numpy as np
 Z95 = 1.959964
 """Half-width of a 95 % interval of the normal distribution, in standard errors."""
 MAX_BET = 0.75
-"""Bets stay below 1, where one unlucky observation would cost everything."""
+"""Upper bound of the bets: at a bet of 1 the term log(1 - bet) of the radius is infinite."""
 
 
 def confidence_sequence(
     values: np.ndarray, half_width: float, error: float = 0.05
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A running interval for the mean, narrowest about when it gets as narrow as `half_width`.
+    """Compute a confidence sequence for a mean: an interval after each value.
 
-    The predictable plug-in empirical-Bernstein confidence sequence of Waudby-Smith and Ramdas,
-    "Estimating means of bounded random variables by betting" (JRSS-B 2024, theorem 2); the
-    asymptotic ones of Waudby-Smith et al., "Time-uniform central limit theory and asymptotic
-    confidence sequences" (2021), are about as wide but hold only from some sample size on. With
-    bets b_i, which depend on earlier values only, and running mean m_i,
+    It is tuned to reach `half_width` as early as possible. Method: the predictable plug-in
+    empirical-Bernstein confidence sequence of Waudby-Smith and Ramdas, "Estimating means of bounded
+    random variables by betting" (JRSS-B 2024, theorem 2). The asymptotic sequences of Waudby-Smith
+    et al., "Time-uniform central limit theory and asymptotic confidence sequences" (2021), are
+    about as wide, but hold only from some sample size on. With bets b_i, which depend on earlier
+    values only, and running means m_i,
 
         sum b_i x_i / sum b_i  +-  (log(2 / error) + sum (x_i - m_{i-1})^2 (-log(1 - b_i) - b_i)) /
         sum b_i
 
-    covers at all times with probability 1 - error or more, for any distribution on [0, 1], at any
-    sample size. The bet w / (w + variance so far) is the one that makes the half-width w earliest,
-    which takes about twice the values of an interval with a fixed sample size.
+    covers the mean at all sample sizes at once with probability 1 - error or more, for any
+    distribution on [0, 1]. The bet w / (w + variance so far) reaches the half-width w earliest. It
+    takes about twice as many values as an interval with a fixed sample size.
 
     Args:
-        values: `[n]` in [0, 1], independent and of one mean, in the order they were seen.
-        half_width: the half-width that matters, in (0, 1/2).
-        error: probability of ever being wrong, in (0, 1).
+        values: `[n]` in [0, 1], independent and with the same mean, in the order of observation.
+        half_width: the half-width to reach, in (0, 1/2).
+        error: probability that the interval ever misses the mean, in (0, 1).
 
     Returns:
         Lower and upper ends after each value, `[n]` each, within [0, 1].
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: if an argument is out of range.
     """
     values = np.asarray(values, float)
     if not 0 < half_width < 0.5:
@@ -52,6 +53,7 @@ def confidence_sequence(
     if values.ndim != 1 or ((values < 0) | (values > 1)).any():
         raise ValueError("values: expected one row of numbers from 0 to 1")
     count = np.arange(1, len(values) + 1)
+    # Mean and variance start from one pseudo-observation of mean 1/2 and variance 1/4.
     mean = (0.5 + np.cumsum(values)) / (count + 1)
     variance = (0.25 + np.cumsum((values - mean) ** 2)) / (count + 1)
     mean_before = np.concatenate([[0.5], mean])[:-1]
@@ -68,19 +70,19 @@ def confidence_sequence(
 def clustered_mean(
     values: np.ndarray, cluster: np.ndarray
 ) -> tuple[float, tuple[float, float] | None]:
-    """The mean of values that come in clusters, such as the decisions of a deal, which depend on
-    each other.
+    """Compute the mean of values in clusters, and its interval.
 
-    The interval is that of a ratio of sums over clusters (Cochran 1977, "Sampling Techniques",
-    6.3): with sum s over the c values of a cluster and r = sum s / sum c, the variance is D / (D -
-    1) sum (s - r c)^2 / (sum c)^2 over D clusters. With fewer than about 30 it is too narrow.
+    Values of one cluster depend on each other, as the decisions of one deal do. The interval is
+    that of a ratio of sums over clusters (Cochran 1977, "Sampling Techniques", 6.3): with s the sum
+    of the c values of a cluster, and r = sum s / sum c, the variance of r over D clusters is
+    D / (D - 1) * sum (s - r c)^2 / (sum c)^2. With fewer than about 30 clusters it is too narrow.
 
     Args:
         values: `[n]`, n at least 1.
-        cluster: `[n]`, what tells clusters apart.
+        cluster: `[n]`, the number of each value's cluster.
 
     Returns:
-        The mean and its 95 % interval; None for that if there are fewer than 2 clusters.
+        The mean, and its 95 % interval (None with fewer than 2 clusters).
     """
     _, place = np.unique(cluster, return_inverse=True)
     counts = np.bincount(place)

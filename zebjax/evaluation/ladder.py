@@ -1,9 +1,7 @@
-"""Every player against every other: cached pairs, a matrix of win rates, ratings, and the fixed
-public ladder.
+"""Round robins: every player against every other, with a cache of pairs, and ratings.
 
-All pairs play the same deals, so that two players are compared on what both did with them. A
-finished pair is kept in the cache, so a killed ladder loses the pair under way and a new player
-plays only its own pairs.
+All pairs play the same deals, so that players are compared on the same deals. A finished pair is
+cached: a killed ladder loses only the pair in progress, and a new player plays only its own pairs.
 """
 
 import dataclasses
@@ -32,7 +30,7 @@ Note = Callable[[str], None]
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """How a pair is played. With the players, these settings decide the result."""
+    """Settings of a match. With the players and the number of deals they decide its result."""
 
     seed: int = 0
     batch: int = matches.BATCH
@@ -53,21 +51,21 @@ class Played(NamedTuple):
 
 
 class Standings(NamedTuple):
-    """Results and ratings after every player has met every other."""
+    """Results and ratings after every player has played every other."""
 
     players: tuple[str, ...]
     pairs: tuple[Played, ...]
-    """Of players i < j, in the order of `itertools.combinations`."""
+    """Pairs i < j of players, in the order of `itertools.combinations`."""
     ratings: tuple[ratings.Rating, ...]
     """In the order of `players`."""
     n_games: tuple[int, ...]
-    """Each player's games."""
+    """Number of games of each player."""
     anchor: tuple[str, float] | None
     has_prior: bool
     """See `ratings.fit`."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, ready for JSON; players by rating, best first."""
+        """Return plain data for JSON; players by rating, best first."""
         order = sorted(range(len(self.players)), key=lambda i: -self.ratings[i].elo)
         return {
             "ratings": [
@@ -89,17 +87,20 @@ class Standings(NamedTuple):
 
 
 class Cache:
-    """Finished pairs, one JSON file each, named by the sha256 of what decides the result."""
+    """Finished pairs, one JSON file each, named by the sha256 of all that decides the result.
+
+    Players without an identity are not cached.
+    """
 
     def __init__(self, folder: Path | str | None, note: Note = print) -> None:
         """Open a cache.
 
         Args:
-            folder: where pairs are kept, made if need be; None keeps nothing.
-            note: called with a sentence about each damaged file.
+            folder: the cache's folder, created if needed; None turns the cache off.
+            note: called with one sentence about each file that cannot be read or written.
 
         Raises:
-            ValueError: if the folder cannot be made.
+            ValueError: if the folder cannot be created.
         """
         self.folder = None if folder is None else Path(folder)
         self._note = note
@@ -108,13 +109,11 @@ class Cache:
                 self.folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise ValueError(
-                    f"cache: {folder} cannot be made a folder ({error.strerror})"
+                    f"cache: folder {folder} cannot be created ({error.strerror})"
                 ) from None
 
     def get(self, key: dict[str, Any]) -> tuple[np.ndarray, float] | None:
-        """The margins `[n_deals, 2]` and seconds kept under `key`; None if there are none or the
-        file is damaged.
-        """
+        """Return the margins `[n_deals, 2]` and seconds of a pair; None if absent or damaged."""
         path = self._path(key)
         if path is None or not path.exists():
             return None
@@ -125,7 +124,7 @@ class Cache:
             return None
 
     def put(self, key: dict[str, Any], margins: np.ndarray, seconds: float) -> None:
-        """Keep a finished pair, whole or not at all."""
+        """Store a finished pair, atomically."""
         path = self._path(key)
         if path is None:
             return
@@ -138,7 +137,7 @@ class Cache:
         try:
             files.write_json(path, record)
         except OSError as error:
-            self._note(f"{path}: cannot be written ({error.strerror}); the result is not kept")
+            self._note(f"{path}: cannot be written ({error.strerror}); this result is not cached")
 
     def _path(self, key: dict[str, Any]) -> Path | None:
         if self.folder is None or not all(key["players"]):
@@ -150,7 +149,7 @@ class Cache:
 
 
 def _key(a: Player, b: Player, n_deals: int, rules: Rules) -> dict[str, Any]:
-    # Only where there are any: pairs that were kept before stay valid.
+    # Left out of the key if empty, so that pairs cached before this entry existed stay valid.
     settings = jax_settings.remaining()
     return {
         "players": [a.identity, b.identity],
@@ -158,13 +157,13 @@ def _key(a: Player, b: Player, n_deals: int, rules: Rules) -> dict[str, Any]:
         "seed": rules.seed,
         "until": None if rules.until is None else {"half_width": rules.until, "batch": rules.batch},
         "version": [__version__, matches.VERSION],
-        "backend": jax.default_backend(),  # networks are rounded differently
+        "backend": jax.default_backend(),  # backends round networks differently
         **({"settings": settings} if settings else {}),
     }
 
 
 def _summary(key: dict[str, Any], margins: np.ndarray) -> dict[str, Any]:
-    """The results for a person who opens the file; also a check that it is not damaged."""
+    """Return the results, for people who open the file and to detect a damaged file."""
     a, b = key["players"]
     result = matches.summarise(a, b, margins)
     return {"win_rate": result.win_rate, "margin": result.margin}
@@ -207,13 +206,21 @@ def _read(path: Path, key: dict[str, Any]) -> tuple[np.ndarray, float]:
 def play(
     a: Player, b: Player, n_deals: int, rules: Rules, cache: Cache, progress: Progress | None = None
 ) -> Played:
-    """Play one pair, or take it from the cache, in whichever order the two were named before.
+    """Play one pair, or read it from the cache; the order of the players does not matter there.
+
+    Args:
+        a: the player whose margins are returned.
+        b: its opponent.
+        n_deals: number of deals; each is played twice.
+        rules: seed, batch and stopping rule.
+        cache: read before, and written after playing.
+        progress: see `matches.Progress`.
 
     Raises:
         ValueError: as `matches.play_pairs`.
     """
-    # Pairs are kept in one order: with the players swapped, the same games give exactly the same
-    # margins with the other sign.
+    # Pairs are cached in one order: the same games with the players swapped give the same margins
+    # with the other sign.
     swapped = b.identity < a.identity
     key = _key(*((b, a) if swapped else (a, b)), n_deals, rules)
     kept = cache.get(key)
@@ -223,28 +230,26 @@ def play(
             a, b, n_deals, jax_settings.key(rules.seed), rules.batch, progress, rules.until
         )
         seconds = round(time.perf_counter() - start, 3)
-        cache.put(key, _turned(margins) if swapped else margins, seconds)
+        cache.put(key, _swapped(margins) if swapped else margins, seconds)
     else:
         margins, seconds = kept
-        margins = _turned(margins) if swapped else margins
+        margins = _swapped(margins) if swapped else margins
     return Played(
         matches.summarise(a.spec, b.spec, margins, rules.until), margins, seconds, kept is not None
     )
 
 
-def _turned(margins: np.ndarray) -> np.ndarray:
+def _swapped(margins: np.ndarray) -> np.ndarray:
     return -margins[:, ::-1]
 
 
 def ladder_deals(a: str, b: str, deals: int = LADDER_DEALS) -> int:
-    """How many deals two specs play on the ladder: `deals`, or a quarter if one of them is slow."""
+    """Return the number of deals of a ladder pair: `deals`, or a quarter if a player is slow."""
     return max(2, deals // SLOW_SHARE) if _is_slow(a) or _is_slow(b) else deals
 
 
 def _is_slow(spec: str) -> bool:
-    """True if the spec is E[Q] with many worlds, or with a number of worlds that it does not
-    name.
-    """
+    """True if the spec is E[Q] with many worlds, or with the default number."""
     kind, _, options = spec.partition(":")
     worlds = [item.removeprefix("n=") for item in options.split(",") if item.startswith("n=")]
     return kind == "eq" and not any(text.isdigit() and int(text) < SLOW_WORLDS for text in worlds)
@@ -261,16 +266,16 @@ def round_robin(
     """Play every pair and rate the players.
 
     Args:
-        contenders: two players or more, of different specs.
-        deals: how many deals two specs play.
-        rules: how.
-        cache: where finished pairs are looked for and kept.
-        anchor: the spec of a contender and its rating, see `ratings.on_elo_scale`.
-        play_pair: called as `play`, without `progress`; the command shows progress there.
+        contenders: two or more players with different specs.
+        deals: called with two specs; returns their number of deals.
+        rules: settings of all matches.
+        cache: finished pairs.
+        anchor: the spec of a contender and its fixed rating, see `ratings.on_elo_scale`.
+        play_pair: called like `play`, without `progress`; a command can show progress there.
 
     Raises:
-        ValueError: if there are too few players, one is listed twice, the anchor is none of them,
-            or play goes wrong.
+        ValueError: if there are too few players, one is listed twice, the anchor is not one of
+            them, or a player chooses an illegal slot.
     """
     specs = tuple(player.spec for player in contenders)
     if len(specs) < 2:

@@ -1,8 +1,8 @@
-"""Paired matches between two players, and the intervals of their results.
+"""Paired matches between two players, and confidence intervals of the results.
 
-Each deal is played twice with the same declaration and leader, once with A as team 0 and once as
-team 1, and with the same random key at each ply. The luck of the deal mostly cancels in a pair, so
-a pair is one observation: intervals come from the spread of pairs, never of games.
+Each deal is played twice with the same declaration, leader and random keys: once with A as team 0
+and once with A as team 1. The luck of the deal mostly cancels in a pair. A pair is one observation,
+so intervals come from the spread of pairs and not of games.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from zebjax.evaluation.intervals import Z95, confidence_sequence
 from zebjax.players import Player, base
 
 VERSION = 2
-"""Part of the key of cached results: raised when the same players, deals and seed would give
+"""Part of the key of cached results. Increase it when the same players, deals and seed would give
 another result."""
 
 
@@ -31,9 +31,10 @@ class MatchResult:
     """A against B over paired deals; every rate and margin is A's.
 
     The `ci95` intervals are normal approximations over deals: mean +- 1.96 standard errors, where
-    the standard error is the sample standard deviation of the pairs' means over sqrt(n_deals). With
-    fewer than about 30 deals, or when all pairs end alike, they are too narrow. They hold for a
-    number of deals that was fixed before; if the match could stop by itself, use `win_rate_cs95`.
+    the standard error is the sample standard deviation of the pairs' means over sqrt(n_deals). They
+    are too narrow with fewer than about 30 deals, or if all pairs have the same result. They are
+    valid for a number of deals that was fixed before; if the match could stop early, use
+    `win_rate_cs95`.
     """
 
     a: str
@@ -46,38 +47,47 @@ class MatchResult:
     win_rate_ci95: tuple[float, float]
     """Cut off at 0 and 1."""
     margin: float
-    """Mean points of A less points of B, a game; in [-42, 42]."""
+    """Points of A minus points of B, mean over games; in [-42, 42]."""
     margin_stderr: float
     margin_ci95: tuple[float, float]
     deals_for_1_percent: int
-    """Deals until the half-width of the win rate's interval is 0.01, at the spread seen here; at
-    least 2."""
+    """Number of deals for a half-width of 0.01 of the win rate's interval, at the spread of this
+    match; at least 2."""
     win_rate_cs95: tuple[float, float] | None = None
-    """With `until`: the interval that holds however often one looked
+    """With `until`: the interval that is valid although the match could stop early
     (`intervals.confidence_sequence`)."""
 
     def to_dict(self) -> dict[str, object]:
-        """Plain data, ready for JSON."""
+        """Return plain data for JSON."""
         return dataclasses.asdict(self)
 
     def to_json(self) -> str:
-        """One JSON object with the fields of this class."""
+        """Return one JSON object with the fields of this class."""
         return json.dumps(self.to_dict())
 
     @property
     def win_rate_interval(self) -> tuple[float, float]:
-        """The interval to print: the one that allows stopping if the match could stop by itself."""
+        """The interval to print: `win_rate_cs95` if the match could stop early."""
         return self.win_rate_cs95 or self.win_rate_ci95
 
 
 Progress = Callable[[float, MatchResult | None], None]
-"""Called after every ply with the share of the match that is done, 0 to 1, and the result so far,
-if there is one."""
+"""Called after every ply with the share of the match that is done, 0 to 1, and the result so far
+(None during the first batch)."""
 
 
 def play_match(a: Player, b: Player, n_deals: int, key: jax.Array, **how: Any) -> MatchResult:
-    """Play `n_deals` paired deals, 2 * n_deals games, and summarise them; `how` holds the other
-    arguments of `play_pairs`.
+    """Play `n_deals` paired deals, 2 * n_deals games, and summarise them.
+
+    Args:
+        a: the player whose results are returned.
+        b: its opponent.
+        n_deals: 2 or more.
+        key: one typed random key, the source of all randomness.
+        **how: `batch`, `progress`, `until`, as for `play_pairs`.
+
+    Raises:
+        ValueError: as `play_pairs`.
     """
     return summarise(a.spec, b.spec, play_pairs(a, b, n_deals, key, **how), how.get("until"))
 
@@ -93,26 +103,26 @@ def play_pairs(
 ) -> np.ndarray:
     """Play `n_deals` paired deals, 2 * n_deals games.
 
-    The same players, number and key give the same result; with a larger number the first deals stay
-    the same. A network that changes between matches costs no compilation if `n_deals` and `batch`
-    stay.
+    The same players, `n_deals` and `key` give the same result. A larger `n_deals` adds deals after
+    the same first ones. If a network's parameters change between matches, nothing is compiled again
+    as long as `n_deals` and `batch` are the same.
 
     Args:
-        a: the player whose margins are returned.
-        b: its opponent. Each plays both seats of its team.
+        a: the player whose margins are returned. It plays both seats of its team.
+        b: its opponent.
         n_deals: 2 or more.
-        key: the source of deals and of all randomness in play.
-        batch: about how many deals to play at once.
+        key: one typed random key, the source of the deals and of all randomness in play.
+        batch: approximate number of deals to play together.
         progress: see `Progress`.
-        until: stop after the first batch where the win rate's confidence sequence has this
-            half-width, in (0, 0.5); `n_deals` is then the most that are played.
+        until: stop after the first batch at which the win rate's confidence sequence is this narrow
+            (half-width, in (0, 0.5)); `n_deals` is then the maximum.
 
     Returns:
-        int32 `[n_deals, 2]`, or fewer deals with `until`: A's points less B's with A as team 0, and
-        with A as team 1.
+        int32 `[n_deals, 2]`, fewer rows if `until` stopped the match: A's points minus B's, with A
+        as team 0 and with A as team 1.
 
     Raises:
-        ValueError: for n_deals below 2, batch below 1 or an impossible `until`, and when a player
+        ValueError: if n_deals is below 2, batch is below 1, `until` is out of range, or a player
             chooses an illegal slot.
     """
     jax_settings.check_key("key", key)
@@ -137,13 +147,13 @@ def _play_batches(
     progress: Progress | None,
     until: float | None,
 ) -> np.ndarray:
-    # Batches of one size, so that nothing is compiled twice; the last may run a few deals too many,
-    # which are dropped.
+    # All batches have the same size, so that nothing is compiled twice. The last may play a few
+    # deals too many, which are dropped.
     n_batches = math.ceil(n_deals / batch)
     size = math.ceil(n_deals / n_batches)
     margins = np.zeros((0, 2), np.int32)
     so_far: MatchResult | None = None
-    last = float(n_deals)  # the deal that will probably be the last
+    last = float(n_deals)  # estimated number of deals at which the match will stop
     for index in range(n_batches):
 
         def on_ply(
@@ -160,6 +170,7 @@ def _play_batches(
             narrowing = half_width(so_far.win_rate_interval) / until
             if narrowing <= 1:
                 break
+            # A half-width falls with the square root of the number of deals.
             last = min(n_deals, len(margins) * narrowing**2)
     if progress is not None:
         progress(1.0, so_far)
@@ -167,13 +178,14 @@ def _play_batches(
 
 
 def half_width(interval: tuple[float, float]) -> float:
-    """Half the length of an interval."""
+    """Return half the length of an interval."""
     return (interval[1] - interval[0]) / 2
 
 
 def deal_at(key: jax.Array, index: jax.Array) -> tuple[game.GameState, jax.Array]:
-    """Deal number `index` of the match with this key, and the key of all play on it (folded in: the
-    ply).
+    """Make deal number `index` of the match with this key, and the random key of play on it.
+
+    The number of each ply is folded into that key.
     """
     deal_key, play_key = jax.random.split(jax.random.fold_in(key, index))
     return game.deal(deal_key), play_key
@@ -187,13 +199,21 @@ def play_deals(
     n_deals: int,
     on_ply: Callable[[int], None] | None = None,
 ) -> np.ndarray:
-    """Play the deals first .. first + n_deals - 1 of the match with this key, each twice, all in
-    lockstep.
+    """Play the deals first .. first + n_deals - 1 of the match with this key, each twice.
 
-    A seat with one legal slot plays it and its player is not asked.
+    All games advance together, one ply at a time. Forced moves are played without a player's
+    choice.
+
+    Args:
+        a: the player whose margins are returned.
+        b: its opponent.
+        key: the match's random key.
+        first: number of the first deal.
+        n_deals: number of deals.
+        on_ply: called after every ply with the number of plies played.
 
     Returns:
-        int32 `[n_deals, 2]`: A's points less B's with A as team 0, and with A as team 1.
+        int32 `[n_deals, 2]`: A's points minus B's, with A as team 0 and with A as team 1.
 
     Raises:
         ValueError: if a player chooses a slot that is not legal.
@@ -218,9 +238,7 @@ def play_deals(
 
 @functools.partial(jax.jit, static_argnames="n_deals")
 def deals(key: jax.Array, first: jax.Array | int, n_deals: int) -> tuple[game.GameState, jax.Array]:
-    """The deals first .. first + n_deals - 1 of the match with this key and their play keys, see
-    `deal_at`.
-    """
+    """Make the deals first .. first + n_deals - 1 of a match and their play keys (`deal_at`)."""
     return jax.vmap(deal_at, (None, 0))(key, first + jax.numpy.arange(n_deals))
 
 
@@ -233,7 +251,7 @@ class Turn(NamedTuple):
     movers: np.ndarray
     """The seat to move."""
     keys: np.ndarray
-    """uint32 `[games, 2]`: the raw random key of each game at this ply."""
+    """uint32 `[games, 2]`, the raw random key of each game at this ply."""
 
 
 def play_out(
@@ -242,13 +260,16 @@ def play_out(
     choose: Callable[[Turn], np.ndarray],
     on_ply: Callable[[int], None] | None = None,
 ) -> game.GameState:
-    """Play many fresh games to their end, all in lockstep.
+    """Play many new games to their end, all together, one ply at a time.
 
     Args:
-        states: before the first play, with a leading axis.
-        play_keys: a typed random key a game; at each ply its number is folded in.
-        choose: called once a ply; the slots to play, legal ones.
+        states: new games, with a leading axis.
+        play_keys: one typed random key per game; the number of each ply is folded in.
+        choose: called once per ply; returns a legal slot for each game.
         on_ply: called after every ply with the number of plies played.
+
+    Returns:
+        The finished games.
     """
     for ply in range(game.N_PLIES):
         legal, movers, keys = (np.asarray(array) for array in _view(states, play_keys, ply))
@@ -259,10 +280,13 @@ def play_out(
 
 
 def ask(player: Player, turn: Turn, rows: np.ndarray) -> np.ndarray:
-    """The slots that a player chooses in the games `rows`.
+    """Let a player choose slots in the games `rows`.
+
+    Returns:
+        int `[len(rows)]`.
 
     Raises:
-        ValueError: if a slot is not legal.
+        ValueError: if a slot is not legal; the message names the player.
     """
     slots, legal = player.choose(base.gather(turn.states, rows), turn.keys[rows]), turn.legal[rows]
     in_range = (slots >= 0) & (slots < tiles.HAND_SIZE)
@@ -279,9 +303,7 @@ def ask(player: Player, turn: Turn, rows: np.ndarray) -> np.ndarray:
 
 @functools.partial(jax.jit, static_argnames="n_deals")
 def _deal_twice(key: jax.Array, first: jax.Array, n_deals: int) -> tuple[game.GameState, jax.Array]:
-    """Two copies, one after the other, of the deals and their play keys: leading axis 2 *
-    n_deals.
-    """
+    """Make the deals and play keys twice, one copy after the other: leading axis 2 * n_deals."""
     states, play_keys = deals(key, first, n_deals)
     twice = jax.numpy.tile(jax.numpy.arange(n_deals), 2)
     return jax.tree.map(lambda leaf: leaf[twice], (states, play_keys))
@@ -291,9 +313,7 @@ def _deal_twice(key: jax.Array, first: jax.Array, n_deals: int) -> tuple[game.Ga
 def _view(
     states: game.GameState, play_keys: jax.Array, ply: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Of every game: legal slots bool `[games, 7]`, seat to move `[games]`, raw key of this ply
-    uint32 `[games, 2]`.
-    """
+    """Return the fields `legal`, `movers` and `keys` of `Turn`."""
     keys = jax.vmap(jax.random.fold_in, (0, None))(play_keys, ply)
     return (
         jax.vmap(game.legal_slots)(states),
@@ -308,20 +328,22 @@ def _play(states: game.GameState, slots: jax.Array) -> game.GameState:
 
 
 def pair_scores(margins: np.ndarray) -> np.ndarray:
-    """A's mean score on each deal, `[n_deals]` in {0, 1/4, 1/2, 3/4, 1}: 1 for a win, 1/2 for equal
-    points.
+    """Return A's mean score on each deal, `[n_deals]`: 1 for a win, 1/2 for equal points.
+
+    Args:
+        margins: `[n_deals, 2]`, as from `play_pairs`.
     """
     return ((np.sign(margins) + 1) / 2).mean(axis=1)
 
 
 def summarise(a: str, b: str, margins: np.ndarray, until: float | None = None) -> MatchResult:
-    """The result of paired games of two players.
+    """Summarise paired games of two players.
 
     Args:
         a: name of the player whose margins these are.
         b: name of its opponent.
-        margins: `[n_deals, 2]`, A's points less B's in both games of each deal; 2 deals or more.
-        until: the half-width at which the match was to stop, if it was.
+        margins: `[n_deals, 2]`, A's points minus B's in both games of each deal; 2 deals or more.
+        until: the half-width at which the match should stop; None for a fixed number of deals.
     """
     scores = pair_scores(margins)
     win_rate, win_stderr, deviation = _mean_and_stderr(scores)
@@ -349,6 +371,6 @@ def summarise(a: str, b: str, margins: np.ndarray, until: float | None = None) -
 
 
 def _mean_and_stderr(pairs: np.ndarray) -> tuple[float, float, float]:
-    """Mean, its standard error and the standard deviation of `[n_deals]` means of pairs."""
+    """Return mean, standard error of the mean, and standard deviation of `[n_deals]` pair means."""
     deviation = float(pairs.std(ddof=1))
     return float(pairs.mean()), deviation / math.sqrt(len(pairs)), deviation

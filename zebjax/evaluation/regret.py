@@ -1,9 +1,8 @@
-"""Regret: what a player's decisions cost in points, by trick and by declaration.
+"""Regret: the points that a player's decisions lose, by trick and by declaration.
 
 A player plays paired deals. Every decision with more than one legal move is compared with two
-others: with the exact best move in the true deal, which nobody at the table can know, and with
-E[Q]'s best move by mean points over sampled worlds, which a careful player could find. Forced moves
-are no decisions and are not counted.
+moves: the exact best move in the true deal, which no player can know, and E[Q]'s best move by mean
+points over sampled worlds, which uses only what the player has seen. Forced moves do not count.
 """
 
 import dataclasses
@@ -20,7 +19,7 @@ from zebjax.evaluation import intervals, matches
 from zebjax.players import Player, base, exact
 
 DEALS_AT_ONCE = 50
-"""Deals that are played and analysed at once."""
+"""Number of deals that are played and analysed together."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,49 +32,50 @@ class Decisions:
     """0..6."""
     declaration: np.ndarray
     in_deal: np.ndarray
-    """Points lost against the best move in the true deal, all play after being perfect, 0 or
-    more."""
+    """Points lost against the best move in the true deal, if all play after the move is perfect; 0
+    or more."""
     against_eq: np.ndarray
-    """Mean points lost against E[Q]'s best move; 0 or more."""
+    """Mean points over E[Q]'s worlds lost against E[Q]'s best move; 0 or more."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """Mean points lost a decision. The deal is the unit: its decisions are not independent of each
-    other.
+    """Mean points lost per decision.
+
+    Intervals treat each deal as one cluster, since its decisions depend on each other.
     """
 
     decisions: int
     deals: int
     in_deal: float | None
-    """None where there are no decisions."""
+    """None if there are no decisions."""
     in_deal_ci95: tuple[float, float] | None
-    """None where fewer than 2 deals have decisions."""
+    """None if fewer than 2 deals have decisions."""
     against_eq: float | None
     against_eq_ci95: tuple[float, float] | None
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a player loses."""
+    """The points that a player loses."""
 
     player: str
     opponent: str
     n: int
     """Worlds of E[Q]."""
     n_deals: int
-    """Each played twice, the player's team once 0 and once 1."""
+    """Each is played twice, with the player as team 0 and as team 1."""
     all: Loss
     by_trick: dict[str, Loss]
     by_declaration: dict[str, Loss]
 
     def to_dict(self) -> dict[str, object]:
-        """Plain data, ready for JSON."""
+        """Return plain data for JSON."""
         return dataclasses.asdict(self)
 
 
 OnProgress = Callable[[float, Loss], None]
-"""Called after each batch with the share that is done, 0 to 1, and the loss so far."""
+"""Called after each batch with the share of the deals that is done, 0 to 1, and the loss so far."""
 
 
 def measure(
@@ -89,14 +89,23 @@ def measure(
 ) -> Result:
     """Play `n_deals` paired deals against `opponent` and analyse every decision of `player`.
 
-    The deals and all play are those of `matches.play_match` with the same key; the result is the
-    same for any `batch`. E[Q] draws its worlds from keys of its own, so an E[Q] player is compared
-    on worlds that it did not see. The best move of E[Q] is the best of a sample, which makes
-    `against_eq` a little too large, more so for a small n.
+    Deals and play are those of `matches.play_match` with the same key, and do not depend on
+    `batch`. E[Q] samples its worlds with its own keys, so an E[Q] player is compared on worlds that
+    it did not use. E[Q]'s best move is the maximum over noisy means, so `against_eq` is a little
+    too large, more so for a small n.
+
+    Args:
+        player: the player to analyse.
+        opponent: plays the other team.
+        n_deals: 2 or more.
+        key: one typed random key.
+        n: worlds per decision of E[Q], see `exact.eq_values`.
+        batch: approximate number of deals to play together.
+        progress: see `OnProgress`.
 
     Raises:
-        ValueError: for n_deals below 2, batch below 1, n not as in `exact.eq_values`, or a player's
-            illegal slot.
+        ValueError: if n_deals is below 2, batch is below 1, n is out of range, or a player chooses
+            an illegal slot.
     """
     if n_deals < 2:
         raise ValueError(
@@ -136,9 +145,8 @@ def measure(
 
 
 def _deal_numbers(key: jax.Array, first: int, size: int) -> dict[bytes, int]:
-    """The number of each deal of a batch by its hands (28!/7!^4 deals: no two in a match are
-    alike).
-    """
+    """Return a map from the bytes of the hands to the number of the deal, for one batch."""
+    # There are 28! / 7!^4 = 4.7e14 different hands, so two equal deals in a match are no concern.
     hands = np.asarray(matches.deals(key, first, size)[0].hands)
     return {hands[index].tobytes(): first + index for index in range(size)}
 
@@ -157,14 +165,14 @@ def points_lost(
     n: int,
     deal_numbers: dict[bytes, int],
 ) -> Decisions:
-    """Points lost by choosing `slots` in N states, each with two legal moves or more.
+    """Compute the points lost by choosing `slots` in N states with two or more legal moves each.
 
     Args:
-        states: as for `exact.eq_values`.
-        keys: uint32 `[N, 2]`. E[Q]'s worlds come from other keys that are made of these.
-        slots: the slots chosen, `[N]`, all legal.
-        n: worlds of E[Q].
-        deal_numbers: the number of a deal by the bytes of its hands.
+        states: as for `exact.eq_values`, with the true hands.
+        keys: uint32 `[N, 2]`, the player's raw keys. E[Q] samples with keys derived from them.
+        slots: `[N]`, the chosen slots, all legal.
+        n: worlds per decision of E[Q].
+        deal_numbers: number of each deal by the bytes of its hands.
     """
     rows = np.arange(len(slots))
     in_deal = solver.solve(states)
@@ -190,7 +198,7 @@ def _where(decisions: Decisions, rows: np.ndarray) -> Decisions:
 
 
 def loss(decisions: Decisions) -> Loss:
-    """Sum up decisions: points lost a decision, see `intervals.clustered_mean`."""
+    """Return the mean points lost per decision, see `intervals.clustered_mean`."""
     if not len(decisions.deal):
         return Loss(0, 0, None, None, None, None)
     estimates = (
@@ -203,15 +211,16 @@ def loss(decisions: Decisions) -> Loss:
 
 
 def plot(result: Result, path: Path) -> None:
-    """Draw both losses by trick and by declaration, with their intervals, as PNG."""
+    """Draw both losses by trick and by declaration, with their intervals, as a PNG file."""
     figure = charts.new_figure(11, 4)
     figure.suptitle(
-        f"points lost a decision: {result.player} against {result.opponent}, {result.n_deals} deals"
+        f"points lost per decision: {result.player} against {result.opponent}, "
+        f"{result.n_deals} deals"
     )
     by_trick, by_declaration = figure.subplots(1, 2, sharey=True, width_ratios=(2, 3))
     labels = (
-        ("in_deal", "against the best in the true deal"),
-        ("against_eq", f"against E[Q], N = {result.n}"),
+        ("in_deal", "against the best move in the true deal"),
+        ("against_eq", f"against E[Q] with {result.n} worlds"),
     )
     for axes, losses, title in (
         (by_trick, result.by_trick, "by trick"),

@@ -1,4 +1,4 @@
-"""Results of matches and round robins as tables and as a picture."""
+"""Show results of matches and round robins as tables and as a picture."""
 
 import itertools
 from collections.abc import Sequence
@@ -13,24 +13,24 @@ from zebjax.evaluation.matches import MatchResult
 
 
 def percent(result: MatchResult) -> str:
-    """A's win rate with its 95 % interval, as `53.2 % [51.0, 55.4]`."""
+    """Format A's win rate with its 95 % interval, as `53.2 % [51.0, 55.4]`."""
     low, high = result.win_rate_interval
     return f"{100 * result.win_rate:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def kind_of_interval(until: float | None) -> str:
-    """A sentence that says how the intervals were made."""
+    """Return a sentence that says how the intervals were computed."""
     if until is None:
         return "95 % intervals from paired deals, normal approximation"
     return (
         "wins: 95 % confidence sequence from paired deals (empirical Bernstein, Waudby-Smith and "
-        "Ramdas 2024), which "
-        "holds whenever one stops; points: normal approximation, for a fixed number of deals"
+        "Ramdas 2024), valid whenever the match stops; points: normal approximation, valid for a "
+        "fixed number of deals"
     )
 
 
 def match_table(pair: ladder.Played, until: float | None) -> Table:
-    """One match, a line for each figure; `until` is the half-width at which it was to stop."""
+    """Make a table of one match; `until` is the half-width at which it should stop, if any."""
     result = pair.result
     low, high = result.margin_ci95
     table = Table(
@@ -41,8 +41,8 @@ def match_table(pair: ladder.Played, until: float | None) -> Table:
     )
     speed = f"{2 * result.n_deals / pair.seconds:,.0f}" if pair.seconds else "-"
     rows = [
-        ("wins, a tie half", percent(result)),
-        ("points a game", f"{result.margin:+.2f} [{low:+.2f}, {high:+.2f}]"),
+        ("wins (a tie counts 1/2)", percent(result)),
+        ("points per game", f"{result.margin:+.2f} [{low:+.2f}, {high:+.2f}]"),
         ("deals, each played twice", f"{result.n_deals:,}"),
         ("standard error of wins", f"{100 * result.win_rate_stderr:.2f} %"),
         ("deals for +-1 %", f"{result.deals_for_1_percent:,}"),
@@ -64,7 +64,7 @@ def match_table(pair: ladder.Played, until: float | None) -> Table:
 
 
 def rating_table(standings: ladder.Standings) -> Table:
-    """Ratings, best first."""
+    """Make a table of ratings, best first."""
     table = Table(box=rich.box.SIMPLE, title="ratings", title_justify="left")
     for name in ("player", "Elo", "95 % interval", "games"):
         table.add_column(name, justify="left" if name == "player" else "right")
@@ -77,9 +77,9 @@ def rating_table(standings: ladder.Standings) -> Table:
 
 
 def matrix_table(standings: ladder.Standings, width: int) -> Table:
-    """Wins of the row against the column in percent, best player first.
+    """Make a table of win rates of row against column in percent, best player first.
 
-    The half-widths of the intervals are shown if they fit into `width` columns.
+    It shows the half-widths of the intervals if they fit into `width` columns.
     """
     order = sorted(range(len(standings.players)), key=lambda i: -standings.ratings[i].elo)
     fits = 2 + max(map(len, standings.players)) + 11 * len(order) + 4 <= width
@@ -104,7 +104,7 @@ def matrix_table(standings: ladder.Standings, width: int) -> Table:
 def plot(
     path: Path, pairs: Sequence[MatchResult], standings: ladder.Standings | None, subtitle: str
 ) -> None:
-    """Draw win rates, points and ratings (if there are any) with 95 % intervals, as PNG."""
+    """Draw win rates, points and ratings (if any) with 95 % intervals as a PNG file."""
     names = [f"{result.a} vs {result.b}" for result in pairs]
     panels: list[tuple[str, list[str], list[tuple[float, ...]], float | None]] = [
         (
@@ -113,7 +113,7 @@ def plot(
             [(100 * r.win_rate, *(100 * end for end in r.win_rate_interval)) for r in pairs],
             50,
         ),
-        ("A's points a game", names, [(r.margin, *r.margin_ci95) for r in pairs], 0),
+        ("A's points per game", names, [(r.margin, *r.margin_ci95) for r in pairs], 0),
     ]
     if standings is not None:
         rated = standings.to_dict()["ratings"]

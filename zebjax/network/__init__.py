@@ -1,5 +1,6 @@
-"""ZebNet: config, parameters, evaluation, files. See `model`; names are imported when first
-used.
+"""The network: config, parameters, evaluation, and its files. See `model` and `storage`.
+
+Each name is imported when it is first used, so that `--help` need not import jax.
 """
 
 import lazy_loader

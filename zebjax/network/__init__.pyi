@@ -1,11 +1,6 @@
 from .config import PRESETS as PRESETS
 from .config import ZebConfig as ZebConfig
 from .config import config_from_dict as config_from_dict
-from .files import BUNDLED as BUNDLED
-from .files import WEIGHTS_FILE as WEIGHTS_FILE
-from .files import find as find
-from .files import load as load
-from .files import save as save
 from .model import N_OPPONENTS as N_OPPONENTS
 from .model import Output as Output
 from .model import Params as Params
@@ -14,3 +9,8 @@ from .model import abstract_params as abstract_params
 from .model import apply as apply
 from .model import init as init
 from .model import n_params as n_params
+from .storage import BUNDLED as BUNDLED
+from .storage import WEIGHTS_FILE as WEIGHTS_FILE
+from .storage import find as find
+from .storage import load as load
+from .storage import save as save

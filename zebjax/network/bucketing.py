@@ -1,9 +1,9 @@
-"""The network on many observations at once with little padding: sorted by length, in groups that
-are each as long as their longest observation.
+"""Evaluate a network on many observations with little padding.
 
-The cost of a transformer is the number of its tokens. Games of one batch are in different tricks,
-so their observations have from 8 to 29 valid tokens of 36. An observation without a valid token,
-which means that no evaluation is wanted, costs nothing.
+Observations are sorted by length and divided into groups; each group is cut off at the length of
+its longest observation. A transformer's cost grows with the number of tokens, and the games of a
+batch are in different tricks: their observations have 8 to 29 valid tokens of 36. An observation
+whose mask is all False means "no evaluation needed"; a group of only these costs nothing.
 """
 
 import functools
@@ -17,14 +17,14 @@ from zebjax.common import devices
 from zebjax.common.arrays import Array, check
 from zebjax.observe import Observation, check_observation, shorten
 
-# Smaller groups have less padding and use a device worse: 16 was best on two CPU cores, see
-# benchmarks/NOTES.md. An accelerator gets a fixed number of groups instead, each of them large.
+# Smaller groups have less padding, but use the device less well. 16 was best on two CPU cores (see
+# benchmarks/NOTES.md). An accelerator gets a fixed number of groups, each of them large.
 _CPU_GROUP = 16
 _ACCELERATOR_GROUPS = 8
 
 
 def _group(n: int) -> int:
-    """Games to evaluate together, of n in all."""
+    """Return the number of games in a group, for n games in all."""
     group = (
         _CPU_GROUP
         if jax.default_backend() == "cpu"
@@ -41,22 +41,21 @@ def evaluate(
     lengths: Sequence[int],
     group: int | None = None,
 ) -> network.Output:
-    """`network.apply` on whole observations `[n]`, with the same result except for rounding.
+    """Evaluate `network.apply` on n observations; the result is the same except for rounding.
 
-    Differences: policy logits of slots that have been played mean nothing, and an observation
-    without a valid token gives zeros. Under `vmap` the games of all batches are sorted together.
+    Two differences: policy logits of played slots mean nothing, and an observation without a valid
+    token gives zeros. Under `vmap` the games of all batches are sorted together.
 
     Args:
         config: static.
         params: as for `network.apply`.
-        observation: whole ones: tokens int8 `[n, length, features]`, mask bool `[n, length]`.
-        lengths: static; a network is compiled for each. Ascending; the last is at least the maximum
-            number of valid tokens in an observation.
-        group: static; number of games evaluated together, padded to the longest of them. None: a
-            size that suits the device.
+        observation: not shortened: tokens int8 `[n, length, features]`, mask bool `[n, length]`.
+        lengths: static, ascending; the network is compiled for each. The last must be at least the
+            maximum number of valid tokens in an observation.
+        group: static; number of games in a group. None chooses a size for the device.
 
     Returns:
-        As `network.apply`, leading axis n.
+        As `network.apply`, with the leading axis n.
 
     Raises:
         ValueError: if the observation's shapes or dtypes are wrong.
@@ -64,8 +63,8 @@ def evaluate(
     check_observation(observation)
     check("observation.mask", observation.mask, ("n", "length"), bool)
 
-    # Under vmap, jax would turn the switch over lengths into the evaluation of every length. So
-    # vmap is defined here: the batches become one long batch.
+    # Under vmap, jax would turn the switch over lengths into an evaluation of every length. This
+    # vmap rule joins all batches into one long batch instead.
     @jax.custom_batching.custom_vmap
     def flat(params: network.Params, observation: Observation) -> network.Output:
         return _evaluate(config, params, observation, lengths, group)
@@ -108,50 +107,54 @@ def _evaluate(
             functools.partial(network.apply, config, params, cut(observation, length))
             for length in lengths
         ]
-        nothing = jax.tree.map(
+        zeros = jax.tree.map(
             lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(at_length[0])
         )
-        # Only the branch of this group's length runs: lax.map is a loop, where a switch stays one.
-        branches: list[Callable[[], network.Output]] = [lambda: nothing, *at_length]
-        return jax.lax.switch(which(observation.mask, (0, *lengths)), branches)
+        # Only the branch for this group's length runs: lax.map is a loop, so the switch stays a
+        # switch.
+        branches: list[Callable[[], network.Output]] = [lambda: zeros, *at_length]
+        return jax.lax.switch(length_index(observation.mask, (0, *lengths)), branches)
 
     output = jax.tree.map(
         lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[back], jax.lax.map(of_group, grouped)
     )
-    # An observation without tokens may have been in a group with others: its softmax over no token
-    # made it nan.
+    # An observation without tokens can share a group with others. Its softmax over no token gives
+    # nan, which must not reach the caller.
     return game.select(
         jnp.asarray(observation.mask).any(-1), output, jax.tree.map(jnp.zeros_like, output)
     )
 
 
 def sort(n_valid: jax.Array, group: int) -> tuple[int, jax.Array, jax.Array]:
-    """Sort rows by length into groups of one size.
+    """Sort rows by length and divide them into groups of one size.
 
     Args:
         n_valid: int `[n]`, the length of each row.
-        group: rows in a group.
+        group: number of rows in a group.
 
     Returns:
-        The number of groups; the rows in order of length, int `[groups * group]`, where the first
-        are repeated as padding; and each row's place in that order, int `[n]`.
+        The number of groups; the row numbers in order of length, int `[groups * group]`, the first
+        of them repeated as padding; and the place of each row in that order, int `[n]`.
     """
     n = n_valid.shape[0]
     group = min(group, n)
     groups = -(-n // group)
     order = jnp.argsort(n_valid)
     back = jnp.argsort(order)
-    # Padding goes before the shortest row and repeats it, so it makes no group longer.
+    # Padding repeats the shortest row, so no group gets longer.
     return groups, jnp.pad(order, (groups * group - n, 0), mode="edge"), back + (groups * group - n)
 
 
 def cut(observation: Observation, length: int) -> Observation:
-    """Cut shortened observations `[n]` off at `length` tokens (static)."""
+    """Cut off shortened observations `[n]` at `length` tokens (static)."""
     return jax.tree.map(lambda leaf: leaf[:, :length], observation)
 
 
-def which(mask: Array, lengths: Sequence[int]) -> jax.Array:
-    """Index of the first of `lengths` that the longest row of `mask` `[n, length]` fits in,
-    int32.
+def length_index(mask: Array, lengths: Sequence[int]) -> jax.Array:
+    """Return the index of the smallest of `lengths` (ascending) that fits all rows, int32.
+
+    Args:
+        mask: bool `[n, length]`, the valid tokens of each row.
+        lengths: static.
     """
     return jnp.searchsorted(jnp.asarray(lengths), mask.sum(-1).max())

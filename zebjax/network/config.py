@@ -32,7 +32,7 @@ class ZebConfig:
     stay float32."""
 
     def __post_init__(self) -> None:
-        # v1 exists: only another one is looked up, since observe imports jax and help must not.
+        # Do not look up v1: importing observe imports jax, which would slow down `--help`.
         if self.tokenizer != "v1":
             from zebjax.observe import tokenizer
 
@@ -60,7 +60,7 @@ class ZebConfig:
             raise ValueError(f"dropout: expected a rate in [0, 1), got {self.dropout}")
 
     def parameter_fields(self) -> dict[str, Any]:
-        """The fields that decide what parameters there are: all but dropout and compute dtype."""
+        """Return the fields that decide the shapes of the parameters: not dropout, not dtype."""
         fields = dataclasses.asdict(self)
         return {name: fields[name] for name in fields.keys() - {"dropout", "compute_dtype"}}
 
@@ -77,14 +77,14 @@ PRESETS = {
 
 
 def config_from_dict(fields: Any, source: Path) -> ZebConfig:
-    """Make a ZebConfig of an object read from JSON.
+    """Make a ZebConfig from an object that was read from JSON.
 
     Args:
-        fields: the object.
-        source: the file, for messages.
+        fields: the object, of any type.
+        source: the file's name, for messages.
 
     Raises:
-        ValueError: naming `source` and the field, if one is unknown or impossible.
+        ValueError: if a field is unknown or impossible; the message names `source` and the field.
     """
     known = {field.name for field in dataclasses.fields(ZebConfig)}
     if not isinstance(fields, dict):

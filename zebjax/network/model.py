@@ -1,7 +1,7 @@
-"""ZebNet: a pre-LN transformer over tokens with policy, value and belief heads, used functionally.
+"""ZebNet: a pre-LN transformer over tokens, with policy, value and belief heads.
 
 Parameters are a plain nested dict of arrays; `apply` is a pure function of (config, params,
-observation). "Pre-LN" is LayerNorm before each block instead of after it (Xiong et al. 2020, "On
+observation). "Pre-LN" means LayerNorm before each block, not after it (Xiong et al. 2020, "On
 layer normalization in the transformer architecture").
 """
 
@@ -28,7 +28,7 @@ class Output(NamedTuple):
     """Raw outputs, with the leading batch axes of the observation; float32."""
 
     policy_logits: jax.Array
-    """`[..., 7]` by slot, unmasked: played and illegal slots have numbers too."""
+    """`[..., 7]` by slot, unmasked: the numbers of played and illegal slots mean nothing."""
     value: jax.Array
     """`[...]` in [-1, 1], for the player to move."""
     belief_logits: jax.Array | None
@@ -36,9 +36,9 @@ class Output(NamedTuple):
 
 
 def _drop(key: jax.Array, rate: float, values: jax.Array) -> jax.Array:
-    """Dropout at `rate`, rounded to a multiple of 1/256."""
-    # Eight random bits a number, because drawing bits is what dropout costs: 32 bits a number, as
-    # `nnx.Dropout` draws, took 4.6 times as long on a CPU and a third of a training step.
+    """Apply dropout at `rate`, rounded to a multiple of 1/256."""
+    # Eight random bits per value: drawing bits is the main cost of dropout. With 32 bits, as in
+    # `nnx.Dropout`, it took 4.6 times as long on a CPU, a third of a training step.
     dropped = round(rate * 256)
     words = jax.random.bits(key, (-(-values.size // 4),), jnp.uint32)
     chance = (
@@ -50,9 +50,7 @@ def _drop(key: jax.Array, rate: float, values: jax.Array) -> jax.Array:
 
 
 class _EncoderLayer(nnx.Module):
-    """Pre-LN transformer layer: x + attention(norm(x)), then x + feed-forward(norm(x)), ReLU in
-    between.
-    """
+    """Pre-LN transformer layer: x + attention(norm(x)), then x + feed-forward(norm(x))."""
 
     def __init__(self, config: ZebConfig, linear: Any, rngs: nnx.Rngs):
         self.n_heads = config.n_heads
@@ -73,7 +71,7 @@ class _EncoderLayer(nnx.Module):
         qkv = self.qkv(self.norm1(x))
         query, key, value = jnp.moveaxis(qkv.reshape(*qkv.shape[:-1], 3, self.n_heads, -1), -3, 0)
         scores = jnp.einsum("...qhd,...khd->...hqk", query, key) / math.sqrt(query.shape[-1])
-        # Softmax in float32 also where products are bfloat16: sums of small weights need the bits.
+        # Softmax in float32 even with bfloat16 products: sums of small weights need the precision.
         scores = jnp.where(mask[..., None, None, :], scores.astype(jnp.float32), -jnp.inf)
         weights = drop(jax.nn.softmax(scores)).astype(value.dtype)
         attended = jnp.einsum("...hqk,...khd->...qhd", weights, value)
@@ -83,7 +81,7 @@ class _EncoderLayer(nnx.Module):
 
 
 class ZebNet(nnx.Module):
-    """Tokens to policy logits, value and belief logits."""
+    """The network: from tokens to policy logits, value and belief logits."""
 
     def __init__(self, config: ZebConfig, rngs: nnx.Rngs):
         spec = tokenizer(config.tokenizer)
@@ -123,8 +121,7 @@ class ZebNet(nnx.Module):
         for layer in self.layers.values():
             x = layer(x, mask, rngs)
         policy_logits = self.policy(self._hand(x, observation.place))[..., 0]
-        # The mean over valid tokens. Padding rows hold numbers too, and inf * 0 is nan: they are
-        # removed by where, not by a product.
+        # The mean over valid tokens. `where` removes the padding, not a product: inf * 0 is nan.
         pooled = jnp.where(mask[..., None], x, 0).sum(-2) / mask.sum(-1, keepdims=True)
         hidden = jax.nn.gelu(self.value_hidden(pooled), approximate=False)
         value = jnp.tanh(self.value_out(hidden))[..., 0]
@@ -138,18 +135,18 @@ class ZebNet(nnx.Module):
         return Output(policy_logits, value, belief_logits)
 
     def _hand(self, x: jax.Array, place: Array | None) -> jax.Array:
-        """Hidden states of the mover's seven slots; zeros for a slot that was left out."""
+        """Hidden states of the mover's seven slots; zeros for a slot that `shorten` removed."""
         if place is None:
             return x[..., self.spec.hand, :]
         slots = jnp.arange(self.spec.hand.start, self.spec.hand.stop)
         return (slots[:, None] == place[..., None, :]).astype(x.dtype) @ x
 
     def _embed_tokens(self, observation: Observation) -> jax.Array:
-        """Concatenated feature embeddings, projected, plus positions."""
-        # The projection of a concatenation is a sum of projections. So each embedding table is
-        # projected once (a few dozen rows), and a token is one multi-hot row times the result:
-        # fewer FLOP than projecting every token, and the gradient is a matrix product and no
-        # scatter.
+        """Concatenate the feature embeddings, project them, and add position embeddings."""
+        # The projection of a concatenation is a sum of projections. So project each embedding
+        # table once (a few dozen rows), and multiply the result by one multi-hot row per token.
+        # This takes fewer FLOP than projecting every token, and its gradient is a matrix product
+        # instead of a scatter.
         kernel = self.embed_project.kernel[...]
         rows, multi_hot, start = [], [], 0
         for index, (name, (cardinality, _)) in enumerate(self.spec.features.items()):
@@ -166,14 +163,14 @@ class ZebNet(nnx.Module):
                 jax.nn.one_hot(observation.place, position.shape[0], dtype=kernel.dtype)
             )
         bias = self.embed_project.bias
-        assert bias is not None  # nnx allows a layer without
+        assert bias is not None  # the type allows None
         embedded = jnp.concatenate(multi_hot, -1) @ jnp.concatenate(rows) + bias[...]
         return embedded if observation.place is not None else embedded + position
 
 
 @functools.cache
 def _structure(config: ZebConfig) -> tuple[nnx.GraphDef, nnx.State]:
-    """The graph definition of a ZebNet and its parameters as shapes."""
+    """Return the graph definition of a ZebNet and the shapes of its parameters."""
     abstract = nnx.eval_shape(lambda: ZebNet(config, nnx.Rngs(0)))
     return nnx.split(abstract, nnx.Param)
 
@@ -190,7 +187,7 @@ def init(config: ZebConfig, key: jax.Array) -> Params:
 
 
 def abstract_params(config: ZebConfig) -> Params:
-    """The parameters as `jax.ShapeDtypeStruct`s."""
+    """Return the parameters of this config as `jax.ShapeDtypeStruct`s."""
     # All layers have the same shapes, and tracing takes time about quadratic in their number: one
     # is traced, so that a file's claim costs little before its arrays are compared with it.
     params = nnx.to_pure_dict(_structure(dataclasses.replace(config, n_layers=1))[1])
@@ -200,7 +197,7 @@ def abstract_params(config: ZebConfig) -> Params:
 
 
 def n_params(params: Params) -> int:
-    """Number of numbers in a pytree of arrays or shapes."""
+    """Return the number of parameters in a pytree of arrays or shapes."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
@@ -220,8 +217,8 @@ def _check_params(config: ZebConfig, params: Params) -> None:
             )
 
 
-# jit, although callers compile it too: a program that evaluates several lengths then contains one
-# function a length, and a length seen before is not traced again.
+# jit here, although callers compile it too: a program that evaluates several lengths then contains
+# one function per length, and a length is traced only once.
 @functools.partial(jax.jit, static_argnames="config")
 def apply(
     config: ZebConfig,
@@ -232,17 +229,17 @@ def apply(
     """Evaluate the network.
 
     Args:
-        config: the one that the parameters were made with.
+        config: the config that the parameters were made with.
         params: from `init` or `load`.
         observation: tokens `[..., length, features]` and mask `[..., length]`, any leading axes.
-        dropout_key: a typed random key turns dropout on (training); None is evaluation.
+        dropout_key: a typed random key turns dropout on, for training; None turns it off.
 
     Returns:
         Raw logits, unmasked, float32: `.policy_logits` `[..., 7]`, `.value` `[...]` in [-1, 1],
         `.belief_logits` `[..., 28, 3]` or None.
 
     Raises:
-        ValueError: if an argument has a wrong shape or dtype, or `params` are of another config.
+        ValueError: if an argument has a wrong shape or dtype, or `params` do not fit `config`.
 
     >>> from zebjax import game, network, observe
     >>> config = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)

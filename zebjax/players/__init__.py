@@ -1,5 +1,6 @@
-"""Players: many games in, one slot for each out. See `spec` for the grammar; names are imported
-when first used.
+"""Players: functions from many games to one slot for each. See `spec` for the spec grammar.
+
+Each name is imported when it is first used, so that `--help` need not import jax.
 """
 
 import lazy_loader

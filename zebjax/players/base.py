@@ -1,5 +1,6 @@
-"""The interface of a player: many games in, one slot for each out; and calling a compiled one in
-chunks.
+"""The interface of a player, and helpers to write one.
+
+A player is a function from many games to one slot for each. `in_chunks` calls a compiled one.
 """
 
 import dataclasses
@@ -13,10 +14,10 @@ from zebjax import game
 from zebjax.common.arrays import check
 
 CHUNK = 64
-"""Games in one compiled call. On two CPU cores a game takes as long with 64 as with 256, and the
-last chunk has less padding."""
+"""Games in one compiled call on a CPU. On two cores a game takes as long with 64 as with 256, and
+the last chunk has less padding."""
 ACCELERATOR_CHUNK = 1024
-"""The same on an accelerator: evaluations are cheap there, and the number of calls costs."""
+"""Games in one compiled call on an accelerator, where each call costs more than the evaluations."""
 
 Choose = Callable[[game.GameState, np.ndarray], np.ndarray]
 
@@ -26,25 +27,26 @@ class Player:
     """A player: its name and its choice of moves."""
 
     spec: str
-    """Its name in tables; for a player made by `make`, the spec that it was made from."""
+    """Name in tables; for a player from `make`, the spec that it was made from."""
     choose: Choose
     """`choose(states, keys) -> slots`: for each of n games a legal slot 0..6 of the seat to move.
 
     `states` is a GameState of NumPy arrays with a leading axis n. `keys` is uint32 `[n, 2]`, one
-    raw random key (`jax.random.key_data`) a game. All randomness comes from the key: the same game
-    with the same key is played the same at any place in any batch. `slots` is int `[n]`. A player
-    may read only what its seat has seen: its own hand, the plays, and the public facts of the deal.
+    raw random key (`jax.random.key_data`) per game. `slots` is int `[n]`. All randomness must come
+    from the keys: a game with the same key gets the same slot at any place in any batch. A player
+    may read only what its seat has seen: its own hand, the plays, declaration and leader.
     """
     identity: str = ""
-    """Key for caches: two players of one identity play alike in one version of the code. Empty:
-    unknown, so nothing may be cached."""
+    """Cache key: players with the same identity choose the same slots, in one version of the code.
+    Empty: unknown, so results may not be cached."""
 
 
 def watch(player: Player) -> tuple[Player, list[tuple[game.GameState, np.ndarray, np.ndarray]]]:
     """Record the decisions of a player.
 
     Returns:
-        The same player, and a list to which each call of `choose` appends (states, keys, slots).
+        A player with the same choices, and a list to which each call of its `choose` appends
+        (states, keys, slots).
     """
     seen = []
 
@@ -61,7 +63,7 @@ def gather(states: game.GameState, rows: np.ndarray) -> game.GameState:
 
     Args:
         states: NumPy arrays with a leading axis n.
-        rows: integers `[m]`; a row past the end is the last game.
+        rows: integers `[m]`; a row past the end gives the last game.
 
     Returns:
         NumPy arrays with a leading axis m.
@@ -78,10 +80,10 @@ def in_chunks(
         compiled: as `Player.choose`.
         states: NumPy arrays with a leading axis n.
         keys: uint32 `[n, 2]`.
-        trees: search trees a game: the more, the fewer games are in a chunk.
+        trees: number of search trees per game; more trees make smaller chunks.
 
     Returns:
-        The joined results, `[n, ...]`.
+        The results of all chunks, joined: `[n, ...]`.
 
     Raises:
         ValueError: if `keys` or a field of `states` has a wrong shape or dtype.
@@ -94,8 +96,8 @@ def in_chunks(
     for start in range(0, n, chunk):
         rows = np.arange(start, start + chunk)
         results.append(compiled(gather(states, rows), np.take(keys, rows, axis=0, mode="clip")))
-    # Results are fetched after the last call: an accelerator works on one chunk while the next is
-    # prepared.
+    # Fetch results after the last call, so that an accelerator works on one chunk while the host
+    # prepares the next.
     return (
         np.concatenate([np.asarray(result) for result in results])[:n]
         if results
@@ -112,13 +114,13 @@ def sample_slot(
         key_data: uint32 `[2]`, a raw random key.
         logits: float `[7]`.
         legal: bool `[7]`.
-        temperature: 0 or more; at 0 the legal slot with the highest logit.
+        temperature: 0 or more; 0 gives the legal slot with the highest logit.
 
     Returns:
-        int32.
+        int32, a slot.
     """
-    # Gumbel-max: the argmax of logits + temperature * Gumbel noise has that distribution, and needs
-    # no division by a temperature of 0. With the same key, two players with nearly equal logits
-    # mostly choose the same slot, so paired deals differ less.
+    # Gumbel-max: the argmax of logits + temperature * Gumbel noise has this distribution, without a
+    # division by temperature 0. With the same key, players with nearly equal logits mostly choose
+    # the same slot, which reduces the variance of paired deals.
     noise = jax.random.gumbel(jax.random.wrap_key_data(key_data), logits.shape)
     return jnp.argmax(jnp.where(legal, logits + temperature * noise, -jnp.inf)).astype(jnp.int32)

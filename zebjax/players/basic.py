@@ -1,4 +1,4 @@
-"""Players without a network: random, and the original's rule-based one."""
+"""Players without a network: the random player, and the original's rule-based player."""
 
 import functools
 
@@ -10,12 +10,11 @@ from zebjax.players.base import Player, in_chunks, sample_slot
 
 
 def heuristic_slot(state: game.GameState) -> jax.Array:
-    """The move of the original's rule-based player.
+    """Choose the move of the original's rule-based player.
 
-    Leading: the tile of the called suit with the highest pip sum; without one, the tile with the
-    highest pip sum. Following: of the legal tiles the one with the fewest points, then the lowest
-    pip sum. The first slot on ties. It ignores the other tiles of the trick, as the original's
-    does.
+    A leader plays the tile of the called suit with the highest pip sum; without a called tile, the
+    tile with the highest pip sum. A follower plays the legal tile with the fewest points, then the
+    lowest pip sum. The first slot wins ties. Like the original, it ignores the tiles on the table.
 
     Args:
         state: one game.
@@ -26,7 +25,7 @@ def heuristic_slot(state: game.GameState) -> jax.Array:
     hand = jnp.asarray(state.hands)[game.current_player(state)]
     pip_sum = jnp.asarray(tiles.PIP_SUM, jnp.int32)[hand]
     called = jnp.asarray(tiles.CALLED)[state.declaration, hand]
-    # 100 is more than any pip sum (12): the suit or the points decide first, then the pips.
+    # 100 is more than any pip sum (12), so the suit or the points decide first, then the pips.
     lead = pip_sum + 100 * called
     follow = -(pip_sum + 100 * jnp.asarray(tiles.POINTS, jnp.int32)[hand])
     score = jnp.where(state.ply % 4 == 0, lead, follow)
@@ -50,5 +49,5 @@ def random() -> Player:
 
 
 def heuristic() -> Player:
-    """Make the original's rule-based player, see `heuristic_slot`."""
+    """Make the original's rule-based player; see `heuristic_slot`."""
     return Player("heuristic", functools.partial(in_chunks, _heuristic_slots))

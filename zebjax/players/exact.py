@@ -1,13 +1,13 @@
-"""E[Q]: play the move that is best on average over sampled worlds, each solved exactly; and the
-double-dummy player, which sees all hands.
+"""Players on top of the exact solver: E[Q], and the double-dummy player that sees all hands.
 
-A decision draws n worlds consistent with what the mover has seen (all of them, if there are fewer),
-solves every legal move in each exactly, and averages. This is the Monte Carlo card play of bridge
-programs (Ginsberg 2001, "GIB: Imperfect information in a computationally challenging game"). It
-assumes that all hands are known after the move, so it neither hides nor looks for information.
+E[Q] plays the move that is best on average over sampled worlds. For each decision it samples n
+worlds consistent with what the mover has seen (all of them if there are fewer), solves every legal
+move in each world exactly, and averages. This is the Monte Carlo card play of bridge programs
+(Ginsberg 2001, "GIB: Imperfect information in a computationally challenging game"). It assumes that
+all hands are known after the move, so it neither hides information nor plays to gain any.
 
-Nearly all the time is spent in the solver, most of it in the first trick. Everything here takes
-many games at once, so that the solver has thousands of positions to divide over the cores.
+Nearly all time goes into the solver, most of it in the first trick. So every function here takes
+many games at once, which gives the solver thousands of positions to divide over the cores.
 """
 
 import dataclasses
@@ -21,23 +21,24 @@ import numpy as np
 from zebjax import game, solver, tiles, worlds
 from zebjax.common.arrays import check
 from zebjax.players import Player, base
-from zebjax.players.spec import CRITERIA, MOST_WORLDS
+from zebjax.players.spec import CRITERIA, MAX_WORLDS
 
 ENOUGH = tiles.TOTAL_POINTS // 2 + 1
-"""Points at the end with which a team has more than the other."""
+"""Minimum points at the end with which a team has more than the other."""
 TIES_FROM_PLY = 8
-"""From the third trick on, mean points are cheap enough to break ties of P(win)."""
+"""First ply at which mean points break ties of P(win); in earlier tricks they cost too much."""
 _POSITIONS_A_CORE = 4096
-"""Positions in one call of the solver: seconds of work in the first trick, so that Ctrl-C works."""
+"""Positions per core in one call of the solver: a few seconds in the first trick. Ctrl-C waits for
+the call."""
 _MAX_DECISIONS = 256
 
 
 @dataclasses.dataclass(frozen=True)
 class Values:
-    """Values of each move over the worlds of N decisions: points of the mover's team at the end of
-    the game.
+    """Results of each move over the sampled worlds of N decisions.
 
-    Points already taken are included. All play after the move is perfect, with all hands known.
+    A result is the points of the mover's team at the end of the game, those already taken included,
+    if all play after the move is perfect with all hands known.
     """
 
     counts: np.ndarray
@@ -53,7 +54,7 @@ class Values:
 
     @property
     def points(self) -> np.ndarray:
-        """Points summed over worlds, int64 `[N, 7]`: exact, to compare moves."""
+        """Points summed over worlds, int64 `[N, 7]`; exact, so use these to compare moves."""
         return self.counts @ np.arange(tiles.TOTAL_POINTS + 1)
 
     @property
@@ -63,7 +64,7 @@ class Values:
 
     @property
     def mean_points(self) -> np.ndarray:
-        """Float64 `[N, 7]`; nan where not legal."""
+        """Mean points at the end, float64 `[N, 7]`; nan where not legal."""
         return self._share(self.points)
 
     @property
@@ -80,17 +81,21 @@ class Values:
         return np.where(self.legal, sums / np.maximum(self.n_worlds, 1)[:, None], np.nan)
 
     def best_slots(self) -> np.ndarray:
-        """The slot of most mean points, then of most P(win), then the lowest; int32 `[N]`."""
+        """Return the slot with the most mean points, then the highest P(win), then the lowest slot.
+
+        int32 `[N]`.
+        """
         return _best(self.legal, self.points, self.wins)
 
 
 def _best(legal: np.ndarray, *scores: np.ndarray) -> np.ndarray:
-    """Legal slot with the highest first score, int32 `[N]`; on ties the next scores decide, then
-    the lowest slot.
+    """Return the legal slot with the highest first score, int32 `[N]`.
+
+    On ties the next scores decide, then the lowest slot.
 
     Args:
         legal: bool `[N, 7]`.
-        *scores: integers `[N, 7]`, 0 or more; integers, so that equal moves are exactly equal.
+        *scores: integers `[N, 7]`, 0 or more. Integers, so that equal moves compare as equal.
     """
     best = legal
     for score in scores:
@@ -114,22 +119,23 @@ def _legal_slots(states: game.GameState, keys: jax.Array) -> jax.Array:
 def worlds_of(
     states: game.GameState, keys: np.ndarray, n: int
 ) -> Iterator[tuple[np.ndarray, game.GameState]]:
-    """Draw the worlds of many decisions, in blocks of bounded size.
+    """Sample worlds for many decisions, in blocks of bounded size.
 
     Args:
         states: N games, NumPy arrays.
-        keys: uint32 `[N, 2]`.
-        n: worlds a decision.
+        keys: uint32 `[N, 2]`, one raw random key per game.
+        n: worlds per decision.
 
     Yields:
-        int64 `[M]`, the decision of each world; and its state in that world, leading axis M.
+        The number of each world's decision, int64 `[M]`, and the state in that world, leading
+        axis M.
 
     Raises:
         ValueError: for a decision without a consistent world.
     """
     block = min(_MAX_DECISIONS, max(1, _POSITIONS_A_CORE * numba.config.NUMBA_NUM_THREADS // n))
     for start in range(0, len(keys), block):
-        # Always the same shape, for one compiled program; rows past the end are dropped again.
+        # Always the same shape, for one compiled program; rows past the end are dropped below.
         rows = np.arange(start, start + block)
         hands, counts = _sample(
             base.gather(states, rows), np.take(keys, rows, axis=0, mode="clip"), n
@@ -138,8 +144,8 @@ def worlds_of(
         if len(impossible := np.flatnonzero(~counts.any(1) & (rows < len(keys)))):
             place = int(rows[impossible[0]])
             raise ValueError(
-                f"decision {place}: no hands fit what its mover has seen; it is no position of a "
-                "game"
+                f"decision {place}: no hands fit what its mover has seen; expected a position that "
+                "a game can reach"
             )
         decision = np.repeat(rows, counts.sum(1))
         yield decision, base.gather(states, decision)._replace(hands=np.asarray(hands)[counts])
@@ -148,7 +154,7 @@ def worlds_of(
 def _by_size(
     states: game.GameState, n: int, n_trick1: int | None
 ) -> Iterator[tuple[np.ndarray, int]]:
-    """Yield the decisions `[M]` that have the same number of worlds, and that number."""
+    """Yield groups of decisions: their rows `[M]`, and the worlds to sample for each."""
     early = np.asarray(states.ply) < tiles.N_PLAYERS
     for rows, size in (
         (np.flatnonzero(early), n if n_trick1 is None else n_trick1),
@@ -159,7 +165,7 @@ def _by_size(
 
 
 def _mover_points(states: game.GameState) -> np.ndarray:
-    """Points that the mover's team has taken, int64 `[N]`."""
+    """Return the points that the mover's team has taken, int64 `[N]`."""
     ply = np.asarray(states.ply)[:, None]
     trick = np.minimum(ply // 4, tiles.N_TRICKS - 1)
     team = (np.take_along_axis(np.asarray(states.trick_leaders), trick, 1) + ply) % 2
@@ -173,16 +179,16 @@ def eq_values(
     n_trick1: int | None = None,
     threads: int | None = None,
 ) -> Values:
-    """Values of every move over worlds consistent with what the mover has seen.
+    """Compute the results of every move over worlds consistent with what the mover has seen.
 
-    The same state with the same key has the same values at any place in the batch, whatever the
-    hidden hands are.
+    The results depend on what the mover has seen and on the key alone, not on hidden hands and not
+    on the place in the batch.
 
     Args:
         states: N games, NumPy arrays with a leading axis. Hidden tiles are not read.
-        keys: uint32 `[N, 2]`, one raw random key a game.
-        n: worlds a decision; all of them, each once, if there are fewer.
-        n_trick1: the same for decisions in the first trick; None for n.
+        keys: uint32 `[N, 2]`, one raw random key per game.
+        n: worlds per decision; if there are fewer, each world once.
+        n_trick1: worlds per decision in the first trick; None for n.
         threads: as for `solver.solve`.
 
     Raises:
@@ -216,11 +222,12 @@ def count_wins(
     n_trick1: int | None = None,
     threads: int | None = None,
 ) -> np.ndarray:
-    """Number of worlds in which each move wins, int64 `[N, 7]`.
+    """Count the worlds in which each move wins, int64 `[N, 7]`.
 
-    This is `eq_values(...).wins` in about a fifth of the time, with the same arguments and errors.
+    The result is that of `eq_values(...).wins`, in about a fifth of the time. Arguments and errors
+    are the same.
     """
-    # Faster because the solver answers one yes-or-no question a move instead of finding its value.
+    # Faster, because the solver answers one yes-or-no question per move instead of finding a value.
     _check_sizes(n, n_trick1)
     check("keys", keys, ("N", 2), int)
     game.check_state(states, (len(keys),), "states")
@@ -234,14 +241,14 @@ def count_wins(
 
 def _check_sizes(n: int, n_trick1: int | None) -> None:
     for name, size in (("n", n), ("n_trick1", n_trick1)):
-        if size is not None and not 1 <= size <= MOST_WORLDS:
-            raise ValueError(f"{name}: expected 1 to {MOST_WORLDS:,} worlds, got {size}")
+        if size is not None and not 1 <= size <= MAX_WORLDS:
+            raise ValueError(f"{name}: expected 1 to {MAX_WORLDS:,} worlds, got {size}")
 
 
 def _choose_points(
     states: game.GameState, legal: np.ndarray, keys: np.ndarray, n: int, n_trick1: int | None
 ) -> np.ndarray:
-    del legal  # known from the values
+    del legal  # `eq_values` knows which slots are legal
     return eq_values(states, keys, n, n_trick1).best_slots()
 
 
@@ -250,7 +257,7 @@ def _choose_win(
 ) -> np.ndarray:
     wins = np.where(legal, count_wins(states, keys, n, n_trick1), -1)
     slots = _best(legal, wins)
-    # Points cost five times as much as wins, so they are computed for ties only.
+    # Points cost five times as much as wins, so compute them only for ties.
     is_tie = (wins == wins.max(-1, keepdims=True)).sum(-1) > 1
     tied = np.flatnonzero(is_tie & (states.ply >= TIES_FROM_PLY))
     if len(tied):
@@ -260,17 +267,17 @@ def _choose_win(
 
 
 def player(n: int = 100, criterion: str = "win", n_trick1: int | None = None) -> Player:
-    """Make the E[Q] player. A forced move costs it nothing.
+    """Make the E[Q] player.
 
     Args:
-        n: worlds a decision, see `eq_values`.
-        criterion: "win": the highest P(more points than the other team at the end), and from the
-            third trick on the most mean points among equals. "points": the most mean points, and
-            the highest P(win) among equals. Then the lowest slot.
-        n_trick1: worlds a decision in the first trick, where they cost most; None for n.
+        n: worlds per decision, see `eq_values`.
+        criterion: "win" chooses the highest P(more points than the other team at the end); from the
+            third trick on the most mean points decide among equals. "points" chooses the most mean
+            points; the highest P(win) decides among equals. At last the lowest slot.
+        n_trick1: worlds per decision in the first trick, where they cost most; None for n.
 
     Raises:
-        ValueError: if an argument is not as above.
+        ValueError: if a number of worlds is out of range or the criterion is unknown.
     """
     _check_sizes(n, n_trick1)
     if criterion not in CRITERIA:
@@ -295,8 +302,8 @@ def player(n: int = 100, criterion: str = "win", n_trick1: int | None = None) ->
 def cheat() -> Player:
     """Make the player that sees all four hands: most points by exact play, then the lowest slot.
 
-    It is a ceiling to compare others with, and the only player that may read hidden hands. It wins
-    85.7 +- 0.5 % against random.
+    It is an upper bound for other players, and the only one that may read hidden hands. It wins
+    85.7 +- 0.5 % of games against random.
     """
 
     def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:

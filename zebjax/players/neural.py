@@ -1,4 +1,4 @@
-"""Players with a network: its policy alone, or tree search over sampled worlds."""
+"""Players with a network: the policy alone, or tree search over sampled worlds."""
 
 import dataclasses
 import functools
@@ -13,12 +13,12 @@ from zebjax.players.base import Player, in_chunks, sample_slot
 from zebjax.search import Policy, SearchConfig
 from zebjax.torch_compat import weights as torch_weights
 
-MOST_NODES = 1_000_000
-"""Of one decision's trees together: some 300 MB."""
+MAX_SIMULATIONS = 1_000_000
+"""Maximum simulations in all trees of one decision together; they take about 300 MB."""
 
 
-# The parameters and the temperature are arguments and not constants, so that a network that is
-# still learning is judged again and again by one compiled function.
+# Parameters and temperature are traced arguments, so that a network in training can be evaluated
+# again and again without another compilation.
 @functools.partial(jax.jit, static_argnames=("config", "length"))
 def _zeb_slots(
     states: game.GameState,
@@ -42,28 +42,32 @@ def _searched_slots(
     config: network.ZebConfig,
     settings: search.SearchConfig,
 ) -> jax.Array:
-    judge = search.evaluator(config, params, settings.plain)
+    evaluator = search.evaluator(config, params, settings.plain)
 
     def one(state: game.GameState, key_data: jax.Array) -> jax.Array:
-        # A game by itself, so that its key alone decides, wherever in the batch it stands (but for
-        # rounding, as the network evaluates the games of a batch in groups).
+        # Search each game alone, so that its result depends on its key and not on its place in the
+        # batch (except for rounding: the network evaluates the games of a batch in groups).
         alone = jax.tree.map(lambda leaf: leaf[None], state)
-        return search.search(settings, judge, alone, jax.random.wrap_key_data(key_data)).slot[0]
+        return search.search(settings, evaluator, alone, jax.random.wrap_key_data(key_data)).slot[0]
 
     return jax.vmap(one)(states, keys)
 
 
 def zeb(config: network.ZebConfig, params: network.Params, temperature: float = 0.1) -> Player:
-    """A network's policy: one evaluation a move, softmax over legal logits / temperature, the best
-    at temperature 0.
+    """Make a player from a network's policy: one evaluation per move, no search.
 
-    Players of the same config share one compiled function, whatever their parameters.
+    Players with the same config share one compiled function.
+
+    Args:
+        config: the network.
+        params: its parameters.
+        temperature: the slot is drawn from softmax(legal logits / temperature); 0 plays the best.
     """
     spec = observe.tokenizer(config.tokenizer)
 
     def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:
-        # Padding costs as much as tokens: left out, for two tricks at a time so as to compile only
-        # four times.
+        # Padding costs as much as tokens, so cut it off. One length per two tricks: only four
+        # compilations.
         trick = min(int(states.ply.max(initial=0)) // 4 | 1, tiles.N_TRICKS - 1)
         compiled = functools.partial(
             _zeb_slots,
@@ -80,10 +84,17 @@ def zeb(config: network.ZebConfig, params: network.Params, temperature: float = 
 def searching_zeb(
     config: network.ZebConfig, params: network.Params, settings: search.SearchConfig
 ) -> Player:
-    """A network with tree search over sampled worlds: it reads nothing that its seat has not seen.
+    """Make a player that searches trees over sampled worlds with a network.
+
+    It reads only what its seat has seen.
+
+    Args:
+        config: the network.
+        params: its parameters.
+        settings: the search; `worlds` must be a number.
 
     Raises:
-        ValueError: for settings that search the true deal.
+        ValueError: if `settings` search the true deal.
     """
     if settings.worlds == "true":
         raise ValueError(
@@ -101,29 +112,29 @@ def load_zeb(
     worlds: int | None = None,
     search: Policy | None = None,
 ) -> Player:
-    """The player that `zeb:PATH,...` names.
+    """Make the player of the spec `zeb:PATH,...`.
 
     Args:
-        path: what `network.load` reads, or a `.pt` file of the original PyTorch system.
-        temperature: of the policy, 0.1 if None; of the search's root, 0 if None.
-        sims: simulations in each sampled world; 0 plays the policy alone.
-        worlds: sampled worlds that are searched, 16 if None.
-        search: `gumbel` (also if None) or `puct`.
+        path: any path that `network.load` accepts, or a `.pt` file of the original PyTorch system.
+        temperature: None is 0.1 for the policy alone, and 0 at the root of a search.
+        sims: simulations per sampled world; 0 plays the policy alone.
+        worlds: number of sampled worlds to search; None is 16.
+        search: "gumbel" or "puct"; None is "gumbel".
 
     Raises:
-        ValueError: if there is no network at `path`, or the options do not go together.
+        ValueError: if there is no network at `path`, or the options do not fit together.
     """
     for name, value in (("worlds", worlds), ("search", search)):
         if value and not sims:
             raise ValueError(f"{name}: expected sims with it, as in sims=64")
-    # A file of the original's is read as it is, so that it can be rated before it is converted.
+    # A file of the original system is read directly, so that it can be rated without conversion.
     is_torch = torch_weights.names_torch_file(path)
     config, params = torch_weights.read(path)[:2] if is_torch else network.load(path)
     if sims:
         worlds = worlds or 16
-        if sims * worlds > MOST_NODES:
+        if sims * worlds > MAX_SIMULATIONS:
             raise ValueError(
-                f"sims: expected at most {MOST_NODES:,} in all worlds together, got "
+                f"sims: expected at most {MAX_SIMULATIONS:,} in all worlds together, got "
                 f"{sims * worlds:,}"
             )
         settings = SearchConfig(
@@ -137,9 +148,7 @@ def load_zeb(
 
 
 def _digest(config: network.ZebConfig, params: network.Params) -> str:
-    """The sha256 of a network: its config and every array's place, type, shape and bytes, wherever
-    they are stored.
-    """
+    """Return the sha256 of a network's config and arrays, wherever they are stored."""
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(config), sort_keys=True).encode())
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         array = np.asarray(leaf)

@@ -1,8 +1,7 @@
-"""The spec grammar that names every player.
+"""The grammar of player specs.
 
-A spec is `kind[:arg[,key=value]...]`: `random`, `heuristic`, `zeb:runs/first,temperature=0`. An
-argument that is a path may have commas in it. A new kind is one function that makes a Player and
-one line in `KINDS`.
+A spec is `kind[:arg[,key=value]...]`: `random`, `heuristic`, `zeb:runs/first,temperature=0`. A path
+may contain commas. A new kind needs a function that makes a Player, and an entry in `KINDS`.
 """
 
 import dataclasses
@@ -20,11 +19,10 @@ if TYPE_CHECKING:
 
 
 def make(spec: str) -> "Player":
-    """The player that a spec names.
+    """Make a player from a spec.
 
     Raises:
-        ValueError: one sentence that names the spec and what was expected, with the nearest valid
-            kind or key.
+        ValueError: if the spec is wrong; the message names it and the nearest valid kind or key.
     """
     name, colon, rest = spec.partition(":")
     if name not in KINDS:
@@ -44,23 +42,25 @@ def make(spec: str) -> "Player":
         made = pkgutil.resolve_name(kind.maker)(*positional, **_options(kind, items))
     except (ValueError, OSError) as error:
         raise ValueError(f"player {spec!r}: {error}") from error
-    # What an argument names, a file for one, can change; a spec without one says all there is.
+    # The file that an argument names can change, so such a spec is no cache key. A spec without an
+    # argument is complete.
     return dataclasses.replace(
         made, spec=spec, identity=made.identity or ("" if kind.takes_argument else spec)
     )
 
 
 def _argument_items(items: list[str], keys: Container[str]) -> int:
-    """How many of the comma-separated items are the argument: 1, unless a path has commas in it.
+    """Return how many of the comma-separated items are the argument: 1 unless its path has commas.
 
-    Items at the end with a known key are options, so a path that looks like one (`a,sims=8`) is
-    taken as a path only where the shorter one is not there.
+    Items at the end with a known key are options. So a path such as `a,sims=8` is recognised only
+    if there is no file or folder `a`.
     """
     n_options = 0
     while n_options < len(items) - 1 and items[-1 - n_options].partition("=")[0] in keys:
         n_options += 1
     shortest = len(items) - n_options
-    # The last ones are for a complaint about what follows the path.
+    # The shorter candidates find the path even if a wrong option follows it, so that the message is
+    # about that option.
     ends = (*range(shortest, len(items) + 1), *range(shortest - 1, 0, -1))
     return next((end for end in ends if os.path.exists(",".join(items[:end]))), 1)
 
@@ -84,24 +84,24 @@ def _options(kind: "PlayerKind", items: list[str]) -> dict[str, Any]:
     return options
 
 
-MOST_WORLDS = 100_000
-"""Of E[Q]'s worlds a decision."""
+MAX_WORLDS = 100_000
+"""Maximum worlds per decision of E[Q]."""
 CRITERIA = ("win", "points")
-"""What E[Q] may maximise, see `eq.player`."""
+"""Quantities that E[Q] can maximise, see `exact.player`."""
 
 
 class PlayerKind(NamedTuple):
     """One kind of player in the spec grammar."""
 
     maker: str
-    """`module:function` that makes the player, imported when one is made: a network, or the
-    solver's compiler, takes seconds to load. Called with the argument, if the kind takes one, and
-    the options that were given, by name."""
+    """`module:function` that makes the player. It is imported only when needed, because jax and the
+    solver take seconds to load. Called with the argument, if the kind takes one, and the given
+    options by name."""
     usage: str
     about: str
     takes_argument: bool = False
     options: Mapping[str, Callable[[str], Any]] = types.MappingProxyType({})
-    """Name -> parser of its text, which raises a ValueError saying what was expected."""
+    """Name -> parser of the option's text, which raises ValueError with what was expected."""
 
 
 KINDS = {
@@ -111,15 +111,15 @@ KINDS = {
     "heuristic": PlayerKind(
         "zebjax.players.basic:heuristic",
         "heuristic",
-        "the original's rule-based player: pips and counts only",
+        "the original's rule-based player: looks at pips and points only",
     ),
     "zeb": PlayerKind(
         "zebjax.players.neural:load_zeb",
         "zeb:PATH[,temperature=0.1][,sims=64,search=gumbel,worlds=16]",
-        "a network; PATH is `bundled`, a run, one step of it, a folder that `zebjax convert` "
-        "made, a .pt file of the original's, or hf://USER/REPO[/FILE][@REVISION]; it may have "
-        "commas in it: only known keys at the end are options. Without sims its policy; with sims "
-        "a tree search (gumbel or puct) in each of so many sampled worlds, temperature 0",
+        "a network; PATH is `bundled`, a run, one step of a run, a folder made by `zebjax "
+        "convert`, a .pt file of the original system, or hf://USER/REPO[/FILE][@REVISION]; it may "
+        "contain commas. Without sims it plays the network's policy; with sims it runs a tree "
+        "search (gumbel or puct) in each of `worlds` sampled worlds, at temperature 0",
         takes_argument=True,
         options={
             "temperature": number(0, 100),
@@ -131,24 +131,24 @@ KINDS = {
     "eq": PlayerKind(
         "zebjax.players.exact:player",
         "eq[:n=100,criterion=win|points,n_trick1=N]",
-        "the exact teacher: best on average over n worlds solved to the end; n_trick1 of them in "
-        "the first trick",
+        "E[Q], the exact teacher: the move that is best on average over n sampled worlds, each "
+        "solved to the end; n_trick1 worlds in the first trick",
         options={
-            "n": integer(1, MOST_WORLDS),
+            "n": integer(1, MAX_WORLDS),
             "criterion": one_of(*CRITERIA),
-            "n_trick1": integer(1, MOST_WORLDS),
+            "n_trick1": integer(1, MAX_WORLDS),
         },
     ),
     "cheat": PlayerKind(
         "zebjax.players.exact:cheat",
         "cheat",
-        "perfect play with all four hands seen: a ceiling, not a player",
+        "perfect play that sees all four hands: an upper bound for fair players",
     ),
 }
 
 
 def help_text() -> str:
-    """All kinds of players, for `--help`."""
+    """Describe all kinds of players, for `--help`."""
     lines = [
         f"  {kind.usage}\n{textwrap.indent(textwrap.fill(kind.about, 110), '      ')}"
         for kind in KINDS.values()

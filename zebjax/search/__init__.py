@@ -1,4 +1,7 @@
-"""Tree search for many games at once. See `tree`; names are imported when first used."""
+"""Tree search for many games at once; see `tree`.
+
+Each name is imported when it is first used, so that `--help` need not import jax.
+"""
 
 import lazy_loader
 

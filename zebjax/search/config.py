@@ -27,15 +27,16 @@ class SearchConfig:
     """Exploration constant of PUCT."""
     temperature: float = 1.0
     """puct: moves are drawn from root visits ** (1 / temperature). gumbel: the scale of the Gumbel
-    noise. 0: the move with the highest policy target (the mean one over several worlds)."""
+    noise. 0: the move with the highest policy target, averaged over worlds."""
     gumbel_c_scale: float = 0.1
-    """gumbel: c_scale of the paper's sigma; larger lets Q change the prior policy more."""
+    """gumbel: c_scale of sigma in the paper; a larger value gives Q more weight against the prior
+    policy."""
     worlds: Literal["true"] | int = "true"
-    """The hands that a tree is searched with: the true deal (self-play only), or this many sampled
-    worlds with one tree of `sims` simulations each; all consistent worlds if there are fewer."""
+    """true: search the true deal (self-play only). A number: sample this many worlds and search
+    one tree of `sims` simulations in each; all consistent worlds if there are fewer."""
     plain: bool = False
-    """True for the original's tree: a node for every ply, forced ones too, and network values until
-    the end of the game."""
+    """True for the original's tree: every ply is a node, forced ones too, and the network evaluates
+    positions until the end of the game."""
 
     def __post_init__(self) -> None:
         checks.check(self, "search")

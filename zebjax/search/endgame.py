@@ -1,4 +1,4 @@
-"""Games with two tricks left: their exact value with all hands known, by enumeration.
+"""The exact outcome of games with two tricks left, with all hands known, by enumeration.
 
 From ply 20 on each seat has two tiles for two tricks, and the last trick is forced. So a game has
 at most 2^4 lines of play, one bit for the tile that each seat plays first. All of them are computed
@@ -13,23 +13,23 @@ from zebjax import game, tiles
 from zebjax.common.arrays import Array, Scalar, check
 
 FIRST_PLY = 20
-"""An ending begins here."""
+"""First ply of the last two tricks."""
 _LINES = np.arange(16)
-# [16, 4]: which of its two tiles each seat plays first, in the order of play. The first to play has
-# the highest bit, so that the lines that differ in the last choice alone are neighbours.
+# [16, 4]: the tile (0 or 1) that each seat plays first, in the order of play. The first to play has
+# the highest bit, so lines that differ only in the last choice are neighbours.
 _BITS = (_LINES[:, None] >> np.arange(3, -1, -1)) & 1
 
 
 def is_ending(state: game.GameState) -> Array:
-    """True if at most two tricks are left, bool; so also for a finished game."""
+    """True if at most two tricks are left, bool; also for a finished game."""
     return state.ply >= FIRST_PLY
 
 
 def outcome(state: game.GameState, player: Scalar) -> jax.Array:
-    """Outcome for `player`'s team if all four play perfectly from here with all hands seen.
+    """Return the outcome for `player`'s team if all four see all hands and play perfectly.
 
     Args:
-        state: one game for which `is_ending` is True; of another the result means nothing.
+        state: one game; the result means nothing unless `is_ending` is True for it.
         player: integer, seat 0..3.
 
     Returns:
@@ -55,8 +55,8 @@ def _team_0_outcome(state: game.GameState) -> jax.Array:
     can_follow = jnp.asarray(tiles.CAN_FOLLOW)[state.declaration, led]  # [16, 28]
     follows = jnp.take_along_axis(can_follow, first, axis=1)
     could = follows | jnp.take_along_axis(can_follow, second, axis=1)
-    # A line is possible if it agrees with what was already played of this trick, and if every seat
-    # follows suit or has no tile that could.
+    # A line is possible if it agrees with the tiles already played in this trick, and if every seat
+    # follows suit or cannot.
     played = jnp.asarray(state.history)[FIRST_PLY : FIRST_PLY + 4]
     possible = jnp.where(played >= 0, first == played, follows | ~could | (jnp.arange(4) == 0)).all(
         1
@@ -67,14 +67,13 @@ def _team_0_outcome(state: game.GameState) -> jax.Array:
     last_winner, last_points = _trick(state.declaration, jnp.take_along_axis(second, order, axis=1))
     last_winner = (winner + last_winner) % 4
     sign = jnp.where(seats % 2 == 0, 1, -1)
-    # The points of the state contain those of a finished trick, so each of the two tricks counts
-    # only where it is not finished yet.
+    # The state's points contain those of finished tricks: add only the tricks still to finish.
     margin = game.points(state)[0] - game.points(state)[1]
     margin += jnp.where(state.ply < FIRST_PLY + 4, sign[winner] * first_points, 0)
     margin += jnp.where(state.ply < game.N_PLIES, sign[last_winner] * last_points, 0)
 
-    # Minimax from the last seat of the trick to the first: each turn halves the lines. nan marks an
-    # impossible line; nanmax and nanmin ignore it.
+    # Minimax from the last seat of the trick to the first; each turn halves the number of lines.
+    # nan marks an impossible line, which nanmax and nanmin ignore.
     value = jnp.where(possible, jnp.sign(margin), jnp.nan)
     for turn in range(3, -1, -1):
         options = value.reshape(-1, 2)
@@ -84,8 +83,7 @@ def _team_0_outcome(state: game.GameState) -> jax.Array:
 
 def _last_two(state: game.GameState) -> jax.Array:
     """The two tiles of each seat for the last two tricks, by slot, int8 `[4, 2]`."""
-    # From the history before ply 20, so that a tile already played of these two tricks still
-    # counts.
+    # Look at the history before ply 20 only: a tile played since then belongs to these two tricks.
     hands, history = jnp.asarray(state.hands), jnp.asarray(state.history)
     gone = (hands[..., None] == history[:FIRST_PLY]).any(-1)
     slots = jnp.argsort(gone, axis=1, stable=True)[:, :2]
@@ -93,6 +91,6 @@ def _last_two(state: game.GameState) -> jax.Array:
 
 
 def _trick(declaration: Array, trick: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Place 0..3 of the winner of each trick `[n, 4]`, int32 `[n]`, and its points, int32 `[n]`."""
+    """Return the place 0..3 of each trick's winner and the trick's points, both int32 `[n]`."""
     winner = jax.vmap(game.trick_winner, in_axes=(None, 0))(declaration, trick)
     return winner, 1 + jnp.asarray(tiles.POINTS)[trick].sum(1, dtype=jnp.int32)

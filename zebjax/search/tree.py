@@ -1,15 +1,15 @@
 """Tree search for many games at once, on mctx.
 
-A tree is searched with one deal: its transitions use all four hands, and the network evaluates each
-leaf from the observation of that leaf's own mover. With `worlds="true"` the deal is the true one,
-which only self-play may read. With `worlds=K` each root decision has K trees, each on hands drawn
-from those consistent with what its mover has seen (determinization), and the statistics of their
-roots are averaged: what is good only with one set of hidden hands averages out.
+Each tree has one deal: its transitions use all four hands, and the network evaluates each leaf from
+the observation of that leaf's own mover. With `worlds="true"` the deal is the true one, which only
+self-play may read. With `worlds=K` each root decision has K trees (determinization). Their hands
+are sampled from those consistent with what the mover has seen, and the statistics of their roots
+are averaged, so that a move is not preferred because it is good against one set of hidden hands.
 
-Values are from the view of the player to move. With `plain=False` a node is a real decision (forced
-moves are part of the edge), and a game with two tricks left is settled: `endgame` gives its exact
-outcome and the network is not evaluated. With `plain=True`, as in the original, every ply is a node
-and only a finished game is settled.
+Values are from the view of the player to move. A position is "settled" if its exact outcome is
+known without the network. With `plain=False` every node is a decision with several legal moves
+(forced moves are part of the edge), and a game with two tricks left is settled by `endgame`. With
+`plain=True`, as in the original, every ply is a node and only a finished game is settled.
 
 PUCT is the selection rule of Silver et al. 2017 ("Mastering the game of Go without human
 knowledge", Methods): the child with the highest Q + c * P * sqrt(N) / (1 + n). Gumbel is Danihelka
@@ -32,7 +32,7 @@ from zebjax.observe import Observation, observe, tokenizer
 from zebjax.search import endgame
 from zebjax.search.config import SearchConfig
 
-# Finite, because mctx adds to logits and multiplies with them, and -inf * 0 is nan.
+# Finite, because mctx adds and multiplies logits, and -inf * 0 is nan.
 _ILLEGAL_LOGIT = -1e9
 # Larger than any PUCT score of a visited child: |Q| <= 1, and c * P * sqrt(N) / 2 < 99 for N up to
 # about 19,000 simulations.
@@ -43,7 +43,7 @@ class SearchResult(NamedTuple):
     """The result at each root; leading axis: games."""
 
     slot: jax.Array
-    """int32 `[B]`, the move drawn."""
+    """int32 `[B]`, the chosen move."""
     policy: jax.Array
     """float32 `[B, 7]`, the policy target: normalised root visits (puct) or the improved policy
     (gumbel)."""
@@ -57,29 +57,29 @@ Evaluate = Callable[[Observation], network.Output]
 
 
 class Evaluator(NamedTuple):
-    """The function that evaluates leaves."""
+    """A function that evaluates leaves, with what the search must know about it."""
 
     evaluate: Evaluate
-    """Evaluates observations `[B]`. It may return anything for one whose mask is all False."""
+    """Evaluates observations `[B]`; the result for an all-False mask is not used."""
     tokenizer: str = "v1"
-    """The tokenizer of its observations."""
+    """Name of the tokenizer of the observations."""
     longest: int | None = None
-    """Maximum number of valid tokens in an observation; None for any number."""
+    """Maximum number of valid tokens in an observation; None for no limit."""
 
 
 def evaluator(config: network.ZebConfig, params: network.Params, plain: bool = False) -> Evaluator:
-    """Make an evaluator of a network.
+    """Make an evaluator from a network.
 
     Args:
         config: the network.
-        params: its parameters, constant or traced.
-        plain: as in the `SearchConfig` of the search that it is for.
+        params: its parameters, concrete or traced.
+        plain: `SearchConfig.plain` of the search that will use the evaluator.
     """
     lengths = tokenizer(config.tokenizer).lengths
     if not plain:
-        # Positions of later tricks are settled and never evaluated: fewer networks to compile.
+        # Later tricks are settled and never evaluated, so fewer lengths have to be compiled.
         lengths = lengths[: endgame.FIRST_PLY // 4]
-    # Leaves need policy and value alone.
+    # The search does not read beliefs, so do not compute them.
     without = dataclasses.replace(config, belief_head=False)
     needed = {name: params[name] for name in network.abstract_params(without)}
 
@@ -97,16 +97,16 @@ def search(
     Args:
         config: static.
         evaluator: evaluates the leaves; traced into the search.
-        states: `[B]` games in progress, none of them over. A root with one legal move is searched
-            like any other: the caller should play forced moves without a search.
-        key: one typed random key; draws the moves and breaks ties.
+        states: `[B]` games in progress, none of them over. The caller should play forced moves
+            itself: a root with one legal move is searched like any other.
+        key: one typed random key, for the worlds, the moves and ties.
 
     Returns:
         See `SearchResult`.
 
     Raises:
-        ValueError: if the evaluator was made for another kind of tree, or an argument has a wrong
-            shape or dtype.
+        ValueError: if the evaluator was made with another `plain`, or an argument has a wrong shape
+            or dtype.
 
     >>> config = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)
     >>> params = network.init(config, jax.random.key(0))
@@ -121,8 +121,8 @@ def search(
     lengths = tokenizer(evaluator.tokenizer).lengths
     if evaluator.longest is not None and config.plain and evaluator.longest < lengths[-1]:
         raise ValueError(
-            "evaluator: a plain search evaluates the last two tricks too; expected one made with "
-            "plain=True"
+            "evaluator: a plain search evaluates the last two tricks too; expected an evaluator "
+            "made with plain=True"
         )
     root = _evaluate(evaluator, states, _is_settled(config, states))
     if config.worlds == "true":
@@ -132,7 +132,7 @@ def search(
             output.action,
             output.action_weights,
             summary.value,
-            summary.visit_counts.astype(jnp.int32),  # mctx gives them the dtype of values
+            summary.visit_counts.astype(jnp.int32),  # mctx gives them the values' dtype
         )
 
     n, k = states.ply.shape[0], config.worlds
@@ -158,10 +158,10 @@ def _average(
 
     Args:
         config: the search.
-        trees: `[B * K]`, one for each world of each decision.
+        trees: `[B * K]`, one per world of each decision.
         logits: float32 `[B, 7]`, prior logits of the roots.
-        real: bool `[B, K]`, True for rows that are worlds; the others repeat one and do not count.
-        key: draws the moves.
+        real: bool `[B, K]`, False for padding, which repeats a world and must not count.
+        key: random key for the moves.
     """
     n, k = real.shape
     legal = logits > _ILLEGAL_LOGIT / 2
@@ -175,12 +175,11 @@ def _average(
     visits = summary.visit_counts.reshape(n, k, -1) * real[..., None]
     if config.policy == "puct":
         policy = mean(trees.action_weights)
-        # Also at temperature 0 the most visits, not the best mean Q: with one or two visits a world
-        # Q is noise, and playing by it lost 5 % of the games.
+        # At temperature 0 too, the most visits decide and not the best mean Q: with one or two
+        # visits per world Q is noise, and playing by it lost 5 % of the games.
         score = jnp.log(jnp.maximum(policy, 1e-30))
     else:
-        # Q is averaged before the softmax: the noise of Q in single worlds would sharpen the
-        # target.
+        # Average Q before the softmax: the noise of Q in single worlds would sharpen the target.
         at_root = jax.vmap(_gumbel_q(config), in_axes=(0, None))
         score = logits + mean(at_root(trees.search_tree, trees.search_tree.ROOT_INDEX))
         policy = jax.nn.softmax(jnp.where(legal, score, -jnp.inf))
@@ -201,7 +200,7 @@ def _grow(
     root: tuple[jax.Array, jax.Array],
     key: jax.Array,
 ) -> mctx.PolicyOutput:
-    """Grow one tree for each of these games `[B]`, on its own four hands.
+    """Grow one tree for each of the games `[B]`, from its own four hands.
 
     Args:
         config: the search.
@@ -225,11 +224,11 @@ def _grow(
         settled = _is_settled(config, after)
         logits, values = _evaluate(evaluator, after, settled)
         output = mctx.RecurrentFnOutput(
-            # The exact outcome is the reward of the edge into a settled node, and the discount
-            # there is 0. mctx also simulates moves after a settled node: there everything is 0.
+            # The exact outcome is the reward of the edge into a settled node, with discount 0.
+            # mctx simulates moves beyond a settled node too: everything is 0 there.
             reward=jnp.where(settled & ~node.settled, _exact(config, after, mover), 0.0),
-            # The sign turns a value into the parent's view. It cannot alternate: the winner of a
-            # trick leads, so two moves in a row may be the same team's.
+            # The discount's sign turns a value into the parent's view. It does not alternate: the
+            # winner of a trick leads, so the same team may move twice in a row.
             discount=jnp.where(settled, 0.0, jnp.where((mover - next_mover) % 2 == 0, 1.0, -1.0)),
             prior_logits=logits,
             value=jnp.where(settled, 0.0, values),
@@ -253,8 +252,8 @@ def _grow(
             qtransform=_raw_q,
             dirichlet_fraction=0.0,
             pb_c_init=config.c_puct,
-            # MuZero's constant grows as log((N + pb_c_base + 1) / pb_c_base); a huge base keeps it
-            # constant, as in AlphaGo Zero.
+            # MuZero adds log((N + pb_c_base + 1) / pb_c_base) to the constant; a huge base makes
+            # that 0, as in AlphaGo Zero.
             pb_c_base=1e9,
             temperature=config.temperature,
         )
@@ -267,10 +266,8 @@ def _grow(
 
 
 def _gumbel_q(config: SearchConfig) -> Callable[[mctx.Tree, jax.Array], jax.Array]:
-    """The function sigma of completed Q (Danihelka et al. 2022, section 4).
-
-    Without the min-max rescaling that MuZero needs: our values are in [-1, 1] already.
-    """
+    """Return the function sigma of completed Q (Danihelka et al. 2022, section 4)."""
+    # Without the min-max rescaling that MuZero needs: these values are in [-1, 1] already.
     return functools.partial(
         mctx.qtransform_completed_by_mix_value,
         value_scale=config.gumbel_c_scale,
@@ -279,10 +276,10 @@ def _gumbel_q(config: SearchConfig) -> Callable[[mctx.Tree, jax.Array], jax.Arra
 
 
 class _Moving(NamedTuple):
-    """The fields of a GameState that change in a game; leading axis: games.
+    """The fields of a GameState that change during a game; leading axis: games.
 
-    mctx keeps an embedding for every node of every tree. The deal is the same in a whole tree, so
-    it is kept once a tree and not in the nodes.
+    mctx stores an embedding in every node of every tree. The deal is the same in a whole tree, so
+    it is stored once per tree, not in the nodes.
     """
 
     played: Array
@@ -296,7 +293,7 @@ class _Moving(NamedTuple):
         return cls(*(getattr(states, name) for name in cls._fields))
 
     def state(self, root: game.GameState) -> game.GameState:
-        """The whole states, with the deal of the roots."""
+        """Return whole states, with the deals of the roots."""
         return root._replace(**self._asdict())
 
 
@@ -306,38 +303,38 @@ class _Node(NamedTuple):
     moving: _Moving
     """The game at this node, a real decision."""
     settled: Array
-    """bool, True if the value is known and was the reward of the edge to this node. It is False at
-    a root in any position, so that its moves are searched."""
+    """bool, True if the outcome is known and was the reward of the edge to this node. Always False
+    at a root, so that its moves are searched."""
 
 
 def _forced_slots(states: game.GameState) -> jax.Array:
-    """The forced slot of each game `[B]`, int32; -1 at a real decision or where it is settled."""
+    """Return the forced slot of each game `[B]`, int32; -1 at a decision or a settled position."""
     slots = game.forced_slot(jax.vmap(game.legal_slots)(states))
     return jnp.where(endgame.is_ending(states), -1, slots)
 
 
 def _play_forced(states: game.GameState) -> game.GameState:
-    """Play every game on to its next real decision, or until it is settled."""
+    """Play forced moves in every game, up to its next decision or until it is settled."""
 
     def play(carry: tuple[game.GameState, jax.Array]) -> tuple[game.GameState, jax.Array]:
         states, slots = carry
         states = game.select(slots >= 0, jax.vmap(game.play)(states, slots), states)
         return states, _forced_slots(states)
 
-    # The games step together until the last of them is at a decision: there are few forced moves in
-    # a row, and they cost nothing beside a network evaluation.
+    # All games step until the last of them is at a decision. Few forced moves come in a row, and
+    # their cost is negligible beside a network evaluation.
     return jax.lax.while_loop(
         lambda carry: (carry[1] >= 0).any(), play, (states, _forced_slots(states))
     )[0]
 
 
 def _is_settled(config: SearchConfig, states: game.GameState) -> Array:
-    """True where the value is known without a network, bool `[B]`."""
+    """True where the outcome is known without the network, bool `[B]`."""
     return game.is_over(states) if config.plain else endgame.is_ending(states)
 
 
 def _exact(config: SearchConfig, states: game.GameState, players: jax.Array) -> jax.Array:
-    """Value for `players` of settled games with these four hands, float32 `[B]`."""
+    """Return the outcome of settled games for `players`, float32 `[B]`."""
     return jax.vmap(game.outcome if config.plain else endgame.outcome)(states, players)
 
 
@@ -347,21 +344,21 @@ def _evaluate(
     """Evaluate the leaves that are not settled.
 
     Returns:
-        Prior logits over legal slots, float32 `[B, 7]`, and values, float32 `[B]`; those of settled
-        games mean nothing.
+        Prior logits over legal slots, float32 `[B, 7]`, and values, float32 `[B]`; neither means
+        anything for a settled game.
     """
     seen = jax.vmap(lambda state: observe(state, evaluator.tokenizer))(states)
-    # A mask without a token tells the evaluator that no result is needed: see `bucketing`.
+    # An all-False mask tells the evaluator that no result is needed: see `bucketing`.
     output = evaluator.evaluate(seen._replace(mask=seen.mask & ~settled[:, None]))
     legal = jax.vmap(game.legal_slots)(states)
-    # float32, whatever the evaluator computes in: the tree's statistics take the dtype of these.
+    # float32, whatever the evaluator computes in: mctx takes the dtype of its statistics from here.
     logits = jnp.where(settled[:, None], 0.0, output.policy_logits.astype(jnp.float32))
     return jnp.where(legal, logits, _ILLEGAL_LOGIT), output.value.astype(jnp.float32)
 
 
 def _raw_q(tree: mctx.Tree, node: jax.Array) -> jax.Array:
-    """Q of a node's children without rescaling, float32 `[7]`."""
-    # An unvisited legal child comes first. An illegal one never comes: mctx itself masks illegal
-    # moves at the root only.
+    """Return Q of a node's children without rescaling, float32 `[7]`."""
+    # Select an unvisited legal child first, and never an illegal one: mctx masks illegal moves only
+    # at the root.
     q = jnp.where(tree.children_visits[node] > 0, tree.qvalues(node), _UNVISITED_Q)
     return jnp.where(tree.children_prior_logits[node] > _ILLEGAL_LOGIT / 2, q, -_UNVISITED_Q)

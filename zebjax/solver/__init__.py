@@ -1,6 +1,6 @@
 """Exact perfect-information values of any position, by alpha-beta search on all cores.
 
-numba compiles it on first use, which takes about a minute, and caches the result on disk.
+numba compiles the solver on first use, which takes about a minute, and caches it on disk.
 """
 
 from zebjax.solver.batch import at_least, solve, value

@@ -1,4 +1,4 @@
-"""Many positions on all cores: the public face of the solver."""
+"""The solver's public functions: they solve many positions on all cores."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,33 +12,32 @@ from zebjax.game import GameState
 from zebjax.solver import cached_code, positions, root
 from zebjax.solver.search import new_memory
 
-# Positions are handed out in pieces of about this much work, so that a thread with slow trees
-# takes fewer pieces.
+# Threads take positions in pieces of about this much work, so a thread with large trees takes fewer
+# pieces.
 _PIECE_US = 1000.0
 
-# Before any cached code is loaded.
+# Must run before any cached code is loaded.
 cached_code.forget_stale(cached_code.folder_of(root.values))
 
-_idle_memories: list = []  # one per thread that ever worked at once; append and pop are atomic
+_idle_memories: list = []  # of finished threads, for reuse; list.append and list.pop are atomic
 _compile_lock = Lock()
 
 
 def solve(states: GameState, threads: int | None = None) -> np.ndarray:
-    """The exact value of every move, with all four hands known.
+    """Return the exact value of every move, with all four hands known.
 
     Args:
-        states: a batch of states at any plies, every field with a leading axis N; JAX or NumPy
-            arrays.
-        threads: how many to use; None for `numba.config.NUMBA_NUM_THREADS` (all cores, or the
+        states: N states at any plies, every field with a leading axis N; JAX or NumPy arrays.
+        threads: number of threads; None for `numba.config.NUMBA_NUM_THREADS` (all cores, or the
             environment variable of that name).
 
     Returns:
-        float32 `[N, 7]`: for each slot of the player to move, the points that its team will still
-        take if it plays that slot and everybody plays perfectly from then on, the trick on the
-        table included; nan if the slot is not legal or the game is over.
+        float32 `[N, 7]`, for each slot of the player to move: the points that its team will still
+        take if it plays that slot and all four then play perfectly. The trick on the table is
+        included. nan if the slot is not legal or the game is over.
 
     Raises:
-        ValueError: if a state is not one that a game can reach.
+        ValueError: if no game can reach a state, or `threads` is below 1.
     """
     rows = positions.read(states)
     out = np.full((len(rows), 7), np.nan, np.float32)
@@ -47,8 +46,17 @@ def solve(states: GameState, threads: int | None = None) -> np.ndarray:
 
 
 def value(states: GameState, threads: int | None = None) -> np.ndarray:
-    """The points that the mover's team will still take if everybody plays perfectly, float32
-    `[N]`; 0 for finished games. Arguments and errors are those of `solve`.
+    """Return the points that the mover's team will still take if all four play perfectly.
+
+    Args:
+        states: as for `solve`.
+        threads: as for `solve`.
+
+    Returns:
+        float32 `[N]`; 0 for finished games.
+
+    Raises:
+        ValueError: as `solve`.
     """
     rows = positions.read(states)
     out = np.zeros(len(rows), np.float32)
@@ -59,19 +67,20 @@ def value(states: GameState, threads: int | None = None) -> np.ndarray:
 def at_least(
     states: GameState, threshold: np.ndarray | int, threads: int | None = None
 ) -> np.ndarray:
-    """The moves that bring the mover's team to `threshold` points or more at the end of the game.
-    Faster than `solve`.
+    """Find the moves with which the mover's team ends with `threshold` points or more.
+
+    This is faster than `solve`.
 
     Args:
         states: as for `solve`.
-        threshold: an integer or integers `[N]`, in points; those already taken count.
+        threshold: points at the end, those already taken included; an integer or integers `[N]`.
         threads: as for `solve`.
 
     Returns:
         bool `[N, 7]`, False for slots that are not legal.
 
     Raises:
-        ValueError: if a state is not one that a game can reach, or `threshold` is not as above.
+        ValueError: if no game can reach a state, or `threshold` has a wrong type or shape.
     """
     rows = positions.read(states)
     threshold = np.asarray(threshold)
@@ -92,12 +101,12 @@ def _counters(rows: np.ndarray) -> np.ndarray:
 def run(
     kernel: Any, rows: np.ndarray, arrays: tuple[np.ndarray, ...], threads: int | None = None
 ) -> None:
-    """Run one of `root`'s kernels over all rows.
+    """Run one of the kernels in `root` over all rows.
 
     Args:
         kernel: `root.values`, `root.move_values` or `root.move_answers`.
-        rows: `[N, ROW_SIZE]`, of `positions.read`.
-        arrays: the kernel's arguments after `memory`; the last ones receive its results.
+        rows: int64 `[N, ROW_SIZE]`, from `positions.read`.
+        arrays: the kernel's arguments after `memory`; it writes its results into the last ones.
         threads: as for `solve`.
     """
     threads = numba.config.NUMBA_NUM_THREADS if threads is None else threads
@@ -106,7 +115,7 @@ def run(
     pieces = _pieces(rows[:, positions.PLY])
     threads = min(threads, len(pieces))
     _compile(kernel, rows, arrays)
-    queue = iter(pieces)  # hands out each piece once, whichever thread asks
+    queue = iter(pieces)  # all threads share it, so each piece is solved once
 
     def work(_: int = 0) -> None:
         try:
@@ -125,8 +134,8 @@ def run(
 
 
 def _pieces(ply: np.ndarray) -> list[tuple[int, int]]:
-    """Ranges of positions that cost about the same time."""
-    # Measured: the values of all moves at each ply, in microseconds.
+    """Return ranges (first, last + 1) of positions that take about the same time."""
+    # A fit to measured times of `solve` at each ply, in microseconds.
     expected_us = 2 + 3000 * np.exp(-0.45 * ply)
     piece = (np.cumsum(expected_us) // _PIECE_US).astype(np.int64)
     starts = np.flatnonzero(np.diff(piece, prepend=-1))
@@ -138,8 +147,9 @@ def _pieces(ply: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _compile(kernel: Any, rows: np.ndarray, arrays: tuple[np.ndarray, ...]) -> None:
-    """Compile a kernel or load it from the cache, before several threads ask for it at once; say
-    so if that will take a while.
+    """Compile a kernel, or load it from the cache, before several threads call it at once.
+
+    Print a note if it must be compiled.
     """
     with _compile_lock:
         if kernel.signatures:
@@ -149,6 +159,6 @@ def _compile(kernel: Any, rows: np.ndarray, arrays: tuple[np.ndarray, ...]) -> N
             then = cached_code.NO_FOLDER if folder is None else f"then cached in {folder}"
             name = kernel.py_func.__name__
             print(
-                f"zebjax.solver: compiling {name}, which takes some 10 s; {then}", file=sys.stderr
+                f"zebjax.solver: compiling {name}, which takes about 10 s; {then}", file=sys.stderr
             )
         kernel(rows, 0, 0, new_memory(), *arrays)

@@ -1,8 +1,8 @@
-"""Bit operations, and lower bounds on the points of a side that need no search.
+"""Bit operations, and bounds on the points of a side that need no search.
 
-The bounds are the "sure tricks" of double-dummy solvers for bridge, with points for tricks. They
-only have to be valid, not tight: every bound that answers the question saves a subtree. Everything
-here is compiled by numba. Sets of tiles are int64 masks over the ranks of `ranks`.
+The bounds are the "sure tricks" of double-dummy solvers for bridge, with points instead of tricks.
+They must be valid but need not be tight: a bound that answers the search's question saves a
+subtree. numba compiles everything here. A set of tiles is an int64 mask over ranks (see `ranks`).
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from zebjax.solver.ranks import FIVES, FOLLOWS, TENS, TRUMPS, WINS
 
 @intrinsic
 def lowest(typing_context, mask):  # noqa: ANN001, ANN201 - numba's own protocol
-    """Number of the lowest set bit; `mask` must not be 0."""
+    """Return the number of the lowest set bit; `mask` must not be 0."""
 
     def generate(context, builder, signature, args):  # noqa: ANN001
         return builder.cttz(args[0], context.get_constant(types.boolean, False))
@@ -34,7 +34,7 @@ def _leading_zeros(typing_context, mask):  # noqa: ANN001
 
 @intrinsic
 def count(typing_context, mask):  # noqa: ANN001, ANN201
-    """Number of bits that are set."""
+    """Return the number of set bits."""
 
     def generate(context, builder, signature, args):  # noqa: ANN001
         return builder.ctpop(args[0])
@@ -44,38 +44,38 @@ def count(typing_context, mask):  # noqa: ANN001, ANN201
 
 @compiled
 def highest(mask: int) -> int:
-    """Number of the highest set bit; -1 if there is none."""
+    """Return the number of the highest set bit; -1 if there is none."""
     return 63 - _leading_zeros(mask)
 
 
 @compiled
 def above(rank: int) -> int:
-    """All bits above `rank`, which is -1 or more."""
+    """Return a mask of all bits above `rank`, which is -1 or more."""
     return -1 << (rank + 1)
 
 
 @compiled
 def points_of(declaration: int, tiles: int) -> int:
-    """Points on a set of tiles, without those for tricks."""
+    """Return the points on a set of tiles, without the points for tricks."""
     return 5 * count(tiles & FIVES[declaration]) + 10 * count(tiles & TENS[declaration])
 
 
 @compiled
 def total_points(declaration: int, left: int) -> int:
-    """All points still to be taken at the start of a trick, `left` being the unplayed tiles."""
+    """Return all points still to be taken at the start of a trick; `left`: the unplayed tiles."""
     return (count(left) >> 2) + points_of(declaration, left)
 
 
 @compiled
 def legal(hand: int, follows: int) -> int:
-    """Tiles that a follower may play: those of the led suit if there are any, else the hand."""
+    """Return the tiles that a follower may play: those in `follows` if any, else the whole hand."""
     can = hand & follows
     return can if can else hand
 
 
 @compiled
 def richest(declaration: int, moves: int) -> int:
-    """Lowest of the tiles with the most points."""
+    """Return the tile with the most points, the lowest of several."""
     if moves & TENS[declaration]:
         return lowest(moves & TENS[declaration])
     if moves & FIVES[declaration]:
@@ -85,7 +85,7 @@ def richest(declaration: int, moves: int) -> int:
 
 @compiled
 def poorest(declaration: int, moves: int) -> int:
-    """Lowest of the tiles with the fewest points."""
+    """Return the tile with the fewest points, the lowest of several."""
     plain = moves & ~(TENS[declaration] | FIVES[declaration])
     if plain:
         return lowest(plain)
@@ -96,20 +96,20 @@ def poorest(declaration: int, moves: int) -> int:
 
 @compiled
 def _max_points(declaration: int, hand: int, n: int) -> int:
-    """Maximum of the points on `n` tiles of a hand."""
+    """Return the most points that `n` tiles of a hand can have."""
     tens = min(n, count(hand & TENS[declaration]))
     return 10 * tens + 5 * min(n - tens, count(hand & FIVES[declaration]))
 
 
 @compiled
 def sure_winners(declaration: int, hand: int, others: int) -> int:
-    """Tiles of a hand that no tile of `others` can beat when led.
+    """Return the tiles of a hand that no tile of `others` can beat when they are led.
 
-    They stay sure as the others play, since `others` only gets smaller.
+    They stay sure winners while the others play, since `others` only gets smaller.
     """
     trumps = TRUMPS[declaration]
-    # While another hand has a trump, it may have none of the led suit and trump it: only higher
-    # trumps are sure.
+    # Another hand with a trump may have no tile of the led suit, and trump it. So only trumps
+    # higher than all of theirs are sure.
     if others & trumps:
         return hand & trumps & above(highest(others & trumps))
     sure = hand & trumps
@@ -124,14 +124,15 @@ def sure_winners(declaration: int, hand: int, others: int) -> int:
 
 @compiled
 def top_trumps(declaration: int, ours: int, theirs: int) -> int:
-    """A side's trumps above every trump of the other side: each wins the trick that it is played
-    in, whoever leads.
+    """Return a side's trumps above every trump of the other side.
+
+    Its side wins any trick in which one is played, whoever leads.
     """
     return ours & TRUMPS[declaration] & above(highest(theirs & TRUMPS[declaration]))
 
 
 class Node(NamedTuple):
-    """The start of a trick. Four-tuples are by seat counted from the leader."""
+    """The start of a trick. In four-tuples, seat 0 is the leader."""
 
     declaration: int
     total: int
@@ -140,12 +141,12 @@ class Node(NamedTuple):
     sures: tuple[int, int, int, int]
     """`sure_winners` of each hand."""
     tops: tuple[int, int]
-    """`top_trumps` of the leader's side and of the other."""
+    """`top_trumps` of the leader's side and of the other side."""
 
 
 @compiled
 def make_node(declaration: int, hands: tuple[int, int, int, int]) -> Node:
-    """The node at which `hands` (leader first) are unplayed."""
+    """Make the node at which `hands` (leader first) are unplayed."""
     a, b, c, d = hands
     left = a | b | c | d
     sures = (
@@ -160,14 +161,17 @@ def make_node(declaration: int, hands: tuple[int, int, int, int]) -> Node:
 
 @compiled
 def side_takes(node: Node, seat: int, used: int) -> int:
-    """Points that the side of `seat` surely takes if `seat` leads now and the tiles `used` are
-    gone.
+    """Bound from below the points of the side of `seat`, if `seat` leads now without `used`.
+
+    Args:
+        node: the start of the trick.
+        seat: counted from the leader.
+        used: tiles of this trick, which are gone.
     """
-    # One of two plans. The first leads the sure winners of that hand, each of which wins a trick
-    # and brings its own points. The second counts top trumps: those in one hand are played in
-    # different tricks and win each, so the hand with more of them bounds the number of tricks (two
-    # in different hands may fall in one trick); the points on the top trumps of both hands are
-    # safe.
+    # The better of two plans. First: lead the sure winners of this hand; each wins a trick and its
+    # own points. Second: count top trumps. Those of one hand are played in different tricks and win
+    # each of them, so the hand with more gives the number of tricks (two trumps of different hands
+    # may fall into one trick). The points on the top trumps of both hands are safe.
     sure, top = node.sures[seat] & ~used, node.tops[seat & 1] & ~used
     in_one_hand = max(count(top & node.hands[seat]), count(top & node.hands[seat ^ 2]))
     return max(
@@ -178,21 +182,21 @@ def side_takes(node: Node, seat: int, used: int) -> int:
 
 @compiled
 def _takes_after(node: Node, seat: int, used: int, forced: int) -> int:
-    """Points that the side of `seat` surely takes if `seat` wins this trick.
+    """Bound from below the points of the side of `seat`, if `seat` wins this trick.
 
     Args:
         node: the start of the trick.
         seat: the winner, counted from the leader.
         used: the known tiles of this trick.
-        forced: the minimum of the points on the unknown tiles, plus 1 for the trick.
+        forced: minimum points on the unknown tiles of this trick, plus 1 for the trick.
     """
     takes = forced + points_of(node.declaration, used) + side_takes(node, seat, used)
     sure = node.sures[seat] & ~used
     rest = node.hands[seat] & ~used & ~sure
     n = count(rest)
     # If all but n tiles of this hand are sure winners, its side leads those first and loses at most
-    # the last n tricks: n points, the points on its own n tiles, and what the other three hands can
-    # have kept on n tiles each. Useful for small n alone.
+    # the last n tricks: n points, the points on its own n tiles, and the most points that each of
+    # the other three hands can have kept on n tiles. The bound is useful only for a small n.
     if n <= 2:
         lost = n + points_of(node.declaration, rest)
         for other in range(1, 4):
@@ -205,12 +209,12 @@ def _takes_after(node: Node, seat: int, used: int, forced: int) -> int:
 def _other_side_wins(
     node: Node, lead: int, winner: tuple[int, int], partner: int, forced: int
 ) -> int:
-    """As `_takes_after`, for the side that does not lead.
+    """Bound from below the points of the side that does not lead, if `winner` wins this trick.
 
     Args:
         node: the start of the trick.
         lead: the tile led.
-        winner: a seat, and its moves that win the trick.
+        winner: a seat, and the moves with which it wins the trick.
         partner: the moves of its partner.
         forced: as for `_takes_after`.
     """
@@ -226,9 +230,9 @@ def lead_bound(node: Node, lead: int) -> tuple[bool, int]:
     """Bound the points of the leader's side after a lead.
 
     Returns:
-        True if the leader's side can win this trick, whatever the others play; False if the other
-        side can. And a bound on the points that the leader's side takes from here on: a lower bound
-        if True, an upper bound if False.
+        True if the leader's side can win this trick whatever the others play, False if the other
+        side can. And a bound on the points that the leader's side takes from this trick on: a lower
+        bound if True, an upper bound if False.
     """
     declaration = node.declaration
     wins, follows = WINS[declaration, lead], FOLLOWS[declaration, lead]
@@ -239,9 +243,8 @@ def lead_bound(node: Node, lead: int) -> tuple[bool, int]:
     )
     theirs = max(highest(b & wins), highest(d & wins))
     ours = max(lead, highest(c & wins))
-    # The tiles reach no further than the highest legal one of each hand, and all hands are known:
-    # so the side with the highest can win. If it is ours, we choose the tile with the most points
-    # that still wins; of the others' tiles we count the fewest points that they must play.
+    # The side with the highest legal tile can win, because all hands are known. If it is ours, we
+    # add the winning tile with the most points, and count the fewest points the others must play.
     if ours > theirs:
         adds = richest(declaration, c if lead > theirs else c & wins & above(theirs))
         seat = 2 if (wins >> adds) & 1 and adds > lead else 0
@@ -249,8 +252,8 @@ def lead_bound(node: Node, lead: int) -> tuple[bool, int]:
             declaration, 1 << poorest(declaration, b) | 1 << poorest(declaration, d)
         )
         return True, _takes_after(node, seat, 1 << lead | 1 << adds, forced)
-    # Otherwise one of the two opponents can win over both of us. Each that can is tried, and what
-    # their side surely takes is subtracted from everything.
+    # Otherwise an opponent can beat both of us. Bound what their side surely takes for each
+    # opponent that can, and subtract the larger bound from all points.
     forced = 1 + points_of(declaration, 1 << poorest(declaration, c))
     takes = 0
     if b & wins & above(ours):

@@ -1,4 +1,4 @@
-"""Compiling the solver with numba, and what numba keeps of it on disk."""
+"""Compile the solver with numba, and cache the machine code on disk."""
 
 import os
 import sys
@@ -25,7 +25,7 @@ def _folder() -> Path | None:
 
 
 FOLDER = _folder()
-"""Where compiled code is kept, a folder in it for each copy of this package; None: nowhere."""
+"""Folder of the compiled code, with a subfolder for each copy of this package; None: no cache."""
 NO_FOLDER = (
     "no cache folder can be written, so every process compiles it anew; "
     "set NUMBA_CACHE_DIR or XDG_CACHE_HOME to a folder that this user can write"
@@ -34,12 +34,12 @@ _complained: list[str] = []
 
 
 class _Cache(FunctionCache):
-    """numba's cache, but a full disk or a damaged file costs a compilation and not the result."""
+    """numba's cache; after a full disk or a damaged file it compiles again instead of raising."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             return super().load_overload(sig, target_context)
-        except Exception as error:  # a damaged file raises whatever unpickling raises
+        except Exception as error:  # unpickling a damaged file can raise anything
             self._give_up(error)
             return None
 
@@ -62,14 +62,12 @@ class _Cache(FunctionCache):
 
 
 def compiled(function: Callable) -> Any:
-    """Compile a function with numba on first use, and keep the machine code in `FOLDER`.
-
-    numba's own `cache=True` raises at import where it finds no folder that it can write.
-    """
+    """Decorate a function: numba compiles it on first use and caches the code in `FOLDER`."""
+    # Not `cache=True`: that raises at import if numba finds no folder that it can write.
     dispatcher = njit(nogil=True)(function)
     if FOLDER is not None:
-        # numba asks its global setting, only here, where a cache lies. Other users of numba in
-        # this process keep theirs.
+        # numba reads the cache folder from a global setting, here only. Restore it, for the other
+        # users of numba in this process.
         before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(FOLDER)
         try:
             dispatcher._cache = _Cache(function)
@@ -81,11 +79,9 @@ def compiled(function: Callable) -> Any:
 
 
 def forget_stale(folder: Path | None) -> None:
-    """Delete the cached code in `folder` that is older than any of `SOURCES`.
-
-    numba itself compares only the file that a function is in. It would keep a caller that was
-    compiled with an older `bounds` or `tiles`.
-    """
+    """Delete the cached code in `folder` that is older than the newest of `SOURCES`."""
+    # numba compares only the file that holds the function. It would keep a caller that was compiled
+    # with an older `bounds` or `tiles`.
     if folder is None:
         return
     newest = max(source.stat().st_mtime for source in SOURCES)
@@ -93,18 +89,18 @@ def forget_stale(folder: Path | None) -> None:
         try:
             if index.stat().st_mtime < newest:
                 index.unlink(missing_ok=True)
-        except OSError:  # another process was faster, or the folder is another user's
+        except OSError:  # another process deleted it, or it belongs to another user
             continue
 
 
 def folder_of(kernel: Any) -> Path | None:
-    """The folder where numba caches a function and all others of its package; None: nowhere."""
+    """Return the folder where numba caches a function and its package; None: no cache."""
     path = kernel.stats.cache_path
     return None if path is None else Path(path)
 
 
 def is_cached(kernel: Any) -> bool:
-    """True if some compiled form of a function lies in the cache."""
+    """True if the cache holds compiled code of a function."""
     folder, code = folder_of(kernel), kernel.py_func.__code__
     if folder is None:
         return False

@@ -1,4 +1,4 @@
-"""Perfect play from a position to the end, for people to read."""
+"""Perfect play from a position to the end (the principal line), for people to read."""
 
 from typing import NamedTuple
 
@@ -16,18 +16,18 @@ class Play(NamedTuple):
     slot: int
     tile: int
     points: int
-    """Points that the seat's team still takes, from before this play; the trick on the table
-    included."""
+    """Points that the seat's team will still take, counted before this play; the trick on the table
+    is included."""
 
 
 def principal_line(state: game.GameState) -> list[Play]:
-    """Best play by all four from one state to the end; the lowest slot among equals.
+    """Return best play by all four from one state to the end; the lowest of equal slots.
 
     Args:
         state: one game, device or NumPy arrays.
 
     Returns:
-        One entry a play; empty if the game is over.
+        One entry for each play; empty if the game is over.
 
     Raises:
         ValueError: if no game can reach the state, or a field has a wrong shape or dtype.
@@ -35,7 +35,7 @@ def principal_line(state: game.GameState) -> list[Play]:
     game.check_state(state)
     plays: list[Play] = []
     while True:
-        # One thread: a single position has nothing to divide.
+        # One thread: a single position cannot be divided.
         values = solve(jax.tree.map(lambda x: np.asarray(x)[None], state), threads=1)[0]
         if game.is_over(state):
             return plays
@@ -45,7 +45,7 @@ def principal_line(state: game.GameState) -> list[Play]:
 
 
 def show_line(state: game.GameState) -> str:
-    """`principal_line` as text, one line a trick, with the points of teams 0 and 1 after it.
+    """Return `principal_line` as text: one line per trick, then the points of teams 0 and 1.
 
     Raises:
         ValueError: as `principal_line`.

@@ -1,6 +1,6 @@
-"""Conversion of `game.GameState`s to the rows of integers that the compiled search reads.
+"""Convert `game.GameState`s to rows of integers for the compiled search.
 
-Every state is replayed from its deal, so a state that no game can reach is refused.
+Every state is replayed from its deal, so that an impossible state is refused.
 """
 
 import numpy as np
@@ -10,10 +10,10 @@ from zebjax.game import STATE_SHAPES, GameState
 from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import RANK_OF_TILE
 
-# A position is one row of int64, the only type that all the compiled functions share. Columns 0..3
-# are the four hands at the start of this trick as rank masks, then come these columns. `LAID` is
-# the trick on the table, see `lay`; `SLOTS` and the 6 after it are the ranks in the mover's slots,
-# -1 once played.
+# A position is one row of int64, the only type of the compiled functions. Columns 0..3 are the four
+# hands at the start of the current trick, as rank masks. `LAID` is the trick on the table, packed
+# by `lay`. `POINTS` and the column after it are the points of both teams. `SLOTS` and the 6 columns
+# after it are the ranks in the mover's slots, -1 if played.
 DECLARATION, LEADER, LAID, POINTS, PLY, SLOTS = 4, 5, 6, 7, 9, 10
 ROW_SIZE = SLOTS + 7
 
@@ -43,8 +43,8 @@ def lay(laid: int, rank: int) -> int:
     """Add a tile to the trick on the table.
 
     Args:
-        laid: the trick, packed: the number of tiles in bits 0-2, then 5 bits a rank.
-        rank: of the tile, 0..27.
+        laid: the packed trick: the number of tiles in bits 0-2, then 5 bits for each rank.
+        rank: the tile's, 0..27.
     """
     n = laid & 7
     return (laid + 1) | rank << (3 + 5 * n)
@@ -52,7 +52,7 @@ def lay(laid: int, rank: int) -> int:
 
 @compiled
 def laid_rank(laid: int, index: int) -> int:
-    """Rank of tile `index` (0..3) of the trick on the table."""
+    """Return the rank of tile `index` (0..3) of the trick on the table."""
     return (laid >> (3 + 5 * index)) & 31
 
 
@@ -74,7 +74,7 @@ def _check_deal(hands: np.ndarray, declaration: int, leader: int, ply: int) -> i
 
 @compiled
 def _slot_to_play(hand: np.ndarray, unplayed: np.ndarray, tile: int, can_follow: np.ndarray) -> int:
-    """Slot of `tile`; -1 if it is not unplayed in this hand, or does not follow suit and could."""
+    """Return the slot of `tile`; -1 if the hand does not have it or must follow suit instead."""
     found, able = -1, False
     for slot in range(7):
         if unplayed[slot]:
@@ -96,7 +96,7 @@ def _read_one(
     """Replay `history` into `row` and `unplayed[4, 7]`.
 
     Returns:
-        A key of `_COMPLAINTS`, 0 if the history is legal; and the ply that it is about.
+        A key of `_COMPLAINTS`, 0 if the history is legal; and the ply of the fault.
     """
     hands, declaration, leader = deal
     unplayed[:] = True
@@ -142,7 +142,7 @@ def _read_one(
                 row[seat] |= 1 << rank
             if seat == mover:
                 row[SLOTS + slot] = rank if unplayed[seat, slot] else -1
-    # The search starts at the trick's start, so a tile on the table is in its player's hand again.
+    # Hands are those at the start of the trick: put the tiles on the table back.
     for index in range(row[LAID] & 7):
         row[(leader + index) % 4] |= 1 << laid_rank(row[LAID], index)
     row[DECLARATION], row[LEADER], row[PLY] = declaration, leader, ply
@@ -154,7 +154,7 @@ def _read(state: tuple, rows: np.ndarray) -> tuple[int, int, int]:
     """Fill `rows` from the fields of a batched state.
 
     Returns:
-        The index of the first impossible state or -1, a key of `_COMPLAINTS`, and a ply.
+        The index of the first impossible state or -1, a key of `_COMPLAINTS`, and the ply.
     """
     hands, declaration, leader, played, history, trick_leaders, ply, points = state
     unplayed = np.empty((4, 7), np.bool_)
@@ -177,15 +177,13 @@ def read(states: GameState) -> np.ndarray:
     """Convert a batch of states.
 
     Args:
-        states: device or NumPy arrays with a leading axis N; integers of any width, `played` also
-            bool.
+        states: device or NumPy arrays with a leading axis N; integers of any width or bool.
 
     Returns:
         int64 `[N, ROW_SIZE]`.
 
     Raises:
-        ValueError: if a field is not of shape `[N, ...]`, or a state is not one that a game can
-            reach.
+        ValueError: if a field is not of shape `[N, ...]`, or no game can reach a state.
     """
     n = np.shape(states.ply)[0] if np.ndim(states.ply) == 1 else -1
     fields = []
@@ -199,7 +197,7 @@ def read(states: GameState) -> np.ndarray:
         if field.dtype.kind not in "biu":
             raise ValueError(f"states.{name}: expected integers, got {field.dtype}")
         if field.dtype not in (np.int8, np.bool_):
-            # A number that does not fit into int8 must not wrap to a possible one.
+            # A number that does not fit into int8 must not wrap around to a valid one.
             field = np.clip(field, -128, 127)
         fields.append(np.ascontiguousarray(field, np.bool_ if name == "played" else np.int8))
     rows = np.zeros((n, ROW_SIZE), np.int64)

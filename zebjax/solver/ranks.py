@@ -1,22 +1,22 @@
-"""The rules as bit masks over *ranks*: numbers of the tiles such that in every suit the higher
-wins.
+"""The rules as bit masks over ranks.
 
-A set of tiles is an int with bit `rank` set for each tile. Ranks differ by declaration: non-doubles
-by pip sum, then doubles by pip, and all trumps, in the same order, above the rest. That order
-agrees with `tiles.TRICK_RANK` within every suit at once. So the tile that wins a trick is the
-highest set bit of `trick & WINS[led]`.
+The rank of a tile is its number 0..27 in an order in which, within every suit, the higher tile
+wins. A set of tiles is an int with bit `rank` set for each tile. The order of a declaration is:
+non-doubles by pip sum, then doubles by pip, then all trumps in the same order. It agrees with
+`tiles.TRICK_RANK` in all suits at once, so the winner of a trick is the highest set bit of
+`trick & WINS[declaration, led]`.
 """
 
 import numpy as np
 
 from zebjax import tiles
 
-# Index of an empty suit, for the tiles without a second suit (doubles and called tiles).
+# Index of an empty suit, for tiles without a second suit (doubles and called tiles).
 _NO_SUIT = tiles.N_SUITS
 
 
 def _rank_of_tile() -> np.ndarray:
-    """Rank 0..27 of each tile, int64 `[10, 28]` (declaration, tile id)."""
+    """Return the rank 0..27 of each tile, int64 `[10, 28]` (declaration, tile id)."""
     rank = np.empty((tiles.N_DECLARATIONS, tiles.N_TILES), np.int64)
     for declaration in range(tiles.N_DECLARATIONS):
         trump = tiles.CALLED[declaration] & (
@@ -40,16 +40,15 @@ def _by_rank(values: np.ndarray) -> np.ndarray:
 
 
 def _second_suit() -> np.ndarray:
-    """Suit that a tile follows but does not lead, `[10, 28]` by tile id: its low pip, if it has
-    one.
-    """
+    """Return the suit that each tile follows but does not lead: its low pip; `[10, 28]`."""
     plain = ~tiles.CALLED & ~tiles.IS_DOUBLE
     return np.where(plain, tiles.LOW, _NO_SUIT)
 
 
 def _suit_masks() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Tiles that follow each suit and that lead it, int64 `[10, 9]` (the last suit is `_NO_SUIT`);
-    and the trumps, int64 `[10]`.
+    """Return the tiles that follow each suit, those that lead it, and the trumps.
+
+    The first two are int64 `[10, 9]`, where the last suit is `_NO_SUIT`; the trumps are `[10]`.
     """
     none = np.zeros((tiles.N_DECLARATIONS, 1, tiles.N_TILES), bool)
     suits = np.arange(tiles.N_SUITS)[:, None]

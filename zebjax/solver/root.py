@@ -1,6 +1,4 @@
-"""The results for a position at any ply: its value, the value of each move, and for each move
-whether it reaches a threshold.
-"""
+"""Solve positions at any ply: their values, the values of moves, moves that reach a threshold."""
 
 import numpy as np
 
@@ -26,14 +24,15 @@ def _moves(hand: int, declaration: int, laid: int) -> int:
 
 @compiled
 def _best_on_table(declaration: int, laid: int) -> int:
-    """The tile that wins the trick so far, as a mask; 0 for a leader."""
+    """Return the tile that wins the trick so far, as a mask; 0 if no tile is on the table."""
     return 1 << highest(_laid_tiles(laid) & WINS[declaration, laid_rank(laid, 0)]) if laid else 0
 
 
 @compiled
 def _good(job: np.ndarray, left: int, leader: int, laid: int) -> int:
-    """The follower's moves after which its team can win the trick, if those after it play their
-    highest.
+    """Return the follower's moves after which its team can still win the trick.
+
+    The players after it are assumed to play their highest tile.
     """
     declaration, n = job[DECLARATION], laid & 7
     wins = WINS[declaration, laid_rank(laid, 0)]
@@ -55,21 +54,22 @@ def _good(job: np.ndarray, left: int, leader: int, laid: int) -> int:
 
 @compiled
 def _total(declaration: int, left: int, laid: int) -> int:
-    """Points still to be taken, the trick on the table included."""
+    """Return the points still to be taken, the trick on the table included."""
     return (count(left) + (laid & 7) >> 2) + points_of(declaration, left | _laid_tiles(laid))
 
 
 @compiled
 def _bound(job: np.ndarray, table: np.ndarray, left: int, leader: int, laid: int, need: int) -> int:
-    """As `search.search` with the trick `laid` on the table: a bound on the points of the leader's
-    team, that trick included.
+    """Bound the points of the leader's team, as `search.search`, with a trick on the table.
+
+    The points of the trick `laid` are included.
     """
     n, declaration = laid & 7, job[DECLARATION]
     any_lead = np.int64(ANY_LEAD)  # see `search.search`
     if n == 0:
         return search(job, table, left, leader, need, any_lead)
     if n == 1:
-        # The tile led goes back to its hand, and the search is limited to that lead.
+        # Put the led tile back into its hand, and search only this lead.
         lead = 1 << laid_rank(laid, 0)
         return search(job, table, left | lead, leader, need, lead)
     total = _total(declaration, left, laid)
@@ -107,18 +107,18 @@ def _bound(job: np.ndarray, table: np.ndarray, left: int, leader: int, laid: int
 def _value(
     job: np.ndarray, table: np.ndarray, left: int, leader: int, laid: int, guess: int
 ) -> int:
-    """Exact points of the leader's team, the trick on the table included.
+    """Return the exact points of the leader's team, the trick on the table included.
 
     Args:
         job: the deal.
         table: the transposition table.
-        left: the unplayed tiles without those on the table.
+        left: the unplayed tiles, without those on the table.
         leader: seat of the leader.
         laid: the trick on the table.
         guess: a likely value, or -1.
     """
-    # Bisection with null-window searches ("MTD", Plaat et al. 1996). A move is mostly worth what
-    # the move before was worth, so a guess is tested first: value >= guess, and value < guess + 1.
+    # Bisection with null-window searches ("MTD", Plaat et al. 1996). A move usually has the value
+    # of the move before it. So test the guess first: value >= guess, then value < guess + 1.
     low, high = 0, _total(job[DECLARATION], left, laid)
     need = guess
     confirming = guess >= 0
@@ -138,7 +138,7 @@ def _value(
 
 @compiled
 def _unpack(row: np.ndarray) -> tuple[int, int, int, int]:
-    """The tiles left, the leader, the trick on the table, and the number of tiles in it."""
+    """Return the tiles left, the leader, the trick on the table, and its number of tiles."""
     laid = row[LAID]
     return (row[0] | row[1] | row[2] | row[3]) & ~_laid_tiles(laid), row[LEADER], laid, laid & 7
 
@@ -147,10 +147,11 @@ def _unpack(row: np.ndarray) -> tuple[int, int, int, int]:
 def _begin(
     job: np.ndarray, table: np.ndarray, row: np.ndarray
 ) -> tuple[int, int, int, int, int, int]:
-    """Begin a position.
+    """Prepare the job for a position.
 
     Returns:
-        The result of `_unpack`, the legal moves, and the others' tiles that make moves different.
+        The result of `_unpack`, the legal moves, and the tiles that decide which moves are
+        equivalent (see `search.equals`).
     """
     left, leader, laid, n = _unpack(row)
     begin(job, table, row[:4], row[DECLARATION])
@@ -162,7 +163,7 @@ def _begin(
 
 @compiled
 def _mark(row: np.ndarray, tiles: int, value: float, out: np.ndarray) -> None:
-    """Write `value` to the slots of these tiles."""
+    """Write `value` to the slots of `tiles`."""
     for slot in range(7):
         if row[SLOTS + slot] >= 0 and (tiles >> row[SLOTS + slot]) & 1:
             out[slot] = value
@@ -178,8 +179,8 @@ def values(
         rows: int64 `[N, ROW_SIZE]`, see `positions.read`.
         first: the first position to compute.
         last: one past the last.
-        memory: from `search.new_memory`, one a thread.
-        out: int `[N]`, written: points that the mover's team still takes.
+        memory: from `search.new_memory`, one for each thread.
+        out: float32 `[N]`, written: points that the mover's team will still take.
         nodes: int64 `[N]`, written: nodes searched.
     """
     job, table = memory
@@ -195,8 +196,9 @@ def values(
 def move_values(
     rows: np.ndarray, first: int, last: int, memory: tuple, out: np.ndarray, nodes: np.ndarray
 ) -> None:
-    """Compute the value of every legal move into `out[N, 7]`; entries of illegal moves stay as they
-    are. The rest is as for `values`.
+    """Write the value of every legal move to `out`, float32 `[N, 7]`.
+
+    Entries of illegal moves are not changed. The other arguments are those of `values`.
     """
     job, table = memory
     for i in range(first, last):
@@ -225,16 +227,18 @@ def move_answers(
     out: np.ndarray,
     nodes: np.ndarray,
 ) -> None:
-    """Compute for each legal move whether the mover's team ends with `thresholds[N]` points or
-    more, into bool `out[N, 7]`. The rest is as for `values`.
+    """Write True to `out`, bool `[N, 7]`, for each legal move that reaches the threshold.
+
+    That is, with which the mover's team ends with `thresholds[i]` points or more. The other
+    arguments are those of `values`.
     """
     job, table = memory
     for i in range(first, last):
         row, declaration = rows[i], rows[i, DECLARATION]
         left, leader, laid, n, moves, others = _begin(job, table, row)
         need = thresholds[i] - row[POINTS + ((leader + n) & 1)]
-        # The search bounds the leader's team. If that is the other team, the mover's reaches `need`
-        # unless the leader's takes more than the rest.
+        # The search bounds the points of the leader's team. If the mover is in the other team, it
+        # reaches `need` unless the leader's team takes more than the rest.
         bar = _total(declaration, left, laid) - need + 1 if n & 1 else need
         while moves:
             tile = lowest(moves)

@@ -1,8 +1,8 @@
 """Null-window alpha-beta search, one trick at a time: does the leader's team take `need` points?
 
-The method is that of the double-dummy solvers of bridge (Ginsberg 1996, "Partition search";
-Haglund's DDS): a transposition table at trick boundaries, equivalent tiles searched once, and
-bounds by sure tricks (see `bounds`). Compiled by numba.
+The method is that of double-dummy solvers for bridge (Ginsberg 1996, "Partition search"; Haglund's
+DDS): a transposition table at trick boundaries, one search for equivalent tiles, and bounds from
+sure tricks (see `bounds`). numba compiles everything here.
 """
 
 import numpy as np
@@ -24,44 +24,44 @@ from zebjax.solver.bounds import (
 from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import FIVES, FOLLOWS, SECOND_FOLLOWS, SECOND_LED_BY, TENS, TRUMPS, WINS
 
-# A job is the deal and the state of the search, one int64 vector: the four hands at the root in
-# 0..3, then these places.
+# A job is the deal and the state of the search, as one int64 vector: the four hands at the root in
+# places 0..3, then these places.
 DECLARATION, NODES, GENERATION, TABLE_MASK, SCORES = 4, 5, 6, 7, 8
-JOB_SIZE = SCORES + 8 * 28  # a score for each lead, a row for each number of tricks left
+JOB_SIZE = SCORES + 8 * 28  # scores of the leads, 28 for each number of tricks left
 TABLE_BITS = 16
 ANY_LEAD = -1
 MAX_GENERATION = 2**16 - 1
 
-# An entry of the table, from the top: generation 16 bits, tiles left 28, leader 2 (its key), lower
-# bound 6, upper bound 6, best lead 5. The sign bit stays 0. Entries of other generations count as
-# empty.
+# The bits of a table entry, from the top: sign (always 0); the key, which is generation 16, tiles
+# left 28, leader 2; lower bound 6; upper bound 6; best lead 5. An entry of another generation
+# counts as empty.
 _KEY, _GENERATION, _LOWER, _UPPER = 17, 30, 11, 5
 
 
 def new_memory() -> tuple[np.ndarray, np.ndarray]:
-    """A job and a transposition table for one thread, 0.5 MB."""
+    """Make a job and a transposition table for one thread, 0.5 MB."""
     return np.zeros(JOB_SIZE, np.int64), np.zeros(2**TABLE_BITS, np.int64)
 
 
 @compiled
 def begin(job: np.ndarray, table: np.ndarray, hands: np.ndarray, declaration: int) -> None:
-    """Set the job to this deal.
+    """Set the job to a deal.
 
     Args:
-        job: changed.
+        job: changed in place.
         table: cleared if the generations are used up.
-        hands: int64 `[4]`, those at the start of the trick: a tile on the table is still in its
-            player's hand.
+        hands: int64 `[4]`, the hands at the start of the trick: tiles on the table are still in
+            them.
         declaration: 0..9.
     """
-    # The table's entries stay valid if the deal is the same, or a later position of it: the hands
-    # are then subsets. Otherwise a new generation makes all entries invalid without clearing them.
+    # Table entries stay valid for a later position of the same deal, where all hands are subsets.
+    # Otherwise a new generation makes all entries invalid without clearing them.
     same = job[GENERATION] > 0 and job[DECLARATION] == declaration
     left = 0
     for seat in range(4):
         same = same and hands[seat] & ~job[seat] == 0
         left |= hands[seat]
-    # A small tree uses a small part of the table, which stays in the CPU's first cache.
+    # A small tree uses a small part of the table, which then stays in the CPU's first-level cache.
     job[TABLE_MASK] = (1 << min(TABLE_BITS, 4 + 2 * ((count(left) + 3) >> 2))) - 1
     if same:
         return
@@ -84,7 +84,7 @@ def _are_equal(declaration: int, tile: int, other: int, others: int) -> bool:
         others: the unplayed tiles of the other hands, and the tile that wins the trick so far.
     """
     # The two must beat the same tiles of the others in every suit that matters: the suit that they
-    # lead, and a second suit if somebody else can still lead it.
+    # lead, and their second suit if another hand can still lead it.
     low, high = min(tile, other), max(tile, other)
     between = others & above(low) & ((1 << high) - 1)
     suit, other_suit = FOLLOWS[declaration, tile], FOLLOWS[declaration, other]
@@ -103,7 +103,7 @@ def _are_equal(declaration: int, tile: int, other: int, others: int) -> bool:
 
 @compiled
 def equals(declaration: int, tile: int, rest: int, others: int) -> int:
-    """Tiles of `rest`, of the same hand as `tile`, that are equivalent to `tile`."""
+    """Return the tiles of `rest`, from the same hand, that are equivalent to `tile`."""
     tens, fives = TENS[declaration], FIVES[declaration]
     if (tens >> tile) & 1:
         candidates = rest & tens
@@ -122,15 +122,17 @@ def equals(declaration: int, tile: int, rest: int, others: int) -> int:
 
 @compiled
 def pick(declaration: int, moves: int, good: int) -> int:
-    """The follower's move to search next: many points into a trick that its team can win (`good`),
-    few into others.
+    """Return the follower's move to search next.
+
+    It is the richest of the `good` moves, with which its team can win the trick; without any, the
+    poorest move.
     """
     return richest(declaration, moves & good) if moves & good else poorest(declaration, moves)
 
 
 @compiled
 def _pick_lead(job: np.ndarray, row: int, moves: int) -> int:
-    """The lead with the highest score."""
+    """Return the lead with the highest score."""
     best = lowest(moves)
     moves &= moves - 1
     while moves:
@@ -143,12 +145,12 @@ def _pick_lead(job: np.ndarray, row: int, moves: int) -> int:
 
 @compiled
 def search(job: np.ndarray, table: np.ndarray, left: int, leader: int, need: int, only: int) -> int:
-    """A bound on the points that the leader's team takes from the start of a trick to the end.
+    """Bound the points that the leader's team takes from the start of a trick to the end.
 
     Args:
-        job: the deal, see above.
+        job: the deal, see the top of this file.
         table: the transposition table of this thread.
-        left: the unplayed tiles, equally many in each hand.
+        left: the unplayed tiles, the same number in each hand.
         leader: the seat 0..3 that leads.
         need: the bound of the null window.
         only: the leads to consider; `ANY_LEAD` for all, as everywhere below the root.
@@ -169,7 +171,7 @@ def search(job: np.ndarray, table: np.ndarray, left: int, leader: int, need: int
         job[(leader + 3) & 3] & left,
     )
     tricks = count(a)
-    # The last trick is forced: no node, no table.
+    # The last trick is forced and needs no node and no table.
     if tricks == 1:
         return total if ((a | c) >> highest(left & WINS[declaration, lowest(a)])) & 1 else 0
 
@@ -194,14 +196,14 @@ def search(job: np.ndarray, table: np.ndarray, left: int, leader: int, need: int
         if upper < need:
             return upper
 
-    # A variable here and in callers, because a constant has a type of its own: cached code that
-    # calls itself with other types crashes when it is loaded (numba issue 6061).
+    # A variable, here and in callers, because numba gives a constant a type of its own: cached code
+    # that calls itself with another type crashes when it is loaded (numba issue 6061).
     any_lead = np.int64(ANY_LEAD)
     row = SCORES + 28 * tricks
     leads, best = 0, 0
     moves = a & only
-    # First the bounds of every lead: one may answer the question, and the others give the order.
-    # The lead that the table remembers is searched first, then leads that win the trick.
+    # Bound every lead first: one bound may answer the question, and the bounds give the order.
+    # Search the lead that the table holds first, then leads that win the trick.
     while moves:
         lead = lowest(moves)
         moves &= moves - 1
@@ -215,8 +217,8 @@ def search(job: np.ndarray, table: np.ndarray, left: int, leader: int, need: int
         job[row + lead] = 128 if lead == known_lead else bound + 64 * wins_trick
 
     # The four plays of the trick are four nested loops: maximum, minimum, maximum, minimum. Each
-    # ends as soon as the question is answered. `good` are the moves after which the mover's team
-    # can win the trick, if those after it play their highest.
+    # ends as soon as the question is answered. `good_x` are the moves after which the mover's team
+    # can win the trick, if the players after it play their highest tile.
     best_lead = lowest(a)
     while leads and best < need:
         lead = _pick_lead(job, row, leads)

@@ -25,7 +25,7 @@ import safetensors
 
 from zebjax import network
 from zebjax.common.files import read_json
-from zebjax.network import Params, ZebConfig, files
+from zebjax.network import Params, ZebConfig, storage
 from zebjax.network.config import config_from_dict
 from zebjax.observe import tokenizer
 from zebjax.torch_compat.archive import Limits, TorchFile
@@ -166,10 +166,10 @@ def _plain(state_dict: dict[str, Any], source: Path) -> Found:
 def from_safetensors(data: bytes, source: Path) -> Found:
     """As `from_torch`, of a safetensors file with the original's names of tensors, or ours."""
     state_dict, prefix = strip_prefix(_safetensors(data))
-    metadata = files.metadata_of(data)
+    metadata = storage.metadata_of(data)
     fields, place = _json(metadata.get("config") or metadata.get("model_config")), "its metadata"
     if fields is None:
-        nearby = (hub_files(source)[0], source.with_name(files.CONFIG_FILE))
+        nearby = (hub_files(source)[0], source.with_name(storage.CONFIG_FILE))
         config_file = next((file for file in nearby if file.is_file()), None)
         if config_file is None:
             looked_for = " and ".join(dict.fromkeys(map(str, nearby)))
@@ -183,13 +183,13 @@ def from_safetensors(data: bytes, source: Path) -> Found:
         for key, value in metadata.items()
         if key not in ("config", "model_config", "format")
     }
-    for state_file in (hub_files(source)[1], source.with_name(files.TRAINING_FILE)):
+    for state_file in (hub_files(source)[1], source.with_name(storage.TRAINING_FILE)):
         if state_file.is_file() and isinstance(state := read_sidecar(state_file), dict):
             facts |= state
     plain, known = dict(_facts(None, facts)), _known(facts, "")
     if _OUR_NAME in state_dict:
         config = config_from_dict(fields, Path(place))
-        params = files.from_bytes(data, config)
+        params = storage.from_bytes(data, config)
         return Found("safetensors", config, {}, plain, known, "", params)
     return Found(
         "safetensors", config_of(fields, place, state_dict), state_dict, plain, known, prefix

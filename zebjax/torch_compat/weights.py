@@ -19,7 +19,7 @@ import zebjax
 from zebjax import network
 from zebjax.common import hub
 from zebjax.common.files import new_folder, write_json, write_together
-from zebjax.network import Params, ZebConfig, files
+from zebjax.network import Params, ZebConfig, storage
 from zebjax.torch_compat import archive as torch_archive
 from zebjax.torch_compat import layouts
 from zebjax.torch_compat.archive import Limits
@@ -29,7 +29,7 @@ from zebjax.torch_compat.names import from_state_dict, to_state_dict
 from zebjax.torch_compat.pickle import TorchFileError
 
 BeliefHead = Literal["keep", "fresh"]
-TRAINING_FILE = files.TRAINING_FILE
+TRAINING_FILE = storage.TRAINING_FILE
 WEIGHT_LIMITS = Limits(pickle_bytes=32 << 20, entries=400_000, values=2_000_000)
 """Enough for a checkpoint of the original's with its replay buffer of 50,000 examples."""
 _TORCH_FILE = "model.pt"
@@ -113,7 +113,7 @@ def convert(
         }
         network.save(temporary, weights.config, weights.params, facts)
         provenance = dataclasses.asdict(weights.provenance)
-        write_json(temporary / files.PROVENANCE_FILE, provenance)
+        write_json(temporary / storage.PROVENANCE_FILE, provenance)
     return weights.provenance
 
 
@@ -121,7 +121,7 @@ def read_provenance(folder: Path | str) -> Provenance | None:
     """The provenance of converted weights, or None where there is none (weights that were trained
     here).
     """
-    path = Path(folder) / files.PROVENANCE_FILE
+    path = Path(folder) / storage.PROVENANCE_FILE
     if not path.is_file():
         return None
     try:
@@ -187,14 +187,14 @@ def local(source: Path | str) -> Path:
     """
     if not hub.is_hub(source):
         source = Path(source)
-        inside = [source / name for name in (files.WEIGHTS_FILE, _TORCH_FILE)]
+        inside = [source / name for name in (storage.WEIGHTS_FILE, _TORCH_FILE)]
         return next((file for file in inside if file.is_file()), source)
     place = hub.parse(source)
     if place.is_file:
         return _fetch(place)
     folder = f"{place.path}/" if place.path else ""
     try:
-        return _fetch(place._replace(path=f"{folder}{files.WEIGHTS_FILE}"))
+        return _fetch(place._replace(path=f"{folder}{storage.WEIGHTS_FILE}"))
     except hub.HubFileMissing as error:
         try:
             return _fetch(place._replace(path=f"{folder}{_TORCH_FILE}"))
@@ -205,7 +205,7 @@ def local(source: Path | str) -> Path:
 def _fetch(place: hub.HubPath) -> Path:
     """Download a file of weights and the JSON files that may belong to it."""
     beside = {file.name for file in layouts.hub_files(Path(place.path))}
-    return hub.fetch(place, (*sorted(beside), files.CONFIG_FILE, files.TRAINING_FILE))
+    return hub.fetch(place, (*sorted(beside), storage.CONFIG_FILE, storage.TRAINING_FILE))
 
 
 def with_fresh_belief_head(weights: TorchWeights, seed: int) -> TorchWeights:
@@ -282,7 +282,7 @@ def history(found: Path) -> dict[str, Any]:
     Args:
         found: as `network.find` gives it.
     """
-    if facts := files.history(found):
+    if facts := storage.history(found):
         return facts
     provenance = read_provenance(found.parent if found.is_file() else found)
     return dataclasses.asdict(provenance) if provenance else {}

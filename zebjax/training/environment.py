@@ -3,6 +3,7 @@
 import datetime
 import platform
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,21 +17,24 @@ FILE = "environment.json"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "mctx", "numpy")
 
 
-def earlier_starts(folder: Path) -> list[Any]:
-    """The entries of earlier starts of the run in `folder`.
-
-    Raises:
-        ValueError: if the file is none of ours.
-    """
+def _earlier_starts(folder: Path, note: Callable[[str], None]) -> list[Any]:
+    """The entries of earlier starts of the run in `folder`; a damaged file is set aside."""
     file = folder / FILE
-    starts = files.read_json(file) if file.exists() else []
-    if not isinstance(starts, list):
-        raise ValueError(f"{file}: expected a list of the run's starts; move the file away")
+    try:
+        starts = files.read_json(file) if file.exists() else []
+        if not isinstance(starts, list):
+            raise ValueError(f"{file}: expected a list of the run's starts")
+    except ValueError as error:
+        aside = files.unused_name(file.with_name(f"{file.stem}-damaged{file.suffix}"))
+        file.replace(aside)
+        note(f"{error}; the file is now {aside.name}, and a new list begins")
+        return []
     return starts
 
 
-def add_start(folder: Path, earlier: list[Any], cycle: int) -> None:
-    """Write the entries of earlier starts and one of this start, after `cycle` cycles."""
+def add_start(folder: Path, cycle: int, note: Callable[[str], None]) -> None:
+    """Add an entry of this start, after `cycle` cycles, to those of earlier starts."""
+    earlier = _earlier_starts(folder, note)
     here = {
         "started_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "cycle": cycle,

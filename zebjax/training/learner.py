@@ -208,7 +208,9 @@ def _grads_and_output(
             return jax.grad(objective, has_aux=True)(params)
 
         branches = [functools.partial(at_length, length) for length in lengths]
-        grads, output = jax.lax.switch(bucketing.which(batch.observation.mask, lengths), branches)
+        grads, output = jax.lax.switch(
+            bucketing.length_index(batch.observation.mask, lengths), branches
+        )
         return jax.tree.map(jnp.add, total, grads), output
 
     zeros = jax.tree.map(jnp.zeros_like, params)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,21 @@ FILE = "metrics.jsonl"
 def append(path: Path, row: Row) -> None:
     """Add one row; a process killed meanwhile leaves at most one broken last line, which `read`
     skips.
+
+    Raises:
+        OSError: if it cannot be written whole; then the file is as before.
     """
-    with open(path, "a") as file:
-        file.write(json.dumps(row) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    with open(path, "ab", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        try:
+            line = json.dumps(row).encode() + b"\n"
+            if file.write(line) != len(line):
+                raise OSError(f"{path}: cannot be written (no space left on device)")
+            os.fsync(file.fileno())
+        except OSError:
+            # A part of a row, of a full disk, would run into the row that is written next.
+            file.truncate(size)
+            raise
 
 
 def read(path: Path) -> list[Row]:
@@ -58,8 +69,21 @@ def _parse(line: bytes) -> Row | None:
     )
 
 
+def repair(path: Path, note: Callable[[str], None]) -> None:
+    """Set a damaged metrics file aside and keep its good rows: it is no reason to end a run."""
+    try:
+        read(path)
+    except ValueError as error:
+        aside = files.unused_name(path.with_name(f"{path.stem}-damaged{path.suffix}"))
+        lines = path.read_bytes().split(b"\n")
+        rows = [row for row in map(_parse, lines) if row is not None]
+        os.replace(path, aside)
+        files.write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+        note(f"{error}; the file is now {aside.name}, and its good rows are kept")
+
+
 def truncate(path: Path, last_cycle: int) -> None:
-    """Drop the rows after `last_cycle`: the run goes on from there and will write them again."""
+    """Drop the rows after `last_cycle`: the run resumes from there and writes them again."""
     rows = [row for row in read(path) if row["cycle"] <= last_cycle]
     files.write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 

@@ -22,26 +22,25 @@ class Outputs:
         self._failed: set[str] = set()
 
     def open(self, with_wandb: bool) -> None:
-        """Open W&B if it is wanted, and report the row that a killed process saved and did not.
-
-        Raises:
-            ValueError: if W&B is wanted and not installed, or the metrics file is not one.
-        """
+        """Open W&B if it is wanted, and report the row that a killed process saved and did not."""
         session, progress = self._session, self._session.progress
         # Rows after the newest save are of cycles that run again.
         metrics.truncate(self._file, progress.cycle - (progress.phase == "judge"))
         if with_wandb:
-            assert progress.wandb_run_id is not None
-            self._wandb = wandb_run.open_run(
-                session.folder,
-                session.settings.tracking,
-                session.settings.name,
-                progress.wandb_run_id,
-                session.report.note,
-            )
+            self._open_wandb(session, progress.wandb_run_id)
         rows = metrics.read(self._file)
         if progress.row is not None and (not rows or rows[-1]["cycle"] < progress.row["cycle"]):
             self.row(progress.row, None, is_drawn=True)
+
+    def _open_wandb(self, session: Session, run_id: str | None) -> None:
+        assert run_id is not None
+        tracking, name = session.settings.tracking, session.settings.name
+        try:
+            self._wandb = wandb_run.open_run(
+                session.folder, tracking, name, run_id, session.report.note
+            )
+        except Exception as error:  # not installed on this machine, out of order
+            session.report.note(f"W&B: {error}; the run continues without it")
 
     def row(self, row: metrics.Row, seconds_left: float | None, is_drawn: bool) -> None:
         """Report a finished cycle; `is_drawn` also draws the curves."""
@@ -75,4 +74,4 @@ class Outputs:
             if what not in self._failed:
                 self._failed.add(what)
                 reason = str(error).strip().split("\n")[0] or type(error).__name__
-                self._session.report.note(f"{what}: {reason}; the run goes on without")
+                self._session.report.note(f"{what}: {reason}; the run continues without it")

@@ -54,9 +54,9 @@ def check_can_continue(saved: Any, experiment: Experiment) -> None:
     if bool(clip) != bool(clip_now):
         reason = "switching clipping on or off changes the optimiser's state"
         refuse("learner.clip_norm", clip, clip_now, reason)
-    before, after = _flat(saved), _flat(now)
+    before, after = _defaults() | _flat(saved), _flat(now)
     for name, reason in _FIXED.items():
-        old = before.get(name)  # a run older than the field had its default, None
+        old = before[name]
         if old != after[name]:
             refuse(name, old, after[name], reason)
 
@@ -67,13 +67,17 @@ def changes(saved: Any, experiment: Experiment) -> list[str]:
     A run older than a field had the field's default. The length of the run, its name and its place
     are left out.
     """
-    defaults = _flat(json.loads(to_json(Experiment(name="defaults"))))
-    before, now = defaults | _flat(saved), _flat(json.loads(to_json(experiment)))
+    before, now = _defaults() | _flat(saved), _flat(json.loads(to_json(experiment)))
     return [
         f"{name}: {before.get(name)} -> {value}"
         for name, value in now.items()
         if before.get(name) != value and name not in ("cycles", "name", "runs")
     ]
+
+
+def _defaults() -> dict[str, Any]:
+    """The value of each field in a run that is older than the field."""
+    return _flat(json.loads(to_json(Experiment(name="defaults"))))
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

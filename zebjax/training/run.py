@@ -6,16 +6,18 @@ saved when a cycle ends, and between compiled calls when some time has passed or
 for; resuming from any of these gives the same run.
 """
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from zebjax import network, players
-from zebjax.common import checkpoint, devices, files
+from zebjax.common import checkpoint, devices, files, jax_settings
 from zebjax.common.console import Reporter
 from zebjax.evaluation import belief, matches
 from zebjax.evaluation.intervals import Z95
@@ -50,15 +52,17 @@ class Run:
         """
         devices.check_divides("selfplay.lanes", settings.selfplay.lanes)
         devices.check_divides("learner.batch", settings.learner.batch)
-        earlier = environment.earlier_starts(settings.folder)
         self.session = saved_state.open_session(settings, report, stop_asked)
+        if self.session.is_new and settings.tracking.wandb:
+            wandb_run.require()  # a new run that cannot have it is refused before anything is saved
         self.source = source or SelfPlaySource(report)
         settings, progress = self.session.settings, self.session.progress
         if not self.session.is_complete:  # else these settings made nothing of what is there
             files.write_text(settings.folder / "experiment.json", to_json(settings) + "\n")
-        environment.add_start(settings.folder, earlier, progress.cycle)
+        environment.add_start(settings.folder, progress.cycle, report.note)
         self._outputs = Outputs(self.session)
         self._last_save = self._wall_counted_to = time.monotonic()
+        self._saved_progress: dict[str, Any] = {}
         self._train_size = CallSizer(
             "training", "a lower --learner.updates-per-call or --learner.batch", report
         )
@@ -71,6 +75,7 @@ class Run:
         try:
             if session.is_complete:
                 self._outputs.open(with_wandb=False)
+                self.source.complete(session)
             else:
                 self.source.begin(session)
                 if session.is_new:  # from now on the same command resumes it, whenever it is killed
@@ -87,8 +92,10 @@ class Run:
             )
             return
         finally:
-            self.source.close(session)
-            self._outputs.close()
+            try:
+                self.source.close(session)
+            finally:
+                self._outputs.close()
         done = session.progress.cycle - session.progress.first_cycle
         session.report.note(
             f"complete: {done} cycles, {session.progress.total_games:,} games, in "
@@ -100,10 +107,18 @@ class Run:
         self._count_wall()
         saved_state.save(self.session)
         self.source.saved(self.session)
-        self._last_save = time.monotonic()
+        self._last_save, self._saved_progress = time.monotonic(), self._fingerprint()
+
+    def _fingerprint(self) -> dict[str, Any]:
+        """The progress without the clock: equal while a learner only waits for games."""
+        return dataclasses.asdict(self.session.progress) | {"wall_s": 0.0}
 
     def _open_outputs(self) -> None:
         progress = self.session.progress
+        # Of a save that was killed, or of a rollback: the run reaches these steps again.
+        root = self.session.folder / "checkpoints"
+        later = [step for step in checkpoint.steps(root) if step > progress.cycle]
+        checkpoint.remove_steps(root, later)
         with_wandb = self.session.settings.tracking.wandb
         if with_wandb and progress.wandb_run_id is None:
             progress.wandb_run_id = wandb_run.new_id()
@@ -128,7 +143,8 @@ class Run:
         """Raise Stopped if a stop was asked for; save if it is time."""
         self.source.check(self.session)
         self.session.raise_if_stopped()
-        if time.monotonic() - self._last_save > self.session.settings.save.every_s:
+        is_due = time.monotonic() - self._last_save > self.session.settings.save.every_s
+        if is_due and self._fingerprint() != self._saved_progress:
             self.save()
 
     # ---- the phases of a cycle
@@ -191,7 +207,8 @@ class Run:
         done = progress.cycle - progress.first_cycle
         is_last = done == session.settings.cycles
         is_evaluated = is_last or done % session.settings.evaluation.every_cycles == 0
-        self.source.weights_changed(session, is_last)
+        if not saved_state.is_finite(session.state.learner):
+            raise ValueError(saved_state.not_finite(session))
         row: metrics.Row = {"cycle": progress.cycle, "stats/total_games": progress.total_games}
         if is_evaluated:
             row |= self._evaluate()
@@ -203,6 +220,7 @@ class Run:
         progress.begin_cycle()
         self.save()
         # Only now: whatever fails or is killed from here on, the run is there and has its row.
+        self.source.weights_changed(session, is_last)
         self._outputs.row(row, self._seconds_left(), is_evaluated)
 
     def _evaluate(self) -> metrics.Row:
@@ -219,7 +237,7 @@ class Run:
 
         # The same deals every time, so that the curve shows changes of the network and not of the
         # deals.
-        key = jax.random.fold_in(jax.random.key(settings.seed), 3)
+        key = jax.random.fold_in(jax_settings.key(settings.seed), 3)
         result = matches.play_match(zeb, players.random(), config.deals, key, progress=on_progress)
         row: metrics.Row = {
             "eval/vs_random_win_rate": result.win_rate,
@@ -250,7 +268,6 @@ class Run:
             )
         self._cycle_walls.append(progress.wall_s)
         return {
-            # Losses of a stream that was not trained on are not finite.
             **{f"train/{name}": value for name, value in train.items() if math.isfinite(value)},
             "perf/ingest_time_s": progress.play_s,  # in one process: self-play
             "perf/train_time_s": progress.train_s,

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from zebjax import network
-from zebjax.common import checkpoint, devices, files
+from zebjax.common import checkpoint, devices, files, jax_settings
 from zebjax.common.console import Reporter
 from zebjax.training import learner, metrics, replay, resume, warm_start
 from zebjax.training.config import Experiment, to_json
@@ -41,13 +41,13 @@ def open_session(
     """
     folder = settings.folder
     folder.mkdir(parents=True, exist_ok=True)
-    rows = metrics.read(folder / metrics.FILE)  # a damaged file is named before anything is done
+    metrics.repair(folder / metrics.FILE, report.note)
     saves = checkpoint.steps(folder / "state")
     if saves:
         session = _restore_newest(settings, saves, report, stop_asked, needs_finite)
         report.note(f"resuming {folder} after cycle {session.progress.cycle}")
         return session
-    _refuse_results_without_a_state(settings, rows)
+    _refuse_results_without_a_state(settings)
     state, progress = _begin(settings, report)
     return Session(settings, report, stop_asked, state, progress, is_new=True)
 
@@ -60,17 +60,23 @@ def save(session: Session) -> None:
     """
     progress, folder = session.progress, session.folder
     if not is_finite(session.state.learner):
-        raise ValueError(
-            f"{folder}: the weights are no longer finite after {progress.updates_in_cycle} updates "
-            f"of cycle {progress.cycle + 1}; nothing was saved, so the last good save stays. "
-            "Resume with a lower --learner.lr, or go back further with `zebjax rollback`"
-        )
+        raise ValueError(not_finite(session))
     number = max(checkpoint.steps(folder / "state"), default=0) + 1
     with files.new_folder(checkpoint.step_folder(folder / "state", number), durable=True) as new:
         checkpoint.save_tree(new / "arrays", session.state)
         files.write_json(new / "progress.json", dataclasses.asdict(progress))
         files.write_text(new / "experiment.json", to_json(session.settings) + "\n")
     checkpoint.prune(folder / "state", keep=_SAVES_KEPT)
+
+
+def not_finite(session: Session) -> str:
+    """The sentence that ends a run whose weights are nan or infinite."""
+    progress = session.progress
+    return (
+        f"{session.folder}: the weights are no longer finite at cycle {progress.cycle}, after "
+        f"{progress.updates_in_cycle} updates; they were not saved, so the last good save stays. "
+        "Resume with a lower --learner.lr, or go back further with `zebjax rollback`"
+    )
 
 
 @jax.jit
@@ -80,20 +86,18 @@ def _all_finite(tree: Any) -> jax.Array:
 
 
 def is_finite(state: learner.LearnerState) -> bool:
-    """True if no weight and no number of the optimiser is nan or infinite.
-
-    Sums of metrics are left out: those of a stream that is not trained on are nan.
-    """
-    return bool(_all_finite((state.params, state.optimizer)))
+    """True if no weight, no number of the optimiser and no sum of a metric is nan or infinite."""
+    return bool(_all_finite((state.params, state.optimizer, state.metrics)))
 
 
-def _refuse_results_without_a_state(settings: Experiment, rows: list[metrics.Row]) -> None:
+def _refuse_results_without_a_state(settings: Experiment) -> None:
     """Refuse to begin in a folder that holds more results than a run's first evaluation.
 
     zebjax 0.1 wrote the row of the first evaluation before its first save, so a row alone only
     says that the run was killed at its beginning.
     """
     folder = settings.folder
+    rows = metrics.read(folder / metrics.FILE)
     if any("train/total_loss" in row for row in rows) or len(rows) > 1:
         raise ValueError(
             f"{folder}: there are results of a run, but its saved state is gone; move the folder "
@@ -102,7 +106,7 @@ def _refuse_results_without_a_state(settings: Experiment, rows: list[metrics.Row
 
 
 def _begin(settings: Experiment, report: Reporter) -> tuple[State, Progress]:
-    key = jax.random.fold_in(jax.random.key(settings.seed), 0)
+    key = jax.random.fold_in(jax_settings.key(settings.seed), 0)
     begun = warm_start.begin(settings, settings.folder / "start", key, report.note)
     state = fresh_state(settings, begun.params, begun.step)
     progress = Progress(first_cycle=begun.step, cycle=begun.step, total_games=begun.total_games)

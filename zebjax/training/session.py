@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, Self
 import jax
 
 from zebjax import network
-from zebjax.common import files
+from zebjax.common import files, jax_settings
 from zebjax.common.console import Reporter
 from zebjax.training import learner, replay, selfplay
 from zebjax.training.config import Experiment
@@ -30,7 +30,7 @@ class State(NamedTuple):
 
 def fresh_state(settings: Experiment, params: network.Params, step: int) -> State:
     """State of a run that begins with `params`, the weights of training step `step`."""
-    root = jax.random.key(settings.seed)
+    root = jax_settings.key(settings.seed)
     return State(
         learner=learner.init(
             settings.learner, settings.network, params, jax.random.fold_in(root, 1)

@@ -29,6 +29,9 @@ class GameSource(Protocol):
             ValueError: if the run cannot get games this way.
         """
 
+    def complete(self, session: Session) -> None:
+        """Called instead of `begin` if the run was complete when the process started."""
+
     def fill(self, session: Session) -> Iterator[None]:
         """Put games into the run's rings until it may train.
 
@@ -60,6 +63,9 @@ class SelfPlaySource:
         )
 
     def begin(self, session: Session) -> None:
+        """Nothing to do."""
+
+    def complete(self, session: Session) -> None:
         """Nothing to do."""
 
     def fill(self, session: Session) -> Iterator[None]:
@@ -106,6 +112,7 @@ class SelfPlaySource:
 
         def on_ply(ply: int) -> None:
             session.report.working("plies against E[Q]", ply, N_PLIES)
+            session.raise_if_stopped()  # nothing of these games is in the session yet
 
         began = time.monotonic()
         params = session.state.learner.params

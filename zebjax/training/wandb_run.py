@@ -1,5 +1,6 @@
 """Weights & Biases: one W&B run for each lineage of weights."""
 
+import importlib.util
 import netrc
 import os
 import uuid
@@ -13,6 +14,12 @@ from zebjax.training.config import TrackingConfig
 def new_id() -> str:
     """A new id of a W&B run. Save it before `open_run`, so that a restart finds the same one."""
     return uuid.uuid4().hex[:8]
+
+
+def require() -> None:
+    """ValueError if the package wandb is not installed."""
+    if importlib.util.find_spec("wandb") is None:
+        raise ValueError('tracking.wandb: it needs the extra "wandb": pip install "zebjax[wandb]"')
 
 
 def open_run(
@@ -29,12 +36,9 @@ def open_run(
     Raises:
         ValueError: if wandb is not installed, or refuses.
     """
-    try:
-        import wandb
-    except ImportError:
-        raise ValueError(
-            'tracking.wandb: it needs the extra "wandb": pip install "zebjax[wandb]"'
-        ) from None
+    require()
+    import wandb
+
     mode: Any = os.environ.get("WANDB_MODE") or ("online" if _has_account() else "offline")
     arguments: dict[str, Any] = {
         "project": tracking.project,

@@ -1,4 +1,4 @@
-"""Network folders: written, found, read exactly; what is damaged or of another network is named."""
+"""Network folders are found and read exactly; an error names a damaged or mismatched file."""
 
 import dataclasses
 import json
@@ -12,7 +12,7 @@ import safetensors.numpy
 from zebjax import network
 from zebjax.common import checkpoint
 from zebjax.common.files import new_folder, write_json
-from zebjax.network import files, model
+from zebjax.network import model, storage
 
 TINY = network.ZebConfig(embed_dim=16, n_heads=2, n_layers=2, ff_dim=24)
 
@@ -144,7 +144,7 @@ def test_a_config_that_is_wrong_is_named(folder):
         # Arrays of the same shapes, which mean something else:
         (
             json.dumps({**good, "n_heads": 4}),
-            "model.safetensors: it is of another network: n_heads",
+            "model.safetensors: made for another network: n_heads",
         ),
     ):
         config_file.write_text(broken)
@@ -188,7 +188,7 @@ def test_weights_that_are_wrong_are_named(folder):
         ),
         (
             safetensors.numpy.save({"embeddings.proj.weight": np.zeros(1, np.float32)}),
-            "names of the original PyTorch system.*zebjax convert",
+            "named as in the original PyTorch system.*zebjax convert",
         ),
     ):
         file.write_bytes(data)
@@ -225,7 +225,7 @@ def test_shapes_are_those_of_the_whole_network_traced():
 
 
 def test_a_file_that_is_too_large_is_not_read(folder, monkeypatch):
-    monkeypatch.setattr(files, "MAX_BYTES", 1000)
+    monkeypatch.setattr(storage, "MAX_BYTES", 1000)
     with pytest.raises(ValueError, match="larger than the 1,000 bytes allowed"):
         network.load(folder)
 
@@ -234,7 +234,7 @@ def test_a_place_without_a_network_is_named(tmp_path, folder):
     with pytest.raises(ValueError, match=r"no checkpoint here; expected a folder made by"):
         network.load(tmp_path)
     (tmp_path / "a.pt").touch()
-    with pytest.raises(ValueError, match=r"a\.pt: not a network of ours.*zebjax convert"):
+    with pytest.raises(ValueError, match=r"a\.pt: not a zebjax network.*zebjax convert"):
         network.load(tmp_path / "a.pt")
     (folder / "model.safetensors").unlink()
     with pytest.raises(ValueError, match=r"model\.safetensors: no such file; a network folder"):
@@ -256,10 +256,10 @@ def test_the_model_card(folder):
         assert row in text
     assert "network.load(" in text and "who holds each hidden tile" in text
     hostile = {"run": "<script>\x1b[2J|`x`\n", "nested": {"a": 1}, "none": None}
-    card = files.model_card(dataclasses.replace(TINY, belief_head=False), 5, hostile)
+    card = storage.model_card(dataclasses.replace(TINY, belief_head=False), 5, hostile)
     assert "<script>" not in card and "\x1b" not in card and "nested" not in card
     assert "hidden tile" not in card
-    assert "Nothing is recorded" in files.model_card(TINY, 5, {})
+    assert "Nothing is recorded about" in storage.model_card(TINY, 5, {})
 
 
 def test_the_front_matter_is_what_the_hub_reads(folder):

@@ -1,14 +1,14 @@
-"""Networks as files: a folder of `config.json` and `model.safetensors`, the same as bytes, and the
-ways to name one.
+"""Save, find and load networks; a network is a folder, or one file that holds its config too.
 
 A network folder holds
 
     config.json         the fields of ZebConfig
     model.safetensors   the parameters, float32; see `to_bytes`
-    training.json       what is known of its training (run, step, total_games), if anything is
+    training.json       facts about its training (run, step, total_games); optional
     README.md           a model card
 
-Folders of older runs, with an orbax item `params/` in place of `model.safetensors`, are read too.
+Folders of older runs, which have an orbax item `params/` instead of `model.safetensors`, can be
+read too.
 """
 
 import dataclasses
@@ -34,26 +34,26 @@ PROVENANCE_FILE = "provenance.json"
 CARD_FILE = "README.md"
 _ORBAX_ITEM = "params"
 MAX_BYTES = hub.MAX_WEIGHTS_BYTES
-"""Of a weights file."""
+"""Maximum size of a weights file."""
 _MAX_HEADER_BYTES = 1 << 20
 _TORCH_SUFFIXES = (".pt", ".pth", ".ckpt")
 _FORMAT_KEY, _CONFIG_KEY = "zebjax_format", "config"
 _FORMAT = "1"
-# One array that every network of the original has, under its own name there.
-_FOREIGN_NAME = "embeddings.proj.weight"
+# An array name that every network of the original has, and ours never have.
+_ORIGINAL_NAME = "embeddings.proj.weight"
 
 BUNDLED = Path(__file__).parents[1] / "bundled"
-"""A network that comes with zebjax, under the path `bundled`; its README.md says how it was made
-and how it plays."""
+"""The network that comes with zebjax; any command accepts `bundled` as its path. Its README.md
+says how it was trained and how strong it is."""
 
 
 # ---- bytes
 
 
 def array_names(params: Params) -> list[str]:
-    """The name of each array in a network's file, in the order of `jax.tree.leaves`.
+    """Return the name of each array in a weights file, in the order of `jax.tree.leaves`.
 
-    It is the array's path in the parameters with dots between, such as `layers.00.qkv.kernel`.
+    A name is the array's path in the parameters, joined by dots: `layers.00.qkv.kernel`.
     """
     return [
         jax.tree_util.keystr(path, simple=True, separator=".")
@@ -62,10 +62,10 @@ def array_names(params: Params) -> list[str]:
 
 
 def to_bytes(config: ZebConfig, params: Params) -> bytes:
-    """A network as the bytes of one safetensors file, float32.
+    """Return a network as the bytes of one safetensors file, float32.
 
-    Arrays are named as `array_names` says, kernels are `[in, out]`. The metadata holds
-    `zebjax_format` (1) and `config` (the ZebConfig as JSON), so that the file stands by itself.
+    `array_names` gives the names of the arrays; kernels are `[in, out]`. The metadata holds
+    `zebjax_format` (1) and `config` (the ZebConfig as JSON), so the file can be loaded alone.
     """
     leaves = jax.tree.leaves(jax.device_get(params))
     arrays = {
@@ -77,10 +77,18 @@ def to_bytes(config: ZebConfig, params: Params) -> bytes:
 
 
 def from_bytes(data: bytes, config: ZebConfig) -> Params:
-    """The parameters in such a file: arrays on the first device, float32 and finite.
+    """Read parameters from the bytes of a safetensors file that `to_bytes` made.
+
+    Args:
+        data: the bytes; they may come from an untrusted source.
+        config: the network that the parameters must fit.
+
+    Returns:
+        Arrays on the first device, float32 and finite.
 
     Raises:
-        ValueError: if it is none, or not of this network; nothing else, whatever the bytes are.
+        ValueError: if the bytes are damaged or of another network. No other error is raised,
+            whatever the bytes are.
     """
     _check_metadata(metadata_of(data), config)
     try:
@@ -91,12 +99,12 @@ def from_bytes(data: bytes, config: ZebConfig) -> Params:
     names = array_names(abstract)
     leaves, structure = jax.tree.flatten(abstract)
     if odd := sorted(set(names) ^ set(arrays)):
-        if _FOREIGN_NAME in arrays:
+        if _ORIGINAL_NAME in arrays:
             raise ValueError(
-                "its arrays have the names of the original PyTorch system; make a folder of ours "
-                "with `zebjax convert`"
+                "its arrays are named as in the original PyTorch system; convert it with "
+                "`zebjax convert` first"
             )
-        # Names come from strangers: nothing unprintable reaches a terminal.
+        # The file may be hostile: no control character may reach a terminal.
         shown = "".join(filter(str.isprintable, odd[0]))[:80]
         problem = "is missing" if odd[0] in names else "is not expected"
         raise ValueError(f"array {shown} {problem}")
@@ -112,7 +120,7 @@ def from_bytes(data: bytes, config: ZebConfig) -> Params:
 
 
 def metadata_of(data: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file; empty if it has none or cannot be read."""
+    """Return the metadata of a safetensors file; empty if there is none or it cannot be read."""
     size = int.from_bytes(data[:8], "little")
     if size > min(len(data), _MAX_HEADER_BYTES):
         return {}
@@ -124,16 +132,13 @@ def metadata_of(data: bytes) -> dict[str, str]:
 
 
 def _check_metadata(metadata: Mapping[str, str], config: ZebConfig) -> None:
-    """Refuse a later format, and weights that were written for another network.
-
-    Two networks of different heads have arrays of the same shapes, so shapes do not tell them
-    apart.
-    """
+    """Raise ValueError for a later format, or for weights that were saved for another network."""
     version = metadata.get(_FORMAT_KEY, _FORMAT)
     if version != _FORMAT:
         raise ValueError(
             f"its format is {str(version)[:20]!r}, this zebjax reads {_FORMAT}; update zebjax"
         )
+    # Shapes alone cannot show a mismatch: they are the same for every number of heads.
     if _CONFIG_KEY not in metadata:
         return
     written = _config_of(metadata)
@@ -141,7 +146,7 @@ def _check_metadata(metadata: Mapping[str, str], config: ZebConfig) -> None:
         theirs, ours = dataclasses.asdict(written), dataclasses.asdict(config)
         name = next(name for name in theirs if theirs[name] != ours[name])
         raise ValueError(
-            f"it is of another network: {name} is {theirs[name]}, expected {ours[name]}"
+            f"made for another network: {name} is {theirs[name]}, expected {ours[name]}"
         )
 
 
@@ -149,7 +154,7 @@ def _config_of(metadata: Mapping[str, str]) -> ZebConfig:
     try:
         fields = json.loads(metadata[_CONFIG_KEY])
     except (ValueError, TypeError, RecursionError):
-        raise ValueError("its metadata holds no readable config") from None
+        raise ValueError("the config in its metadata cannot be read") from None
     return config_from_dict(fields, Path("its metadata"))
 
 
@@ -162,14 +167,14 @@ def save(
     """Write a network into an existing folder (see `common.files.new_folder`).
 
     Args:
-        folder: gets config.json, model.safetensors, README.md and, with `training`, training.json.
-        config: as the parameters were made with.
+        folder: receives config.json, model.safetensors, README.md and, with `training`,
+            training.json.
+        config: the config that the parameters were made with.
         params: arrays, on any device.
-        training: plain values that say where the parameters come from: `run`, `step`,
-            `total_games` and the like.
+        training: where the parameters come from, as plain values: `run`, `step`, `total_games`...
 
     Raises:
-        ValueError: if it cannot be written.
+        ValueError: if a file cannot be written.
     """
     with writing(folder / WEIGHTS_FILE):
         write_json(folder / CONFIG_FILE, dataclasses.asdict(config))
@@ -181,18 +186,18 @@ def save(
 
 
 def find(path: Path | str) -> Path:
-    """Where a network lies on this machine.
+    """Return the place of a network on this machine; download it if it is on the Hub.
 
     Args:
-        path: a network folder, a `.safetensors` file of ours, a run folder (its newest step),
-            `bundled`, or one of the first two on the Hub (`hf://USER/REPO[/FOLDER][@REVISION]`),
-            which is downloaded into the Hub's cache.
+        path: a network folder, a `.safetensors` file that zebjax wrote, a run folder (its newest
+            step is used), `bundled`, or a folder or file on the Hub
+            (`hf://USER/REPO[/FOLDER][@REVISION]`). Downloads go into the Hub's cache.
 
     Returns:
-        The folder, or the file if one is named.
+        The network folder; the file if `path` names a file.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if there is no network at `path`.
     """
     if hub.is_hub(path):
         return _fetched(hub.parse(path))
@@ -224,14 +229,12 @@ def _fetched(place: hub.HubPath) -> Path:
         (CONFIG_FILE, TRAINING_FILE, PROVENANCE_FILE),
     )
     if not (file.parent / CONFIG_FILE).is_file():
-        raise ValueError(f"{place}: it has {WEIGHTS_FILE}, but no {CONFIG_FILE} beside it")
+        raise ValueError(f"{place}: there is {WEIGHTS_FILE}, but no {CONFIG_FILE} beside it")
     return file.parent
 
 
 def _needs_conversion(path: str) -> str:
-    return (
-        f"{path}: not a network of ours; make a folder with `zebjax convert {path} OUT_DIR` first"
-    )
+    return f"{path}: not a zebjax network; convert it first with `zebjax convert {path} OUT_DIR`"
 
 
 def load(path: Path | str) -> tuple[ZebConfig, Params]:
@@ -241,19 +244,19 @@ def load(path: Path | str) -> tuple[ZebConfig, Params]:
         path: see `find`.
 
     Returns:
-        Its config, and its parameters on every device of this process.
+        The config, and the parameters, copied to every device of this process.
 
     Raises:
-        ValueError: naming the file, if there is no network at `path`, or it is damaged, larger
-            than `MAX_BYTES`, of other shapes or types than its config says, or not finite.
+        ValueError: if there is no network at `path`, or it is damaged, larger than `MAX_BYTES`,
+            not finite, or does not fit its config; the message names the file.
     """
     found = find(path)
     if found.is_file():
         data = _read(found)
         if _CONFIG_KEY not in metadata_of(data):
             raise ValueError(
-                f"{found}: not a network of ours, its metadata has no config; make a folder with "
-                f"`zebjax convert {path} OUT_DIR` first"
+                f"{found}: not a zebjax network, its metadata has no config; convert it first "
+                f"with `zebjax convert {path} OUT_DIR`"
             )
         config = _named(found, _config_of, metadata_of(data))
     else:
@@ -267,7 +270,7 @@ def load(path: Path | str) -> tuple[ZebConfig, Params]:
 
 
 def _named(file: Path, work: Any, *arguments: Any) -> Any:
-    """`work(*arguments)`, with the file's name before what a ValueError says."""
+    """Return `work(*arguments)`; put the file's name in front of a ValueError's message."""
     try:
         return work(*arguments)
     except ValueError as error:
@@ -292,7 +295,7 @@ def _read(file: Path) -> bytes:
 
 
 def _load_orbax(folder: Path, config: ZebConfig) -> Params:
-    """The parameters of a folder that zebjax wrote before `model.safetensors`."""
+    """Read the parameters of a folder from before zebjax wrote `model.safetensors`."""
     params = checkpoint.restore_tree(folder / _ORBAX_ITEM, abstract_params(config))
     leaves = zip(array_names(params), jax.tree.leaves(jax.device_get(params)), strict=True)
     for name, leaf in leaves:
@@ -302,7 +305,10 @@ def _load_orbax(folder: Path, config: ZebConfig) -> Params:
 
 
 def history(found: Path) -> dict[str, Any]:
-    """What training.json says of a network that `find` found; empty if there is none.
+    """Return the contents of training.json; empty if there is no such file.
+
+    Args:
+        found: the result of `find`.
 
     Raises:
         ValueError: if the file is not a JSON object.
@@ -359,12 +365,12 @@ config, params = network.load("PATH")  # this folder, or hf://USER/REPO
 
 
 def model_card(config: ZebConfig, n: int, training: Mapping[str, Any]) -> str:
-    """The README.md of a network folder: Markdown with YAML front matter, as the Hub reads it.
+    """Return the README.md of a network folder: Markdown with YAML front matter for the Hub.
 
     Args:
-        config: of the network.
+        config: the network's.
         n: number of parameters.
-        training: plain values; others are left out.
+        training: facts to list; values that are not plain are left out.
     """
     known = {
         key: value
@@ -378,7 +384,7 @@ def model_card(config: ZebConfig, n: int, training: Mapping[str, Any]) -> str:
         belief=", and who holds each hidden tile" if config.belief_head else "",
         config=_table("field", dataclasses.asdict(config)),
         weights=WEIGHTS_FILE,
-        training=_table("fact", known) if known else "Nothing is recorded of its training.",
+        training=_table("fact", known) if known else "Nothing is recorded about its training.",
     )
 
 
@@ -388,7 +394,7 @@ def _table(name: str, rows: Mapping[str, Any]) -> str:
 
 
 def _cell(value: Any) -> str:
-    """A value as one cell of a Markdown table: it may come from a stranger's file."""
+    """Return a value as one cell of a Markdown table, escaped: it may come from a hostile file."""
     text = f"{value:,}" if type(value) is int else str(value)
     text = "".join(filter(str.isprintable, text))[:200]
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
