@@ -68,7 +68,7 @@ def test_a_revision(running):
 
 def test_offline_from_the_cache(running, monkeypatch):
     place = hub.parse("hf://me/zeb/a.pt")
-    hub.fetch(place, ("a-config.json",))
+    hub.fetch(place, ("a-config.json", "a-state.json"))
     from huggingface_hub import constants
 
     for offline in (True, False):  # as asked for; and because the line is down
@@ -78,8 +78,37 @@ def test_offline_from_the_cache(running, monkeypatch):
         file = hub.fetch(place, ("a-config.json", "a-state.json"))
         assert file.read_bytes() == b"new" and file.with_name("a-config.json").exists()
         assert running.log == []
-        with pytest.raises(hub.HubFileMissing, match=r"not in the cache; download it once"):
+        message = "not in the cache; download it once" if offline else "the Hub cannot be reached"
+        with pytest.raises(hub.HubError, match=message) as error:
             hub.fetch(hub.parse("hf://me/zeb/sub/b.pt"))
+        # What cannot be asked for is not missing.
+        assert isinstance(error.value, hub.HubFileMissing) == offline
+
+
+def test_a_file_beside_that_the_hub_does_not_answer_for_is_not_left_out(running, monkeypatch):
+    """A warm start without its training state would begin at step 0."""
+    running.files("model", "me/zeb")["a-state.json"] = b"{}"
+    place = hub.parse("hf://me/zeb/a.pt")
+    running.failing["a-state.json"] = 503
+    with pytest.raises(
+        hub.HubError, match=r"a-state\.json@0+2: the Hub cannot be reached"
+    ) as error:
+        hub.fetch(place, ("a-state.json",))
+    assert "\n" not in str(error.value)
+    running.failing.clear()
+    assert hub.fetch(place, ("a-state.json",)).with_name("a-state.json").exists()
+    # Where offline work was asked for, the cache is all there is.
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    hub.fetch(place, ("a-state.json", "a-config.json"))
+
+
+def test_a_file_of_unknown_size_is_not_downloaded(running):
+    running.hides_sizes = True
+    with pytest.raises(hub.HubError, match="the Hub does not say how large it is"):
+        hub.fetch(hub.parse("hf://me/zeb/a.pt"))
+    assert all(method == "HEAD" for method, _ in running.log)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +146,7 @@ def test_an_answer_that_refuses_is_explained(running, monkeypatch, status, messa
 
 
 def test_a_file_that_is_too_large_is_not_downloaded(running, monkeypatch):
-    monkeypatch.setattr(hub, "_MAX_WEIGHTS_BYTES", 2)
+    monkeypatch.setattr(hub, "MAX_WEIGHTS_BYTES", 2)
     with pytest.raises(hub.HubError, match="3 bytes, more than the 2 allowed"):
         hub.fetch(hub.parse("hf://me/zeb/a.pt"))
     assert all(method == "HEAD" for method, _ in running.log)

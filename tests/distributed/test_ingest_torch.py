@@ -102,6 +102,36 @@ def test_a_file_that_is_still_being_copied_is_waited_for(tmp_path, batch, place)
     assert len(one.records.slots) == 3 and not (tmp_path / "quarantine").exists()
 
 
+def test_a_file_that_paused_while_it_was_copied_is_taken_when_it_has_grown(tmp_path, batch, place):
+    data, name = file_bytes(batch, 0, 3), torch_name(1_770_000_000)
+    file = Path(tmp_path / "store" / name)
+    file.parent.mkdir(parents=True)
+    ingestor = ingest.Ingest(place, tmp_path, {})
+    for size in (1000, len(data) // 2):
+        file.write_bytes(data[:size])
+        (one,) = drain(ingestor)  # two polls found it unchanged
+        assert one.records is None
+        # And is told once, also after a start.
+        ingestor = ingest.Ingest(place, tmp_path, {})
+        assert drain(ingestor) == []
+    file.write_bytes(data)
+    (one,) = drain(ingestor)
+    assert len(one.records.slots) == 3 and drain(ingestor) == []
+    cursor = {one.cursor_key: one.name}
+    assert drain(ingest.Ingest(place, tmp_path, cursor)) == []
+
+
+def test_long_names_do_not_collide_in_quarantine(tmp_path):
+    quarantine = ingest.Quarantine(tmp_path)
+    names = [f"examples/w/{'x' * 240}_{seconds}_ab.pt" for seconds in range(10**9, 10**9 + 3)]
+    for index, name in enumerate(names):
+        assert ingest.torch_worker(name) and 250 < len(name) <= 300
+        assert not quarantine.holds(name, 5)
+        quarantine.put(name, 5, b"bytes", f"reason {index}")
+        assert quarantine.holds(name, 5) and not quarantine.holds(name, 6)
+    assert len(list(tmp_path.glob("*.reason.txt"))) == 3
+
+
 def test_what_is_hostile_or_wrong_is_quarantined_once_with_its_reason(tmp_path, batch, place):
     good = file_bytes(batch, 0, 12)
     proof = tmp_path / "proof"
@@ -134,7 +164,8 @@ def test_what_is_hostile_or_wrong_is_quarantined_once_with_its_reason(tmp_path, 
     assert not proof.exists() and len(taken) == 7
     for name, (_, reason) in files.items():
         assert taken[name].records is None and reason in taken[name].reason
-        kept = tmp_path / "quarantine" / (name.replace("/", "~") + ".reason.txt")
+        kept_as = f"{name.replace('/', '~')}.{len(files[name][0])}.reason.txt"
+        kept = tmp_path / "quarantine" / kept_as
         assert reason in kept.read_text()
     assert len(taken[torch_name(7, "a7", "w1")].records.slots) == 12
     cursor = {torch_name(7, "a7", "w1"): torch_name(7, "a7", "w1")}

@@ -12,7 +12,7 @@ import safetensors.numpy
 from zebjax import network
 from zebjax.common import checkpoint
 from zebjax.common.files import new_folder, write_json
-from zebjax.network import storage
+from zebjax.network import model, storage
 
 TINY = network.ZebConfig(embed_dim=16, n_heads=2, n_layers=2, ff_dim=24)
 
@@ -135,6 +135,10 @@ def test_a_config_that_is_wrong_is_named(folder):
         ("{", "config.json: not a JSON file"),
         (json.dumps({**good, "embed_dims": 3}), "unknown field 'embed_dims'"),
         (json.dumps({**good, "embed_dim": 65}), "config.json: embed_dim: expected a multiple"),
+        (json.dumps({**good, "n_layers": 200}), "n_layers: expected at most 64, got 200"),
+        (json.dumps({**good, "ff_dim": 10**12}), "ff_dim: expected at most 8,192"),
+        (json.dumps({**good, "embed_dim": 1 << 40}), "embed_dim: expected at most 8,192"),
+        (json.dumps(good) + " " * (1 << 20), "config.json: larger than the 1,048,576 bytes"),
         (json.dumps({**good, "tokenizer": "v7"}), "tokenizer: expected one of"),
         (json.dumps({**good, "embed_dim": 32}), "another network: embed_dim is 16, expected 32"),
         # Arrays of the same shapes, which mean something else:
@@ -195,6 +199,29 @@ def test_weights_that_are_wrong_are_named(folder):
     assert network.load(folder)[0] == TINY
     with pytest.raises(ValueError, match=r"its metadata has no config.*zebjax convert"):
         network.load(file)
+
+
+def test_a_false_number_of_layers_costs_nothing(folder, monkeypatch):
+    """Tracing a network of 64 layers takes half a minute, so only one layer of it is traced."""
+    traced, real = [], model._structure
+
+    def structure(config):
+        traced.append(config.n_layers)
+        return real(config)
+
+    monkeypatch.setattr(model, "_structure", structure)
+    (folder / "model.safetensors").write_bytes(safetensors.numpy.save(arrays_of(folder)))
+    write_json(folder / "config.json", {**dataclasses.asdict(TINY), "n_layers": 64})
+    with pytest.raises(ValueError, match=r"array layers\.02\..* is missing"):
+        network.load(folder)
+    assert set(traced) == {1}
+
+
+def test_shapes_are_those_of_the_whole_network_traced():
+    config = dataclasses.replace(TINY, n_layers=11)
+    whole = model.nnx.to_pure_dict(model._structure(config)[1])
+    assert jax.tree.structure(whole) == jax.tree.structure(network.abstract_params(config))
+    assert jax.tree.leaves(whole) == jax.tree.leaves(network.abstract_params(config))
 
 
 def test_a_file_that_is_too_large_is_not_read(folder, monkeypatch):

@@ -23,6 +23,9 @@ class Hub:
         self.repos, self.lfs, self.log = {}, {}, []
         self.failures = []
         """Statuses of the next answers, or (status, headers)."""
+        self.failing = {}
+        """End of a path -> status of every answer about it."""
+        self.hides_sizes = False
         self.forbidden = set()
         """Repositories that may not be written."""
         self.tags = {}
@@ -91,6 +94,9 @@ class _Handler(BaseHTTPRequestHandler):
                 failure = self.hub.failures.pop(0)
                 status, headers = failure if isinstance(failure, tuple) else (failure, {})
                 return self._send(status, {"error": "as asked for"}, headers.items())
+            for end, status in self.hub.failing.items():
+                if self.path_only.endswith(end):
+                    return self._send(status, {"error": "as asked for"})
             work()
         return None
 
@@ -107,7 +113,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, text in dict(headers).items():
             self.send_header(name, text)
-        self.send_header("Content-Length", str(len(data)))
+        if self.hub.hides_sizes:
+            self.close_connection = True
+            self.send_header("Connection", "close")
+        else:
+            self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)

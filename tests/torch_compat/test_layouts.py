@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import random
+import tracemalloc
 import zipfile
 from collections import OrderedDict
 
@@ -20,7 +21,7 @@ from tests.support.torch_made import TORCH_MADE, Tensor, make_zip, save
 from zebjax import network
 from zebjax.network import storage
 from zebjax.torch_compat import archive as torch_archive
-from zebjax.torch_compat import tolerant
+from zebjax.torch_compat import layouts, tolerant
 from zebjax.torch_compat import weights as torch_weights
 from zebjax.torch_compat.archive import Limits
 from zebjax.torch_compat.names import to_state_dict
@@ -132,6 +133,34 @@ def test_a_self_play_checkpoint_with_its_replay_buffer(read, tensors, params):
     same(weights.params, params)
     assert weights.provenance.total_games == 1_010_176
     assert weights.provenance.facts["training_config.source_checkpoint"] == "x.pt"
+
+
+def test_shared_dictionaries_do_not_multiply(read, tensors):
+    shared = {f"{i}{'v' * 80}": "w" * 300 for i in range(40)}
+    for _ in range(2):
+        shared = {f"{i}{'k' * 80}": shared for i in range(40)}
+    facts = read(
+        {
+            "epoch": 3,
+            "model_state_dict": tensors,
+            "model_config": FIELDS,
+            "note": "w",
+            "shared": {"a": shared, "b": shared},
+            **shared,
+        }
+    ).provenance.facts
+    assert facts["note"] == "w" and 10 < len(facts) <= 5000
+    assert sum(len(name) + len(str(value)) for name, value in facts.items()) < 250_000
+
+
+def test_a_long_text_is_cut_before_it_is_filtered():
+    text = "x" * 4_000_000
+    tracemalloc.start()
+    try:
+        assert dict(layouts._facts(None, {"a": text, text: 1})) == {"a": "x" * 300}
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_bootstrap_keeps_where_it_comes_from(read, tensors, tmp_path):

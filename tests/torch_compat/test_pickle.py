@@ -1,19 +1,24 @@
 """Pickles: what is not plain data or a tensor is refused, and nothing in one is ever called."""
 
+import io
 import itertools
 import os
 import pickle
+import pickletools
+import tracemalloc
 import zipfile
 from collections import OrderedDict
 
 import numpy as np
 import pytest
 
-from tests.support.torch_made import TORCH_MADE, parse_pickle, parse_tree
+from tests.support.torch_made import TORCH_MADE, Tensor, parse_pickle, parse_tree, save
 from zebjax.torch_compat import archive as torch_archive
 from zebjax.torch_compat import pickle as torch_pickle
+from zebjax.torch_compat import tolerant
 from zebjax.torch_compat.archive import Limits
 from zebjax.torch_compat.pickle import Call, Name, TorchFileError
+from zebjax.torch_compat.weights import WEIGHT_LIMITS
 
 
 class _Caller:
@@ -193,3 +198,55 @@ def assert_plain(value):
             assert_plain(item)
     else:
         assert value is None or type(value) in (str, int, float, bool)
+
+
+def test_a_buffer_of_50000_examples_is_within_the_limits():
+    shapes = {
+        "observations": (36, 8),
+        "masks": (36,),
+        "hand_indices": (7,),
+        "hand_masks": (7,),
+        "policy_targets": (7,),
+        "value_targets": (),
+        "belief_targets": (28,),
+        "belief_mask": (28,),
+    }
+
+    def example():
+        return {name: Tensor(np.zeros(shape, np.int64)) for name, shape in shapes.items()}
+
+    sizes, steps = [], []
+    for n in (100, 300):  # the difference is what an example takes
+        with zipfile.ZipFile(io.BytesIO(save([example() for _ in range(n)]))) as archive:
+            raw = archive.read("archive/data.pkl")
+        sizes.append(len(raw))
+        steps.append(sum(1 for _ in pickletools.genops(raw)))
+    assert 250 * (sizes[1] - sizes[0]) < WEIGHT_LIMITS.pickle_bytes
+    assert 11_000_000 < 250 * (steps[1] - steps[0]) < torch_pickle._MAX_STEPS
+
+
+@pytest.mark.parametrize(
+    ("piece", "n_steps"),
+    [
+        (b"}", 1),
+        (b"]", 1),
+        (b"(", 1),
+        (b"N\x85", 2),
+        (b"h\x00)R", 3),
+        (b"h\x01)R", 3),
+        (b"}K\x00Ns", 4),
+        (b"]Na", 3),
+    ],
+)
+def test_the_most_steps_take_less_than_a_gigabyte(piece, n_steps):
+    """Whatever they make: 20,000 pieces are measured, and no more read than the steps allow."""
+    start = b"\x80\x02cx\ny\nq\x00ccollections\nOrderedDict\nq\x01"
+    raw = start + piece * 20_000 + b"."
+    tracemalloc.start()
+    try:
+        with pytest.raises(TorchFileError, match="ends with something other than one value"):
+            tolerant.load_around(raw, torch_archive._ALLOWED)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak / (20_000 * n_steps) * torch_pickle._MAX_STEPS < 1 << 30

@@ -333,14 +333,19 @@ def test_types_of_tensors(tiny_state):
             "n_layers: expected a positive integer",
         ),
         (
-            {"model_config": {**TINY_FIELDS, "n_layers": 10**9}},
+            {"model_config": {**TINY_FIELDS, "n_layers": 64}},
             "key encoder.layers.2.self_attn.in_proj_weight is miss",
         ),
         (
             {"model_config": {**TINY_FIELDS, "n_layers": 1}},
             "key 'encoder.layers.1.* is not expected",
         ),
-        ({"model_config": {**TINY_FIELDS, "embed_dim": 1 << 20}}, "high_pip_embed.weight: shape"),
+        (
+            {"model_config": {**TINY_FIELDS, "n_layers": 10**9}},
+            "n_layers: expected at most 64, got 1,000,000,000",
+        ),
+        ({"model_config": {**TINY_FIELDS, "embed_dim": 1 << 13}}, "high_pip_embed.weight: shape"),
+        ({"model_config": {**TINY_FIELDS, "embed_dim": 1 << 20}}, "embed_dim: expected at most"),
         ({"model_config": {**TINY_FIELDS, "belief_head": 1}}, "belief_head: expected bool"),
         (
             {"model_config": {**TINY_FIELDS, "belief_head": True}},

@@ -115,12 +115,18 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
         raise
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, max_bytes: int | None = None) -> Any:
     """Return the value in a JSON file.
 
     Raises:
-        ValueError: if the file cannot be read or is not JSON; the message names it.
+        ValueError: if the file cannot be read, is larger than `max_bytes` or is not JSON; the
+            message names it.
     """
+    try:
+        if max_bytes is not None and path.stat().st_size > max_bytes:
+            raise ValueError(f"{path}: larger than the {max_bytes:,} bytes allowed")
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
     try:
         return json.loads(path.read_text())
     except (ValueError, RecursionError) as error:

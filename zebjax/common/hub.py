@@ -17,7 +17,8 @@ _URL = re.compile(rf"hf:/{{1,2}}({_NAME}/{_NAME})((?:/{_NAME})*)/?(?:@({_NAME}(?
 FILE_SUFFIXES = (".pt", ".safetensors", ".json", ".md")
 """Kinds of files that may be downloaded; none of them is executed."""
 MAX_BYTES = {".json": 1 << 20, ".md": 1 << 20}
-_MAX_WEIGHTS_BYTES = 1 << 30
+MAX_WEIGHTS_BYTES = 1 << 28
+"""Of a file of weights, downloaded or read."""
 _TIMEOUT_S = 30.0
 
 
@@ -26,7 +27,7 @@ class HubError(ValueError):
 
 
 class HubFileMissing(HubError):
-    """The repository does not have this file, or the client is offline and it is not cached."""
+    """The repository does not have this file, or HF_HUB_OFFLINE is set and it is not cached."""
 
 
 class HubPath(NamedTuple):
@@ -74,7 +75,8 @@ def fetch(place: HubPath, beside: tuple[str, ...] = ()) -> Path:
 
     Args:
         place: the file.
-        beside: names of files in the same folder and commit; missing ones are skipped.
+        beside: names of files in the same folder and commit; those that the repository does not
+            have are skipped.
 
     Returns:
         The local path of the file, in one folder with the others. Only read it: it belongs to the
@@ -111,8 +113,8 @@ def _fetch(place: HubPath) -> Path:
         raise HubError(f"{place}: expected a file that ends in {', '.join(FILE_SUFFIXES)}")
     endpoint = os.environ.get("HF_ENDPOINT")
     suffix = PurePosixPath(place.path).suffix
-    max_bytes = MAX_BYTES.get(suffix, _MAX_WEIGHTS_BYTES)
-    offline = constants.is_offline_mode()
+    max_bytes = MAX_BYTES.get(suffix, MAX_WEIGHTS_BYTES)
+    offline = wants_offline = constants.is_offline_mode()
     try:
         if not offline:
             url = huggingface_hub.hf_hub_url(
@@ -122,7 +124,11 @@ def _fetch(place: HubPath) -> Path:
                 metadata = huggingface_hub.get_hf_file_metadata(
                     url, timeout=_TIMEOUT_S, endpoint=endpoint
                 )
-                _check_size(place, metadata.size or 0, max_bytes)
+                if metadata.size is None:
+                    raise HubError(f"{place}: the Hub does not say how large it is; not downloaded")
+                _check_size(place, metadata.size, max_bytes)
+            except huggingface_hub.errors.EntryNotFoundError:
+                pass  # the download below raises it again, and the cache then remembers it
             except Exception as error:
                 if not _is_unreachable(error):
                     raise
@@ -138,6 +144,8 @@ def _fetch(place: HubPath) -> Path:
     except HubError:
         raise
     except Exception as error:
+        if isinstance(error, huggingface_hub.errors.LocalEntryNotFoundError) and not wants_offline:
+            raise _unreachable(place) from None
         raise _explained(place, error, offline) from None
     _check_size(place, os.path.getsize(file), max_bytes)
     return Path(file)
@@ -146,6 +154,22 @@ def _fetch(place: HubPath) -> Path:
 def _check_size(place: HubPath, size: int, max_bytes: int) -> None:
     if size > max_bytes:
         raise HubError(f"{place}: {size:,} bytes, more than the {max_bytes:,} allowed")
+
+
+def _unreachable(place: HubPath) -> HubError:
+    """The error for a file that is not in the cache while the Hub does not answer.
+
+    The repository may well have it, so it is not missing, unless the cache knows better.
+    """
+    import huggingface_hub
+
+    found = huggingface_hub.try_to_load_from_cache(place.repo, place.path, revision=place.revision)
+    if found is huggingface_hub._CACHED_NO_EXIST:
+        return HubFileMissing(f"{place}: {place.repo} has no file {place.path}")
+    return HubError(
+        f"{place}: the Hub cannot be reached and the file is not in the cache; try again later, or "
+        "set HF_HUB_OFFLINE=1 to use only what the cache holds"
+    )
 
 
 def _is_unreachable(error: Exception) -> bool:
@@ -167,8 +191,8 @@ def _explained(place: HubPath, error: Exception, offline: bool) -> HubError:
     login = "set HF_TOKEN or run `hf auth login`"
     if isinstance(error, theirs.LocalEntryNotFoundError):
         return HubFileMissing(
-            f"{place}: the Hub cannot be reached (or HF_HUB_OFFLINE is set) and the file is not in "
-            "the cache; download it once while online"
+            f"{place}: HF_HUB_OFFLINE is set and the file is not in the cache; download it "
+            "once while online"
         )
     if isinstance(error, theirs.GatedRepoError):
         return HubError(f"{place}: access must be granted on the repository's page; then {login}")

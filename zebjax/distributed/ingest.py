@@ -38,6 +38,7 @@ from zebjax.torch_compat import examples as torch_examples
 MAX_FILE_BYTES = 32 << 20  # some 50,000 games
 _MAX_WAITING, _MAX_WAITING_BYTES = 64, 256 << 20
 _MAX_REASON = 500
+_MAX_NAME = 200  # of a file in quarantine; file systems allow 255 bytes, suffixes included
 _MAX_QUARANTINED, _MAX_QUARANTINED_BYTES = 1000, 256 << 20
 _PATIENCE_S = 600.0
 """A file that cannot be fetched for this many seconds, while others can, is quarantined."""
@@ -103,18 +104,23 @@ class Quarantine:
         there = [file.stat().st_size for file in folder.glob("*")]
         self._files, self._bytes = len(there) // 2, sum(there)
 
-    def _place(self, name: str) -> Path:
-        return self.folder / name.replace("/", "~")[:200]
+    def _place(self, name: str, size: int) -> Path:
+        # Ours have a hash in their names. A torch file may grow under its name, so its size counts.
+        whole = name if torch_worker(name) is None else f"{name}.{size}"
+        short = whole.replace("/", "~")
+        if len(short) > _MAX_NAME:
+            short = f"{short[: _MAX_NAME - 17]}-{hashlib.sha256(whole.encode()).hexdigest()[:16]}"
+        return self.folder / short
 
-    def holds(self, name: str) -> bool:
-        """True if a file of this name was quarantined."""
-        return self._place(name).exists()
+    def holds(self, name: str, size: int) -> bool:
+        """True if a file of this name, and for a PyTorch worker's of this size, was quarantined."""
+        return self._place(name, size).exists()
 
-    def put(self, name: str, data: bytes, reason: str) -> None:
+    def put(self, name: str, size: int, data: bytes, reason: str) -> None:
         """Keep a file and the reason; errors of the disk are ignored."""
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            place = self._place(name)
+            place = self._place(name, size)
             if self._files < _MAX_QUARANTINED:
                 files.write_text(place.with_name(place.name + ".reason.txt"), reason + "\n")
                 place.write_bytes(
@@ -177,6 +183,9 @@ class Ingest:
         Names are never removed, so a file that one listing leaves out is not taken twice. A
         million of them are 100 MB."""
         self._new_torch: list[Entry] = []
+        self._refused_torch: dict[str, int] = {}
+        """Torch files in quarantine, and how large they were: one that has grown since was only
+        unfinished, and is fetched again."""
         self._failing: dict[str, float] = {}
         self._doubted: dict[str, int] = {}
         """Size of each torch file at the time when it could not be read. If the size is the same
@@ -236,7 +245,7 @@ class Ingest:
                         f"{entry.name}: two workers have the id {parsed.worker}; give each its own "
                         "--worker-id"
                     )
-                    self._refuse(entry.name, parsed.worker, b"", reason)
+                    self._refuse(entry.name, entry.size, parsed.worker, b"", reason)
                 else:
                     if self._fetch(entry.name, parsed.worker, entry.size):
                         self._cursor[parsed.worker] = entry.name
@@ -261,12 +270,14 @@ class Ingest:
             try:
                 if self._fetch(entry.name, worker, entry.size):
                     self._cursor[entry.name] = entry.name
+                    self._known.add(entry.name)
+                else:
+                    self._refused_torch[entry.name] = entry.size
             except _PerhapsUnfinished:
                 continue
             except StoreError as error:
                 failed[entry.name] = error
                 continue
-            self._known.add(entry.name)
             self.busy_s += time.monotonic() - began
 
     def _is_full(self) -> bool:
@@ -293,9 +304,15 @@ class Ingest:
                 for entry, parsed in found
                 if parsed.sequence < self._taken(parsed.worker)
             }
-            refused = {entry.name for entry in entries if self._quarantine.holds(entry.name)}
+            held = [entry for entry in entries if self._quarantine.holds(entry.name, entry.size)]
+            self._refused_torch = {e.name: e.size for e in held if torch_worker(e.name)}
+            refused = {entry.name for entry in held} - self._refused_torch.keys()
             self._known = set(self._cursor.values()) | behind | refused
-        self._new_torch = [entry for entry in torch_entries if entry.name not in self._known]
+        self._new_torch = [
+            entry
+            for entry in torch_entries
+            if entry.name not in self._known and self._refused_torch.get(entry.name) != entry.size
+        ]
         return [(entry, parsed) for entry, parsed in found if entry.name not in self._known]
 
     def _fetch(self, name: str, worker: str, size: int) -> bool:
@@ -318,14 +335,14 @@ class Ingest:
                 self._doubted[name] = size
                 raise _PerhapsUnfinished from None
             self._doubted.pop(name, None)
-            self._refuse(name, worker, data, str(error))
+            self._refuse(name, size, worker, data, str(error))
         except StoreError as error:
             since = self._failing.setdefault(name, time.monotonic())
             # If other files could be fetched since, the problem is this file and not the store.
             is_permanent = self._fetched_at > since and time.monotonic() - since > _PATIENCE_S
             if not is_permanent and size <= MAX_FILE_BYTES:
                 raise
-            self._refuse(name, worker, b"", str(error))
+            self._refuse(name, size, worker, b"", str(error))
         else:
             self._fetched_at = time.monotonic()
             self._arrived.put(Arrived(name, worker, len(data), records, metadata))
@@ -333,11 +350,11 @@ class Ingest:
         self._failing.pop(name, None)
         return is_good
 
-    def _refuse(self, name: str, worker: str, data: bytes, reason: str) -> None:
+    def _refuse(self, name: str, size: int, worker: str, data: bytes, reason: str) -> None:
         # The reason may quote the file: strip control characters, which would move a terminal's
         # cursor, and limit its length in the log.
         reason = "".join(filter(str.isprintable, reason))[:_MAX_REASON]
-        self._quarantine.put(name, data, reason)
+        self._quarantine.put(name, size, data, reason)
         self._arrived.put(Arrived(name, worker, len(data), None, None, reason))
 
     def take(self) -> list[Arrived]:

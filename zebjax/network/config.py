@@ -4,6 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+_MAX = {"n_layers": 64, "embed_dim": 8192, "ff_dim": 8192}
+# A config may come from a stranger's file, and tracing or allocating a huge one would hang.
+
 
 @dataclasses.dataclass(frozen=True)
 class ZebConfig:
@@ -42,6 +45,11 @@ class ZebConfig:
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise ValueError(
                     f"{name}: expected a positive integer, got {getattr(self, name)!r}"
+                )
+            if getattr(self, name) > _MAX.get(name, _MAX["embed_dim"]):
+                raise ValueError(
+                    f"{name}: expected at most {_MAX.get(name, _MAX['embed_dim']):,}, got "
+                    f"{getattr(self, name):,}"
                 )
         if self.embed_dim % 16 or self.embed_dim % self.n_heads:
             raise ValueError(

@@ -5,6 +5,7 @@ observation). "Pre-LN" means LayerNorm before each block, not after it (Xiong et
 layer normalization in the transformer architecture").
 """
 
+import dataclasses
 import functools
 import math
 from typing import Any, NamedTuple
@@ -187,7 +188,12 @@ def init(config: ZebConfig, key: jax.Array) -> Params:
 
 def abstract_params(config: ZebConfig) -> Params:
     """Return the parameters of this config as `jax.ShapeDtypeStruct`s."""
-    return nnx.to_pure_dict(_structure(config)[1])
+    # All layers have the same shapes, and tracing takes time about quadratic in their number: one
+    # is traced, so that a file's claim costs little before its arrays are compared with it.
+    params = nnx.to_pure_dict(_structure(dataclasses.replace(config, n_layers=1))[1])
+    layer = params["layers"]["00"]
+    layers = {f"{i:02d}": jax.tree.map(lambda leaf: leaf, layer) for i in range(config.n_layers)}
+    return params | {"layers": layers}
 
 
 def n_params(params: Params) -> int:

@@ -13,7 +13,6 @@ read too.
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ TRAINING_FILE = "training.json"
 PROVENANCE_FILE = "provenance.json"
 CARD_FILE = "README.md"
 _ORBAX_ITEM = "params"
-MAX_BYTES = 1 << 28
+MAX_BYTES = hub.MAX_WEIGHTS_BYTES
 """Maximum size of a weights file."""
 _MAX_HEADER_BYTES = 1 << 20
 _TORCH_SUFFIXES = (".pt", ".pth", ".ckpt")
@@ -262,7 +261,7 @@ def load(path: Path | str) -> tuple[ZebConfig, Params]:
         config = _named(found, _config_of, metadata_of(data))
     else:
         config_file = found / CONFIG_FILE
-        config = config_from_dict(read_json(config_file), config_file)
+        config = config_from_dict(read_json(config_file, _MAX_HEADER_BYTES), config_file)
         if not (found / WEIGHTS_FILE).is_file() and (found / _ORBAX_ITEM).is_dir():
             return config, devices.everywhere(_load_orbax(found, config))
         found = found / WEIGHTS_FILE
@@ -317,9 +316,7 @@ def history(found: Path) -> dict[str, Any]:
     file = (found.parent if found.is_file() else found) / TRAINING_FILE
     if not file.is_file():
         return {}
-    if os.path.getsize(file) > _MAX_HEADER_BYTES:
-        raise ValueError(f"{file}: larger than the {_MAX_HEADER_BYTES:,} bytes allowed")
-    facts = read_json(file)
+    facts = read_json(file, _MAX_HEADER_BYTES)
     if not isinstance(facts, dict):
         raise ValueError(f"{file}: expected an object with step and total_games")
     return facts

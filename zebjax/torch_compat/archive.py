@@ -153,7 +153,12 @@ def _numpy_scalar(node: Foreign) -> int | float | bool | None:
         return None
     code, characters = dtype.arguments[0], text.arguments[0]
     order = dtype.state[1] if isinstance(dtype.state, tuple) and len(dtype.state) > 1 else None
-    if not (isinstance(characters, str) and code in _NUMBER_CODES and order in ("<", "|")):
+    if not (
+        isinstance(characters, str)
+        and code in _NUMBER_CODES
+        and len(characters) <= 8
+        and order in ("<", "|")
+    ):
         return None
     try:
         raw = characters.encode("latin-1")

@@ -11,9 +11,11 @@ Four layouts are read:
 Optimisers, random states and replay buffers are passed over unread.
 """
 
+import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -248,23 +250,40 @@ def _state_dict(file: TorchFile, nodes: Mapping[str, Any]) -> dict[str, Any]:
     return state_dict
 
 
+@dataclass
+class _Budget:
+    """What one walk over a file may still cost; dictionaries shared between places multiply."""
+
+    entries: int = 5_000
+    characters: int = 200_000
+
+
 def _facts(
-    file: TorchFile | None, nodes: Mapping[str, Any], prefix: str = "", depth: int = 1
+    file: TorchFile | None,
+    nodes: Mapping[str, Any],
+    prefix: str = "",
+    depth: int = 1,
+    budget: _Budget | None = None,
 ) -> Iterator[tuple[str, Scalar]]:
-    """The plain values in dictionaries, by dotted name; at most `_MAX_FACTS` of each."""
-    for key, node in list(nodes.items())[:_MAX_FACTS]:
-        name = f"{prefix}{key}"
+    """The plain values in dictionaries by dotted name, `_MAX_FACTS` of each and in all a budget."""
+    budget = budget or _Budget()
+    for key, node in itertools.islice(nodes.items(), _MAX_FACTS):
+        budget.entries -= 1
+        if budget.entries < 0 or budget.characters <= 0:
+            return
+        name = f"{prefix}{str(key)[: _MAX_TEXT + 1]}"
         if not name.isprintable() or len(name) > _MAX_TEXT or str(key).startswith(_PASSED_OVER):
             continue
         inner = _mapping(node)
         if inner is not None and depth < _MAX_FACT_DEPTH:
-            yield from _facts(file, inner, f"{name}.", depth + 1)
+            yield from _facts(file, inner, f"{name}.", depth + 1, budget)
             continue
         value = file.scalar(node) if file else node
         if isinstance(value, str):
-            value = "".join(filter(str.isprintable, value))[:_MAX_TEXT]
+            value = "".join(filter(str.isprintable, value[:_MAX_TEXT]))
         is_finite = not isinstance(value, float) or math.isfinite(value)
         if isinstance(value, str | int | float) and is_finite:
+            budget.characters -= len(name) + len(str(value))
             yield name, value
 
 
@@ -368,11 +387,7 @@ def config_of(fields: Any, place: str, state_dict: Mapping[str, Any]) -> ZebConf
 def read_sidecar(path: Path) -> Any:
     """Read a small JSON file beside a checkpoint; TorchFileError that names it."""
     try:
-        if path.stat().st_size > _MAX_JSON_BYTES:
-            raise TorchFileError(f"{path}: larger than the {_MAX_JSON_BYTES:,} bytes allowed")
-        return read_json(path)
-    except RecursionError:
-        raise TorchFileError(f"{path}: nested too deeply") from None
+        return read_json(path, _MAX_JSON_BYTES)
     except ValueError as error:
         raise TorchFileError(str(error)) from None
 

@@ -12,7 +12,7 @@ from typing import Any
 from zebjax.torch_compat.pickle import Call, Machine, Name, TorchFileError
 
 
-@dataclass
+@dataclass(slots=True)
 class Foreign:
     """An object of a type that weights do not need. It is described here and never made."""
 
