@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from zebjax.common import cli, console, hub, parsing
 from zebjax.distributed.open import open_store
 from zebjax.distributed.store import Missing, Unreachable
-from zebjax.training.workers_config import HUB_LOOK_S
+from zebjax.training.workers_config import HUB_POLL_S
 
 if TYPE_CHECKING:  # imported when something is shown: help does not wait for jax
     from rich.table import Table
@@ -185,7 +185,7 @@ def _keep_looking(watch: "Watch", told: dict[str, Any]) -> NoReturn:
     in_terminal = console.is_terminal()
     every_s = _LIVE_S if in_terminal else _LOG_S
     if hub.is_hub(watch.store.where):
-        every_s = max(every_s, HUB_LOOK_S)
+        every_s = max(every_s, HUB_POLL_S)
     out = console.make()
     shown: Any = _table(told)
     with Live(shown, console=out, refresh_per_second=2) if in_terminal else nullcontext() as live:

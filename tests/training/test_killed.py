@@ -1,4 +1,4 @@
-"""A run can be killed at every moment, and what only reports cannot end it."""
+"""A run can be killed at any moment and resumed, and no output can end it."""
 
 import dataclasses
 import os
@@ -79,7 +79,7 @@ def test_what_only_reports_does_not_end_a_run(tmp_path, monkeypatch, what):
     run.go()
     assert run.session.is_complete
     assert [note for note in report.notes if "burns" in note] == [
-        f"{what}: the terminal burns; the run goes on without"
+        f"{what}: the terminal burns; the run continues without it"
     ]
     if what == "metrics":  # what could not be written is reported by the next start
         monkeypatch.undo()

@@ -1,4 +1,4 @@
-"""Where a run's first weights come from."""
+"""The first weights of a run."""
 
 import dataclasses
 import json

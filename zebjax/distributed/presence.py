@@ -23,7 +23,7 @@ class Presence:
         self._name, self._with_eval_aux = settings.name, settings.eval_aux.enabled
         self.beat = Interval(max(heartbeat.EVERY_S, settings.store.upload_interval_s))
         """How often a heartbeat is written."""
-        self._look = Interval(max(heartbeat.EVERY_S, settings.store.look_every_s))
+        self._look = Interval(max(heartbeat.EVERY_S, settings.store.effective_poll_s))
         self._facts: dict[str, Any] = {}
         self._epoch, self._beats = 0, 0
 

@@ -21,10 +21,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from zebjax.distributed.store import NO_OBJECTS, Changed, Missing, Store, Unreachable, is_name
-from zebjax.network import Params, ZebConfig, files
+from zebjax.network import Params, ZebConfig, storage
 
 NEWEST = "weights/newest.json"
-MAX_NETWORK_BYTES = files.MAX_BYTES
+MAX_NETWORK_BYTES = storage.MAX_BYTES
 MAX_JSON_BYTES = 1 << 20
 _MAX_FETCHES = 3  # a transfer may be cut short
 _MAX_EPOCH = 999_999_999
@@ -67,7 +67,7 @@ class Manifest:
 
 def to_bytes(config: ZebConfig, params: Params) -> bytes:
     """A network as one safetensors file, as in `model.safetensors` of a network folder."""
-    return files.to_bytes(config, params)
+    return storage.to_bytes(config, params)
 
 
 def from_bytes(data: bytes, config: ZebConfig) -> Params:
@@ -77,7 +77,7 @@ def from_bytes(data: bytes, config: ZebConfig) -> Params:
         BadWeights: if it is no such file, or of another network; never another error.
     """
     try:
-        return files.from_bytes(data, config)
+        return storage.from_bytes(data, config)
     except ValueError as error:
         raise BadWeights(str(error)) from None
 

@@ -1,4 +1,4 @@
-"""What a run was made with: versions, commit, device and command, one entry for each start."""
+"""Record versions, commit, device and command of a run: one entry for each start."""
 
 import datetime
 import platform
@@ -17,10 +17,10 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "mctx", "nump
 
 
 def earlier_starts(folder: Path) -> list[Any]:
-    """The entries of earlier starts of the run in `folder`.
+    """Return the entries of earlier starts of the run in `folder`.
 
     Raises:
-        ValueError: if the file is none of ours.
+        ValueError: if the file does not hold a list.
     """
     file = folder / FILE
     starts = files.read_json(file) if file.exists() else []
@@ -30,7 +30,7 @@ def earlier_starts(folder: Path) -> list[Any]:
 
 
 def add_start(folder: Path, earlier: list[Any], cycle: int) -> None:
-    """Write the entries of earlier starts and one of this start, after `cycle` cycles."""
+    """Write the entries of earlier starts and an entry for this start, after `cycle` cycles."""
     here = {
         "started_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "cycle": cycle,
@@ -46,7 +46,7 @@ def add_start(folder: Path, earlier: list[Any], cycle: int) -> None:
 
 
 def _version(package: str) -> str:
-    """A package's version; `unknown` for one that only lies on the path."""
+    """Return a package's version; `unknown` if it is importable but not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
