@@ -1,4 +1,4 @@
-"""Where the golden data lies, and what to say when it does not."""
+"""Settings and fixtures for all tests: compilation, the order of files, golden data."""
 
 import os
 from importlib import metadata
@@ -38,11 +38,11 @@ REFERENCE = Path(
 )
 
 
-# Files are handed to the workers in this order, the longest first, so that all workers end
-# together.
+# pytest-xdist takes files in this order. The longest come first, so that its processes end at about
+# the same time. The names are those of test_NAME.py.
 LONGEST = (
-    "training",
-    "search",
+    "run",
+    "tree",
     "devices",
     "workers",
     "learner",

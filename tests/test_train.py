@@ -1,4 +1,4 @@
-"""The command: killed, stopped, misused and asked for help."""
+"""`zebjax train`: kills, stops, wrong arguments and help."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Example files of the original's PyTorch workers in a store: each game once, nothing bad in."""
+"""Example files of the original's PyTorch workers: each game once, bad files refused."""
 
 import dataclasses
 import pickle
