@@ -13,6 +13,7 @@ import pytest
 import zebjax
 from zebjax import network
 from zebjax.common import checkpoint, files
+from zebjax.network import storage
 from zebjax.observe import Observation
 from zebjax.torch_compat import archive as torch_archive
 from zebjax.torch_compat import weights as torch_weights
@@ -223,7 +224,7 @@ def test_nothing_is_left_when_it_fails(wrapped, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "write_json", fail)
+    monkeypatch.setattr(storage, "write_json", fail)
     with pytest.raises(ValueError, match=r"cannot be written \(No space left"):
         torch_weights.convert(wrapped(), tmp_path / "out")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["taken", "tiny.pt"]
@@ -387,6 +388,6 @@ def test_to_torch_never_overwrites_and_leaves_nothing(tmp_path, monkeypatch, par
         source.replace(target)
 
     monkeypatch.setattr(torch_weights.os, "rename", rename)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(ValueError, match=r"cannot be written \(no space left\)"):
         torch_weights.to_torch(tmp_path / "ours", tmp_path / "out.pt")
     assert [entry.name for entry in tmp_path.iterdir()] == ["ours"]
