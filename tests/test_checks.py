@@ -1,4 +1,4 @@
-"""Every public function names the argument that has a wrong shape or dtype, when it is traced."""
+"""Every public function names an argument with a wrong shape or dtype, at trace time."""
 
 import jax
 import jax.numpy as jnp

@@ -1,5 +1,4 @@
-"""`zebjax convert`: its examples work, its complaints are one sentence and exit status 2,
-nothing is left behind."""
+"""`zebjax convert`: the examples of its help, its errors, and no partial files."""
 
 import os
 import shlex

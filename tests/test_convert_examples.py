@@ -1,5 +1,4 @@
-"""`zebjax convert --examples`: what is good is converted, what is not is named, nothing is
-lost."""
+"""`zebjax convert --examples`: good files are converted, bad files are named and kept."""
 
 import os
 

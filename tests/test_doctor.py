@@ -1,5 +1,4 @@
-"""The doctor: a line a check, told truly by the exit status; a worker's narrow credential is no
-fault."""
+"""`zebjax doctor`: one line per check, a matching exit status; narrow credentials are no fault."""
 
 import dataclasses
 from itertools import islice

@@ -1,4 +1,4 @@
-"""The rules: golden parity with 3,000 games, and what must hold of any game."""
+"""The rules: golden parity with 3,000 games, and invariants of every game."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""GameRecords: round trip, and every way in which a file can be wrong."""
+"""GameRecords: round trip, and every kind of damaged file."""
 
 import dataclasses
 import json

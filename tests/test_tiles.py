@@ -1,4 +1,4 @@
-"""The tables of tiles and declarations, against the rules in words."""
+"""The tables of tiles and declarations follow the rules."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""The command: killed, stopped, misused and asked for help."""
+"""`zebjax train`: kills, stops, wrong arguments and help."""
 
 import dataclasses
 import json
@@ -157,7 +157,10 @@ def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
             "learner.lr: expected a positive number",
         ),
         (["experiments/quickstart.py", "--name", "../x"], "name: expected letters"),
-        (["experiments/lb_v_eq_3740.py"], "start.checkpoint: lb-v-eq-3740-bootstrap is not there"),
+        (
+            ["experiments/lb_v_eq_3740.py"],
+            "start.checkpoint: lb-v-eq-3740-bootstrap does not exist",
+        ),
         (
             ["experiments/quickstart.py", "--eval-aux.worlds", "0"],
             "eval_aux.worlds: expected 1 to 100000",

@@ -1,5 +1,4 @@
-"""Hidden hands: against brute force, against rules and sums written here anew, over positions of
-every ply."""
+"""Worlds: counts, samples and marginals agree with brute force at every ply."""
 
 import functools
 import itertools

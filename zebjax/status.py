@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from zebjax.common import cli, console, hub, parsing
 from zebjax.distributed.open import open_store
 from zebjax.distributed.store import Missing, Unreachable
-from zebjax.training.workers_config import HUB_LOOK_S
+from zebjax.training.workers_config import HUB_POLL_S
 
 if TYPE_CHECKING:  # imported when the state is shown, so that `--help` does not import jax
     from rich.table import Table
@@ -184,7 +184,7 @@ def _show_live(watch: "Watch", state: dict[str, Any]) -> NoReturn:
     in_terminal = console.is_terminal()
     every_s = _LIVE_S if in_terminal else _LOG_S
     if hub.is_hub(watch.store.where):
-        every_s = max(every_s, HUB_LOOK_S)
+        every_s = max(every_s, HUB_POLL_S)
     out = console.make()
     shown: Any = _table(state)
     with Live(shown, console=out, refresh_per_second=2) if in_terminal else nullcontext() as live:
@@ -228,7 +228,7 @@ def _run(arguments: argparse.Namespace) -> int:
     # another heartbeat.
     until = time.monotonic() + (_wait_s(watch) if arguments.watch_s is None else arguments.watch_s)
     while state["alarms"] and _silent(watch) and time.monotonic() < until:
-        time.sleep(HUB_LOOK_S if hub.is_hub(watch.store.where) else 1.0)
+        time.sleep(HUB_POLL_S if hub.is_hub(watch.store.where) else 1.0)
         state = poll(watch)
     if arguments.json:
         print(json.dumps(state, indent=1))

@@ -1,4 +1,4 @@
-"""The counts, tables and budgets that the benchmarks report are right; speed is not tested."""
+"""The counts, tables and budgets of benchmarks are right; speed is not tested."""
 
 import dataclasses
 import importlib

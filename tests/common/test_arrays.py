@@ -1,4 +1,4 @@
-"""The check of arguments: what passes, and what an error says."""
+"""Checks of shapes and dtypes: accepted arguments, and error messages."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Charts are drawn wherever a process runs."""
+"""Charts are drawn in every environment."""
 
 import os
 import subprocess

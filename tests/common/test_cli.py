@@ -1,4 +1,4 @@
-"""The parser of all commands, and fields of nested dataclasses as its options."""
+"""The parser of all commands, with fields of nested dataclasses as options."""
 
 import dataclasses
 from typing import Literal

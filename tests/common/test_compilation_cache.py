@@ -1,4 +1,4 @@
-"""Where compiled functions are kept."""
+"""The folder of compiled functions."""
 
 import os
 import subprocess

@@ -1,5 +1,4 @@
-"""Several devices: the same games and gradients as one, and a run that goes on from either with the
-other."""
+"""Several devices give the same games and gradients as one, and a run can move between them."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""Files and folders are whole or not there, whoever else writes and whenever the writer ends."""
+"""Writes of files and folders are atomic, also with concurrent writers and killed ones."""
 
 import errno
 import os

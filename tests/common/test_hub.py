@@ -1,4 +1,4 @@
-"""`hf://` names and downloads, with the real client against a Hub on loopback."""
+"""`hf://` names and downloads, with the real client and a Hub on loopback."""
 
 import sys
 from pathlib import Path

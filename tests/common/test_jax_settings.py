@@ -1,5 +1,4 @@
-"""What the environment says to JAX changes no deal, breaks no run, and is not passed over in
-silence."""
+"""JAX settings in the environment do not change deals or break runs, and are reported."""
 
 import os
 import subprocess

@@ -1,5 +1,4 @@
-"""One process a folder: with the locks of the file system, with a marker where it has none, and
-without any where nothing else is possible."""
+"""A folder has one process: by file locks, by a marker file where there are none, or unlocked."""
 
 import errno
 import os

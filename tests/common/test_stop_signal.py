@@ -1,4 +1,4 @@
-"""Signals ask for a stop; only a second Ctrl-C ends the process at once."""
+"""The first signal requests a stop; a second Ctrl-C ends the process at once."""
 
 import os
 import signal

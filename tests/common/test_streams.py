@@ -1,4 +1,4 @@
-"""Output whose reader goes away, or whose encoding is too small, costs the output only."""
+"""A closed pipe or a narrow encoding loses output, but does not end the process."""
 
 import os
 import subprocess

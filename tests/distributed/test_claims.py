@@ -1,5 +1,4 @@
-"""Two processes of one worker id: the second is told, the one that was presumed dead is told too,
-and a restart after a kill waits for nobody."""
+"""Two processes with one worker id are both warned; a restart after a kill does not wait."""
 
 import dataclasses
 import itertools

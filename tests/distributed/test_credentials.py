@@ -1,5 +1,4 @@
-"""Credentials are found where the documentation says, and an error says that they are the
-trouble."""
+"""Credentials are found in all documented places; an error says if they are the problem."""
 
 import os
 import threading

@@ -1,5 +1,4 @@
-"""Signs of life: odd ones hide nobody else's and break no table; who is silent is watched for long
-enough."""
+"""Heartbeats: malformed ones are ignored, and a silent process counts as dead after long enough."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""What is special about the Hub: commits, polls, faults and access; the rest is in test_store."""
+"""A store on the Hub: commits, polls, faults and access. Common behaviour is in test_store."""
 
 import threading
 import time

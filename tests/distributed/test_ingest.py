@@ -1,5 +1,4 @@
-"""The learner's side: once, through faults and crashes; nothing bad gets in; staleness and mixing
-as in SPEC."""
+"""Ingest: each game once through faults and crashes, bad files refused, staleness and mixing."""
 
 import contextlib
 import random

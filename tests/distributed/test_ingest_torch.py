@@ -1,4 +1,4 @@
-"""Example files of the original's PyTorch workers in a store: each game once, nothing bad in."""
+"""Example files of the original's PyTorch workers: each game once, bad files refused."""
 
 import dataclasses
 import pickle
@@ -150,7 +150,7 @@ def test_what_is_hostile_or_wrong_is_quarantined_once_with_its_reason(tmp_path, 
         ),
         torch_name(5, "a5", "w1"): (
             torch_archive.serialise(changed(batch, "value_targets", wrong), "x"),
-            "game 3, ply 5: value_targets is not what the replay",
+            "game 3, ply 5: value_targets differs from the replay",
         ),
         torch_name(6, "a6", "w1"): (
             torch_archive.serialise({"model_state_dict": {}}, "x"),

@@ -1,4 +1,4 @@
-"""Games on their way: in order, once, across restarts and a store that is away."""
+"""The spool sends games in order and once, across restarts and store outages."""
 
 import contextlib
 import errno

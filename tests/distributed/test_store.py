@@ -1,4 +1,4 @@
-"""Every kind of store behaves alike."""
+"""All kinds of stores behave the same."""
 
 import itertools
 import os

@@ -1,4 +1,4 @@
-"""Published weights: whole, the newest, by one learner at a time."""
+"""Published weights are complete and the newest, and come from one learner at a time."""
 
 import dataclasses
 import json

@@ -1,5 +1,4 @@
-"""A learner and its workers over a store, each as it runs for real but one after the other in this
-process."""
+"""A learner and its workers over a store, each with its real code, in turn in one process."""
 
 import dataclasses
 import json

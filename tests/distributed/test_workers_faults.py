@@ -1,5 +1,4 @@
-"""A learner and its workers when the store, the disk, the numbers or the other processes are not as
-they should be."""
+"""A learner and its workers with faults of the store, the disk, the numbers or other processes."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""Players of kinds that tests add to the grammar."""
+"""Player kinds that tests add to the grammar."""
 
 from zebjax import players
 

@@ -1,4 +1,4 @@
-"""Random games as the original's example batches, for the tests of reading them."""
+"""Random games as the original's example batches, for tests of their reader."""
 
 import functools
 

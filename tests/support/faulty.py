@@ -1,4 +1,4 @@
-"""A store that fails as real ones do, and files of games to send through it."""
+"""A store that fails as real stores do, and game files to send through it."""
 
 import contextlib
 import random

@@ -1,4 +1,4 @@
-"""A Hugging Face Hub on loopback: as much of it as the real client asks for, in memory."""
+"""A Hugging Face Hub on loopback, in memory: the part of its API that the client uses."""
 
 import base64
 import contextlib

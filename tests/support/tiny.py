@@ -1,4 +1,4 @@
-"""A run so small that it takes seconds, for the tests of runs and of the command."""
+"""An experiment that runs in seconds, for tests of runs and commands."""
 
 import jax
 import numpy as np

@@ -1,5 +1,4 @@
-"""Torch files for tests: one that torch wrote, and zips, tensors and pickles put together by
-hand."""
+"""Torch files for tests: one written by torch, and zips, tensors and pickles made by hand."""
 
 import io
 import pickle

@@ -1,5 +1,4 @@
-"""A learner and its workers over a store, each as it runs for real but one after the other in this
-process."""
+"""Run a learner and its workers over a store, in turn in one process."""
 
 import dataclasses
 

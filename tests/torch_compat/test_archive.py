@@ -1,5 +1,4 @@
-"""Reading and writing torch files: exact on good ones, one kind of error and nothing else on
-hostile ones."""
+"""Torch files are read and written exactly; a hostile file gives one kind of error."""
 
 import io
 import os

@@ -1,5 +1,4 @@
-"""The original's example batches: games put together again exactly, and what does not fit is
-refused."""
+"""The original's example batches: games are rebuilt exactly, inconsistent files are refused."""
 
 from collections import OrderedDict
 
@@ -229,7 +228,11 @@ def put(*place_and_value):
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("observations", put(5, 3, 9, 0, 99), "game 3, ply 5: observations is not what the replay"),
+        (
+            "observations",
+            put(5, 3, 9, 0, 99),
+            "game 3, ply 5: observations differs from the replay",
+        ),
         ("observations", put(5, 3, 0, 6, -1), "game 3, ply 5: observations"),
         ("observations", put(0, 3, 0, 6, 10), r"game 3: declaration is not 0\.\.9"),
         ("observations", put(0, 3, 0, 6, -(2**31)), "game 3: declaration"),
@@ -241,7 +244,7 @@ def put(*place_and_value):
         ("observations", put(2, 3, 4, 1, 2**31 - 1), "game 3: a hand token"),
         ("observations", put(2, 3, 4, 1, -(2**31)), "game 3: a hand token"),
         ("observations", put(27, 3, 34, 0, -1), "game 3: a play token of the last ply has pips"),
-        ("masks", put(0, 3, 2, False), "game 3, ply 0: masks is not what the replay"),
+        ("masks", put(0, 3, 2, False), "game 3, ply 0: masks differs from the replay"),
         ("masks", put(9, 3, 0, False), "game 3, ply 9: masks"),
         ("masks", put(9, 3, 35, True), "game 3, ply 9: its row shows another number of plays"),
         ("hand_masks", put(9, 3, 0, slice(None), False), None),

@@ -1,4 +1,4 @@
-"""The original's example batches from strangers: one kind of error, whatever the bytes are."""
+"""Hostile example batches: one kind of error, whatever the bytes are."""
 
 import pickle
 import zipfile

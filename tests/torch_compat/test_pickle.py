@@ -1,4 +1,4 @@
-"""Pickles: what is not plain data or a tensor is refused, and nothing in one is ever called."""
+"""Pickles: only plain data and tensors are read, and nothing is ever called."""
 
 import io
 import itertools

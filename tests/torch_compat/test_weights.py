@@ -1,16 +1,12 @@
-"""The original's weights in ours: parity with its outputs, every key used once, layouts, the way
-back."""
+"""Conversion of the original's weights: parity with its outputs, layouts, and back to torch."""
 
 import dataclasses
 import errno
 import functools
 import hashlib
 import json
-import math
-from collections import OrderedDict
 
 import jax
-import ml_dtypes
 import numpy as np
 import pytest
 
@@ -21,7 +17,6 @@ from zebjax.observe import Observation
 from zebjax.torch_compat import archive as torch_archive
 from zebjax.torch_compat import weights as torch_weights
 from zebjax.torch_compat.archive import Limits
-from zebjax.torch_compat.names import from_state_dict, to_state_dict
 from zebjax.torch_compat.pickle import TorchFileError
 
 TINY = network.ZebConfig(embed_dim=16, n_heads=2, n_layers=2, ff_dim=24, belief_head=False)
@@ -29,27 +24,13 @@ TINY_FIELDS = {"embed_dim": 16, "n_heads": 2, "n_layers": 2, "ff_dim": 24}
 FILES = {"model_557k.npz": "zeb-557k-1m.pt", "model_large_belief.npz": "synthetic-large-belief.pt"}
 
 
-def tiny_params():
-    """Random parameters; `network.init` costs seconds of compilation, which only the belief head
-    test needs."""
-    rng = np.random.default_rng(0)
-    return jax.tree.map(
-        lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), network.abstract_params(TINY)
-    )
-
-
-@pytest.fixture(scope="module")
-def tiny_state():
-    return to_state_dict(TINY, tiny_params())
-
-
 @pytest.fixture
-def wrapped(tmp_path, tiny_state):
+def wrapped(tmp_path, state):
     """Write a wrapped checkpoint of the tiny network, changed by keyword; its path."""
 
     def write(**changes):
         content = {
-            "model_state_dict": tiny_state,
+            "model_state_dict": state,
             "model_config": TINY_FIELDS,
             "epoch": 7,
             "total_games": 70,
@@ -180,9 +161,9 @@ def test_hub_layout(reference_path, tmp_path):
         ("other", "other-config.json", "other-state.json"),
     ],
 )
-def test_hub_file_names(tmp_path, tiny_state, name, config_name, state_name):
+def test_hub_file_names(tmp_path, state, name, config_name, state_name):
     path = tmp_path / f"{name}.pt"
-    torch_archive.write(path, tiny_state)
+    torch_archive.write(path, state)
     with pytest.raises(
         TorchFileError, match=f"needs its configuration beside it, looked for .*/{config_name}$"
     ):
@@ -254,67 +235,13 @@ def test_limits_reach_the_reader(wrapped, tmp_path):
         torch_weights.convert(wrapped(), tmp_path / "out", limits=Limits(bytes=1000))
 
 
-# --- keys and values ---
-
-
-def test_every_key_must_be_there_and_no_other(tiny_state):
-    for key in tiny_state:
-        rest = {name: value for name, value in tiny_state.items() if name != key}
-        with pytest.raises(TorchFileError, match=f"^key {key} is missing$"):
-            from_state_dict(TINY, rest)
-    with pytest.raises(TorchFileError, match=r"^key 'encoder.layers.2.norm1.bias' is not expected"):
-        from_state_dict(
-            TINY, tiny_state | {"encoder.layers.2.norm1.bias": np.zeros(16, np.float32)}
-        )
-    with pytest.raises(TorchFileError, match=r"^key 3 is not expected"):
-        from_state_dict(TINY, tiny_state | {3: np.zeros(16, np.float32)})
-
-
-def test_every_shape_is_checked(tiny_state):
-    for key, value in tiny_state.items():
-        with pytest.raises(TorchFileError, match=f"^key {key}: shape .*, expected "):
-            from_state_dict(TINY, tiny_state | {key: np.append(value, value, axis=0)})
-    # Square matrices and vectors of one length would fit each other's places: only names tell them
-    # apart.
-    wrong_way = {"encoder.layers.0.linear1.weight": tiny_state["encoder.layers.0.linear1.weight"].T}
-    with pytest.raises(
-        TorchFileError, match=r"linear1.weight: shape \(16, 24\), expected \(24, 16\)"
-    ):
-        from_state_dict(TINY, tiny_state | wrong_way)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_values_must_be_finite(tiny_state, value):
-    for key in ("policy_proj.bias", "encoder.layers.1.self_attn.in_proj_weight"):
-        bad = tiny_state[key].copy()
-        bad.flat[-1] = value
-        with pytest.raises(TorchFileError, match=f"^key {key}: holds values that are not finite"):
-            from_state_dict(TINY, tiny_state | {key: bad})
-    with pytest.raises(TorchFileError, match="not finite in float32"):
-        from_state_dict(TINY, tiny_state | {"policy_proj.bias": np.array([1e300])})
-
-
-def test_types_of_tensors(tiny_state):
-    for dtype in (np.float64, np.float16, ml_dtypes.bfloat16):
-        params = from_state_dict(
-            TINY, {key: value.astype(dtype) for key, value in tiny_state.items()}
-        )
-        want = tiny_state["policy_proj.weight"].astype(dtype).astype(np.float32).T
-        np.testing.assert_array_equal(params["policy"]["kernel"], want)
-        assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(params))
-    for dtype in (np.int64, np.int8, np.bool_):
-        with pytest.raises(
-            TorchFileError, match=r"policy_proj\.bias: type .*, expected floating point"
-        ):
-            from_state_dict(TINY, tiny_state | {"policy_proj.bias": np.ones(1, dtype)})
-    with pytest.raises(TorchFileError, match=r"policy_proj\.bias: expected a tensor, got a list"):
-        from_state_dict(TINY, tiny_state | {"policy_proj.bias": [1.0]})
+# --- checkpoints that are wrong ---
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_config": ...}, "does not say what network it is of: looked for model_config"),
+        ({"model_config": ...}, "does not say what network it holds: looked for model_config"),
         ({"model_config": [1]}, "model_config: expected the network's keyword arguments"),
         ({"model_config": {**TINY_FIELDS, "n_head": 2}}, "model_config: unknown field 'n_head'"),
         (
@@ -418,12 +345,12 @@ def test_to_torch_is_what_the_strict_loader_expects(reference_path, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, again.params, torch_weights.read(source).params)
 
 
-def test_to_torch_of_a_run(tmp_path):
+def test_to_torch_of_a_run(tmp_path, params):
     for step in (4, 12):
         with files.new_folder(
             checkpoint.step_folder(tmp_path / "run" / "checkpoints", step)
         ) as folder:
-            network.save(folder, TINY, tiny_params())
+            network.save(folder, TINY, params)
             files.write_json(
                 folder / "training.json", {"run": "r", "step": step, "total_games": 10 * step}
             )
@@ -444,9 +371,9 @@ def test_to_torch_of_a_run(tmp_path):
     assert json.loads((tmp_path / "named-state.json").read_text()) == state
 
 
-def test_to_torch_never_overwrites_and_leaves_nothing(tmp_path, monkeypatch):
+def test_to_torch_never_overwrites_and_leaves_nothing(tmp_path, monkeypatch, params):
     with files.new_folder(tmp_path / "ours") as folder:
-        network.save(folder, TINY, tiny_params())
+        network.save(folder, TINY, params)
     for taken in ("out.pt", "out-config.json", "out-state.json"):
         (tmp_path / taken).touch()
         with pytest.raises(TorchFileError, match=f"{taken} exists already"):
@@ -465,30 +392,6 @@ def test_to_torch_never_overwrites_and_leaves_nothing(tmp_path, monkeypatch):
         source.replace(target)
 
     monkeypatch.setattr(torch_weights.os, "rename", rename)
-    with pytest.raises(ValueError, match="no space"):
+    with pytest.raises(ValueError, match=r"cannot be written \(no space left\)"):
         torch_weights.to_torch(tmp_path / "ours", tmp_path / "out.pt")
     assert [entry.name for entry in tmp_path.iterdir()] == ["ours"]
-
-
-def test_state_dict_is_a_bijection(tiny_state):
-    """Distinct numbers everywhere: each of ours arrives exactly once, transposed exactly where it
-    is a kernel."""
-    numbers = iter(range(10**6))
-    distinct = OrderedDict(
-        (key, np.array([next(numbers) for _ in range(value.size)], np.float32).reshape(value.shape))
-        for key, value in tiny_state.items()
-    )
-    params = from_state_dict(TINY, distinct)
-    leaves = np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(params)])
-    total = network.n_params(network.abstract_params(TINY))
-    assert total == sum(math.prod(value.shape) for value in tiny_state.values())
-    np.testing.assert_array_equal(np.sort(leaves), np.arange(total))
-    qkv = distinct["encoder.layers.1.self_attn.in_proj_weight"]
-    np.testing.assert_array_equal(params["layers"]["01"]["qkv"]["kernel"], qkv.T)
-    np.testing.assert_array_equal(
-        params["embed"]["declaration"]["embedding"], distinct["embeddings.decl_embed.weight"]
-    )
-    back = to_state_dict(TINY, params)
-    assert list(back) == list(distinct)
-    for key, value in distinct.items():
-        np.testing.assert_array_equal(back[key], value)

@@ -1,4 +1,4 @@
-"""Examples are the positions of the recorded games, with targets for their movers."""
+"""Examples are the positions of recorded games, with targets for their movers."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Calls of about ten seconds."""
+"""The amount of work in a call is chosen so that the call takes about ten seconds."""
 
 from tests.support.tiny import Quiet
 from zebjax.training.call_sizer import CallSizer

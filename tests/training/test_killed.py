@@ -1,4 +1,4 @@
-"""A run can be killed at every moment, and what only reports cannot end it."""
+"""A run can be killed at any moment and resumed, and no output can end it."""
 
 import dataclasses
 import shutil

@@ -1,4 +1,4 @@
-"""The learner: golden parity with the original's updates, and what must hold of any."""
+"""The learner: golden parity with the original's updates, and properties of every update."""
 
 import dataclasses
 

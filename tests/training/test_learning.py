@@ -1,5 +1,4 @@
-"""A real training, small but whole: self-play and learning must make a network play better. Five
-minutes or more."""
+"""One whole, small training: the network must learn to play better. Takes five minutes or more."""
 
 import os
 import subprocess

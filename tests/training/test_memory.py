@@ -1,4 +1,4 @@
-"""What a run needs is said before it is allocated, and out of memory is one sentence."""
+"""Memory is estimated before it is allocated; out of memory gives one sentence."""
 
 import dataclasses
 

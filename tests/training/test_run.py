@@ -1,4 +1,4 @@
-"""Whole runs: resuming bit for bit from any moment, and refusing what cannot continue."""
+"""Whole runs: a resumed run is bit-identical, and an impossible resume is refused."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Self-play: reproducible, honest about short games, one compilation."""
+"""Self-play: reproducible, no bias towards short games, one compilation."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Teacher data: what the records say, that they can be replayed, and that a stopped run goes on."""
+"""Teacher data: records hold the right targets and replay; a stopped run makes the same games."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Where a run's first weights come from."""
+"""The first weights of a run."""
 
 import dataclasses
 import json
@@ -70,13 +70,13 @@ def test_from_a_folder_of_ours(tmp_path):
     fresh = dataclasses.replace(
         settings, start=dataclasses.replace(settings.start, belief_head="fresh")
     )
-    with pytest.raises(ValueError, match=r"start\.belief_head: fresh is for torch files"):
+    with pytest.raises(ValueError, match=r"start\.belief_head: fresh works with torch files only"):
         begin(fresh, tmp_path / "start")
 
 
 def test_a_missing_checkpoint_is_named(tmp_path):
     settings = Experiment(name="x", start=StartConfig(checkpoint="nowhere.pt"))
-    with pytest.raises(ValueError, match=r"start\.checkpoint: nowhere\.pt is not there"):
+    with pytest.raises(ValueError, match=r"start\.checkpoint: nowhere\.pt does not exist"):
         begin(settings, tmp_path / "start")
     with pytest.raises(ValueError, match=r"start\.checkpoint: hf://user: expected hf://USER/REPO"):
         begin(

@@ -27,7 +27,7 @@ class Presence:
         self._name, self._with_eval_aux = settings.name, settings.eval_aux.enabled
         self.beat = Interval(max(heartbeat.EVERY_S, settings.store.upload_interval_s))
         """The interval of the learner's heartbeats."""
-        self._poll_interval = Interval(max(heartbeat.EVERY_S, settings.store.look_every_s))
+        self._poll_interval = Interval(max(heartbeat.EVERY_S, settings.store.effective_poll_s))
         self._facts: dict[str, Any] = {}
         self._epoch, self._beats = 0, 0
 

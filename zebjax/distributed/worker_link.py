@@ -59,7 +59,7 @@ class Link:
         self._write_interval = Interval(self._beat_every_s)
         self._claim: claims.Claim | None = None
         self._taken_over: claims.TakenOver | None = None
-        self._thread = Background(self._work, min(config.look_every_s, self._beat_every_s))
+        self._thread = Background(self._work, min(config.effective_poll_s, self._beat_every_s))
         self._subscription = Subscription(store, settings, self._thread.say)
 
     def begin(self, stop_asked: Callable[[], bool] = lambda: False) -> Current:

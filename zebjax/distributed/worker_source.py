@@ -55,7 +55,7 @@ class WorkerSource:
         self._here = leadership.place(settings.folder)
         self._take_over = take_over
         watch = heartbeat.Watch(self.store)
-        poll_s = settings.store.look_every_s
+        poll_s = settings.store.effective_poll_s
         if not take_over:
             leadership.wait_for_other_learner(watch, self._here, poll_s, report.note, stop_asked)
         self._presence = Presence(watch, settings)

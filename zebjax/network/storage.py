@@ -7,8 +7,7 @@ A network folder holds
     training.json       facts about its training (run, step, total_games); optional
     README.md           a model card
 
-Folders of older runs, which have an orbax item `params/` instead of `model.safetensors`, can be
-read too.
+Folders of older runs, with an orbax item `params/` for `model.safetensors`, can be read too.
 """
 
 import dataclasses
@@ -43,8 +42,7 @@ _FORMAT = "1"
 _ORIGINAL_NAME = "embeddings.proj.weight"
 
 BUNDLED = Path(__file__).parents[1] / "bundled"
-"""The network that comes with zebjax; any command accepts `bundled` as its path. Its README.md
-says how it was trained and how strong it is."""
+"""The network that comes with zebjax, with the path `bundled`; see its README.md."""
 
 
 # ---- bytes
@@ -87,8 +85,7 @@ def from_bytes(data: bytes, config: ZebConfig) -> Params:
         Arrays on the first device, float32 and finite.
 
     Raises:
-        ValueError: if the bytes are damaged or of another network. No other error is raised,
-            whatever the bytes are.
+        ValueError: if they are damaged or of another network; no other error is ever raised.
     """
     _check_metadata(metadata_of(data), config)
     try:

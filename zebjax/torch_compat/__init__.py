@@ -1,3 +1,4 @@
-"""The files of the original PyTorch system: checkpoints both ways, example batches as games. Torch
-is not needed, and nothing in a file is executed.
+"""Files of the original PyTorch system: read and write checkpoints, read example batches.
+
+Torch is not needed, and nothing in a file is executed.
 """

@@ -1,10 +1,8 @@
-"""Torch's `.pt` files without torch: a zip of raw storages and one pickle, read and written as
-plain data.
+"""Read and write torch's `.pt` files without torch, as plain data.
 
-A file is `<root>/data.pkl` (see `pickle`), `<root>/data/<key>` (the bytes of each storage) and a
-few small texts. Files come from strangers, so everything in them is a claim to be checked: sizes
-before memory is taken, checksums, names, and every tensor against the storage that it is a view
-of.
+A `.pt` file is a zip of `<root>/data.pkl` (see `pickle`), `<root>/data/<key>` (the bytes of each
+storage) and a few small text files. Files may be hostile, so everything is checked: sizes before
+memory is allocated, checksums, names, and each tensor against the storage that it is a view of.
 """
 
 import io
@@ -52,28 +50,38 @@ _ALLOWED = frozenset(
 _NUMPY_SCALARS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
 _NUMBER_CODES = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 _ALIGNMENT = 64
-"""Of a storage in the file, as in torch's own files, so that it can be mapped into memory."""
+"""Bytes to which storages are aligned in the file, as torch does, so that they can be mapped into
+memory."""
 _LOCAL_HEADER_BYTES = 30
 _PADDING_FIELD = 0x4246
 _MAX_AXES = 32
 
 
 def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Any:
-    """What a torch file holds: nested dict, list and tuple of str, int, float, bool, None and
-    read-only arrays.
+    """Read a torch file.
 
-    Tensors become NumPy arrays of the same shape, dtype (bfloat16 by ml_dtypes) and bits;
-    parameters too; a view stays a view. The order of dictionaries is the file's.
+    Args:
+        path: the file, in the zip format of torch 1.6 or newer.
+        limits: maximum sizes.
+
+    Returns:
+        Nested dict, list and tuple of str, int, float, bool, None and read-only NumPy arrays.
+        Tensors and parameters become arrays of the same shape, dtype (ml_dtypes for bfloat16) and
+        bits; views share memory. Dictionaries keep their order.
 
     Raises:
-        TorchFileError: if it is not there, not a torch zip, damaged, larger than `limits`, or asks
-            for anything that plain data has no use for.
+        TorchFileError: if the file does not exist, is not a torch zip, is damaged, exceeds
+            `limits`, or holds anything but plain data and tensors.
     """
     return parse(read_bytes(path, limits), path, limits)
 
 
 def read_bytes(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """The raw bytes of a file of at most `limits.bytes`; TorchFileError if there is none."""
+    """Read a file of at most `limits.bytes`.
+
+    Raises:
+        TorchFileError: if there is no file, it is too large, or it cannot be read.
+    """
     path = Path(path)
     if not os.path.isfile(path):
         problem = "this is not a file" if os.path.exists(path) else "no such file"
@@ -89,7 +97,7 @@ def read_bytes(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> bytes:
 
 
 def parse(data: bytes, source: Path | str, limits: Limits = DEFAULT_LIMITS) -> Any:
-    """As `read`, from the file's bytes; `source` is the name for messages."""
+    """Read a torch file from its bytes, as `read`; `source` is its name for messages."""
     try:
         entries = container.unzip(data, limits)
         tree = torch_pickle.load(_pickle_of(entries, limits), _ALLOWED)
@@ -99,37 +107,39 @@ def parse(data: bytes, source: Path | str, limits: Limits = DEFAULT_LIMITS) -> A
 
 
 class TorchFile:
-    """A torch file of which only the parts that are asked for are read.
+    """A torch file whose parts are read on demand.
 
-    `tree` is what its pickle describes, as `tolerant.load_around` returns it: whatever weights do
-    not need is there as `Foreign` and `Name` nodes, and its bytes are never looked at.
+    `tree` is the content of its pickle, as `tolerant.load_around` returns it. Objects that are not
+    plain data or tensors are `Foreign` and `Name` nodes in it, and their bytes are never read.
     """
 
     def __init__(self, data: bytes, limits: Limits = DEFAULT_LIMITS) -> None:
-        """Read the pickle; the zip may have been packed again by another program.
+        """Read the pickle; the zip may have been repacked by another program.
 
         Raises:
-            TorchFileError: if it is no torch file; like all errors of this class without its name.
+            TorchFileError: if it is not a torch file. Errors of this class do not name the file.
         """
         entries = container.Repacked(data, limits)
-        if entries.size("data.pkl") > limits.pickle_bytes:  # before it is inflated
+        if entries.size("data.pkl") > limits.pickle_bytes:  # before it is decompressed
             raise _large_pickle(limits)
         self._resolver = _Resolver(entries, limits)
         self.tree = tolerant.load_around(_pickle_of(entries, limits), _ALLOWED)
 
     def value(self, node: Any) -> Any:
-        """A part of the tree as plain values and arrays, as `read` gives them.
+        """Return a part of the tree as plain values and arrays, as `read` does.
 
         Raises:
-            TorchFileError: if it holds anything else.
+            TorchFileError: if the part holds anything else.
         """
         return self._resolver.resolve(node)
 
     def scalar(self, node: Any) -> str | int | float | bool | None:
-        """A text, number or truth value, NumPy's and a tensor of one element included; else None.
+        """Return a node as a plain scalar; None if it is none.
+
+        NumPy scalars and tensors with one element are converted.
 
         Raises:
-            TorchFileError: for a damaged tensor.
+            TorchFileError: if a tensor is damaged.
         """
         if isinstance(node, Foreign):
             return _numpy_scalar(node)
@@ -142,11 +152,11 @@ class TorchFile:
 
 
 def _numpy_scalar(node: Foreign) -> int | float | bool | None:
-    """The number that `numpy.core.multiarray.scalar(dtype, bytes)` would make, else None."""
+    """Return the number that `numpy.core.multiarray.scalar(dtype, bytes)` would make, else None."""
     if node.name not in _NUMPY_SCALARS or len(node.arguments) != 2:
         return None
     dtype, text = node.arguments
-    # A pickle of this protocol has bytes as text in Latin-1, to be encoded.
+    # Protocol 2 has no bytes: it stores them as Latin-1 text and a call of `_codecs.encode`.
     if not (isinstance(dtype, Foreign) and dtype.name == "numpy.dtype" and dtype.arguments):
         return None
     if not (isinstance(text, Foreign) and text.name == "_codecs.encode" and text.arguments):
@@ -169,8 +179,8 @@ def _numpy_scalar(node: Foreign) -> int | float | bool | None:
 
 
 def _pickle_of(entries: Mapping[str, bytes], limits: Limits) -> bytes:
-    """The bytes of data.pkl; the byte order is checked."""
-    # Absent in older files, which are little-endian.
+    """Return the bytes of data.pkl, after a check of the byte order."""
+    # The entry is absent in older files, which are little-endian.
     byte_order = entries.get("byteorder", b"little")
     if byte_order.strip() != b"little":
         raise TorchFileError(
@@ -190,7 +200,7 @@ def _large_pickle(limits: Limits) -> TorchFileError:
 
 @dataclass
 class _Resolver:
-    """Turns the tree of a pickle into plain values, and counts what they cost."""
+    """Converts the tree of a pickle to plain values, and enforces the limits."""
 
     entries: Mapping[str, bytes]
     limits: Limits
@@ -199,7 +209,7 @@ class _Resolver:
     dtypes: dict[str, np.dtype] = field(default_factory=dict)
 
     def resolve(self, tree: Any, depth: int = 0) -> Any:
-        # Both limits also end lists that contain themselves and trees whose shared parts multiply.
+        # Both limits also stop lists that contain themselves, and trees with many shared parts.
         self.n_values += 1
         if self.n_values > self.limits.values:
             raise TorchFileError(f"it holds more than the {self.limits.values:,} values allowed")
@@ -241,7 +251,7 @@ class _Resolver:
         hooks: Any,
         metadata: Any = None,
     ) -> np.ndarray:
-        if hooks or metadata:  # metadata marks values that are stored negated or conjugated
+        if hooks or metadata:  # metadata means that values are stored negated or conjugated
             raise TorchFileError("a tensor has hooks or metadata, expected none")
         key, dtype, buffer = self.storage(storage)
         if not (
@@ -255,7 +265,7 @@ class _Resolver:
             )
         if len(size) > _MAX_AXES:
             raise TorchFileError(f"the tensor in storage {shown(key)} has {len(size)} axes")
-        # Empty axes count as 1, so that no product of the others overflows what NumPy can address.
+        # Count empty axes as 1, so that huge other axes cannot overflow what NumPy can address.
         self.n_bytes += math.prod(max(n, 1) for n in size) * dtype.itemsize
         if self.n_bytes > self.limits.bytes:
             raise TorchFileError(
@@ -270,7 +280,7 @@ class _Resolver:
                 f"the tensor in storage {shown(key)} reaches element {last}, but there are "
                 f"{n_elements} elements"
             )
-        # The stride of an axis of length 1 is never used, and may be anything.
+        # The stride of an axis of length 1 is never used and may be anything, so replace it.
         strides = [
             step * dtype.itemsize if n > 1 else dtype.itemsize
             for n, step in zip(size, stride, strict=True)
@@ -278,7 +288,7 @@ class _Resolver:
         return np.ndarray(size, dtype, buffer, offset * dtype.itemsize, strides)
 
     def storage(self, reference: Any) -> tuple[str, np.dtype, bytes]:
-        """Key, type and bytes of a storage, checked to be as many as the reference says."""
+        """Return key, dtype and bytes of a storage, after a check of its size."""
         fields = reference.id if isinstance(reference, Persistent) else None
         if not (isinstance(fields, tuple) and len(fields) == 5 and fields[0] == "storage"):
             raise TorchFileError("a tensor refers to something other than a storage")
@@ -310,21 +320,24 @@ def _are_counts(values: Any) -> bool:
 
 
 def write(path: Path | str, value: Any) -> None:
-    """Write nested dict, list and tuple of plain values and arrays as a file that `torch.load`
-    reads, replacing any.
+    """Write a file for `torch.load`; an existing file is replaced.
 
-    Arrays become contiguous CPU tensors of the same type. The same value and file name give the
-    same bytes.
+    The same value and file name give the same bytes.
+
+    Args:
+        path: the file.
+        value: nested dict, list and tuple of plain values and arrays. Arrays become contiguous CPU
+            tensors of the same dtype.
 
     Raises:
-        TypeError: for a value or a type of array that has no place in a torch file.
+        TypeError: if a value or an array's dtype does not exist in torch files.
     """
     path = Path(path)
     files.write_bytes(path, serialise(value, path.stem))
 
 
 def serialise(value: Any, root: str) -> bytes:
-    """The bytes that `write` writes; `root` names the folder inside the zip."""
+    """Return the bytes of a torch file, see `write`; `root` is the folder inside the zip."""
     storages: list[bytes] = []
     pickle = torch_pickle.dump(_to_tree(value, storages))
     entries = {"data.pkl": pickle, "byteorder": b"little"}
@@ -333,9 +346,8 @@ def serialise(value: Any, root: str) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, content in entries.items():
-            info = zipfile.ZipInfo(
-                f"{root}/{name}"
-            )  # its default date is fixed, so equal values give equal bytes
+            # Without a date ZipInfo uses a fixed one, so equal values give equal bytes.
+            info = zipfile.ZipInfo(f"{root}/{name}")
             start = buffer.tell() + _LOCAL_HEADER_BYTES + len(info.filename.encode()) + 4
             padding = -start % _ALIGNMENT
             info.extra = struct.pack("<HH", _PADDING_FIELD, padding) + b"Z" * padding
@@ -344,9 +356,7 @@ def serialise(value: Any, root: str) -> bytes:
 
 
 def _to_tree(value: Any, storages: list[bytes]) -> Any:
-    """`value` with each array as the call that rebuilds it; its bytes are appended to
-    `storages`.
-    """
+    """Replace each array in `value` by a call that rebuilds it; append its bytes to `storages`."""
     if isinstance(value, dict):
         return type(value)((key, _to_tree(item, storages)) for key, item in value.items())
     if isinstance(value, list | tuple):

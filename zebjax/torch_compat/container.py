@@ -1,7 +1,7 @@
 """The zip file around a torch file: its entries by name, within limits.
 
-`unzip` reads what torch itself writes and refuses all else. `Repacked` also reads a file that
-another program has packed again: compressed, with folders of its own around it.
+`unzip` reads files as torch writes them and refuses all others. `Repacked` also reads a file that
+another program has repacked: compressed, or inside further folders.
 """
 
 import io
@@ -15,8 +15,8 @@ from typing import NamedTuple
 from zebjax.torch_compat.pickle import TorchFileError, shown
 
 _ENCRYPTED_FLAG = 1
-_ENTRY_MARK = b"PK\x01\x02"  # begins each entry of the list at the end of a zip file
-# What zipfile is known to raise for damaged archives, besides its own BadZipFile.
+_ENTRY_MARK = b"PK\x01\x02"  # signature of each entry in the central directory
+# Exceptions that zipfile raises for damaged archives.
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
     zipfile.LargeZipFile,
@@ -33,28 +33,30 @@ _ZIP_ERRORS = (
 
 
 class Limits(NamedTuple):
-    """What a torch file may cost at most; a larger one is refused before that much is used."""
+    """Maximum sizes of a torch file. A larger file is refused before that much memory is used."""
 
     bytes: int = 1 << 30
-    """Of the file, and of all its tensors together if each were copied (tied and expanded ones
-    share storage)."""
+    """Bytes of the file, and of all its tensors if each were copied (some share a storage)."""
     pickle_bytes: int = 1 << 20
-    """Of the pickle; its time and memory are linear in this."""
+    """Bytes of the pickle; time and memory are linear in it."""
     entries: int = 10_000
-    """In the zip."""
+    """Number of entries in the zip."""
     values: int = 1_000_000
-    """In the returned tree, counting a shared part wherever it appears."""
+    """Number of values in the tree; a shared part counts wherever it appears."""
     depth: int = 32
-    """Of nesting."""
+    """Depth of nesting."""
 
 
 DEFAULT_LIMITS = Limits()
 
 
 def unzip(data: bytes, limits: Limits) -> dict[str, bytes]:
-    """Name without the root folder -> bytes, of every entry of a file as torch itself writes it.
+    """Return the bytes of every entry by its name without the root folder.
 
-    Each entry is checked against its size and checksum.
+    Sizes and checksums are checked.
+
+    Raises:
+        TorchFileError: if the file is damaged, or not as torch writes it.
     """
     _check_is_zip(data, limits)
     try:
@@ -76,19 +78,18 @@ def unzip(data: bytes, limits: Limits) -> dict[str, bytes]:
 
 
 def _check_is_zip(data: bytes, limits: Limits) -> None:
-    """Refuse what is no zip file, saying what it is instead, and a zip of too many entries."""
+    """Raise TorchFileError for other kinds of files, named if known, and for too many entries."""
     if not data:
         raise TorchFileError("the file is empty; expected a file written by torch.save")
     if not data.startswith(b"PK\x03\x04"):
         raise TorchFileError(_other_kind(data))
-    # Counted in the raw bytes, so that a flood of entries is refused before zipfile makes an object
-    # of each.
+    # Count signatures in the raw bytes, before zipfile makes an object for each entry.
     if data.count(_ENTRY_MARK) > limits.entries:
         raise TorchFileError(f"more than the {limits.entries:,} zip entries allowed")
 
 
 def _other_kind(data: bytes) -> str:
-    """What a file is that is no zip, and what to do about it."""
+    """Return the kind of a file that is not a zip, and what to do about it."""
     start = data[:1024].lstrip().lower()
     advice = (
         "load it with a trusted copy of torch and save it again with torch.save of torch 1.6 or "
@@ -114,13 +115,15 @@ def _other_kind(data: bytes) -> str:
 
 
 def _check_entries(infos: list[zipfile.ZipInfo], file_size: int) -> None:
-    """Refuse what torch never writes: compression, overlap, odd names, several roots, one name
-    twice.
+    """Raise TorchFileError for entries that torch never writes.
+
+    These are compressed, encrypted or overlapping entries, odd names, several root folders, and
+    duplicate names.
     """
     if not infos:
         raise TorchFileError("an empty zip file; expected a file written by torch.save")
-    # Stored, and no more in all than the file has: whatever its entries claim, reading costs no
-    # more than its size.
+    # Entries are stored uncompressed and are together no larger than the file, so reading them
+    # cannot take more memory than that, whatever they claim.
     for info in infos:
         if info.flag_bits & _ENCRYPTED_FLAG:
             raise TorchFileError(
@@ -147,14 +150,14 @@ def _check_entries(infos: list[zipfile.ZipInfo], file_size: int) -> None:
 
 
 class Repacked(Mapping[str, bytes]):
-    """The entries of a torch file, by name without the root folder; each is read when first used.
+    """The entries of a torch file by name without the root folder; each is read when first used.
 
-    Compressed entries are inflated only when used, and to no more than `limits.bytes` in all.
-    Folders, and what macOS adds, are passed over.
+    Compressed entries are decompressed to at most `limits.bytes` in all. Folders and the
+    `__MACOSX` entries of macOS are ignored.
     """
 
     def __init__(self, data: bytes, limits: Limits) -> None:
-        """Raise TorchFileError if it is no zip file with one data.pkl."""
+        """Open the zip; raise TorchFileError unless it has exactly one data.pkl."""
         _check_is_zip(data, limits)
         try:
             self._archive = zipfile.ZipFile(io.BytesIO(data))
@@ -199,7 +202,7 @@ class Repacked(Mapping[str, bytes]):
         return found
 
     def __getitem__(self, name: str) -> bytes:
-        """The bytes of an entry, checked against its size and checksum."""
+        """Return the bytes of an entry; its size and checksum are checked."""
         if name not in self._read:
             self._read[name] = self._inflated(self._infos[name])
         return self._read[name]
@@ -217,7 +220,7 @@ class Repacked(Mapping[str, bytes]):
         self._left -= info.file_size
         try:
             with self._archive.open(info) as entry:
-                # One byte more than it says, so that the end is reached and the checksum compared.
+                # Read one byte more than the stated size: zipfile checks the checksum at the end.
                 content = entry.read(info.file_size + 1)
         except _ZIP_ERRORS as error:
             raise TorchFileError(f"damaged or truncated zip file ({shown(str(error))})") from None
@@ -226,7 +229,7 @@ class Repacked(Mapping[str, bytes]):
         return content
 
     def size(self, name: str) -> int:
-        """How many bytes an entry says it has; 0 if there is none."""
+        """Return the stated size of an entry in bytes; 0 if there is no such entry."""
         return self._infos[name].file_size if name in self._infos else 0
 
     def __contains__(self, name: object) -> bool:

@@ -1,23 +1,23 @@
-"""The original's example batches as GameRecords: whole games, rebuilt from the rows of their plies.
+"""Read the original's example batches as GameRecords: rebuild whole games from rows of plies.
 
-A file is a batch as a self-play worker of the original writes it: tensors with 28 rows for each
-game, first every game's first ply, then every game's second and so on (row = ply * games + game),
-and a dictionary `metadata`. The rows repeat the same facts many times. So a game is rebuilt from a
-few of its tokens (the four hands, the plays) and replayed, and every token, mask and target of
-every row must then equal what the replay gives.
+A file holds a batch that a self-play worker of the original wrote: tensors with 28 rows per game,
+first the first ply of all games, then the second, and so on (row = ply * games + game), and a
+dictionary `metadata`. The rows repeat the same facts many times. So a game is rebuilt from a few of
+its tokens (the four hands, the plays) and replayed. Then every token, mask and target of every row
+must equal the replay's.
 
-What a batch does not say, and what stands in the records for it:
+A batch lacks some fields of a record:
 
-- The seats. Tokens only know seats relative to the mover, so the leader is seat 0, as it was in the
-  original's self-play.
-- The root value of a search. A record's `value` is the outcome for the mover instead, which is the
-  value target that the batch has: with 0, a learner's `root_value_share` would pull every value
-  towards a draw; with the outcome it changes nothing. It is 0 on forced plies, as everywhere.
-- The target of the last ply, which the original leaves all zero: one-hot on the only slot, as of
-  any forced ply.
+- Seats. Tokens hold seats relative to the mover, so the leader becomes seat 0, as in the original's
+  self-play.
+- The root value of the search. `value` becomes the outcome for the mover, which is the batch's
+  value target: then a learner's `root_value_share` changes nothing, where 0 would pull every value
+  towards a draw. It is 0 on forced plies, as in all records.
+- The policy target of the last ply, which is all zero in the original. It becomes one-hot on the
+  only slot, as for every forced ply.
 
-Files of its other stream, `eval-eq-zeb`, are held to the same rules: those whose value targets are
-scaled by a bid, instead of being the outcome, are refused.
+Files of the original's other stream, `eval-eq-zeb`, must follow the same rules. Those whose value
+targets are scaled by a bid are refused.
 """
 
 import datetime
@@ -40,8 +40,8 @@ from zebjax.torch_compat.archive import Limits
 from zebjax.torch_compat.pickle import TorchFileError, shown
 
 EXAMPLE_LIMITS = Limits(bytes=256 << 20, pickle_bytes=64 << 10, entries=1000, values=1000, depth=8)
-"""Some 6,000 games: the original's workers write up to 256 at a time."""
-# The first is assumed where a batch names none of them.
+"""Enough for about 6,000 games; the original's workers write up to 256 per file."""
+# A batch without one of these sources counts as the first.
 _SOURCES = (record.SELFPLAY, record.EVAL_AUX)
 _COLUMNS = {
     "observations": (np.int32, (36, 8)),
@@ -57,27 +57,28 @@ _HIGH, _LOW, _DECLARATION = 0, 1, 6  # features of a token
 _HAND, _FIRST_PLAY = slice(1, 8), 8  # places among the 36 tokens
 _SUM_TOLERANCE = 1e-3
 _GAMES_A_CALL = 256
-_LARGEST_STEP = 2**31 - 1
+_MAX_STEP = 2**31 - 1
 
 
 def read(path: Path | str, limits: Limits = EXAMPLE_LIMITS) -> tuple[GameRecord, Metadata]:
-    """The games of a batch file of the original, `[games]`, and the file's metadata.
+    """Read the games of a batch file, and its metadata.
 
-    Nothing in the file is executed. Every game has been replayed, and every row agrees with its
+    Nothing in the file is executed. Every game is replayed, and every row is compared with its
     replay.
 
     Args:
         path: the `.pt` file.
-        limits: what reading it may cost.
+        limits: maximum sizes.
 
     Returns:
-        NumPy records with leader 0, both steps the file's `model_step` (0 if none), kind `FORCED`
-        where one slot was legal, else `SEARCH` (`TEACHER` in an `eval-eq-zeb` file); and metadata
-        whose `search` is the original's own settings under the key `original`.
+        `[games]` records of NumPy arrays: leader 0, both steps equal to the file's `model_step` (0
+        if absent), kind `FORCED` if one slot was legal, else `SEARCH` (`TEACHER` in an
+        `eval-eq-zeb` file). And the metadata, whose `search` holds the original's settings under
+        the key `original`.
 
     Raises:
-        InvalidRecords: in one sentence with the path: if there is no such file, it is no torch
-            file, too large, of another layout, or holds one bad game, then with the game and ply.
+        InvalidRecords: if there is no such file, it is not a torch file, is too large, has another
+            layout or one bad game. The message names the file, and the game and ply if one is bad.
     """
     try:
         data = torch_archive.read_bytes(path, limits)
@@ -89,8 +90,10 @@ def read(path: Path | str, limits: Limits = EXAMPLE_LIMITS) -> tuple[GameRecord,
 def parse(
     data: bytes, source: Path | str, limits: Limits = EXAMPLE_LIMITS
 ) -> tuple[GameRecord, Metadata]:
-    """As `read`, from the file's bytes; `source` is the name for messages. No other error, whatever
-    the bytes are.
+    """Read a batch from the file's bytes, as `read`; `source` is its name for messages.
+
+    Raises:
+        InvalidRecords: as `read`. No other error is raised, whatever the bytes are.
     """
     try:
         content = torch_archive.parse(data, source, limits)
@@ -110,15 +113,19 @@ def parse(
 def convert(
     source: Path | str, folder: Path | str, limits: Limits = EXAMPLE_LIMITS
 ) -> tuple[Path, Metadata]:
-    """Write the games of a batch file of the original as `<folder>/<its name>.safetensors`, whole
-    or not at all.
+    """Convert a batch file to `<folder>/<its name>.safetensors`, atomically.
+
+    Args:
+        source: the `.pt` file.
+        folder: created if it does not exist.
+        limits: maximum sizes.
 
     Returns:
         The new file, and its metadata with the number of games.
 
     Raises:
         InvalidRecords: as `read`, or if the new file exists already.
-        ValueError: if it cannot be written.
+        ValueError: if the new file cannot be written.
     """
     source = Path(source)
     path = Path(folder) / f"{source.stem}.safetensors"
@@ -135,7 +142,7 @@ def convert(
 
 
 def _columns(content: Any) -> dict[str, np.ndarray]:
-    """The tensors of a batch as `[games, 28, ...]`. Only names, types and shapes are checked."""
+    """Return the tensors of a batch as `[games, 28, ...]`; check names, dtypes and shapes only."""
     if not isinstance(content, dict):
         raise InvalidRecords(f"expected a batch of examples, it holds {shown(content)}")
     expected = {*_COLUMNS, "metadata"}
@@ -164,15 +171,15 @@ def _columns(content: Any) -> dict[str, np.ndarray]:
 
 
 def _metadata(facts: Any, n_games: int) -> Metadata:
-    """A batch's metadata as ours; a missing value becomes `unknown`, 0 or empty."""
+    """Convert a batch's metadata to ours; a missing value becomes `unknown`, 0 or empty."""
     if not isinstance(facts, dict):
         raise InvalidRecords(f"metadata: expected a dictionary, got {shown(facts)}")
     worker, step, count = (facts.get(key) for key in ("worker_id", "model_step", "n_games"))
     if worker is not None and not isinstance(worker, str):
         raise InvalidRecords(f"metadata: worker_id: expected a text, got {shown(worker)}")
-    if step is not None and not (type(step) is int and 0 <= step <= _LARGEST_STEP):
+    if step is not None and not (type(step) is int and 0 <= step <= _MAX_STEP):
         raise InvalidRecords(
-            f"metadata: model_step: expected an integer 0..{_LARGEST_STEP}, got {shown(step)}"
+            f"metadata: model_step: expected an integer 0..{_MAX_STEP}, got {shown(step)}"
         )
     if count is not None and not (type(count) is int and count == n_games):
         raise InvalidRecords(
@@ -190,7 +197,7 @@ def _metadata(facts: Any, n_games: int) -> Metadata:
 
 
 def _plain(settings: dict) -> dict[str, Any]:
-    """The settings that JSON can hold."""
+    """Return the settings that JSON can hold."""
     return {
         str(key): value
         for key, value in settings.items()
@@ -201,7 +208,7 @@ def _plain(settings: dict) -> dict[str, Any]:
 
 
 def _time(seconds: Any) -> str:
-    """Seconds since 1970 as ISO 8601; empty if they are not a valid time."""
+    """Format seconds since 1970 as ISO 8601; empty if they are not a valid time."""
     try:
         if type(seconds) in (int, float):
             return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(
@@ -213,11 +220,11 @@ def _time(seconds: Any) -> str:
 
 
 def _refuse(bad: np.ndarray | np.bool_, reason: str) -> None:
-    """Raise InvalidRecords for the first marked game, and ply.
+    """Raise InvalidRecords if any entry of `bad` is True.
 
     Args:
-        bad: bool `[games]` or `[games, 28]`.
-        reason: what is wrong with it.
+        bad: bool `[games]` or `[games, 28]`; the message names the first game (and ply).
+        reason: the rest of the message.
     """
     if bad.any():
         place = ", ply ".join(map(str, np.argwhere(bad)[0]))
@@ -225,7 +232,7 @@ def _refuse(bad: np.ndarray | np.bool_, reason: str) -> None:
 
 
 def _records(columns: dict[str, np.ndarray], metadata: Metadata) -> GameRecord:
-    """The records of a batch's games, after checking that every row equals its replay."""
+    """Make the records of a batch's games; check that every row equals its replay."""
     hands, declaration, plays = _deals_and_plays(columns)
     n = len(hands)
     places = np.argsort(hands.reshape(n, tiles.N_TILES), axis=1)  # tile id -> 7 * seat + slot
@@ -238,7 +245,7 @@ def _records(columns: dict[str, np.ndarray], metadata: Metadata) -> GameRecord:
     )
     _check_rows(columns, replayed)
     policy, forced = _policy(columns["policy_targets"], legal)
-    judge = TargetKind.SEARCH if metadata.source == _SOURCES[0] else TargetKind.TEACHER
+    source_kind = TargetKind.SEARCH if metadata.source == _SOURCES[0] else TargetKind.TEACHER
     steps = np.full(n, metadata.model_step, np.int32)
     fields: dict[str, Any] = {
         "hands": hands,
@@ -247,7 +254,7 @@ def _records(columns: dict[str, np.ndarray], metadata: Metadata) -> GameRecord:
         "slots": slots.astype(np.int8),
         "policy": policy,
         "weight": np.ones((n, game.N_PLIES), np.float16),
-        "kind": np.where(forced, TargetKind.FORCED, judge).astype(np.int8),
+        "kind": np.where(forced, TargetKind.FORCED, source_kind).astype(np.int8),
         "value": np.where(forced, 0, replayed.outcome).astype(np.float16),
         "step_start": steps,
         "step_end": steps.copy(),
@@ -256,11 +263,10 @@ def _records(columns: dict[str, np.ndarray], metadata: Metadata) -> GameRecord:
 
 
 def _deals_and_plays(columns: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hands int8 `[games, 4, 7]`, declarations int8 `[games]` and tiles played int64 `[games, 28]`,
-    each tile once.
+    """Return hands int8 `[games, 4, 7]`, declarations int8 `[games]`, plays int64 `[games, 28]`.
 
-    Hands are taken from each seat's row in the first trick, plays from the last row, which shows
-    all but the last.
+    Plays are tile ids. Hands come from each seat's row in the first trick, and plays from the last
+    row, which shows all plays but the last.
     """
     tokens = columns["observations"]
     shown_plays = columns["masks"][..., _FIRST_PLAY:].sum(2)
@@ -278,9 +284,8 @@ def _deals_and_plays(columns: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nda
         "hands are not each of the 28 tiles once",
     )
     plays = _tile_ids(tokens[:, -1, _FIRST_PLAY:-1], "a play token of the last ply")
-    last = tiles.N_TILES * (tiles.N_TILES - 1) // 2 - plays.sum(
-        1, keepdims=True
-    )  # the tile that no token shows
+    # No token shows the last play: it is the tile id missing from the sum of all 28.
+    last = tiles.N_TILES * (tiles.N_TILES - 1) // 2 - plays.sum(1, keepdims=True)
     plays = np.concatenate([plays, last], axis=1)
     _refuse(
         (np.sort(plays, 1) != np.arange(tiles.N_TILES)).any(1),
@@ -290,7 +295,7 @@ def _deals_and_plays(columns: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nda
 
 
 def _tile_ids(tokens: np.ndarray, what: str) -> np.ndarray:
-    """Tile ids int64 `[games, ...]` of tokens `[games, ..., 8]`."""
+    """Return the tile ids, int64 `[games, ...]`, of tokens `[games, ..., 8]`."""
     high, low = tokens[..., _HIGH].astype(np.int64), tokens[..., _LOW].astype(np.int64)
     bad = (low < 0) | (low > high) | (high > 6)
     _refuse(bad.reshape(len(bad), -1).any(1), f"{what} has pips that no tile has")
@@ -298,7 +303,7 @@ def _tile_ids(tokens: np.ndarray, what: str) -> np.ndarray:
 
 
 class _Replayed(NamedTuple):
-    """Every ply by the rules; leading axes `[games, 28]`."""
+    """The facts of every ply by the rules; leading axes `[games, 28]`."""
 
     mover: np.ndarray
     """Seat."""
@@ -313,7 +318,7 @@ class _Replayed(NamedTuple):
     belief_mask: np.ndarray
     """bool `[28]`."""
     outcome: np.ndarray
-    """float32, for the mover."""
+    """float32, the game's outcome for the mover."""
 
 
 @jax.jit
@@ -321,7 +326,7 @@ class _Replayed(NamedTuple):
 def _replay_games(
     hands: jax.Array, declaration: jax.Array, slots: jax.Array
 ) -> tuple[jax.Array, ...]:
-    """The fields of `_Replayed`, in order."""
+    """Return the fields of `_Replayed`, in order."""
 
     def step(state: game.GameState, slot: jax.Array):
         seen = observe(state)
@@ -339,10 +344,9 @@ def _replay_games(
 
 
 def _replay(hands: np.ndarray, declaration: np.ndarray, slots: np.ndarray) -> _Replayed:
-    """Replay games `[games]` that seat 0 leads, in parts of a few sizes, so that all files share a
-    few compiled programs.
-    """
+    """Replay games `[games]` that seat 0 leads."""
     parts = []
+    # Sizes are powers of two up to `_GAMES_A_CALL`, so that all files share few compiled programs.
     for start in range(0, len(hands), _GAMES_A_CALL):
         n = min(_GAMES_A_CALL, len(hands) - start)
         rows = start + np.minimum(np.arange(1 << (n - 1).bit_length()), n - 1)
@@ -352,9 +356,7 @@ def _replay(hands: np.ndarray, declaration: np.ndarray, slots: np.ndarray) -> _R
 
 
 def _check_rows(columns: dict[str, np.ndarray], replayed: _Replayed) -> None:
-    """Refuse rows that are not what the replay gives; masked tokens and the mover's own tiles may
-    be anything.
-    """
+    """Refuse rows that differ from the replay; masked tokens and beliefs are not compared."""
     mask, belief_mask = replayed.mask, replayed.belief_mask
     differs = {
         "masks": columns["masks"] != mask,
@@ -367,17 +369,17 @@ def _check_rows(columns: dict[str, np.ndarray], replayed: _Replayed) -> None:
     }
     for name, wrong in differs.items():
         by_ply = wrong.reshape(*wrong.shape[:2], -1).any(2)
-        _refuse(by_ply, f"{name} is not what the replay of the game gives")
+        _refuse(by_ply, f"{name} differs from the replay of the game")
 
 
 def _policy(targets: np.ndarray, legal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Policy targets float16 `[games, 28, 7]`, one-hot on forced plies; and which plies are forced,
-    bool `[games, 28]`.
+    """Return policy targets float16 `[games, 28, 7]`, one-hot on forced plies, and forced plies.
 
-    The original's priors covered illegal slots, but its targets are visits, and only legal children
-    are ever visited: mass elsewhere is a fault of the file.
+    The latter are bool `[games, 28]`.
     """
-    in_range = (targets >= 0) & (targets <= 1 + _SUM_TOLERANCE)  # false for NaN
+    # The original's priors covered illegal slots, but its targets are visits, and only legal
+    # children are visited: a target on an illegal slot is a fault of the file.
+    in_range = (targets >= 0) & (targets <= 1 + _SUM_TOLERANCE)  # False for nan
     _refuse(~in_range.all(2), "policy_targets is not finite and 0 to 1")
     _refuse(
         (np.where(legal, 0, targets) > 0).any(2), "policy_targets is not zero on an illegal slot"

@@ -1,14 +1,14 @@
-"""Where the files that people have keep their weights, configuration and history.
+"""Find weights, configuration and history in the kinds of files that people have.
 
-Four layouts are read:
+Four layouts can be read:
 
 - `hub`: a plain state_dict `<name>.pt`, with `<name>-config.json` and `<name>-state.json` beside it
   (`config.json` and `training_state.json` if the name is `model`);
-- `wrapped`: one file with `model_state_dict` and what else a training program saves;
+- `wrapped`: one file with `model_state_dict` and other entries of a training program;
 - `lightning`: a checkpoint of PyTorch Lightning, `state_dict` and `hyper_parameters`;
-- `safetensors`: the tensors alone, with a configuration in the metadata or beside it.
+- `safetensors`: tensors only, with a configuration in the metadata or in a file beside it.
 
-Optimisers, random states and replay buffers are passed over unread.
+Optimisers, random states and replay buffers are not read.
 """
 
 import itertools
@@ -35,7 +35,7 @@ from zebjax.torch_compat.tolerant import Foreign
 Layout = Literal["wrapped", "hub", "lightning", "safetensors"]
 Scalar = str | int | float | bool
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
-"""What wrappers (DataParallel, torch.compile, Lightning) put before every key of a state_dict."""
+"""Prefixes that wrappers (DataParallel, torch.compile, Lightning) add to every key."""
 _STATE_DICT_KEYS = ("model_state_dict", "state_dict", "model")
 _CONFIG_PLACES = (
     ("config", "model_config"),
@@ -50,15 +50,15 @@ _CONFIG_PLACES = (
 )
 _REQUIRED = ("embed_dim", "n_heads", "n_layers", "ff_dim")
 _OPTIONAL = {"tokenizer": str, "belief_head": bool, "dropout": float, "max_tokens": int}
-_OUR_NAME = "embed_project.kernel"  # one array that every network of ours has
+_OUR_NAME = "embed_project.kernel"  # an array name that every network of zebjax has
 _BELIEF_KEY = "belief_proj.0.weight"
 COUNTS = {"step": ("epoch", "step"), "total_games": ("total_games",)}
 TEXTS = {
     "wandb_run_id": ("wandb_run_id",),
     "source_weights_name": ("source_weights_name",),
 }
-# Large, and of no use here: neither searched for plain values nor read.
-_PASSED_OVER = (
+# Entries that begin with these are large and not needed, so they are not read.
+_IGNORED = (
     "optimizer",
     "rng_state",
     "replay_buffer",
@@ -85,24 +85,24 @@ _SAFETENSORS_TYPES: dict[str, Any] = {
 
 
 class Found(NamedTuple):
-    """What a file holds of a network."""
+    """A network found in a file."""
 
     layout: Layout
     config: ZebConfig
     state_dict: Mapping[str, Any]
-    """Arrays by the original's names."""
+    """Arrays by the original's names; empty if `params` is given."""
     facts: dict[str, Scalar]
-    """Every plain value beside the weights, by its dotted place in the file."""
+    """Every plain value besides the weights, by its dotted path in the file."""
     known: dict[str, Any]
-    """`step`, `total_games`, `wandb_run_id` and `source_weights_name`; None if not said."""
+    """`step`, `total_games`, `wandb_run_id` and `source_weights_name`; None if not in the file."""
     prefix: str
-    """What all keys began with, and was removed."""
+    """The prefix of all keys, which was removed."""
     params: Params | None = None
-    """Ours, where the file has them in place of a state_dict."""
+    """Parameters, if the file was written by zebjax."""
 
 
 def hub_files(source: Path) -> tuple[Path, Path]:
-    """Where the configuration and the training state of a hub file lie."""
+    """Return the paths of the configuration and the training state of a file in hub layout."""
     if source.stem == "model":
         return source.with_name("config.json"), source.with_name("training_state.json")
     return source.with_name(f"{source.stem}-config.json"), source.with_name(
@@ -111,10 +111,15 @@ def hub_files(source: Path) -> tuple[Path, Path]:
 
 
 def from_torch(data: bytes, source: Path, limits: Limits) -> Found:
-    """What a `.pt` file holds; `source` names it, and says where its JSON files lie.
+    """Read the bytes of a `.pt` file.
+
+    Args:
+        data: the bytes.
+        source: path of the file; its JSON files are looked for beside it.
+        limits: maximum sizes.
 
     Raises:
-        TorchFileError: without the file's name, unless another file is at fault.
+        TorchFileError: if it cannot be used. The message names a file only if a JSON file is wrong.
     """
     file = TorchFile(data, limits)
     content = _mapping(file.tree)
@@ -134,7 +139,7 @@ def from_torch(data: bytes, source: Path, limits: Limits) -> Found:
         return _plain(_state_dict(file, content), source)
     inner = _mapping(content[key])
     if isinstance(content[key], Foreign | Call | Name) and not inner:
-        file.value(content[key])  # says what it is
+        file.value(content[key])  # raises an error that names the object
     if inner is None:
         raise TorchFileError(f"{key}: expected a dictionary of tensors, got {_kind(content[key])}")
     state_dict, prefix = strip_prefix(_state_dict(file, inner))
@@ -148,7 +153,7 @@ def from_torch(data: bytes, source: Path, limits: Limits) -> Found:
 
 
 def _plain(state_dict: dict[str, Any], source: Path) -> Found:
-    """A state_dict with its JSON files beside it."""
+    """Read a state_dict whose JSON files lie beside it (hub layout)."""
     state_dict, prefix = strip_prefix(state_dict)
     config_file, state_file = hub_files(source)
     if not config_file.is_file():
@@ -164,7 +169,10 @@ def _plain(state_dict: dict[str, Any], source: Path) -> Found:
 
 
 def from_safetensors(data: bytes, source: Path) -> Found:
-    """As `from_torch`, of a safetensors file with the original's names of tensors, or ours."""
+    """Read the bytes of a safetensors file, with the original's tensor names or ours.
+
+    Arguments and errors are as for `from_torch`.
+    """
     state_dict, prefix = strip_prefix(_safetensors(data))
     metadata = storage.metadata_of(data)
     fields, place = _json(metadata.get("config") or metadata.get("model_config")), "its metadata"
@@ -197,7 +205,7 @@ def from_safetensors(data: bytes, source: Path) -> Found:
 
 
 def is_safetensors(data: bytes) -> bool:
-    """True if the bytes begin as a safetensors file."""
+    """True if the bytes start like a safetensors file."""
     return data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data)
 
 
@@ -215,7 +223,7 @@ def _safetensors(data: bytes) -> dict[str, np.ndarray]:
 
 
 def strip_prefix(state_dict: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """The state_dict without the `PREFIXES` that all its keys share, and what was removed."""
+    """Remove the `PREFIXES` that all keys share; return the state_dict and the removed prefix."""
     prefix = ""
     while state_dict and all(isinstance(key, str) for key in state_dict):
         shared = next((p for p in PREFIXES if all(key.startswith(p) for key in state_dict)), None)
@@ -230,7 +238,7 @@ def strip_prefix(state_dict: dict[str, Any]) -> tuple[dict[str, Any], str]:
 
 
 def _mapping(node: Any) -> dict | None:
-    """A node as a dictionary: one itself, a kind of dictionary, or an object with attributes."""
+    """Return a dictionary, or the items or attributes of a foreign object; None for other nodes."""
     if isinstance(node, Foreign):
         node = node.items or node.state
     return node if isinstance(node, dict) else None
@@ -272,7 +280,7 @@ def _facts(
         if budget.entries < 0 or budget.characters <= 0:
             return
         name = f"{prefix}{str(key)[: _MAX_TEXT + 1]}"
-        if not name.isprintable() or len(name) > _MAX_TEXT or str(key).startswith(_PASSED_OVER):
+        if not name.isprintable() or len(name) > _MAX_TEXT or str(key).startswith(_IGNORED):
             continue
         inner = _mapping(node)
         if inner is not None and depth < _MAX_FACT_DEPTH:
@@ -288,7 +296,7 @@ def _facts(
 
 
 def _known(facts: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """The facts that have a meaning here, checked; None for those that are not said."""
+    """Check and return the facts that zebjax uses; None for those that are absent."""
     known: dict[str, Any] = {}
     for ours, theirs in COUNTS.items():
         name = next((name for name in theirs if facts.get(name) is not None), None)
@@ -307,7 +315,7 @@ def _known(facts: Mapping[str, Any], source: str) -> dict[str, Any]:
 
 
 def _config_fields(file: TorchFile, content: Mapping[str, Any], source: Path) -> tuple[Any, str]:
-    """The network's keyword arguments, and where they were found."""
+    """Return the network's keyword arguments, and the place where they were found."""
     if "model_config" in content:
         return _scalars(file, content["model_config"]), "model_config"
     for place in _CONFIG_PLACES:
@@ -315,7 +323,7 @@ def _config_fields(file: TorchFile, content: Mapping[str, Any], source: Path) ->
         for part in place:
             node = (_mapping(node) or {}).get(part)
         fields = _scalars(file, node)
-        # Settings of a whole training program: what is not about the network is left out.
+        # These may be the settings of a whole training program: keep those of the network.
         if isinstance(fields, dict) and all(name in fields for name in _REQUIRED):
             known = {*_REQUIRED, *_OPTIONAL}
             return {key: value for key, value in fields.items() if key in known}, ".".join(place)
@@ -330,7 +338,7 @@ def _config_fields(file: TorchFile, content: Mapping[str, Any], source: Path) ->
             preset = network.PRESETS[node]
             return {name: getattr(preset, name) for name in _REQUIRED}, ".".join(place)
     raise TorchFileError(
-        "it does not say what network it is of: looked for model_config, config and "
+        "it does not say what network it holds: looked for model_config, config and "
         f"hyper_parameters in it, and for {config_file}"
     )
 
@@ -339,21 +347,22 @@ def _scalars(file: TorchFile, node: Any) -> Any:
     fields = _mapping(node)
     if fields is None:
         return None
-    # What is no plain value stays as it is, for `config_of` to complain about.
+    # Other values stay as they are, so that `config_of` can report them.
     plain = {key: file.scalar(value) for key, value in fields.items()}
     return {key: fields[key] if value is None else value for key, value in plain.items()}
 
 
 def config_of(fields: Any, place: str, state_dict: Mapping[str, Any]) -> ZebConfig:
-    """A ZebConfig from the original's keyword arguments.
+    """Make a ZebConfig from the original's keyword arguments.
 
     Args:
-        fields: old ones lack the tokenizer (v1) and the belief head (there if its tensors are).
-        place: of the fields, for messages.
-        state_dict: of the network.
+        fields: the arguments. Old files lack the tokenizer, which is v1, and the belief head, which
+            exists if its tensors do.
+        place: the place where the fields were found, for messages.
+        state_dict: the network's.
 
     Raises:
-        TorchFileError: naming the place and the field.
+        TorchFileError: if a field is missing or wrong; the message names the place and the field.
     """
     if not isinstance(fields, dict):
         raise TorchFileError(f"{place}: expected the network's keyword arguments")
@@ -385,7 +394,11 @@ def config_of(fields: Any, place: str, state_dict: Mapping[str, Any]) -> ZebConf
 
 
 def read_sidecar(path: Path) -> Any:
-    """Read a small JSON file beside a checkpoint; TorchFileError that names it."""
+    """Read a small JSON file beside a checkpoint.
+
+    Raises:
+        TorchFileError: if it is too large or not JSON; the message names it.
+    """
     try:
         return read_json(path, _MAX_JSON_BYTES)
     except ValueError as error:

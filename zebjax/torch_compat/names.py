@@ -1,6 +1,6 @@
-"""The tensors of the original's state_dict and ours, by name and shape.
+"""Convert between the original's state_dict and our parameters: names and shapes.
 
-Kernels are `[in, out]` here and `[out, in]` there; nothing else is permuted.
+Kernels are `[in, out]` in zebjax and `[out, in]` in torch; no other tensor is transposed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,13 +18,14 @@ _FLOATS = (np.float16, np.float32, np.float64, ml_dtypes.bfloat16)
 
 
 class _Entry(NamedTuple):
-    """One tensor: its torch key, its path in our parameters, and whether it is a kernel (stored
-    transposed).
-    """
+    """One tensor in both forms."""
 
     key: str
+    """Key in torch's state_dict."""
     path: tuple[str, ...]
+    """Path in our parameters."""
     is_kernel: bool
+    """True if torch stores it transposed."""
 
 
 def _linear(weight: str, bias: str, *path: str) -> list[_Entry]:
@@ -43,7 +44,7 @@ def _norm(key: str, *path: str) -> list[_Entry]:
 
 
 def _entries(config: ZebConfig) -> Iterator[_Entry]:
-    """Every tensor of a network, in the order of the original's state_dict."""
+    """Yield every tensor of a network, in the order of the original's state_dict."""
     for feature in tokenizer(config.tokenizer).features:
         key = f"embeddings.{'decl' if feature == 'declaration' else feature}_embed.weight"
         yield _Entry(key, ("embed", feature, "embedding"), False)
@@ -67,14 +68,21 @@ def _entries(config: ZebConfig) -> Iterator[_Entry]:
 
 
 def from_state_dict(config: ZebConfig, state_dict: Mapping[str, Any]) -> Params:
-    """Our parameters, float32, from the original's state_dict, every key of it used exactly once.
+    """Convert the original's state_dict to our parameters, float32.
+
+    Every key must be used exactly once.
+
+    Args:
+        config: the network.
+        state_dict: arrays by the original's keys.
 
     Raises:
-        TorchFileError: for a missing or unexpected key, another shape, a type that is not floating
-            point, or a value that is not finite in float32; it names the key.
+        TorchFileError: if a key is missing or unexpected, or a tensor has a wrong shape, no
+            floating-point dtype or values that are not finite in float32; the message names the
+            key.
     """
     expected = []
-    # One at a time, so that a false n_layers ends at the first layer that is missing.
+    # Check key by key, so that a wrong and huge n_layers fails at the first missing layer.
     for entry in _entries(config):
         if entry.key not in state_dict:
             raise TorchFileError(f"key {entry.key} is missing")
@@ -97,7 +105,7 @@ def from_state_dict(config: ZebConfig, state_dict: Mapping[str, Any]) -> Params:
 
 
 def _parameter(entry: _Entry, tensor: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """One checked tensor, contiguous float32 in our orientation."""
+    """Check one tensor, and return it as contiguous float32 in our orientation."""
     if not isinstance(tensor, np.ndarray):
         raise TorchFileError(f"key {entry.key}: expected a tensor, got {shown(tensor)}")
     theirs = shape[::-1] if entry.is_kernel else shape
@@ -113,10 +121,14 @@ def _parameter(entry: _Entry, tensor: Any, shape: tuple[int, ...]) -> np.ndarray
 
 
 def to_state_dict(config: ZebConfig, params: Params) -> dict[str, np.ndarray]:
-    """The original's state_dict of our parameters: its keys in its order, contiguous float32.
+    """Convert our parameters to the original's state_dict, contiguous float32.
+
+    Args:
+        config: the network.
+        params: its parameters.
 
     Raises:
-        TorchFileError: if the original has no network of this configuration.
+        TorchFileError: if the original has no such network.
     """
     if config.tokenizer != "v1":
         raise TorchFileError(

@@ -1,14 +1,13 @@
-"""The part of pickle that torch files are written in, read as plain data: nothing is called,
-imported or built.
+"""Read pickles of torch files as plain data: nothing is called, imported or built.
 
-`load` turns a pickle into a tree in which a call is a `Call` node and a reference to a storage a
-`Persistent` node; `archive`, which walks the tree, decides what these mean. `dump` is its inverse.
-`tolerant` reads pickles that hold other objects too.
+`load` turns a pickle into a tree, where a call is a `Call` node and a reference to a storage a
+`Persistent` node; `archive` gives them their meaning. `dump` is the inverse. `tolerant` also reads
+pickles that hold other objects.
 
-This is an interpreter of its own, for the opcodes that `torch.save` emits. A `pickle.Unpickler`
-with a `find_class` of ours would not do: it still lets `BUILD` set attributes of any object that
-it can reach (our own functions included), calls `__setstate__`, and allocates as much as a memo
-index asks for.
+This module has its own interpreter, for the opcodes that `torch.save` writes. A subclass of
+`pickle.Unpickler` with its own `find_class` would not be safe: `BUILD` can still set attributes of
+any object in reach (our functions included), it calls `__setstate__`, and it allocates as much
+memory as a memo index demands.
 """
 
 import struct
@@ -29,7 +28,7 @@ class TorchFileError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """Something that a pickle refers to by module and name."""
+    """A reference to an object by module and name."""
 
     module: str
     name: str
@@ -40,7 +39,7 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a pickle asks to be called, with which arguments."""
+    """A call that the pickle asks for: the function and its arguments."""
 
     function: Name
     arguments: tuple
@@ -48,7 +47,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Persistent:
-    """What a pickle refers to as stored outside of it."""
+    """A reference to data outside the pickle, such as a storage."""
 
     id: Any
 
@@ -57,8 +56,9 @@ ORDERED_DICT = Name("collections", "OrderedDict")
 
 
 def shown(value: Any) -> str:
-    """A value from a file as it may appear in a message: short, and without walking into hostile
-    structures.
+    """Return a value from a file as short text for a message.
+
+    Containers are not traversed, because they may be hostile.
     """
     if isinstance(value, str | bytes):
         return repr(value) if len(value) <= _MAX_SHOWN else repr(value[:_MAX_SHOWN]) + "..."
@@ -70,21 +70,21 @@ def shown(value: Any) -> str:
 
 
 def load(data: bytes, allowed: Collection[Name]) -> Any:
-    """The tree that a protocol 2 pickle describes.
+    """Read a pickle of protocol 2 as a tree.
 
     Args:
-        data: the pickle, whole; time and memory are linear in its length.
-        allowed: the names it may refer to. `collections.OrderedDict` becomes an `OrderedDict` (its
-            attributes, such as a state_dict's `_metadata`, are dropped); any other name stays a
-            `Name`, and calling it makes a `Call`.
+        data: the whole pickle; time and memory are linear in its length.
+        allowed: the names that it may refer to. A call of `collections.OrderedDict` becomes an
+            `OrderedDict` (its attributes, such as a state_dict's `_metadata`, are dropped). Any
+            other name stays a `Name`, and a call of it becomes a `Call`.
 
     Returns:
-        dict, OrderedDict, list, tuple, str, int (64 bits), float, bool, None, `Name`, `Call` and
-        `Persistent`. Keys of dictionaries are str or int. Parts may be shared and lists may contain
-        themselves.
+        A tree of dict, OrderedDict, list, tuple, str, int (64 bits), float, bool, None, `Name`,
+        `Call` and `Persistent`. Keys of dictionaries are str or int. Parts may be shared, and lists
+        may contain themselves.
 
     Raises:
-        TorchFileError: for anything else, without naming the file.
+        TorchFileError: if the pickle holds anything else; the message does not name the file.
     """
     return Machine(data, allowed).run()
 
@@ -108,7 +108,7 @@ _LENGTH = struct.Struct("<I")
 
 
 class Machine:
-    """The state of reading one pickle: a stack of stacks (a mark opens a new one) and a memo."""
+    """The state of reading one pickle: a memo, and a stack of stacks (a mark opens a new one)."""
 
     def __init__(self, data: bytes, allowed: Collection[Name]):
         self.data = data
@@ -243,8 +243,7 @@ class Machine:
 
     def store_in(self, target: dict, keys_and_values: list[Any]) -> None:
         for key, value in zip(keys_and_values[::2], keys_and_values[1::2], strict=True):
-            # Exact types: True would stand for 1, and hashing a deep tuple can overflow the C
-            # stack.
+            # Exact types only: True equals 1, and hashing a deep tuple can overflow the C stack.
             if type(key) not in (str, int):
                 raise TorchFileError(
                     f"its pickle has a dictionary key of type {type(key).__name__}"
@@ -299,7 +298,11 @@ _OPERATIONS = {
 
 
 def dump(tree: Any) -> bytes:
-    """A protocol 2 pickle of a tree as `load` returns it; TypeError for any other type."""
+    """Write a tree, as `load` returns it, as a pickle of protocol 2.
+
+    Raises:
+        TypeError: if the tree holds any other type.
+    """
     return b"\x80\x02" + _dump(tree) + b"."
 
 

@@ -1,7 +1,7 @@
-"""Pickles of checkpoints that hold more than weights: an optimiser, random states, settings.
+"""Read pickles of checkpoints that hold more than weights: an optimiser, random states, settings.
 
-Whatever is not plain data or a tensor becomes a `Foreign` node, which holds what the pickle says
-of the object. As in `pickle` nothing is called, imported or built.
+Every object that is not plain data or a tensor becomes a `Foreign` node, which describes it. As in
+`pickle`, nothing is called, imported or built.
 """
 
 from collections import OrderedDict
@@ -14,32 +14,36 @@ from zebjax.torch_compat.pickle import Call, Machine, Name, TorchFileError
 
 @dataclass(slots=True)
 class Foreign:
-    """An object of a type that weights do not need. It is described here and never made."""
+    """Description of an object that weights do not need; the object itself is never made."""
 
     name: str
-    """Its type or maker, as `module.name`."""
+    """Its class or function, as `module.name`."""
     arguments: tuple = ()
-    """What it would be made of."""
+    """Arguments of the call that would make it."""
     state: Any = None
-    """What its attributes would be set to."""
+    """State that its attributes would be set from."""
     items: dict[str | int, Any] = field(default_factory=dict)
-    """What it would hold, if it is a kind of dictionary."""
+    """Its items, if it is a kind of dictionary."""
 
 
 def load_around(data: bytes, allowed: Collection[Name]) -> Any:
-    """As `pickle.load`, but what that refuses as not allowed becomes a `Foreign` or a `Name` node.
+    """Read a pickle as `pickle.load` does, but with `Foreign` and `Name` nodes for other objects.
 
-    Integers of more than 64 bits are `Foreign` too. Items with keys other than str and int are
-    left out.
+    Integers of more than 64 bits become `Foreign` too. Items whose keys are not str or int are left
+    out.
+
+    Args:
+        data: the pickle.
+        allowed: names that may be called, as for `pickle.load`.
 
     Raises:
-        TorchFileError: if the pickle is damaged, without naming the file.
+        TorchFileError: if the pickle is damaged; the message does not name the file.
     """
     return _TolerantMachine(data, allowed).run()
 
 
 class _TolerantMachine(Machine):
-    """Reads around objects that weights do not need."""
+    """A machine that describes objects which weights do not need."""
 
     def operation(self, opcode: bytes) -> Any:
         return _TOLERANT_OPERATIONS.get(opcode) or super().operation(opcode)
@@ -65,7 +69,7 @@ class _TolerantMachine(Machine):
         top = self.top(object)
         if isinstance(top, Foreign):
             top.state = state
-        elif not isinstance(top, OrderedDict | Call):  # whose attributes are dropped
+        elif not isinstance(top, OrderedDict | Call):  # attributes of these are dropped
             raise TorchFileError("its pickle sets attributes of plain data")
 
     def store(self, keys_and_values: list[Any]) -> None:
@@ -94,7 +98,7 @@ class _TolerantMachine(Machine):
         top = self.top(object)
         if isinstance(top, list):
             top.extend(items)
-        elif not isinstance(top, Foreign):  # a kind of list or set, whose items are dropped
+        elif not isinstance(top, Foreign):  # items of a foreign list or set are dropped
             raise TorchFileError("its pickle treats something as a list that is none")
 
     def long(self) -> None:
@@ -109,8 +113,7 @@ class _TolerantMachine(Machine):
         self.stack.append(Foreign("a large integer"))
 
     def drop(self) -> None:
-        # A pickler drops a tuple that turned out to contain itself. At the mark itself it drops
-        # the mark.
+        # POP: a pickler drops a tuple that contains itself. On an empty stack it drops the mark.
         if self.stack:
             self.stack.pop()
         else:
@@ -120,7 +123,7 @@ class _TolerantMachine(Machine):
 _TOLERANT_OPERATIONS: dict[bytes, Any] = {
     b"c": _TolerantMachine.name,
     b"R": _TolerantMachine.call,
-    b"\x81": _TolerantMachine.call,  # NEWOBJ: of a class instead of a function
+    b"\x81": _TolerantMachine.call,  # NEWOBJ: a call of a class
     b"b": _TolerantMachine.build,
     b"a": _TolerantMachine.append,
     b"e": _TolerantMachine.extend,

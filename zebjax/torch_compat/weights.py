@@ -1,6 +1,6 @@
-"""The original's checkpoint files as network folders of ours, and back, with their provenance.
+"""Convert the original's checkpoint files to network folders and back, with their provenance.
 
-`layouts` says which files are read. The way back writes its `hub` layout.
+`layouts` describes the files that can be read. `to_torch` writes the layout `hub`.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ from zebjax.torch_compat.pickle import TorchFileError
 BeliefHead = Literal["keep", "fresh"]
 TRAINING_FILE = storage.TRAINING_FILE
 WEIGHT_LIMITS = Limits(pickle_bytes=32 << 20, entries=400_000, values=2_000_000)
-"""Enough for a checkpoint of the original's with its replay buffer of 50,000 examples."""
+"""Enough for a checkpoint of the original with its replay buffer of 50,000 examples."""
 _TORCH_FILE = "model.pt"
 _WRITTEN_CONFIG = ("embed_dim", "n_heads", "n_layers", "ff_dim", "tokenizer", "belief_head")
 _STATE_KEYS = ("step", "total_games", "wandb_run_id")
@@ -39,14 +39,15 @@ _STATE_KEYS = ("step", "total_games", "wandb_run_id")
 
 @dataclasses.dataclass(frozen=True)
 class Provenance:
-    """Where converted weights come from; `provenance.json` beside them. None where the source does
-    not say.
+    """The origin of converted weights, stored as `provenance.json` beside them.
+
+    A field is None if the source does not have it.
     """
 
     source: str
     """File name, without its folder."""
     sha256: str
-    """Of the source file."""
+    """sha256 of the source file."""
     layout: Layout
     """See `layouts`."""
     step: int | None
@@ -54,17 +55,17 @@ class Provenance:
     total_games: int | None
     wandb_run_id: str | None
     source_weights_name: str | None
-    """The weights that a checkpoint says it was started from."""
+    """Name of the weights that the checkpoint was started from."""
     belief_head: Literal["none", "converted", "fresh"]
     belief_head_seed: int | None
-    """Of a fresh belief head."""
+    """Seed of a fresh belief head."""
     converter_version: str
     converted_at: str
     """UTC, ISO 8601."""
     prefix: str = ""
-    """What every key of the state_dict began with, and was removed."""
+    """The prefix of all keys of the state_dict, which was removed."""
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """Every plain value that the source holds beside the weights, by its dotted place."""
+    """Every plain value in the source besides the weights, by its dotted path."""
 
 
 class TorchWeights(NamedTuple):
@@ -83,18 +84,18 @@ def convert(
     seed: int = 0,
     limits: Limits = WEIGHT_LIMITS,
 ) -> Provenance:
-    """Convert a file of weights into a new network folder, complete or not there.
+    """Convert a file of weights into a new network folder, atomically.
 
     Args:
-        source: as `read` takes it.
+        source: as for `read`.
         folder: must not exist.
-        belief_head: `keep` what is there; `fresh` adds a randomly initialised one to weights that
-            have none.
-        seed: of a fresh belief head, in [0, 2**32).
-        limits: what reading the file may cost.
+        belief_head: "keep" the file's belief head, if any; "fresh" adds a random one to weights
+            that have none.
+        seed: for a fresh belief head, in [0, 2**32).
+        limits: maximum sizes.
 
     Returns:
-        The provenance, which is also written as `provenance.json`.
+        The provenance, which is also written to `provenance.json`.
 
     Raises:
         TorchFileError: if the file cannot be used, or `folder` exists.
@@ -118,8 +119,10 @@ def convert(
 
 
 def read_provenance(folder: Path | str) -> Provenance | None:
-    """The provenance of converted weights, or None where there is none (weights that were trained
-    here).
+    """Read the provenance of converted weights; None for weights that zebjax trained.
+
+    Raises:
+        TorchFileError: if the file is damaged.
     """
     path = Path(folder) / storage.PROVENANCE_FILE
     if not path.is_file():
@@ -131,16 +134,18 @@ def read_provenance(folder: Path | str) -> Provenance | None:
 
 
 def read(source: Path | str, limits: Limits = WEIGHT_LIMITS) -> TorchWeights:
-    """Read a file of weights, in any of the layouts; parameters are float32.
+    """Read a file of weights in any layout of `layouts`.
 
     Args:
-        source: a `.pt` or `.safetensors` file with its JSON files beside it, a folder that holds
-            `model.safetensors` or `model.pt`, or one of these on the Hub (`hf://...`).
-        limits: what reading the file may cost.
+        source: a `.pt` or `.safetensors` file, with its JSON files beside it if it needs any; a
+            folder with `model.safetensors` or `model.pt`; or one of these on the Hub (`hf://...`).
+        limits: maximum sizes.
+
+    Returns:
+        The network; its parameters are float32.
 
     Raises:
-        TorchFileError: if the file, its JSON files or any tensor in it is not as it must be, naming
-            which.
+        TorchFileError: if the file, a JSON file or a tensor is wrong; the message names it.
     """
     source = local(source)
     data = torch_archive.read_bytes(source, limits)
@@ -170,17 +175,16 @@ def read(source: Path | str, limits: Limits = WEIGHT_LIMITS) -> TorchWeights:
 
 
 def names_torch_file(path: str) -> bool:
-    """True if a path, on the Hub or here, names a torch file and not a network of ours."""
+    """True if a path, local or on the Hub, ends as torch files do."""
     name = hub.parse(path).path if hub.is_hub(path) else path
     return name.endswith((".pt", ".pth", ".ckpt"))
 
 
 def local(source: Path | str) -> Path:
-    """The file of weights that `source` names, on this machine; what is on the Hub is downloaded.
+    """Return the local path of a file of weights; download it if it is on the Hub.
 
     Args:
-        source: a file, a folder that holds `model.safetensors` or `model.pt`, or one of these on
-            the Hub.
+        source: a file, a folder with `model.safetensors` or `model.pt`, or one of these on the Hub.
 
     Raises:
         HubError: if it cannot be downloaded.
@@ -209,13 +213,16 @@ def _fetch(place: hub.HubPath) -> Path:
 
 
 def with_fresh_belief_head(weights: TorchWeights, seed: int) -> TorchWeights:
-    """The same weights plus a belief head as `network.init` draws it from `seed`; TorchFileError if
-    they have one.
+    """Add a belief head, drawn by `network.init` from `seed`.
+
+    Raises:
+        TorchFileError: if the weights have a belief head.
+        ValueError: if `seed` is out of range.
     """
     if weights.config.belief_head:
         raise TorchFileError(
-            f"{weights.provenance.source}: a fresh belief head was asked for, but these weights "
-            "have one already"
+            f"{weights.provenance.source}: cannot add a fresh belief head, since these weights "
+            "have one already; use keep"
         )
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed: expected an integer from 0 to 2**32 - 1, got {seed}")
@@ -229,21 +236,22 @@ def with_fresh_belief_head(weights: TorchWeights, seed: int) -> TorchWeights:
 def to_torch(
     source: Path | str, path: Path | str, *, state: Mapping[str, Any] | None = None
 ) -> list[Path]:
-    """Write a checkpoint as the original's hub layout: state_dict, configuration and training
-    state; all or nothing.
+    """Write a network in the original's hub layout: state_dict, configuration, training state.
+
+    Either all three files are written or none.
 
     Args:
-        source: whatever `network.load` reads.
-        path: the `.pt` file; the two JSON files go beside it. None of the three may exist.
-        state: `step`, `total_games`, `wandb_run_id` for the training state; by default what the
-            checkpoint's provenance or its training says. What is not known is left out.
+        source: any path that `network.load` accepts.
+        path: the `.pt` file; the two JSON files are written beside it. None of the three may exist.
+        state: `step`, `total_games` and `wandb_run_id` of the training state, as far as they are
+            known; None to take them from the network's training.json or provenance.
 
     Returns:
         The three files.
 
     Raises:
-        TorchFileError: if one of them exists, or the original has no such network.
-        ValueError: if there is no checkpoint at `source`.
+        TorchFileError: if one of the files exists, or the original has no such network.
+        ValueError: if there is no network at `source`.
     """
     path = Path(path)
     if path.suffix != ".pt":
@@ -261,8 +269,10 @@ def to_torch(
 def hub_contents(
     path: Path, config: ZebConfig, params: Params, state: Mapping[str, Any]
 ) -> dict[Path, bytes]:
-    """The three files of the original's hub layout, the `.pt` at `path` last; TorchFileError as in
-    `to_torch`.
+    """Return the bytes of the three files of the original's hub layout by path, the `.pt` last.
+
+    Raises:
+        TorchFileError: if the original has no such network.
     """
     fields = {name: getattr(config, name) for name in _WRITTEN_CONFIG}
     config_file, state_file = hub_files(path)
@@ -276,11 +286,10 @@ def hub_contents(
 
 
 def history(found: Path) -> dict[str, Any]:
-    """What a network's folder says of its training: `step`, `total_games`, `wandb_run_id`, as far
-    as it knows.
+    """Return the known facts about a network's training: `step`, `total_games`, `wandb_run_id`.
 
     Args:
-        found: as `network.find` gives it.
+        found: the result of `network.find`.
     """
     if facts := storage.history(found):
         return facts

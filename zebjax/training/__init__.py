@@ -1,3 +1,1 @@
-"""From games to weights: self-play, the replay ring, the learner, and a run that puts them
-together.
-"""
+"""Training: self-play, the replay ring, the learner, and the run that combines them."""

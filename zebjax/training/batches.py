@@ -1,4 +1,4 @@
-"""Training examples: plies of recorded games, replayed, as tokens, masks and targets."""
+"""Make training examples (tokens, masks, targets) from plies of recorded games, by replay."""
 
 from typing import NamedTuple
 
@@ -24,20 +24,23 @@ class Positions(NamedTuple):
     policy: jax.Array
     """float32 `[..., 7]`, the policy target."""
     weight: jax.Array
-    """float32 `[...]`, of the policy target."""
+    """float32 `[...]`, weight of the policy target."""
     outcome: jax.Array
-    """float32 `[...]`, -1, 0 or 1: of the game, for the mover's team."""
+    """float32 `[...]`, the game's outcome for the mover's team: -1, 0 or 1."""
     root_value: jax.Array
-    """float32 `[...]` in [-1, 1], the record's, for the mover's team; the outcome for a ply without
-    one."""
+    """float32 `[...]` in [-1, 1], the record's root value for the mover's team; the outcome for a
+    ply without a root value."""
 
 
 def positions(records: record.GameRecord, plies: jax.Array) -> Positions:
-    """Replay games up to the plies wanted.
+    """Replay each game up to one ply.
 
     Args:
         records: `[B]` games.
-        plies: integers `[B]`, 0..27, one of each game.
+        plies: integers `[B]`, 0..27, one per game.
+
+    Returns:
+        `[B]` examples.
 
     Raises:
         ValueError: if an argument has a wrong shape or dtype.
@@ -49,7 +52,7 @@ def positions(records: record.GameRecord, plies: jax.Array) -> Positions:
     states, finals = jax.vmap(record.position)(records, plies)
     outcome = jax.vmap(game.outcome)(finals, jax.vmap(game.current_player)(states))
     kind = records.kind[rows, plies]
-    # Their `value` in a record is 0 and means nothing.
+    # A forced ply and one without a target have no root value: their `value` is 0 by convention.
     has_value = (kind != record.TargetKind.FORCED) & (kind != record.TargetKind.NONE)
     return Positions(
         state=states,
@@ -61,34 +64,34 @@ def positions(records: record.GameRecord, plies: jax.Array) -> Positions:
 
 
 class Batch(NamedTuple):
-    """Examples as the losses take them; leading axis: examples."""
+    """The input of the losses; leading axis: examples."""
 
     observation: Observation
     policy_mask: jax.Array
-    """bool `[B, 7]`, the slots that the policy is a distribution over."""
+    """bool `[B, 7]`, the slots in the policy's softmax."""
     policy_target: jax.Array
     """float32 `[B, 7]`."""
     policy_weight: jax.Array
     """float32 `[B]`, 0 where there is no policy target."""
     value_target: jax.Array
-    """float32 `[B]` in [-1, 1] for the mover's team; the outcome, unless root values are mixed
-    in."""
+    """float32 `[B]` in [-1, 1], for the mover's team: the outcome, mixed with the root value if
+    `root_value_share` is above 0."""
     belief_target: jax.Array
-    """int32 `[B, 28]` 0 left, 1 partner, 2 right."""
+    """int32 `[B, 28]`, the owner of each tile: 0 left, 1 partner, 2 right."""
     belief_mask: jax.Array
-    """bool `[B, 28]`, the 21 tiles not dealt to the mover."""
+    """bool `[B, 28]`, True for the 21 tiles not dealt to the mover."""
     hidden: jax.Array
-    """bool `[B, 28]`, those of them not yet played: the owner of a played tile is no secret."""
+    """bool `[B, 28]`, True for those of the 21 tiles that are not yet played."""
     marginal: jax.Array
-    """float32 `[B, 28, 3]`, the exact belief from voids alone (`worlds.marginals`), 0 for visible
-    tiles: the baseline of a belief head."""
+    """float32 `[B, 28, 3]`, the exact belief from hand sizes and voids (`worlds.marginals`), the
+    baseline of a belief head; 0 for visible tiles."""
 
 
 def check_batch(batch: Batch) -> None:
-    """Raise an error unless every field has its shape and kind of numbers.
+    """Check the shape and the kind of numbers of every field.
 
     Raises:
-        ValueError: naming the field, what was expected and what came.
+        ValueError: naming the field, what was expected and what was given.
     """
     n = "B" if batch.policy_mask.ndim == 0 else batch.policy_mask.shape[0]
     fields: tuple[tuple[str, tuple[int | str, ...], type], ...] = (
@@ -116,10 +119,10 @@ def make_batch(
     """Make tokens, masks and targets.
 
     Args:
-        examples: `[B]` positions.
-        tokenizer: the network's.
-        policy_mask: as in `LearnerConfig`: "legal" slots, or all "unplayed" ones.
-        root_value_share: as in `LearnerConfig`: part of the value target that is the root's value.
+        examples: `[B]` examples.
+        tokenizer: name of the network's tokenizer.
+        policy_mask: see `LearnerConfig.policy_mask`.
+        root_value_share: see `LearnerConfig.root_value_share`.
     """
     target, mask = jax.vmap(belief_targets)(examples.state)
     slots = game.legal_slots if policy_mask == "legal" else _unplayed

@@ -1,14 +1,14 @@
-"""The amount of work in one compiled call."""
+"""Choose the amount of work in one compiled call by the time that calls take."""
 
 from zebjax.common.console import Reporter
 
 CALL_S = 10.0
-"""Seconds that a compiled call should take: long enough that the host's part costs nothing, short
-because a stop waits for the call."""
+"""Seconds that a compiled call should take: long, so that the host's work between calls is
+negligible; not longer, because a stop waits for the call."""
 _SLOW_CALL_S = 30.0
 _MAX_N = 1 << 20
-"""A call may end before it has done all of its n (no games are wanted), and then n would grow
-without end; inside the call it is an int32."""
+"""Upper bound of n, which is an int32 in the call. A call that ends early, because it has enough
+games, looks fast and would let n grow without end."""
 
 
 class CallSizer:
@@ -23,10 +23,9 @@ class CallSizer:
         """Choose the next `n`.
 
         Args:
-            seconds: how long a call with the present `n` took.
+            seconds: the time that a call with the current `n` took.
         """
-        # At most twice as much at a time. The first call also compiles, so it looks slow: the
-        # second is then small, and the third grows again.
+        # Grow by a factor of 2 at most. The first call also compiles, so it looks slow.
         self._calls += 1
         self.n = max(1, min(2 * self.n, int(self.n * CALL_S / max(seconds, 1e-3)), _MAX_N))
         if self._calls == 2 and seconds > _SLOW_CALL_S:

@@ -19,27 +19,27 @@ class LearnerConfig:
     """How the network is trained. The defaults are the original's."""
 
     optimizer: Literal["adamw", "muon"] = "adamw"
-    """adamw, the original's; or muon (Jordan et al. 2024), which takes orthogonalised momentum for
-    matrices at lr and AdamW for vectors at lr / 10, and needs far fewer examples from nothing."""
+    """adamw (the original's), or muon (Jordan et al. 2024): orthogonalised momentum at lr for
+    matrices, AdamW at lr / 10 for vectors. From random weights muon needs far fewer examples."""
     lr: float = 1e-4
     """Peak learning rate of the schedule."""
     schedule: Literal["constant", "cosine"] = "constant"
-    """constant; or cosine: down to a tenth of lr over decay_updates, then constant."""
+    """constant, or cosine: decay to lr / 10 until decay_updates, then constant."""
     warmup_updates: int = 0
-    """Updates of linear warm-up from 0."""
+    """Number of updates of linear warm-up from 0."""
     decay_updates: int = 100_000
-    """Updates until the end of the cosine, warm-up included."""
+    """Number of updates until the end of the cosine, warm-up included."""
     weight_decay: float = 0.01
-    """Of AdamW, on every parameter."""
+    """Weight decay, applied to every parameter."""
     clip_norm: float = 0.0
-    """Largest global norm of the gradients; 0 does not clip."""
+    """Maximum global norm of the gradients; 0: no clipping."""
     batch: int = 64
     """Examples per update."""
     updates_per_cycle: int = 1000
     """Optimiser updates per training cycle."""
     updates_per_call: int = 0
-    """Updates per compiled call; a stop waits for the call under way. 0: as many as take about ten
-    seconds on this machine. The result is the same."""
+    """Updates per compiled call; a stop waits for the current call. 0: choose a number that takes
+    about ten seconds on this machine. The result of training does not depend on it."""
     policy_weight: float = 1.0
     """Weight of the policy loss."""
     value_weight: float = 1.0
@@ -47,13 +47,14 @@ class LearnerConfig:
     belief_weight: float = 0.5
     """Weight of the belief loss."""
     belief_tiles: Literal["dealt", "hidden"] = "dealt"
-    """Tiles that the belief head is trained on: dealt, the 21 of the other seats (the original's);
-    or hidden, those of them that are not played yet."""
+    """Tiles that the belief head is trained on. dealt: the 21 tiles dealt to the other seats
+    (as the original). hidden: those of the 21 that are not yet played."""
     root_value_share: float = 0.0
-    """Share of the search's (or teacher's) root value in the value target; the rest is the
-    outcome. The root value has less noise, but is no better than its judge. 0: the original's."""
+    """Share of the root value (of the search or the teacher) in the value target; the rest is the
+    outcome. The root value has less noise, but contains the errors of the network or teacher. 0:
+    as the original."""
     policy_mask: PolicyMask = "legal"
-    """Slots in the log-softmax of the policy: legal, or unplayed (the original's)."""
+    """Slots in the softmax of the policy: legal, or unplayed (as the original)."""
 
     def __post_init__(self) -> None:
         checks.check(self, "learner")
@@ -76,8 +77,9 @@ class LearnerConfig:
 
     @property
     def chunk(self) -> int:
-        """Updates whose examples are drawn and replayed together; a divisor of
-        updates_per_cycle.
+        """Number of updates whose examples are drawn and replayed together.
+
+        It divides `updates_per_cycle`.
         """
         if self.updates_per_call:
             return self.updates_per_call
@@ -86,12 +88,12 @@ class LearnerConfig:
 
 @dataclasses.dataclass(frozen=True)
 class SelfPlayConfig:
-    """How games are played."""
+    """How self-play games are played."""
 
     lanes: int = 64
-    """Games played at the same time."""
+    """Number of games played at the same time."""
     games_per_cycle: int = 454
-    """Finished games that each training cycle takes in."""
+    """Number of finished games added in each training cycle."""
     search: SearchConfig = SearchConfig()
 
     def __post_init__(self) -> None:
@@ -107,18 +109,19 @@ _MAX_EXAMPLES = 2**31 - 1  # examples are counted in int32
 
 @dataclasses.dataclass(frozen=True)
 class StartConfig:
-    """The weights that a new run begins with."""
+    """The weights that a new run starts from."""
 
     checkpoint: str | None = None
-    """None: random weights. Else a network folder, a run, `bundled`, a .pt or .safetensors file of
-    the original's (converted on first use), or one of these on the Hugging Face Hub:
-    hf://USER/REPO, hf://USER/REPO/FILE.pt, with @REVISION at the end for a revision."""
+    """None: random weights. Otherwise a network folder, a run folder, `bundled`, a .pt or
+    .safetensors file of the original (converted when the run starts), or one of these on the
+    Hugging Face Hub: hf://USER/REPO or hf://USER/REPO/FILE.pt, with an optional @REVISION."""
     belief_head: Literal["keep", "fresh"] = "keep"
-    """keep: as the checkpoint has it; fresh: add a random belief head to a checkpoint without."""
+    """keep: use the checkpoint's belief head, if any. fresh: add a random belief head to a
+    checkpoint that has none."""
     step: int | None = None
-    """Training step that the run begins at. None: as the checkpoint says, else 0."""
+    """Training step at which the run starts. None: the checkpoint's, or 0 if it has none."""
     total_games: int | None = None
-    """Games that the weights were trained on. None: as the checkpoint says, else 0."""
+    """Number of games that the weights were trained on. None: the checkpoint's, or 0."""
 
     def __post_init__(self) -> None:
         checks.check(self, "start")
@@ -132,17 +135,18 @@ class ReplayConfig:
     """The replay ring."""
 
     capacity_examples: int = 500_000
-    """Examples in the ring of self-play. An example is one ply; a game has 28."""
+    """Capacity of the self-play ring in examples. An example is one ply; a game has 28."""
     min_buffer: int = 0
-    """Training waits until the ring holds so many examples."""
+    """Training waits until the ring holds this many examples."""
     max_example_age_s: float = 0.0
-    """With workers: seconds without a new game after which training pauses; 0 never pauses."""
+    """With workers: training pauses after this many seconds without a new game; 0: never."""
     seed_folder: str | None = None
-    """Folder of GameRecord files (of `zebjax convert --examples`, or an earlier run's store) that a
-    new run puts into its rings: the newest that fit. They do not count as games of the run."""
+    """Folder of GameRecord files (from `zebjax convert --examples` or an earlier run's store) for
+    the rings of a new run; the newest are used if not all fit. They do not count as games of the
+    run."""
     max_reuse: float = 0.0
-    """With workers: how often each example is trained on at most, on average; training waits for
-    new games before it exceeds this. 0: no limit."""
+    """With workers: maximum number of times that an example is trained on, on average. Training
+    waits for new games before it would exceed this. 0: no limit."""
 
     def __post_init__(self) -> None:
         if not 28 <= self.capacity_examples <= _MAX_EXAMPLES:
@@ -160,22 +164,22 @@ class ReplayConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TeacherConfig:
-    """Training on games that exist already, such as those of `zebjax teach`."""
+    """Training on existing games, such as those of `zebjax teach`."""
 
     folder: str | None = None
-    """Folder of GameRecord files to train on instead of self-play. None: self-play."""
+    """Folder of GameRecord files to train on instead of self-play games. None: self-play."""
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig:
-    """How the network is evaluated while it trains: paired deals against random play."""
+    """Evaluation during training: paired deals against the random player."""
 
     every_cycles: int = 50
-    """Cycles between two evaluations."""
+    """Number of cycles between evaluations."""
     deals: int = 1000
     """Deals per evaluation; each is played twice, with the teams swapped."""
     temperature: float = 0.1
-    """Of the network's policy."""
+    """Temperature of the network's policy."""
 
     def __post_init__(self) -> None:
         checks.check(self, "evaluation")
@@ -186,12 +190,12 @@ class EvaluationConfig:
 
 @dataclasses.dataclass(frozen=True)
 class SaveConfig:
-    """What is kept on disk."""
+    """Saves and checkpoints."""
 
     every_s: float = 300.0
-    """Seconds between saves in the middle of a cycle; each cycle's end is saved in any case."""
+    """Seconds between saves within a cycle; the end of each cycle is always saved."""
     keep_every_cycles: int = 25
-    """Keep the network of each such cycle for good; of the others only the newest."""
+    """Keep the network of every n-th cycle; of the others keep only the newest."""
 
     def __post_init__(self) -> None:
         checks.check(self, "save")
@@ -201,30 +205,30 @@ class SaveConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TrackingConfig:
-    """Where metrics go besides `metrics.jsonl`."""
+    """Destinations of metrics besides `metrics.jsonl`."""
 
     wandb: bool = False
-    """Send metrics to Weights & Biases. Without an account (WANDB_API_KEY, `wandb login`) they are
-    kept offline in the run's folder."""
+    """Send metrics to Weights & Biases. Without an account (WANDB_API_KEY or `wandb login`) W&B
+    stores them offline in the run's folder."""
     project: str = "zeb-mcts"
-    """Project of W&B."""
+    """W&B project."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """All settings of a run. With the machine, they decide its result."""
+    """All settings of a run. Together with the machine they determine its result."""
 
     name: str
     """Name of the run and of its folder."""
     runs: str = "runs"
-    """Folder of all runs."""
+    """Parent folder of all runs."""
     seed: int = 0
     """Seed of all randomness of the run."""
     cycles: int = 100
-    """Training cycles; each plays games, then trains on them."""
+    """Number of training cycles; each plays games, then trains on them."""
     device: Literal["any", "cpu", "gpu"] = "any"
-    """Device that each process of the run must use. any: JAX's choice. gpu: refuse to start if JAX
-    would use the CPU."""
+    """Device of each process of the run. any: JAX's choice. gpu: refuse to start if JAX would use
+    the CPU. cpu: refuse to start on anything else."""
     start: StartConfig = StartConfig()
     network: ZebConfig = PRESETS["large"]
     selfplay: SelfPlayConfig = SelfPlayConfig()
@@ -243,7 +247,7 @@ class Experiment:
         checks.check(self, "")
         if self.name == "store" and not self.store.url:
             raise ValueError(
-                f"name: {self.folder} is where runs exchange games; choose another --name"
+                f"name: {self.folder} is the store where runs exchange games; choose another --name"
             )
         if self.cycles < 1:
             raise ValueError(f"cycles: expected at least 1, got {self.cycles}")
@@ -257,7 +261,7 @@ class Experiment:
 
     @property
     def namespace(self) -> str:
-        """URL of the run's own place in the store, for `distributed.open.open_store`."""
+        """URL of the run's namespace in the store, for `distributed.open.open_store`."""
         return f"{self.store.url.rstrip('/') or f'{self.runs}/store'}/{self.name}"
 
 

@@ -1,8 +1,8 @@
-"""The eval-aux stream: games of E[Q] against the network, their staleness, and how they are mixed
-in.
+"""The eval-aux stream: games of E[Q] against the network, dropped when stale, and mixed in.
 
-The original trains on such games beside its self-play: a minority of positions that self-play does
-not reach, with targets of E[Q] (see `players.exact`).
+Like the original, a run can train on such games besides its self-play: they hold positions that
+self-play does not reach, with targets from E[Q] (see `players.exact`). "Eval-aux" is the original's
+name. A game's lag is the number of cycles between the network that played it and the current one.
 """
 
 import dataclasses
@@ -30,6 +30,7 @@ class GamesToPlay(NamedTuple):
     number: int
     """Number of the file. `seed` and `number` determine all randomness."""
     n_games: int
+    """Number of games in the file."""
 
 
 def play(
@@ -41,19 +42,20 @@ def play(
 ) -> tuple[GameRecord, dict[str, Any]]:
     """Play E[Q] against the network.
 
-    E[Q] has team 0 in games 0, 2, 4, ... Its decisions have a policy target and a value, see
-    `teacher`; the network's have none.
+    E[Q] has team 0 in games 0, 2, 4, ... Its decisions get a policy target and a value, see
+    `teacher`; the network's decisions get none.
 
     Args:
-        config: worlds of E[Q], temperature of the network.
+        config: worlds of E[Q] and temperature of the network.
         network_config: the network.
-        params: its weights.
-        games: which games.
+        params: its parameters.
+        games: the games to play.
         on_ply: called after every ply with the number of plies played.
 
     Returns:
-        The games, NumPy arrays; and E[Q]'s settings with `eq_win_rate`, `zeb_win_rate` (a tie is
-        neither) and `avg_margin`, E[Q]'s points less the network's.
+        `[n_games]` records of NumPy arrays; and E[Q]'s settings together with the results:
+        `eq_win_rate`, `zeb_win_rate` (a tie counts for neither) and `avg_margin` (E[Q]'s points
+        minus the network's).
     """
     step, seed, number, n_games = games
     settings = teacher.Settings(n=config.worlds, opponent="zeb", seed=seed, games_per_file=n_games)
@@ -78,17 +80,17 @@ def play(
 
 @jax.jit
 def _points(records: GameRecord) -> jax.Array:
-    """Points by team at the end, int32 `[N, 2]`."""
+    """Return the points by team at the end, int32 `[N, 2]`."""
     finals = jax.vmap(lambda one: record.position(one, 0)[1])(records)
     return jax.vmap(game.points)(finals)
 
 
 def keep_weight(config: EvalAuxConfig, lag: int) -> float:
-    """Probability that a game is kept.
+    """Return the probability of keeping a game; the rule is the original's.
 
     Args:
-        config: `max_model_lag` (negative: none), `lag_half_life`, `min_keep_weight`.
-        lag: cycles between the network that played and the one being trained.
+        config: `max_model_lag` (negative: no limit), `lag_half_life`, `min_keep_weight`.
+        lag: in cycles.
 
     Returns:
         0 if the lag is too large, else 0.5 ** (lag / half-life), at least `min_keep_weight`.
@@ -106,35 +108,35 @@ def keep_weight(config: EvalAuxConfig, lag: int) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Sifted:
-    """The games of an eval-aux file that are kept."""
+    """The kept games of an eval-aux file."""
 
     records: GameRecord
     seen: int
-    """Games in the file."""
+    """Number of games in the file."""
     lag: int
-    """Cycles between the network that played and the one being trained."""
+    """In cycles."""
     weight: float
     """The probability with which each game was kept."""
 
     @property
     def kept(self) -> int:
-        """Games left."""
+        """Number of kept games."""
         return len(self.records.slots)
 
 
 def sift(config: EvalAuxConfig, records: GameRecord, lag: int, seed: int, name: str) -> Sifted:
-    """Drop stale games of an eval-aux file at random.
+    """Keep each game of an eval-aux file with probability `keep_weight`.
 
     Args:
         config: see `keep_weight`.
         records: `[n]` games.
-        lag: cycles behind.
-        seed: the run's.
-        name: the file's.
+        lag: in cycles.
+        seed: the run's seed.
+        name: the file's name.
     """
     n = len(records.slots)
     weight = keep_weight(config, lag)
-    # From the file's name, not from a running state: a run that reads the file again after a
+    # Seeded by the file's name, not by a running state: a run that reads the file again after a
     # restart keeps the same games.
     draws = np.random.default_rng([seed, zlib.crc32(name.encode())]).random(n)
     rows = np.flatnonzero(draws < weight)
@@ -144,13 +146,14 @@ def sift(config: EvalAuxConfig, records: GameRecord, lag: int, seed: int, name: 
 def mix(n_steps: int, fraction: float, has_eval_aux: bool) -> np.ndarray:
     """Choose the updates of a cycle that take their batch from the eval-aux stream.
 
-    The original's rule: `quota = round(n_steps * fraction)` updates, at most `n_steps - 1`, evenly
-    spread. Update i (from 1) is one of them if i is a multiple of `max(1, n_steps // quota)` and
-    the quota is not used up, or if all updates that remain are needed to use it up.
+    The rule is the original's: `quota = round(n_steps * fraction)` updates, at most `n_steps - 1`,
+    spread evenly. Update i (counted from 1) is chosen if i is a multiple of
+    `max(1, n_steps // quota)` and quota remains, or if the remaining quota needs all remaining
+    updates.
 
     Args:
-        n_steps: updates of the cycle.
-        fraction: share of the stream, 0 to 1.
+        n_steps: number of updates in the cycle.
+        fraction: share of updates for the stream, 0 to 1.
         has_eval_aux: False if the stream has no games yet.
 
     Returns:

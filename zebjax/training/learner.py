@@ -1,6 +1,6 @@
-"""The learner: losses, metrics, optimiser, and the compiled training call over the replay ring.
+"""The learner: one optimiser step, and the compiled training call over the replay ring.
 
-Tokens, masks and targets are made on the device, inside the training step, from GameRecords.
+Tokens, masks and targets are made from GameRecords on the device, inside the training step.
 """
 
 import functools
@@ -32,60 +32,53 @@ class LearnerState(NamedTuple):
     update: jax.Array
     """int32, number of optimiser steps done."""
     key: jax.Array
-    """Typed key of all sampling and dropout. Each update folds its number in, so that the division
-    of updates into calls does not matter."""
+    """Typed random key for sampling and dropout. Each update folds its number in, so the result
+    does not depend on the division of updates into calls."""
     metrics: "Metrics"
-    """Sum of each metric over the updates since the cycle began."""
+    """Sum of each metric over the updates of the current cycle."""
 
 
 _METRICS = (
-    *(
-        "policy_loss",
-        "value_loss",
-        "total_loss",
-        "policy_entropy",
-        "policy_top1_accuracy",
-        "policy_kl_divergence",
-    ),
-    *(
-        "value_mean",
-        "value_std",
-        "value_target_mean",
-        "grad_norm",
-        "grad_norm_value_head",
-        "lr",
-        "objective_loss",
-    ),
-    *("eval_aux_policy_loss", "eval_aux_value_loss"),
+    "policy_loss",
+    "value_loss",
+    "total_loss",
+    "policy_entropy",
+    "policy_top1_accuracy",
+    "policy_kl_divergence",
+    "value_mean",
+    "value_std",
+    "value_target_mean",
+    "grad_norm",
+    "grad_norm_value_head",
+    "lr",
+    "objective_loss",
+    "eval_aux_policy_loss",
+    "eval_aux_value_loss",
 )
 _BELIEF_METRICS = (
-    *(
-        "belief_loss",
-        "belief_accuracy",
-        "belief_loss_hidden",
-        "belief_accuracy_hidden",
-        "belief_brier_hidden",
-    ),
-    *(
-        "belief_confidence_hidden",
-        "belief_loss_marginal",
-        "belief_accuracy_marginal",
-        "eval_aux_belief_loss",
-    ),
+    "belief_loss",
+    "belief_accuracy",
+    "belief_loss_hidden",
+    "belief_accuracy_hidden",
+    "belief_brier_hidden",
+    "belief_confidence_hidden",
+    "belief_loss_marginal",
+    "belief_accuracy_marginal",
+    "eval_aux_belief_loss",
 )
 _STREAM_LOSSES = ("policy_loss", "value_loss", "belief_loss")
 
 
 class EvalAux(NamedTuple):
-    """The second stream of examples. Some updates take their batch from it."""
+    """The eval-aux stream. Some updates take their batch from its ring."""
 
     ring: replay.Ring
     turns: jax.Array
-    """bool `[updates_per_cycle]`: True for those updates of the cycle, see `eval_aux.mix`."""
+    """bool `[updates_per_cycle]`, True for those updates of the cycle; see `eval_aux.mix`."""
     policy_weight: jax.Array | float
     """Factor of the policy loss in those updates."""
     done: jax.Array | int
-    """int32, number of updates of the cycle done before this call."""
+    """int32, number of updates of the cycle that were done before this call."""
 
 
 @functools.partial(jax.jit, static_argnames=("config", "network_config"))
@@ -97,7 +90,7 @@ def init(
     Args:
         config: static.
         network_config: static.
-        params: the weights to start from.
+        params: the parameters to start from.
         key: one typed random key.
     """
     check_key("key", key)
@@ -122,10 +115,10 @@ def update(
         state: the learner.
         batch: `[B]` examples.
         dropout_key: one typed random key; None turns dropout off.
-        policy_weight: a further factor of the policy loss in this batch.
+        policy_weight: an additional factor of the policy loss for this batch.
 
     Returns:
-        The learner after the step, and the metrics of the weights before it.
+        The learner after the step, and metrics computed with the parameters before the step.
 
     Raises:
         ValueError: if a field of `batch` has a wrong shape or dtype.
@@ -135,8 +128,8 @@ def update(
         config, network_config, state.params, batch, dropout_key, policy_weight
     )
     metrics = losses(config, output, batch)[1]
-    # `total_loss` is the original's metric, without the factor; what is minimised is reported
-    # beside it.
+    # `total_loss` is the original's metric, without `policy_weight`. `objective_loss` is the
+    # quantity that is minimised.
     unlearned = config.policy_weight * (1 - policy_weight) * metrics["policy_loss"]
     metrics["objective_loss"] = metrics["total_loss"] - unlearned
     value_head = [grads["value_hidden"], grads["value_out"]]
@@ -151,6 +144,7 @@ def update(
 
 
 _GROUPS = 4
+"""Number of groups that a batch is divided into by length."""
 
 
 def _grads_and_output(
@@ -161,17 +155,17 @@ def _grads_and_output(
     dropout_key: jax.Array | None,
     policy_weight: jax.Array | float = 1.0,
 ) -> tuple[network.Params, network.Output]:
-    """Gradients of the objective, and the network's output.
+    """Compute the gradients of the objective, and the network's output.
 
-    The batch is sorted by length, and each quarter is evaluated with as few tokens as it needs (see
+    The batch is sorted by length, and each quarter is cut off at the length that it needs (see
     `network.bucketing`).
     """
-    # Every loss is a weighted mean. So the loss of the batch is the sum over the quarters of each
-    # one's loss times its share of all weight; the gradients are summed with these shares.
+    # Every loss is a weighted mean over examples. So the loss of the batch is the sum of the
+    # quarters' losses, each times its share of the total weight; the same holds for gradients.
     size = batch.policy_weight.shape[0]
     n_groups = next((n for n in (_GROUPS, 2) if size % (n * jax.device_count()) == 0), 1)
     lengths = tokenizer(network_config.tokenizer).lengths
-    # A few lengths, about where the quarters of a batch end: each is a compiled network.
+    # Only three lengths, near the ends of the quarters: the network is compiled for each.
     lengths = (*lengths[1:5:2], lengths[-1])
     _, order, back = bucketing.sort(batch.observation.mask.sum(-1), size // n_groups)
     batch = batch._replace(observation=shorten(batch.observation, lengths[-1]))
@@ -179,7 +173,7 @@ def _grads_and_output(
     groups = devices.split(groups, axis=1)
 
     def share(weights: jax.Array) -> jax.Array:
-        """Each group's share of all weight `[n_groups]`."""
+        """Return each group's share of the total weight, `[n_groups]`."""
         return weights.reshape(n_groups, -1).sum(1) / jnp.maximum(weights.sum(), 1e-8)
 
     belief_weights = groups.hidden if config.belief_tiles == "hidden" else groups.belief_mask
@@ -229,15 +223,15 @@ def train(
 ) -> LearnerState:
     """Do `n_chunks * config.chunk` optimiser steps on examples drawn from the ring.
 
-    One compiled call. The division of a run's updates into calls does not change its result.
+    This is one compiled call. The result does not depend on the division of updates into calls.
 
     Args:
         config: static.
         network_config: static.
         state: donated; the metrics of these updates are added to its `metrics`.
         ring: must hold at least one game.
-        n_chunks: integer, traced: one compilation for any number.
-        eval_aux: the second stream, if there is one.
+        n_chunks: integer, traced, so that one compilation serves any number.
+        eval_aux: the eval-aux stream, if there is one.
 
     Raises:
         ValueError: if an argument has a wrong shape or dtype.
@@ -272,15 +266,15 @@ def train(
         )
 
     def chunk(index: jax.Array | int, state: LearnerState) -> LearnerState:
-        # Keys by the number of the update, not by splitting: a run that is stopped and resumed
-        # draws the same.
+        # Keys come from the number of the update, not from splitting, so that a resumed run draws
+        # the same examples.
         numbers = state.update + jnp.arange(config.chunk)
         keys = jax.vmap(lambda number: jax.random.split(jax.random.fold_in(state.key, number)))(
             numbers
         )
         sample_keys, dropout_keys = keys[:, 0], keys[:, 1]
-        # A chunk's examples are drawn and replayed at once: a replay is 28 steps one after the
-        # other, so one wide replay is faster than many narrow ones.
+        # Draw and replay the examples of all updates in a chunk together: a replay is 28 sequential
+        # steps, so one wide replay is faster than many narrow ones.
         is_aux = jnp.zeros(config.chunk, bool)
         if eval_aux is not None:
             begin = eval_aux.done + index * config.chunk
@@ -298,16 +292,16 @@ def train(
 def take_metrics(
     state: LearnerState, n_updates: int, n_eval_aux: int = 0
 ) -> tuple[LearnerState, Metrics]:
-    """Means of the metrics since they were last taken; their sums are set to zero.
+    """Return the mean of each metric, and reset the sums to zero.
 
     Args:
         state: donated.
-        n_updates: number of updates since then.
-        n_eval_aux: number of those that took their batch from the second stream.
+        n_updates: number of updates since the last reset.
+        n_eval_aux: number of those updates whose batch came from the eval-aux stream.
 
     Returns:
-        The state, and each metric's mean. The losses with `selfplay_` and `eval_aux_` are means
-        over the updates of that stream, and left out if it had none.
+        The state, and the mean of each metric. Losses named `selfplay_` and `eval_aux_` are means
+        over the updates of that stream, and are left out if it had no updates.
     """
     state, means = _take_means(state, n_updates, n_eval_aux)
     without = {"selfplay": n_updates == n_eval_aux, "eval_aux": n_eval_aux == 0}
@@ -321,9 +315,8 @@ def take_metrics(
 def _take_means(
     state: LearnerState, n_updates: jax.Array | int, n_eval_aux: jax.Array | int
 ) -> tuple[LearnerState, Metrics]:
-    """`take_metrics`, with 0 for the losses of a stream without updates: 0 / 0 would end every run
-    under JAX_DEBUG_NANS.
-    """
+    """Compute `take_metrics`, with 0 for the losses of a stream without updates."""
+    # Divide by 1 or more: 0 / 0 would stop every run under JAX_DEBUG_NANS.
     sums = state.metrics
     means = {name: total / n_updates for name, total in sums.items()}
     for name in _STREAM_LOSSES:

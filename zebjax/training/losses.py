@@ -1,4 +1,4 @@
-"""Losses and metrics of one batch."""
+"""Losses and metrics of one batch, under the original's names."""
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +9,8 @@ from zebjax.evaluation import belief_scores
 from zebjax.training.batches import Batch, check_batch
 from zebjax.training.config import LearnerConfig
 
-# The original's clamp on log-probabilities: a policy target on a slot given probability 0 costs
-# 100, not infinity.
+# The original's clamp of log-probabilities: a policy target on a slot with probability 0 costs 100
+# and not infinity.
 _MIN_LOG_PROBABILITY = -100.0
 
 
@@ -19,26 +19,25 @@ Metrics = dict[str, jax.Array]
 
 
 def _mean(values: jax.Array, weights: jax.Array) -> jax.Array:
-    """Weighted mean, 0 where all weights are 0."""
+    """Return the weighted mean; 0 if all weights are 0."""
     return (values * weights).sum() / jnp.maximum(weights.sum(), 1e-8)
 
 
 def losses(
     config: LearnerConfig, output: network.Output, batch: Batch
 ) -> tuple[jax.Array, Metrics]:
-    """The objective and its metrics by the original's names.
+    """Compute the objective and the metrics.
 
-    The objective is the sum, with the config's weights, of policy cross-entropy over `policy_mask`,
-    mean squared error of the value, and belief cross-entropy over the tiles that
-    `config.belief_tiles` names.
+    The objective is a weighted sum: policy cross-entropy over the slots of `policy_mask`, mean
+    squared error of the value, and belief cross-entropy over the tiles of `config.belief_tiles`.
 
     Args:
-        config: the weights.
-        output: of the network, leading axis B.
+        config: the weights of the sum.
+        output: the network's output, leading axis B.
         batch: `[B]` examples.
 
     Returns:
-        The objective, a scalar, and the metrics.
+        The objective, a float32 scalar, and the metrics.
 
     Raises:
         ValueError: if `output` and `batch` have wrong shapes.
@@ -47,8 +46,8 @@ def losses(
     n = batch.policy_mask.shape[0]
     check("output.policy_logits", output.policy_logits, (n, 7), float)
     check("output.value", output.value, (n,), float)
-    # -inf before the softmax, so that the policy is a distribution over the masked slots alone. The
-    # maximum makes these finite again: a target of 0 there times -inf would be nan.
+    # -inf before the softmax makes the policy a distribution over the slots of `policy_mask`. The
+    # maximum makes the other slots finite again: a target of 0 times -inf would be nan.
     logits = jnp.where(batch.policy_mask, output.policy_logits, -jnp.inf)
     log_policy = jnp.maximum(jax.nn.log_softmax(logits), _MIN_LOG_PROBABILITY)
     policy, target = jnp.exp(log_policy) * batch.policy_mask, batch.policy_target
@@ -81,16 +80,17 @@ _BELIEF_LOSS = {"dealt": "belief_loss", "hidden": "belief_loss_hidden"}
 
 
 def _belief_metrics(logits: jax.Array, batch: Batch) -> Metrics:
-    """Metrics of the belief head, of the training examples and with dropout.
+    """Compute the metrics of the belief head on the training batch, with dropout.
 
-    The original's two are over the 21 tiles not dealt to the mover. The others are over the tiles
-    that are truly hidden, beside the exact marginal. The metrics under `eval/` are without dropout,
-    on games that were not trained on (`evaluation.belief.metrics`).
+    `belief_loss` and `belief_accuracy` are the original's, over the 21 tiles not dealt to the
+    mover. The others are over the hidden tiles, for the network and for the exact marginal. The
+    metrics under `eval/` are computed without dropout, on games that were not trained on
+    (`evaluation.belief.metrics`).
     """
     log_belief = jax.nn.log_softmax(logits)
     belief, owner = jnp.exp(log_belief), batch.belief_target
     loss = -belief_scores.at_owner(log_belief, owner)
-    # argmax, not `belief_scores.correct`: the original's accuracy, which has no shares for ties.
+    # argmax, not `belief_scores.correct`: the original's accuracy does not share ties.
     right = (logits.argmax(-1) == owner).astype(jnp.float32)
     marginal = belief_scores.at_owner(batch.marginal, owner)
     return {
@@ -100,7 +100,7 @@ def _belief_metrics(logits: jax.Array, batch: Batch) -> Metrics:
         "belief_accuracy_hidden": _mean(right, batch.hidden),
         "belief_brier_hidden": _mean(belief_scores.brier(belief, owner), batch.hidden),
         "belief_confidence_hidden": _mean(belief.max(-1), batch.hidden),
-        # 1 for visible tiles, whose weight is 0: log 0 * 0 is nan.
+        # Visible tiles have weight 0. Replace their 0 by 1, since log(0) * 0 is nan.
         "belief_loss_marginal": _mean(-jnp.log(jnp.where(batch.hidden, marginal, 1)), batch.hidden),
         "belief_accuracy_marginal": _mean(
             belief_scores.correct(batch.marginal, owner), batch.hidden

@@ -1,4 +1,4 @@
-"""How much memory a process of a run needs, estimated before any of it is allocated."""
+"""Estimate the memory that a process of a run needs, before anything is allocated."""
 
 import contextlib
 import dataclasses
@@ -20,26 +20,26 @@ Role = Literal["all", "learner", "selfplay", "evalaux"]
 _GB = 1e9
 _FLOAT = 4
 _NODE_BYTES = 7 * 24 + 20
-"""Of an mctx tree: six 4-byte fields for each of 7 children, five for the node itself."""
+"""Bytes of a node of an mctx tree: six 4-byte fields for each of 7 children, five of its own."""
 _EXAMPLE_BYTES = 1200
-"""Of one training example with its tokens, targets and belief marginal."""
+"""Bytes of one training example with its tokens, targets and belief marginal."""
 
 
 class OutOfMemory(ValueError):
-    """There is not enough memory; the message names the settings that need most of it."""
+    """There is not enough memory; the message names the settings that need the most."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """What one setting needs."""
+    """The memory that one setting needs."""
 
     setting: str
-    """The setting and its present value, as the user would write it."""
+    """The setting and its value, as the user would write it."""
     n_bytes: int
 
 
 def _tree_bytes(tree: Any) -> int:
-    """Bytes of all arrays (or their shapes) in a pytree."""
+    """Return the bytes of all arrays (or shapes) in a pytree."""
 
     def of(leaf: Any) -> int:
         is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
@@ -49,14 +49,15 @@ def _tree_bytes(tree: Any) -> int:
 
 
 def estimate(settings: Experiment, role: Role = "all") -> list[Part]:
-    """What a process of this role needs, the largest part first.
+    """Estimate the memory of a process, the largest part first.
 
-    Rings, parameters, optimiser and lanes are exact. Search trees and activations are computed
-    from their shapes without what the compiler adds or saves, so the sum may be off by half.
+    Rings, parameters, optimiser and lanes are exact. Search trees and activations are computed from
+    their shapes; the compiler may need more or less, so the sum can be wrong by half.
 
     Args:
-        settings: the experiment; nothing is allocated or compiled for it.
-        role: "all" plays, trains and judges; "learner" plays nothing; the others train nothing.
+        settings: the experiment; nothing is allocated or compiled.
+        role: "all" plays, trains and evaluates; "learner" does not play; "selfplay" and "evalaux"
+            do not train.
     """
     parts = [_network(settings, role)]
     if role in ("all", "learner"):
@@ -93,13 +94,13 @@ def _rings(settings: Experiment) -> list[Part]:
 
 
 def _layer_floats(config: network.ZebConfig) -> int:
-    """Numbers that one layer makes of one observation: queries, keys, values, attention, MLP."""
+    """Return the number of activations of one layer for one observation."""
     tokens = tokenizer(config.tokenizer).lengths[-1]
     return tokens * (6 * config.embed_dim + 2 * config.ff_dim) + 2 * config.n_heads * tokens**2
 
 
 def _batch(settings: Experiment) -> Part:
-    """The examples of one chunk of updates, and what backpropagation keeps of a quarter batch."""
+    """Estimate the examples of a chunk of updates, and the activations of a quarter of a batch."""
     n, config = settings.learner.batch, settings.network
     activations = -(-n // 4) * config.n_layers * _layer_floats(config) * _FLOAT
     examples = settings.learner.chunk * n * _EXAMPLE_BYTES
@@ -123,9 +124,16 @@ def _lanes(settings: Experiment) -> Part:
 def limit(
     proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")
 ) -> tuple[int, str] | None:
-    """Bytes of memory of one device, and what they are of; None where nothing tells.
+    """Return the bytes of memory of one device, and the owner's name for messages.
 
-    On the CPU that is the host's memory, or what a container may use of it.
+    For the CPU this is the memory of the host, or of the container if that is less.
+
+    Args:
+        proc: folder of the proc file system.
+        cgroup: folder of the container's limits.
+
+    Returns:
+        None if the amount is not known.
     """
     if devices.backend() != "cpu":
         stats = jax.devices()[0].memory_stats() or {}
@@ -133,7 +141,7 @@ def limit(
         return (int(n_bytes), f"a {jax.devices()[0].device_kind} has") if n_bytes else None
     found = [_host_bytes(proc)]
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        with contextlib.suppress(OSError, ValueError):  # "max" is no limit
+        with contextlib.suppress(OSError, ValueError):  # ValueError: "max" means no limit
             found.append(int((cgroup / name).read_text()))
     known = [n_bytes for n_bytes in found if n_bytes]
     return (min(known), "this machine has") if known else None
@@ -150,7 +158,7 @@ def _host_bytes(proc: Path) -> int | None:
 
 
 def describe(parts: list[Part]) -> str:
-    """The parts in words, with their sizes."""
+    """Describe the parts with their sizes, for a message."""
     return ", ".join(f"{part.setting} ({_size(part.n_bytes)})" for part in parts)
 
 
@@ -159,25 +167,28 @@ def _size(n_bytes: float) -> str:
 
 
 def check(settings: Experiment, role: Role = "all") -> str:
-    """Compare the estimate with what there is; the comparison in words.
+    """Compare the estimate with the available memory.
+
+    Returns:
+        The comparison as a sentence.
 
     Raises:
-        OutOfMemory: if the estimate is more than the device's memory, or the host's on a CPU.
+        OutOfMemory: if the estimate is larger than the memory of the device.
     """
     parts, found = estimate(settings, role), limit()
     total = sum(part.n_bytes for part in parts)
     if found is None:
-        return f"needs about {_size(total)}; how much there is, is not known here"
+        return f"needs about {_size(total)}; the available memory is not known"
     if total > found[0]:
         raise OutOfMemory(
             f"this needs about {_size(total)} of memory and {found[1]} {_size(found[0])}: "
-            f"{describe(parts)}; lower the first of these"
+            f"{describe(parts)}; lower the first of these settings"
         )
     return f"needs about {_size(total)} of the {_size(found[0])} that {found[1]}"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True if the device or the host had too little memory for what was asked."""
+    """True if an error says that the device or the host has too little memory."""
     text = str(error)
     return isinstance(error, MemoryError) or any(
         word in text for word in ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory")
@@ -188,16 +199,15 @@ def is_out_of_memory(error: BaseException) -> bool:
 def guarded(
     settings: Experiment, role: Role = "all", note: Callable[[str], None] | None = None
 ) -> Iterator[None]:
-    """Refuse to enter the block if the process cannot fit, and turn every kind of out of memory
-    inside it into one sentence.
+    """Check the memory before the block, and turn out-of-memory errors inside it into one sentence.
 
     Args:
         settings: the experiment.
-        role: what the process does.
-        note: called with the estimate if it is more than half of what there is.
+        role: the role of the process.
+        note: called with the estimate if it is more than half of the available memory.
 
     Raises:
-        OutOfMemory: naming the settings that need most, with their values and sizes.
+        OutOfMemory: naming the settings that need the most, with their values and sizes.
     """
     said = check(settings, role)
     found = limit()

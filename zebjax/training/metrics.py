@@ -1,4 +1,4 @@
-"""Metrics of a run: one JSON object a cycle in `metrics.jsonl`, and curves as PNG."""
+"""Metrics of a run: one JSON object per cycle in `metrics.jsonl`, and curves as a PNG file."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from zebjax.common import charts, files
 
 Row = dict[str, Any]
 FILE = "metrics.jsonl"
-"""Its name in the folder of a run."""
+"""Name of the metrics file in a run's folder."""
 
 
 def append(path: Path, row: Row) -> None:
@@ -34,11 +34,11 @@ def append(path: Path, row: Row) -> None:
 
 
 def read(path: Path) -> list[Row]:
-    """All rows of the file, in order; none if it is not there.
+    """Read all rows of the file, in order; none if there is no file.
 
     Raises:
-        ValueError: naming the file and the row, if any but an unfinished last one is not a row of
-            numbers.
+        ValueError: if a row is not an object of numbers; the message names the file and the row. An
+            incomplete last line is skipped.
     """
     if not path.exists():
         return []
@@ -50,14 +50,14 @@ def read(path: Path) -> list[Row]:
     if None in rows:
         raise ValueError(
             f"{path}, row {rows.index(None) + 1}: expected a JSON object of numbers with "
-            '"cycle" and "stats/total_games"; mend that line or delete it'
+            '"cycle" and "stats/total_games"; repair that line or delete it'
         )
     last = _parse(unfinished)
     return [row for row in (*rows, last) if row is not None]
 
 
 def _parse(line: bytes) -> Row | None:
-    """The row in a line, or None if it holds none."""
+    """Return the row in a line; None if the line is not a valid row."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
@@ -83,28 +83,34 @@ def repair(path: Path, note: Callable[[str], None]) -> None:
 
 
 def truncate(path: Path, last_cycle: int) -> None:
-    """Drop the rows after `last_cycle`: the run resumes from there and writes them again."""
+    """Remove the rows after `last_cycle`; the run resumes there and will write them again."""
     rows = [row for row in read(path) if row["cycle"] <= last_cycle]
     files.write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def plot_curves(rows: list[Row], path: Path, title: str) -> None:
-    """Win rate against random with its interval, losses, and belief accuracy, over games played."""
+    """Draw the win rate against random with its interval, losses, and belief accuracy.
+
+    Args:
+        rows: rows of the metrics file.
+        path: the PNG file.
+        title: title of the picture.
+    """
     figure = charts.new_figure(12, 3.6)
     win, loss, belief = figure.subplots(1, 3)
     figure.suptitle(title)
 
-    # With a teacher no games are played: then time is training.
+    # With a teacher no games are played, so use cycles as the time axis.
     played = len({row["stats/total_games"] for row in rows}) > 1
     time, label = ("stats/total_games", "games") if played else ("cycle", "cycle")
-    judged = [
+    evaluated = [
         row
         for row in rows
         if {"eval/vs_random_win_rate", "eval/vs_random_win_rate_ci95"} <= row.keys()
     ]
-    x = [row[time] for row in judged]
-    rate = [100 * row["eval/vs_random_win_rate"] for row in judged]
-    half = [100 * row["eval/vs_random_win_rate_ci95"] for row in judged]
+    x = [row[time] for row in evaluated]
+    rate = [100 * row["eval/vs_random_win_rate"] for row in evaluated]
+    half = [100 * row["eval/vs_random_win_rate_ci95"] for row in evaluated]
     win.errorbar(x, rate, yerr=half, marker="o", capsize=3)
     win.axhline(50, color="grey", linewidth=0.8)
     win.set(title="win rate against random, %", xlabel=label, ylabel="%, 95 % interval")

@@ -1,4 +1,4 @@
-"""The optimiser and its learning rate."""
+"""The optimiser and its learning rate schedule."""
 
 import optax
 import optax.contrib
@@ -7,7 +7,7 @@ from zebjax.training.config import LearnerConfig
 
 
 def lr_schedule(config: LearnerConfig) -> optax.Schedule:
-    """Learning rate by update."""
+    """Return the learning rate as a function of the number of updates."""
     peak = config.lr
     if config.schedule == "cosine":
         return optax.schedules.warmup_cosine_decay_schedule(
@@ -22,13 +22,14 @@ def lr_schedule(config: LearnerConfig) -> optax.Schedule:
 
 
 def make_optimizer(config: LearnerConfig) -> optax.GradientTransformation:
-    """Make the optimiser: AdamW (Loshchilov & Hutter 2019) with the original's settings, or Muon.
+    """Make the optimiser; weight decay applies to every parameter.
 
-    Both decay every parameter.
+    It is AdamW (Loshchilov and Hutter 2019) with the original's settings, or Muon (Jordan et al.
+    2024).
     """
     schedule, decay = lr_schedule(config), config.weight_decay
-    # Muon (Jordan et al. 2024) orthogonalises the updates of matrices. Vectors such as biases get
-    # AdamW, at a tenth of the learning rate: Muon's steps have a larger scale than Adam's.
+    # Muon orthogonalises the updates of matrices. Vectors such as biases get AdamW at a tenth of
+    # the learning rate, because Muon's steps are larger than Adam's.
     if config.optimizer == "muon":
         optimizer = optax.contrib.muon(
             schedule,

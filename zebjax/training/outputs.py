@@ -1,7 +1,7 @@
-"""Everything that only reports a run: the metrics file, W&B, the curves, the console.
+"""The outputs of a run: the metrics file, W&B, the curves, the console.
 
-The run is saved before it reports, and no failure here ends it: a full disk, a lost terminal, a
-broken matplotlib backend. A failure is noted once.
+A run is saved before it reports, and no failure of an output ends it, be it a full disk, a lost
+terminal or a broken matplotlib backend. Each kind of failure is noted once.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from zebjax.training.session import Session
 
 
 class Outputs:
-    """Where the rows of a run go."""
+    """Writes the rows of a run to all outputs."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -24,7 +24,8 @@ class Outputs:
     def open(self, with_wandb: bool) -> None:
         """Open W&B if it is wanted, and report the row that a killed process saved and did not."""
         session, progress = self._session, self._session.progress
-        # Rows after the newest save are of cycles that run again.
+        # Rows after the newest save belong to cycles that will run again. In the phase `judge` the
+        # row of the current cycle is not yet saved.
         metrics.truncate(self._file, progress.cycle - (progress.phase == "judge"))
         if with_wandb:
             self._open_wandb(session, progress.wandb_run_id)
@@ -43,7 +44,13 @@ class Outputs:
             session.report.note(f"W&B: {error}; the run continues without it")
 
     def row(self, row: metrics.Row, seconds_left: float | None, is_drawn: bool) -> None:
-        """Report a finished cycle; `is_drawn` also draws the curves."""
+        """Report a finished cycle.
+
+        Args:
+            row: its metrics.
+            seconds_left: estimated time until the run is complete, if known.
+            is_drawn: True to draw the curves too.
+        """
         self._unwritten.append(row)
         self._attempt("metrics", self._write)
         if self._wandb is not None:
@@ -58,7 +65,7 @@ class Outputs:
             self._attempt("W&B", self._wandb.finish)
 
     def _write(self) -> None:
-        while self._unwritten:  # rows that a full disk refused come first
+        while self._unwritten:  # first the rows that a full disk refused earlier
             metrics.append(self._file, self._unwritten[0])
             del self._unwritten[0]
 
@@ -70,7 +77,7 @@ class Outputs:
     def _attempt(self, what: str, report: Callable[[], object]) -> None:
         try:
             report()
-        except Exception as error:  # of matplotlib, W&B, the terminal: nothing of it is the run
+        except Exception as error:  # matplotlib, W&B or a terminal must not end the run
             if what not in self._failed:
                 self._failed.add(what)
                 reason = str(error).strip().split("\n")[0] or type(error).__name__

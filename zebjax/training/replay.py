@@ -21,7 +21,7 @@ class Ring(NamedTuple):
     records: GameRecord
     """`[capacity in games]`."""
     next: jax.Array
-    """int32, the place of the next game."""
+    """int32, the place where the next game is written."""
     size: jax.Array
     """int32, number of games in the ring."""
 
@@ -37,12 +37,12 @@ def init(capacity_examples: int) -> Ring:
 
 
 def n_examples(ring: Ring) -> jax.Array:
-    """Number of examples in the ring, int32."""
+    """Return the number of examples in the ring, int32."""
     return ring.size * game.N_PLIES
 
 
 def add_some(ring: Ring, records: GameRecord) -> Ring:
-    """Add any number of games that are on the host.
+    """Add games from the host; few different array shapes are compiled.
 
     Args:
         ring: donated.
@@ -55,10 +55,10 @@ def add_some(ring: Ring, records: GameRecord) -> Ring:
     check_record(records, (n,))
     if n == 0:
         return ring
-    # Workers send any number of games, and every number would be a compilation: it is padded to a
-    # power of two.
+    # Workers send any number of games, and each number would need a compilation. So pad to a power
+    # of two.
     padded = 1 << (n - 1).bit_length()
-    if padded > ring.records.slots.shape[0]:  # a ring of few games, or very many games
+    if padded > ring.records.slots.shape[0]:  # the ring is smaller than the padded games
         return add(ring, records)
     rows = np.minimum(np.arange(padded), n - 1)
     return _add_first(ring, GameRecord(*(np.asarray(field)[rows] for field in records)), n)
@@ -68,7 +68,7 @@ def add_some(ring: Ring, records: GameRecord) -> Ring:
 def _add_first(ring: Ring, records: GameRecord, n: jax.Array | int) -> Ring:
     """Add the first `n` of `records`; the others are padding."""
     capacity, index = ring.records.slots.shape[0], jnp.arange(records.slots.shape[0])
-    # Padding goes to a place past the end, where it is dropped.
+    # Padding gets a place past the end, so that the scatter drops it.
     place = jnp.where(index < n, (ring.next + index) % capacity, capacity)
     return Ring(
         records=jax.tree.map(
@@ -81,19 +81,19 @@ def _add_first(ring: Ring, records: GameRecord, n: jax.Array | int) -> Ring:
 
 @functools.partial(jax.jit, donate_argnames="ring")
 def add(ring: Ring, records: GameRecord) -> Ring:
-    """Add `[n]` games.
+    """Add n games; each n needs a compilation.
 
     Args:
         ring: donated.
-        records: `[n]` games; if n is more than the capacity, the last ones stay.
+        records: `[n]` games; if n exceeds the capacity, only the last ones are added.
 
     Raises:
         ValueError: if a field of `records` has a wrong shape or dtype.
     """
     check_record(records, ("n",))
     capacity, n = ring.records.slots.shape[0], records.slots.shape[0]
-    # A scatter to one place twice has no defined order, so games that would be overwritten at once
-    # are removed.
+    # Remove games that would be overwritten at once: a scatter that writes a place twice has no
+    # defined order.
     if n > capacity:
         records = jax.tree.map(lambda leaf: leaf[n - capacity :], records)
         n = capacity
@@ -110,7 +110,7 @@ def sample(key: jax.Array, ring: Ring, n: int) -> tuple[GameRecord, jax.Array]:
 
     Args:
         key: one typed random key.
-        ring: with at least one game.
+        ring: must hold at least one game.
         n: static.
 
     Returns:

@@ -7,9 +7,9 @@ from typing import Any
 
 from zebjax.training.config import Experiment, to_json
 
-# A saved run cannot resume when one of these changes; the reason stands in the message.
+# Settings that may not change when a run resumes, with the reason for the message.
 _FIXED = {
-    "seed": "everything drawn so far followed from it",
+    "seed": "all random draws so far came from it",
     "start.belief_head": "the weights have moved on from there",
     "start.step": "the weights have moved on from there",
     "start.total_games": "the weights have moved on from there",
@@ -23,14 +23,18 @@ _FIXED = {
 
 
 class CannotContinue(ValueError):
-    """A saved run that the experiment as it is now cannot continue."""
+    """The run was saved with settings that the present experiment cannot continue."""
 
 
 def check_can_continue(saved: Any, experiment: Experiment) -> None:
-    """Refuse to continue a run whose saved experiment (from JSON) differs in what cannot change.
+    """Check that no setting has changed that may not change.
+
+    Args:
+        saved: the saved experiment, as read from JSON.
+        experiment: the present experiment.
 
     Raises:
-        CannotContinue: naming the field, both values, the reason and the way out.
+        CannotContinue: naming the field, both values, the reason and what to do.
         ValueError: if `saved` is not an experiment.
     """
     sections = ("network", "start", "selfplay", "replay", "learner")
@@ -47,7 +51,7 @@ def check_can_continue(saved: Any, experiment: Experiment) -> None:
         )
 
     for field, after in sorted(experiment.network.parameter_fields().items()):
-        before = saved["network"].get(field, after)  # a run older than the field had its default
+        before = saved["network"].get(field, after)  # absent in a run from before the field existed
         if before != after:
             refuse(f"network.{field}", before, after, "it is another network")
     clip, clip_now = saved["learner"].get("clip_norm"), experiment.learner.clip_norm
@@ -62,10 +66,10 @@ def check_can_continue(saved: Any, experiment: Experiment) -> None:
 
 
 def changes(saved: Any, experiment: Experiment) -> list[str]:
-    """The settings that differ from the saved ones, as `field: before -> now`.
+    """Return the settings that differ from the saved ones, as `field: before -> now`.
 
-    A run older than a field had the field's default. The length of the run, its name and its place
-    are left out.
+    A field that did not exist when the run was saved counts as its default. `cycles`, `name` and
+    `runs` are left out.
     """
     before, now = _defaults() | _flat(saved), _flat(json.loads(to_json(experiment)))
     return [
@@ -81,7 +85,7 @@ def _defaults() -> dict[str, Any]:
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The leaves of nested dicts by dotted name."""
+    """Return the leaves of nested dicts by dotted name."""
     flat: dict[str, Any] = {}
     for name, leaf in tree.items():
         if isinstance(leaf, dict):
@@ -92,10 +96,10 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def check_updates(settings: Experiment, phase: str, updates_in_cycle: int) -> None:
-    """Refuse a run that was saved between two updates which the new calls would not separate.
+    """Check that the remaining updates of the cycle are a whole number of chunks.
 
     Raises:
-        CannotContinue: naming the fields to put back.
+        CannotContinue: naming the fields to change back.
     """
     config = settings.learner
     left = config.updates_per_cycle - updates_in_cycle
@@ -108,9 +112,10 @@ def check_updates(settings: Experiment, phase: str, updates_in_cycle: int) -> No
 
 
 def keep_start(settings: Experiment, before: str | None, note: Callable[[str], None]) -> Experiment:
-    """The settings with the start checkpoint that the run began with; a note if another is given.
+    """Return the settings with the start checkpoint that the run began with.
 
-    Its file may have moved since, and the weights have changed: it has no effect any more.
+    The checkpoint has no effect on a resumed run, and its file may have moved. So another value is
+    no error; it is ignored with a note.
     """
     now = settings.start
     if now.checkpoint == before:

@@ -1,8 +1,8 @@
-"""Making an earlier step of a run the newest again.
+"""Roll a run back: make an earlier step its newest.
 
-The run resumes from that step's weights, with a fresh optimiser and the games that it has. Its
-learner publishes them, when it starts again, as a new generation; the metrics of the steps after
-it are put aside.
+The run then resumes from the weights of that step, with a fresh optimiser and its present games.
+When its learner starts again, it publishes those weights as a new generation. The metrics file is
+copied, and the rows of later steps are removed.
 """
 
 from zebjax import network
@@ -17,7 +17,12 @@ _STEPS_LISTED = 10
 def roll_back(settings: Experiment, step: int, report: Reporter) -> None:
     """Save a state of the run in `settings.folder` that resumes from `step`.
 
-    Killed at any moment, the same call completes it.
+    If the process is killed, the same call completes the rollback.
+
+    Args:
+        settings: the experiment of the run.
+        step: a step whose weights are in `checkpoints/`.
+        report: receives a note about the result.
 
     Raises:
         ValueError: if there is no such run or step.
@@ -31,12 +36,12 @@ def roll_back(settings: Experiment, step: int, report: Reporter) -> None:
     if step not in steps:
         known = ", ".join(map(str, steps[-_STEPS_LISTED:]))
         raise ValueError(f"{folder}: no weights of step {step}; there are those of {known}")
-    # Weights that are not finite are what one may want to roll back from.
+    # Weights that are not finite are a reason to roll back, so they must not stop it.
     session = saved_state.open_session(settings, report, lambda: False, needs_finite=False)
     progress, state = session.progress, session.state
     is_at_step = step == progress.cycle and progress.phase == "play"
     if is_at_step and saved_state.is_finite(state.learner):
-        _forget_after(settings, step)  # of a rollback that was killed
+        _forget_after(settings, step)  # completes a rollback that was killed
         report.note(f"{folder}: at step {step} already")
         return
     if step > progress.cycle:
@@ -45,10 +50,10 @@ def roll_back(settings: Experiment, step: int, report: Reporter) -> None:
         )
     config, params = network.load(checkpoint.step_folder(root, step))
     if not config.same_weights(settings.network):
-        raise ValueError(f"{folder}: step {step} is of another network")
+        raise ValueError(f"{folder}: step {step} has weights of another network")
     history = files.read_json(checkpoint.step_folder(root, step) / "training.json")
     fresh = learner.init(session.settings.learner, settings.network, params, state.learner.key)
-    # Updates count on, so that no random draw of the steps that are left behind is drawn again.
+    # Keep the number of updates, so that the run does not repeat random draws of the later steps.
     session.state = state._replace(learner=fresh._replace(update=state.learner.update))
     rows = metrics.read(folder / metrics.FILE)
     aside = folder / f"metrics-before-rollback-from-{progress.cycle}.jsonl"

@@ -1,9 +1,9 @@
-"""One run: get games, train, judge, save, and resume.
+"""One run: get games, train, evaluate, save, and resume.
 
-A cycle has three phases: `play` (finished games into the rings, see `sources`), `train` (updates on
-them), `judge` (the win rate against random when it is due, then the metrics row). The whole run is
-saved when a cycle ends, and between compiled calls when some time has passed or a stop was asked
-for; resuming from any of these gives the same run.
+A cycle has three phases: `play` (add finished games to the rings, see `sources`), `train` (update
+the weights), `judge` (evaluate the network when it is due, then write the metrics row). The run is
+saved at the end of a cycle, and between compiled calls after some time or when a stop was
+requested. Resuming from any save gives the same run.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ from zebjax.training.sources import GameSource, SelfPlaySource
 
 
 class Run:
-    """A run in its folder. `go` trains until the experiment's last cycle."""
+    """A run in its folder; `go` trains until the last cycle of the experiment."""
 
     def __init__(
         self,
@@ -43,12 +43,13 @@ class Run:
 
         Args:
             settings: the experiment.
-            report: where to report.
-            stop_asked: returns True once a stop was asked for; the call under way still finishes.
-            source: where games come from; None plays them in this process.
+            report: the console.
+            stop_asked: returns True after a stop was requested; the current compiled call still
+                finishes.
+            source: the source of games; None for self-play in this process.
 
         Raises:
-            ValueError: if the folder or the devices do not suit the experiment.
+            ValueError: if the folder or the devices do not fit the experiment.
         """
         devices.check_divides("selfplay.lanes", settings.selfplay.lanes)
         devices.check_divides("learner.batch", settings.learner.batch)
@@ -57,7 +58,7 @@ class Run:
             wandb_run.require()  # a new run that cannot have it is refused before anything is saved
         self.source = source or SelfPlaySource(report)
         settings, progress = self.session.settings, self.session.progress
-        if not self.session.is_complete:  # else these settings made nothing of what is there
+        if not self.session.is_complete:  # a complete run keeps the settings that made it
             files.write_text(settings.folder / "experiment.json", to_json(settings) + "\n")
         environment.add_start(settings.folder, progress.cycle, report.note)
         self._outputs = Outputs(self.session)
@@ -69,16 +70,16 @@ class Run:
         self._cycle_walls: list[float] = []
 
     def go(self) -> None:
-        """Run to the last cycle. A stop saves the run, reports that and returns early."""
+        """Run until the last cycle. If a stop is requested, save the run, report, and return."""
         session = self.session
-        phases = {"play": self._play, "train": self._train, "judge": self._judge}
+        phases = {"play": self._play, "train": self._train, "judge": self._evaluate_and_report}
         try:
             if session.is_complete:
                 self._outputs.open(with_wandb=False)
                 self.source.complete(session)
             else:
                 self.source.begin(session)
-                if session.is_new:  # from now on the same command resumes it, whenever it is killed
+                if session.is_new:  # from here on the run can be killed at any time and resumed
                     self.save()
                 self._note_mix()
                 self._open_outputs()
@@ -122,7 +123,7 @@ class Run:
         with_wandb = self.session.settings.tracking.wandb
         if with_wandb and progress.wandb_run_id is None:
             progress.wandb_run_id = wandb_run.new_id()
-            self.save()  # before W&B hears of it: a restart must find the same W&B run
+            self.save()  # before W&B is opened, so that a restart finds the same W&B run
         self._outputs.open(with_wandb)
 
     def _note_mix(self) -> None:
@@ -130,8 +131,8 @@ class Run:
         n = self.session.settings.learner.updates_per_cycle
         if config.enabled and not eval_aux.mix(n, config.batch_fraction, True).any():
             self.session.report.note(
-                f"eval_aux.batch_fraction: {config.batch_fraction} of {n} updates a cycle rounds "
-                "to none, so its games are not trained on; raise it, or learner.updates_per_cycle"
+                f"eval_aux.batch_fraction: {config.batch_fraction} of {n} updates per cycle rounds "
+                "to 0, so its games are not trained on; raise it or learner.updates_per_cycle"
             )
 
     def _count_wall(self) -> None:
@@ -140,7 +141,7 @@ class Run:
         self._wall_counted_to = now
 
     def _between_calls(self) -> None:
-        """Raise Stopped if a stop was asked for; save if it is time."""
+        """Raise Stopped if a stop was requested; save if the interval has passed."""
         self.source.check(self.session)
         self.session.raise_if_stopped()
         is_due = time.monotonic() - self._last_save > self.session.settings.save.every_s
@@ -150,13 +151,13 @@ class Run:
     # ---- the phases of a cycle
 
     def _play(self) -> None:
-        """Games into the rings, until the run may train."""
+        """Add games to the rings until the run may train."""
         for _ in self.source.fill(self.session):
             self._between_calls()
         self.session.progress.phase = "train"
 
     def _train(self) -> None:
-        """The cycle's updates, in calls of about ten seconds."""
+        """Do the updates of the cycle, in compiled calls of about ten seconds."""
         session, progress = self.session, self.session.progress
         config, aux_config = session.settings.learner, session.settings.eval_aux
         turns = self._turns()
@@ -179,7 +180,7 @@ class Run:
                 stream,
             )
             session.state = session.state._replace(learner=jax.block_until_ready(state))
-            # A last, shorter call says nothing of how long the next one may be.
+            # Do not measure a shorter last call: it says nothing about a call with n chunks.
             if chunks == self._train_size.n:
                 self._train_size.timed(time.monotonic() - began)
             progress.train_s += time.monotonic() - began
@@ -190,9 +191,10 @@ class Run:
         progress.phase = "judge"
 
     def _turns(self) -> np.ndarray:
-        """Which updates of the cycle take an eval-aux batch, bool `[updates_per_cycle]`.
+        """Return True for the updates of the cycle that take an eval-aux batch.
 
-        The same at every moment of a cycle: the rings do not change while they are trained on.
+        bool `[updates_per_cycle]`. The result is the same throughout the phase `train`, because the
+        rings do not change in it.
         """
         settings = self.session.settings
         has_aux = settings.eval_aux.enabled and int(replay.n_examples(self.session.state.aux)) > 0
@@ -200,8 +202,8 @@ class Run:
             settings.learner.updates_per_cycle, settings.eval_aux.batch_fraction, has_aux
         )
 
-    def _judge(self) -> None:
-        """Evaluate the network when it is due, save the run with its row, then report."""
+    def _evaluate_and_report(self) -> None:
+        """Evaluate the network if it is due, save the run with its metrics row, then report."""
         began = time.monotonic()
         session, progress = self.session, self.session.progress
         done = progress.cycle - progress.first_cycle
@@ -219,7 +221,7 @@ class Run:
         progress.row = row
         progress.begin_cycle()
         self.save()
-        # Only now: whatever fails or is killed from here on, the run is there and has its row.
+        # Report after the save: from here on a failure or a kill cannot lose the cycle or its row.
         self.source.weights_changed(session, is_last)
         self._outputs.row(row, self._seconds_left(), is_evaluated)
 
@@ -235,8 +237,7 @@ class Run:
             self.source.check(session)
             session.raise_if_stopped()
 
-        # The same deals every time, so that the curve shows changes of the network and not of the
-        # deals.
+        # The same deals in every evaluation, so that the curve shows changes of the network only.
         key = jax.random.fold_in(jax_settings.key(settings.seed), 3)
         result = matches.play_match(zeb, players.random(), config.deals, key, progress=on_progress)
         row: metrics.Row = {
@@ -250,8 +251,8 @@ class Run:
             row |= {f"eval/{name}": score for name, score in scores.items()}
         return row
 
-    def _cycle_row(self, judge_s: float) -> metrics.Row:
-        """Metrics of the cycle by the original's names.
+    def _cycle_row(self, post_train_s: float) -> metrics.Row:
+        """Return the metrics of the cycle under the original's names.
 
         Raises:
             ValueError: if the losses are not finite.
@@ -271,7 +272,7 @@ class Run:
             **{f"train/{name}": value for name, value in train.items() if math.isfinite(value)},
             "perf/ingest_time_s": progress.play_s,  # in one process: self-play
             "perf/train_time_s": progress.train_s,
-            "perf/post_train_time_s": judge_s,
+            "perf/post_train_time_s": post_train_s,
             "perf/cycle_wall_time_s": progress.wall_s,
             "perf/updates_per_s": n / progress.train_s,
             "stats/replay_buffer_selfplay": int(replay.n_examples(session.state.ring)),
@@ -295,14 +296,14 @@ class Run:
     def _seconds_left(self) -> float | None:
         if not self._cycle_walls:
             return None
-        # The first cycle also compiled, and filled the buffer.
+        # Leave out the first cycle, which also compiled and filled the buffer.
         recent = self._cycle_walls[1:][-20:] or self._cycle_walls
         progress = self.session.progress
         left = progress.first_cycle + self.session.settings.cycles - progress.cycle
         return sum(recent) / len(recent) * left
 
     def _save_network(self) -> None:
-        """The weights alone, for players; older ones go, except each `keep_every_cycles`th."""
+        """Save the network alone, for players, and delete older ones that need not be kept."""
         settings, progress = self.session.settings, self.session.progress
         root, cycle = settings.folder / "checkpoints", progress.cycle
         with files.new_folder(checkpoint.step_folder(root, cycle), replace=True) as folder:

@@ -1,7 +1,7 @@
-"""Saving and restoring a run: its arrays, its progress and its settings, in `NAME/state/step_*`.
+"""Save and restore a run: its arrays, progress and settings, in `NAME/state/step_*`.
 
-A save appears whole or not at all. The newest two are kept, so that a save that a disk fault broke
-costs one save and not the run.
+A save is atomic. The newest two are kept: if a disk fault damages the newest, the run resumes from
+the one before.
 """
 
 import dataclasses
@@ -30,14 +30,18 @@ def open_session(
     """Resume the run in the experiment's folder from its newest save, or begin it.
 
     Args:
-        settings: the experiment; of a resumed run `start.checkpoint` is what it began with.
-        report: where to report.
-        stop_asked: returns True once a stop was asked for.
-        needs_finite: False to restore a save whose weights are not finite too, for a rollback.
+        settings: the experiment.
+        report: the console.
+        stop_asked: returns True after a stop was requested.
+        needs_finite: False to accept a save whose weights are not finite, for a rollback.
+
+    Returns:
+        The session. If the run is resumed, `start.checkpoint` in its settings is the value that the
+        run began with.
 
     Raises:
-        ValueError: if the folder holds something else, or a run that these settings cannot resume.
-        CannotContinue: which is a ValueError, for the latter.
+        CannotContinue: (a ValueError) if the settings cannot resume the saved run.
+        ValueError: if the folder holds something else or a damaged run.
     """
     folder = settings.folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +60,7 @@ def save(session: Session) -> None:
     """Save the run.
 
     Raises:
-        ValueError: if its weights are not finite: the saves that are there stay the newest.
+        ValueError: if its weights are not finite; the existing saves are kept.
     """
     progress, folder = session.progress, session.folder
     if not is_finite(session.state.learner):
@@ -91,13 +95,11 @@ def is_finite(state: learner.LearnerState) -> bool:
 
 
 def _refuse_results_without_a_state(settings: Experiment) -> None:
-    """Refuse to begin in a folder that holds more results than a run's first evaluation.
-
-    zebjax 0.1 wrote the row of the first evaluation before its first save, so a row alone only
-    says that the run was killed at its beginning.
-    """
+    """Raise ValueError if the folder has metrics of training but no saved state."""
     folder = settings.folder
     rows = metrics.read(folder / metrics.FILE)
+    # One row without losses is allowed: zebjax 0.1 wrote the row of the first evaluation before its
+    # first save, so such a run was killed at its start and can begin again.
     if any("train/total_loss" in row for row in rows) or len(rows) > 1:
         raise ValueError(
             f"{folder}: there are results of a run, but its saved state is gone; move the folder "
@@ -113,18 +115,21 @@ def _begin(settings: Experiment, report: Reporter) -> tuple[State, Progress]:
     if settings.replay.seed_folder is not None:
         seeds = warm_start.seeds(settings)
         n, n_aux = len(seeds.selfplay.slots), len(seeds.eval_aux.slots)
-        report.note(f"{n:,} games and {n_aux:,} against E[Q] from {settings.replay.seed_folder}")
+        report.note(
+            f"loaded {n:,} self-play games and {n_aux:,} games against E[Q] from "
+            f"{settings.replay.seed_folder}"
+        )
         state = state._replace(
             ring=replay.add_some(state.ring, seeds.selfplay),
             aux=replay.add_some(state.aux, seeds.eval_aux),
         )
-        # The rings may be smaller than the folder.
+        # Count what is in the rings: they may be too small for all games.
         progress.arrived_examples = sum(
             int(replay.n_examples(ring)) for ring in (state.ring, state.aux)
         )
     if settings.teacher.folder is not None:
         games = warm_start.taught_games(settings)
-        report.note(f"{len(games.slots):,} games of the teacher from {settings.teacher.folder}")
+        report.note(f"loaded {len(games.slots):,} teacher games from {settings.teacher.folder}")
         state = state._replace(ring=replay.add(state.ring, games))
         progress.total_games += len(games.slots)
     return state, progress
@@ -137,7 +142,7 @@ def _restore_newest(
     stop_asked: Callable[[], bool],
     needs_finite: bool,
 ) -> Session:
-    """The newest save that can be read; the run is the same from each of them."""
+    """Restore the newest save that can be read; resuming from an older one gives the same run."""
     for number in reversed(saves):
         try:
             settings_now, state, progress = _restore(settings, number, report)

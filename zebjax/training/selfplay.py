@@ -1,8 +1,9 @@
-"""The compiled actor: weights in, finished GameRecords out.
+"""The compiled actor: it plays games with given weights and returns finished GameRecords.
 
-Each of many games (lanes) is at a real decision, and one search moves them all. Forced moves are
-played without a search. A finished game goes to a buffer, and its lane starts a new deal. Lanes are
-never dropped and are saved with the run, so games that end early are not favoured.
+Many games are played at once, each in a lane. All are at a decision (more than one legal move), and
+one search chooses all moves. Forced moves are played without a search. A finished game goes to a
+buffer, and its lane starts a new deal. Lanes are never dropped and are saved with the run, so that
+games which finish early are not favoured.
 """
 
 import functools
@@ -25,23 +26,23 @@ class Actor(NamedTuple):
     states: game.GameState
     """`[lanes]` games in progress, each at a decision."""
     records: GameRecord
-    """`[lanes]` their records so far."""
+    """`[lanes]` records of these games so far."""
     finished: GameRecord
-    """`[games_per_cycle + lanes]` the buffer of finished games; the first `n_finished` are real."""
+    """`[games_per_cycle + lanes]`, buffer of finished games; the first `n_finished` are valid."""
     n_finished: jax.Array
-    """int32."""
+    """int32, number of finished games in the buffer."""
     key: jax.Array
     """Key for all future randomness."""
 
 
 @functools.partial(jax.jit, static_argnames="config")
 def init(config: SelfPlayConfig, key: jax.Array, step: jax.Array | int = 0) -> Actor:
-    """Start a deal on every lane.
+    """Start a game in every lane.
 
     Args:
         config: static.
         key: one typed random key.
-        step: integer, the training step of the weights that the games start with.
+        step: integer, training step of the weights that play.
     """
     check_key("key", key)
     check("step", step, (), int)
@@ -71,18 +72,18 @@ def advance(
     step: jax.Array | int,
     max_moves: jax.Array | int,
 ) -> Actor:
-    """Play `max_moves` decisions on every lane; fewer if `games_per_cycle` games are finished
-    before.
+    """Play up to `max_moves` decisions in every lane.
 
-    The division of a run's moves into calls does not change its games.
+    The call ends earlier once `games_per_cycle` games are finished. The games do not depend on the
+    division of moves into calls.
 
     Args:
         config: static.
         network_config: static.
-        params: the weights to play with.
+        params: the network's parameters.
         actor: donated.
-        step: integer, the training step of `params`, written into the records.
-        max_moves: integer, traced: one compilation for any number.
+        step: integer, training step of `params`, written into the records.
+        max_moves: integer, traced, so that one compilation serves any number.
 
     Raises:
         ValueError: if an argument has a wrong shape or dtype.
@@ -99,14 +100,13 @@ def advance(
 
     def one_move(carry: tuple[jax.Array, Actor]) -> tuple[jax.Array, Actor]:
         move, actor = carry
-        # One split a move, from the actor's own key: so the games do not depend on how many moves a
-        # call makes.
         actor = actor._replace(
             states=devices.split(actor.states), records=devices.split(actor.records)
         )
+        # One split per move, so that the games do not depend on the number of moves in a call.
         search_key, deal_key, key = jax.random.split(actor.key, 3)
         result = search(config.search, leaf_evaluator, actor.states, search_key)
-        # From ply 20 on all leaves of a tree are settled, so its values are exact.
+        # From ply 20 on all leaves of the tree are settled, so its values are exact.
         known = endgame.is_ending(actor.states) & (not config.search.plain)
         kind = jnp.where(known, TargetKind.EXACT, TargetKind.SEARCH)
         moved = _write_and_play(
@@ -116,8 +116,8 @@ def advance(
             policy=result.policy,
             value=result.value,
         )
-        # Then forced moves, until every lane is at a real decision or its game is over: a search
-        # there would be spent on nothing.
+        # Play forced moves until every lane is at a decision or its game is over: a search of a
+        # forced move would be wasted.
         (states, records), _ = jax.lax.while_loop(
             lambda carry: (carry[1] >= 0).any(), _play_forced, (moved, _forced_slots(moved[0]))
         )
@@ -129,18 +129,18 @@ def advance(
 
 @functools.partial(jax.jit, static_argnames="config", donate_argnames="actor")
 def take(config: SelfPlayConfig, actor: Actor) -> tuple[Actor, GameRecord]:
-    """Take the oldest `games_per_cycle` finished games out of the buffer.
+    """Remove the oldest `games_per_cycle` finished games from the buffer.
 
     Args:
         config: static.
-        actor: donated; it must have that many finished games.
+        actor: donated; it must have at least that many finished games.
 
     Returns:
         The actor without them, and the games, `[games_per_cycle]`.
     """
     n = config.games_per_cycle
     records = jax.tree.map(lambda leaf: leaf[:n], actor.finished)
-    # What is left is fewer than `lanes` games: it moves to the front.
+    # The remaining games, at most `lanes`, move to the front.
     rest = jax.tree.map(lambda leaf: jnp.roll(leaf, -n, axis=0), actor.finished)
     return actor._replace(finished=rest, n_finished=actor.n_finished - n), records
 
@@ -149,12 +149,12 @@ Lanes = tuple[game.GameState, GameRecord]
 
 
 def _forced_slots(states: game.GameState) -> Array:
-    """The forced slot of each lane, int32 `[lanes]`; -1 at a real decision and past the end."""
+    """Return the forced slot of each lane, int32 `[lanes]`; -1 at a decision and past the end."""
     return game.forced_slot(jax.vmap(game.legal_slots)(states))
 
 
 def _play_forced(carry: tuple[Lanes, Array]) -> tuple[Lanes, Array]:
-    """Play the forced slots, and find the next ones."""
+    """Play the forced slots, and compute the next ones."""
     lanes, slots = carry
     moved = _write_and_play(
         lanes,
@@ -175,14 +175,14 @@ def _write_and_play(
     policy: jax.Array,
     value: jax.Array,
 ) -> Lanes:
-    """Write the search's result into the record of every lane, and play.
+    """Write a move with its targets into the record of every lane, and play it.
 
     Args:
-        lanes: `[lanes]`.
-        slot: int32 `[lanes]`.
-        kind: what made the policy target.
-        policy: float32 `[lanes, 7]`.
-        value: float32 `[lanes]`.
+        lanes: `[lanes]` games and records.
+        slot: int32 `[lanes]`, the moves.
+        kind: the source of the policy target.
+        policy: float32 `[lanes, 7]`, the policy target.
+        value: float32 `[lanes]`, the root value.
     """
     states, records = lanes
     place = (jnp.arange(slot.shape[0]), states.ply)
@@ -201,11 +201,11 @@ def _write_and_play(
 
 
 def _hand_over(actor: Actor, key: jax.Array, step: Scalar) -> Actor:
-    """Move finished games into the buffer and start new deals on their lanes."""
+    """Move finished games into the buffer and start new deals in their lanes."""
     over = game.is_over(actor.states)
     lanes = over.shape[0]
-    # Lanes that still play are written to a place past the end, where they are dropped. The buffer
-    # has room for all lanes at once, because a call ends when `games_per_cycle` games are in it.
+    # Unfinished lanes get a place past the end, so that the scatter drops them. The buffer has room
+    # for all lanes at once, because a call ends when `games_per_cycle` games are in it.
     capacity = actor.finished.slots.shape[0]
     place = jnp.where(over, actor.n_finished + jnp.cumsum(over) - 1, capacity)
     done = actor.records._replace(step_end=jnp.full(lanes, step, jnp.int32))

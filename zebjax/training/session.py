@@ -1,4 +1,4 @@
-"""What a run and its source of games share: the settings, the arrays, and how far the run is."""
+"""The state that a run and its source of games share: settings, arrays and progress."""
 
 import dataclasses
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from zebjax.training.config import Experiment
 
 
 class Stopped(Exception):
-    """A stop was asked for, and the compiled call under way has finished."""
+    """A stop was requested, and the current compiled call has finished."""
 
 
 class State(NamedTuple):
@@ -29,7 +29,13 @@ class State(NamedTuple):
 
 
 def fresh_state(settings: Experiment, params: network.Params, step: int) -> State:
-    """State of a run that begins with `params`, the weights of training step `step`."""
+    """Make the state of a new run.
+
+    Args:
+        settings: the experiment.
+        params: the network's first parameters.
+        step: their training step.
+    """
     root = jax_settings.key(settings.seed)
     return State(
         learner=learner.init(
@@ -46,45 +52,48 @@ Phase = Literal["play", "train", "judge"]
 
 @dataclasses.dataclass
 class Progress:
-    """How far a run is. Saved as JSON beside the arrays."""
+    """The progress of a run. Saved as JSON beside the arrays."""
 
     first_cycle: int
     """Training step of the weights that the run began with."""
     cycle: int
-    """Cycles completed: the training step of the weights."""
+    """Training step of the weights: `first_cycle` plus the number of completed cycles."""
     total_games: int
+    """Number of games so far, those of the start checkpoint included."""
     phase: Phase = "judge"
-    """A run begins by judging the weights that it starts from."""
+    """Phase of the cycle, see `run`. A run begins with an evaluation of its first weights."""
     games_in_cycle: int = 0
     updates_in_cycle: int = 0
     play_s: float = 0.0
+    """Seconds spent on getting games in this cycle."""
     train_s: float = 0.0
+    """Seconds spent on updates in this cycle."""
     wall_s: float = 0.0
-    """Seconds since the last cycle's row, saving and drawing included; pauses between processes
-    are not."""
+    """Seconds since the last metrics row, including saves and drawing, but not the time between two
+    processes of the run."""
     wandb_run_id: str | None = None
     cursor: dict[str, str] = dataclasses.field(default_factory=dict)
-    """Worker -> its newest file of games that is in the rings."""
+    """Worker -> its newest file whose games are in the rings."""
     ingest: dict[str, float] = dataclasses.field(default_factory=dict)
-    """Counts of what workers sent in this cycle."""
+    """Counts of the games that arrived in this cycle, by name; see `sources`."""
     arrived_examples: int = 0
-    """Examples kept since the run began."""
+    """Number of examples kept since the run began."""
     trained_rows: int = 0
-    """Examples trained on since the run began, repeats included."""
+    """Number of examples trained on since the run began, repeats included."""
     quarantined: int = 0
-    """Files refused since the run began."""
+    """Number of files refused since the run began."""
     eval_stats: dict[str, float] = dataclasses.field(default_factory=dict)
     """Running means over the eval-aux games."""
     row: dict[str, Any] | None = None
-    """The newest metrics row. It is saved before it is reported, so that a killed process reports
-    it when it resumes."""
+    """The newest metrics row. It is saved before it is reported, so that a process which resumes
+    after a kill can report it."""
 
     @classmethod
     def read(cls, file: Path) -> Self:
-        """Read the progress from a file.
+        """Read the progress from a JSON file.
 
         Raises:
-            ValueError: naming the file, if it holds none.
+            ValueError: if the file does not hold the progress of a run; the message names it.
         """
         try:
             progress = cls(**files.read_json(file))
@@ -103,7 +112,7 @@ class Progress:
         return progress
 
     def begin_cycle(self) -> None:
-        """Reset the counters of the cycle."""
+        """Start the phase `play`, and reset the counters of the cycle."""
         self.phase = "play"
         self.games_in_cycle = self.updates_in_cycle = 0
         self.play_s = self.train_s = self.wall_s = 0.0
@@ -112,7 +121,7 @@ class Progress:
 
 @dataclasses.dataclass
 class Session:
-    """One run in this process. The run and its source of games both read and change it."""
+    """One run in this process. `Run` and its source of games both read and change it."""
 
     settings: Experiment
     report: Reporter
@@ -129,11 +138,11 @@ class Session:
 
     @property
     def is_complete(self) -> bool:
-        """True if the last cycle of the experiment is done."""
+        """True if the last cycle of the experiment is complete."""
         last = self.progress.first_cycle + self.settings.cycles
         return self.progress.cycle >= last and self.progress.phase != "judge"
 
     def raise_if_stopped(self) -> None:
-        """Raise Stopped if a stop was asked for."""
+        """Raise Stopped if a stop was requested."""
         if self.stop_asked():
             raise Stopped

@@ -1,4 +1,4 @@
-"""Where a run's games come from: its own self-play here, workers in `distributed.worker_source`."""
+"""Sources of a run's games: self-play in this process (here), or `distributed.worker_source`."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -16,11 +16,11 @@ from zebjax.training.metrics import Row
 from zebjax.training.session import Progress, Session
 
 _RUNNING_SHARE = 0.1
-"""Share of the newest file in the running means of the eval-aux results."""
+"""Weight of the newest file in the running means of the eval-aux results."""
 
 
 class GameSource(Protocol):
-    """What a run asks for games, and informs about its weights."""
+    """The interface between a run and its source of games."""
 
     def begin(self, session: Session) -> None:
         """Called once, after the run is restored and before its first cycle.
@@ -33,29 +33,29 @@ class GameSource(Protocol):
         """Called instead of `begin` if the run was complete when the process started."""
 
     def fill(self, session: Session) -> Iterator[None]:
-        """Put games into the run's rings until it may train.
+        """Add games to the run's rings until it may train.
 
-        Yields whenever the session is consistent: the run may then be saved or stopped.
+        Yields whenever the session is consistent, so that the run may be saved or stopped.
         """
 
     def check(self, session: Session) -> None:
-        """Called between two compiled calls: report news, and raise what must end the run."""
+        """Called between compiled calls: report news, and raise errors that must end the run."""
 
     def weights_changed(self, session: Session, is_last: bool) -> None:
-        """Called at the end of each cycle, and once at the beginning: the place to publish."""
+        """Called at the start of the run and at the end of each cycle, to publish the weights."""
 
     def saved(self, session: Session) -> None:
-        """Called after each save: what the save holds need not be kept elsewhere."""
+        """Called after each save: games in the save need not be kept elsewhere any more."""
 
     def metrics(self, session: Session) -> Row:
-        """Metrics of the games of this cycle."""
+        """Return the metrics of the games of this cycle."""
 
     def close(self, session: Session) -> None:
-        """Called once, when the run ends for whatever reason."""
+        """Called once, when the run ends for any reason."""
 
 
 class SelfPlaySource:
-    """Everything in one process: the run plays its games itself."""
+    """Self-play in the process of the run."""
 
     def __init__(self, report: Reporter) -> None:
         self._size = CallSizer(
@@ -69,7 +69,7 @@ class SelfPlaySource:
         """Nothing to do."""
 
     def fill(self, session: Session) -> Iterator[None]:
-        """Play until the cycle's games are in the ring and the ring has what training waits for.
+        """Play until the ring has the cycle's games and at least `min_buffer` examples.
 
         With a teacher the ring was filled when the run began, and nothing is played.
         """
@@ -136,10 +136,10 @@ class SelfPlaySource:
         """Nothing is kept elsewhere."""
 
     def metrics(self, session: Session) -> Row:
-        """Self-play by the names of ingestion."""
+        """Return the metrics of self-play under the original's names for ingested games."""
         progress = session.progress
         games = progress.games_in_cycle
-        play_s = max(progress.play_s, 1e-9)  # 0 where enough games were waiting already
+        play_s = max(progress.play_s, 1e-9)  # it is 0 if enough games were finished before
         return {
             "perf/games_per_s": games / play_s,
             "ingest/selfplay_examples": games * N_PLIES,
@@ -151,7 +151,7 @@ class SelfPlaySource:
         """Nothing to close."""
 
 
-# ---- counting what arrived, for every source
+# ---- counts of the games that arrived, for every source
 
 
 def count(progress: Progress, counts: Mapping[str, float]) -> None:
@@ -161,7 +161,13 @@ def count(progress: Progress, counts: Mapping[str, float]) -> None:
 
 
 def count_eval_aux(progress: Progress, sifted: Sifted, facts: dict[str, Any]) -> None:
-    """Count an eval-aux file; `facts` are its results, as `eval_aux.STATS` names them."""
+    """Count an eval-aux file, and update the running means of its results.
+
+    Args:
+        progress: changed in place.
+        sifted: the file's games.
+        facts: the file's results, by the names in `eval_aux.STATS`.
+    """
     seen, kept = sifted.seen * N_PLIES, sifted.kept * N_PLIES
     counts = {
         "eval_aux_seen_examples": seen,
@@ -179,19 +185,22 @@ def count_eval_aux(progress: Progress, sifted: Sifted, facts: dict[str, Any]) ->
     )
     for name in eval_aux.STATS:
         new = facts.get(name)
-        # A worker's word is not trusted: it must be a possible number, and nan is not.
+        # Do not trust a worker's number: the comparison refuses impossible values and nan.
         if isinstance(new, int | float) and abs(new) <= tiles.TOTAL_POINTS:
             old = progress.eval_stats.get(name, new)
             progress.eval_stats[name] = old + _RUNNING_SHARE * (new - old)
 
 
 def eval_aux_row(progress: Progress) -> Row:
-    """Metrics of the eval-aux games of this cycle, by the original's names."""
+    """Return the metrics of the eval-aux games of this cycle, under the original's names."""
     counted = progress.ingest
     names = (
-        *("eval_aux_seen_examples", "eval_aux_seen_files"),
-        *("eval_aux_kept_examples", "eval_aux_kept_files"),
-        *("eval_aux_skipped_stale_examples", "eval_aux_downweight_dropped_examples"),
+        "eval_aux_seen_examples",
+        "eval_aux_seen_files",
+        "eval_aux_kept_examples",
+        "eval_aux_kept_files",
+        "eval_aux_skipped_stale_examples",
+        "eval_aux_downweight_dropped_examples",
     )
     row: Row = {f"ingest/{name}": counted.get(name, 0) for name in names}
     if files := counted.get("eval_aux_seen_files", 0):

@@ -1,17 +1,17 @@
 """Teacher data: games of E[Q] as GameRecords.
 
-E[Q] plays against itself, or one team of it plays against another player. Every decision with more
-than one legal move, also the other player's, gets targets from the mean points of each move over
-sampled worlds, each solved exactly:
+E[Q] plays against itself or, as one team, against another player. Every decision with more than one
+legal move gets targets from the mean points of each move over sampled worlds, each solved exactly
+(see `players.exact`); the other player's decisions do too:
 
-- policy target: softmax(mean points / temperature): a move that is `temperature` points worse gets
+- policy target: softmax(mean points / temperature). A move that is `temperature` points worse gets
   1/e of the weight.
 - value: P(more points than the other team) - P(fewer) after E[Q]'s best move, for the mover.
 
-E[Q] itself plays the move with the most mean points, see `exact.Values.best_slots`.
+E[Q] plays the move with the most mean points, see `exact.Values.best_slots`.
 
-The settings and a file's number determine its games, and a file is written whole or not at all. So
-a run that was stopped makes the files that are missing and ends with the same games.
+The settings and the number of a file determine its games, and files are written atomically. So a
+stopped run can be repeated: it makes the missing files, and the games are the same.
 """
 
 import dataclasses
@@ -31,11 +31,11 @@ from zebjax.record import GameRecord, TargetKind
 from zebjax.training.teacher_config import Settings as Settings
 
 _STREAM = 0x7EAC
-"""Keeps its deals apart from those of other uses of the same seed, such as a run's evaluation."""
+"""Folded into the seed, so that the deals differ from other uses of it, such as evaluation."""
 
 
 def policy_target(mean_points: np.ndarray, temperature: float) -> np.ndarray:
-    """softmax(mean_points / temperature).
+    """Return softmax(mean_points / temperature).
 
     Args:
         mean_points: float `[N, 7]`; nan for an illegal slot.
@@ -63,16 +63,19 @@ def play_file(
     on_ply: Callable[[int], None] | None = None,
     label_opponent: bool = True,
 ) -> GameRecord:
-    """The first `n_games` games of file number `index`, NumPy arrays.
+    """Play the first `n_games` games of file number `index`.
 
     Args:
-        settings: see there.
-        opponent: the player that `settings.opponent` names; None for E[Q] itself.
+        settings: see `Settings`.
+        opponent: the player of `settings.opponent`; None for E[Q] itself.
         index: 0 or more.
         n_games: 1 to `settings.games_per_file`.
         on_ply: called after every ply with the number of plies played.
-        label_opponent: True if the opponent's decisions get targets of E[Q] too; else they have
-            none (weight 0).
+        label_opponent: True to give the opponent's decisions targets from E[Q] too; False to give
+            them none (weight 0).
+
+    Returns:
+        `[n_games]` records of NumPy arrays.
 
     Raises:
         ValueError: if the opponent chooses an illegal slot.
@@ -88,7 +91,8 @@ def play_file(
         nonlocal ply
         slots = np.array(game.forced_slot(turn.legal))
         decisions = np.flatnonzero(slots < 0)
-        # One-hot for a forced move; for a decision it is replaced below, unless it has no target.
+        # One-hot for a forced move. A decision's target replaces it below; if it has no target, its
+        # weight is 0.
         policy, value = turn.legal.astype(np.float64), np.zeros(n_games)
         of_opponent = (turn.movers[decisions] % 2 != team[decisions]) & (opponent is not None)
         theirs, rows = (
@@ -121,15 +125,15 @@ def play_file(
 
 
 def file_path(folder: Path, index: int) -> Path:
-    """Where file number `index` goes."""
+    """Return the path of file number `index`."""
     return folder / f"teacher-{index:06d}.safetensors"
 
 
 def is_done(path: Path, facts: dict[str, Any], n_games: int) -> bool:
-    """True if a file has its games already; False also for a damaged one.
+    """True if a file exists and has at least `n_games` games; False if it is damaged.
 
     Raises:
-        ValueError: if it holds games of other settings.
+        ValueError: if its games were made with other settings than `facts`.
     """
     if not path.exists():
         return False
@@ -154,21 +158,22 @@ def make(
     folder: Path,
     progress: Callable[[float, float], None] | None = None,
 ) -> tuple[int, int]:
-    """Make the files that are missing in `folder`, until it has `games` games.
+    """Make the missing files in `folder`, until it has `games` games.
 
     Args:
-        settings: see `Settings`. Files name the opponent by its identity, which changes with its
+        settings: see `Settings`. Files store the opponent's identity, which changes with its
             weights.
-        games: 1 or more; the last file may be smaller than the others.
-        folder: made if it does not exist.
+        games: 1 or more; the last file may have fewer games than the others.
+        folder: created if it does not exist.
         progress: called after every ply with the share done, 0 to 1, and the number of games made
-            by this call, fractions included.
+            by this call, as a fraction.
 
     Returns:
         Number of games found, and number of games made.
 
     Raises:
-        ValueError: for a bad opponent, or a folder with games of other settings.
+        ValueError: if the opponent's spec is wrong, or `folder` is a run's or has games of other
+            settings.
         OSError: if a file cannot be written.
     """
     opponent = players.make(settings.opponent) if settings.opponent else None

@@ -1,20 +1,20 @@
-"""Settings of the exact teacher, apart from what plays: help texts do not wait for jax."""
+"""Settings of the exact teacher, in a module that does not import jax, so that `--help` is fast."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """All that decides what games are made; it stands in the metadata of every file."""
+    """The settings that determine the games; stored in the metadata of every file."""
 
     n: int = 50
-    """Worlds a decision."""
+    """Worlds per decision."""
     n_trick1: int | None = None
-    """The same in the first trick; None for n."""
+    """Worlds per decision in the first trick; None for n."""
     temperature: float = 1.0
-    """Of the policy target, in points."""
+    """Temperature of the policy target, in points."""
     opponent: str = ""
-    """The spec of E[Q]'s opponent, which has team 1 in games 0, 2, 4, ... of a file and team 0 in
-    the others. Empty: E[Q] itself."""
+    """Spec of E[Q]'s opponent, which is team 1 in games 0, 2, 4, ... of a file and team 0 in the
+    others. Empty: E[Q] itself."""
     seed: int = 0
     games_per_file: int = 250

@@ -1,4 +1,4 @@
-"""Weights & Biases: one W&B run for each lineage of weights."""
+"""Weights & Biases (W&B): one W&B run for each zebjax run, resumed by its id."""
 
 import importlib.util
 import netrc
@@ -12,7 +12,7 @@ from zebjax.training.config import TrackingConfig
 
 
 def new_id() -> str:
-    """A new id of a W&B run. Save it before `open_run`, so that a restart finds the same one."""
+    """Make an id for a W&B run. Save it before `open_run`, so that a restart uses the same id."""
     return uuid.uuid4().hex[:8]
 
 
@@ -25,16 +25,23 @@ def require() -> None:
 def open_run(
     folder: Path, tracking: TrackingConfig, name: str, run_id: str, note: Callable[[str], None]
 ) -> Any:
-    """Open the W&B run with this id, which resumes it if it is there.
+    """Open a W&B run; resume it if it exists.
 
-    Without an account (WANDB_API_KEY, `wandb login`), or if W&B cannot be reached, the run is kept
-    offline in `folder`.
+    Without an account (WANDB_API_KEY or `wandb login`), or if W&B cannot be reached, W&B stores the
+    run offline in `folder`.
+
+    Args:
+        folder: the run's folder.
+        tracking: the W&B project.
+        name: the run's name.
+        run_id: from `new_id`.
+        note: called with one sentence if W&B cannot be reached.
 
     Returns:
         An object with `log(row)` and `finish()`.
 
     Raises:
-        ValueError: if wandb is not installed, or refuses.
+        ValueError: if wandb is not installed, or cannot open even an offline run.
     """
     require()
     import wandb
@@ -58,7 +65,7 @@ def open_run(
             f"`wandb sync {folder}/wandb/offline-*` uploads it"
         )
         run = wandb.init(mode="offline", **arguments)
-    run.define_metric("*", step_metric="cycle")  # a rollback may turn it back
+    run.define_metric("*", step_metric="cycle")  # "cycle" is the x axis; a rollback may decrease it
     return run
 
 

@@ -1,5 +1,6 @@
-"""What a run begins with: weights (fresh, a torch file, the Hugging Face Hub, a network folder), a
-teacher's games.
+"""The start of a run: its first weights, and existing games for its rings.
+
+Weights are random, or come from a torch file, the Hugging Face Hub or a network folder.
 """
 
 import shutil
@@ -19,29 +20,29 @@ from zebjax.training.config import Experiment
 
 
 class Beginning(NamedTuple):
-    """What a run begins with."""
+    """The first weights of a run, with their history."""
 
     params: network.Params
     step: int
     """Training step of the weights."""
     total_games: int
-    """Games that the weights were trained on."""
+    """Number of games that the weights were trained on."""
 
 
 def begin(
     settings: Experiment, folder: Path, key: jax.Array, note: Callable[[str], None]
 ) -> Beginning:
-    """The first weights of a new run.
+    """Load or make the first weights of a new run.
 
     Args:
-        settings: `start` says where the weights are; see `StartConfig.checkpoint`.
-        folder: a file of weights is converted into this folder, where its provenance stays.
-        key: for fresh weights.
-        note: is called with a line about each thing that is downloaded or converted.
+        settings: the experiment; see `StartConfig.checkpoint`.
+        folder: destination of a conversion; the provenance is kept there.
+        key: one typed random key, for random weights.
+        note: called with a sentence about each download and conversion.
 
     Raises:
-        ValueError: if the checkpoint is not there, cannot be read, or is not of the experiment's
-            network.
+        ValueError: if the checkpoint does not exist, cannot be read, or does not fit the
+            experiment's network.
     """
     wanted = settings.start
     if wanted.checkpoint is None:
@@ -50,7 +51,7 @@ def begin(
         )
     source = _locate(wanted.checkpoint, note)
     if source.is_file():
-        # Of an earlier start that was killed before it saved anything.
+        # Left by an earlier start that was killed before its first save.
         shutil.rmtree(folder, ignore_errors=True)
         made = torch_weights.convert(
             source, folder, belief_head=wanted.belief_head, seed=settings.seed
@@ -60,8 +61,8 @@ def begin(
         source = folder
     elif wanted.belief_head == "fresh":
         raise ValueError(
-            "start.belief_head: fresh is for torch files; start.checkpoint is a network folder, "
-            "which has its heads"
+            "start.belief_head: fresh works with torch files only, and start.checkpoint is a "
+            "network folder; expected keep"
         )
     config, params = network.load(source)
     if not config.same_weights(settings.network):
@@ -76,17 +77,17 @@ def begin(
 
 
 def _locate(name: str, note: Callable[[str], None]) -> Path:
-    """Where the weights that `start.checkpoint` names lie: a file to convert, or a folder."""
+    """Return the path of the weights named by `start.checkpoint`: a torch file or a folder."""
     try:
         if hub.is_hub(name):
-            note(f"looking for {name}")
+            note(f"getting {name} from the Hub")
             file = torch_weights.local(name)
             is_network = file.name == network.WEIGHTS_FILE and not hub.parse(name).is_file
             return file.parent if is_network else file
         if not Path(name).exists() and name != network.BUNDLED.name:
             raise ValueError(
-                f"{name} is not there; give a network folder, a run, a .pt or .safetensors file, "
-                f"hf://USER/REPO or hf://USER/REPO/FILE.pt, or {network.BUNDLED.name}"
+                f"{name} does not exist; expected a network folder, a run, a .pt or .safetensors "
+                f"file, hf://USER/REPO or hf://USER/REPO/FILE.pt, or {network.BUNDLED.name}"
             )
         return Path(name) if Path(name).is_file() else network.find(name)
     except ValueError as error:
@@ -94,21 +95,20 @@ def _locate(name: str, note: Callable[[str], None]) -> Path:
 
 
 class Seeds(NamedTuple):
-    """Games that the rings of a new run begin with; NumPy arrays."""
+    """Games for the rings of a new run; NumPy arrays."""
 
     selfplay: GameRecord
     eval_aux: GameRecord
 
 
 def seeds(settings: Experiment) -> Seeds:
-    """The games in `replay.seed_folder`, every one proved legal by replay, those of the newest
-    files last.
+    """Read the games in `replay.seed_folder`, those of the newest files last.
 
-    Files are ordered by the time of writing that they tell. Games against E[Q] are the eval-aux
-    stream's.
+    Every game is replayed to prove that it is legal. Files are ordered by the creation time in
+    their metadata. Games with source eval-aux go to the ring of that stream.
 
     Raises:
-        ValueError: if there are none, or a file must not be used.
+        ValueError: if there are no files, or a file is damaged.
     """
     folder = Path(settings.replay.seed_folder or "")
     read = [
@@ -128,7 +128,7 @@ def seeds(settings: Experiment) -> Seeds:
 
 
 def _record_files(folder: Path, field: str, maker: str) -> list[Path]:
-    # What begins with a dot is being written, or was when its writer was killed.
+    # A name that begins with a dot is a temporary file, of a writer at work or killed.
     files = sorted(file for file in folder.rglob("*.safetensors") if not file.name.startswith("."))
     if not files:
         raise ValueError(f"{field}: no *.safetensors in {folder}; make some with `zebjax {maker}`")
@@ -136,12 +136,13 @@ def _record_files(folder: Path, field: str, maker: str) -> list[Path]:
 
 
 def taught_games(settings: Experiment) -> GameRecord:
-    """All games that are in the teacher's folder when a run begins, every one proved legal by
-    replay; NumPy arrays.
+    """Read all games in the teacher's folder; NumPy arrays.
+
+    Every game is replayed to prove that it is legal.
 
     Raises:
-        ValueError: if there are none, more or fewer than the ring is to hold, or a file must not be
-            used.
+        ValueError: if there are no games, more than the ring can hold or fewer than `min_buffer`,
+            or a file is damaged.
     """
     folder = Path(settings.teacher.folder or "")
     files = _record_files(folder, "teacher.folder", "teach")
@@ -153,8 +154,8 @@ def taught_games(settings: Experiment) -> GameRecord:
         raise ValueError(f"teacher.folder: the files in {folder} hold no games")
     if n_examples > ring.capacity_examples:
         raise ValueError(
-            f"replay.capacity_examples: {folder} holds {n_examples:,} examples, more than "
-            f"{ring.capacity_examples:,}"
+            f"replay.capacity_examples: {folder} holds {n_examples:,} examples, more than the "
+            f"{ring.capacity_examples:,} that the ring can hold"
         )
     if n_examples < ring.min_buffer:
         raise ValueError(

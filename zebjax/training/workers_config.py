@@ -1,4 +1,4 @@
-"""Settings of the parts of a run that are processes of their own: eval-aux games, the store."""
+"""Settings of the eval-aux stream and of the store, which workers use too."""
 
 import dataclasses
 
@@ -6,37 +6,37 @@ from zebjax.common import checks, hub
 
 _MAX_GAMES_PER_FILE = 10_000
 
-HUB_LOOK_S = 15.0
+HUB_POLL_S = 15.0
 """Minimum seconds between polls of a Hub store."""
 
 
 @dataclasses.dataclass(frozen=True)
 class EvalAuxConfig:
-    """The eval-aux stream: games of E[Q] against the current network, in a ring of their own."""
+    """The eval-aux stream: games of E[Q] against the current network, with their own ring."""
 
     enabled: bool = False
-    """True to keep and train on its games (the original's stage 1; without them, its stage 0)."""
+    """True to keep these games and train on them (the original's stage 1; False is its stage 0)."""
     batch_fraction: float = 0.05
-    """Share of a cycle's updates that take their batch from this stream."""
+    """Share of the updates of a cycle whose batch comes from this stream."""
     policy_weight: float = 0.0
-    """Weight of the policy loss in those updates. The target at E[Q]'s decisions is softmax(mean
-    points over its sampled worlds / 1 point); the network's own decisions have none."""
+    """Factor of the policy loss in those updates. The policy target of E[Q]'s decisions is
+    softmax(mean points over its sampled worlds / 1 point); the network's decisions have none."""
     capacity_examples: int = 100_000
-    """Examples in its ring."""
+    """Capacity of the eval-aux ring in examples."""
     max_model_lag: int = 400
-    """Drop games made by weights more than so many cycles old; negative: no limit."""
+    """Drop games of weights that are more than this many cycles old; negative: no limit."""
     lag_half_life: int = 200
-    """Cycles after which the probability of keeping a game halves; 0 keeps all."""
+    """Number of cycles after which the probability of keeping a game halves; 0: keep all."""
     min_keep_weight: float = 0.10
-    """Lower bound of that probability."""
+    """Minimum of that probability."""
     worlds: int = 100
     """Worlds per decision of E[Q]."""
     temperature: float = 0.1
-    """Of the network's policy in these games."""
+    """Temperature of the network's policy in these games."""
     games_per_file: int = 128
     """Games per file; a worker plays them at the same time."""
     games_per_cycle: int = 16
-    """Games per cycle when one process does everything."""
+    """Games per cycle if one process plays and trains."""
 
     def __post_init__(self) -> None:
         checks.check(self, "eval_aux")
@@ -58,33 +58,34 @@ class EvalAuxConfig:
 
 @dataclasses.dataclass(frozen=True)
 class StoreConfig:
-    """How the processes of a run (`--role`) exchange weights and games."""
+    """The store through which the processes of a run (`--role`) exchange weights and games."""
 
     url: str = ""
-    """A folder, s3://BUCKET/PREFIX (gs://, az://) or hf://USER/REPO. The run uses a folder of its
-    name in it. Empty: the folder `store` beside the runs, for processes on one machine."""
+    """A folder, s3://BUCKET/PREFIX (gs://, az://) or hf://USER/REPO. The run uses a subfolder with
+    its name. Empty: the folder `store` in the folder of all runs, for processes on one machine."""
     publish_every_cycles: int = 25
-    """Cycles between two publications of the learner's weights."""
+    """Number of cycles between publications of the learner's weights."""
     keep_weights: int = 5
-    """Publications whose weights stay in the store."""
+    """Number of publications whose weights are kept in the store."""
     keep_examples: int = 128
-    """Files of games that stay in the store, the newest of each worker. Older ones are deleted
-    once the learner has saved a state that holds their games."""
+    """Number of game files kept in the store: the newest, the same number for each worker. Older
+    files are deleted after the learner has saved their games."""
     publish_torch: bool = False
-    """Also publish <name>.pt with its two JSON files, so that a PyTorch worker of the original's
-    can follow. Its games are taken from examples/<worker>/*.pt in the store: give it
-    `--output-dir STORE/NAME/examples/WORKER` where the store is a folder."""
+    """Also publish <name>.pt with its two JSON files, for PyTorch workers of the original system.
+    Their games are read from examples/<worker>/*.pt in the store: if the store is a folder, start
+    them with `--output-dir STORE/NAME/examples/WORKER`."""
     games_per_file: int = 128
     """Games per file of a self-play worker."""
     poll_s: float = 5.0
-    """Seconds between two polls of the store. On a Hub at least 15 s: an account has 1,000 calls in
-    five minutes, enough for about twenty workers."""
+    """Seconds between polls of the store. At least 15 s on the Hub, where an account has 1,000
+    calls in five minutes, enough for about twenty workers."""
     upload_interval_s: float = 0.0
     """Minimum seconds between two writes of a process; a worker then sends several files at once.
-    On a Hub at least 60, and 30 times the number of processes is safe: a repository takes 128
-    commits an hour from all of them."""
+    At least 60 on the Hub, where a repository takes 128 commits per hour from all processes
+    together: 30 times the number of processes is safe."""
     spool_bytes: int = 1 << 30
-    """Bytes of games that a worker keeps on disk while the store is away; the oldest go first."""
+    """Maximum bytes of games that a worker keeps on disk while the store cannot be reached; the
+    oldest are deleted first."""
 
     def __post_init__(self) -> None:
         counts = ("publish_every_cycles", "keep_weights", "keep_examples", "games_per_file")
@@ -109,6 +110,6 @@ class StoreConfig:
             )
 
     @property
-    def look_every_s(self) -> float:
-        """Seconds between two polls: `poll_s`, and more if the store needs it."""
-        return max(self.poll_s, HUB_LOOK_S) if hub.is_hub(self.url) else self.poll_s
+    def effective_poll_s(self) -> float:
+        """Seconds between polls: `poll_s`, but at least `HUB_POLL_S` on the Hub."""
+        return max(self.poll_s, HUB_POLL_S) if hub.is_hub(self.url) else self.poll_s
