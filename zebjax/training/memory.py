@@ -164,7 +164,11 @@ def check(settings: Experiment, role: Role = "all") -> str:
     Raises:
         OutOfMemory: if the estimate is more than the device's memory, or the host's on a CPU.
     """
-    parts, found = estimate(settings, role), limit()
+    return _compared(estimate(settings, role), limit())
+
+
+def _compared(parts: list[Part], found: tuple[int, str] | None) -> str:
+    """See `check`."""
     total = sum(part.n_bytes for part in parts)
     if found is None:
         return f"needs about {_size(total)}; how much there is, is not known here"
@@ -199,9 +203,9 @@ def guarded(
     Raises:
         OutOfMemory: naming the settings that need most, with their values and sizes.
     """
-    said = check(settings, role)
-    found = limit()
-    total = sum(part.n_bytes for part in estimate(settings, role))
+    parts, found = estimate(settings, role), limit()
+    said = _compared(parts, found)
+    total = sum(part.n_bytes for part in parts)
     if note is not None and found is not None and total > found[0] / 2:
         note(said)
     try:
@@ -212,6 +216,6 @@ def guarded(
         if not is_out_of_memory(error):
             raise
         raise OutOfMemory(
-            f"out of memory; estimated before: {describe(estimate(settings, role))}; lower "
+            f"out of memory; estimated before: {describe(parts)}; lower "
             "selfplay.lanes, learner.batch, replay.capacity_examples or the network's size"
         ) from None
