@@ -6,14 +6,13 @@ with a heartbeat instead. Where that is not possible either, work continues with
 """
 
 import errno
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import filelock
 
-from zebjax.common import files
+from zebjax.common import console, files
 
 _NO_LOCKS = {
     getattr(errno, name)
@@ -27,12 +26,8 @@ _MARKER_WAIT_S = MARKER_LASTS_S + 10.0
 LOCK, MARKER = ".lock", ".lock-holder"
 
 
-def _warn(text: str) -> None:
-    print(f"zebjax: {text}", file=sys.stderr, flush=True)
-
-
 @contextmanager
-def locked(folder: Path, advice: str, note: Callable[[str], None] = _warn) -> Iterator[None]:
+def locked(folder: Path, advice: str, note: Callable[[str], None] = console.warn) -> Iterator[None]:
     """Keep a second process out of `folder`, which is made if need be, while the block runs.
 
     Args:

@@ -11,6 +11,7 @@ import numpy as np
 
 from zebjax import game
 from zebjax.common.arrays import check
+from zebjax.common.jax_settings import PRNG
 
 CHUNK = 64
 """Games in one compiled call. On two CPU cores a game takes as long with 64 as with 256, and the
@@ -120,5 +121,5 @@ def sample_slot(
     # Gumbel-max: the argmax of logits + temperature * Gumbel noise has that distribution, and needs
     # no division by a temperature of 0. With the same key, two players with nearly equal logits
     # mostly choose the same slot, so paired deals differ less.
-    noise = jax.random.gumbel(jax.random.wrap_key_data(key_data), logits.shape)
+    noise = jax.random.gumbel(jax.random.wrap_key_data(key_data, impl=PRNG), logits.shape)
     return jnp.argmax(jnp.where(legal, logits + temperature * noise, -jnp.inf)).astype(jnp.int32)
