@@ -16,9 +16,6 @@ from zebjax.solver.search import new_memory
 # takes fewer pieces.
 _PIECE_US = 1000.0
 
-# Before any cached code is loaded.
-cached_code.forget_stale(cached_code.folder_of(root.values))
-
 _idle_memories: list = []  # one per thread that ever worked at once; append and pop are atomic
 _compile_lock = Lock()
 
