@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,28 @@ def writing(path: Path) -> Iterator[None]:
         raise ValueError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
+_checks: dict[Path, Callable[[], None]] = {}
+
+
+@contextmanager
+def checked(folder: Path, check: Callable[[], None]) -> Iterator[None]:
+    """During the block, call `check` before a file or folder below `folder` is put in its place or
+    deleted; what `check` raises stops that.
+    """
+    folder = Path(folder).absolute()
+    _checks[folder] = check
+    try:
+        yield
+    finally:
+        _checks.pop(folder, None)
+
+
+def _check(path: Path) -> None:
+    for folder, check in list(_checks.items()):
+        if Path(path).absolute().is_relative_to(folder):
+            check()
+
+
 @contextmanager
 def new_file(path: Path, durable: bool = False) -> Iterator[Path]:
     """A temporary path for the block to write; it becomes `path`, replacing any, when the block
@@ -61,6 +83,7 @@ def new_file(path: Path, durable: bool = False) -> Iterator[Path]:
         yield temporary
         if durable:
             _flush(temporary)
+        _check(path)
         os.replace(temporary, path)
         if durable:
             _flush_folder(path.parent)
@@ -102,6 +125,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 temporary.write_bytes(contents[path])
         for path, temporary in temporaries.items():
+            _check(path)
             with writing(path):
                 os.rename(temporary, path)
             placed.append(path)
@@ -152,6 +176,7 @@ def new_folder(path: Path, replace: bool = False, durable: bool = False) -> Iter
         yield temporary
         if durable:
             _flush_tree(temporary)
+        _check(path)
         if replace:
             remove_folder(path)
         os.rename(temporary, path)
@@ -168,6 +193,7 @@ def remove_folder(folder: Path) -> None:
     half of it under its name.
     """
     if folder.exists():
+        _check(folder)
         doomed = temporary_name(folder)
         os.rename(folder, doomed)
         shutil.rmtree(doomed, ignore_errors=True)
