@@ -92,6 +92,7 @@ def _run(arguments: argparse.Namespace) -> int:
     import jax
     import numpy as np
 
+    from zebjax.common import jax_settings
     from zebjax.evaluation.belief import (
         DEALS_AT_ONCE,
         by_trick,
@@ -107,7 +108,7 @@ def _run(arguments: argparse.Namespace) -> int:
             "fresh` adds one"
         )
     player = players.make(arguments.by or f"zeb:{arguments.path}")
-    key, start, parts = jax.random.key(arguments.seed), time.perf_counter(), []
+    key, start, parts = jax_settings.key(arguments.seed), time.perf_counter(), []
     n_batches = math.ceil(arguments.deals / DEALS_AT_ONCE)
     size = math.ceil(arguments.deals / n_batches)  # one size, so that nothing is compiled twice
     with cli.progress(f"belief of {arguments.path}") as show:

@@ -54,7 +54,8 @@ def cache_folders(settings: Experiment) -> str:
 
     compiled = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]  # options are made at import
     without = "nowhere (each process compiles anew)"
-    return f"JAX's programs in {compiled or without}, the solver in {cached_code.FOLDER or without}"
+    solver = cached_code.folder()
+    return f"JAX's programs in {compiled or without}, the solver in {solver or without}"
 
 
 def locking(settings: Experiment) -> str:

@@ -80,8 +80,7 @@ def _table(result: "Result") -> "Table":
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    import jax
-
+    from zebjax.common import jax_settings
     from zebjax.evaluation.regret import DEALS_AT_ONCE, measure, plot
 
     player, opponent = players.make(arguments.player), players.make(arguments.opponent)
@@ -96,7 +95,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 "against E[Q]",
             )
 
-        key = jax.random.key(arguments.seed)
+        key = jax_settings.key(arguments.seed)
         batch = max(1, min(DEALS_AT_ONCE, arguments.deals // 10))
         result = measure(player, opponent, arguments.deals, key, arguments.n, batch, on_batch)
     seconds = time.perf_counter() - start

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from zebjax.common import jax_settings
 from zebjax.common.arrays import check, check_key
 
 
@@ -70,11 +71,19 @@ def test_what_does_not_fit_is_named(value, shape, kind, leading, message):
 
 
 @pytest.mark.parametrize(
-    "key", [0, np.zeros(2, np.uint32), jax.random.split(jax.random.key(0), 3), None]
+    "key",
+    [
+        0,
+        np.zeros(2, np.uint32),
+        jax.random.split(jax.random.key(0), 3),
+        jax.random.key(0, impl="rbg"),  # the same seed would mean other deals
+        None,
+    ],
 )
 def test_only_one_typed_key_is_a_key(key):
-    check_key("key", jax.random.key(0))
-    with pytest.raises(ValueError, match="key: expected one typed random key"):
+    check_key("key", jax_settings.key(0))
+    jax.jit(lambda key: check_key("key", key))(jax_settings.key(0))
+    with pytest.raises(ValueError, match="key: expected one typed threefry2x32 key"):
         check_key("key", key)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import filelock
 import pytest
 
-from zebjax.common import locks
+from zebjax.common import files, locks
 
 ROOT = Path(__file__).parents[2]
 HOLDER = """
@@ -28,10 +28,11 @@ with locks.locked(pathlib.Path(sys.argv[1]), "choose another"):
 """
 
 
-def hold(folder, how):
+def hold(folder, how, script=HOLDER):
     """Another process that has the lock of a folder."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(folder), how],
+        [sys.executable, "-c", script, str(folder), how],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         text=True,
@@ -100,6 +101,57 @@ def test_a_marker_keeps_a_second_process_out_and_goes_with_its_process(
     began = time.monotonic()
     with locks.locked(folder, "choose another", lambda text: None):
         assert time.monotonic() - began < 5
+
+
+SLEEPER = HOLDER.replace(
+    "time.sleep(600)",
+    """sys.stdin.readline()
+    from zebjax.common import files
+    folder = pathlib.Path(sys.argv[1])
+    def make_folder():
+        with files.new_folder(folder / "step", durable=True):
+            pass
+    for write in (
+        lambda: files.write_text(folder / "state", "of the sleeper"),
+        make_folder,
+        lambda: files.write_together({folder / "new": b"1"}),
+        lambda: files.remove_folder(folder / "kept"),
+        lambda: files.write_text(folder.parent / "elsewhere", "1"),
+    ):
+        try:
+            write()
+            print("written", flush=True)
+        except ValueError as error:
+            print(error, flush=True)
+""",
+).replace(
+    "from zebjax.common import locks\n",
+    "from zebjax.common import locks\nlocks.MARKER_LASTS_S = 1.0\n",
+)
+
+
+def test_who_slept_while_another_took_the_folder_over_writes_nothing_more_there(
+    tmp_path, no_locks, monkeypatch
+):
+    monkeypatch.setattr(locks, "MARKER_LASTS_S", 1.0)
+    folder = tmp_path / "run"
+    (folder / "kept").mkdir(parents=True)
+    process = hold(folder, "no-locks", SLEEPER)
+    try:
+        process.send_signal(signal.SIGSTOP)
+        with locks.locked(folder, "choose another", lambda text: None):
+            files.write_text(folder / "state", "of the newer one")
+            process.send_signal(signal.SIGCONT)
+            said, _ = process.communicate("\n", timeout=60)
+            *refused, elsewhere = said.splitlines()
+            assert len(refused) == 4 and elsewhere == "written"
+            assert all("another one has taken the folder over" in line for line in refused)
+            assert (folder / "state").read_text() == "of the newer one"
+            assert (folder / "kept").is_dir() and not (folder / "new").exists()
+            files.write_text(folder / "state", "of the newer one")  # its marker is still there
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_without_any_lock_the_work_goes_on_with_a_warning(tmp_path, no_locks, monkeypatch):

@@ -12,6 +12,7 @@ from tests.support.tiny import Quiet
 from tests.support.workers import learn, names, settings_in
 from zebjax.distributed import claims, heartbeat, open, spool, worker, worker_link
 from zebjax.distributed.store import Refused, Unreachable
+from zebjax.training import memory
 from zebjax.training.session import Stopped
 
 ME = claims.Owner("here", "a" * 32, "1" * 32)
@@ -227,6 +228,18 @@ def test_a_killed_worker_starts_again_at_once_in_its_folder(settings, monkeypatc
     work(settings, again)
     assert len(names(settings)) == 2
     assert not any("recent heartbeat" in note for note in again.notes)
+
+
+def test_memory_is_estimated_once_at_a_workers_start(settings, monkeypatch):
+    estimate, calls = memory.estimate, []
+
+    def count(*arguments):
+        calls.append(arguments)
+        return estimate(*arguments)
+
+    monkeypatch.setattr(memory, "estimate", count)
+    work(settings, Quiet())
+    assert len(calls) == 1 and len(names(settings)) == 1
 
 
 def test_another_device_than_the_experiments_is_refused(settings):

@@ -52,6 +52,23 @@ def test_without_a_home_the_cache_is_in_a_folder_of_ones_own(installed, tmp_path
     assert own.stat().st_mode & 0o777 == 0o700 and folder.startswith(str(own / "solver"))
 
 
+def test_an_import_writes_nothing(installed, tmp_path):
+    place = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "TMPDIR": str(tmp_path)}
+    run(installed, IMPORTED, **place)
+    assert list(tmp_path.iterdir()) == []
+    run(installed, USED, **place)
+    assert list((tmp_path / "cache").rglob("*.nbi"))
+
+
+def test_what_is_older_than_a_source_is_compiled_again(installed, tmp_path):
+    run(installed, USED, XDG_CACHE_HOME=str(tmp_path))
+    indices = list(tmp_path.rglob("*.nbi"))
+    for index in indices:
+        os.utime(index, (1, 1))
+    out, _ = run(installed, USED, XDG_CACHE_HOME=str(tmp_path))
+    assert out == "3" and indices and all(index.stat().st_mtime > 1 for index in indices)
+
+
 def test_a_temporary_folder_that_others_can_write_into_is_not_trusted(installed, tmp_path):
     run(installed, SHOWN, TMPDIR=str(tmp_path))
     (own,) = tmp_path.iterdir()

@@ -191,7 +191,8 @@ def test_hub_file_names(tmp_path, state, name, config_name, state_name):
 
 def test_fresh_belief_head(wrapped, tmp_path):
     plain = torch_weights.read(wrapped())
-    provenance = torch_weights.convert(wrapped(), tmp_path / "out", belief_head="fresh", seed=3)
+    with jax.default_prng_impl("rbg"):  # a seed means the same weights under every setting
+        provenance = torch_weights.convert(wrapped(), tmp_path / "out", belief_head="fresh", seed=3)
     assert (provenance.belief_head, provenance.belief_head_seed) == ("fresh", 3)
     config, params = network.load(tmp_path / "out")
     assert config == dataclasses.replace(TINY, belief_head=True)

@@ -10,6 +10,8 @@ import chex
 import jax
 import numpy as np
 
+from zebjax.common.jax_settings import PRNG
+
 Array: TypeAlias = jax.Array | np.ndarray
 """An array on a device or on the host. Functions that are not jitted themselves accept both."""
 Scalar: TypeAlias = jax.Array | np.ndarray | int
@@ -54,15 +56,18 @@ def check(
 
 
 def check_key(name: str, key: Any) -> None:
-    """Raise an error unless `key` is one typed random key, made by `jax.random.key`.
+    """Raise an error unless `key` is one typed random key of `jax_settings.PRNG`.
+
+    Another generator would make other deals of the same seed.
 
     Raises:
         ValueError: the message names the argument.
     """
     is_key = jax.dtypes.issubdtype(getattr(key, "dtype", None), jax.dtypes.prng_key)
-    if not is_key or key.shape != ():
+    if not is_key or key.shape != () or str(jax.random.key_impl(key)) != PRNG:
         raise ValueError(
-            f"{name}: expected one typed random key (jax.random.key), got {_describe(key)}"
+            f"{name}: expected one typed {PRNG} key, as zebjax.common.jax_settings.key(seed) "
+            f"makes, got {_describe(key)}"
         )
 
 

@@ -30,6 +30,11 @@ class Reporter(Protocol):
         """Show the metrics of a finished cycle."""
 
 
+def warn(text: str) -> None:
+    """Print `zebjax: text` to stderr."""
+    print(f"zebjax: {text}", file=sys.stderr, flush=True)
+
+
 Show = Callable[[float, str], None]
 """Called with the completed share, 0 to 1, and a short text about the result so far."""
 

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,28 @@ def writing(path: Path) -> Iterator[None]:
         raise ValueError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
+_checks: dict[Path, Callable[[], None]] = {}
+
+
+@contextmanager
+def checked(folder: Path, check: Callable[[], None]) -> Iterator[None]:
+    """During the block, call `check` before a file or folder below `folder` is put in its place or
+    deleted; what `check` raises stops that.
+    """
+    folder = Path(folder).absolute()
+    _checks[folder] = check
+    try:
+        yield
+    finally:
+        _checks.pop(folder, None)
+
+
+def _check(path: Path) -> None:
+    for folder, check in list(_checks.items()):
+        if Path(path).absolute().is_relative_to(folder):
+            check()
+
+
 @contextmanager
 def new_file(path: Path, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path for the block to write.
@@ -62,6 +84,7 @@ def new_file(path: Path, durable: bool = False) -> Iterator[Path]:
         yield temporary
         if durable:
             _flush(temporary)
+        _check(path)
         os.replace(temporary, path)
         if durable:
             _flush_folder(path.parent)
@@ -105,6 +128,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 temporary.write_bytes(contents[path])
         for path, temporary in temporaries.items():
+            _check(path)
             with writing(path):
                 os.rename(temporary, path)
             placed.append(path)
@@ -164,6 +188,7 @@ def new_folder(path: Path, replace: bool = False, durable: bool = False) -> Iter
         yield temporary
         if durable:
             _flush_tree(temporary)
+        _check(path)
         if replace:
             remove_folder(path)
         os.rename(temporary, path)
@@ -181,9 +206,10 @@ def remove_folder(folder: Path) -> None:
     It is renamed first, so that a killed deletion leaves no incomplete folder under its name.
     """
     if folder.exists():
-        renamed = temporary_name(folder)
-        os.rename(folder, renamed)
-        shutil.rmtree(renamed, ignore_errors=True)
+        _check(folder)
+        doomed = temporary_name(folder)
+        os.rename(folder, doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -6,11 +6,12 @@ would change the deals of a seed, or break compiled programs that rely on 32-bit
 
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
+
+from zebjax.common import console
 
 PRNG = "threefry2x32"
 """The generator behind every random key here."""
@@ -31,12 +32,9 @@ _PINNED = (
 )
 
 
-def _warn(text: str) -> None:
-    print(f"zebjax: {text}", file=sys.stderr, flush=True)
-
-
-def pin(note: Callable[[str], None] = _warn) -> None:
-    """Set the settings that change results; call `note` with a sentence for each one changed.
+def pin(note: Callable[[str], None] = console.warn) -> None:
+    """Set what decides results, and call `note` with a sentence for each setting that was
+    different.
 
     `compilation_cache.keep` calls this for every command that compiles.
     """
@@ -71,18 +69,6 @@ def key(seed: int) -> jax.Array:
     The seed is a whole number from 0 to 2**32 - 1.
     """
     return jax.random.key(seed, impl=PRNG)
-
-
-def check_key(name: str, random_key: jax.Array) -> None:
-    """Raise ValueError, naming the argument, unless `random_key` is one typed key of `PRNG`."""
-    is_key = isinstance(random_key, jax.Array) and jax.dtypes.issubdtype(
-        random_key.dtype, jax.dtypes.prng_key
-    )
-    if not is_key or random_key.shape != () or str(jax.random.key_impl(random_key)) != PRNG:
-        raise ValueError(
-            f"{name}: expected one typed {PRNG} key, as zebjax.common.jax_settings.key(seed) "
-            f"makes, got {random_key!r}"
-        )
 
 
 def remaining() -> dict[str, str]:

@@ -1,20 +1,24 @@
 """One process per folder, on every kind of file system.
 
-The lock is an advisory lock of the operating system, which releases it when the process ends, for
-whatever reason. On a file system without such locks (some network file systems, FUSE mounts) a
-marker file with a heartbeat replaces it. If that is not possible either, work continues without a
-lock.
+The lock is an advisory lock of the operating system, so it goes when its process does, however it
+ends. A file system without such locks (some network file systems, FUSE mounts) gets a marker file
+with a heartbeat instead. Where that is not possible either, work continues without a lock.
+
+A marker can be lost while its holder runs: a machine that sleeps, or is cut off from the file
+system, does not refresh it, and another process takes it over. From then on `files` refuses every
+write of the earlier holder in the folder.
 """
 
 import errno
-import sys
+import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import filelock
 
-from zebjax.common import files
+from zebjax.common import console, files
 
 _NO_LOCKS = {
     getattr(errno, name)
@@ -28,13 +32,12 @@ _MARKER_WAIT_S = MARKER_LASTS_S + 10.0
 LOCK, MARKER = ".lock", ".lock-holder"
 
 
-def _warn(text: str) -> None:
-    print(f"zebjax: {text}", file=sys.stderr, flush=True)
-
-
 @contextmanager
-def locked(folder: Path, advice: str, note: Callable[[str], None] = _warn) -> Iterator[None]:
+def locked(folder: Path, advice: str, note: Callable[[str], None] = console.warn) -> Iterator[None]:
     """Keep a second process out of `folder`, which is created if missing, while the block runs.
+
+    If another process takes the folder over nevertheless (only where it is kept by a marker), every
+    later write of `files` in it raises a ValueError.
 
     Args:
         folder: the folder; temporary files of killed writers in it are deleted.
@@ -49,9 +52,11 @@ def locked(folder: Path, advice: str, note: Callable[[str], None] = _warn) -> It
         folder.mkdir(parents=True, exist_ok=True)
         (folder / LOCK).touch()
     lock = _acquire(folder, advice, note)
+    still_ours = _still_ours(folder) if isinstance(lock, filelock.SoftFileLease) else _no_doubt
     try:
         files.remove_leftovers(folder)
-        yield
+        with files.checked(folder, still_ours):
+            yield
     finally:
         if lock is not None:
             with suppress(OSError):  # the folder may be gone; the lock ends with the process
@@ -76,7 +81,13 @@ def _acquire(
         f"{folder}: this file system has no locks ({reason}); the file {MARKER} there keeps a "
         "second process out instead"
     )
-    marker = filelock.SoftFileLease(folder / MARKER, lease_duration=MARKER_LASTS_S)
+    marker = filelock.SoftFileLease(
+        folder / MARKER,
+        lease_duration=MARKER_LASTS_S,
+        on_compromise=lambda loss: note(
+            _lost(folder)
+        ),  # at once; `files` refuses at the next write
+    )
     try:
         _acquire_marker(marker, folder, note)
         return marker
@@ -99,6 +110,44 @@ def _acquire_marker(
     except filelock.Timeout:
         note(f"{folder}: waiting up to {_MARKER_WAIT_S:.0f} s to see if its holder is alive")
         marker.acquire(timeout=_MARKER_WAIT_S)
+
+
+def _no_doubt() -> None:
+    """The check of a lock that ends only with its process."""
+
+
+def _still_ours(folder: Path) -> Callable[[], None]:
+    """A check that the marker in `folder` is the one that is there now.
+
+    filelock looks at the marker only every few seconds, and twice before it speaks of a loss. That
+    is too late for a process that writes as soon as its machine wakes up.
+    """
+    ours = _identity(folder / MARKER)
+
+    def check() -> None:
+        # Another process may move the marker away for a moment to see if it is still refreshed.
+        for pause_s in (0.0, 0.1, 0.4):
+            time.sleep(pause_s)
+            if _identity(folder / MARKER) == ours:
+                return
+        raise ValueError(_lost(folder))
+
+    return check
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    with suppress(FileNotFoundError):
+        found = os.lstat(file)
+        return found.st_dev, found.st_ino
+    return None
+
+
+def _lost(folder: Path) -> str:
+    return (
+        f"{folder}: this process did not refresh {folder / MARKER} for {MARKER_LASTS_S:.0f} s or "
+        "more, and another one has taken the folder over; nothing more is written here; start "
+        "this one again when the other one has ended"
+    )
 
 
 def kind(folder: Path) -> str:

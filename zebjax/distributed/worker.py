@@ -31,7 +31,11 @@ def work(settings: Experiment, job: Job, report: Reporter, stop_asked: Callable[
         TakenOver: if another process works under this worker id; unsent games stay in the spool.
     """
     devices.check(settings.device, report.note)
-    memory.check(settings, job.role)
+    with memory.guarded(settings, job.role, report.note):
+        _work(settings, job, report, stop_asked)
+
+
+def _work(settings: Experiment, job: Job, report: Reporter, stop_asked: Callable[[], bool]) -> None:
     link = Link(settings, job, open_store(settings.namespace), report.note)
     report.note(f"{job.role} {job.worker_id}: {settings.namespace}")
     if job.role == "evalaux":
@@ -42,8 +46,7 @@ def work(settings: Experiment, job: Job, report: Reporter, stop_asked: Callable[
     )
     play = _play if job.role == "selfplay" else _play_against_eq
     try:
-        with memory.guarded(settings, job.role, report.note):
-            play(settings, job, link, report, stop_asked)
+        play(settings, job, link, report, stop_asked)
     except Stopped:
         pass
     finally:

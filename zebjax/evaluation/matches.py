@@ -17,6 +17,7 @@ import numpy as np
 
 from zebjax import game, tiles
 from zebjax.common import jax_settings
+from zebjax.common.arrays import check_key
 from zebjax.evaluation.config import DEALS_AT_ONCE as BATCH
 from zebjax.evaluation.intervals import Z95, confidence_sequence
 from zebjax.players import Player, base
@@ -125,7 +126,7 @@ def play_pairs(
         ValueError: if n_deals is below 2, batch is below 1, `until` is out of range, or a player
             chooses an illegal slot.
     """
-    jax_settings.check_key("key", key)
+    check_key("key", key)
     if n_deals < 2:
         raise ValueError(
             f"deals: expected 2 or more, since an interval needs a spread, got {n_deals}"

@@ -15,6 +15,7 @@ import numpy as np
 
 from zebjax import game, solver, tiles
 from zebjax.common import charts
+from zebjax.common.jax_settings import PRNG
 from zebjax.evaluation import intervals, matches
 from zebjax.players import Player, base, exact
 
@@ -154,7 +155,9 @@ def _deal_numbers(key: jax.Array, first: int, size: int) -> dict[bytes, int]:
 @jax.jit
 def _own_keys(states: game.GameState, keys: jax.Array) -> jax.Array:
     return jax.vmap(
-        lambda key: jax.random.key_data(jax.random.fold_in(jax.random.wrap_key_data(key), 1))
+        lambda key: jax.random.key_data(
+            jax.random.fold_in(jax.random.wrap_key_data(key, impl=PRNG), 1)
+        )
     )(keys)
 
 

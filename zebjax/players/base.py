@@ -12,6 +12,7 @@ import numpy as np
 
 from zebjax import game
 from zebjax.common.arrays import check
+from zebjax.common.jax_settings import PRNG
 
 CHUNK = 64
 """Games in one compiled call on a CPU. On two cores a game takes as long with 64 as with 256, and
@@ -122,5 +123,5 @@ def sample_slot(
     # Gumbel-max: the argmax of logits + temperature * Gumbel noise has this distribution, without a
     # division by temperature 0. With the same key, players with nearly equal logits mostly choose
     # the same slot, which reduces the variance of paired deals.
-    noise = jax.random.gumbel(jax.random.wrap_key_data(key_data), logits.shape)
+    noise = jax.random.gumbel(jax.random.wrap_key_data(key_data, impl=PRNG), logits.shape)
     return jnp.argmax(jnp.where(legal, logits + temperature * noise, -jnp.inf)).astype(jnp.int32)

@@ -20,6 +20,7 @@ import numpy as np
 
 from zebjax import game, solver, tiles, worlds
 from zebjax.common.arrays import check
+from zebjax.common.jax_settings import PRNG
 from zebjax.players import Player, base
 from zebjax.players.spec import CRITERIA, MAX_WORLDS
 
@@ -107,7 +108,7 @@ def _best(legal: np.ndarray, *scores: np.ndarray) -> np.ndarray:
 @functools.partial(jax.jit, static_argnames="n")
 def _sample(states: game.GameState, keys: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
     return jax.vmap(
-        lambda state, key: worlds.sample_or_all(jax.random.wrap_key_data(key), state, n)
+        lambda state, key: worlds.sample_or_all(jax.random.wrap_key_data(key, impl=PRNG), state, n)
     )(states, keys)
 
 

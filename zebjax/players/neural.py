@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from zebjax import game, network, observe, search, tiles
+from zebjax.common.jax_settings import PRNG
 from zebjax.players.base import Player, in_chunks, sample_slot
 from zebjax.search import Policy, SearchConfig
 from zebjax.torch_compat import weights as torch_weights
@@ -48,7 +49,9 @@ def _searched_slots(
         # Search each game alone, so that its result depends on its key and not on its place in the
         # batch (except for rounding: the network evaluates the games of a batch in groups).
         alone = jax.tree.map(lambda leaf: leaf[None], state)
-        return search.search(settings, evaluator, alone, jax.random.wrap_key_data(key_data)).slot[0]
+        return search.search(
+            settings, evaluator, alone, jax.random.wrap_key_data(key_data, impl=PRNG)
+        ).slot[0]
 
     return jax.vmap(one)(states, keys)
 

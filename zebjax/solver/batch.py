@@ -16,10 +16,7 @@ from zebjax.solver.search import new_memory
 # pieces.
 _PIECE_US = 1000.0
 
-# Must run before any cached code is loaded.
-cached_code.forget_stale(cached_code.folder_of(root.values))
-
-_idle_memories: list = []  # of finished threads, for reuse; list.append and list.pop are atomic
+_idle_memories: list = []  # one per thread that ever worked at once; append and pop are atomic
 _compile_lock = Lock()
 
 

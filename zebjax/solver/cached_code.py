@@ -1,5 +1,6 @@
 """Compile the solver with numba, and cache the machine code on disk."""
 
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import Any
 
 import numba
 from numba import njit
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, NullCache
 
 from zebjax import tiles
 from zebjax.common import caches
@@ -16,16 +17,18 @@ from zebjax.common import caches
 SOURCES = (*Path(__file__).parent.glob("*.py"), Path(tiles.__file__))
 
 
-def _folder() -> Path | None:
-    """`$NUMBA_CACHE_DIR` if it can be written, else the cache folder `solver`, else None."""
+@functools.cache
+def folder() -> Path | None:
+    """Where compiled code is kept, a folder in it for each copy of this package; None: nowhere.
+
+    That is `$NUMBA_CACHE_DIR` if it can be written, else the cache folder `solver`, which is made.
+    """
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     if chosen and caches.is_writable(Path(chosen)):
         return Path(chosen)
     return caches.folder("solver")
 
 
-FOLDER = _folder()
-"""Folder of the compiled code, with a subfolder for each copy of this package; None: no cache."""
 NO_FOLDER = (
     "no cache folder can be written, so every process compiles it anew; "
     "set NUMBA_CACHE_DIR or XDG_CACHE_HOME to a folder that this user can write"
@@ -61,31 +64,59 @@ class _Cache(FunctionCache):
             )
 
 
-def compiled(function: Callable) -> Any:
-    """Decorate a function: numba compiles it on first use and caches the code in `FOLDER`."""
-    # Not `cache=True`: that raises at import if numba finds no folder that it can write.
-    dispatcher = njit(nogil=True)(function)
-    if FOLDER is not None:
-        # numba reads the cache folder from a global setting, here only. Restore it, for the other
-        # users of numba in this process.
-        before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(FOLDER)
+class _LazyCache:
+    """The cache of one function, which is made when numba first asks it for something.
+
+    Making it makes folders, which an import must not do.
+    """
+
+    def __init__(self, function: Callable) -> None:
+        self._function = function
+
+    @functools.cached_property
+    def _made(self) -> Any:
+        if folder() is None:
+            return NullCache()
+        # numba asks its global setting, only here, where a cache lies. Other users of numba in
+        # this process keep theirs.
+        before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder())
         try:
-            dispatcher._cache = _Cache(function)
+            made = _Cache(self._function)
         except (OSError, RuntimeError):  # the folder was writable a moment ago
-            pass
+            return NullCache()
         finally:
             numba.config.CACHE_DIR = before
+        _forget_stale_once(Path(made.cache_path))
+        return made
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._made, name)
+
+
+def compiled(function: Callable) -> Any:
+    """Compile a function with numba on first use, and keep the machine code in `folder()`.
+
+    numba's own `cache=True` raises at import where it finds no folder that it can write.
+    """
+    dispatcher = njit(nogil=True)(function)
+    dispatcher._cache = _LazyCache(function)
     return dispatcher
 
 
-def forget_stale(folder: Path | None) -> None:
-    """Delete the cached code in `folder` that is older than the newest of `SOURCES`."""
-    # numba compares only the file that holds the function. It would keep a caller that was compiled
-    # with an older `bounds` or `tiles`.
-    if folder is None:
-        return
+@functools.cache
+def _forget_stale_once(place: Path) -> None:
+    """Before any cached code of this process is loaded from there."""
+    forget_stale(place)
+
+
+def forget_stale(place: Path) -> None:
+    """Delete the cached code in a folder that is older than any of `SOURCES`.
+
+    numba itself compares only the file that a function is in. It would keep a caller that was
+    compiled with an older `bounds` or `tiles`.
+    """
     newest = max(source.stat().st_mtime for source in SOURCES)
-    for index in folder.glob("*.nbi"):
+    for index in place.glob("*.nbi"):
         try:
             if index.stat().st_mtime < newest:
                 index.unlink(missing_ok=True)
@@ -100,9 +131,9 @@ def folder_of(kernel: Any) -> Path | None:
 
 
 def is_cached(kernel: Any) -> bool:
-    """True if the cache holds compiled code of a function."""
-    folder, code = folder_of(kernel), kernel.py_func.__code__
-    if folder is None:
+    """True if some compiled form of a function lies in the cache."""
+    place, code = folder_of(kernel), kernel.py_func.__code__
+    if place is None:
         return False
     name = f"{Path(code.co_filename).stem}.{code.co_name}-{code.co_firstlineno}.*.nbi"
-    return any(folder.glob(name))
+    return any(place.glob(name))

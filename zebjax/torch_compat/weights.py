@@ -13,11 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import jax
-
 import zebjax
 from zebjax import network
-from zebjax.common import hub
+from zebjax.common import hub, jax_settings
 from zebjax.common.files import new_folder, write_json, write_together
 from zebjax.network import Params, ZebConfig, storage
 from zebjax.torch_compat import archive as torch_archive
@@ -227,7 +225,7 @@ def with_fresh_belief_head(weights: TorchWeights, seed: int) -> TorchWeights:
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed: expected an integer from 0 to 2**32 - 1, got {seed}")
     config = dataclasses.replace(weights.config, belief_head=True)
-    fresh = network.init(config, jax.random.key(seed))
+    fresh = network.init(config, jax_settings.key(seed))
     head = {name: fresh[name] for name in fresh.keys() - weights.params.keys()}
     provenance = dataclasses.replace(weights.provenance, belief_head="fresh", belief_head_seed=seed)
     return TorchWeights(config, weights.params | head, provenance)

@@ -175,7 +175,11 @@ def check(settings: Experiment, role: Role = "all") -> str:
     Raises:
         OutOfMemory: if the estimate is larger than the memory of the device.
     """
-    parts, found = estimate(settings, role), limit()
+    return _compared(estimate(settings, role), limit())
+
+
+def _compared(parts: list[Part], found: tuple[int, str] | None) -> str:
+    """See `check`."""
     total = sum(part.n_bytes for part in parts)
     if found is None:
         return f"needs about {_size(total)}; the available memory is not known"
@@ -209,9 +213,9 @@ def guarded(
     Raises:
         OutOfMemory: naming the settings that need the most, with their values and sizes.
     """
-    said = check(settings, role)
-    found = limit()
-    total = sum(part.n_bytes for part in estimate(settings, role))
+    parts, found = estimate(settings, role), limit()
+    said = _compared(parts, found)
+    total = sum(part.n_bytes for part in parts)
     if note is not None and found is not None and total > found[0] / 2:
         note(said)
     try:
@@ -222,6 +226,6 @@ def guarded(
         if not is_out_of_memory(error):
             raise
         raise OutOfMemory(
-            f"out of memory; estimated before: {describe(estimate(settings, role))}; lower "
+            f"out of memory; estimated before: {describe(parts)}; lower "
             "selfplay.lanes, learner.batch, replay.capacity_examples or the network's size"
         ) from None

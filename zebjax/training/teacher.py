@@ -25,6 +25,7 @@ import jax
 import numpy as np
 
 from zebjax import game, players, record
+from zebjax.common import jax_settings
 from zebjax.evaluation import matches
 from zebjax.players import Player, base, exact
 from zebjax.record import GameRecord, TargetKind
@@ -80,7 +81,7 @@ def play_file(
     Raises:
         ValueError: if the opponent chooses an illegal slot.
     """
-    stream = jax.random.fold_in(jax.random.key(settings.seed), _STREAM)
+    stream = jax.random.fold_in(jax_settings.key(settings.seed), _STREAM)
     states, play_keys = matches.deals(jax.random.fold_in(stream, index), 0, n_games)
     records = jax.tree.map(np.array, record.empty(n_games))
     records.weight[:] = 1
