@@ -13,7 +13,7 @@ MODULES = (
     "network.model",
     "observe",
     "search.config",
-    "search.tree",
+    pytest.param("search.tree", marks=pytest.mark.slow),  # compiles a search
     "tiles",
     "training.eval_aux",
     "training.replay",

@@ -94,6 +94,7 @@ def test_a_sweep_stops_when_more_lanes_are_no_faster(monkeypatch, tmp_path):
     assert selfplay.remembered_lanes("original") == 128
 
 
+@pytest.mark.slow
 def test_a_long_call_makes_all_its_decisions(tiny_setting):
     """The buffer of finished games never fills: stopped lanes would be timed as if they played."""
     bench, made = selfplay.prepare(tiny_setting, 4), []

@@ -122,6 +122,7 @@ print(players.make(f"zeb:{run.session.folder}").choose(positions(8, [4]), raw_ke
 """
 
 
+@pytest.mark.slow  # compiles every program of a run once more, for two devices
 def test_a_run_goes_on_with_another_number_of_devices_and_its_network_plays_there(tmp_path):
     go(dataclasses.replace(TINY, runs=str(tmp_path / "runs"), cycles=1))
     printed = on_devices(2, RUN + LOADED, str(tmp_path)).splitlines()

@@ -105,7 +105,7 @@ class PlainGame:
     # At 16 and 17 there are nodes between the root and what is settled, and forced moves on the
     # way.
     [
-        ("puct", 800, 16),
+        pytest.param("puct", 800, 16, marks=pytest.mark.slow),
         ("puct", 800, 17),
         ("puct", 300, 19),
         ("gumbel", 200, 19),
@@ -273,7 +273,10 @@ def test_nodes_are_decisions():
     jax.tree.map(np.testing.assert_array_equal, ahead, by_hand)
 
 
-@pytest.mark.parametrize(("policy", "plain"), [("puct", False), ("gumbel", True)])
+@pytest.mark.parametrize(
+    ("policy", "plain"),
+    [pytest.param("puct", False, marks=pytest.mark.slow), ("gumbel", True)],
+)
 def test_evaluating_by_length_does_not_change_the_search(policy, plain):
     """Against the network on whole observations: the same moves, but where two were within rounding
     of a tie."""
