@@ -46,8 +46,11 @@ class Quiet:
         self.cycles.append((row, seconds_left))
 
 
-def go(settings, stop_after=None, source=None):
-    """Run in this process, asking for a stop at the `stop_after`th look; the run."""
+def go(settings, stop_after=None, source=None, draws=False):
+    """Run in this process, asking for a stop at the `stop_after`th look; the run.
+
+    The curves, a second for each evaluation, are only drawn if `draws`.
+    """
     looks = 0
 
     def stop_asked():
@@ -58,6 +61,8 @@ def go(settings, stop_after=None, source=None):
     run = training.Run(settings, Quiet(), stop_asked, source)
     if source is None:  # one decision a call, so that there are many moments to stop at
         run.source._size.timed = lambda seconds: None
+    if not draws:
+        run._outputs._draw = lambda: None
     run.go()
     return run
 

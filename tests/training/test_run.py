@@ -19,7 +19,7 @@ from zebjax.training.config import ReplayConfig, StartConfig, TeacherConfig
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
-    return go(dataclasses.replace(TINY, runs=str(tmp_path_factory.mktemp("one"))))
+    return go(dataclasses.replace(TINY, runs=str(tmp_path_factory.mktemp("one"))), draws=True)
 
 
 def test_a_run_leaves_what_it_should(uninterrupted):
@@ -289,7 +289,7 @@ def test_a_cycle_takes_all_the_time_since_the_one_before(tmp_path, monkeypatch):
     drawn = metrics.plot_curves
     monkeypatch.setattr(metrics, "plot_curves", lambda *args: (time.sleep(0.5), drawn(*args)))
     began = time.monotonic()
-    run = go(dataclasses.replace(TINY, runs=str(tmp_path), cycles=2))
+    run = go(dataclasses.replace(TINY, runs=str(tmp_path), cycles=2), draws=True)
     took = time.monotonic() - began
     rows = metrics.read(run.session.folder / "metrics.jsonl")[1:]
     walls = [row["perf/cycle_wall_time_s"] for row in rows]

@@ -64,6 +64,9 @@ class Run:
         self._outputs = Outputs(self.session)
         self._last_save = self._wall_counted_to = time.monotonic()
         self._saved_progress: dict[str, Any] = {}
+        """The progress of the newest save."""
+        if not self.session.is_new:
+            self._saved_progress = self._fingerprint()
         self._train_size = CallSizer(
             "training", "a lower --learner.updates-per-call or --learner.batch", report
         )
@@ -87,7 +90,8 @@ class Run:
             while not session.is_complete:
                 phases[session.progress.phase]()
         except Stopped:
-            self.save()
+            if self._fingerprint() != self._saved_progress:
+                self.save()
             session.report.note(
                 f"stopped after cycle {session.progress.cycle}; the same command resumes"
             )
