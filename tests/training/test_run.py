@@ -88,7 +88,7 @@ def test_a_run_stopped_at_every_moment_is_the_same_run(tmp_path, uninterrupted):
     settings = dataclasses.replace(TINY, runs=str(tmp_path))
     looks, phases = np.random.default_rng(0), set()
     for _ in range(200):
-        run = go(settings, stop_after=int(looks.integers(10, 180)))
+        run = go(settings, stop_after=int(looks.integers(1, 90)))
         phases.add(run.session.progress.phase)
         if run.session.progress.cycle == 4 and run.session.progress.phase == "play":
             break
