@@ -138,7 +138,7 @@ def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
             ["absent.py"],
             "absent.py: expected an existing experiment file that ends in .py",
         ),
-        (["README.md"], "README.md: expected an experiment file"),
+        (["README.md"], "README.md: expected an existing experiment file"),
         (
             ["experiments/quickstart.py", "--learner.lr", "nan"],
             "learner.lr: expected a finite number, got nan",
@@ -193,7 +193,7 @@ def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
         ),
         (
             ["experiments/quickstart.py", "--name", "store"],
-            "is where runs exchange games; choose another --name",
+            "is the store where runs exchange games; choose another --name",
         ),
         (
             ["experiments/quickstart.py", "--role", "selfplay", "--worker-id="],

@@ -281,4 +281,4 @@ def test_the_bundled_network_is_there_and_small():
         "training.json",
     }
     assert sum(file.stat().st_size for file in found) < 3_000_000
-    assert "How strong" in (network.BUNDLED / "README.md").read_text()
+    assert "**Strength**" in (network.BUNDLED / "README.md").read_text()

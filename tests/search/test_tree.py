@@ -211,6 +211,7 @@ def test_worlds_are_averaged_over_all_that_the_mover_could_face(policy, sims):
     np.testing.assert_array_equal(result.visits.sum(1), sims * np.asarray(real).sum(1))
 
 
+@pytest.mark.slow
 def test_bfloat16_hardly_changes_the_targets():
     """Mean KL of the policy target in float32 to that in bfloat16, for the trained bundled
     network."""

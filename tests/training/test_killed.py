@@ -82,7 +82,17 @@ def with_nan(state):
     return state._replace(learner=state.learner._replace(params=params))
 
 
-def test_weights_that_are_not_finite_are_never_saved(tmp_path):
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    run = go(dataclasses.replace(SHORT, runs=str(tmp_path)))
+    before = checkpoint.steps(run.session.folder / "state")
+    run.session.state = with_nan(run.session.state)
+    with pytest.raises(ValueError, match="no longer finite.*the last good save stays"):
+        run.save()
+    assert checkpoint.steps(run.session.folder / "state") == before
+
+
+@pytest.mark.slow  # compiles the learner for another learning rate
+def test_a_learning_rate_that_is_too_high_costs_no_good_save(tmp_path):
     settings = dataclasses.replace(
         TINY,
         runs=str(tmp_path),

@@ -173,7 +173,7 @@ def test_a_teacher_without_fitting_games_is_refused(tmp_path, games):
         go(settings)
     record.write(tmp_path / "many.safetensors", games, metadata)
     with pytest.raises(
-        ValueError, match=r"replay\.capacity_examples: .* holds 812 examples, more than 700"
+        ValueError, match=r"replay\.capacity_examples: .* holds 812 examples, more than the 700"
     ):
         go(settings)
     (tmp_path / "few.safetensors").write_bytes(b"nonsense")

@@ -87,7 +87,8 @@ def test_an_opponent_plays_one_team_and_eq_judges_all(games):
 
 
 def read(folder):
-    return {path.name: record.read(path) for path in sorted(folder.iterdir())}
+    files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
+    return {file.name: record.read(file) for file in files}
 
 
 def test_a_stopped_run_goes_on_to_the_same_games(tmp_path):

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from zebjax.common import files
 from zebjax.distributed import heartbeat
 from zebjax.distributed.spool import WORKER_ID, status_name
-from zebjax.distributed.store import Store, StoreError
+from zebjax.distributed.store import Missing, Store, StoreError
 from zebjax.training.session import Stopped
 
 _CLAIM = re.compile(rf"examples/{WORKER_ID.pattern}/claims/(\d{{9}})\.json")
@@ -132,8 +132,13 @@ def take(store: Store, worker: str, owner: Owner) -> Claim:
     name, data = _name(worker, number), json.dumps(owner._asdict()).encode()
     # The object may exist because an earlier attempt of this call succeeded and its answer was
     # lost.
-    if name not in store.put({name: data}) and store.get(name, _MAX_BYTES) != data:
-        raise _taken_over(store, worker, _host(store, name))
+    if name not in store.put({name: data}):
+        try:
+            is_own = store.get(name, _MAX_BYTES) == data
+        except Missing:  # deleted since, by a process with a later claim
+            is_own = False
+        if not is_own:
+            raise _taken_over(store, worker, _host(store, name))
     # The newest numbers stay, so none is given twice. Others cost time in each listing.
     if old := [_name(worker, n) for n in earlier[: 1 - _KEPT]]:
         with contextlib.suppress(StoreError):  # a credential that may not delete can still work
