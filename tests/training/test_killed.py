@@ -86,7 +86,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     run = go(dataclasses.replace(SHORT, runs=str(tmp_path)))
     before = checkpoint.steps(run.session.folder / "state")
     run.session.state = with_nan(run.session.state)
-    with pytest.raises(ValueError, match="no longer finite.*the last good save stays"):
+    with pytest.raises(ValueError, match=r"no longer finite.*the last good save stays"):
         run.save()
     assert checkpoint.steps(run.session.folder / "state") == before
 
