@@ -91,8 +91,10 @@ class WorkerSource:
         began, note = time.monotonic(), Interval(_WAIT_NOTE_S)
         note.restart()
         while True:
+            # Read first: all files of the first poll are then in what is taken now.
+            has_polled = self.link.ingest.has_polled.is_set()
             self._take(session)
-            reason = self._waits_for(session)
+            reason = self._waits_for(session, has_polled)
             if reason is None:
                 break
             if note.is_due():
@@ -200,11 +202,10 @@ class WorkerSource:
             progress.arrived_examples += sifted.kept * N_PLIES
             self._last_kept = time.monotonic()
 
-    def _waits_for(self, session: Session) -> str | None:
+    def _waits_for(self, session: Session, has_polled: bool) -> str | None:
         """The reason why the run may not train yet, for the log; None if it may."""
         config, progress = session.settings.replay, session.progress
         learner = session.settings.learner
-        has_polled = self.link.ingest.has_polled.is_set()
         if not has_polled and time.monotonic() - self._began < _FIRST_POLL_S:
             return "reading the games in the store"
         in_ring, needed = (
