@@ -34,7 +34,7 @@ def played(n: int) -> record.GameRecord:
     small = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)
     actor = selfplay.init(config, jax.random.key(0))
     actor = selfplay.advance(config, small, network.init(small, jax.random.key(1)), actor, 0, 10**6)
-    return jax.tree.map(np.asarray, selfplay.take(config, actor)[1])
+    return jax.tree.map(np.asarray, selfplay.pop_finished(config, actor)[1])
 
 
 def checking(data: bytes, games: int, files: int) -> dict[str, float]:
@@ -69,7 +69,7 @@ class Arriving:
     def take(self, ring: replay.Ring) -> tuple[replay.Ring, int]:
         """Add the arrived games to the ring; return the new ring and the number of games."""
         n = 0
-        for arrived in self._ingest.take():
+        for arrived in self._ingest.pop_arrived():
             assert arrived.records is not None
             ring = replay.add_some(ring, arrived.records)
             n += len(arrived.records.slots)

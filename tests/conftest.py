@@ -125,7 +125,7 @@ def games():
     actor = selfplay.init(config, jax.random.key(1), 5)
     while int(actor.n_finished) < config.games_per_cycle:
         actor = selfplay.advance(config, tiny, params, actor, 7, 64)
-    return jax.tree.map(np.asarray, selfplay.take(config, actor)[1])
+    return jax.tree.map(np.asarray, selfplay.pop_finished(config, actor)[1])
 
 
 @pytest.fixture(scope="module")

@@ -163,7 +163,7 @@ def self_play(settings: Experiment) -> str:
     params = network.init(settings.network, jax_settings.key(0))
     actor = selfplay.init(config, jax_settings.key(1))
     actor = selfplay.advance(config, settings.network, params, actor, 0, 1000)
-    _, records = selfplay.take(config, actor)
+    _, records = selfplay.pop_finished(config, actor)
     record.validate(records)
     return f"a game with {search.sims} simulations per decision"
 

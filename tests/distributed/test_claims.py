@@ -65,22 +65,22 @@ def wait(place, owner=ME, stop=lambda: False):
 
 def test_who_lives_elsewhere_keeps_a_second_process_out(place, fast):
     with (
-        Beating(place, claims.take(place, "w", OTHER)),
+        Beating(place, claims.acquire(place, "w", OTHER)),
         pytest.raises(claims.TakenOver, match="another process on elsewhere works as w; give each"),
     ):
         wait(place)
 
 
 def test_who_died_elsewhere_is_waited_for_and_then_replaced(place, fast):
-    beat(place, claims.take(place, "w", OTHER))
+    beat(place, claims.acquire(place, "w", OTHER))
     began = time.monotonic()
     (note,) = wait(place)
     assert "recent heartbeat from elsewhere" in note and 0.2 < time.monotonic() - began < 5
-    assert claims.take(place, "w", ME).number == 2
+    assert claims.acquire(place, "w", ME).number == 2
 
 
 def test_a_restart_in_the_same_folder_waits_for_nobody(place):
-    beat(place, claims.take(place, "w", ME), every_s=60)
+    beat(place, claims.acquire(place, "w", ME), every_s=60)
     assert wait(place, ME._replace(nonce="3" * 32)) == []
     copied_to_another_machine = ME._replace(host="there", nonce="3" * 32)
     with pytest.raises(Stopped):
@@ -88,7 +88,7 @@ def test_a_restart_in_the_same_folder_waits_for_nobody(place):
 
 
 def test_who_said_that_it_stops_or_is_long_silent_is_not_waited_for(place):
-    claim = claims.take(place, "w", OTHER)
+    claim = claims.acquire(place, "w", OTHER)
     beat(place, claim, every_s=60, state=heartbeat.STOPPED)
     assert wait(place) == []
     beat(place, claim, every_s=5, time_s=time.time() - 100_000)
@@ -104,7 +104,7 @@ def test_of_many_that_start_at_once_no_two_have_one_claim(place):
         owner = claims.Owner("host", f"{number}" * 32, f"{number}" * 32)
         barrier.wait()
         try:
-            taken.append(claims.take(place, "w", owner))
+            taken.append(claims.acquire(place, "w", owner))
         except claims.TakenOver as error:
             refused.append(error)
 
@@ -134,15 +134,15 @@ def test_a_claim_whose_answer_was_lost_is_ones_own(place):
         return put(new, replace)
 
     place.put = put_twice
-    assert claims.take(place, "w", ME).number == 1
+    assert claims.acquire(place, "w", ME).number == 1
 
 
 def test_an_earlier_claim_is_no_reason_to_stop(place):
-    earlier, mine = claims.take(place, "w", OTHER), claims.take(place, "w", ME)
+    earlier, mine = claims.acquire(place, "w", OTHER), claims.acquire(place, "w", ME)
     claims.check(place, mine)  # nobody gives heartbeats yet
     beat(place, earlier)
     claims.check(place, mine)
-    beat(place, claims.take(place, "w", OTHER), state=heartbeat.STOPPED)
+    beat(place, claims.acquire(place, "w", OTHER), state=heartbeat.STOPPED)
     with pytest.raises(claims.TakenOver):
         claims.check(place, mine)  # that one has used the numbers of this one's next files
 
@@ -159,12 +159,12 @@ def test_a_number_that_is_no_workers_is_named(place):
     with pytest.raises(
         ValueError, match=r"claims/999999999\.json was not written by a worker; delete it"
     ):
-        claims.take(place, "w", ME)
+        claims.acquire(place, "w", ME)
 
 
 def test_old_claims_of_ones_own_go_and_no_number_is_given_twice(place, monkeypatch):
-    claims.take(place, "other", OTHER)
-    assert [claims.take(place, "w", ME).number for _ in range(5)] == [1, 2, 3, 4, 5]
+    claims.acquire(place, "other", OTHER)
+    assert [claims.acquire(place, "w", ME).number for _ in range(5)] == [1, 2, 3, 4, 5]
     assert [entry.name for entry in place.entries("examples")] == [
         "examples/other/claims/000000001.json",
         "examples/w/claims/000000004.json",
@@ -175,7 +175,7 @@ def test_old_claims_of_ones_own_go_and_no_number_is_given_twice(place, monkeypat
         raise Refused("may not delete")
 
     monkeypatch.setattr(place, "delete", refuse)
-    assert claims.take(place, "w", ME).number == 6
+    assert claims.acquire(place, "w", ME).number == 6
 
 
 # ---- a whole worker
@@ -195,7 +195,7 @@ def work(settings, report, games=8):
 def test_a_worker_does_not_start_beside_another_of_its_name(settings, fast):
     place = open.open_store(settings.namespace)
     with (
-        Beating(place, claims.take(place, "w", OTHER)),
+        Beating(place, claims.acquire(place, "w", OTHER)),
         pytest.raises(claims.TakenOver, match="works as w"),
     ):
         work(settings, Quiet())
@@ -210,7 +210,7 @@ def test_a_worker_that_was_presumed_dead_stops_and_keeps_its_games(settings, fas
         def working(self, what, done, total):
             if not self.cycles:
                 self.cycles.append("taken over")
-                beat(place, claims.take(place, "w", OTHER), batches=99)
+                beat(place, claims.acquire(place, "w", OTHER), batches=99)
             time.sleep(0.05)
 
     report = CutOff()
@@ -248,7 +248,7 @@ def test_another_device_than_the_experiments_is_refused(settings):
 
 
 def test_a_store_that_is_away_is_not_another_process(place):
-    claim = claims.take(place, "w", ME)
+    claim = claims.acquire(place, "w", ME)
 
     def fail(*arguments):
         raise Unreachable("away")

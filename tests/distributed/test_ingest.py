@@ -37,9 +37,9 @@ def drain(ingestor, tries=1000):
         try:
             ingestor.poll()
         except store.Unreachable:
-            taken += ingestor.take()
+            taken += ingestor.pop_arrived()
             continue
-        new = ingestor.take()
+        new = ingestor.pop_arrived()
         if not new:
             return taken
         taken += new
@@ -137,7 +137,7 @@ def test_a_file_that_may_not_be_read_is_waited_for_and_does_not_end_the_learner(
         ingestor = ingest.Ingest(place, tmp_path, {})
         with pytest.raises(store.Unreachable):
             ingestor.poll()
-        assert [one.name for one in ingestor.take()] == sent[:1]
+        assert [one.name for one in ingestor.pop_arrived()] == sent[:1]
         monkeypatch.setattr(place, "get", get)
         assert [one.name for one in drain(ingestor)] == sent[1:]
 
@@ -162,7 +162,7 @@ def test_what_waits_is_bounded_in_bytes(tmp_path, games, place, monkeypatch):
     ingestor, taken = ingest.Ingest(place, tmp_path, {}), []
     for most in (2, 4, 5):
         ingestor.poll()
-        taken += ingestor.take()
+        taken += ingestor.pop_arrived()
         assert len(taken) == most
     assert [one.name for one in taken] == sent
 
@@ -263,7 +263,7 @@ def test_a_file_that_nobody_can_fetch_stops_only_its_own_worker_and_not_for_ever
     def look():
         with contextlib.suppress(store.Unreachable):
             ingestor.poll()
-        return [one.name for one in ingestor.take()]
+        return [one.name for one in ingestor.pop_arrived()]
 
     assert look() == [sent[0], *other] and look() == []
     monkeypatch.setattr(ingest.time, "monotonic", lambda: now() + 2 * ingest._PATIENCE_S)

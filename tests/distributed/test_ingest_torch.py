@@ -33,9 +33,9 @@ def drain(ingestor):
         try:
             ingestor.poll()
         except store.Unreachable:
-            taken += ingestor.take()
+            taken += ingestor.pop_arrived()
             continue
-        new = ingestor.take()
+        new = ingestor.pop_arrived()
         taken += new
         empty = 0 if new else empty + 1
     return taken
@@ -96,7 +96,7 @@ def test_a_file_that_is_still_being_copied_is_waited_for(tmp_path, batch, place)
     for size in (0, 1000, len(data) // 2):
         file.write_bytes(data[:size])
         ingestor.poll()
-        assert ingestor.take() == []
+        assert ingestor.pop_arrived() == []
     file.write_bytes(data)
     (one,) = drain(ingestor)
     assert len(one.records.slots) == 3 and not (tmp_path / "quarantine").exists()

@@ -19,9 +19,9 @@ from tests.support.torch_made import Tensor, make_zip, save
 from zebjax import network
 from zebjax.network import storage
 from zebjax.torch_compat import archive as torch_archive
-from zebjax.torch_compat import layouts
 from zebjax.torch_compat import weights as torch_weights
 from zebjax.torch_compat.archive import Limits
+from zebjax.torch_compat.facts import facts_of
 from zebjax.torch_compat.names import to_state_dict
 from zebjax.torch_compat.pickle import TorchFileError
 
@@ -127,7 +127,7 @@ def test_a_long_text_is_cut_before_it_is_filtered():
     text = "x" * 4_000_000
     tracemalloc.start()
     try:
-        assert dict(layouts._facts(None, {"a": text, text: 1})) == {"a": "x" * 300}
+        assert dict(facts_of(None, {"a": text, text: 1})) == {"a": "x" * 300}
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()

@@ -28,7 +28,7 @@ def play(params, n_takes, max_moves, seed=0):
     for step in range(n_takes):
         while int(actor.n_finished) < CONFIG.games_per_cycle:
             actor = selfplay.advance(CONFIG, TINY, params, actor, step, max_moves)
-        actor, records = selfplay.take(CONFIG, actor)
+        actor, records = selfplay.pop_finished(CONFIG, actor)
         taken.append(records)
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *taken), jax.tree.map(
         np.asarray, actor._replace(key=0)
@@ -52,9 +52,9 @@ def test_the_division_into_calls_does_not_matter(params):
 
 def test_one_compilation_for_a_whole_run(params):
     play(params, 1, max_moves=7)
-    compiled = selfplay.advance._cache_size(), selfplay.take._cache_size()
+    compiled = selfplay.advance._cache_size(), selfplay.pop_finished._cache_size()
     play(params, 3, max_moves=9)
-    assert (selfplay.advance._cache_size(), selfplay.take._cache_size()) == compiled
+    assert (selfplay.advance._cache_size(), selfplay.pop_finished._cache_size()) == compiled
 
 
 def test_every_game_begun_is_handed_over_or_still_on_its_lane(params):
@@ -70,7 +70,7 @@ def test_every_game_begun_is_handed_over_or_still_on_its_lane(params):
         fresh = deal(jax.random.split(key, 3)[1])
         begun += [fresh[lane] for lane in np.flatnonzero(np.asarray(actor.states.ply) < plies)]
         if int(actor.n_finished) >= CONFIG.games_per_cycle:
-            actor, records = selfplay.take(CONFIG, actor)
+            actor, records = selfplay.pop_finished(CONFIG, actor)
             taken += list(np.asarray(records.hands))
     waiting = list(np.asarray(actor.finished.hands)[: int(actor.n_finished)])
     found = taken + waiting + list(np.asarray(actor.states.hands))
@@ -96,7 +96,7 @@ def test_decisions_of_the_last_two_tricks_are_marked_exact(params):
         actor = selfplay.init(config, jax.random.key(3), 0)
         while actor.n_finished < config.games_per_cycle:
             actor = selfplay.advance(config, TINY, params, actor, 0, 1000)
-        kinds = np.asarray(selfplay.take(config, actor)[1].kind)
+        kinds = np.asarray(selfplay.pop_finished(config, actor)[1].kind)
         assert TargetKind.SEARCH in kinds[:, :20] and TargetKind.EXACT not in kinds[:, :20]
         late = set(np.unique(kinds[:, 20:]))
         assert late == {TargetKind.FORCED, TargetKind.SEARCH if plain else TargetKind.EXACT}
@@ -168,4 +168,4 @@ def test_only_an_honest_search_has_targets_that_hidden_hands_do_not_change(param
     targets = [target[:, 0] for target in targets]
     assert targets[0].any() and (targets[0] == targets[1]).all() == (worlds != "true")
     actor = selfplay.advance(config, TINY, params, actor, 0, 10**4)
-    record.validate(jax.tree.map(np.asarray, selfplay.take(config, actor)[1]))
+    record.validate(jax.tree.map(np.asarray, selfplay.pop_finished(config, actor)[1]))

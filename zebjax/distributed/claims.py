@@ -114,7 +114,7 @@ def wait_for_others(
             raise _taken_over(store, worker, seen.status.get("host"))
 
 
-def take(store: Store, worker: str, owner: Owner) -> Claim:
+def acquire(store: Store, worker: str, owner: Owner) -> Claim:
     """Claim the worker id with the next number. Delete all but the newest two claims of it.
 
     Raises:

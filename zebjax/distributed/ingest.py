@@ -171,7 +171,10 @@ class _PerhapsUnfinished(Exception):
 
 
 class Ingest:
-    """Fetches new files from the store. A background thread calls `poll`, the learner's `take`."""
+    """Fetches new files from the store.
+
+    A background thread calls `poll`; the learner calls `pop_arrived`.
+    """
 
     def __init__(self, store: Store, folder: Path, cursor: dict[str, str]) -> None:
         """`cursor` holds the names taken, by `Arrived.cursor_key`; `folder` is the run's."""
@@ -357,7 +360,7 @@ class Ingest:
         self._quarantine.put(name, size, data, reason)
         self._arrived.put(Arrived(name, worker, len(data), None, None, reason))
 
-    def take(self) -> list[Arrived]:
+    def pop_arrived(self) -> list[Arrived]:
         """Return the files that arrived since the last call, in each worker's order."""
         taken = []
         while not self._arrived.empty():

@@ -98,7 +98,7 @@ def _play(
         finished = int(actor.n_finished)
         report.working("games of the next file", min(finished, n_file), n_file)
         while finished >= n_file:
-            actor, records = selfplay.take(config, actor)
+            actor, records = selfplay.pop_finished(config, actor)
             link.send(jax.tree.map(np.asarray, records), step, facts)
             finished -= n_file
             if job.max_games is not None and link.counts.games >= job.max_games:

@@ -78,7 +78,7 @@ class Link:
                 f"{self._store.where}: no weights are published there yet; start the learner "
                 "first: zebjax train EXPERIMENT --role learner"
             ) from None
-        self._claim = claims.take(self._store, worker, owner)
+        self._claim = claims.acquire(self._store, worker, owner)
         self.first = self.spool.begin(self._store)
         self._write(heartbeat.RUNNING)
         self._thread.start()

@@ -163,7 +163,7 @@ class WorkerSource:
 
     def _take(self, session: Session) -> None:
         """Put the games that have arrived into their rings."""
-        for arrived in self.link.ingest.take():
+        for arrived in self.link.ingest.pop_arrived():
             if arrived.records is None:
                 session.progress.quarantined += 1
                 session.report.note(f"  quarantined: {arrived.reason}")

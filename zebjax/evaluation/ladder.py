@@ -22,7 +22,7 @@ from zebjax.evaluation import matches, ratings
 from zebjax.evaluation.config import LADDER as LADDER
 from zebjax.evaluation.config import LADDER_ANCHOR as LADDER_ANCHOR
 from zebjax.evaluation.config import LADDER_DEALS, SLOW_SHARE, SLOW_WORLDS
-from zebjax.evaluation.matches import MatchResult, Progress
+from zebjax.evaluation.matches import MatchResult, OnProgress
 from zebjax.players import Player
 
 Note = Callable[[str], None]
@@ -33,7 +33,7 @@ class Rules:
     """Settings of a match. With the players and the number of deals they decide its result."""
 
     seed: int = 0
-    batch: int = matches.BATCH
+    batch: int = matches.DEALS_AT_ONCE
     until: float | None = None
     """See `matches.play_pairs`."""
 
@@ -204,7 +204,12 @@ def _read(path: Path, key: dict[str, Any]) -> tuple[np.ndarray, float]:
 
 
 def play(
-    a: Player, b: Player, n_deals: int, rules: Rules, cache: Cache, progress: Progress | None = None
+    a: Player,
+    b: Player,
+    n_deals: int,
+    rules: Rules,
+    cache: Cache,
+    progress: OnProgress | None = None,
 ) -> Played:
     """Play one pair, or read it from the cache; the order of the players does not matter there.
 
@@ -214,7 +219,7 @@ def play(
         n_deals: number of deals; each is played twice.
         rules: seed, batch and stopping rule.
         cache: read before, and written after playing.
-        progress: see `matches.Progress`.
+        progress: see `matches.OnProgress`.
 
     Raises:
         ValueError: as `matches.play_pairs`.

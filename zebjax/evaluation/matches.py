@@ -18,7 +18,7 @@ import numpy as np
 from zebjax import game, tiles
 from zebjax.common import jax_settings
 from zebjax.common.arrays import check_key
-from zebjax.evaluation.config import DEALS_AT_ONCE as BATCH
+from zebjax.evaluation.config import DEALS_AT_ONCE
 from zebjax.evaluation.intervals import Z95, confidence_sequence
 from zebjax.players import Player, base
 
@@ -72,7 +72,7 @@ class MatchResult:
         return self.win_rate_cs95 or self.win_rate_ci95
 
 
-Progress = Callable[[float, MatchResult | None], None]
+OnProgress = Callable[[float, MatchResult | None], None]
 """Called after every ply with the share of the match that is done, 0 to 1, and the result so far
 (None during the first batch)."""
 
@@ -98,8 +98,8 @@ def play_pairs(
     b: Player,
     n_deals: int,
     key: jax.Array,
-    batch: int = BATCH,
-    progress: Progress | None = None,
+    batch: int = DEALS_AT_ONCE,
+    progress: OnProgress | None = None,
     until: float | None = None,
 ) -> np.ndarray:
     """Play `n_deals` paired deals, 2 * n_deals games.
@@ -114,7 +114,7 @@ def play_pairs(
         n_deals: 2 or more.
         key: one typed random key, the source of the deals and of all randomness in play.
         batch: approximate number of deals to play together.
-        progress: see `Progress`.
+        progress: see `OnProgress`.
         until: stop after the first batch at which the win rate's confidence sequence is this narrow
             (half-width, in (0, 0.5)); `n_deals` is then the maximum.
 
@@ -145,7 +145,7 @@ def _play_batches(
     n_deals: int,
     key: jax.Array,
     batch: int,
-    progress: Progress | None,
+    progress: OnProgress | None,
     until: float | None,
 ) -> np.ndarray:
     # All batches have the same size, so that nothing is compiled twice. The last may play a few

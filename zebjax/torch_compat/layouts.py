@@ -11,11 +11,8 @@ Four layouts can be read:
 Optimisers, random states and replay buffers are not read.
 """
 
-import itertools
 import json
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -29,11 +26,11 @@ from zebjax.network import Params, ZebConfig, storage
 from zebjax.network.config import config_from_dict
 from zebjax.observe import tokenizer
 from zebjax.torch_compat.archive import Limits, TorchFile
+from zebjax.torch_compat.facts import Scalar, facts_of, known_of, mapping_of
 from zebjax.torch_compat.pickle import Call, Name, TorchFileError, shown
 from zebjax.torch_compat.tolerant import Foreign
 
 Layout = Literal["wrapped", "hub", "lightning", "safetensors"]
-Scalar = str | int | float | bool
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
 """Prefixes that wrappers (DataParallel, torch.compile, Lightning) add to every key."""
 _STATE_DICT_KEYS = ("model_state_dict", "state_dict", "model")
@@ -52,23 +49,6 @@ _REQUIRED = ("embed_dim", "n_heads", "n_layers", "ff_dim")
 _OPTIONAL = {"tokenizer": str, "belief_head": bool, "dropout": float, "max_tokens": int}
 _OUR_NAME = "embed_project.kernel"  # an array name that every network of zebjax has
 _BELIEF_KEY = "belief_proj.0.weight"
-COUNTS = {"step": ("epoch", "step"), "total_games": ("total_games",)}
-TEXTS = {
-    "wandb_run_id": ("wandb_run_id",),
-    "source_weights_name": ("source_weights_name",),
-}
-# Entries that begin with these are large and not needed, so they are not read.
-_IGNORED = (
-    "optimizer",
-    "rng_state",
-    "replay_buffer",
-    "scheduler",
-    "lr_schedulers",
-    "loops",
-    "callbacks",
-    "scaler",
-)
-_MAX_FACTS, _MAX_TEXT, _MAX_FACT_DEPTH = 200, 300, 3
 _MAX_JSON_BYTES = 1 << 20
 _SAFETENSORS_TYPES: dict[str, Any] = {
     "F64": np.float64,
@@ -122,7 +102,7 @@ def from_torch(data: bytes, source: Path, limits: Limits) -> Found:
         TorchFileError: if it cannot be used. The message names a file only if a JSON file is wrong.
     """
     file = TorchFile(data, limits)
-    content = _mapping(file.tree)
+    content = mapping_of(file.tree)
     if isinstance(file.tree, Foreign) and not content:
         raise TorchFileError(
             f"it holds an object of type {shown(file.tree.name)}, which is not read; load it with "
@@ -137,18 +117,18 @@ def from_torch(data: bytes, source: Path, limits: Limits) -> Found:
                 "expected a state_dict of tensors, or a checkpoint with model_state_dict"
             )
         return _plain(_state_dict(file, content), source)
-    inner = _mapping(content[key])
+    inner = mapping_of(content[key])
     if isinstance(content[key], Foreign | Call | Name) and not inner:
         file.value(content[key])  # raises an error that names the object
     if inner is None:
         raise TorchFileError(f"{key}: expected a dictionary of tensors, got {_kind(content[key])}")
     state_dict, prefix = strip_prefix(_state_dict(file, inner))
     rest = {name: value for name, value in content.items() if name != key}
-    facts = dict(_facts(file, rest))
+    facts = dict(facts_of(file, rest))
     fields, place = _config_fields(file, rest, source)
     layout: Layout = "lightning" if "pytorch-lightning_version" in content else "wrapped"
     return Found(
-        layout, config_of(fields, place, state_dict), state_dict, facts, _known(facts, ""), prefix
+        layout, config_of(fields, place, state_dict), state_dict, facts, known_of(facts, ""), prefix
     )
 
 
@@ -164,8 +144,8 @@ def _plain(state_dict: dict[str, Any], source: Path) -> Found:
     if not isinstance(facts, dict):
         raise TorchFileError(f"{state_file}: expected an object with step and total_games")
     config = config_of(read_sidecar(config_file), str(config_file), state_dict)
-    plain = dict(_facts(None, facts))
-    return Found("hub", config, state_dict, plain, _known(facts, f"{state_file}: "), prefix)
+    plain = dict(facts_of(None, facts))
+    return Found("hub", config, state_dict, plain, known_of(facts, f"{state_file}: "), prefix)
 
 
 def from_safetensors(data: bytes, source: Path) -> Found:
@@ -194,7 +174,7 @@ def from_safetensors(data: bytes, source: Path) -> Found:
     for state_file in (hub_files(source)[1], source.with_name(storage.TRAINING_FILE)):
         if state_file.is_file() and isinstance(state := read_sidecar(state_file), dict):
             facts |= state
-    plain, known = dict(_facts(None, facts)), _known(facts, "")
+    plain, known = dict(facts_of(None, facts)), known_of(facts, "")
     if _OUR_NAME in state_dict:
         config = config_from_dict(fields, Path(place))
         params = storage.from_bytes(data, config)
@@ -237,13 +217,6 @@ def strip_prefix(state_dict: dict[str, Any]) -> tuple[dict[str, Any], str]:
 # ---- parts of a checkpoint
 
 
-def _mapping(node: Any) -> dict | None:
-    """Return a dictionary, or the items or attributes of a foreign object; None for other nodes."""
-    if isinstance(node, Foreign):
-        node = node.items or node.state
-    return node if isinstance(node, dict) else None
-
-
 def _kind(node: Any) -> str:
     return shown(node) if not isinstance(node, dict) else "a dictionary"
 
@@ -258,62 +231,6 @@ def _state_dict(file: TorchFile, nodes: Mapping[str, Any]) -> dict[str, Any]:
     return state_dict
 
 
-@dataclass
-class _Budget:
-    """What one walk over a file may still cost; dictionaries shared between places multiply."""
-
-    entries: int = 5_000
-    characters: int = 200_000
-
-
-def _facts(
-    file: TorchFile | None,
-    nodes: Mapping[str, Any],
-    prefix: str = "",
-    depth: int = 1,
-    budget: _Budget | None = None,
-) -> Iterator[tuple[str, Scalar]]:
-    """The plain values in dictionaries by dotted name, `_MAX_FACTS` of each and in all a budget."""
-    budget = budget or _Budget()
-    for key, node in itertools.islice(nodes.items(), _MAX_FACTS):
-        budget.entries -= 1
-        if budget.entries < 0 or budget.characters <= 0:
-            return
-        name = f"{prefix}{str(key)[: _MAX_TEXT + 1]}"
-        if not name.isprintable() or len(name) > _MAX_TEXT or str(key).startswith(_IGNORED):
-            continue
-        inner = _mapping(node)
-        if inner is not None and depth < _MAX_FACT_DEPTH:
-            yield from _facts(file, inner, f"{name}.", depth + 1, budget)
-            continue
-        value = file.scalar(node) if file else node
-        if isinstance(value, str):
-            value = "".join(filter(str.isprintable, value[:_MAX_TEXT]))
-        is_finite = not isinstance(value, float) or math.isfinite(value)
-        if isinstance(value, str | int | float) and is_finite:
-            budget.characters -= len(name) + len(str(value))
-            yield name, value
-
-
-def _known(facts: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """Check and return the facts that zebjax uses; None for those that are absent."""
-    known: dict[str, Any] = {}
-    for ours, theirs in COUNTS.items():
-        name = next((name for name in theirs if facts.get(name) is not None), None)
-        value = None if name is None else facts[name]
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        if value is not None and not (type(value) is int and 0 <= value < 2**63):
-            raise TorchFileError(f"{source}{name}: expected a count, got {shown(value)}")
-        known[ours] = value
-    for ours, theirs in TEXTS.items():
-        value = facts.get(theirs[0])
-        if value is not None and not isinstance(value, str):
-            raise TorchFileError(f"{source}{theirs[0]}: expected a text, got {shown(value)}")
-        known[ours] = value
-    return known
-
-
 def _config_fields(file: TorchFile, content: Mapping[str, Any], source: Path) -> tuple[Any, str]:
     """Return the network's keyword arguments, and the place where they were found."""
     if "model_config" in content:
@@ -321,7 +238,7 @@ def _config_fields(file: TorchFile, content: Mapping[str, Any], source: Path) ->
     for place in _CONFIG_PLACES:
         node: Any = content
         for part in place:
-            node = (_mapping(node) or {}).get(part)
+            node = (mapping_of(node) or {}).get(part)
         fields = _scalars(file, node)
         # These may be the settings of a whole training program: keep those of the network.
         if isinstance(fields, dict) and all(name in fields for name in _REQUIRED):
@@ -333,7 +250,7 @@ def _config_fields(file: TorchFile, content: Mapping[str, Any], source: Path) ->
     for place in _CONFIG_PLACES:
         node = content
         for part in (*place, "model_size"):
-            node = (_mapping(node) or {}).get(part)
+            node = (mapping_of(node) or {}).get(part)
         if isinstance(node, str) and node in network.PRESETS:
             preset = network.PRESETS[node]
             return {name: getattr(preset, name) for name in _REQUIRED}, ".".join(place)
@@ -344,7 +261,7 @@ def _config_fields(file: TorchFile, content: Mapping[str, Any], source: Path) ->
 
 
 def _scalars(file: TorchFile, node: Any) -> Any:
-    fields = _mapping(node)
+    fields = mapping_of(node)
     if fields is None:
         return None
     # Other values stay as they are, so that `config_of` can report them.

@@ -128,7 +128,7 @@ def advance(
 
 
 @functools.partial(jax.jit, static_argnames="config", donate_argnames="actor")
-def take(config: SelfPlayConfig, actor: Actor) -> tuple[Actor, GameRecord]:
+def pop_finished(config: SelfPlayConfig, actor: Actor) -> tuple[Actor, GameRecord]:
     """Remove the oldest `games_per_cycle` finished games from the buffer.
 
     Args:

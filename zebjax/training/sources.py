@@ -77,7 +77,7 @@ class SelfPlaySource:
         while settings.teacher.folder is None:
             waiting = int(session.state.actor.n_finished)
             if waiting >= config.games_per_cycle:
-                actor, records = selfplay.take(config, session.state.actor)
+                actor, records = selfplay.pop_finished(config, session.state.actor)
                 session.state = session.state._replace(
                     actor=actor, ring=replay.add(session.state.ring, records)
                 )
