@@ -263,8 +263,8 @@ def test_the_original_checkpoint_plays_as_well_as_it_is_known_to(tmp_path, refer
     """
     torch_weights.convert(reference_path("zeb-557k-1m.pt"), tmp_path / "zeb")
     zeb = players.make(f"zeb:{tmp_path / 'zeb'}")
-    result = matches.play_match(zeb, players.random(), 600, jax.random.key(0))
-    assert result.win_rate_stderr < 0.013
+    result = matches.play_match(zeb, players.random(), 300, jax.random.key(0))
+    assert result.win_rate_stderr < 0.019
     assert abs(result.win_rate - 0.71) < 3 * result.win_rate_stderr
     assert abs(result.margin - 11.6) < 3 * result.margin_stderr
 

@@ -88,7 +88,7 @@ def test_a_run_stopped_at_every_moment_is_the_same_run(tmp_path, uninterrupted):
     settings = dataclasses.replace(TINY, runs=str(tmp_path))
     looks, phases = np.random.default_rng(0), set()
     for _ in range(200):
-        run = go(settings, stop_after=int(looks.integers(1, 90)))
+        run = go(settings, stop_after=int(looks.integers(1, 120)))
         phases.add(run.session.progress.phase)
         if run.session.progress.cycle == 4 and run.session.progress.phase == "play":
             break
@@ -314,7 +314,7 @@ def test_what_may_change_does(tmp_path):
     changed = dataclasses.replace(
         changed, cycles=3, network=dataclasses.replace(TINY.network, dropout=0.2)
     )
-    run = go(changed, stop_after=1)
+    run = training.Run(changed, Quiet(), lambda: True)
     assert "resuming with changed settings: network.dropout: 0.1 -> 0.2" in run.session.report.notes
 
 
@@ -375,7 +375,7 @@ def test_a_second_process_is_kept_out(tmp_path):
 
 def test_nothing_is_compiled_after_the_first_cycle(tmp_path, compilations):
     """Neither in a fresh run nor in one that was resumed."""
-    for cycles in (5, 8):
+    for cycles in (3, 6):
         counts = []
         report = Quiet()
         report.cycle = lambda row, seconds_left, counts=counts: counts.append(len(compilations))

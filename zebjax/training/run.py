@@ -232,7 +232,8 @@ class Run:
     def _evaluate(self) -> metrics.Row:
         session = self.session
         settings, config = session.settings, session.settings.evaluation
-        zeb = players.zeb(settings.network, session.state.learner.params, config.temperature)
+        params = session.state.learner.params
+        zeb = players.zeb(settings.network, params, config.temperature)
 
         def on_progress(share: float, _: matches.MatchResult | None) -> None:
             session.report.working(
@@ -251,7 +252,7 @@ class Run:
             "eval/vs_random_deals": result.n_deals,
         }
         if settings.network.belief_head:
-            scores = belief.metrics(zeb, settings.network, session.state.learner.params, key)
+            scores = belief.metrics(zeb, settings.network, params, key, config.deals)
             row |= {f"eval/{name}": score for name, score in scores.items()}
         return row
 
