@@ -65,7 +65,7 @@ def test_a_system_whose_store_fails_loses_and_repeats_nothing(settings, monkeypa
     cut short."""
     learn(settings, stop_after=1)
     place = bad_line(settings, monkeypatch, fails=0.0)
-    for role, games in (("selfplay", 40), ("evalaux", 12)):
+    for role, games in (("selfplay", 24), ("evalaux", 8)):
         worker.work(
             settings,
             worker_link.Job(role, role, games),
