@@ -1,0 +1,1 @@
+"""Fleets: all processes of a run, started, watched and stopped together."""
