@@ -69,13 +69,7 @@ def read(folder: Path, prices: dict[str, float]) -> list[Row]:
                 "date",
             } <= set(result):
                 raise ValueError(f"{path}: expected a result of the benchmark selfplay or all")
-            device = (
-                result["device"]
-                if result["device"] != "cpu"
-                else f"{result['cpu']}, {result['cores']} cores"
-            )
-            if result.get("devices", 1) > 1:
-                device = f"{result['devices']} x {device}"
+            device = device_name(result)
             new = Row(
                 device, row["setting"], row["games_per_s"], prices.get(device), result["date"]
             )
@@ -85,6 +79,14 @@ def read(folder: Path, prices: dict[str, float]) -> list[Row]:
     return sorted(
         best.values(), key=lambda row: (row.device, row.setting != "original", row.setting)
     )
+
+
+def device_name(result: dict[str, Any]) -> str:
+    """The device of a benchmark's result, as in the first column of the table."""
+    name: str = result["device"]
+    if name == "cpu":
+        name = f"{result['cpu']}, {result['cores']} cores"
+    return f"{result['devices']} x {name}" if result.get("devices", 1) > 1 else name
 
 
 def markdown(rows: list[Row]) -> str:
