@@ -124,6 +124,14 @@ class World:
         if rental.ended_s is None and (rental.machine.fault != "sticky" or rental.n_ends >= 5):
             rental.ended_s = self.now
 
+    def list_machines(self) -> tuple[str, ...]:
+        """Names of all rentals that cost money."""
+        self._answer()
+        return tuple(r.name for r in self.alive())
+
+    def close(self) -> None:
+        """Nothing to remove."""
+
     def logs(self, name: str) -> str:
         """The program's last lines."""
         return "log"

@@ -112,12 +112,11 @@ def test_twenty_faults_at_once_and_one_kill_after_another(tmp_path):
         if play.world.now % 600 == 0:
             play.start()
     play.until(play.is_met, 2 * RULES.deadline_s)
-    # The rest worked first, or was the surplus before it was found out: worth another try.
-    most = dict.fromkeys(set(FAULTS) - set(NEVER_BEAT), 5) | {"gone": 5}
-    for offer, fault, _ in bad:
-        assert play.world.n_rented.get(offer.id, 0) <= most.get(fault, 2), offer
-    last = [r.machine.fault for r in play.world.alive()]
-    assert not set(last) & {*NEVER_BEAT, "idle", "dearer", "silent"}, play.report()
+    # More than two: it worked first, or was the surplus before it was found out.
+    assert max(play.world.n_rented.values()) <= 5
+    for rental in play.world.alive():  # one that never starts may be tried, not kept
+        is_new = play.world.now - rental.rented_s <= RULES.deadline_s + POLL_S
+        assert is_new or rental.machine.fault not in NEVER_BEAT, play.report()
     play.go_down()
     assert play.world.most_on_one_machine == 1
     assert len(set(play.names("quarantined"))) >= 10
@@ -147,7 +146,7 @@ def test_any_world_ends_well(tmp_path_factory, **world):
 
 @pytest.mark.slow
 @any_world
-@hypothesis.settings(max_examples=150, deadline=None)
+@hypothesis.settings(max_examples=150, deadline=None, phases=[hypothesis.Phase.generate])
 def test_many_worlds_end_well(tmp_path_factory, **world):
     ends_well(tmp_path_factory.mktemp("fleet"), **world)
 

@@ -28,23 +28,25 @@ def follow(step: Step) -> None:
     _follow_beats(step)
 
 
-def _elapsed_s(step: Step) -> float:
-    decided = step.before.decided_s
-    return 0.0 if decided is None else max(0.0, step.now - decided)
+def _since(step: Step, time_s: float | None) -> float:
+    return 0.0 if time_s is None else max(0.0, step.now - time_s)
 
 
 def _count_cost(step: Step) -> None:
-    """Add the price of all rentals since the last decision, also of those that just ended, and the
-    higher one if a price has changed: the fleet never cost more than is counted.
+    """Add the price of all rentals since the last decision, also of those that just ended. A price
+    that rose is counted since the last time that it was known: the fleet never costs more than is
+    counted.
     """
     now = {i.name: i.usd_per_hour for i in step.seen.instances or ()}
-    rate = sum(max(w.usd_per_hour, now.get(w.name, 0.0)) for w in step.workers.values())
-    step.spent_usd += rate * _elapsed_s(step) / 3600
+    for worker in step.workers.values():
+        rise = max(0.0, now.get(worker.name, 0.0) - worker.usd_per_hour)
+        usd_s = worker.usd_per_hour * _since(step, step.before.decided_s)
+        step.spent_usd += (usd_s + rise * _since(step, step.before.priced_s)) / 3600
 
 
 def _stop_clocks(step: Step) -> None:
     """Without the store nobody can tell who is alive, so that time counts against no worker."""
-    elapsed = _elapsed_s(step)
+    elapsed = _since(step, step.before.decided_s)
 
     def later(time_s: float | None) -> float | None:
         return None if time_s is None else time_s + elapsed
@@ -78,11 +80,8 @@ def _follow_instances(step: Step, listed: dict[str, Instance]) -> None:
             _not_listed(step, worker)
         elif found.state == "ended":
             _ended(step, _with_facts(step, worker, found), found)
-        else:
-            worker = _with_facts(step, worker, found)
-            if found.state == "ending" and worker.ending_s is None:
-                step.note("ended", worker, "somebody else ends it")
-                step.update(worker, ending_s=step.now)
+        else:  # also while it ends: whose fault that is can be seen when it is over
+            _with_facts(step, worker, found)
 
 
 def _adopt(step: Step, instance: Instance) -> None:

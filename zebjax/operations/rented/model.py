@@ -133,6 +133,8 @@ class Memory:
     spent_usd: float = 0.0
     decided_s: float | None = None
     """When the last decision was made."""
+    priced_s: float | None = None
+    """When the prices were last known."""
     going_down: str = ""
     """The reason for which everything ends; "" if it does not."""
     resumed: int = 0

@@ -49,6 +49,20 @@ class Provider(Protocol):
             ProviderError: if that could not be asked for.
         """
 
+    def list_machines(self) -> tuple[str, ...]:
+        """Return names of all machines of the fleet that may still cost money, whatever runs there.
+
+        Raises:
+            ProviderError: if they are not known now.
+        """
+
+    def close(self) -> None:
+        """Remove what is left of the fleet when no rental is: a later call of `rent` fails.
+
+        Raises:
+            ProviderError: if that could not be asked for.
+        """
+
     def logs(self, name: str) -> str:
         """Return the output of a worker's program; "" if there is none.
 

@@ -54,6 +54,7 @@ class Step:
             serial=self.serial,
             spent_usd=self.spent_usd,
             decided_s=self.now,
+            priced_s=self.before.priced_s if self.seen.instances is None else self.now,
             going_down=self.going_down,
             resumed=self.resumed,
             said=self.said,
