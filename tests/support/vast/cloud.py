@@ -43,7 +43,7 @@ def rent(number, asked):
         instances[iid] = instance = {"offer": number, "alive": True, "rented_s": time.time()}
         instance |= {"fault": fault, "process": None, "port": None}
     if fault not in ("loading", "dies"):
-        keys = re.findall(r"ssh-\S+ \S+", asked["args"][1])
+        keys = re.findall(r"ssh-[a-z0-9-]+ [A-Za-z0-9+/=]+", asked["args"][1])
         words = [sys.executable, str(HERE / "machine.py"), f"{FOLDER}/{iid}", fault]
         process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         process.stdin.write("\n".join(keys) + "\n")

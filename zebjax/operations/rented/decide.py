@@ -41,7 +41,7 @@ def decide(config: Config, memory: Memory, seen: Observation, now: float) -> Dec
     _resume_or_go_down(step)
     if step.going_down:
         for worker in list(step.workers.values()):
-            step.end(worker, "ended", step.going_down)
+            step.end(worker, "ending", step.going_down)
         return step.decision()
     _end_again(step)
     _stop_crashing_roles(step)
@@ -123,7 +123,7 @@ def _resume_or_go_down(step: Step) -> None:
 def _end_again(step: Step) -> None:
     for worker in list(step.workers.values()):
         if worker.ending_s is not None:
-            step.end(worker, "ended", "asked again")
+            step.end(worker, "ending", "asked again")
 
 
 # ---- the number of workers

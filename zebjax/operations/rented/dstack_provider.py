@@ -172,7 +172,7 @@ class DstackProvider:
             there = {fleet.name for fleet in self._client.client.fleets.list(self._client.project)}
         for file, configuration in dstack_files.fleets(self.spec).items():
             if configuration["name"] not in there:
-                _dstack("apply", "--project", self._client.project, "-y", "-f", str(folder / file))
+                _dstack(folder, "apply", "--project", self._client.project, "-y", "-f", file)
 
     def close(self) -> None:
         """See `Provider`. One's own hosts stay in their fleet."""
@@ -252,11 +252,15 @@ def _instance(name: str, role: str, run: Any) -> Instance:
     )
 
 
-def _dstack(*words: str) -> None:
-    """Run dstack's own command line."""
+def _dstack(folder: Path, *words: str) -> None:
+    """Run dstack's own command line in a folder, as it only accepts files below it."""
     program = "from dstack._internal.cli.main import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=600
+        [sys.executable, "-c", program, *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
