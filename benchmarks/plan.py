@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from zebjax import game
 from zebjax.common import cli, files, parsing
+from zebjax.operations.rented import speeds as published
+from zebjax.operations.rented.ranking import key
 
 from . import report, table
 
@@ -28,11 +30,6 @@ OVERHEAD = ORIGINAL_HOURS * 3600 / (ORIGINAL_CYCLES * ORIGINAL_CYCLE_S)
 """Hours of a run by the clock / hours in its cycles; the rest went into evaluations, restarts and
 waiting. 1.11 in the original's run."""
 
-# Games/s by setting, from the roofline of the program compiled for these GPUs (issue 14).
-PREDICTED = {
-    "original": {"RTX 4070 Ti": 34.0, "NVIDIA H100": 200.0},
-    "recommended": {"NVIDIA H100": 3200.0},
-}
 # Updates/s of the large network at batch 64.
 LEARNERS = {
     "RTX 3050 Ti": (UPDATES_PER_CYCLE / ORIGINAL_CYCLE_S, "published, the original's code"),
@@ -115,21 +112,11 @@ def original_run() -> tuple[Work, list[tuple[Speed, float]]]:
     published (8 to 12 at the best time). Neither the hours nor the USD are read here, except that
     the overhead is made from the hours.
     """
-    prices = [sum(prices) / 2 for _, prices in table.ORIGINAL.values()]
+    prices = [sum(prices) / 2 for _, prices in published.ORIGINAL.values()]
     each = ORIGINAL_FLEET_GAMES_PER_S / ORIGINAL_FLEET_WORKERS
     speed = Speed("the original's fleet", each, sum(prices) / len(prices), "published, 2026-02")
     work = Work(games_per_cycle=ORIGINAL_GAMES / ORIGINAL_CYCLES)
     return work, [(speed, work.games_per_cycle / work.cycle_s / each)]
-
-
-def key(device: str) -> str:
-    """A device's name without the parts in which spellings differ: `RTX4070Ti`, `NVIDIA GeForce
-    RTX 4070 Ti`.
-    """
-    name = device.lower()
-    for part in ("nvidia", "geforce", " ", "-", "_"):
-        name = name.replace(part, "")
-    return name
 
 
 def speeds(folder: Path, setting: str, prices: dict[str, float]) -> list[Speed]:
@@ -144,7 +131,7 @@ def speeds(folder: Path, setting: str, prices: dict[str, float]) -> list[Speed]:
         ValueError: if the folder cannot be read.
     """
     given = {key(name): usd for name, usd in prices.items()}
-    usual = {key(name): sum(usd) / 2 for name, (_, usd) in table.ORIGINAL.items()}
+    usual = {key(name): sum(usd) / 2 for name, (_, usd) in published.ORIGINAL.items()}
 
     def speed(device: str, games_per_s: float, source: str) -> Speed:
         name = key(device)
@@ -152,36 +139,21 @@ def speeds(folder: Path, setting: str, prices: dict[str, float]) -> list[Speed]:
 
     found = [
         speed(row.device, row.games_per_s, f"measured, {row.date[:10]}")
-        for row in table.read(folder, {})
+        for row in published.read(folder, {})
         if row.setting == setting
     ]
     measured = {key(row.device) for row in found}
     if setting == "original":
         found += [
             speed(name, sum(speeds) / 2, "published, the original's code")
-            for name, (speeds, _) in table.ORIGINAL.items()
+            for name, (speeds, _) in published.ORIGINAL.items()
         ]
     found += [
         speed(name, games_per_s, "predicted")
-        for name, games_per_s in predicted(setting).items()
+        for name, games_per_s in published.predicted(setting).items()
         if key(name) not in measured
     ]
     return found
-
-
-def predicted(setting: str) -> dict[str, float]:
-    """Predicted games/s of zebjax by device. A card without a roofline gets that of the RTX 4070
-    Ti, scaled by the published speeds of the two cards; a setting without one that of the original
-    setting, scaled as on the H100.
-    """
-    base, h100 = PREDICTED["original"], PREDICTED[setting]["NVIDIA H100"]
-    factor = h100 / base["NVIDIA H100"]
-    best = sum(table.ORIGINAL["RTX 4070 Ti"][0])
-    scaled = {
-        name: base["RTX 4070 Ti"] * factor * sum(speeds) / best
-        for name, (speeds, _) in table.ORIGINAL.items()
-    }
-    return {**scaled, "NVIDIA H100": h100}
 
 
 def learners(folder: Path) -> dict[str, tuple[float, str]]:
@@ -191,12 +163,10 @@ def learners(folder: Path) -> dict[str, tuple[float, str]]:
         result = files.read_json(path)
         if not isinstance(result, dict) or "device" not in result:
             continue
-        parts = [result, *result.get("parts", {}).values()]
-        rows: list[dict[str, Any]] = [row for part in parts for row in part.get("rows", [])]
-        for row in rows:
+        for row in published.rows(result):
             if row.get("preset") == "large" and row.get("batch") == 64 and "updates_per_s" in row:
                 measured = f"measured, {result.get('date', '')[:10]}"
-                found[table.device_name(result)] = (row["updates_per_s"], measured)
+                found[published.device_name(result)] = (row["updates_per_s"], measured)
     return found
 
 
@@ -303,7 +273,12 @@ def _parser() -> cli.Parser:
         metavar="CYCLES",
         help="maximum turnover of the replay ring that the workers must reach (%(default)g)",
     )
-    add("--setting", choices=PREDICTED, default="original", help="of self-play (%(default)s)")
+    add(
+        "--setting",
+        choices=published.PREDICTED,
+        default="original",
+        help="of self-play (%(default)s)",
+    )
     add("--learner", default="RTX 3050 Ti", metavar="NAME", help="its device (%(default)s)")
     add("--updates-per-s", type=real, metavar="N", help="its speed, if that device is not known")
     add("--learner-price", type=real, default=0.0, metavar="USD", help="USD per hour (0)")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import plan, table
+from benchmarks import plan
 from benchmarks.plan import Speed, Work
 
 FAST = Speed("fast", 20.0, 0.10, "measured")
@@ -115,9 +115,3 @@ def test_bad_input_is_named(tmp_path, capsys, option, value, message):
     out, problem = capsys.readouterr()
     assert ended.value.code == 2 and not out
     assert message in problem and problem.count("\n") == 1
-
-
-def test_the_table_and_the_plan_share_the_originals_figures():
-    assert {plan.key(name) for name in table.ORIGINAL} <= {
-        plan.key(name) for name in plan.predicted("original")
-    }
