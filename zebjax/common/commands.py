@@ -24,6 +24,7 @@ COMMANDS = {
     "convert": Command("zebjax.convert", "convert PyTorch checkpoints of the original and back"),
     "doctor": Command("zebjax.doctor", "check that this machine can run an experiment"),
     "status": Command("zebjax.status", "show which processes work on a run"),
+    "fleet": Command("zebjax.fleet", "run a run's workers on rented machines"),
     "rollback": Command("zebjax.rollback", "make an earlier step of a run the newest again"),
     "benchmark": Command("zebjax.benchmark", "measure the speed of this machine"),
     "completion": Command("zebjax.completion", "print a completion script for your shell"),

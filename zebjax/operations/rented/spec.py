@@ -55,6 +55,14 @@ class Machines:
         checks.at_least(self, "fleet", 1, "cpus", "memory_gb", "disk_gb")
         if not 0 <= self.min_reliability <= 1:
             raise ValueError(f"fleet.min_reliability: expected 0 to 1, got {self.min_reliability}")
+        for host in self.ssh_hosts:
+            if not re.fullmatch(r"[^@\s]+@[^@\s]+", host):
+                raise ValueError(f"--ssh-host: expected USER@HOST, got {host!r}")
+        if not self.image and not self.package:
+            raise ValueError(
+                "expected --package WHEEL or --image IMAGE: a rented machine needs zebjax; "
+                "`pip wheel --no-deps .` makes a wheel"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
