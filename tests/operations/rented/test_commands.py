@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 
 import pytest
 import yaml
@@ -118,11 +119,16 @@ def test_a_bad_plan_is_refused_in_a_sentence_and_writes_nothing(here, capsys, op
 
 
 @pytest.mark.parametrize("name", fleet.SUBCOMMANDS)
-def test_every_subcommand_explains_itself(name, capsys):
+def test_every_subcommand_explains_itself(here, name, capsys):
     with pytest.raises(SystemExit) as ended:
         fleet.main([name, "--help"])
     said = capsys.readouterr().out
     assert ended.value.code == 0 and f"  zebjax fleet {name} lb" in said
+    for example in re.split(r"\nexamples?:\n", said)[-1].splitlines():
+        words = example.split()[2:]
+        assert words[0] == name
+        # What an example names is not there; that its options are known is what counts.
+        assert fleet.main(words) == 2 and "unknown option" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["up", "status", "scale", "cull", "logs", "down"])

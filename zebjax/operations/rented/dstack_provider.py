@@ -85,7 +85,9 @@ class DstackProvider:
     def list_offers(self, role: str) -> tuple[Offer, ...]:
         """See `Provider`."""
         configuration = dstack_files.task(self.spec, role, f"{self.spec.name}-offers")
-        configuration.pop("files", None)  # they would be uploaded
+        # Files would be uploaded; and with a fleet's name there are no offers before it is made.
+        for field in ("files", "fleets"):
+            configuration.pop(field, None)
         with self._answers():
             plan = self._client.runs.get_run_plan(
                 dstack_files.parse(configuration), max_offers=_MAX_OFFERS, for_offers_only=True
