@@ -85,7 +85,8 @@ def _verdict(step: Step, worker: Worker) -> tuple[str, str, int] | None:
     """
     rules, now = step.rules, step.now
     if worker.first_beat_s is None or worker.beat_s is None:
-        if now - worker.rented_s < rules.deadline_s:
+        # One that the provider does not list was perhaps never rented: that is not the offer's.
+        if now - worker.rented_s < rules.deadline_s or not worker.was_listed:
             return None
         return "not_started", f"no heartbeat within {rules.deadline_s:.0f} s", 2
     beat = (step.seen.beats or {}).get(worker.name)
