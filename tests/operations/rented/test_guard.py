@@ -14,7 +14,7 @@ from zebjax.operations.rented.model import Offer
 from zebjax.operations.rented.provider import ProviderError
 from zebjax.operations.rented.settings import Config, Rules, Wanted
 
-POLL_S = 15.0
+POLL_S = 30.0
 RULES = Rules(budget_usd=100.0)
 SPEEDS = {ranking.key(gpu): speed for gpu, speed in GAMES_PER_S.items()}
 NEVER_BEAT = ("loading", "dies", "gone", "late", "mute", "crash", "doctor")
