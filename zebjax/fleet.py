@@ -9,6 +9,11 @@ from zebjax.common.commands import Command
 
 SUBCOMMANDS = {
     "local": Command("zebjax.operations.local.command", "start all roles on this machine"),
+    "plan": Command("zebjax.operations.rented.subcommands", "plan rented workers: files, prices"),
+    "up": Command("zebjax.operations.rented.subcommands", "rent them and hold them there"),
+    "scale": Command("zebjax.operations.rented.subcommands", "change their number"),
+    "cull": Command("zebjax.operations.rented.subcommands", "end some; others replace them"),
+    "down": Command("zebjax.operations.rented.subcommands", "end all and wait until none is left"),
     "status": Command("zebjax.operations.subcommands", "show the processes of a fleet"),
     "logs": Command("zebjax.operations.subcommands", "show or follow their logs"),
     "restart": Command("zebjax.operations.subcommands", "restart some of them"),

@@ -229,7 +229,7 @@ def test_games_of_a_player_are_measured():
     [
         *("engine", "network", "selfplay", "learner", "search", "targets"),
         *("oracle", "eq", "ingest", "faults"),
-        *("compile", "table", "all"),
+        *("compile", "table", "plan", "all"),
     ],
 )
 def test_every_benchmark_explains_itself(name, capsys):

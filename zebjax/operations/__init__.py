@@ -1,1 +1,1 @@
-"""Fleets: all processes of a run, started, watched and stopped together."""
+"""Running the processes of a run for days: on one machine, and on rented ones."""

@@ -28,7 +28,10 @@ from typing import Any, Protocol, cast
 from zebjax.common import files, parsing
 
 FOLDER, FILE = "fleet", "fleet.json"
-KINDS = {"local": "zebjax.operations.local.actions"}
+KINDS = {
+    "local": "zebjax.operations.local.actions",
+    "rented": "zebjax.operations.rented.actions",
+}
 """Kind of fleet -> the module with its `Actions`, imported when it is needed."""
 _MAX_BYTES = 1 << 22
 _FIELDS = ("kind", "name", "run", "namespace", "command")
