@@ -17,7 +17,7 @@ from zebjax.players import spec
 
 if TYPE_CHECKING:  # imported when a match is played, so that `--help` does not import jax
     from zebjax.evaluation import ladder
-    from zebjax.evaluation.matches import MatchResult, Progress
+    from zebjax.evaluation.matches import MatchResult, OnProgress
     from zebjax.players import Player
 
 DEALS = 1000
@@ -156,7 +156,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 @contextlib.contextmanager
-def _show_progress(title: str) -> "Iterator[Progress]":
+def _show_progress(title: str) -> "Iterator[OnProgress]":
     from zebjax.evaluation import tables
 
     with cli.progress(title) as show:
