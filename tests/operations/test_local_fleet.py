@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -164,6 +165,19 @@ def test_after_a_kill_of_supervisord_nothing_runs_twice(make, capsys):
     assert actions.stop(fleet) == 0
     assert marked(made.folder) == {}
     assert len(told(made.folder, "learner", "stopped")) == 2
+
+
+def test_a_kill_of_supervisord_while_all_is_stopped_leaves_nothing(make):
+    made = make()
+    fleet = begin(made)
+    results = []
+    stopping = threading.Thread(target=lambda: results.append(actions.stop(fleet)))
+    stopping.start()
+    until(lambda: "play-1 stops" in diary(made.cwd))
+    os.kill(daemon.pid(made.folder), signal.SIGKILL)
+    stopping.join(60)
+    assert results == [0] and marked(made.folder) == {}
+    assert [line for line in diary(made.cwd) if line.endswith("ended")][-1] == "learner ended"
 
 
 def test_logs_are_rotated_and_followed(make, capsys):

@@ -49,7 +49,9 @@ def stop(fleet: Fleet) -> int:
     number = daemon.pid(fleet.folder)
     told = len(events.read(fleet.folder))
     if number is None:
-        return _stop_orphans(fleet)
+        _stop_orphans(fleet)
+        print(f"{fleet.name} does not run{elsewhere(fleet)}")
+        return 0
     print(
         f"stopping {fleet.name}: the workers send their finished games, then the learner saves",
         flush=True,
@@ -71,11 +73,12 @@ def stop(fleet: Fleet) -> int:
             f"{fleet.folder}: supervisord (process {number}) has not ended after "
             f"{policy.stop_s:.0f} s; see {fleets.shown(fleet.folder / configuration.LOG_FILE)}"
         )
-    print(f"stopped; the same command goes on: {fleet.command}")
+    _stop_orphans(fleet)  # there are some if supervisord was killed meanwhile
+    print(f"stopped; this command resumes: {fleet.command}")
     return 0
 
 
-def _stop_orphans(fleet: Fleet) -> int:
+def _stop_orphans(fleet: Fleet) -> None:
     roles = {program.name: program.role for program in start.programs_of(fleet)}
     for name in orphans.stop(fleet.folder, start.policy_of(fleet), print):
         row = events.row(
@@ -83,8 +86,6 @@ def _stop_orphans(fleet: Fleet) -> int:
         )
         events.append(fleet.folder, row)
         print(f"  {name} stopped")
-    print(f"{fleet.name} does not run{elsewhere(fleet)}")
-    return 0
 
 
 def _shut_down(fleet: Fleet, number: int) -> None:
