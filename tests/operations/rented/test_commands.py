@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from zebjax import fleet
+from zebjax.operations import fleets
 from zebjax.operations.rented import dstack_files, planning, spec, speeds
 from zebjax.operations.rented.model import Memory, Offer, Worker, memory_to_json
 from zebjax.operations.rented.settings import Config, Rules, Wanted
@@ -118,7 +119,10 @@ def test_a_bad_plan_is_refused_in_a_sentence_and_writes_nothing(here, capsys, op
     assert message in problem and problem.count("\n") == 1 and not (here / "runs").exists()
 
 
-@pytest.mark.parametrize("name", fleet.SUBCOMMANDS)
+RENTED = ["plan", "up", "scale", "cull", "down"]
+
+
+@pytest.mark.parametrize("name", RENTED)
 def test_every_subcommand_explains_itself(here, name, capsys):
     with pytest.raises(SystemExit) as ended:
         fleet.main([name, "--help"])
@@ -131,12 +135,12 @@ def test_every_subcommand_explains_itself(here, name, capsys):
         assert fleet.main(words) == 2 and "unknown option" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["up", "status", "scale", "cull", "logs", "down"])
+@pytest.mark.parametrize("name", RENTED[1:])
 def test_a_fleet_that_is_not_planned_is_named(here, capsys, name):
-    more = {"cull": ["w"], "logs": ["w"]}.get(name, [])
+    more = {"cull": ["w"], "scale": ["--selfplay", "1"]}.get(name, [])
     assert fleet.main([name, "nowhere", *more]) == 2
-    assert "nowhere: no fleet is planned there" in capsys.readouterr().err
-    (here / "fleet.json").write_text('{"kind": "local"}')
+    assert "nowhere: there is no fleet" in capsys.readouterr().err
+    fleets.write(fleets.Fleet(here, "local", "x", here, "store", "zebjax fleet local x", {}))
     assert fleet.main([name, ".", *more]) == 2
     assert "not a rented fleet; expected kind 'rented'" in capsys.readouterr().err
 
@@ -168,7 +172,7 @@ def test_the_fleets_file_is_read_as_it_was_written(tmp_path):
     machines = spec.Machines(gpus=("H100",), package="z.whl", ssh_hosts=("a@b",))
     made = a_fleet(tmp_path, machines=machines, rules=Rules(allow=("1",), budget_usd=9.0))
     assert spec.read(tmp_path) == made
-    (tmp_path / "fleet.json").write_text('{"kind": "rented", "name": "x"}')
+    (tmp_path / "fleet.json").write_text('{"kind": "rented", "rented": {"name": "x"}}')
     with pytest.raises(ValueError, match=r"fleet\.json: not a rented fleet's file"):
         spec.read(tmp_path)
 

@@ -139,7 +139,7 @@ any_world = hypothesis.given(
 
 
 @any_world
-@hypothesis.settings(max_examples=10, deadline=None, derandomize=True)
+@hypothesis.settings(max_examples=5, deadline=None, derandomize=True)
 def test_any_world_ends_well(tmp_path_factory, **world):
     ends_well(tmp_path_factory.mktemp("fleet"), **world)
 
