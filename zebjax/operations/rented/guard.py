@@ -44,6 +44,7 @@ class Guard:
         config: Callable[[], Config],
         provider: Provider,
         read_beats: Callable[[], Mapping[str, Beat] | None],
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
         """Continue from the folder's memory.
 
@@ -52,12 +53,14 @@ class Guard:
             config: returns the settings as they are now.
             provider: of machines.
             read_beats: returns the newest heartbeats by worker; None if they are not known.
+            say: told each event before the actions, which may take minutes.
 
         Raises:
             ValueError: if the memory's file cannot be read.
         """
         self.folder, self._config = folder, config
         self._provider, self._read_beats = provider, read_beats
+        self._say = say
         self.memory = load_memory(folder)
         self._refusals: dict[str, str] = {}
         self.is_listed_empty = False
@@ -100,6 +103,9 @@ class Guard:
         self.memory = memory
         files.write_json(self.folder / MEMORY, memory_to_json(memory))
         append_events(self.folder / EVENTS, actions, now)
+        for action in actions:
+            if isinstance(action, Note):
+                self._say(describe(action))
         for action in actions:
             self._act(action)
         return actions

@@ -58,7 +58,7 @@ def up(arguments: argparse.Namespace) -> int:
         provider.open(folder)
         stop = StopSignal()
         guard = running.make_guard(folder, provider, _setting(folder), _say)
-        if running.hold(guard, provider, _say, lambda: stop.asked, arguments.poll_s):
+        if running.hold(guard, provider, lambda: stop.asked, arguments.poll_s):
             print(f"{guard.memory.going_down}: the provider lists nothing")
             return 0
     workers = guard.memory.workers
@@ -115,7 +115,7 @@ def down(arguments: argparse.Namespace) -> int:
     else:
         with locks.locked(folder, ADVICE):
             guard = running.make_guard(folder, provider, "", _say)
-            is_over = running.hold(guard, provider, _say, enough, 5.0)
+            is_over = running.hold(guard, provider, enough, 5.0)
     if not is_over:
         left = ", ".join(provider.list_machines()) or "unknown"
         cli.complain("fleet down", f"the provider still lists: {left}; run it again, or end them")

@@ -5,8 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zebjax.operations.rented import beats, spec
-from zebjax.operations.rented.guard import Guard, describe
-from zebjax.operations.rented.model import Note
+from zebjax.operations.rented.guard import Guard
 from zebjax.operations.rented.provider import Provider, ProviderError
 from zebjax.operations.rented.settings import Config
 from zebjax.operations.rented.speeds import known
@@ -22,7 +21,8 @@ def make_guard(folder: Path, provider: Provider, setting: str, say: Say) -> Guar
         folder: the fleet's folder.
         provider: of its machines.
         setting: name of the speeds, see `speeds.setting_of`.
-        say: told when a file of the folder cannot be read; its last contents are used then.
+        say: told each event, and when a file of the folder cannot be read; its last contents are
+            used then.
 
     Raises:
         ValueError: if a file cannot be read now, or the store cannot be opened.
@@ -38,12 +38,10 @@ def make_guard(folder: Path, provider: Provider, setting: str, say: Say) -> Guar
         return last[0]
 
     found = spec.read(folder)
-    return Guard(folder, config, provider, beats.reader(found.namespace, found.name))
+    return Guard(folder, config, provider, beats.reader(found.namespace, found.name), say)
 
 
-def hold(
-    guard: Guard, provider: Provider, say: Say, stop_asked: Callable[[], bool], poll_s: float
-) -> bool:
+def hold(guard: Guard, provider: Provider, stop_asked: Callable[[], bool], poll_s: float) -> bool:
     """Run the guard; the caller holds the folder's lock.
 
     Returns:
@@ -51,9 +49,7 @@ def hold(
         and the fleet goes on without a guard.
     """
     while not stop_asked():
-        for action in guard.step():
-            if isinstance(action, Note):
-                say(describe(action))
+        guard.step()
         if guard.is_over() and is_empty(provider):
             provider.close()
             return True
