@@ -27,6 +27,7 @@ _STATUS = re.compile(rf"examples/({WORKER_ID.pattern})/status\.json")
 """Names that `spool.status_name` makes."""
 _MAX_BYTES = 1 << 16
 _MAX_NUMBER = 1e300
+_MAX_TEXT = 400
 _MAX_EVERY_S = 86_400.0
 _MAX_MISSED = 4
 """A process that has missed this many heartbeats counts as dead."""
@@ -108,9 +109,13 @@ def _facts(data: bytes) -> dict[str, Any]:
         return {}
     if not isinstance(found, dict):
         return {}
-    return {
-        name: value for name, value in found.items() if isinstance(value, str) or _is_number(value)
-    }
+    texts = {name: printable(value) for name, value in found.items() if isinstance(value, str)}
+    return texts | {name: value for name, value in found.items() if _is_number(value)}
+
+
+def printable(text: str, max_chars: int = _MAX_TEXT) -> str:
+    """Return the text of another machine without characters that could control a terminal."""
+    return "".join(filter(str.isprintable, text[: 4 * max_chars]))[:max_chars]
 
 
 class Watch:
