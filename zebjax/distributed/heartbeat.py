@@ -91,14 +91,14 @@ class Seen:
         return min(_number(self.status, "every_s"), _MAX_EVERY_S)
 
 
-def _is_number(value: object) -> TypeGuard[int | float]:
+def is_number(value: object) -> TypeGuard[int | float]:
     """True for finite numbers that fit a float. JSON may hold NaN, infinities, longer integers."""
     return isinstance(value, int | float) and abs(value) < _MAX_NUMBER
 
 
 def _number(values: Mapping[str, Any], name: str) -> float:
     value = values.get(name)
-    return float(value) if _is_number(value) else 0.0
+    return float(value) if is_number(value) else 0.0
 
 
 def _facts(data: bytes) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _facts(data: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         return {}
     texts = {name: printable(value) for name, value in found.items() if isinstance(value, str)}
-    return texts | {name: value for name, value in found.items() if _is_number(value)}
+    return texts | {name: value for name, value in found.items() if is_number(value)}
 
 
 def printable(text: str, max_chars: int = _MAX_TEXT) -> str:
