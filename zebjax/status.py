@@ -9,14 +9,15 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, NoReturn
 
 from zebjax.common import cli, console, parsing
-from zebjax.distributed.store import Unreachable
+from zebjax.operations.watching import following
 
 if TYPE_CHECKING:  # imported when the state is shown, so that `--help` does not import jax
     from rich.console import Group
 
     from zebjax.distributed.heartbeat import Seen, Watch
     from zebjax.operations.watching.facts import State
-    from zebjax.operations.watching.target import FolderRun, StoreRun
+    from zebjax.operations.watching.following import Follower
+    from zebjax.operations.watching.target import StoreRun
 
 ALARM = 1
 """The exit status if there is an alarm."""
@@ -34,14 +35,14 @@ def _shown(state: "State", *more: str) -> "Group":
     return Group(render.text(state), render.table(state), *map(Text, more))
 
 
-def _show_live(target: "FolderRun | StoreRun", state: "State") -> NoReturn:
+def _show_live(follower: "Follower") -> NoReturn:
     """Show the state repeatedly: in place in a terminal, one below the other elsewhere."""
     from rich.live import Live
 
     in_terminal = console.is_terminal()
-    every_s = target.poll_s(_LIVE_S if in_terminal else _LOG_S)
+    every_s = follower.target.poll_s(_LIVE_S if in_terminal else _LOG_S)
     out = console.make()
-    shown = _shown(state)
+    shown = _shown(follower.state)
     with Live(shown, console=out, refresh_per_second=2) if in_terminal else nullcontext() as live:
         while True:
             if live is None:
@@ -49,11 +50,9 @@ def _show_live(target: "FolderRun | StoreRun", state: "State") -> NoReturn:
             else:
                 live.update(shown)
             time.sleep(every_s)
-            try:
-                state = target.poll()
-                shown = _shown(state)
-            except Unreachable as error:  # perhaps only briefly, so keep the last state
-                shown = _shown(state, f"the last state; cannot poll now: {error}")
+            for problem in follower.poll():
+                out.print(problem)
+            shown = _shown(follower.state, *([follower.trouble] if follower.trouble else []))
 
 
 def _silent(watch: "Watch") -> "list[Seen]":
@@ -91,7 +90,8 @@ def _run(arguments: argparse.Namespace) -> int:
             "runs/NAME, or the URL of a store and the name of a run, as in runs/store/NAME"
         )
     if arguments.live:
-        _show_live(target, state)
+        with following.following(arguments, target, state, console.make().print) as follower:
+            _show_live(follower)
     if isinstance(target, StoreRun):
         state = _wait_for_silent(target, state, arguments.watch_s)
     if arguments.json:
@@ -114,6 +114,7 @@ def parser() -> cli.Parser:
         "runs/store/lb-v-eq-3740",
         "runs/quickstart",
         "s3://my-bucket/zeb/lb-v-eq-3740 --json",
+        "runs/quickstart --live --alert ./tell-me.sh --metrics-port 9142",
         notes="step_stands: the step is older than five usual cycles, than twice the longest\n"
         "recent one and than five minutes (half an hour before the first cycle is complete).",
     )
@@ -124,6 +125,7 @@ def parser() -> cli.Parser:
         "s3://BUCKET/PREFIX/NAME or hf://USER/REPO/NAME",
     )
     made.add_argument("--live", action="store_true", help="keep showing the state until Ctrl-C")
+    following.add_options(made)
     made.add_argument("--json", action="store_true", help="print one JSON object")
     made.add_argument(
         "--watch-s",
@@ -139,7 +141,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command, see `--help`, and return its exit status; 2 after one sentence on stderr
     for bad input.
     """
-    return cli.run("status", _run, parser().parse(argv), compiles=False)
+    made = parser()
+    arguments = made.parse(argv)
+    if not arguments.live:
+        for name in ("alert", "metrics_port"):
+            if getattr(arguments, name) is not None:
+                made.error(f"--{name.replace('_', '-')} needs --live")
+    return cli.run("status", _run, arguments, compiles=False)
 
 
 if __name__ == "__main__":

