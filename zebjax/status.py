@@ -80,15 +80,10 @@ def _wait_for_silent(target: "StoreRun", state: "State", watch_s: float | None) 
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from zebjax.operations.watching.target import StoreRun, open_target
+    from zebjax.operations.watching.target import StoreRun, first_poll, open_target
 
     target = open_target(arguments.run)
-    state = target.poll()
-    if not state["processes"] and state["weights"] is None:
-        raise ValueError(
-            f"{arguments.run}: there is no run here; expected the folder of a run, as in "
-            "runs/NAME, or the URL of a store and the name of a run, as in runs/store/NAME"
-        )
+    state = first_poll(target)
     if arguments.live:
         with following.following(arguments, target, state, console.make().print) as follower:
             _show_live(follower)

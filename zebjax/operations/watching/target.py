@@ -140,3 +140,18 @@ def _store_of(path: Path) -> Store | None:
     # The same name was trained with a store before, and now a process trains it alone.
     is_old = not watch.learner.is_alive() and folder.locks.is_held(path)
     return None if is_old else watch.store
+
+
+def first_poll(target: FolderRun | StoreRun) -> State:
+    """Return the state of a target that the user named.
+
+    Raises:
+        ValueError: if there is no run; the message says what was expected.
+    """
+    state = target.poll()
+    if not state["processes"] and state["weights"] is None:
+        raise ValueError(
+            f"{target.where}: there is no run here; expected the folder of a run, as in "
+            "runs/NAME, or the URL of a store and the name of a run, as in runs/store/NAME"
+        )
+    return state
