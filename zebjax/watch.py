@@ -17,7 +17,7 @@ def parser() -> cli.Parser:
         "watch",
         "Show a run live in a terminal, also over ssh: what `zebjax status` says, curves of the\n"
         "win rate, the losses and the games per second, and the logs of a fleet on this machine.\n"
-        "Keys: 1 state, 2 charts, 3 logs, n next log, r poll now, q quit; arrows scroll.",
+        "Keys: 1 state, 2 charts, 3 logs, n next log, r poll now, q quit; Tab and arrows scroll.",
         "runs/quickstart",
         "s3://my-bucket/zeb/lb-v-eq-3740",
         "runs/store/quickstart --alert ./tell-me.sh",
