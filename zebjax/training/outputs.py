@@ -41,7 +41,10 @@ class Outputs:
                 session.folder, tracking, name, run_id, session.report.note
             )
         except Exception as error:  # not installed on this machine, out of order
-            session.report.note(f"W&B: {error}; the run continues without it")
+            session.warn(f"W&B: {error}; the run continues without it")
+            return
+        url = getattr(self._wandb, "url", None)  # an offline run has none
+        session.wandb_url = url if isinstance(url, str) else None
 
     def row(self, row: metrics.Row, seconds_left: float | None, is_drawn: bool) -> None:
         """Report a finished cycle.
@@ -81,4 +84,4 @@ class Outputs:
             if what not in self._failed:
                 self._failed.add(what)
                 reason = str(error).strip().split("\n")[0] or type(error).__name__
-                self._session.report.note(f"{what}: {reason}; the run continues without it")
+                self._session.warn(f"{what}: {reason}; the run continues without it")

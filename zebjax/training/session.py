@@ -10,6 +10,7 @@ import jax
 from zebjax import network
 from zebjax.common import files, jax_settings
 from zebjax.common.console import Reporter
+from zebjax.common.last_warning import LastWarning
 from zebjax.training import learner, replay, selfplay
 from zebjax.training.config import Experiment
 
@@ -130,6 +131,10 @@ class Session:
     progress: Progress
     is_new: bool
     """True if the run begins in this process; False if it resumed from a saved state."""
+    warning: LastWarning = dataclasses.field(default_factory=LastWarning)
+    """The last warning of this process, which a learner's heartbeats contain."""
+    wandb_url: str | None = None
+    """The page of the W&B run; None without one."""
 
     @property
     def folder(self) -> Path:
@@ -141,6 +146,11 @@ class Session:
         """True if the last cycle of the experiment is complete."""
         last = self.progress.first_cycle + self.settings.cycles
         return self.progress.cycle >= last and self.progress.phase != "judge"
+
+    def warn(self, text: str) -> None:
+        """Report a problem that does not end the run."""
+        self.warning.set(text)
+        self.report.note(text)
 
     def raise_if_stopped(self) -> None:
         """Raise Stopped if a stop was requested."""
