@@ -24,6 +24,7 @@ COMMANDS = {
     "convert": Command("zebjax.convert", "convert PyTorch checkpoints of the original and back"),
     "doctor": Command("zebjax.doctor", "check that this machine can run an experiment"),
     "status": Command("zebjax.status", "show which processes work on a run"),
+    "recap": Command("zebjax.recap", "write what a run did as one page"),
     "rollback": Command("zebjax.rollback", "make an earlier step of a run the newest again"),
     "benchmark": Command("zebjax.benchmark", "measure the speed of this machine"),
     "completion": Command("zebjax.completion", "print a completion script for your shell"),
@@ -36,6 +37,8 @@ _OTHER_NAMES = {
     "worker": "zebjax train EXPERIMENT --role selfplay",
     "ladder": "zebjax arena --ladder",
     "benchmarks": "zebjax benchmark",
+    "report": "zebjax recap RUN",
+    "summary": "zebjax recap RUN",
     "help": "zebjax --help",
     "version": "zebjax --version",
 }
