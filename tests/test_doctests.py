@@ -13,6 +13,7 @@ MODULES = (
     "network.model",
     "observe",
     "operations.recap.about",
+    "operations.recap.changes",
     "operations.recap.charts",
     "operations.recap.document",
     "operations.recap.markdown",
@@ -20,7 +21,6 @@ MODULES = (
     "search.config",
     pytest.param("search.tree", marks=pytest.mark.slow),  # compiles a search
     "tiles",
-    "training.changes",
     "training.eval_aux",
     "training.replay",
     "training.teacher",

@@ -9,7 +9,6 @@ from tests.support import recap_run
 from tests.support.pages import Page
 from zebjax import recap
 from zebjax.operations.recap import html, markdown, page, read
-from zebjax.training import changes
 
 SECTIONS = (
     *("overview", "configuration", "milestones", "phases", "final", "belief", "strength"),
@@ -138,6 +137,15 @@ def test_troubles_of_the_fleet_are_listed(whole):
     assert "| crashed | play-2 | RTX 4070 | host-play-2 | exit status 1: no module" in shown
 
 
+def test_warnings_tell_what_holds_and_what_held(whole):
+    shown = section(whole[2], "Warnings")
+    assert "| ⚠ warning | memorising, by strength | from cycle" in shown
+    # A million examples were too many for the games that arrived; half a million were not.
+    last = int(re.search(r"\| fine \| stale \| it needs 36 cycles \| \d+–(\d+) \|", shown)[1])
+    assert 3200 < last < 3400
+    assert "| not checked | memorising | there are no losses on held-out games" in shown
+
+
 def test_belief_is_shown_beside_exact_counting(whole):
     shown = section(whole[2], "Belief: all tiles, hidden tiles, exact counting")
     assert "| accuracy | 72.3 % | 39.3 % | 39.2 % |" in shown
@@ -185,7 +193,8 @@ def hostile(tmp_path_factory):
     (folder / "environment.json").write_text(json.dumps([start]))
     arena = {"a": word, "b": word + "2", "win_rate": 0.5, "n_deals": 10}
     (folder / "arena" / "ladder.json").write_text(json.dumps(arena))
-    changes.append(folder, [changes.Change(200, None, word, word, [word])])
+    changed = [{"step": 200, "time": word, "field": word, "from": word, "to": [word]}, word, {}]
+    (folder / "changes.json").write_text(json.dumps(changed))
     rows = [row | {"eval/vs_a_b_win_rate": 0.5} for row in recap_run.original_rows()]
     recap_run.write_rows(folder / "metrics.jsonl", rows)
     return made(folder)

@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from zebjax.distributed import heartbeat
-from zebjax.training import changes
 from zebjax.training.config import EvaluationConfig, Experiment, ReplayConfig, StartConfig
 
 TABLE = """\
@@ -171,14 +170,13 @@ def make(runs, name="large-belief", rows=None, begin_s=1_770_600_000.0):
     )
     plain = dataclasses.asdict(settings) | {"name": name}
     (folder / "experiment.json").write_text(json.dumps(plain))
-    before = begin_s + 45 * 3600
-    changes.append(
-        folder,
-        [
-            changes.Change(0, begin_s, "replay.min_buffer", 0, 250_000),
-            changes.Change(3340, before, "replay.capacity_examples", 1_000_000, 500_000),
-        ],
-    )
+    changed = [
+        {"step": 0, "field": "replay.min_buffer", "from": 0, "to": 250_000},
+        {"step": 3340, "field": "replay.capacity_examples", "from": 1_000_000, "to": 500_000},
+    ]
+    times = ("2026-02-09T01:20:00+00:00", "2026-02-10T22:20:00+00:00")
+    entries = [one | {"time": time} for one, time in zip(changed, times, strict=True)]
+    (folder / "changes.json").write_text(json.dumps(entries))
     start = {
         "started_at": "2026-02-09T01:20:00+00:00",
         "cycle": 0,

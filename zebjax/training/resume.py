@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from zebjax.training.changes import flat
 from zebjax.training.config import Experiment, to_json
 
 # Settings that may not change when a run resumes, with the reason for the message.
@@ -59,7 +58,7 @@ def check_can_continue(saved: Any, experiment: Experiment) -> None:
     if bool(clip) != bool(clip_now):
         reason = "switching clipping on or off changes the optimiser's state"
         refuse("learner.clip_norm", clip, clip_now, reason)
-    before, after = _defaults() | flat(saved), flat(now)
+    before, after = _defaults() | _flat(saved), _flat(now)
     for name, reason in _FIXED.items():
         old = before[name]
         if old != after[name]:
@@ -72,7 +71,7 @@ def changes(saved: Any, experiment: Experiment) -> list[str]:
     A field that did not exist when the run was saved counts as its default. `cycles`, `name` and
     `runs` are left out.
     """
-    before, now = _defaults() | flat(saved), flat(json.loads(to_json(experiment)))
+    before, now = _defaults() | _flat(saved), _flat(json.loads(to_json(experiment)))
     return [
         f"{name}: {before.get(name)} -> {value}"
         for name, value in now.items()
@@ -82,7 +81,18 @@ def changes(saved: Any, experiment: Experiment) -> list[str]:
 
 def _defaults() -> dict[str, Any]:
     """The value of each field in a run that is older than the field."""
-    return flat(json.loads(to_json(Experiment(name="defaults"))))
+    return _flat(json.loads(to_json(Experiment(name="defaults"))))
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested dicts by dotted name."""
+    flat: dict[str, Any] = {}
+    for name, leaf in tree.items():
+        if isinstance(leaf, dict):
+            flat |= _flat(leaf, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = leaf
+    return flat
 
 
 def check_updates(settings: Experiment, phase: str, updates_in_cycle: int) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from zebjax.operations.recap import series, text
+from zebjax.operations.recap import changes, series, text
+from zebjax.operations.recap.changes import Change, flat
 from zebjax.operations.recap.document import Block, Code, Missing, Section, Table, Text
 from zebjax.operations.recap.read import Facts
-from zebjax.training.changes import Change, flat
 from zebjax.training.config import Experiment
 
 _ALWAYS = (
@@ -167,10 +167,10 @@ def configuration_section(facts: Facts) -> Section:
     usual = flat(json.loads(json.dumps(dataclasses.asdict(Experiment(name="defaults")))))
     initial = dict(final)
     for change in reversed(facts.changes):
-        initial[change.name] = change.before
+        initial[change.field] = change.before
     changed_at: dict[str, list[str]] = {}
     for change in facts.changes:
-        changed_at.setdefault(change.name, []).append(str(change.cycle))
+        changed_at.setdefault(change.field, []).append(str(change.step))
 
     def row(name: str) -> tuple[str, ...]:
         both = (text.value(initial.get(name)), text.value(final.get(name)))
@@ -190,20 +190,20 @@ def configuration_section(facts: Facts) -> Section:
     return Section("configuration", "Configuration", blocks)
 
 
-def _changes(changes: list[Change]) -> Block:
-    if not changes:
+def _changes(made: list[Change]) -> Block:
+    if not made:
         return Text(
-            "No change is recorded (changes.jsonl in the run's folder, or the settings of the "
+            f"No change is recorded ({changes.FILE} in the run's folder, or the settings of the "
             "published weights)."
         )
     rows = [
         (
-            *(text.clean(change.name, 80), text.value(change.before), text.value(change.after)),
-            *(f"{change.cycle:,}", text.moment(change.time_s)),
+            *(text.clean(change.field, 80), text.value(change.before), text.value(change.after)),
+            *(f"{change.step:,}", text.moment(change.time_s)),
         )
-        for change in changes[-_MAX_CHANGES:]
+        for change in made[-_MAX_CHANGES:]
     ]
-    more = f" (the last {_MAX_CHANGES} of {len(changes)})" if len(changes) > _MAX_CHANGES else ""
+    more = f" (the last {_MAX_CHANGES} of {len(made)})" if len(made) > _MAX_CHANGES else ""
     columns = ("setting", "before", "after", "after cycle", "when")
     return Table(columns, rows, f"Every change{more}", n_words=3)
 

@@ -137,12 +137,12 @@ def phases_section(facts: Facts, found: Sequence[phases.Phase]) -> Section:
         rows.append((str(place), phase.title(), cycles, played, *moves))
     changed = [
         Text(
-            f"Phase {place}: {text.clean(change.name, 80)} was changed from "
-            f"{text.value(change.before)} to {text.value(change.after)} at cycle {change.cycle}."
+            f"Phase {place}: {text.clean(change.field, 80)} was changed from "
+            f"{text.value(change.before)} to {text.value(change.after)} at cycle {change.step}."
         )
         for place, phase in enumerate(found, 1)
         for change in facts.changes
-        if phase.first < change.cycle <= phase.last or (place == 1 and change.cycle <= phase.first)
+        if phase.first < change.step <= phase.last or (place == 1 and change.step <= phase.first)
     ]
     n = "one phase" if len(found) == 1 else f"{len(found)} phases"
     return Section(
@@ -272,7 +272,7 @@ def strength_section(facts: Facts) -> Section:
     if not facts.arena:
         missing = (
             "No results of the arena. `zebjax arena --ladder zeb:RUN --json` prints some: save "
-            f"them as a file in {results.FOLDER}/ in the run's folder, or name the file with --arena."
+            f"them as a file in {results.FOLDER}/ of the run, or name the file with --arena."
         )
         return Section("strength", title, [Missing(missing)])
     found = results.combine(facts.arena)

@@ -23,7 +23,7 @@ def make(facts: Facts) -> Document:
     found = phases.find(facts.rows)
     ends = [phase.last for phase in found[:-1]]
     begin = facts.rows[0]["cycle"] if facts.rows else 0
-    changed = sorted({change.cycle for change in facts.changes if change.cycle > begin})
+    changed = sorted({change.step for change in facts.changes if change.step > begin})
     marks = Marks(ends, changed)
     findings = checks.check(facts.rows, facts.alarms)
     commit = version.commit()
@@ -44,7 +44,7 @@ def make(facts: Facts) -> Document:
             running.throughput_section(facts, marks),
             running.cost_section(facts),
             running.fleet_section(facts),
-            running.warnings_section(findings),
+            running.warnings_section(findings, checks.history(facts.rows)),
             about.again_section(facts),
         ],
         footer=(f"Made by {program} from {text.clean(facts.where)} on {text.moment(facts.now_s)}."),

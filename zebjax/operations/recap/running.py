@@ -1,6 +1,6 @@
 """The sections about running: throughput, cost, the fleet over time, warnings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from zebjax.operations.recap import charts, checks, fleet, series, text
 from zebjax.operations.recap.charts import Marks
@@ -195,17 +195,25 @@ def fleet_section(facts: Facts) -> Section:
     return Section("fleet", title, blocks)
 
 
-def warnings_section(found: Sequence[checks.Finding]) -> Section:
-    """The warnings, with their rules."""
+def warnings_section(
+    found: Sequence[checks.Finding], spells: Mapping[str, Sequence[checks.Spell]]
+) -> Section:
+    """The warnings that hold and held, with their rules."""
     order = {"warning": 0, "fine": 1, "unknown": 2}
     listed = sorted(found, key=lambda one: order[one.state])
-    rows = [(_MARKS[one.state], one.name, one.found) for one in listed]
+    rows = [
+        (
+            *(_MARKS[one.state], one.name, one.found),
+            ", ".join(f"{first}–{last}" for first, last in spells.get(one.name, ())) or text.NONE,
+        )
+        for one in listed
+    ]
     rules = [(one.name, one.rule) for one in listed]
     return Section(
         "warnings",
         "Warnings",
         [
-            Table(("state", "check", "found"), rows, n_words=3),
+            Table(("now", "check", "found", "warned in cycles"), rows, n_words=4),
             Table(("check", "warns if"), rules, "Rules of the checks", n_words=2, is_folded=True),
         ],
     )
