@@ -26,6 +26,7 @@ COMMANDS = {
     "status": Command("zebjax.status", "show the state of a run and what is wrong"),
     "watch": Command("zebjax.watch", "show a run live in a terminal"),
     "fleet": Command("zebjax.fleet", "run all processes of a run together, and watch them"),
+    "recap": Command("zebjax.recap", "write what a run did as one page"),
     "rollback": Command("zebjax.rollback", "make an earlier step of a run the newest again"),
     "benchmark": Command("zebjax.benchmark", "measure the speed of this machine"),
     "completion": Command("zebjax.completion", "print a completion script for your shell"),
@@ -40,6 +41,8 @@ _OTHER_NAMES = {
     "benchmarks": "zebjax benchmark",
     "local": "zebjax fleet local EXPERIMENT",
     "logs": "zebjax fleet logs FLEET",
+    "report": "zebjax recap RUN",
+    "summary": "zebjax recap RUN",
     "help": "zebjax --help",
     "version": "zebjax --version",
 }

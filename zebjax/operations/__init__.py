@@ -1,1 +1,1 @@
-"""Running the processes of a run for days: on one machine, and on rented ones."""
+"""Operating a run for days: its processes, its machines, and the recap of what it did."""
