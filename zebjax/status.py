@@ -111,7 +111,8 @@ def parser() -> cli.Parser:
         "s3://my-bucket/zeb/lb-v-eq-3740 --json",
         "runs/quickstart --live --alert ./tell-me.sh --metrics-port 9142",
         notes="step_stands: the step is older than five usual cycles, than twice the longest\n"
-        "recent one and than five minutes (half an hour before the first cycle is complete).",
+        "recent one and than five minutes (half an hour before the first cycle is complete).\n"
+        "--live adds cannot_poll: the run could not be read for five minutes.",
     )
     made.add_argument(
         "run",
