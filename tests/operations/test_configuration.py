@@ -1,5 +1,6 @@
 """supervisord's own parser reads the generated configuration as it is meant."""
 
+import dataclasses
 import json
 import shlex
 import subprocess
@@ -10,7 +11,8 @@ from supervisor.datatypes import RestartUnconditionally, RestartWhenExitUnexpect
 from supervisor.options import ServerOptions
 
 from tests.support.fleets import plan
-from zebjax.operations.local import child, configuration
+from zebjax.distributed import machine
+from zebjax.operations.local import child, configuration, start
 from zebjax.operations.local.configuration import Policy
 
 ODD = "/opt/50 % of;it ; or #1 'quoted' \"twice\"/python"
@@ -87,3 +89,9 @@ def test_the_child_becomes_the_program_of_its_name(tmp_path):
         check=True,
     )
     assert done.stdout == f"{tmp_path / 'deep'} mine of % the ; fleet\n"
+
+
+def test_each_process_tells_its_share_of_the_machines_price(tmp_path):
+    made = dataclasses.replace(plan(tmp_path, ("learner", "play-1")), price_usd_per_hour=0.5)
+    kept = start.programs_of(made.as_fleet(tmp_path / "socket"))
+    assert [machine.price(program.environment[machine.PRICE]) for program in kept] == [0.25, 0.25]

@@ -12,6 +12,7 @@ from textual.widgets import ContentSwitcher, DataTable, Sparkline, Static
 
 from tests.support.store_made import PLAYER, made, whole
 from zebjax import watch
+from zebjax.operations import logs as log_files
 from zebjax.operations.watching import following, series
 from zebjax.operations.watching import target as targets
 from zebjax.operations.watching.app import WatchApp
@@ -142,8 +143,8 @@ def test_a_poll_that_fails_is_shown_and_the_next_one_forgets_it(run):
 def test_a_long_log_is_read_from_its_end(tmp_path):
     log = tmp_path / "x.log"
     log.write_text("".join(f"line {n}\n" for n in range(50_000)))
-    assert series.tail(log, 2) == ["line 49998", "line 49999"]
-    assert series.tail(tmp_path / "none.log", 2) == []
+    assert log_files.tail(log, 2) == ["line 49998", "line 49999"]
+    assert log_files.tail(tmp_path / "none.log", 2) == []
     assert series.logs(None) == {} and series.logs(tmp_path) == {}
 
 

@@ -2,8 +2,6 @@
 
 import os
 
-from zebjax.common import devices
-
 PRICE = "ZEBJAX_PRICE_USD_PER_HOUR"
 """Environment variable in which a fleet passes the price of this process's share of the machine."""
 _MAX_PRICE = 10_000.0
@@ -21,5 +19,7 @@ def price(text: str | None) -> float | None:
 
 def facts() -> dict[str, str | float]:
     """Return `device`, and `price_usd_per_hour` if the variable `PRICE` holds one."""
+    from zebjax.common import devices  # jax: a fleet reads only the name of the variable
+
     known = price(os.environ.get(PRICE))
     return {"device": devices.name()} | ({} if known is None else {"price_usd_per_hour": known})

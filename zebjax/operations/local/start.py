@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from zebjax.common import files, locks
+from zebjax.distributed import machine
 from zebjax.operations import events, fleets
 from zebjax.operations.fleets import Fleet
 from zebjax.operations.local import configuration, daemon, orphans
@@ -49,8 +50,16 @@ class Plan:
         command = (sys.executable, "-c", code, str(self.folder))
         return Program(configuration.EVENTS, configuration.EVENTS, command)
 
+    def _priced(self, program: Program) -> Program:
+        """The program, whose heartbeats will tell its equal share of the machine's price."""
+        if self.price_usd_per_hour is None:
+            return program
+        share = {machine.PRICE: f"{self.price_usd_per_hour / len(self.programs):g}"}
+        return dataclasses.replace(program, environment={**share, **program.environment})
+
     def as_fleet(self, socket: Path) -> Fleet:
         """The fleet, with the facts that the commands need; `socket` is that of supervisord."""
+        programs = [self._priced(program) for program in self.programs]
         facts = {
             "socket": str(socket),
             "cwd": str(self.cwd.absolute()),
@@ -58,7 +67,7 @@ class Plan:
             "price_usd_per_hour": self.price_usd_per_hour,
             "policy": dataclasses.asdict(self.policy),
             # The child of this name is the listener, which is no process of the run.
-            "programs": [program.to_json() for program in (*self.programs, self._listener())],
+            "programs": [program.to_json() for program in (*programs, self._listener())],
             "started_s": round(time.time(), 3),
         }
         return Fleet(

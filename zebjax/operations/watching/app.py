@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.widgets import ContentSwitcher, DataTable, Footer, Sparkline, Static
 
+from zebjax.operations import logs as log_files
 from zebjax.operations.watching import render, series
 from zebjax.operations.watching.following import Follower
 
@@ -157,5 +158,5 @@ class WatchApp(App[None]):
         names = list(found)
         name = names[self._which_log % len(names)]
         heading = f"{name} ({self._which_log % len(names) + 1} of {len(names)}; n: the next one)"
-        shown.update("\n".join([render.plain(heading), *series.tail(found[name], _LOG_LINES)]))
+        shown.update("\n".join([render.plain(heading), *log_files.tail(found[name], _LOG_LINES)]))
         self.query_one("#logs", VerticalScroll).scroll_end(animate=False)

@@ -1,16 +1,14 @@
 """The curves and logs that `watch` shows."""
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from zebjax.distributed import heartbeat
-from zebjax.operations.watching.render import number, plain
+from zebjax.operations.watching.render import number
 from zebjax.training.metrics import Row
 
 _MAX_POINTS = 500
-_MAX_TAIL_BYTES = 1 << 16
 _MAX_LOGS = 50
 
 
@@ -58,14 +56,3 @@ def logs(folder: Path | None) -> dict[str, Path]:
         return {}
     found = sorted((folder / "fleet" / "logs").glob("*.log"))
     return {path.stem: path for path in found[:_MAX_LOGS]}
-
-
-def tail(path: Path, n_lines: int) -> list[str]:
-    """Return the last lines of a log; none if it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _MAX_TAIL_BYTES))
-            data = file.read()
-    except OSError:
-        return []
-    return [plain(line) for line in data.decode(errors="replace").splitlines()[-n_lines:]]
