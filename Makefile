@@ -19,13 +19,16 @@ lint: .venv/ready-dev
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-.venv/ready: pyproject.toml .ci/constraints.txt
+.venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "zebjax needs Python 3.11 or newer; set PYTHON, as in: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
 	$(PYTHON) -m venv .venv
+
+.venv/ready: pyproject.toml .ci/constraints.txt | .venv/bin/python
 	$(INSTALL) ".[test]"
 	touch $@
 
-.venv/ready-dev: .venv/ready
+# With the linters, and all that `.venv/ready` stands for: one installation instead of two.
+.venv/ready-dev: pyproject.toml .ci/constraints.txt | .venv/bin/python
 	$(INSTALL) ".[dev]"
-	touch $@
+	touch .venv/ready $@
