@@ -179,8 +179,7 @@ class WorkerSource:
         progress, n = session.progress, len(arrived.records.slots)
         ring = replay.add_some(session.state.ring, arrived.records)
         session.state = session.state._replace(ring=ring)
-        progress.total_games += n
-        progress.games_in_cycle += n
+        sources.count_selfplay(progress, n)
         counts = {"selfplay_examples": n * N_PLIES, "selfplay_files": 1, "bytes": arrived.n_bytes}
         sources.count(progress, counts)
         progress.arrived_examples += n * N_PLIES
@@ -196,8 +195,7 @@ class WorkerSource:
         sources.count_eval_aux(progress, sifted, arrived.metadata.search)
         sources.count(progress, {"bytes": arrived.n_bytes})
         if sifted.kept:
-            aux = replay.add_some(session.state.aux, sifted.records)
-            session.state = session.state._replace(aux=aux)
+            sources.add_eval_aux(session, sifted.records)
             progress.total_games += sifted.seen
             progress.arrived_examples += sifted.kept * N_PLIES
             self._last_kept = time.monotonic()

@@ -21,7 +21,18 @@ from zebjax.common import checkpoint, devices, files, jax_settings
 from zebjax.common.console import Reporter
 from zebjax.evaluation import belief, matches
 from zebjax.evaluation.intervals import Z95
-from zebjax.training import environment, eval_aux, learner, metrics, replay, saved_state, wandb_run
+from zebjax.training import (
+    changes,
+    environment,
+    eval_aux,
+    kept_games,
+    learner,
+    metrics,
+    replay,
+    resize,
+    saved_state,
+    wandb_run,
+)
 from zebjax.training.call_sizer import CallSizer
 from zebjax.training.config import Experiment, to_json
 from zebjax.training.outputs import Outputs
@@ -59,6 +70,8 @@ class Run:
         self.source = source or SelfPlaySource(report)
         settings, progress = self.session.settings, self.session.progress
         if not self.session.is_complete:  # a complete run keeps the settings that made it
+            resize.fit(self.session)
+            kept_games.forget_lost(self.session)
             files.write_text(settings.folder / "experiment.json", to_json(settings) + "\n")
         environment.add_start(settings.folder, progress.cycle, report.note)
         self._outputs = Outputs(self.session)
@@ -82,8 +95,10 @@ class Run:
                 self.source.complete(session)
             else:
                 self.source.begin(session)
-                if session.is_new:  # from here on the run can be killed at any time and resumed
+                # From here on the run can be killed at any time and resumed, changes included.
+                if session.is_new or session.has_changed:
                     self.save()
+                changes.write(session.folder, session.progress.changes)
                 self._note_mix()
                 self._open_outputs()
                 self.source.weights_changed(session, is_last=False)
@@ -112,6 +127,7 @@ class Run:
         self._count_wall()
         saved_state.save(self.session)
         self.source.saved(self.session)
+        self._outputs.keep_games()
         self._last_save, self._saved_progress = time.monotonic(), self._fingerprint()
 
     def _fingerprint(self) -> dict[str, Any]:

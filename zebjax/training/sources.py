@@ -9,6 +9,7 @@ import jax
 from zebjax import tiles
 from zebjax.common.console import Reporter
 from zebjax.game import N_PLIES
+from zebjax.record import GameRecord
 from zebjax.training import eval_aux, replay, selfplay
 from zebjax.training.call_sizer import CallSizer
 from zebjax.training.eval_aux import Sifted
@@ -81,8 +82,7 @@ class SelfPlaySource:
                 session.state = session.state._replace(
                     actor=actor, ring=replay.add(session.state.ring, records)
                 )
-                session.progress.total_games += config.games_per_cycle
-                session.progress.games_in_cycle += config.games_per_cycle
+                count_selfplay(session.progress, config.games_per_cycle)
                 in_ring = int(replay.n_examples(session.state.ring))
                 if in_ring >= settings.replay.min_buffer:
                     break
@@ -120,7 +120,7 @@ class SelfPlaySource:
             cycle, session.settings.seed, number=cycle, n_games=config.games_per_cycle
         )
         records, facts = eval_aux.play(config, session.settings.network, params, batch, on_ply)
-        session.state = session.state._replace(aux=replay.add_some(session.state.aux, records))
+        add_eval_aux(session, records)
         session.progress.total_games += config.games_per_cycle
         sifted = Sifted(records, config.games_per_cycle, lag=0, weight=1.0)
         count_eval_aux(session.progress, sifted, facts)
@@ -151,7 +151,22 @@ class SelfPlaySource:
         """Nothing to close."""
 
 
-# ---- counts of the games that arrived, for every source
+# ---- games that arrived, and counts of them, for every source
+
+
+def count_selfplay(progress: Progress, n: int) -> None:
+    """Count `n` games of self-play that go into the ring."""
+    progress.total_games += n
+    progress.games_in_cycle += n
+    progress.ring_games["selfplay"] = progress.ring_games.get("selfplay", 0) + n
+
+
+def add_eval_aux(session: Session, records: GameRecord) -> None:
+    """Put the kept games of an eval-aux file into their ring; NumPy arrays."""
+    aux = replay.add_some(session.state.aux, records)
+    session.state = session.state._replace(aux=aux)
+    counts = session.progress.ring_games
+    counts["evalaux"] = counts.get("evalaux", 0) + len(records.slots)
 
 
 def count(progress: Progress, counts: Mapping[str, float]) -> None:
