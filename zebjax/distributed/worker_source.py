@@ -139,7 +139,7 @@ class WorkerSource:
             "ingest/bytes": progress.ingest.get("bytes", 0),
             "ingest/quarantined_files_total": progress.quarantined,
             "ingest/busy_s_total": self.link.ingest.busy_s,
-            **sources.eval_aux_row(progress),
+            **sources.eval_aux_row(progress, wall_s),
         }
 
     def close(self, session: Session) -> None:
@@ -189,6 +189,7 @@ class WorkerSource:
         assert arrived.records is not None and arrived.metadata is not None
         settings, progress = session.settings, session.progress
         if not settings.eval_aux.enabled:
+            sources.count_disabled(progress, len(arrived.records.slots))
             return
         lag = max(0, progress.cycle - arrived.metadata.model_step)
         sifted = eval_aux.sift(settings.eval_aux, arrived.records, lag, settings.seed, arrived.name)

@@ -188,9 +188,10 @@ class Run:
             began = time.monotonic()
             stream = None
             if aux_config.enabled:
-                stream = learner.EvalAux(
-                    session.state.aux, jnp.asarray(turns), aux_config.policy_weight, done
+                weights = learner.LossWeights(
+                    aux_config.policy_weight, aux_config.value_weight, aux_config.belief_weight
                 )
+                stream = learner.EvalAux(session.state.aux, jnp.asarray(turns), weights, done)
             state = learner.train(
                 config,
                 session.settings.network,
@@ -302,6 +303,7 @@ class Run:
 
     def _eval_aux_row(self, n: int, n_aux: int) -> metrics.Row:
         session = self.session
+        config, batch = session.settings.eval_aux, session.settings.learner.batch
         running = session.progress.eval_stats
         return {
             "stats/replay_buffer_eval_aux": int(replay.n_examples(session.state.aux)),
@@ -309,7 +311,11 @@ class Run:
             "stats/eval_aux_mix_ratio": n_aux / n,
             "stats/eval_aux_updates": n_aux,
             "stats/selfplay_updates": n - n_aux,
-            "stats/eval_aux_policy_w": session.settings.eval_aux.policy_weight,
+            "stats/selfplay_examples_per_step": batch * (n - n_aux) / n,
+            "stats/eval_aux_examples_per_step": batch * n_aux / n,
+            "stats/eval_aux_policy_w": config.policy_weight,
+            "stats/eval_aux_value_w": config.value_weight,
+            "stats/eval_aux_belief_w": config.belief_weight,
             **{f"stats/eval_aux_{name}_running": mean for name, mean in running.items()},
         }
 
