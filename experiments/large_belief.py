@@ -18,7 +18,8 @@ All settings that zebjax has are the original's. The remaining differences:
   original searched every ply, and its priors also covered illegal slots.
 - The policy target of the last ply is the move played; the original's was all zeros.
 - A search of 200 simulations has at most 201 nodes, so the original's limit of 512 has no effect.
-- The ring holds 500,000 examples throughout; the original's began with 1,000,000.
+- The ring holds 500,000 examples throughout; the original's began with 1,000,000. For that, start
+  with `--replay.capacity-examples 1000000` and resume later without it.
 - Games against random are 1,000 fair deals, each played twice with the teams swapped; the original
   played 2,000 games on unpaired deals.
 - The learner keeps 100 example files in the store; the original's kept 100 to 128.

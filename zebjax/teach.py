@@ -5,12 +5,13 @@ import dataclasses
 import math
 import sys
 import time
+import typing
 from collections.abc import Sequence
 from pathlib import Path
 
 from zebjax.common import cli, locks, parsing
 from zebjax.players import spec
-from zebjax.training.teacher_config import Settings
+from zebjax.training.teacher_config import Settings, Targets
 
 
 def parser() -> cli.Parser:
@@ -21,8 +22,8 @@ def parser() -> cli.Parser:
         "Play games of E[Q], the exact teacher, and write them as training games. E[Q] solves\n"
         "each move exactly in sampled worlds (hands that are consistent with the play so far).\n"
         "The same command resumes an interrupted one.\n"
-        "Policy target: softmax(mean points / temperature); value target: P(win) - P(lose) after\n"
-        "the best move.",
+        "Policy target: softmax(mean points / temperature), or the best move; value target:\n"
+        "P(win) - P(lose) after the best move.",
         "--games 20 --n 5 --out runs/teacher",
         notes=spec.help_text(),
     )
@@ -50,6 +51,13 @@ def parser() -> cli.Parser:
         metavar="POINTS",
         help="temperature of the policy target: a move that is POINTS worse gets 1/e of the weight "
         "(default %(default)s)",
+    )
+    add(
+        "--targets",
+        choices=typing.get_args(Targets),
+        default=defaults.targets,
+        metavar="soft|one_hot",
+        help="policy target: soft, the softmax, or one_hot, the best move (default %(default)s)",
     )
     add(
         "--opponent",

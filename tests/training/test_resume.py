@@ -11,11 +11,9 @@ from zebjax.training.config import (
     Experiment,
     LearnerConfig,
     ReplayConfig,
-    SelfPlayConfig,
     StartConfig,
     to_json,
 )
-from zebjax.training.workers_config import EvalAuxConfig
 
 RUN = Experiment(name="run", network=PRESETS["small"])
 
@@ -29,13 +27,8 @@ def saved(**changes):
     [
         ("seed", dataclasses.replace(RUN, seed=1)),
         ("network.embed_dim", dataclasses.replace(RUN, network=PRESETS["medium"])),
-        ("selfplay.lanes", dataclasses.replace(RUN, selfplay=SelfPlayConfig(lanes=8))),
         ("learner.optimizer", dataclasses.replace(RUN, learner=LearnerConfig(optimizer="muon"))),
         ("learner.clip_norm", dataclasses.replace(RUN, learner=LearnerConfig(clip_norm=1.0))),
-        (
-            "replay.capacity_examples",
-            dataclasses.replace(RUN, replay=ReplayConfig(capacity_examples=28)),
-        ),
     ],
 )
 def test_what_the_saved_arrays_follow_from_cannot_change(field, now):
@@ -48,8 +41,6 @@ def test_what_the_saved_arrays_follow_from_cannot_change(field, now):
     ("field", "other"),
     [
         ("learner.optimizer", {"learner": LearnerConfig(optimizer="muon")}),
-        ("replay.capacity_examples", {"replay": ReplayConfig(capacity_examples=28)}),
-        ("eval_aux.capacity_examples", {"eval_aux": EvalAuxConfig(capacity_examples=28)}),
         ("teacher.folder", {"teacher": None}),
     ],
 )
@@ -72,12 +63,6 @@ def test_what_is_no_experiment_is_said():
             resume.check_can_continue(nonsense, RUN)
 
 
-def test_changes_are_named_without_the_length_the_name_and_the_place():
-    now = dataclasses.replace(RUN, cycles=7, name="b", runs="c", learner=LearnerConfig(lr=0.5))
-    assert resume.changes(saved(), now) == ["learner.lr: 0.0001 -> 0.5"]
-    assert resume.changes(saved(), RUN) == []
-
-
 def test_calls_must_end_where_the_cycle_ends():
     settings = dataclasses.replace(
         RUN, learner=LearnerConfig(updates_per_cycle=20, updates_per_call=5)
@@ -92,6 +77,10 @@ def test_calls_must_end_where_the_cycle_ends():
 def test_the_start_that_a_run_began_with_stays():
     notes = []
     now = dataclasses.replace(RUN, start=StartConfig(checkpoint="b"))
-    assert resume.keep_start(now, "b", notes.append) is now and not notes
-    assert resume.keep_start(now, "a", notes.append).start.checkpoint == "a"
+    b, a = (saved(start=StartConfig(checkpoint=name)) for name in "ba")
+    assert resume.keep_start(now, b, notes.append) == now and not notes
+    assert resume.keep_start(now, a, notes.append).start.checkpoint == "a"
     assert len(notes) == 1 and "'b' is not read: this run began with 'a'" in notes[0]
+    now = dataclasses.replace(RUN, replay=ReplayConfig(seed_folder="games"))
+    assert resume.keep_start(now, saved(), notes.append) == RUN
+    assert "replay.seed_folder = 'games' is not read" in notes[1]

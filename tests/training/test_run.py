@@ -14,7 +14,7 @@ from zebjax import network, record
 from zebjax.common import checkpoint, locks
 from zebjax.training import metrics
 from zebjax.training import run as training
-from zebjax.training.config import ReplayConfig, StartConfig, TeacherConfig
+from zebjax.training.config import StartConfig, TeacherConfig
 
 
 @pytest.fixture(scope="module")
@@ -195,8 +195,6 @@ def test_a_teacher_without_fitting_games_is_refused(tmp_path, games):
             r"network\.belief_head = True",
         ),
         ({"seed": 1}, "seed = 0 and cannot continue with 1"),
-        ({"selfplay": dataclasses.replace(TINY.selfplay, lanes=9)}, r"selfplay\.lanes = 8"),
-        ({"replay": ReplayConfig(capacity_examples=28 * 30)}, r"replay\.capacity_examples = 700"),
         (
             {"learner": dataclasses.replace(TINY.learner, clip_norm=1.0)},
             r"learner\.clip_norm = 0\.0",

@@ -144,7 +144,7 @@ class WorkerSource:
             "ingest/bytes": progress.ingest.get("bytes", 0),
             "ingest/quarantined_files_total": progress.quarantined,
             "ingest/busy_s_total": self.link.ingest.busy_s,
-            **sources.eval_aux_row(progress),
+            **sources.eval_aux_row(progress, wall_s),
         }
 
     def close(self, session: Session) -> None:
@@ -184,8 +184,7 @@ class WorkerSource:
         progress, n = session.progress, len(arrived.records.slots)
         ring = replay.add_some(session.state.ring, arrived.records)
         session.state = session.state._replace(ring=ring)
-        progress.total_games += n
-        progress.games_in_cycle += n
+        sources.count_selfplay(progress, n)
         counts = {"selfplay_examples": n * N_PLIES, "selfplay_files": 1, "bytes": arrived.n_bytes}
         sources.count(progress, counts)
         progress.arrived_examples += n * N_PLIES
@@ -195,14 +194,14 @@ class WorkerSource:
         assert arrived.records is not None and arrived.metadata is not None
         settings, progress = session.settings, session.progress
         if not settings.eval_aux.enabled:
+            sources.count_disabled(progress, len(arrived.records.slots))
             return
         lag = max(0, progress.cycle - arrived.metadata.model_step)
         sifted = eval_aux.sift(settings.eval_aux, arrived.records, lag, settings.seed, arrived.name)
         sources.count_eval_aux(progress, sifted, arrived.metadata.search)
         sources.count(progress, {"bytes": arrived.n_bytes})
         if sifted.kept:
-            aux = replay.add_some(session.state.aux, sifted.records)
-            session.state = session.state._replace(aux=aux)
+            sources.add_eval_aux(session, sifted.records)
             progress.total_games += sifted.seen
             progress.arrived_examples += sifted.kept * N_PLIES
             self._last_kept = time.monotonic()

@@ -91,7 +91,8 @@ class SelfPlayConfig:
     """How self-play games are played."""
 
     lanes: int = 64
-    """Number of games played at the same time."""
+    """Number of games played at the same time. It may change when the run resumes: the games of
+    surplus lanes are played to their end first."""
     games_per_cycle: int = 454
     """Number of finished games added in each training cycle."""
     search: SearchConfig = SearchConfig()
@@ -135,15 +136,19 @@ class ReplayConfig:
     """The replay ring."""
 
     capacity_examples: int = 500_000
-    """Capacity of the self-play ring in examples. An example is one ply; a game has 28."""
+    """Capacity of the self-play ring in examples. An example is one ply; a game has 28. It may
+    change when the run resumes: the ring keeps its newest games."""
     min_buffer: int = 0
     """Training waits until the ring holds this many examples."""
     max_example_age_s: float = 0.0
     """With workers: training pauses after this many seconds without a new game; 0: never."""
     seed_folder: str | None = None
-    """Folder of GameRecord files (from `zebjax convert --examples` or an earlier run's store) for
-    the rings of a new run; the newest are used if not all fit. They do not count as games of the
-    run."""
+    """Folder of GameRecord files (`runs/NAME/games` of another run, from `zebjax convert
+    --examples`, or a store's `examples`) for the rings of a new run; the newest are used if not all
+    fit. They do not count as games of the run."""
+    keep_games: int = 50_000
+    """Number of newest games of each stream that the run keeps as files in its folder `games`, for
+    the --replay.seed-folder of another run; 50,000 are 30 MB. 0: none."""
     max_reuse: float = 0.0
     """With workers: maximum number of times that an example is trained on, on average. Training
     waits for new games before it would exceed this. 0: no limit."""
@@ -159,7 +164,7 @@ class ReplayConfig:
                 f"replay.min_buffer: expected 0 to capacity_examples ({self.capacity_examples}), "
                 f"got {self.min_buffer}"
             )
-        checks.at_least(self, "replay", 0, "max_example_age_s", "max_reuse")
+        checks.at_least(self, "replay", 0, "max_example_age_s", "max_reuse", "keep_games")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -46,7 +46,7 @@ def play(
     `teacher`; the network's decisions get none.
 
     Args:
-        config: worlds of E[Q] and temperature of the network.
+        config: worlds and targets of E[Q], and temperature of the network.
         network_config: the network.
         params: its parameters.
         games: the games to play.
@@ -58,7 +58,14 @@ def play(
         minus the network's).
     """
     step, seed, number, n_games = games
-    settings = teacher.Settings(n=config.worlds, opponent="zeb", seed=seed, games_per_file=n_games)
+    settings = teacher.Settings(
+        n=config.worlds,
+        temperature=config.target_temperature,
+        targets=config.targets,
+        opponent="zeb",
+        seed=seed,
+        games_per_file=n_games,
+    )
     zeb = players.zeb(network_config, params, config.temperature)
     records = teacher.play_file(settings, zeb, number, n_games, on_ply, label_opponent=False)
     steps = np.full(n_games, step, np.int32)
@@ -69,6 +76,8 @@ def play(
     facts = {
         "worlds": config.worlds,
         "temperature": config.temperature,
+        "targets": config.targets,
+        "target_temperature": config.target_temperature,
         "seed": seed,
         "index": number,
         "eq_win_rate": float((margin > 0).mean()),

@@ -66,6 +66,21 @@ _BELIEF_METRICS = (
     "belief_accuracy_marginal",
     "eval_aux_belief_loss",
 )
+
+
+class LossWeights(NamedTuple):
+    """Weights of the losses in the objective: numbers or float32 scalars."""
+
+    policy: jax.Array | float
+    value: jax.Array | float
+    belief: jax.Array | float
+
+
+def own_weights(config: LearnerConfig) -> LossWeights:
+    """Return the weights of the run's own games."""
+    return LossWeights(config.policy_weight, config.value_weight, config.belief_weight)
+
+
 _STREAM_LOSSES = ("policy_loss", "value_loss", "belief_loss")
 
 
@@ -75,8 +90,8 @@ class EvalAux(NamedTuple):
     ring: replay.Ring
     turns: jax.Array
     """bool `[updates_per_cycle]`, True for those updates of the cycle; see `eval_aux.mix`."""
-    policy_weight: jax.Array | float
-    """Factor of the policy loss in those updates."""
+    weights: LossWeights
+    """Weights of the losses in those updates."""
     done: jax.Array | int
     """int32, number of updates of the cycle that were done before this call."""
 
@@ -105,7 +120,7 @@ def update(
     state: LearnerState,
     batch: Batch,
     dropout_key: jax.Array | None,
-    policy_weight: jax.Array | float = 1.0,
+    weights: LossWeights | None = None,
 ) -> tuple[LearnerState, Metrics]:
     """Do one optimiser step.
 
@@ -115,7 +130,7 @@ def update(
         state: the learner.
         batch: `[B]` examples.
         dropout_key: one typed random key; None turns dropout off.
-        policy_weight: an additional factor of the policy loss for this batch.
+        weights: of the losses for this batch; None for those of `config`.
 
     Returns:
         The learner after the step, and metrics computed with the parameters before the step.
@@ -124,14 +139,18 @@ def update(
         ValueError: if a field of `batch` has a wrong shape or dtype.
     """
     check_batch(batch)
+    weights = weights or own_weights(config)
     grads, output = _grads_and_output(
-        config, network_config, state.params, batch, dropout_key, policy_weight
+        config, network_config, state.params, batch, dropout_key, weights
     )
     metrics = losses(config, output, batch)[1]
-    # `total_loss` is the original's metric, without `policy_weight`. `objective_loss` is the
-    # quantity that is minimised.
-    unlearned = config.policy_weight * (1 - policy_weight) * metrics["policy_loss"]
-    metrics["objective_loss"] = metrics["total_loss"] - unlearned
+    # `total_loss` is the original's metric, with the weights of `config` for every batch.
+    # `objective_loss` is the quantity that is minimised.
+    metrics["objective_loss"] = (
+        weights.policy * metrics["policy_loss"] + weights.value * metrics["value_loss"]
+    )
+    if output.belief_logits is not None:
+        metrics["objective_loss"] += weights.belief * metrics[_BELIEF_LOSS[config.belief_tiles]]
     value_head = [grads["value_hidden"], grads["value_out"]]
     metrics |= {
         "grad_norm": optax.tree.norm(grads),
@@ -153,13 +172,14 @@ def _grads_and_output(
     params: network.Params,
     batch: Batch,
     dropout_key: jax.Array | None,
-    policy_weight: jax.Array | float = 1.0,
+    weights: LossWeights | None = None,
 ) -> tuple[network.Params, network.Output]:
     """Compute the gradients of the objective, and the network's output.
 
     The batch is sorted by length, and each quarter is cut off at the length that it needs (see
     `network.bucketing`).
     """
+    weights = weights or own_weights(config)
     # Every loss is a weighted mean over examples. So the loss of the batch is the sum of the
     # quarters' losses, each times its share of the total weight; the same holds for gradients.
     size = batch.policy_weight.shape[0]
@@ -189,13 +209,11 @@ def _grads_and_output(
                     network_config, params, bucketing.cut(batch.observation, length), key
                 )
                 _, metrics = losses(config, output, batch)
-                loss = config.policy_weight * policy_weight * policy_share * metrics["policy_loss"]
-                loss += config.value_weight * value_share * metrics["value_loss"]
+                loss = weights.policy * policy_share * metrics["policy_loss"]
+                loss += weights.value * value_share * metrics["value_loss"]
                 if output.belief_logits is not None:
                     loss += (
-                        config.belief_weight
-                        * belief_share
-                        * metrics[_BELIEF_LOSS[config.belief_tiles]]
+                        weights.belief * belief_share * metrics[_BELIEF_LOSS[config.belief_tiles]]
                     )
                 return loss, output
 
@@ -248,8 +266,12 @@ def train(
         batch = make_batch(
             examples, network_config.tokenizer, config.policy_mask, config.root_value_share
         )
-        policy_weight = 1.0 if eval_aux is None else jnp.where(is_aux, eval_aux.policy_weight, 1.0)
-        state, metrics = update(config, network_config, state, batch, dropout_key, policy_weight)
+        weights = own_weights(config)
+        if eval_aux is not None:
+            weights = jax.tree.map(
+                lambda other, usual: jnp.where(is_aux, other, usual), eval_aux.weights, weights
+            )
+        state, metrics = update(config, network_config, state, batch, dropout_key, weights)
         of_aux = {
             f"eval_aux_{name}": is_aux * metrics[name] for name in _STREAM_LOSSES if name in metrics
         }

@@ -7,7 +7,7 @@ terminal or a broken matplotlib backend. Each kind of failure is noted once.
 from collections.abc import Callable
 from typing import Any
 
-from zebjax.training import metrics, wandb_run
+from zebjax.training import kept_games, metrics, wandb_run
 from zebjax.training.session import Session
 
 
@@ -61,6 +61,11 @@ class Outputs:
         self._attempt("console", lambda: self._session.report.cycle(row, seconds_left))
         if is_drawn:
             self._attempt("curves", self._draw)
+
+    def keep_games(self) -> None:
+        """Write the games that came into the rings since the last call; see `kept_games`."""
+        session = self._session
+        self._attempt("games", lambda: kept_games.write(session, session.is_complete))
 
     def close(self) -> None:
         """Finish W&B."""

@@ -33,12 +33,60 @@ def init(capacity_examples: int) -> Ring:
     >>> int(n_examples(ring)), ring.records.slots.shape
     (84, (4, 28))
     """
-    return Ring(record.empty(-(-capacity_examples // game.N_PLIES)), jnp.int32(0), jnp.int32(0))
+    return Ring(record.empty(_capacity(capacity_examples)), jnp.int32(0), jnp.int32(0))
+
+
+def _capacity(examples: int) -> int:
+    """Return the number of games of a ring for so many examples."""
+    return -(-examples // game.N_PLIES)
 
 
 def n_examples(ring: Ring) -> jax.Array:
     """Return the number of examples in the ring, int32."""
     return ring.size * game.N_PLIES
+
+
+def newest(ring: Ring, n: int) -> GameRecord:
+    """Copy the newest games to the host.
+
+    Args:
+        ring: not changed.
+        n: 0 or more.
+
+    Returns:
+        `[min(n, size)]` games as NumPy arrays, the oldest of them first.
+    """
+    n = min(n, int(ring.size))
+    rows = (int(ring.next) - n + np.arange(n)) % ring.records.slots.shape[0]
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[rows], ring.records)
+
+
+def resized(ring: Ring, capacity_examples: int) -> Ring:
+    """Return a ring of another capacity that holds the newest games of this one.
+
+    It is computed on the host, so nothing is compiled.
+
+    Args:
+        ring: not changed.
+        capacity_examples: as for `init`.
+
+    Returns:
+        A ring whose games are NumPy arrays; `ring` itself if it has that capacity.
+
+    >>> ring = resized(add(init(28 * 5), record.empty(4)), 28 * 3)
+    >>> int(n_examples(ring)), ring.records.slots.shape, int(ring.next)
+    (84, (3, 28), 0)
+    """
+    capacity = _capacity(capacity_examples)
+    if capacity == ring.records.slots.shape[0]:
+        return ring
+    kept = newest(ring, capacity)
+    n = len(kept.slots)
+
+    def padded(field: np.ndarray) -> np.ndarray:
+        return np.concatenate([field, np.zeros((capacity - n, *field.shape[1:]), field.dtype)])
+
+    return Ring(jax.tree.map(padded, kept), jnp.int32(n % capacity), jnp.int32(n))
 
 
 def add_some(ring: Ring, records: GameRecord) -> Ring:

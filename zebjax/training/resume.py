@@ -1,10 +1,14 @@
-"""Which settings may change when a saved run resumes."""
+"""Which settings may change when a saved run resumes.
+
+Those that may are recorded, see `changes`. The arrays of the run are fitted to them, see `resize`.
+"""
 
 import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
 
+from zebjax.training import changes, kept_games
 from zebjax.training.config import Experiment, to_json
 
 # Settings that may not change when a run resumes, with the reason for the message.
@@ -14,10 +18,6 @@ _FIXED = {
     "start.step": "the weights have moved on from there",
     "start.total_games": "the weights have moved on from there",
     "teacher.folder": "the saved ring was filled from there",
-    "selfplay.lanes": "the saved lanes would not fit",
-    "selfplay.games_per_cycle": "the saved games would not fit",
-    "replay.capacity_examples": "the saved ring would not fit",
-    "eval_aux.capacity_examples": "the saved ring would not fit",
     "learner.optimizer": "the saved optimiser state would not fit",
 }
 
@@ -44,55 +44,75 @@ def check_can_continue(saved: Any, experiment: Experiment) -> None:
         raise ValueError(f"{experiment.folder}: the saved experiment.json is not an experiment")
     now = json.loads(to_json(experiment))
 
-    def refuse(name: str, before: Any, after: Any, reason: str) -> None:
+    def refuse(name: str, before: Any, after: Any, reason: str, new_network: bool = False) -> None:
         raise CannotContinue(
             f"{experiment.folder}: this run was made with {name} = {before!r} and cannot continue "
             f"with {after!r}: {reason}; give it another --name or put the old value back"
+            f"{_how_to_carry_over(experiment, new_network)}"
         )
 
     for field, after in sorted(experiment.network.parameter_fields().items()):
         before = saved["network"].get(field, after)  # absent in a run from before the field existed
         if before != after:
-            refuse(f"network.{field}", before, after, "it is another network")
+            refuse(f"network.{field}", before, after, "it is another network", True)
     clip, clip_now = saved["learner"].get("clip_norm"), experiment.learner.clip_norm
     if bool(clip) != bool(clip_now):
         reason = "switching clipping on or off changes the optimiser's state"
         refuse("learner.clip_norm", clip, clip_now, reason)
-    before, after = _defaults() | _flat(saved), _flat(now)
+    before, after = changes.defaults() | changes.flat(saved), changes.flat(now)
     for name, reason in _FIXED.items():
         old = before[name]
         if old != after[name]:
             refuse(name, old, after[name], reason)
 
 
-def changes(saved: Any, experiment: Experiment) -> list[str]:
-    """Return the settings that differ from the saved ones, as `field: before -> now`.
+def _how_to_carry_over(experiment: Experiment, new_network: bool) -> str:
+    """Say which options begin another run with the weights and the games of this one."""
+    options = {"weights": f"--start.checkpoint {experiment.folder}"} if not new_network else {}
+    if (folder := kept_games.folder_of(experiment)).is_dir():
+        options["games"] = f"--replay.seed-folder {folder}"
+    if not options:
+        return ""
+    return (
+        f". Another run begins with the {' and '.join(options)} of this one by "
+        f"{' '.join(options.values())}"
+    )
 
-    A field that did not exist when the run was saved counts as its default. `cycles`, `name` and
-    `runs` are left out.
+
+_SIZES = (
+    ("selfplay", "lanes"),
+    ("selfplay", "games_per_cycle"),
+    ("replay", "capacity_examples"),
+    ("eval_aux", "capacity_examples"),
+)
+"""The settings that decide the shapes of a run's arrays, besides those that may not change."""
+
+
+def with_saved_sizes(saved: Any, experiment: Experiment) -> Experiment:
+    """Return an experiment whose arrays have the shapes of the saved ones.
+
+    Args:
+        saved: the saved experiment, as read from JSON; see `check_can_continue`.
+        experiment: the present experiment.
+
+    Raises:
+        ValueError: if a saved size is not possible.
     """
-    before, now = _defaults() | _flat(saved), _flat(json.loads(to_json(experiment)))
-    return [
-        f"{name}: {before.get(name)} -> {value}"
-        for name, value in now.items()
-        if before.get(name) != value and name not in ("cycles", "name", "runs")
-    ]
-
-
-def _defaults() -> dict[str, Any]:
-    """The value of each field in a run that is older than the field."""
-    return _flat(json.loads(to_json(Experiment(name="defaults"))))
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of nested dicts by dotted name."""
-    flat: dict[str, Any] = {}
-    for name, leaf in tree.items():
-        if isinstance(leaf, dict):
-            flat |= _flat(leaf, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = leaf
-    return flat
+    # The present `min_buffer` may be too large for the saved ring.
+    made = dataclasses.replace(
+        experiment, replay=dataclasses.replace(experiment.replay, min_buffer=0)
+    )
+    before = changes.defaults() | changes.flat(saved)
+    for section, name in _SIZES:
+        size = before[f"{section}.{name}"]
+        if type(size) is not int:
+            raise ValueError(
+                f"{experiment.folder}: {section}.{name} in the saved experiment.json: expected an "
+                f"integer, got {size!r}"
+            )
+        part = dataclasses.replace(getattr(made, section), **{name: size})
+        made = dataclasses.replace(made, **{section: part})
+    return made
 
 
 def check_updates(settings: Experiment, phase: str, updates_in_cycle: int) -> None:
@@ -111,17 +131,30 @@ def check_updates(settings: Experiment, phase: str, updates_in_cycle: int) -> No
         )
 
 
-def keep_start(settings: Experiment, before: str | None, note: Callable[[str], None]) -> Experiment:
-    """Return the settings with the start checkpoint that the run began with.
+def keep_start(settings: Experiment, saved: Any, note: Callable[[str], None]) -> Experiment:
+    """Return the settings with the checkpoint and the seed games that the run began with.
 
-    The checkpoint has no effect on a resumed run, and its file may have moved. So another value is
-    no error; it is ignored with a note.
+    They have no effect on a resumed run, and their files may have moved. So another value is no
+    error; it is ignored with a note.
+
+    Args:
+        settings: the present experiment.
+        saved: the saved experiment, as read from JSON.
+        note: called with one sentence for each other value.
     """
-    now = settings.start
-    if now.checkpoint == before:
-        return settings
-    note(
-        f"start.checkpoint = {now.checkpoint!r} is not read: this run began with {before!r} and "
-        "resumes from its own state; to begin with another checkpoint, give another --name"
+    start, replay = settings.start, settings.replay
+    checkpoint, folder = saved["start"].get("checkpoint"), saved["replay"].get("seed_folder")
+    for name, now, before in (
+        ("start.checkpoint", start.checkpoint, checkpoint),
+        ("replay.seed_folder", replay.seed_folder, folder),
+    ):
+        if now != before:
+            note(
+                f"{name} = {now!r} is not read: this run began with {before!r} and resumes from "
+                "its own state; to begin with another one, give another --name"
+            )
+    return dataclasses.replace(
+        settings,
+        start=dataclasses.replace(start, checkpoint=checkpoint),
+        replay=dataclasses.replace(replay, seed_folder=folder),
     )
-    return dataclasses.replace(settings, start=dataclasses.replace(now, checkpoint=before))

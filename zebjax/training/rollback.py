@@ -8,7 +8,7 @@ copied, and the rows of later steps are removed.
 from zebjax import network
 from zebjax.common import checkpoint, files
 from zebjax.common.console import Reporter
-from zebjax.training import learner, metrics, saved_state
+from zebjax.training import changes, learner, metrics, resize, saved_state
 from zebjax.training.config import Experiment
 
 _STEPS_LISTED = 10
@@ -48,6 +48,8 @@ def roll_back(settings: Experiment, step: int, report: Reporter) -> None:
         raise ValueError(
             f"{folder}: the run is at step {progress.cycle}, and step {step} is after it"
         )
+    resize.fit(session)
+    state = session.state
     config, params = network.load(checkpoint.step_folder(root, step))
     if not config.same_weights(settings.network):
         raise ValueError(f"{folder}: step {step} has weights of another network")
@@ -62,8 +64,10 @@ def roll_back(settings: Experiment, step: int, report: Reporter) -> None:
     progress.first_cycle = min(progress.first_cycle, step)
     progress.cycle = step
     progress.row = None
+    progress.changes = changes.moved_to(step, progress.changes)
     progress.begin_cycle()
     saved_state.save(session)
+    changes.write(folder, progress.changes)
     _forget_after(settings, step)
     games = history.get("total_games")
     report.note(

@@ -21,7 +21,18 @@ from zebjax.common import checkpoint, devices, files, jax_settings
 from zebjax.common.console import Reporter
 from zebjax.evaluation import belief, matches
 from zebjax.evaluation.intervals import Z95
-from zebjax.training import environment, eval_aux, learner, metrics, replay, saved_state, wandb_run
+from zebjax.training import (
+    changes,
+    environment,
+    eval_aux,
+    kept_games,
+    learner,
+    metrics,
+    replay,
+    resize,
+    saved_state,
+    wandb_run,
+)
 from zebjax.training.call_sizer import CallSizer
 from zebjax.training.config import Experiment, to_json
 from zebjax.training.outputs import Outputs
@@ -59,6 +70,8 @@ class Run:
         self.source = source or SelfPlaySource(report)
         settings, progress = self.session.settings, self.session.progress
         if not self.session.is_complete:  # a complete run keeps the settings that made it
+            resize.fit(self.session)
+            kept_games.forget_lost(self.session)
             files.write_text(settings.folder / "experiment.json", to_json(settings) + "\n")
         environment.add_start(settings.folder, progress.cycle, report.note)
         self._outputs = Outputs(self.session)
@@ -82,8 +95,10 @@ class Run:
                 self.source.complete(session)
             else:
                 self.source.begin(session)
-                if session.is_new:  # from here on the run can be killed at any time and resumed
+                # From here on the run can be killed at any time and resumed, changes included.
+                if session.is_new or session.has_changed:
                     self.save()
+                changes.write(session.folder, session.progress.changes)
                 self._note_mix()
                 self._open_outputs()
                 self.source.weights_changed(session, is_last=False)
@@ -113,6 +128,7 @@ class Run:
         self._count_wall()
         saved_state.save(self.session)
         self.source.saved(self.session)
+        self._outputs.keep_games()
         self._last_save, self._saved_progress = time.monotonic(), self._fingerprint()
 
     def _fingerprint(self) -> dict[str, Any]:
@@ -173,9 +189,10 @@ class Run:
             began = time.monotonic()
             stream = None
             if aux_config.enabled:
-                stream = learner.EvalAux(
-                    session.state.aux, jnp.asarray(turns), aux_config.policy_weight, done
+                weights = learner.LossWeights(
+                    aux_config.policy_weight, aux_config.value_weight, aux_config.belief_weight
                 )
+                stream = learner.EvalAux(session.state.aux, jnp.asarray(turns), weights, done)
             state = learner.train(
                 config,
                 session.settings.network,
@@ -288,6 +305,7 @@ class Run:
 
     def _eval_aux_row(self, n: int, n_aux: int) -> metrics.Row:
         session = self.session
+        config, batch = session.settings.eval_aux, session.settings.learner.batch
         running = session.progress.eval_stats
         return {
             "stats/replay_buffer_eval_aux": int(replay.n_examples(session.state.aux)),
@@ -295,7 +313,11 @@ class Run:
             "stats/eval_aux_mix_ratio": n_aux / n,
             "stats/eval_aux_updates": n_aux,
             "stats/selfplay_updates": n - n_aux,
-            "stats/eval_aux_policy_w": session.settings.eval_aux.policy_weight,
+            "stats/selfplay_examples_per_step": batch * (n - n_aux) / n,
+            "stats/eval_aux_examples_per_step": batch * n_aux / n,
+            "stats/eval_aux_policy_w": config.policy_weight,
+            "stats/eval_aux_value_w": config.value_weight,
+            "stats/eval_aux_belief_w": config.belief_weight,
             **{f"stats/eval_aux_{name}_running": mean for name, mean in running.items()},
         }
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from zebjax import network
 from zebjax.common import checkpoint, devices, files, jax_settings
 from zebjax.common.console import Reporter
-from zebjax.training import learner, metrics, replay, resume, warm_start
+from zebjax.training import changes, learner, metrics, replay, resume, warm_start
 from zebjax.training.config import Experiment, to_json
 from zebjax.training.session import Progress, Session, State, fresh_state
 
@@ -36,8 +36,9 @@ def open_session(
         needs_finite: False to accept a save whose weights are not finite, for a rollback.
 
     Returns:
-        The session. If the run is resumed, `start.checkpoint` in its settings is the value that the
-        run began with.
+        The session. If the run is resumed, `start.checkpoint` and `replay.seed_folder` in its
+        settings are the values that the run began with. Its arrays have their saved shapes, see
+        `resize.fit`, and its progress has the changed settings, see `changes`.
 
     Raises:
         CannotContinue: (a ValueError) if the settings cannot resume the saved run.
@@ -145,13 +146,13 @@ def _restore_newest(
     """Restore the newest save that can be read; resuming from an older one gives the same run."""
     for number in reversed(saves):
         try:
-            settings_now, state, progress = _restore(settings, number, report)
-            if needs_finite and not is_finite(state.learner):
+            session = _restore(settings, number, report, stop_asked)
+            if needs_finite and not is_finite(session.state.learner):
                 raise ValueError(
                     f"{settings.folder}: the weights of save {number} are not finite; go back with "
                     "`zebjax rollback`"
                 )
-            return Session(settings_now, report, stop_asked, state, progress, is_new=False)
+            return session
         except resume.CannotContinue:
             raise
         except ValueError as error:
@@ -162,17 +163,19 @@ def _restore_newest(
 
 
 def _restore(
-    settings: Experiment, number: int, report: Reporter
-) -> tuple[Experiment, State, Progress]:
+    settings: Experiment, number: int, report: Reporter, stop_asked: Callable[[], bool]
+) -> Session:
     folder = checkpoint.step_folder(settings.folder / "state", number)
     saved = files.read_json(folder / "experiment.json")
     resume.check_can_continue(saved, settings)
+    then = resume.with_saved_sizes(saved, settings)
     abstract = network.abstract_params(settings.network)
-    like = jax.eval_shape(lambda params: fresh_state(settings, params, 0), abstract)
+    like = jax.eval_shape(lambda params: fresh_state(then, params, 0), abstract)
     progress = Progress.read(folder / "progress.json")
     resume.check_updates(settings, progress.phase, progress.updates_in_cycle)
     state = devices.everywhere(checkpoint.restore_tree(folder / "arrays", like))
-    settings = resume.keep_start(settings, saved["start"].get("checkpoint"), report.note)
-    if changed := resume.changes(saved, settings):
-        report.note(f"resuming with changed settings: {', '.join(changed)}")
-    return settings, state, progress
+    settings = resume.keep_start(settings, saved, report.note)
+    if found := changes.differences(saved, settings):
+        report.note(f"resuming with changed settings: {changes.text(found)}")
+        progress.changes += changes.at(progress.cycle, found)
+    return Session(settings, report, stop_asked, state, progress, False, bool(found))

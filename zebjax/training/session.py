@@ -85,6 +85,10 @@ class Progress:
     """Number of files refused since the run began."""
     eval_stats: dict[str, float] = dataclasses.field(default_factory=dict)
     """Running means over the eval-aux games."""
+    ring_games: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Number of games that the run has put into each ring, by stream; see `kept_games`."""
+    changes: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    """The settings that changed since the run began; see `changes`."""
     row: dict[str, Any] | None = None
     """The newest metrics row. It is saved before it is reported, so that a process which resumes
     after a kill can report it."""
@@ -107,6 +111,7 @@ class Progress:
             all(type(n) is int and n >= 0 for n in counts)
             and all(type(s) in (int, float) for s in seconds)
             and (progress.row is None or isinstance(progress.row, dict))
+            and all(isinstance(change, dict) for change in progress.changes)
         )
         if progress.phase not in ("play", "train", "judge") or not possible:
             raise ValueError(f"{file}: not the progress of a run: {progress}")
@@ -135,6 +140,8 @@ class Session:
     """The last warning of this process, which a learner's heartbeats contain."""
     wandb_url: str | None = None
     """The page of the W&B run; None without one."""
+    has_changed: bool = False
+    """True if it resumed with other settings than the saved ones."""
 
     @property
     def folder(self) -> Path:

@@ -9,6 +9,7 @@ import jax
 from zebjax import tiles
 from zebjax.common.console import Reporter
 from zebjax.game import N_PLIES
+from zebjax.record import GameRecord
 from zebjax.training import eval_aux, replay, selfplay
 from zebjax.training.call_sizer import CallSizer
 from zebjax.training.eval_aux import Sifted
@@ -81,8 +82,7 @@ class SelfPlaySource:
                 session.state = session.state._replace(
                     actor=actor, ring=replay.add(session.state.ring, records)
                 )
-                session.progress.total_games += config.games_per_cycle
-                session.progress.games_in_cycle += config.games_per_cycle
+                count_selfplay(session.progress, config.games_per_cycle)
                 in_ring = int(replay.n_examples(session.state.ring))
                 if in_ring >= settings.replay.min_buffer:
                     break
@@ -120,7 +120,7 @@ class SelfPlaySource:
             cycle, session.settings.seed, number=cycle, n_games=config.games_per_cycle
         )
         records, facts = eval_aux.play(config, session.settings.network, params, batch, on_ply)
-        session.state = session.state._replace(aux=replay.add_some(session.state.aux, records))
+        add_eval_aux(session, records)
         session.progress.total_games += config.games_per_cycle
         sifted = Sifted(records, config.games_per_cycle, lag=0, weight=1.0)
         count_eval_aux(session.progress, sifted, facts)
@@ -144,14 +144,29 @@ class SelfPlaySource:
             "perf/games_per_s": games / play_s,
             "ingest/selfplay_examples": games * N_PLIES,
             "ingest/selfplay_examples_per_s": games * N_PLIES / play_s,
-            **(eval_aux_row(progress) if session.settings.eval_aux.enabled else {}),
+            **(eval_aux_row(progress, play_s) if session.settings.eval_aux.enabled else {}),
         }
 
     def close(self, session: Session) -> None:
         """Nothing to close."""
 
 
-# ---- counts of the games that arrived, for every source
+# ---- games that arrived, and counts of them, for every source
+
+
+def count_selfplay(progress: Progress, n: int) -> None:
+    """Count `n` games of self-play that go into the ring."""
+    progress.total_games += n
+    progress.games_in_cycle += n
+    progress.ring_games["selfplay"] = progress.ring_games.get("selfplay", 0) + n
+
+
+def add_eval_aux(session: Session, records: GameRecord) -> None:
+    """Put the kept games of an eval-aux file into their ring; NumPy arrays."""
+    aux = replay.add_some(session.state.aux, records)
+    session.state = session.state._replace(aux=aux)
+    counts = session.progress.ring_games
+    counts["evalaux"] = counts.get("evalaux", 0) + len(records.slots)
 
 
 def count(progress: Progress, counts: Mapping[str, float]) -> None:
@@ -176,6 +191,7 @@ def count_eval_aux(progress: Progress, sifted: Sifted, facts: dict[str, Any]) ->
         "eval_aux_kept_files": int(kept > 0),
         "eval_aux_skipped_stale_examples": 0 if sifted.weight else seen,
         "eval_aux_downweight_dropped_examples": seen - kept if sifted.weight else 0,
+        "eval_aux_lag_files": 1,
         "eval_aux_lag_sum": sifted.lag,
         "eval_aux_keep_weight_sum": sifted.weight,
     }
@@ -187,12 +203,31 @@ def count_eval_aux(progress: Progress, sifted: Sifted, facts: dict[str, Any]) ->
         new = facts.get(name)
         # Do not trust a worker's number: the comparison refuses impossible values and nan.
         if isinstance(new, int | float) and abs(new) <= tiles.TOTAL_POINTS:
+            # The mean of the cycle weighs games alike, the running mean files.
+            sums = {"games": sifted.seen, "sum": sifted.seen * new}
+            count(progress, {f"eval_aux_{name}_{which}": n for which, n in sums.items()})
             old = progress.eval_stats.get(name, new)
             progress.eval_stats[name] = old + _RUNNING_SHARE * (new - old)
 
 
-def eval_aux_row(progress: Progress) -> Row:
-    """Return the metrics of the eval-aux games of this cycle, under the original's names."""
+def count_disabled(progress: Progress, n: int) -> None:
+    """Count an eval-aux file of `n` games that was dropped because the stream is disabled."""
+    n_examples = n * N_PLIES
+    counts = {
+        "eval_aux_seen_examples": n_examples,
+        "eval_aux_seen_files": 1,
+        "eval_aux_skipped_disabled_examples": n_examples,
+    }
+    count(progress, counts)
+
+
+def eval_aux_row(progress: Progress, seconds: float) -> Row:
+    """Return the metrics of the eval-aux games of this cycle, under the original's names.
+
+    Args:
+        progress: its counts.
+        seconds: the time in which these games arrived.
+    """
     counted = progress.ingest
     names = (
         "eval_aux_seen_examples",
@@ -200,10 +235,17 @@ def eval_aux_row(progress: Progress) -> Row:
         "eval_aux_kept_examples",
         "eval_aux_kept_files",
         "eval_aux_skipped_stale_examples",
+        "eval_aux_skipped_disabled_examples",
         "eval_aux_downweight_dropped_examples",
     )
     row: Row = {f"ingest/{name}": counted.get(name, 0) for name in names}
-    if files := counted.get("eval_aux_seen_files", 0):
+    for what in ("seen", "kept"):
+        name = f"ingest/eval_aux_{what}_examples"
+        row[f"{name}_per_s"] = row[name] / max(seconds, 1e-9)
+    for name in eval_aux.STATS:
+        if games := counted.get(f"eval_aux_{name}_games", 0):
+            row[f"ingest/eval_aux_{name}_cycle"] = counted[f"eval_aux_{name}_sum"] / games
+    if files := counted.get("eval_aux_lag_files", 0):
         row |= {
             "ingest/eval_aux_lag_avg": counted["eval_aux_lag_sum"] / files,
             "ingest/eval_aux_lag_max": counted["eval_aux_lag_max"],

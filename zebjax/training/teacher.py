@@ -4,8 +4,8 @@ E[Q] plays against itself or, as one team, against another player. Every decisio
 legal move gets targets from the mean points of each move over sampled worlds, each solved exactly
 (see `players.exact`); the other player's decisions do too:
 
-- policy target: softmax(mean points / temperature). A move that is `temperature` points worse gets
-  1/e of the weight.
+- policy target: softmax(mean points / temperature), where a move that is `temperature` points worse
+  gets 1/e of the weight; or one-hot, the best move.
 - value: P(more points than the other team) - P(fewer) after E[Q]'s best move, for the mover.
 
 E[Q] plays the move with the most mean points, see `exact.Values.best_slots`.
@@ -24,7 +24,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from zebjax import game, players, record
+from zebjax import game, players, record, tiles
 from zebjax.common import jax_settings
 from zebjax.evaluation import matches
 from zebjax.players import Player, base, exact
@@ -105,7 +105,10 @@ def play_file(
             values = exact.eq_values(states, turn.keys[rows], settings.n, settings.n_trick1)
             best = values.best_slots()
             slots[rows] = best
-            policy[rows] = policy_target(values.mean_points, settings.temperature)
+            if settings.targets == "soft":
+                policy[rows] = policy_target(values.mean_points, settings.temperature)
+            else:
+                policy[rows] = np.eye(tiles.HAND_SIZE)[best]
             value[rows] = values.value[np.arange(len(rows)), best]
         records.kind[:, ply] = TargetKind.FORCED
         records.kind[rows, ply] = TargetKind.TEACHER
@@ -143,10 +146,11 @@ def is_done(path: Path, facts: dict[str, Any], n_games: int) -> bool:
     except record.InvalidRecords as error:
         print(f"teach: {error}; making it again", file=sys.stderr)
         return False
-    if metadata.search != facts:
-        odd = next((name for name in facts if metadata.search.get(name) != facts[name]), "fields")
+    made = {"targets": "soft", **metadata.search}  # older files have soft targets without a name
+    if made != facts:
+        odd = next((name for name in facts if made.get(name) != facts[name]), "fields")
         raise ValueError(
-            f"{path} was made with other settings ({odd} {metadata.search.get(odd)!r}, here "
+            f"{path} was made with other settings ({odd} {made.get(odd)!r}, here "
             f"{facts.get(odd)!r}); "
             "choose another folder, or the same settings to continue"
         )

@@ -1,6 +1,9 @@
 """Settings of the exact teacher, in a module that does not import jax, so that `--help` is fast."""
 
 import dataclasses
+from typing import Literal
+
+Targets = Literal["soft", "one_hot"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,7 +15,9 @@ class Settings:
     n_trick1: int | None = None
     """Worlds per decision in the first trick; None for n."""
     temperature: float = 1.0
-    """Temperature of the policy target, in points."""
+    """Temperature of the soft policy target, in points."""
+    targets: Targets = "soft"
+    """Policy targets: soft, softmax(mean points / temperature), or one_hot, the move played."""
     opponent: str = ""
     """Spec of E[Q]'s opponent, which is team 1 in games 0, 2, 4, ... of a file and team 0 in the
     others. Empty: E[Q] itself."""

@@ -1,6 +1,7 @@
 """Settings of the eval-aux stream and of the store, which workers use too."""
 
 import dataclasses
+from typing import Literal
 
 from zebjax.common import checks, hub
 
@@ -19,8 +20,17 @@ class EvalAuxConfig:
     batch_fraction: float = 0.05
     """Share of the updates of a cycle whose batch comes from this stream."""
     policy_weight: float = 0.0
-    """Factor of the policy loss in those updates. The policy target of E[Q]'s decisions is
-    softmax(mean points over its sampled worlds / 1 point); the network's decisions have none."""
+    """Weight of the policy loss in those updates. Only E[Q]'s decisions have a policy target; the
+    network's have none."""
+    value_weight: float = 1.0
+    """Weight of the value loss in those updates."""
+    belief_weight: float = 0.5
+    """Weight of the belief loss in those updates."""
+    targets: Literal["soft", "one_hot"] = "soft"
+    """Policy target of E[Q]'s decisions. soft: softmax(mean points over its sampled worlds /
+    target_temperature). one_hot: the move that it plays."""
+    target_temperature: float = 1.0
+    """Temperature of the soft policy target, in points."""
     capacity_examples: int = 100_000
     """Capacity of the eval-aux ring in examples."""
     max_model_lag: int = 400
@@ -43,6 +53,9 @@ class EvalAuxConfig:
         for name, low, high in (
             ("batch_fraction", 0, 1),
             ("policy_weight", 0, 1e6),
+            ("value_weight", 0, 1e6),
+            ("belief_weight", 0, 1e6),
+            ("target_temperature", 0.01, 100),
             ("min_keep_weight", 0, 1),
             ("temperature", 0, 100),
             ("capacity_examples", 28, 2**31 - 1),

@@ -1,0 +1,85 @@
+"""The eval-aux stream's weights, its targets, and the metrics of its games."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from tests.support.tiny import TINY
+from zebjax import network, record
+from zebjax.training import batches, eval_aux, learner, sources, teacher
+from zebjax.training.session import Progress
+
+
+def test_each_loss_has_its_weight_in_the_gradient(games):
+    eight = jax.tree.map(lambda leaf: leaf[:8], games)
+    batch = batches.make_batch(batches.positions(eight, np.full(8, 5, np.int32)), "v1")
+    params = network.init(TINY.network, jax.random.key(0))
+    compiled = jax.jit(
+        lambda weights: learner._grads_and_output(
+            TINY.learner, TINY.network, params, batch, None, learner.LossWeights(*weights)
+        )[0]
+    )
+
+    def gradient(*weights):
+        return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(compiled(weights))])
+
+    each = [gradient(*np.eye(3, dtype=np.float32)[row]) for row in range(3)]
+    assert all(np.abs(one).max() > 1e-3 for one in each)
+    together = gradient(*np.float32([0.25, 2, 3]))
+    np.testing.assert_allclose(together, 0.25 * each[0] + 2 * each[1] + 3 * each[2], atol=1e-5)
+    assert not gradient(*np.zeros(3, np.float32)).any()
+    assert learner.own_weights(TINY.learner) == (1.0, 1.0, 0.5)
+
+
+def test_one_hot_targets_are_the_moves_played_and_change_no_game():
+    settings = teacher.Settings(n=2, seed=3, games_per_file=4)
+    soft = teacher.play_file(settings, None, 1, 4)
+    hard = teacher.play_file(dataclasses.replace(settings, targets="one_hot"), None, 1, 4)
+    np.testing.assert_array_equal(soft.slots, hard.slots)
+    np.testing.assert_array_equal(hard.policy, np.eye(7)[hard.slots])
+    assert ((soft.policy > 0).sum(-1) > 1).any()
+    record.validate(hard)
+
+
+def test_a_file_of_a_teacher_without_a_choice_of_targets_has_soft_ones(tmp_path, games):
+    facts = dataclasses.asdict(teacher.Settings())
+    older = {name: value for name, value in facts.items() if name != "targets"}
+    path = tmp_path / "old.safetensors"
+    record.write(path, games, record.Metadata(record.TEACHER, "w", 0, older))
+    assert teacher.is_done(path, facts, 24)
+    with pytest.raises(ValueError, match=r"other settings \(targets 'soft', here 'one_hot'\)"):
+        teacher.is_done(path, facts | {"targets": "one_hot"}, 24)
+
+
+def sifted(games, n):
+    kept = jax.tree.map(lambda leaf: leaf[:n], games)
+    return eval_aux.Sifted(kept, seen=n, lag=3, weight=1.0)
+
+
+def test_results_of_a_cycle_are_means_over_its_games(games):
+    progress = Progress(0, 5, 0)
+    facts = {"eq_win_rate": 0.5, "zeb_win_rate": 0.25, "avg_margin": -2.0}
+    sources.count_eval_aux(progress, sifted(games, 6), facts)
+    sources.count_eval_aux(progress, sifted(games, 2), facts | {"eq_win_rate": 1.0})
+    sources.count_eval_aux(progress, sifted(games, 8), {"eq_win_rate": float("nan")})
+    row = sources.eval_aux_row(progress, 4.0)
+    assert row["ingest/eval_aux_eq_win_rate_cycle"] == pytest.approx((6 * 0.5 + 2) / 8)
+    assert row["ingest/eval_aux_zeb_win_rate_cycle"] == 0.25
+    assert row["ingest/eval_aux_avg_margin_cycle"] == -2.0
+    assert row["ingest/eval_aux_seen_examples_per_s"] == 16 * 28 / 4
+    assert row["ingest/eval_aux_kept_examples_per_s"] == 16 * 28 / 4
+    assert row["ingest/eval_aux_skipped_disabled_examples"] == 0
+    assert row["ingest/eval_aux_lag_avg"] == 3
+
+
+def test_games_of_a_disabled_stream_are_counted_as_seen():
+    progress = Progress(0, 5, 0)
+    sources.count_disabled(progress, 4)
+    row = sources.eval_aux_row(progress, 1.0)
+    assert row["ingest/eval_aux_seen_examples"] == 4 * 28 == row["ingest/eval_aux_seen_files"] * 112
+    assert row["ingest/eval_aux_skipped_disabled_examples"] == 4 * 28
+    assert row["ingest/eval_aux_kept_examples"] == row["ingest/eval_aux_kept_examples_per_s"] == 0
+    assert "ingest/eval_aux_lag_avg" not in row
+    assert "ingest/eval_aux_eq_win_rate_cycle" not in row
