@@ -33,6 +33,7 @@ def test_each_loss_has_its_weight_in_the_gradient(games):
     assert learner.own_weights(TINY.learner) == (1.0, 1.0, 0.5)
 
 
+@pytest.mark.slow  # plays against E[Q] twice
 def test_one_hot_targets_are_the_moves_played_and_change_no_game():
     settings = teacher.Settings(n=2, seed=3, games_per_file=4)
     soft = teacher.play_file(settings, None, 1, 4)

@@ -178,4 +178,6 @@ def _restore(
     if found := changes.differences(saved, settings):
         report.note(f"resuming with changed settings: {changes.text(found)}")
         progress.changes += changes.at(progress.cycle, found)
-    return Session(settings, report, stop_asked, state, progress, False, bool(found))
+    return Session(
+        settings, report, stop_asked, state, progress, is_new=False, has_changed=bool(found)
+    )
