@@ -105,6 +105,7 @@ def test_kill_9_after_three_cycles_changes_nothing(tmp_path, tiny_file):
     assert training_rows(run) == training_rows(whole.session.folder)
 
 
+@pytest.mark.slow  # tests of stop_signal and of stopped runs cover its parts
 def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
     process = subprocess.Popen(
         command(tiny_file, "--runs", str(tmp_path), "--cycles", "100000"),

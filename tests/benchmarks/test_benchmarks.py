@@ -55,6 +55,7 @@ def tiny_setting(monkeypatch):
     return "tiny"
 
 
+@pytest.mark.slow  # compiles a self-play of its own
 def test_a_row_of_self_play_adds_up(tiny_setting):
     row = selfplay.measure(tiny_setting, 16, 0.01, repeats=2)
     assert row["lanes"] == 16 and row["games_per_s"] > 0

@@ -76,6 +76,7 @@ def results(tmp_path_factory):
     return [dict(np.load(folder / f"{n}.npz")) for n in (1, 8)]
 
 
+@pytest.mark.slow  # compiles for eight devices
 def test_eight_devices_play_the_games_of_one(results):
     one, eight = results
     shortest = min(one["ply"].min(), eight["ply"].min())
@@ -89,6 +90,7 @@ def test_eight_devices_play_the_games_of_one(results):
     assert shortest >= 12
 
 
+@pytest.mark.slow
 def test_eight_devices_have_the_gradients_of_one(results):
     one, eight = results
     np.testing.assert_allclose(eight["value"], one["value"], atol=1e-5)

@@ -175,7 +175,9 @@ def test_no_visit_is_wasted_on_illegal_moves_inside_the_tree(policy):
     assert all(bool(np.all(legal)) for legal in seen)
 
 
-@pytest.mark.parametrize(("policy", "sims"), [("puct", 100), ("gumbel", 100)])
+@pytest.mark.parametrize(
+    ("policy", "sims"), [pytest.param("puct", 100, marks=pytest.mark.slow), ("gumbel", 100)]
+)
 def test_worlds_are_averaged_over_all_that_the_mover_could_face(policy, sims):
     """With every world searched to the end the move has the best mean over worlds, by brute force.
 

@@ -55,7 +55,7 @@ METRICS = {
 NOISE = ("policy_proj.bias", "in_proj_bias")
 
 
-@pytest.fixture(scope="module", params=list(RUNS))
+@pytest.fixture(scope="module", params=["m557k", pytest.param("large", marks=pytest.mark.slow)])
 def parity(request, reference, reference_path):
     """Three updates on the golden batch: name, golden arrays, gradients at the first, parameters,
     metrics."""

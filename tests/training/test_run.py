@@ -300,6 +300,7 @@ def test_a_cycle_takes_all_the_time_since_the_one_before(tmp_path, monkeypatch):
     assert sum(walls) < took
 
 
+@pytest.mark.slow  # compiles the learner anew; test_changes has the rest
 def test_what_may_change_does(tmp_path):
     settings = dataclasses.replace(TINY, runs=str(tmp_path), cycles=1)
     go(settings)
