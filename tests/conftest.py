@@ -24,6 +24,7 @@ os.environ.setdefault(
 # The stub of the Hub speaks plain LFS. Set before huggingface_hub is imported.
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 
+import hypothesis
 import jax
 import numpy as np
 import pytest
@@ -31,6 +32,10 @@ import pytest
 from tests.support import batches_made, tiny
 from zebjax import network
 from zebjax.training import selfplay
+
+# An example may have to wait for a compilation: no test fails for being slow.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 REFERENCE = Path(
     os.environ.get("ZEBJAX_REFERENCE", Path(__file__).parents[2] / "shared" / "reference")
