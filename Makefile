@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable
 
-.PHONY: quickstart test test-slow lint
+.PHONY: quickstart test test-slow browser lint
 quickstart: .venv/ready
 	$(BIN)/zebjax train quickstart
 
@@ -12,6 +12,11 @@ test: .venv/ready
 
 test-slow: .venv/ready
 	$(BIN)/python -m pytest -m slow
+
+# For the tests that look at the recap in a browser; they are skipped without one. It needs root and Debian or Ubuntu.
+browser: .venv/ready
+	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
+	$(INSTALL) ".[browser]"
 
 lint: .venv/ready-dev
 	$(BIN)/ruff check .

@@ -62,7 +62,7 @@ def test_events_are_read_by_time_and_other_lines_skipped(tmp_path):
 def test_a_worker_has_the_gpu_and_price_of_its_newest_event():
     beats = [
         {"name": "a", "role": "selfplay", "games_per_s": 4.0},
-        {"name": "b", "role": "evalaux", "gpu": "RTX 3060", "price_usd_per_hour": 0.05},
+        {"name": "b", "role": "evalaux", "device": "RTX 3060", "price_usd_per_hour": 0.05},
     ]
     events = [event(0, "a", "rented", 0.1, "RTX 4070"), event(1, "a", "rented", 0.08, "RTX 4070")]
     b, a = fleet.workers(beats, [*events, event(2, "a", "ended")])

@@ -129,9 +129,8 @@ def _store(facts: Facts) -> str:
 
 def _wandb(facts: Facts) -> Any:
     published = facts.publications[-1] if facts.publications else {}
-    urls = [start.get("wandb_url") for start in reversed(facts.starts) if start.get("wandb_url")]
-    ids = (facts.progress.get("wandb_run_id"), published.get("wandb_run_id"))
-    return next((known for known in (*urls, *ids) if known), None)
+    known = (_get(facts.learner, "wandb_url"), facts.progress.get("wandb_run_id"))
+    return next((one for one in (*known, published.get("wandb_run_id")) if one), None)
 
 
 def _lineage(facts: Facts) -> list[tuple[str, ...]]:

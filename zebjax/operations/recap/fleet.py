@@ -180,7 +180,7 @@ def workers(heartbeats: Sequence[Mapping[str, Any]], events: Sequence[Event]) ->
             Worker(
                 role=clean(beat.get("role", "")),
                 name=name,
-                gpu=clean(beat.get("gpu") or (told.gpu if told else "")),
+                gpu=clean((told.gpu if told else "") or beat.get("device") or ""),
                 host=clean(beat.get("host", "")),
                 games=number(beat.get("games")),
                 games_per_s=number(beat.get("games_per_s")),

@@ -230,7 +230,7 @@ def belief_section(facts: Facts, marks: Marks) -> Section:
         counted = series.last(rows, f"eval/belief_{name}_marginal", f"train/belief_{name}_marginal")
         if (everything, ours) != (text.NONE, text.NONE):
             scores.append((label, everything, ours, show(counted)))
-    columns = ("score", "all 21 tiles", "hidden tiles", "exact marginal on those")
+    columns = ("score", "all 21 tiles", "hidden tiles", "exact marginal")
     blocks.append(Table(columns, scores))
     if not series.first_known(rows, *_HIDDEN):
         blocks.append(
