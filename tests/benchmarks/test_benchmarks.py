@@ -211,6 +211,7 @@ def test_impossible_prices_are_named(price):
         table.read_prices(None, [price])
 
 
+@pytest.mark.slow  # compiles a search of its own
 def test_evaluations_are_counted():
     config = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, belief_head=False)
     params = network.init(config, jax.random.key(0))

@@ -60,6 +60,7 @@ class Troubled(Quiet):
         self.look()
 
 
+@pytest.mark.slow  # plays against E[Q]; `benchmarks.faults` does more
 def test_a_system_whose_store_fails_loses_and_repeats_nothing(settings, monkeypatch):
     """Three calls of ten fail, before or after they did their work, a fifth of what is fetched is
     cut short."""

@@ -254,6 +254,7 @@ def test_impossible_matches_are_refused():
         matches.play_match(RANDOM, RANDOM, 5, jax.random.key(0), batch=0)
 
 
+@pytest.mark.slow  # a smoke test of 600 games
 def test_the_original_checkpoint_plays_as_well_as_it_is_known_to(tmp_path, reference_path):
     """557 K against random: 71.8 % [70.4, 73.2] on the original's deals, 70.1 +- 1.8 % on
     independent ones.

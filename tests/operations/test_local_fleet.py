@@ -103,6 +103,7 @@ def test_a_crash_loop_ends_and_shows_the_reason(make, capsys):
     assert len(told(made.folder, "play-1", "exited")) == 2 * len(exits)
 
 
+@pytest.mark.slow  # it waits
 def test_a_slow_crash_loop_ends_too(make):
     """Its process lives long enough to count as started, so supervisord alone would not end it."""
     made = make("learner", "play-1", start_s=0, max_exits=3)

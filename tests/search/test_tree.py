@@ -280,6 +280,7 @@ def test_nodes_are_decisions():
     ("policy", "plain"),
     [pytest.param("puct", False, marks=pytest.mark.slow), ("gumbel", True)],
 )
+@pytest.mark.slow  # test_bucketing has the evaluation itself
 def test_evaluating_by_length_does_not_change_the_search(policy, plain):
     """Against the network on whole observations: the same moves, but where two were within rounding
     of a tie."""

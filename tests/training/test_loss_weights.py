@@ -12,6 +12,7 @@ from zebjax.training import batches, eval_aux, learner, sources, teacher
 from zebjax.training.session import Progress
 
 
+@pytest.mark.slow  # compiles three gradients
 def test_each_loss_has_its_weight_in_the_gradient(games):
     eight = jax.tree.map(lambda leaf: leaf[:8], games)
     batch = batches.make_batch(batches.positions(eight, np.full(8, 5, np.int32)), "v1")

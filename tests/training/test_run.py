@@ -82,6 +82,7 @@ def test_metric_names_are_the_originals(uninterrupted):
         assert row[f"perf/{name}"] >= 0
 
 
+@pytest.mark.slow  # twenty starts; fewer below and in test_killed
 def test_a_run_stopped_at_many_moments_is_the_same_run(tmp_path, uninterrupted):
     """Stop at some look, go on, stop at another, until it is done.
 
