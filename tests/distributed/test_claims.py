@@ -126,6 +126,18 @@ def test_of_many_that_start_at_once_no_two_have_one_claim(place):
                 claims.check(place, claim)
 
 
+def test_a_listing_from_before_others_claims_gives_no_number_twice(place):
+    """Their claims delete the early ones, so a name that was taken can be created again."""
+    list_now, listings = place.entries, [list(place.entries("examples/w/claims"))]
+    for _ in range(4):
+        claims.acquire(place, "w", OTHER)
+    place.entries = lambda prefix: listings.pop() if listings else list_now(prefix)
+    with pytest.raises(claims.TakenOver, match="works as w"):
+        claims.acquire(place, "w", ME)
+    place.entries = list_now
+    assert claims.acquire(place, "w", ME).number == 5
+
+
 def test_a_claim_whose_answer_was_lost_is_ones_own(place):
     put = place.put
 

@@ -139,6 +139,10 @@ def acquire(store: Store, worker: str, owner: Owner) -> Claim:
             is_own = False
         if not is_own:
             raise _taken_over(store, worker, _host(store, name))
+    # After a listing that is out of date, the name may be one that was taken and deleted since.
+    # The newest claims are never deleted, so a later one is there.
+    if max(_numbers(store, worker), default=0) > number:
+        raise _taken_over(store, worker, None)
     # The newest numbers stay, so none is given twice. Others cost time in each listing.
     if old := [_name(worker, n) for n in earlier[: 1 - _KEPT]]:
         with contextlib.suppress(StoreError):  # a credential that may not delete can still work
