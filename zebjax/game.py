@@ -240,31 +240,34 @@ def play(state: GameState, slot: Scalar) -> GameState:
     check_state(state)
     check("slot", slot, (), int)
     player = current_player(state)
-    hands, trick_leaders = jnp.asarray(state.hands), jnp.asarray(state.trick_leaders)
-    history = jnp.asarray(state.history).at[state.ply].set(hands[player, slot])
-    ply = state.ply + 1
+    hands, history = jnp.asarray(state.hands), jnp.asarray(state.history)
+    trick_leaders = jnp.asarray(state.trick_leaders)
+    # Fields are written by comparing each of their few places with an index: XLA fuses that, but
+    # each scatter is a loop on a CPU, and a kernel and a copy on a GPU. No place has the index of
+    # the ply past the end.
+    tile, place = hands[player, slot], state.ply % 4
+    over = is_over(state)
+    in_hand = (jnp.arange(4)[:, None] == player) & (jnp.arange(tiles.HAND_SIZE) == slot)
 
     # The winner and the points are computed at every ply and used at every fourth: under vmap both
     # branches of a `cond` would run anyway.
     trick_index = state.ply // 4
     trick = jax.lax.dynamic_slice(history, (jnp.minimum(trick_index * 4, N_PLIES - 4),), (4,))
+    trick = jnp.where(jnp.arange(4) == place, tile, trick)
     leader = trick_leaders[jnp.minimum(trick_index, tiles.N_TRICKS - 1)]
     winner = (leader + trick_winner(state.declaration, trick)) % 4
-    complete = ply % 4 == 0
+    complete = place == 3  # never past the end
     trick_points = 1 + jnp.asarray(tiles.POINTS)[trick].sum(dtype=jnp.int8)
-    # Out-of-range scatters are dropped: after the last trick nobody leads.
-    after = state._replace(
-        played=jnp.asarray(state.played).at[player, slot].set(True),
-        history=history,
-        trick_leaders=trick_leaders.at[jnp.where(complete, trick_index + 1, 7)].set(
-            winner.astype(jnp.int8), mode="drop"
-        ),
-        ply=ply,
+    # After the last trick nobody leads.
+    leads_next = complete & (jnp.arange(tiles.N_TRICKS) == trick_index + 1)
+    return state._replace(
+        played=jnp.asarray(state.played) | (in_hand & ~over),
+        history=jnp.where(jnp.arange(N_PLIES) == state.ply, tile, history),
+        trick_leaders=jnp.where(leads_next, winner.astype(jnp.int8), trick_leaders),
+        ply=state.ply + jnp.where(over, 0, 1).astype(jnp.int8),
         points=state.points
         + jnp.where(complete & (jnp.arange(2) == winner % 2), trick_points, 0).astype(jnp.int8),
     )
-    over = is_over(state)
-    return jax.tree.map(lambda old, new: jnp.where(over, old, new), state, after)
 
 
 def play_randomly(key: jax.Array, state: GameState, n_plies: int) -> tuple[GameState, jax.Array]:
