@@ -12,18 +12,18 @@ from zebjax.common import cli
 
 from . import report
 
-ABOUT = """Times `network.apply` by preset, number of tokens and batch. The ceiling is the speed of
-a large matrix product, measured in the same run."""
+ABOUT = """Times `network.evaluate` by preset, number of tokens and batch. The ceiling is the speed
+of a large matrix product, measured in the same run."""
 
 
 def measure(preset: str, dtype: str, batch: int, length: int, repeats: int = 5) -> dict[str, Any]:
     """One row: evaluations per second and TFLOP/s of one preset, batch and number of tokens."""
     config = dataclasses.replace(network.PRESETS[preset], compute_dtype=dtype)
-    params = network.init(config, jax.random.key(0))
+    weights = network.prepare(config, network.init(config, jax.random.key(0)))
     seen = report.zeros(config, batch, length)
-    run = jax.jit(lambda params, seen: network.apply(config, params, seen))
-    compile_s, _ = report.wall_and_cpu_s(lambda: run.lower(params, seen).compile())
-    time = report.timed(lambda: run(params, seen), repeats)
+    run = jax.jit(lambda weights, seen: network.evaluate(config, weights, seen))
+    compile_s, _ = report.wall_and_cpu_s(lambda: run.lower(weights, seen).compile())
+    time = report.timed(lambda: run(weights, seen), repeats)
     tflops = batch * report.flop(config, length) / time["wall_s"] / 1e12
     return {
         "preset": preset,

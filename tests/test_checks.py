@@ -101,7 +101,9 @@ def leaves(settings, states, key):
         (lambda: network.apply(TINY, PARAMS, SEEN, KEYS), "dropout_key"),
         (lambda: network.apply(network.PRESETS["small"], PARAMS, SEEN), "params"),
         (
-            lambda: bucketing.evaluate(TINY, PARAMS, jax.tree.map(lambda x: x[0], SEEN), [36]),
+            lambda: bucketing.evaluate(
+                TINY, network.prepare(TINY, PARAMS), jax.tree.map(lambda x: x[0], SEEN), [36]
+            ),
             "observation.mask",
         ),
         (lambda: endgame.outcome(wide, 0), "state.hands"),

@@ -12,7 +12,7 @@ import pytest
 
 from zebjax import game, network, observe
 from zebjax.common import checkpoint, files
-from zebjax.network import model
+from zebjax.network import forward
 
 SMALL = network.PRESETS["small"]
 apply = jax.jit(network.apply, static_argnums=0)
@@ -87,7 +87,7 @@ def test_dropout_only_with_a_key(params, observation):
 
 def test_dropout_drops_at_its_rate_and_keeps_the_mean():
     values = jnp.full((101, 37), 2.0)
-    dropped = np.asarray(model._drop(jax.random.key(0), 0.1, values))
+    dropped = np.asarray(forward.drop(jax.random.key(0), 26, values))
     assert (dropped == 0).mean() == pytest.approx(26 / 256, abs=0.02)
     assert dropped.mean() == pytest.approx(2, rel=0.02)
     assert len(np.unique(dropped)) == 2

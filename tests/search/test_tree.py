@@ -233,7 +233,7 @@ def test_bfloat16_hardly_changes_the_targets():
 
 def test_an_evaluator_made_for_another_tree_is_refused():
     config = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)
-    judge = search.evaluator(config, network.abstract_params(config))
+    judge = search.evaluator(config, network.init(config, jax.random.key(0)))
     states = late_positions(jax.random.key(1), 48, 9)
     with pytest.raises(
         ValueError, match="evaluator: a plain search evaluates the last two tricks too"

@@ -4,11 +4,14 @@ from .config import config_from_dict as config_from_dict
 from .model import N_OPPONENTS as N_OPPONENTS
 from .model import Output as Output
 from .model import Params as Params
+from .model import Prepared as Prepared
 from .model import ZebNet as ZebNet
 from .model import abstract_params as abstract_params
 from .model import apply as apply
+from .model import evaluate as evaluate
 from .model import init as init
 from .model import n_params as n_params
+from .model import prepare as prepare
 from .storage import BUNDLED as BUNDLED
 from .storage import WEIGHTS_FILE as WEIGHTS_FILE
 from .storage import find as find

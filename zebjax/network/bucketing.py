@@ -1,13 +1,18 @@
 """Evaluate a network on many observations with little padding.
 
-Observations are sorted by length and divided into groups; each group is cut off at the length of
-its longest observation. A transformer's cost grows with the number of tokens, and the games of a
-batch are in different tricks: their observations have 8 to 29 valid tokens of 36. An observation
-whose mask is all False means "no evaluation needed"; a group of only these costs nothing.
+Observations are sorted by length, because a transformer's cost grows with the number of tokens, and
+the games of a batch are in different tricks: their observations have 8 to 29 valid tokens of 36. An
+observation whose mask is all False means "no evaluation needed".
+
+On a CPU they are divided into small groups, and each group is cut off at the length of its longest
+observation. On an accelerator a choice that depends on the data makes the host wait for the device.
+So the sorted batch is divided once, when it is compiled, into a few parts of one length each. What
+does not fit into its part is evaluated afterwards in a loop, which usually makes no turn.
 """
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,44 +23,67 @@ from zebjax.common.arrays import Array, check
 from zebjax.observe import Observation, check_observation, shorten
 
 # Smaller groups have less padding, but use the device less well. 16 was best on two CPU cores (see
-# benchmarks/NOTES.md). An accelerator gets a fixed number of groups, each of them large.
+# benchmarks/NOTES.md).
 _CPU_GROUP = 16
-_ACCELERATOR_GROUPS = 8
+# Below this number of rows an accelerator's time does not depend on the rows.
+_SMALL = 256
+# By the longest length: the share of a batch in each part, by its length. With PUCT 200 at
+# decisions of all stages 40 % of the leaves have more than 16 tokens, 24 % have fewer, and the rest
+# is settled (see benchmarks/NOTES.md).
+_SHARES = {24: {24: 0.42, 16: 0.26}, 32: {32: 0.6, 16: 0.4}}
+_MORE = 8
+"""What did not fit is evaluated in turns of an eighth of the batch."""
 
 
-def _group(n: int) -> int:
-    """Return the number of games in a group, for n games in all."""
-    group = (
-        _CPU_GROUP
-        if jax.default_backend() == "cpu"
-        else max(_CPU_GROUP, -(-n // _ACCELERATOR_GROUPS))
-    )
-    # A group is divided over the devices, so its size is a multiple of their number.
-    return -(-group // jax.device_count()) * jax.device_count()
+class Part(NamedTuple):
+    """A part of a batch sorted by length, the longest first."""
+
+    rows: int
+    length: int
+    """Tokens of each row; rows with more are evaluated afterwards."""
+
+
+def parts(n: int, lengths: Sequence[int]) -> tuple[Part, ...]:
+    """Divide n leaves of a search for an accelerator; rows of no part are expected to be settled.
+
+    Args:
+        n: number of rows.
+        lengths: as for `evaluate`.
+    """
+    # Multiples of 8, the unit of a tensor core: shorter axes are padded to them by copying.
+    longest = -(-lengths[-1] // 8) * 8
+    # A row is divided over the devices, so the size of a part is a multiple of their number.
+    n_devices = jax.device_count()
+    if n < _SMALL * n_devices:
+        return (Part(n, longest),)
+    shares = _SHARES.get(longest, {longest: 1.0})
+    rows = (int(n * share / n_devices) * n_devices for share in shares.values())
+    return tuple(Part(*pair) for pair in zip(rows, shares, strict=True))
 
 
 def evaluate(
     config: network.ZebConfig,
-    params: network.Params,
+    weights: network.Prepared,
     observation: Observation,
     lengths: Sequence[int],
-    group: int | None = None,
+    how: int | Sequence[Part] | None = None,
 ) -> network.Output:
-    """Evaluate `network.apply` on n observations; the result is the same except for rounding.
+    """Evaluate `network.evaluate` on n observations; the result is the same except for rounding.
 
     Two differences: policy logits of played slots mean nothing, and an observation without a valid
     token gives zeros. Under `vmap` the games of all batches are sorted together.
 
     Args:
         config: static.
-        params: as for `network.apply`.
+        weights: from `network.prepare`.
         observation: not shortened: tokens int8 `[n, length, features]`, mask bool `[n, length]`.
         lengths: static, ascending; the network is compiled for each. The last must be at least the
             maximum number of valid tokens in an observation.
-        group: static; number of games in a group. None chooses a size for the device.
+        how: static; the number of rows in a group, or the parts of the sorted batch. None chooses
+            for the device.
 
     Returns:
-        As `network.apply`, with the leading axis n.
+        As `network.evaluate`, with the leading axis n.
 
     Raises:
         ValueError: if the observation's shapes or dtypes are wrong.
@@ -66,14 +94,30 @@ def evaluate(
     # Under vmap, jax would turn the switch over lengths into an evaluation of every length. This
     # vmap rule joins all batches into one long batch instead.
     @jax.custom_batching.custom_vmap
-    def flat(params: network.Params, observation: Observation) -> network.Output:
-        return _evaluate(config, params, observation, lengths, group)
+    def flat(weights: network.Prepared, observation: Observation) -> network.Output:
+        n = observation.mask.shape[0]
+        chosen: int | Sequence[Part]
+        if how is None:
+            chosen = _CPU_GROUP if jax.default_backend() == "cpu" else parts(n, lengths)
+        else:
+            chosen = how
+        if isinstance(chosen, int):
+            # A group is divided over the devices, so its size is a multiple of their number.
+            group = -(-chosen // jax.device_count()) * jax.device_count()
+            output = _in_groups(config, weights, observation, lengths, group)
+        else:
+            output = _in_parts(config, weights, observation, chosen)
+        # An observation without tokens can be evaluated beside others. Its softmax over no token
+        # gives nan, which must not reach the caller.
+        return game.select(
+            jnp.asarray(observation.mask).any(-1), output, jax.tree.map(jnp.zeros_like, output)
+        )
 
     @flat.def_vmap
-    def _(axis_size: int, in_batched: tuple, params: network.Params, observation: Observation):
+    def _(axis_size: int, in_batched: tuple, weights: network.Prepared, observation: Observation):
         if any(jax.tree.leaves(in_batched[0])):
             raise ValueError(
-                "params: expected one network for all games; vmap over observations alone"
+                "weights: expected one network for all games; vmap over observations alone"
             )
 
         def flatten(leaf: jax.Array, batched: bool) -> jax.Array:
@@ -81,30 +125,30 @@ def evaluate(
             return leaf.reshape(-1, *leaf.shape[2:])
 
         rows = jax.tree.map(flatten, observation, in_batched[1])
-        output = flat(params, rows)
+        output = flat(weights, rows)
         output = jax.tree.map(lambda leaf: leaf.reshape(axis_size, -1, *leaf.shape[1:]), output)
         return output, jax.tree.map(lambda _: True, output)
 
-    return flat(params, observation)
+    return flat(weights, observation)
 
 
-def _evaluate(
+def _in_groups(
     config: network.ZebConfig,
-    params: network.Params,
+    weights: network.Prepared,
     observation: Observation,
     lengths: Sequence[int],
-    group: int | None,
+    group: int,
 ) -> network.Output:
-    n = observation.mask.shape[0]
+    """Evaluate small groups one after the other, each at its own length."""
     # The whole batch is gathered once in sorted order, so that each group is a contiguous slice.
-    groups, order, back = sort(observation.mask.sum(-1), group or _group(n))
+    groups, order, back = sort(observation.mask.sum(-1), group)
     shortened = shorten(observation, lengths[-1])
     grouped = jax.tree.map(lambda leaf: leaf[order].reshape(groups, -1, *leaf.shape[1:]), shortened)
     grouped = devices.split(grouped, axis=1)
 
     def of_group(observation: Observation) -> network.Output:
         at_length = [
-            functools.partial(network.apply, config, params, cut(observation, length))
+            functools.partial(network.evaluate, config, weights, cut(observation, length))
             for length in lengths
         ]
         zeros = jax.tree.map(
@@ -115,14 +159,63 @@ def _evaluate(
         branches: list[Callable[[], network.Output]] = [lambda: zeros, *at_length]
         return jax.lax.switch(length_index(observation.mask, (0, *lengths)), branches)
 
-    output = jax.tree.map(
+    return jax.tree.map(
         lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[back], jax.lax.map(of_group, grouped)
     )
-    # An observation without tokens can share a group with others. Its softmax over no token gives
-    # nan, which must not reach the caller.
-    return game.select(
-        jnp.asarray(observation.mask).any(-1), output, jax.tree.map(jnp.zeros_like, output)
+
+
+def _in_parts(
+    config: network.ZebConfig,
+    weights: network.Prepared,
+    observation: Observation,
+    parts: Sequence[Part],
+) -> network.Output:
+    """Evaluate each part of the sorted batch at its length; then the rows that did not fit."""
+    n, longest = observation.mask.shape[0], parts[0].length
+    shortened = shorten(observation, longest)
+    n_valid = observation.mask.sum(-1)
+    order = jnp.argsort(-n_valid)
+
+    def rows_at(weights: network.Prepared, places: jax.Array, length: int) -> network.Output:
+        rows = jax.tree.map(lambda leaf: leaf[places], cut(shortened, length))
+        return network.evaluate(config, weights, devices.split(rows))
+
+    # Weights for each part that XLA takes for different ones: it would join the products of two
+    # parts with the same weights, and copy activations for that.
+    own = jax.lax.optimization_barrier([weights] * len(parts))
+    output, fits, start = [], [], 0
+    for part, its_weights in zip(parts, own, strict=True):
+        places = order[start : start + part.rows]
+        output.append(rows_at(its_weights, places, part.length))
+        fits.append(n_valid[places] <= part.length)
+        start += part.rows
+    rest = n - start
+    output.append(
+        jax.tree.map(lambda leaf: jnp.zeros((rest, *leaf.shape[1:]), leaf.dtype), output[0])
     )
+    fits.append(n_valid[order[start:]] == 0)
+    whole = jax.tree.map(
+        lambda *leaves: (
+            jnp.zeros((n, *leaves[0].shape[1:]), leaves[0].dtype)
+            .at[order]
+            .set(jnp.concatenate(leaves), unique_indices=True)
+        ),
+        *output,
+    )
+    if len(parts) == 1 and not rest:
+        return whole
+    rows = -(-n // (_MORE * jax.device_count())) * jax.device_count()
+    waiting = jnp.zeros(n, bool).at[order].set(~jnp.concatenate(fits), unique_indices=True)
+
+    def more(carry: tuple[network.Output, jax.Array]) -> tuple[network.Output, jax.Array]:
+        output, waiting = carry
+        (places,) = jnp.nonzero(waiting, size=rows, fill_value=n)
+        new = rows_at(weights, places, longest)
+        # Places past the end are dropped.
+        output = jax.tree.map(lambda old, new: old.at[places].set(new, mode="drop"), output, new)
+        return output, waiting.at[places].set(False, mode="drop")
+
+    return jax.lax.while_loop(lambda carry: carry[1].any(), more, (whole, waiting))[0]
 
 
 def sort(n_valid: jax.Array, group: int) -> tuple[int, jax.Array, jax.Array]:

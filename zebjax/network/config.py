@@ -28,8 +28,8 @@ class ZebConfig:
     tokenizer: str = "v1"
     """A name in `observe.TOKENIZERS`."""
     compute_dtype: str = "float32"
-    """Dtype of the matrix products, float32 or bfloat16. Parameters, softmax, LayerNorm and heads
-    stay float32."""
+    """Dtype of the matrix products, float32 or bfloat16; outside training also of the sums between
+    layers. Parameters, softmax, LayerNorm and heads stay float32."""
 
     def __post_init__(self) -> None:
         # Do not look up v1: importing observe imports jax, which would slow down `--help`.

@@ -1,98 +1,50 @@
 """ZebNet: a pre-LN transformer over tokens, with policy, value and belief heads.
 
-Parameters are a plain nested dict of arrays; `apply` is a pure function of (config, params,
-observation). "Pre-LN" means LayerNorm before each block, not after it (Xiong et al. 2020, "On
-layer normalization in the transformer architecture").
+Parameters are a plain nested dict of arrays. `apply` is a pure function of (config, params,
+observation); `prepare` and `evaluate` are its two halves, for a loop of evaluations with the same
+parameters. "Pre-LN" means LayerNorm before each block, not after it (Xiong et al. 2020, "On layer
+normalization in the transformer architecture").
 """
 
 import dataclasses
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from zebjax import tiles
-from zebjax.common.arrays import Array, check, check_key
+from zebjax.common.arrays import check, check_key
+from zebjax.network import forward
 from zebjax.network.config import ZebConfig
+from zebjax.network.forward import N_OPPONENTS, Output, Params, Prepared
 from zebjax.observe import Observation, check_observation, tokenizer
-
-Params = dict[str, Any]
-N_OPPONENTS = 3
-_LAYER_NORM_EPSILON = 1e-5
-
-
-class Output(NamedTuple):
-    """Raw outputs, with the leading batch axes of the observation; float32."""
-
-    policy_logits: jax.Array
-    """`[..., 7]` by slot, unmasked: the numbers of played and illegal slots mean nothing."""
-    value: jax.Array
-    """`[...]` in [-1, 1], for the player to move."""
-    belief_logits: jax.Array | None
-    """`[..., 28, 3]` by tile and holder (left, partner, right); None without a belief head."""
-
-
-def _drop(key: jax.Array, rate: float, values: jax.Array) -> jax.Array:
-    """Apply dropout at `rate`, rounded to a multiple of 1/256."""
-    # Eight random bits per value: drawing bits is the main cost of dropout. With 32 bits, as in
-    # `nnx.Dropout`, it took 4.6 times as long on a CPU, a third of a training step.
-    dropped = round(rate * 256)
-    words = jax.random.bits(key, (-(-values.size // 4),), jnp.uint32)
-    chance = (
-        jax.lax.bitcast_convert_type(words, jnp.uint8)
-        .reshape(-1)[: values.size]
-        .reshape(values.shape)
-    )
-    return jnp.where(chance >= dropped, values * (256 / (256 - dropped)), 0)
 
 
 class _EncoderLayer(nnx.Module):
-    """Pre-LN transformer layer: x + attention(norm(x)), then x + feed-forward(norm(x))."""
+    """The parameters of one layer."""
 
     def __init__(self, config: ZebConfig, linear: Any, rngs: nnx.Rngs):
-        self.n_heads = config.n_heads
-        self.norm1 = nnx.LayerNorm(config.embed_dim, epsilon=_LAYER_NORM_EPSILON, rngs=rngs)
-        self.qkv = linear(config.embed_dim, 3 * config.embed_dim, rngs=rngs)
-        self.attention_out = linear(config.embed_dim, config.embed_dim, rngs=rngs)
-        self.norm2 = nnx.LayerNorm(config.embed_dim, epsilon=_LAYER_NORM_EPSILON, rngs=rngs)
-        self.ff_in = linear(config.embed_dim, config.ff_dim, rngs=rngs)
-        self.ff_out = linear(config.ff_dim, config.embed_dim, rngs=rngs)
-        self.dropout = config.dropout
-
-    def __call__(self, x: jax.Array, mask: Array, rngs: nnx.Rngs | None) -> jax.Array:
-        def drop(values: jax.Array) -> jax.Array:
-            return (
-                values if rngs is None or not self.dropout else _drop(rngs(), self.dropout, values)
-            )
-
-        qkv = self.qkv(self.norm1(x))
-        query, key, value = jnp.moveaxis(qkv.reshape(*qkv.shape[:-1], 3, self.n_heads, -1), -3, 0)
-        scores = jnp.einsum("...qhd,...khd->...hqk", query, key) / math.sqrt(query.shape[-1])
-        # Softmax in float32 even with bfloat16 products: sums of small weights need the precision.
-        scores = jnp.where(mask[..., None, None, :], scores.astype(jnp.float32), -jnp.inf)
-        weights = drop(jax.nn.softmax(scores)).astype(value.dtype)
-        attended = jnp.einsum("...hqk,...khd->...qhd", weights, value)
-        x = x + drop(self.attention_out(attended.reshape(*attended.shape[:-2], -1)))
-        hidden = drop(jax.nn.relu(self.ff_in(self.norm2(x))))
-        return x + drop(self.ff_out(hidden))
+        self.norm1 = nnx.LayerNorm(config.embed_dim, epsilon=forward.LAYER_NORM_EPSILON, rngs=rngs)
+        self.qkv = linear(config.embed_dim, 3 * config.embed_dim)
+        self.attention_out = linear(config.embed_dim, config.embed_dim)
+        self.norm2 = nnx.LayerNorm(config.embed_dim, epsilon=forward.LAYER_NORM_EPSILON, rngs=rngs)
+        self.ff_in = linear(config.embed_dim, config.ff_dim)
+        self.ff_out = linear(config.ff_dim, config.embed_dim)
 
 
 class ZebNet(nnx.Module):
-    """The network: from tokens to policy logits, value and belief logits."""
+    """The parameters of the network: names, shapes and first values; `forward` uses them."""
 
     def __init__(self, config: ZebConfig, rngs: nnx.Rngs):
         spec = tokenizer(config.tokenizer)
-        self.spec = spec
         width = config.embed_dim
-        compute = jnp.dtype(config.compute_dtype)
         # U(+-1/sqrt(fan_in)) as torch.nn.Linear, so that training starts as the original's does;
         # biases start at 0.
         torch_uniform = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-        linear = functools.partial(nnx.Linear, dtype=compute, kernel_init=torch_uniform)
-        head = functools.partial(nnx.Linear, kernel_init=torch_uniform)
+        linear = functools.partial(nnx.Linear, kernel_init=torch_uniform, rngs=rngs)
         embed = functools.partial(nnx.Embed, embedding_init=nnx.initializers.normal(1.0), rngs=rngs)
         widths = {name: int(width // 8 * share) for name, (_, share) in spec.features.items()}
         self.embed = nnx.Dict(
@@ -101,71 +53,17 @@ class ZebNet(nnx.Module):
                 for name, (cardinality, _) in spec.features.items()
             }
         )
-        self.embed_project = nnx.Linear(
-            sum(widths.values()), width, kernel_init=torch_uniform, rngs=rngs
-        )
+        self.embed_project = linear(sum(widths.values()), width)
         self.position = embed(spec.length, width)
         self.layers = nnx.Dict(
             {f"{i:02d}": _EncoderLayer(config, linear, rngs) for i in range(config.n_layers)}
         )
-        self.policy = head(width, 1, rngs=rngs)
-        self.value_hidden = head(width, width // 2, rngs=rngs)
-        self.value_out = head(width // 2, 1, rngs=rngs)
+        self.policy = linear(width, 1)
+        self.value_hidden = linear(width, width // 2)
+        self.value_out = linear(width // 2, 1)
         if config.belief_head:
-            self.belief_hidden = head(width, width, rngs=rngs)
-            self.belief_out = head(width, tiles.N_TILES * N_OPPONENTS, rngs=rngs)
-
-    def __call__(self, observation: Observation, rngs: nnx.Rngs | None = None) -> Output:
-        mask = observation.mask
-        x = self._embed_tokens(observation)
-        for layer in self.layers.values():
-            x = layer(x, mask, rngs)
-        policy_logits = self.policy(self._hand(x, observation.place))[..., 0]
-        # The mean over valid tokens. `where` removes the padding, not a product: inf * 0 is nan.
-        pooled = jnp.where(mask[..., None], x, 0).sum(-2) / mask.sum(-1, keepdims=True)
-        hidden = jax.nn.gelu(self.value_hidden(pooled), approximate=False)
-        value = jnp.tanh(self.value_out(hidden))[..., 0]
-        belief_logits = None
-        if hasattr(self, "belief_out"):
-            hidden = jax.nn.gelu(self.belief_hidden(pooled), approximate=False)
-            belief_logits = self.belief_out(hidden)
-            belief_logits = belief_logits.reshape(
-                *belief_logits.shape[:-1], tiles.N_TILES, N_OPPONENTS
-            )
-        return Output(policy_logits, value, belief_logits)
-
-    def _hand(self, x: jax.Array, place: Array | None) -> jax.Array:
-        """Hidden states of the mover's seven slots; zeros for a slot that `shorten` removed."""
-        if place is None:
-            return x[..., self.spec.hand, :]
-        slots = jnp.arange(self.spec.hand.start, self.spec.hand.stop)
-        return (slots[:, None] == place[..., None, :]).astype(x.dtype) @ x
-
-    def _embed_tokens(self, observation: Observation) -> jax.Array:
-        """Concatenate the feature embeddings, project them, and add position embeddings."""
-        # The projection of a concatenation is a sum of projections. So project each embedding
-        # table once (a few dozen rows), and multiply the result by one multi-hot row per token.
-        # This takes fewer FLOP than projecting every token, and its gradient is a matrix product
-        # instead of a scatter.
-        kernel = self.embed_project.kernel[...]
-        rows, multi_hot, start = [], [], 0
-        for index, (name, (cardinality, _)) in enumerate(self.spec.features.items()):
-            table = self.embed[name].embedding[...]
-            rows.append(table @ kernel[start : start + table.shape[1]])
-            multi_hot.append(
-                jax.nn.one_hot(observation.tokens[..., index], cardinality, dtype=kernel.dtype)
-            )
-            start += table.shape[1]
-        position = self.position.embedding[...]
-        if observation.place is not None:
-            rows.append(position)
-            multi_hot.append(
-                jax.nn.one_hot(observation.place, position.shape[0], dtype=kernel.dtype)
-            )
-        bias = self.embed_project.bias
-        assert bias is not None  # the type allows None
-        embedded = jnp.concatenate(multi_hot, -1) @ jnp.concatenate(rows) + bias[...]
-        return embedded if observation.place is not None else embedded + position
+            self.belief_hidden = linear(width, width)
+            self.belief_out = linear(width, tiles.N_TILES * N_OPPONENTS)
 
 
 @functools.cache
@@ -217,8 +115,6 @@ def _check_params(config: ZebConfig, params: Params) -> None:
             )
 
 
-# jit here, although callers compile it too: a program that evaluates several lengths then contains
-# one function per length, and a length is traced only once.
 @functools.partial(jax.jit, static_argnames="config")
 def apply(
     config: ZebConfig,
@@ -226,7 +122,7 @@ def apply(
     observation: Observation,
     dropout_key: jax.Array | None = None,
 ) -> Output:
-    """Evaluate the network.
+    """Evaluate the network. For many evaluations with the same parameters use `evaluate`.
 
     Args:
         config: the config that the parameters were made with.
@@ -248,16 +144,66 @@ def apply(
     >>> network.apply(config, params, seen).policy_logits.shape
     (7,)
     """
+    _check_params(config, params)
+    # Training adds many small updates to the residual stream, so it stays float32 here.
+    return evaluate(config, forward.prepare(config, params, jnp.float32), observation, dropout_key)
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def prepare(config: ZebConfig, params: Params) -> Prepared:
+    """Convert parameters once for many evaluations: see `evaluate`.
+
+    Args:
+        config: the config that the parameters were made with; without `belief_head`, the belief
+            head of `params` is left out.
+        params: from `init` or `load`, concrete or traced.
+
+    Raises:
+        ValueError: if `params` do not fit `config`.
+    """
+    expected = abstract_params(config)
+    _check_params(config, {name: params[name] for name in expected if name in params})
+    return forward.prepare(config, params)
+
+
+# jit here, although callers compile it too: a program that evaluates several lengths then contains
+# one function per length, and a length is traced only once.
+@functools.partial(jax.jit, static_argnames="config")
+def evaluate(
+    config: ZebConfig,
+    weights: Prepared,
+    observation: Observation,
+    dropout_key: jax.Array | None = None,
+) -> Output:
+    """Evaluate the network with prepared weights.
+
+    With compute dtype bfloat16 the residual stream is bfloat16 too: half the memory traffic, which
+    is what an evaluation on a GPU costs. In float32 the result is that of `apply`.
+
+    Args:
+        config: the config that the weights were prepared with.
+        weights: from `prepare`.
+        observation: as for `apply`.
+        dropout_key: as for `apply`.
+
+    Returns:
+        As `apply`.
+
+    Raises:
+        ValueError: if an argument has a wrong shape or dtype.
+
+    >>> from zebjax import game, network, observe
+    >>> config = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)
+    >>> weights = network.prepare(config, network.init(config, jax.random.key(0)))
+    >>> seen = observe.observe(game.deal(jax.random.key(1)))
+    >>> network.evaluate(config, weights, seen).policy_logits.shape
+    (7,)
+    """
     spec = tokenizer(config.tokenizer)
     check_observation(observation)
     check("observation.tokens", observation.tokens, ("length", len(spec.features)), int, True)
     if observation.place is None:
         check("observation.mask", observation.mask, (spec.length,), bool, leading=True)
-    _check_params(config, params)
     if dropout_key is not None:
         check_key("dropout_key", dropout_key)
-    graphdef, abstract = _structure(config)
-    state = jax.tree.map(lambda leaf: leaf, abstract)  # a copy: replacing below is in place
-    nnx.replace_by_pure_dict(state, params)
-    rngs = None if dropout_key is None else nnx.Rngs(dropout_key)
-    return nnx.merge(graphdef, state)(observation, rngs)
+    return forward.forward(config, weights, observation, dropout_key)

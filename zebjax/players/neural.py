@@ -30,7 +30,8 @@ def _zeb_slots(
     length: int,
 ) -> jax.Array:
     seen = jax.vmap(lambda state: observe.observe(state, config.tokenizer))(states)
-    logits = network.apply(config, params, observe.shorten(seen, length)).policy_logits
+    weights = network.prepare(config, params)
+    logits = network.evaluate(config, weights, observe.shorten(seen, length)).policy_logits
     legal = jax.vmap(game.legal_slots)(states)
     return jax.vmap(sample_slot, (0, 0, 0, None))(keys, logits, legal, temperature)
 

@@ -81,10 +81,11 @@ def evaluator(config: network.ZebConfig, params: network.Params, plain: bool = F
         lengths = lengths[: endgame.FIRST_PLY // 4]
     # The search does not read beliefs, so do not compute them.
     without = dataclasses.replace(config, belief_head=False)
-    needed = {name: params[name] for name in network.abstract_params(without)}
+    # Here and not in `evaluate`, so that it is done once and not in every simulation.
+    weights = network.prepare(without, params)
 
     def evaluate(observation: Observation) -> network.Output:
-        return bucketing.evaluate(without, needed, observation, lengths)
+        return bucketing.evaluate(without, weights, observation, lengths)
 
     return Evaluator(evaluate, config.tokenizer, lengths[-1])
 

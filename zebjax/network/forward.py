@@ -1,0 +1,260 @@
+"""The forward pass of ZebNet, and the weights in the form that it multiplies.
+
+`prepare` converts parameters once: casts to the dtype of the products, and the embedding tables
+times their projection. A loop of evaluations uses the prepared weights again and again; XLA does
+not move that work out of a loop or a branch by itself.
+
+Inside, activations are `[tokens, games, width]`. In that order the heads of all games are one batch
+axis with one stride, so that a batched product reads queries, keys and values where they are; in
+the order `[games, tokens, width]` each of them is transposed in memory first.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from zebjax import tiles
+from zebjax.common.arrays import Array
+from zebjax.network.config import ZebConfig
+from zebjax.observe import Observation, tokenizer
+
+Params = dict[str, Any]
+N_OPPONENTS = 3
+LAYER_NORM_EPSILON = 1e-5
+
+
+class Output(NamedTuple):
+    """Raw outputs, with the leading batch axes of the observation; float32."""
+
+    policy_logits: jax.Array
+    """`[..., 7]` by slot, unmasked: the numbers of played and illegal slots mean nothing."""
+    value: jax.Array
+    """`[...]` in [-1, 1], for the player to move."""
+    belief_logits: jax.Array | None
+    """`[..., 28, 3]` by tile and holder (left, partner, right); None without a belief head."""
+
+
+class Affine(NamedTuple):
+    """A product and its bias; or the scale and bias of a LayerNorm."""
+
+    kernel: jax.Array
+    """`[inputs, outputs]`, or `[width]` of a LayerNorm."""
+    bias: jax.Array
+    """`[outputs]`."""
+
+
+class Layer(NamedTuple):
+    """One layer. Products have the compute dtype, LayerNorms are float32."""
+
+    norm1: Affine
+    qkv: tuple[Affine, Affine, Affine]
+    attention_out: Affine
+    norm2: Affine
+    ff_in: Affine
+    ff_out: Affine
+
+
+class Prepared(NamedTuple):
+    """The weights as `evaluate` multiplies them."""
+
+    table: jax.Array
+    """`[columns, width]`: the projected embedding of each value of each feature, and of each
+    position; zeros up to a multiple of 8 columns. Its dtype is that of the residual stream."""
+    layers: tuple[Layer, ...]
+    policy: Affine
+    value_hidden: Affine
+    value_out: Affine
+    belief_hidden: Affine | None
+    belief_out: Affine | None
+    """The heads are float32."""
+
+
+def prepare(config: ZebConfig, params: Params, residual: Any = None) -> Prepared:
+    """Convert parameters into the weights that are multiplied.
+
+    Args:
+        config: the network. Without `belief_head` a belief head in `params` is left out.
+        params: from `init` or `load`, concrete or traced.
+        residual: dtype of the residual stream; None is the compute dtype.
+    """
+    compute = jnp.dtype(config.compute_dtype)
+
+    def affine(weights: Params, dtype: Any = jnp.float32) -> Affine:
+        kernel = weights["kernel"] if "kernel" in weights else weights["scale"]
+        return Affine(kernel.astype(dtype), weights["bias"].astype(dtype))
+
+    def layer(weights: Params) -> Layer:
+        qkv = affine(weights["qkv"], compute)
+        kernels, biases = jnp.split(qkv.kernel, 3, axis=1), jnp.split(qkv.bias, 3)
+        query, key, value = (Affine(*pair) for pair in zip(kernels, biases, strict=True))
+        return Layer(
+            norm1=affine(weights["norm1"]),
+            qkv=(query, key, value),
+            attention_out=affine(weights["attention_out"], compute),
+            norm2=affine(weights["norm2"]),
+            ff_in=affine(weights["ff_in"], compute),
+            ff_out=affine(weights["ff_out"], compute),
+        )
+
+    belief = config.belief_head
+    return Prepared(
+        table=_table(config, params).astype(residual or compute),
+        layers=tuple(layer(weights) for _, weights in sorted(params["layers"].items())),
+        policy=affine(params["policy"]),
+        value_hidden=affine(params["value_hidden"]),
+        value_out=affine(params["value_out"]),
+        belief_hidden=affine(params["belief_hidden"]) if belief else None,
+        belief_out=affine(params["belief_out"]) if belief else None,
+    )
+
+
+def _table(config: ZebConfig, params: Params) -> jax.Array:
+    """Project the embedding tables, float32 `[columns, width]`."""
+    # The projection of a concatenation is a sum of projections. So project each embedding table
+    # once (a few dozen rows), and multiply the result by one multi-hot row per token. This takes
+    # fewer FLOP than projecting every token, and its gradient is a matrix product instead of a
+    # scatter.
+    kernel, start, rows = params["embed_project"]["kernel"], 0, []
+    for name in tokenizer(config.tokenizer).features:
+        table = params["embed"][name]["embedding"]
+        rows.append(table @ kernel[start : start + table.shape[1]])
+        start += table.shape[1]
+    # Every token has one position, so the bias is added there.
+    rows.append(params["position"]["embedding"] + params["embed_project"]["bias"])
+    table = jnp.concatenate(rows)
+    # Tensor cores want a multiple of 8: otherwise every product copies its operands to pad them.
+    return jnp.pad(table, ((0, -table.shape[0] % 8), (0, 0)))
+
+
+def forward(
+    config: ZebConfig,
+    weights: Prepared,
+    observation: Observation,
+    dropout_key: jax.Array | None = None,
+) -> Output:
+    """Evaluate the network; arguments and result as for `model.apply`, unchecked."""
+    lead = observation.mask.shape[:-1]
+    # From [..., tokens] to [tokens, games].
+    flat = jax.tree.map(
+        lambda leaf: jnp.moveaxis(leaf.reshape(-1, *leaf.shape[len(lead) :]), 1, 0), observation
+    )
+    place = jnp.arange(flat.mask.shape[0])[:, None] if flat.place is None else flat.place
+    place = jnp.broadcast_to(place, flat.mask.shape).astype(jnp.int8)
+    drop = _Dropout(0.0 if dropout_key is None else config.dropout, dropout_key)
+    x = _multi_hot(config, weights, flat.tokens, place) @ weights.table
+    for layer in weights.layers:
+        x = _layer(config, layer, x, flat.mask, drop)
+    output = _heads(config, weights, x, flat.mask, place)
+    return jax.tree.map(lambda leaf: leaf.reshape(*lead, *leaf.shape[1:]), output)
+
+
+def _multi_hot(config: ZebConfig, weights: Prepared, tokens: Array, place: Array) -> jax.Array:
+    """Return 1 for the columns of the table that a token adds up, `[tokens, games, columns]`."""
+    features = tokenizer(config.tokenizer).features
+    sizes = [cardinality for cardinality, _ in features.values()]
+    values = jnp.concatenate([tokens, place[..., None]], axis=-1)
+    n_columns, dtype = weights.table.shape[0], weights.table.dtype
+    sizes.append(n_columns - sum(sizes))  # positions, and the zeros after them
+    hot = [jax.nn.one_hot(values[..., i], size, dtype=dtype) for i, size in enumerate(sizes)]
+    return jnp.concatenate(hot, axis=-1)
+
+
+def _layer(
+    config: ZebConfig, weights: Layer, x: jax.Array, mask: Array, drop: "_Dropout"
+) -> jax.Array:
+    """Pre-LN transformer layer: x + attention(norm(x)), then x + feed-forward(norm(x)).
+
+    Args:
+        config: the network.
+        weights: of this layer.
+        x: `[tokens, games, width]`.
+        mask: bool `[tokens, games]`.
+        drop: dropout.
+    """
+    normed = _norm(weights.norm1, x).astype(config.compute_dtype)
+    # Three products of one array, which XLA would merge into one and copy its three parts.
+    inputs = jax.lax.optimization_barrier((normed, normed, normed))
+    query, key, value = (
+        _times(part, x_in).reshape(*x.shape[:2], config.n_heads, -1)
+        for part, x_in in zip(weights.qkv, inputs, strict=True)
+    )
+    scores = jnp.einsum("qbhd,kbhd->bhqk", query, key) / math.sqrt(query.shape[-1])
+    # Softmax in float32 even with bfloat16 products: sums of small weights need the precision.
+    valid = jnp.moveaxis(jnp.asarray(mask), 0, 1)[:, None, None, :]
+    scores = jnp.where(valid, scores.astype(jnp.float32), -jnp.inf)
+    attention = drop(jax.nn.softmax(scores)).astype(value.dtype)
+    attended = jnp.einsum("bhqk,kbhd->qbhd", attention, value).reshape(x.shape)
+    x = x + drop(_times(weights.attention_out, attended)).astype(x.dtype)
+    normed = _norm(weights.norm2, x).astype(config.compute_dtype)
+    hidden = drop(jax.nn.relu(_times(weights.ff_in, normed)))
+    return x + drop(_times(weights.ff_out, hidden)).astype(x.dtype)
+
+
+def _times(weights: Affine, x: jax.Array) -> jax.Array:
+    return x @ weights.kernel + weights.bias
+
+
+def _norm(weights: Affine, x: jax.Array) -> jax.Array:
+    """LayerNorm over the last axis, float32."""
+    x = x.astype(jnp.float32)
+    # One reduction after the other, in the form that XLA makes one kernel of on a GPU. With the
+    # mean of x and of its square it makes three.
+    x = x - x.mean(-1, keepdims=True)
+    x = x * jax.lax.rsqrt((x * x).mean(-1, keepdims=True) + LAYER_NORM_EPSILON)
+    return x * weights.kernel + weights.bias
+
+
+def _heads(
+    config: ZebConfig, weights: Prepared, x: jax.Array, mask: Array, place: jax.Array
+) -> Output:
+    """Policy, value and belief of `[tokens, games, width]`, with the leading axis games."""
+    x = x.astype(jnp.float32)
+    # One logit for each token; then each slot takes that of its token, and 0 if it has none.
+    logits = (x * weights.policy.kernel[:, 0]).sum(-1)
+    hand = tokenizer(config.tokenizer).hand
+    slots = np.arange(hand.start, hand.stop, dtype=np.int8)
+    at_slot = place[..., None] == slots
+    policy_logits = jnp.where(at_slot, logits[..., None], 0).sum(0) + weights.policy.bias
+    # The mean over valid tokens. `where` removes the padding, not a product: inf * 0 is nan.
+    valid = jnp.asarray(mask)[..., None]
+    pooled = jnp.where(valid, x, 0).sum(0) / valid.sum(0)
+
+    def head(hidden: Affine, out: Affine) -> jax.Array:
+        return _times(out, jax.nn.gelu(_times(hidden, pooled), approximate=False))
+
+    value = jnp.tanh(head(weights.value_hidden, weights.value_out))[..., 0]
+    belief_logits = None
+    if weights.belief_hidden is not None and weights.belief_out is not None:
+        belief_logits = head(weights.belief_hidden, weights.belief_out)
+        belief_logits = belief_logits.reshape(-1, tiles.N_TILES, N_OPPONENTS)
+    return Output(policy_logits, value, belief_logits)
+
+
+class _Dropout:
+    """Dropout at `rate`, rounded to a multiple of 1/256, with a new key for each call."""
+
+    def __init__(self, rate: float, key: jax.Array | None):
+        self.dropped, self.key, self.calls = round(rate * 256), key, 0
+
+    def __call__(self, values: jax.Array) -> jax.Array:
+        if self.key is None or not self.dropped:
+            return values
+        key = jax.random.fold_in(self.key, self.calls)
+        self.calls += 1
+        return drop(key, self.dropped, values)
+
+
+def drop(key: jax.Array, dropped: int, values: jax.Array) -> jax.Array:
+    """Set a share `dropped / 256` of the values to 0, and keep the mean."""
+    # Eight random bits per value: drawing bits is the main cost of dropout. With 32 bits, as in
+    # `nnx.Dropout`, it took 4.6 times as long on a CPU, a third of a training step.
+    words = jax.random.bits(key, (-(-values.size // 4),), jnp.uint32)
+    chance = (
+        jax.lax.bitcast_convert_type(words, jnp.uint8)
+        .reshape(-1)[: values.size]
+        .reshape(values.shape)
+    )
+    return jnp.where(chance >= dropped, values * (256 / (256 - dropped)), 0)
