@@ -19,17 +19,17 @@ et al. 2022, "Policy improvement by planning with Gumbel".
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import mctx
 
-from zebjax import game, network, worlds
+from zebjax import game, network, tiles, worlds
 from zebjax.common.arrays import Array, check_key
 from zebjax.network import bucketing
 from zebjax.observe import Observation, observe, tokenizer
-from zebjax.search import endgame
+from zebjax.search import endgame, simulate
 from zebjax.search.config import SearchConfig
 
 # Finite, because mctx adds and multiplies logits, and -inf * 0 is nan.
@@ -210,11 +210,9 @@ def _grow(
         root: the result of `_evaluate` for the roots.
         key: one random key.
     """
-    in_tree = _Node(_Moving.of(states), jnp.zeros(states.ply.shape, bool))
 
-    def expand(_: tuple, key: jax.Array, slots: jax.Array, node: _Node):
-        del key
-        before = node.moving.state(states)
+    def expand(slots: jax.Array, moving: _Moving):
+        before = moving.state(states)
         after = jax.vmap(game.play)(before, slots)
         if not config.plain:
             after = _play_forced(after)
@@ -226,43 +224,67 @@ def _grow(
         logits, values = _evaluate(evaluator, after, settled)
         output = mctx.RecurrentFnOutput(
             # The exact outcome is the reward of the edge into a settled node, with discount 0.
-            # mctx simulates moves beyond a settled node too: everything is 0 there.
-            reward=jnp.where(settled & ~node.settled, _exact(config, after, mover), 0.0),
+            reward=jnp.where(settled, _exact(config, after, mover), 0.0),
             # The discount's sign turns a value into the parent's view. It does not alternate: the
             # winner of a trick leads, so the same team may move twice in a row.
             discount=jnp.where(settled, 0.0, jnp.where((mover - next_mover) % 2 == 0, 1.0, -1.0)),
             prior_logits=logits,
             value=jnp.where(settled, 0.0, values),
         )
-        return output, _Node(_Moving.of(after), settled)
+        return output, _Moving.of(after), settled
 
     logits, values = root
     movers = jax.vmap(game.current_player)(states)
     values = jnp.where(_is_settled(config, states), _exact(config, states, movers), values)
+    embedding = _Moving.of(states)
     common = {
         "params": (),
         "rng_key": key,
-        "root": mctx.RootFnOutput(prior_logits=logits, value=values, embedding=in_tree),
-        "recurrent_fn": expand,
+        "root": mctx.RootFnOutput(prior_logits=logits, value=values, embedding=embedding),
+        "recurrent_fn": None,  # the loop below has its own
         "num_simulations": config.sims,
         "invalid_actions": ~jax.vmap(game.legal_slots)(states),
     }
+
+    def loop(at_root: simulate.Select, below: simulate.Select) -> mctx.LoopFn:
+        # Every move is at least one ply, and none is below a settled node.
+        longest = game.N_PLIES if config.plain else endgame.FIRST_PLY
+        rules = simulate.Rules(at_root, below, expand, longest)
+
+        def run(first: int, n: int, _: Any, carry: tuple[jax.Array, mctx.Tree]) -> tuple:
+            key, tree = carry
+            # mctx has shifted the logits of the root.
+            priors = tree.children_prior_logits
+            tree = tree.replace(children_prior_logits=priors.at[:, 0].set(_log_prior(priors[:, 0])))
+            return simulate.loop(rules, first, n, key, tree)
+
+        return run
+
     if config.policy == "puct":
+        select = functools.partial(_puct, config.c_puct)
         return mctx.muzero_policy(
             **common,
-            qtransform=_raw_q,
             dirichlet_fraction=0.0,
-            pb_c_init=config.c_puct,
-            # MuZero adds log((N + pb_c_base + 1) / pb_c_base) to the constant; a huge base makes
-            # that 0, as in AlphaGo Zero.
-            pb_c_base=1e9,
             temperature=config.temperature,
+            loop_fn=loop(select, select),
         )
+    q = _gumbel_q(config)
+    halving = functools.partial(
+        mctx.gumbel_muzero_root_action_selection,
+        num_simulations=config.sims,
+        max_num_considered_actions=tiles.HAND_SIZE,
+        qtransform=q,
+    )
+    below = functools.partial(mctx.gumbel_muzero_interior_action_selection, qtransform=q)
     return mctx.gumbel_muzero_policy(
         **common,
-        qtransform=_gumbel_q(config),
-        max_num_considered_actions=7,
+        qtransform=q,
+        max_num_considered_actions=tiles.HAND_SIZE,
         gumbel_scale=config.temperature,
+        loop_fn=loop(
+            lambda tree, node, _: halving(None, tree, node),
+            lambda tree, node, _: below(None, tree, node, 1),
+        ),
     )
 
 
@@ -296,16 +318,6 @@ class _Moving(NamedTuple):
     def state(self, root: game.GameState) -> game.GameState:
         """Return whole states, with the deals of the roots."""
         return root._replace(**self._asdict())
-
-
-class _Node(NamedTuple):
-    """The embedding of a node in mctx; leading axis: trees."""
-
-    moving: _Moving
-    """The game at this node, a real decision."""
-    settled: Array
-    """bool, True if the outcome is known and was the reward of the edge to this node. Always False
-    at a root, so that its moves are searched."""
 
 
 def _forced_slots(states: game.GameState) -> jax.Array:
@@ -345,7 +357,7 @@ def _evaluate(
     """Evaluate the leaves that are not settled.
 
     Returns:
-        Prior logits over legal slots, float32 `[B, 7]`, and values, float32 `[B]`; neither means
+        Log prior over legal slots, float32 `[B, 7]`, and values, float32 `[B]`; neither means
         anything for a settled game.
     """
     seen = jax.vmap(lambda state: observe(state, evaluator.tokenizer))(states)
@@ -354,12 +366,26 @@ def _evaluate(
     legal = jax.vmap(game.legal_slots)(states)
     # float32, whatever the evaluator computes in: mctx takes the dtype of its statistics from here.
     logits = jnp.where(settled[:, None], 0.0, output.policy_logits.astype(jnp.float32))
-    return jnp.where(legal, logits, _ILLEGAL_LOGIT), output.value.astype(jnp.float32)
+    return _log_prior(jnp.where(legal, logits, _ILLEGAL_LOGIT)), output.value.astype(jnp.float32)
 
 
-def _raw_q(tree: mctx.Tree, node: jax.Array) -> jax.Array:
-    """Return Q of a node's children without rescaling, float32 `[7]`."""
-    # Select an unvisited legal child first, and never an illegal one: mctx masks illegal moves only
-    # at the root.
-    q = jnp.where(tree.children_visits[node] > 0, tree.qvalues(node), _UNVISITED_Q)
-    return jnp.where(tree.children_prior_logits[node] > _ILLEGAL_LOGIT / 2, q, -_UNVISITED_Q)
+def _log_prior(logits: jax.Array) -> jax.Array:
+    """Return log probabilities; `_ILLEGAL_LOGIT` where a slot is illegal."""
+    return jnp.maximum(jax.nn.log_softmax(logits), _ILLEGAL_LOGIT)
+
+
+def _puct(c_puct: float, tree: mctx.Tree, node: jax.Array, noise: jax.Array) -> jax.Array:
+    """Select a child of one node, int32.
+
+    Args:
+        c_puct: the exploration constant.
+        tree: one tree; its prior logits are log probabilities.
+        node: int32.
+        noise: float32 `[7]` in [0, 1), to break ties.
+    """
+    visits, logits = tree.children_visits[node], tree.children_prior_logits[node]
+    # Select an unvisited legal child first, and never an illegal one.
+    q = jnp.where(visits > 0, tree.qvalues(node), _UNVISITED_Q)
+    q = jnp.where(logits > _ILLEGAL_LOGIT / 2, q, -_UNVISITED_Q)
+    explore = c_puct * jnp.exp(logits) * jnp.sqrt(tree.node_visits[node]) / (visits + 1)
+    return jnp.argmax(q + explore + 1e-7 * noise).astype(jnp.int32)
