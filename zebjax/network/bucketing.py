@@ -189,7 +189,7 @@ def _in_parts(
         output.append(rows_at(its_weights, places, part.length))
         fits.append(n_valid[places] <= part.length)
         start += part.rows
-    rest = n - start
+    rest = max(n - start, 0)
     output.append(
         jax.tree.map(lambda leaf: jnp.zeros((rest, *leaf.shape[1:]), leaf.dtype), output[0])
     )
