@@ -68,6 +68,7 @@ def final_state(folder):
     return as_numpy(checkpoint.restore_tree(newest / "arrays", like))
 
 
+@pytest.mark.slow  # test_killed ends runs at every rename, test_run compares resumed ones
 def test_kill_9_after_three_cycles_changes_nothing(tmp_path, tiny_file):
     """Six cycles in one go equal three, kill -9, restart, three more: bit for bit.
 

@@ -117,6 +117,7 @@ def test_a_long_call_makes_all_its_decisions(tiny_setting):
     )
 
 
+@pytest.mark.slow  # two processes of a benchmark
 def test_comparing_a_setting_with_itself_gives_about_one(tiny_setting):
     row = selfplay.compare(tiny_setting, tiny_setting, 16, 0.2)
     assert row["least"] <= row["second_over_first"] <= row["most"]

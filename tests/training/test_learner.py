@@ -236,8 +236,15 @@ def test_the_belief_can_be_trained_on_hidden_tiles_alone(games):
     np.testing.assert_array_equal(as_before, batch.belief_mask)
 
 
-@pytest.mark.parametrize("size", [24, 7])
-@pytest.mark.parametrize("belief_tiles", ["dealt", "hidden"])
+@pytest.mark.parametrize(
+    ("size", "belief_tiles"),
+    [
+        (24, "dealt"),
+        (7, "hidden"),
+        pytest.param(24, "hidden", marks=pytest.mark.slow),
+        pytest.param(7, "dealt", marks=pytest.mark.slow),
+    ],
+)
 def test_gradients_by_length_are_those_of_the_whole_batch(games, size, belief_tiles):
     config = dataclasses.replace(CONFIG, belief_tiles=belief_tiles)
     net = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)

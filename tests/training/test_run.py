@@ -104,6 +104,7 @@ def test_a_run_stopped_at_many_moments_is_the_same_run(tmp_path, uninterrupted):
     assert training_rows(run.session.folder) == training_rows(uninterrupted.session.folder)
 
 
+@pytest.mark.slow  # the runs of test_killed and test_changes resume too
 def test_longer_is_the_same_run_continued(tmp_path, uninterrupted):
     settings = dataclasses.replace(TINY, runs=str(tmp_path))
     go(dataclasses.replace(settings, cycles=2))
