@@ -138,7 +138,11 @@ class Parser(cli.Parser):
 
     def __init__(self, name: str, description: str, *examples: str, usage: str) -> None:
         """See `cli.Parser`; the positional argument `experiment` comes first."""
-        super().__init__(name, description, *examples, usage=usage)
+        notes = (
+            f"`zebjax {name} EXPERIMENT --help` shows that experiment's values as defaults.\n"
+            "[True|False] may be left out: True."
+        )
+        super().__init__(name, description, *examples, usage=usage, notes=notes)
         self.add_argument(
             "experiment",
             metavar="EXPERIMENT",

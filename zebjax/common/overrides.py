@@ -15,6 +15,8 @@ from typing import Any, NamedTuple, TypeVar
 from zebjax.common import cli, parsing
 
 Settings = TypeVar("Settings")
+_WIDTH = 88
+"""Columns of the texts that argparse does not wrap."""
 
 
 class Field(NamedTuple):
@@ -45,14 +47,21 @@ def fields(settings: type, prefix: str = "") -> Iterator[Field]:
             yield Field(path, annotation, _docs(settings).get(field.name, ""), settings)
 
 
+def about(settings: type) -> str:
+    """Return the docstring of a class as one line, without its doctests."""
+    paragraphs = (inspect.getdoc(settings) or "").split("\n\n")
+    return " ".join(" ".join(text.split()) for text in paragraphs if not text.startswith(">>>"))
+
+
 def add_options(parser: cli.Parser, settings: type) -> None:
     """Add an option for every field of a settings dataclass."""
     groups: dict[type, Any] = {}
     for field in fields(settings):
         if field.owner not in groups:
             title = field.path.rpartition(".")[0] or settings.__name__.lower()
-            about = (inspect.getdoc(field.owner) or "").replace("\n", " ")
-            groups[field.owner] = parser.add_argument_group(title, about)
+            groups[field.owner] = parser.add_argument_group(
+                title, textwrap.fill(about(field.owner), _WIDTH)
+            )
         more: dict[str, Any] = {"help": _help(field, settings)}
         if field.annotation is bool:
             more |= {"action": cli.Switch}
