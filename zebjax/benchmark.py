@@ -4,6 +4,7 @@ import ast
 import importlib
 import importlib.util
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,7 +54,10 @@ def parser() -> cli.Parser:
     """The command's own parser; each benchmark has another one for its options."""
     known = names()
     width = max(map(len, known))
-    listed = "\n".join(f"  {name:{width}}  {_about(name)}" for name in known)
+    listed = "\n".join(
+        textwrap.fill(f"  {name:{width}}  {_about(name)}", 98, subsequent_indent=" " * (width + 4))
+        for name in known
+    )
     made = cli.Parser(
         "benchmark",
         "Measure the speed of this machine. `zebjax benchmark NAME --help` shows the options of\n"

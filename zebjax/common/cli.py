@@ -13,6 +13,7 @@ from zebjax.common import parsing
 from zebjax.common.console import progress as progress
 
 T = TypeVar("T")
+_EXAMPLE_WIDTH = 98
 
 
 class Switch(argparse.Action):
@@ -39,6 +40,20 @@ class Switch(argparse.Action):
         setattr(namespace, self.dest, value != (option_string == self.negative))
 
 
+def _shell_line(command: str) -> str:
+    """Indent an example; break one that is too long before its options, as a shell allows."""
+    if len(command) <= _EXAMPLE_WIDTH:
+        return f"  {command}"
+    parts = re.split(" (?=--)", command)
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + len(part) + 1 <= _EXAMPLE_WIDTH - 4:
+            lines[-1] += f" {part}"
+        else:
+            lines.append(part)
+    return "  " + " \\\n      ".join(lines)
+
+
 class Parser(argparse.ArgumentParser):
     """Print errors as one sentence, exit with 2, and name the nearest option to an unknown one."""
 
@@ -63,7 +78,9 @@ class Parser(argparse.ArgumentParser):
         """
         prog = prog or f"zebjax {name}"
         title = "examples" if len(examples) > 1 else "example"
-        lines = "\n".join([f"{title}:", *(f"  {prog} {example}" for example in examples)])
+        lines = "\n".join(
+            [f"{title}:", *(_shell_line(f"{prog} {example}") for example in examples)]
+        )
         super().__init__(
             prog=prog,
             usage=usage and "\n       ".join(f"{prog} {line}" for line in usage.splitlines()),

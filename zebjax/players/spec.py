@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from zebjax.players.base import Player
 
 
+_WIDTH = 88
+"""Columns of the help."""
+_BRACKETS = (
+    "In [ ]: what may be left out, with its default, as in zeb:bundled,temperature=0 or eq:n=10. "
+    "N: a number without a default."
+)
+
+
 def make(spec: str) -> "Player":
     """Make a player from a spec.
 
@@ -115,11 +123,12 @@ KINDS = {
     ),
     "zeb": PlayerKind(
         "zebjax.players.neural:load_zeb",
-        "zeb:PATH[,temperature=0.1][,sims=64,search=gumbel,worlds=16]",
+        "zeb:PATH[,temperature=0.1][,sims=N[,search=gumbel,worlds=16]]",
         "a network; PATH is `bundled`, a run, one step of a run, a folder made by `zebjax "
         "convert`, a .pt file of the original system, or hf://USER/REPO[/FILE][@REVISION]; it may "
         "contain commas. Without sims it plays the network's policy; with sims it runs a tree "
-        "search (gumbel or puct) in each of `worlds` sampled worlds, at temperature 0",
+        "search (gumbel or puct) of N simulations in each of `worlds` sampled worlds, at "
+        "temperature 0",
         takes_argument=True,
         options={
             "temperature": number(0, 100),
@@ -130,9 +139,10 @@ KINDS = {
     ),
     "eq": PlayerKind(
         "zebjax.players.exact:player",
-        "eq[:n=100,criterion=win|points,n_trick1=N]",
+        "eq[:n=100,criterion=win,n_trick1=N]",
         "E[Q], the exact teacher: the move that is best on average over n sampled worlds, each "
-        "solved to the end; n_trick1 worlds in the first trick",
+        "solved to the end, by wins or points (criterion=points); n_trick1 worlds in the first "
+        "trick, which takes longest (default: as n)",
         options={
             "n": integer(1, MAX_WORLDS),
             "criterion": one_of(*CRITERIA),
@@ -150,7 +160,8 @@ KINDS = {
 def help_text() -> str:
     """Describe all kinds of players, for `--help`."""
     lines = [
-        f"  {kind.usage}\n{textwrap.indent(textwrap.fill(kind.about, 110), '      ')}"
+        f"  {kind.usage}\n{textwrap.indent(textwrap.fill(kind.about, _WIDTH - 6), '      ')}"
         for kind in KINDS.values()
     ]
-    return "players:\n" + "\n".join(lines)
+    brackets = textwrap.fill(_BRACKETS, _WIDTH - 2)
+    return "\n".join(["players:", *lines, "", textwrap.indent(brackets, "  ")])
