@@ -61,8 +61,8 @@ def parser() -> cli.Parser:
     made = cli.Parser(
         "benchmark",
         "Measure the speed of this machine. `zebjax benchmark NAME --help` shows the options of\n"
-        "one benchmark. A result is written as JSON: in a checkout into benchmarks/results, else\n"
-        "into benchmarks-results.",
+        "one benchmark. A result is written as JSON, under a name with date and time: in a\n"
+        "checkout into benchmarks/results, else into benchmarks-results.",
         "all --budget 8min",
         "engine --games 1024",
         usage="NAME [options]",
@@ -89,8 +89,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     _ensure_package()
     sys.argv = [f"zebjax benchmark {name}", *words[1:]]  # a benchmark reads its options from here
-    status = importlib.import_module(f"{_PACKAGE}.{name}").main()
-    return status or 0
+    module = importlib.import_module(f"{_PACKAGE}.{name}")
+    status: int = importlib.import_module(f"{_PACKAGE}.report").run(name, module.main)
+    return status
 
 
 if __name__ == "__main__":
