@@ -35,6 +35,8 @@ def test_a_help_text_is_prose_that_fits_a_terminal(words, capsys, monkeypatch):
     assert [line for line in shown.splitlines() if len(line) > MAX_COLUMNS] == []
     if words[0] in ("train", "doctor", "rollback"):
         assert shown.count("shows that experiment's values as defaults") == 1
+    # A value in brackets is said to be the default.
+    assert not re.search(r"\((\d[\d.e]*|vastai)\)", shown)
     assert re.search(r"^examples?:$", shown, re.MULTILINE)
 
 
