@@ -126,6 +126,26 @@ def test_a_mistake_gets_one_sentence(capsys, words, sentence):
     assert complaint(capsys, *words) == sentence
 
 
+@pytest.mark.parametrize("word", ["", "  "])
+def test_an_empty_name_is_not_the_current_folder(capsys, word):
+    assert complaint(capsys, word) == f"file: expected a name, got {word!r}"
+    assert changed("--name", word).name == word, "a text may be empty; its own check judges it"
+
+
+def test_an_error_of_the_system_names_the_file_and_what_was_expected(capsys, tmp_path):
+    (tmp_path / "file").touch()
+    wanted = {
+        tmp_path: "is a folder; expected a file",
+        tmp_path / "gone": "there is no such file or folder",
+        tmp_path / "file" / "x": "a part of this path is a file; expected a folder",
+        tmp_path / ("x" * 300): "file name too long",
+    }
+    for path, sentence in wanted.items():
+        status = cli.run("try", lambda _, path=path: len(path.read_bytes()), None, compiles=False)
+        assert status == 2 and capsys.readouterr().err == f"zebjax try: {path}: {sentence}\n"
+    assert cli.said(OSError("the store does not answer")) == "the store does not answer"
+
+
 def test_a_field_without_an_option_is_an_error_of_the_programmer():
     @dataclasses.dataclass(frozen=True)
     class Odd:

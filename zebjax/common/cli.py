@@ -1,11 +1,13 @@
 """Shared by all commands: the parser, checked option values, errors of one sentence."""
 
 import argparse
+import errno
 import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -56,6 +58,9 @@ def _shell_line(command: str) -> str:
 
 class Parser(argparse.ArgumentParser):
     """Print errors as one sentence, exit with 2, and name the nearest option to an unknown one."""
+
+    other_names: Mapping[str, str] = types.MappingProxyType({})
+    """Names that options have elsewhere -> the option, both without the dashes before them."""
 
     def __init__(
         self,
@@ -147,10 +152,19 @@ class Parser(argparse.ArgumentParser):
             return f"unexpected argument {word!r}; see {self.prog} --help"
         name = name.replace("_", "-")
         options = list(self._option_string_actions)
+        plain = name.lstrip("-")
         # For `--lr` suggest `--learner.lr` before options of similar spelling.
-        same_end = [option for option in options if option.endswith("." + name.lstrip("-"))]
-        nearest = parsing.nearest(name, same_end or options)
+        same_end = [option for option in options if option.endswith("." + plain)]
+        other = f"--{self.other_names.get(plain.rpartition('.')[2])}"
+        nearest = parsing.nearest(name, same_end or [other] * (other in options) or options)
         return f"unknown option {word.partition('=')[0]!r}; did you mean {nearest}?"
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        """Refuse an empty name: as a path it would be the current folder."""
+        is_name = not action.option_strings or action.type in (Path, picture)
+        if is_name and not arg_string.strip():
+            raise argparse.ArgumentError(action, f"expected a name, got {arg_string!r}")
+        return super()._get_value(action, arg_string)  # type: ignore[misc]
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Refuse a value that is not one of the choices, with the message of `parsing.one_of`."""
@@ -188,6 +202,19 @@ def picture(text: str) -> Path:
     return path
 
 
+def said(error: Exception) -> str:
+    """Return an error as a sentence; one of the operating system names the file first."""
+    if not isinstance(error, OSError) or not error.strerror or error.filename is None:
+        return str(error)
+    problem = {
+        errno.EISDIR: "is a folder; expected a file",
+        errno.ENOTDIR: "a part of this path is a file; expected a folder",
+        errno.ENOENT: "there is no such file or folder",
+        errno.EACCES: "permission denied",
+    }.get(error.errno or 0, error.strerror[:1].lower() + error.strerror[1:])
+    return f"{error.filename}: {problem}"
+
+
 def complain(name: str, error: object) -> None:
     """Print `zebjax NAME: error` to stderr."""
     print(f"zebjax {name}: {error}", file=sys.stderr, flush=True)
@@ -223,7 +250,7 @@ def run(
     except (ValueError, OSError) as error:
         if os.environ.get("ZEBJAX_TRACEBACK") == "1":  # it may be a mistake in zebjax itself
             traceback.print_exc()
-        complain(name, error)
+        complain(name, said(error))
         return 2
     except KeyboardInterrupt:
         complain(name, "interrupted")

@@ -10,9 +10,12 @@ import pkgutil
 import textwrap
 import types
 from collections.abc import Callable, Container, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from zebjax.common import hub
 from zebjax.common.parsing import integer, nearest, number, one_of
+from zebjax.network import places
 
 if TYPE_CHECKING:
     from zebjax.players.base import Player
@@ -33,10 +36,10 @@ def make(spec: str) -> "Player":
         ValueError: if the spec is wrong; the message names it and the nearest valid kind or key.
     """
     name, colon, rest = spec.partition(":")
+    if not spec.strip():
+        raise ValueError(f"player {spec!r}: expected one of {', '.join(KINDS)}")
     if name not in KINDS:
-        raise ValueError(
-            f"player {spec!r}: unknown kind {name!r}; did you mean {nearest(name, KINDS)!r}?"
-        )
+        raise ValueError(f"player {spec!r}: unknown kind {name!r}; did you mean {_meant(spec)!r}?")
     kind = KINDS[name]
     items = rest.split(",") if colon else []
     positional = []
@@ -55,6 +58,17 @@ def make(spec: str) -> "Player":
     return dataclasses.replace(
         made, spec=spec, identity=made.identity or ("" if kind.takes_argument else spec)
     )
+
+
+def _meant(spec: str) -> str:
+    """Return what was probably meant by a spec of an unknown kind: a network, or a kind."""
+    path = Path(spec if hub.is_hub(spec) else spec.partition(",")[0])
+    if hub.is_hub(spec) or str(path) == places.BUNDLED or places.exists(path):
+        return f"zeb:{spec}"
+    other = places.suggestion(path)
+    if other and nearest(str(path), [other, *KINDS]) == other:
+        return f"zeb:{other}"
+    return nearest(spec.partition(":")[0], KINDS)
 
 
 def _argument_items(items: list[str], keys: Container[str]) -> int:
