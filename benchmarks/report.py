@@ -177,14 +177,8 @@ def parser(benchmark: str, about: str, example: str) -> cli.Parser:
 
 
 def _output(text: str) -> Path:
-    """An argparse type: a file to write; refused before the measurement, not after it."""
-    path = Path(text)
-    folder = next(place for place in path.absolute().parents if place.exists())
-    if not text or path.is_dir():
-        raise argparse.ArgumentTypeError(f"expected the name of a file, got {text!r}")
-    if not (folder.is_dir() and os.access(folder, os.W_OK)):
-        raise argparse.ArgumentTypeError(f"{folder} is not a folder that can be written")
-    return path
+    """An argparse type: a file to write."""
+    return cli.file_to_write(text, "", creates_folder=True)
 
 
 def run(benchmark: str, main: Callable[[], int | None]) -> int:

@@ -137,3 +137,13 @@ def test_a_run_in_the_place_of_its_experiment_is_answered_with_the_call(here):
         experiment.find("mine")
     with pytest.raises(ValueError, match=f"there is no file {here}{os.sep}gone.py; expected"):
         experiment.find("gone.py")
+
+
+@pytest.mark.parametrize(
+    "option", ["--runs", "--start.checkpoint", "--teacher.folder", "--replay.seed-folder"]
+)
+@pytest.mark.parametrize("value", ["", " "])
+def test_an_empty_name_of_a_place_is_refused(option, value):
+    field = option.removeprefix("--").replace("-", "_")
+    with pytest.raises(ValueError, match=f"^{field}: expected .*name.*, got '{value}'$"):
+        experiment.load("quickstart", [option, value])

@@ -1,5 +1,6 @@
 """The parser of all commands, with fields of nested dataclasses as options."""
 
+import argparse
 import dataclasses
 from typing import Literal
 
@@ -132,6 +133,26 @@ def test_an_empty_name_is_not_the_current_folder(capsys, word):
     assert changed("--name", word).name == word, "a text may be empty; its own check judges it"
 
 
+def test_a_file_to_write_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dir.png").mkdir()
+    (tmp_path / "file").touch()
+    wanted = {
+        "": "expected a name that ends in .png, got ''",
+        "x.jpg": "expected a name that ends in .png, got 'x.jpg'",
+        "dir.png": "expected the name of a file, 'dir.png' is a folder",
+        "gone/x.png": "the folder 'gone' does not exist",
+        "file/x.png": "the folder 'file' is a file",
+    }
+    for text, sentence in wanted.items():
+        with pytest.raises(argparse.ArgumentTypeError) as refused:
+            cli.picture(text)
+        assert str(refused.value) == sentence
+    assert cli.picture("x.PNG").name == "x.PNG"
+    assert cli.file_to_write("gone/x", "", creates_folder=True).name == "x"
+    assert {path.name for path in tmp_path.iterdir()} == {"dir.png", "file"}
+
+
 def test_an_error_of_the_system_names_the_file_and_what_was_expected(capsys, tmp_path):
     (tmp_path / "file").touch()
     wanted = {
@@ -172,7 +193,11 @@ def test_help_shows_every_field_with_its_text_and_value(capsys):
     ("error", "status", "said"),
     [
         (ValueError("what: expected this"), 2, "zebjax try: what: expected this\n"),
-        (FileNotFoundError(2, "No such file", "x"), 2, "zebjax try: [Errno 2] No such file: 'x'\n"),
+        (
+            FileNotFoundError(2, "No such file", "x"),
+            2,
+            "zebjax try: x: there is no such file or folder\n",
+        ),
         (KeyboardInterrupt(), 130, "zebjax try: interrupted\n"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Checks of settings dataclasses: allowed words, finite numbers, lower limits."""
+"""Checks of settings dataclasses: allowed words, names, finite numbers, lower limits."""
 
 import math
 import typing
@@ -6,16 +6,17 @@ from typing import Any
 
 
 def check(settings: Any, prefix: str) -> None:
-    """Check every `Literal[...]` field and every float of a dataclass.
+    """Check every `Literal[...]` field and every float of a dataclass, and `names`.
 
     Args:
         settings: an instance of the dataclass.
         prefix: text before the field's name in messages, without the dot; may be empty.
 
     Raises:
-        ValueError: if a field holds a word that is not allowed, or a float that is not finite; the
-            message names the field.
+        ValueError: if a field holds a word that is not allowed, an empty name, or a float that is
+            not finite; the message names the field.
     """
+    names(settings, prefix)
     before = f"{prefix}." if prefix else ""
     for name, annotation in typing.get_type_hints(type(settings)).items():
         options = typing.get_args(annotation)
@@ -32,6 +33,17 @@ def check(settings: Any, prefix: str) -> None:
             raise ValueError(
                 f"{before}{name}: expected a finite number, got {getattr(settings, name)}"
             )
+
+
+def names(settings: Any, prefix: str) -> None:
+    """Raise ValueError for the first field of type `str | None` that is empty.
+
+    As a path an empty name would be the current folder.
+    """
+    for name, annotation in typing.get_type_hints(type(settings)).items():
+        value = getattr(settings, name)
+        if annotation == str | None and value is not None and not value.strip():
+            raise ValueError(f"{prefix}.{name}: expected None or a name, got {value!r}")
 
 
 def at_least(settings: Any, prefix: str, low: float, *names: str) -> None:

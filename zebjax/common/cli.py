@@ -161,7 +161,7 @@ class Parser(argparse.ArgumentParser):
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         """Refuse an empty name: as a path it would be the current folder."""
-        is_name = not action.option_strings or action.type in (Path, picture)
+        is_name = not action.option_strings or action.type is Path
         if is_name and not arg_string.strip():
             raise argparse.ArgumentError(action, f"expected a name, got {arg_string!r}")
         return super()._get_value(action, arg_string)  # type: ignore[misc]
@@ -194,11 +194,34 @@ def integer(low: int, high: int) -> Callable[[str], int]:
 
 def picture(text: str) -> Path:
     """An argparse type: the path of a PNG file to write."""
+    return file_to_write(text, ".png")
+
+
+def file_to_write(text: str, suffix: str, *, creates_folder: bool = False) -> Path:
+    """Check the path of a file that a command will write, before the work and not after it.
+
+    Args:
+        text: the path as given.
+        suffix: which the name must have; "" for any.
+        creates_folder: True if the command makes the folders of the file.
+
+    Raises:
+        argparse.ArgumentTypeError: if the file cannot be written there.
+    """
     path = Path(text)
-    if path.suffix.lower() != ".png":
-        raise argparse.ArgumentTypeError(f"expected a name that ends in .png, got {text!r}")
-    if not path.absolute().parent.is_dir():
-        raise argparse.ArgumentTypeError(f"the folder {str(path.parent)!r} does not exist")
+    if not text.strip() or path.suffix.lower() != (suffix or path.suffix.lower()):
+        wanted = f"a name that ends in {suffix}" if suffix else "the name of a file"
+        raise argparse.ArgumentTypeError(f"expected {wanted}, got {text!r}")
+    if os.path.isdir(path):
+        raise argparse.ArgumentTypeError(f"expected the name of a file, {text!r} is a folder")
+    folder = path.absolute().parent
+    if creates_folder:
+        folder = next(place for place in (folder, *folder.parents) if os.path.exists(place))
+    if not os.path.isdir(folder):
+        problem = "is a file" if os.path.exists(folder) else "does not exist"
+        raise argparse.ArgumentTypeError(f"the folder {str(path.parent)!r} {problem}")
+    if not os.access(folder, os.W_OK):
+        raise argparse.ArgumentTypeError(f"the folder {str(folder)!r} cannot be written")
     return path
 
 

@@ -35,7 +35,9 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except (FileExistsError, NotADirectoryError):
-        raise ValueError(f"{path}: cannot be written: {path.parent} is not a folder") from None
+        there = (place for place in path.parents if os.path.exists(place))
+        wrong = next((place for place in there if not place.is_dir()), path.parent)
+        raise ValueError(f"{path}: cannot be written: {wrong} is not a folder") from None
     except OSError as error:
         raise ValueError(f"{path}: cannot be written ({error.strerror or error})") from None
 

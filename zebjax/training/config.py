@@ -154,6 +154,7 @@ class ReplayConfig:
     waits for new games before it would exceed this. 0: no limit."""
 
     def __post_init__(self) -> None:
+        checks.names(self, "replay")
         if not 28 <= self.capacity_examples <= _MAX_EXAMPLES:
             raise ValueError(
                 f"replay.capacity_examples: expected 28 (one game) to {_MAX_EXAMPLES:,}, got "
@@ -173,6 +174,9 @@ class TeacherConfig:
 
     folder: str | None = None
     """Folder of GameRecord files to train on instead of self-play games. None: self-play."""
+
+    def __post_init__(self) -> None:
+        checks.names(self, "teacher")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,6 +254,8 @@ class Experiment:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise ValueError(f"name: expected letters, digits, '.', '_' and '-', got {self.name!r}")
         checks.check(self, "")
+        if not self.runs.strip():
+            raise ValueError(f"runs: expected the name of a folder, got {self.runs!r}")
         if self.name == "store" and not self.store.url:
             raise ValueError(
                 f"name: {self.folder} is the store where runs exchange games; choose another --name"
