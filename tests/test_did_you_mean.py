@@ -39,7 +39,7 @@ def here(tmp_path, monkeypatch):
         ("Random", "random"),
         ("heuristics", "heuristic"),
         ("zbe:bundled", "zeb:bundled"),
-        ("e", "eq"),
+        ("eq,n=10", "eq:n=10"),
     ],
 )
 def test_a_player_that_is_a_network_is_named_as_one(spec, meant, here):
@@ -58,6 +58,8 @@ def test_a_key_of_a_player_is_suggested(spec, meant):
 
 
 def test_an_empty_player_is_told_which_there_are():
+    with pytest.raises(ValueError, match="unknown kind '🎲'; expected one of random, heuristic"):
+        players.make("🎲")
     with pytest.raises(ValueError, match=r"'': expected one of random, heuristic, zeb, eq, cheat$"):
         players.make("")
 
@@ -87,9 +89,10 @@ def test_a_missing_network_is_answered_with_where_was_looked_and_what_was_found(
     (here / "out" / "zeb-557k").mkdir(parents=True)
     wanted = {
         "gone": f"no file or folder {here}/gone;",
-        "": f"no file or folder {here}",
+        f"{here}/gone": f"{here}/gone: no network here: there is no file or folder of this name;",
+        "": f"the folder {here} holds neither",
         "empty": f"the folder {here}/empty holds neither config.json nor checkpoints/step_...;",
-        "file": f"{here}/file is a file, but no network;",
+        "file": f"the file {here}/file is no network;",
         "out/zeb-557": "did you mean out/zeb-557k?",
         "x" * 300: "no file or folder",
     }

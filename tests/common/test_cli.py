@@ -131,6 +131,13 @@ def test_a_mistake_gets_one_sentence(capsys, words, sentence):
 def test_an_empty_name_is_not_the_current_folder(capsys, word):
     assert complaint(capsys, word) == f"file: expected a name, got {word!r}"
     assert changed("--name", word).name == word, "a text may be empty; its own check judges it"
+    parser = cli.Parser("try", "About.", "")
+    parser.add_argument("--by", metavar="PLAYER")
+    parser.add_argument("--note", default="")
+    assert parser.parse(["--note", word]).note == word
+    with pytest.raises(SystemExit):
+        parser.parse(["--by", word])
+    assert f"--by: expected a name, got {word!r}" in capsys.readouterr().err
 
 
 def test_a_file_to_write_is_refused_before_the_work(tmp_path, monkeypatch):

@@ -160,8 +160,11 @@ class Parser(argparse.ArgumentParser):
         return f"unknown option {word.partition('=')[0]!r}; did you mean {nearest}?"
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
-        """Refuse an empty name: as a path it would be the current folder."""
-        is_name = not action.option_strings or action.type is Path
+        """Refuse an empty name: as a path it would be the current folder, as a player the default.
+
+        A text that is empty by default may be, and a type of its own judges for itself.
+        """
+        is_name = action.type in (None, Path) and action.default != ""
         if is_name and not arg_string.strip():
             raise argparse.ArgumentError(action, f"expected a name, got {arg_string!r}")
         return super()._get_value(action, arg_string)  # type: ignore[misc]

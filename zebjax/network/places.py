@@ -43,11 +43,12 @@ def not_found(path: Path, expected: str = _EXPECTED) -> str:
 
 
 def _found(path: Path) -> str:
-    if not str(path).strip(".") or not exists(path):
-        return f"there is no file or folder {path.absolute()}"
+    where = "" if path.is_absolute() else f" {path.absolute()}"
+    if not exists(path):
+        return f"there is no file or folder{where or ' of this name'}"
     if not path.is_dir():
-        return f"{path.absolute()} is a file, but no network"
-    return f"the folder {path.absolute()} holds neither config.json nor checkpoints/step_..."
+        return f"the file{where} is no network"
+    return f"the folder{where} holds neither config.json nor checkpoints/step_..."
 
 
 def suggestion(path: Path) -> str:
@@ -60,7 +61,8 @@ def suggestion(path: Path) -> str:
         return str(path).removeprefix(_PREFIX)
     if len(path.parts) == 1 and exists(_RUNS / path / "checkpoints"):
         return str(_RUNS / path)
-    return parsing.similar(str(path), _others(path))
+    meant = parsing.similar(path.name, _others(path))
+    return meant and str(path.with_name(meant))
 
 
 def _others(path: Path) -> Iterator[str]:
@@ -69,7 +71,7 @@ def _others(path: Path) -> Iterator[str]:
         yield BUNDLED
     try:
         siblings = sorted(path.parent.iterdir())[:_MAX_SIBLINGS]
-        yield from (str(other) for other in siblings if other.is_dir())
+        yield from (other.name for other in siblings if other.is_dir())
     except OSError:
         return
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zebjax.common import hub
-from zebjax.common.parsing import integer, nearest, number, one_of
+from zebjax.common.parsing import integer, nearest, number, one_of, similar
 from zebjax.network import places
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ def make(spec: str) -> "Player":
     if not spec.strip():
         raise ValueError(f"player {spec!r}: expected one of {', '.join(KINDS)}")
     if name not in KINDS:
-        raise ValueError(f"player {spec!r}: unknown kind {name!r}; did you mean {_meant(spec)!r}?")
+        meant = _meant(spec)
+        hint = f"did you mean {meant!r}?" if meant else f"expected one of {', '.join(KINDS)}"
+        raise ValueError(f"player {spec!r}: unknown kind {name!r}; {hint}")
     kind = KINDS[name]
     items = rest.split(",") if colon else []
     positional = []
@@ -61,14 +63,18 @@ def make(spec: str) -> "Player":
 
 
 def _meant(spec: str) -> str:
-    """Return what was probably meant by a spec of an unknown kind: a network, or a kind."""
+    """Return what was probably meant by a spec of an unknown kind: a network, or a kind; "" if
+    nothing is similar.
+    """
     path = Path(spec if hub.is_hub(spec) else spec.partition(",")[0])
     if hub.is_hub(spec) or str(path) == places.BUNDLED or places.exists(path):
         return f"zeb:{spec}"
+    if str(path) in KINDS:
+        return spec.replace(",", ":", 1)  # `eq,n=10`
     other = places.suggestion(path)
     if other and nearest(str(path), [other, *KINDS]) == other:
         return f"zeb:{other}"
-    return nearest(spec.partition(":")[0], KINDS)
+    return similar(spec.partition(":")[0], KINDS)
 
 
 def _argument_items(items: list[str], keys: Container[str]) -> int:
