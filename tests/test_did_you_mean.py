@@ -138,7 +138,7 @@ def test_a_run_in_the_place_of_its_experiment_is_answered_with_the_call(here):
     (run / "environment.json").write_text(json.dumps(starts))
     with pytest.raises(ValueError, match=r"as in `teacher-from-nothing --name mine`$"):
         experiment.find("mine")
-    with pytest.raises(ValueError, match=f"there is no file {here}{os.sep}gone.py; expected"):
+    with pytest.raises(ValueError, match=f"gone.py: no file {here}{os.sep}gone.py; expected"):
         experiment.find("gone.py")
 
 
@@ -149,4 +149,18 @@ def test_a_run_in_the_place_of_its_experiment_is_answered_with_the_call(here):
 def test_an_empty_name_of_a_place_is_refused(option, value):
     field = option.removeprefix("--").replace("-", "_")
     with pytest.raises(ValueError, match=f"^{field}: expected .*name.*, got '{value}'$"):
+        experiment.load("quickstart", [option, value])
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "field"),
+    [
+        ("--network.embed-dim", "0", "network.embed_dim"),
+        ("--selfplay.search.sims", "0", "selfplay.search.sims"),
+        ("--learner.lr", "-1", "learner.lr"),
+        ("--seed", "-1", "seed"),
+    ],
+)
+def test_an_impossible_value_names_its_option(option, value, field):
+    with pytest.raises(ValueError, match=f"^{re.escape(field)}: expected"):
         experiment.load("quickstart", [option, value])

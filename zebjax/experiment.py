@@ -86,7 +86,8 @@ def find(name: str | Path) -> Path:
             f"{', '.join(included())}; did you mean {parsing.nearest(word, included())!r}?"
         )
     _refuse_run(path)
-    problem = "" if path.exists() else f"there is no file {path.absolute()}; "
+    missing = "there is no such file" if path.is_absolute() else f"no file {path.absolute()}"
+    problem = "" if path.exists() else f"{missing}; "
     raise ValueError(f"{name}: {problem}expected an experiment file that ends in .py")
 
 

@@ -233,6 +233,7 @@ def said(error: Exception) -> str:
     if not isinstance(error, OSError) or not error.strerror or error.filename is None:
         return str(error)
     problem = {
+        errno.EEXIST: "there is a file of this name",
         errno.EISDIR: "is a folder; expected a file",
         errno.ENOTDIR: "a part of this path is a file; expected a folder",
         errno.ENOENT: "there is no such file or folder",

@@ -29,6 +29,18 @@ def temporary_name(path: Path) -> Path:
     )
 
 
+def require_folder(path: Path) -> None:
+    """Check that `path` is a folder or can become one; nothing is made.
+
+    Raises:
+        ValueError: if a part of it is a file; the message names that part.
+    """
+    path = Path(path).absolute()
+    there = next(place for place in (path, *path.parents) if os.path.exists(place))
+    if not there.is_dir():
+        raise ValueError(f"{path}: expected a folder, but {there} is a file")
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn an OSError of the block, which writes `path`, into a ValueError that names it."""

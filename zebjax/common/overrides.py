@@ -105,15 +105,26 @@ def apply(settings: Settings, given: argparse.Namespace) -> Settings:
             *folders, name = path.split(".")
             place = functools.reduce(lambda at, folder: at.setdefault(folder, {}), folders, tree)
             place[name] = value
-    return _replaced(settings, tree)
+    return _replaced(settings, tree, "")
 
 
-def _replaced(settings: Any, changes: dict[str, Any]) -> Any:
+def _replaced(settings: Any, changes: dict[str, Any], path: str) -> Any:
+    before = f"{path}." if path else ""
     new = {
-        name: _replaced(getattr(settings, name), value) if isinstance(value, dict) else value
+        name: _replaced(getattr(settings, name), value, before + name)
+        if isinstance(value, dict)
+        else value
         for name, value in changes.items()
     }
-    return dataclasses.replace(settings, **new) if new else settings
+    try:
+        return dataclasses.replace(settings, **new) if new else settings
+    except ValueError as error:
+        # A check knows the name of its field, and not always the place of its class.
+        own = path.rpartition(".")[2]
+        message = str(error)
+        if own and message.startswith(f"{own}."):
+            message = message.removeprefix(f"{own}.")
+        raise ValueError(before + message) from None
 
 
 def _parser(annotation: Any) -> tuple[Callable[[str], Any], str]:

@@ -4,6 +4,8 @@ import difflib
 import math
 from collections.abc import Callable, Iterable
 
+_MAX_INTEGER = 10**15
+_SHOWN = 100
 _SIMILAR = 0.7
 """Minimum similarity of a typing error, 0 to 1."""
 
@@ -83,15 +85,18 @@ def boolean(text: str) -> bool:
 
 
 def any_integer(text: str) -> int:
-    """A whole number of any size.
+    """A whole number, whose range the settings' own checks judge, within the computer's integers.
 
     Raises:
         ValueError: for anything else.
     """
     try:
-        return int(text)
+        value = int(text)
     except ValueError:
-        raise ValueError(f"expected a whole number, got {text!r}") from None
+        raise ValueError(f"expected a whole number, got {text[:_SHOWN]!r}") from None
+    if abs(value) > _MAX_INTEGER:
+        raise ValueError(f"expected a whole number up to 10^15, got {text[:_SHOWN]!r}")
+    return value
 
 
 def any_number(text: str) -> float:

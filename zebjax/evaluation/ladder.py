@@ -106,12 +106,10 @@ class Cache:
         self._note = note
         if self.folder is not None:
             # It is made for the first pair: a call that is refused leaves nothing behind.
-            places = (self.folder, *self.folder.absolute().parents)
-            nearest = next(place for place in places if place.exists())
-            if not nearest.is_dir():
-                raise ValueError(
-                    f"cache: folder {folder} cannot be created ({nearest} is not a folder)"
-                )
+            try:
+                files.require_folder(self.folder)
+            except ValueError as error:
+                raise ValueError(f"cache: folder {folder} cannot be created ({error})") from None
 
     def get(self, key: dict[str, Any]) -> tuple[np.ndarray, float] | None:
         """Return the margins `[n_deals, 2]` and seconds of a pair; None if absent or damaged."""
