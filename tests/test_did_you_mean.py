@@ -159,6 +159,10 @@ def test_an_empty_name_of_a_place_is_refused(option, value):
         ("--selfplay.search.sims", "0", "selfplay.search.sims"),
         ("--learner.lr", "-1", "learner.lr"),
         ("--seed", "-1", "seed"),
+        ("--cycles", "3000000000", "cycles"),
+        ("--start.step", "3000000000", "start.step"),
+        ("--learner.decay-updates", "3000000000", "learner.decay_updates"),
+        ("--evaluation.deals", "3000000000", "evaluation.deals"),
     ],
 )
 def test_an_impossible_value_names_its_option(option, value, field):

@@ -26,7 +26,8 @@ accuracy: tiles whose most probable holder is the true one; higher is better (a 
 cross-entropy (nats per tile; a guess: 1.0986), Brier (a guess: 0.6667), calibration error
 (confidence against accuracy): lower is better.
 gain: cross-entropy of the marginal less the network's, with its 95 % interval, deals as units.
-Above 0 the network knows more than counting tells, below 0 less."""
+Above 0 the network knows more than counting tells, below 0 less; below 0 with a higher accuracy
+it is too sure."""
 
 
 def parser() -> cli.Parser:

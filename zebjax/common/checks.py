@@ -55,6 +55,14 @@ def at_least(settings: Any, prefix: str, low: float, *names: str) -> None:
             raise ValueError(f"{prefix}.{name}: expected {expected}, got {value}")
 
 
+def at_most(settings: Any, prefix: str, high: int, *names: str) -> None:
+    """Raise ValueError for the first of these fields that is greater than `high`."""
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and value > high:
+            raise ValueError(f"{prefix}.{name}: expected at most {high:,}, got {value:,}")
+
+
 def positive(settings: Any, prefix: str, *names: str) -> None:
     """Raise ValueError for the first of these fields that is not above 0."""
     for name in names:
