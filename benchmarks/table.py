@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from zebjax.common import cli
 from zebjax.operations.rented.speeds import ORIGINAL, Row, read
 
 from . import report
@@ -119,10 +120,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{parser.prog}: {args.prices}: {problem}", file=sys.stderr)
         shown = markdown(rows)
     except (ValueError, OSError) as error:
-        parser.error(str(error))
+        parser.error(cli.said(error))
     print(shown)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(report.run("table", main))

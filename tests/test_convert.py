@@ -160,7 +160,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, capsys, monkeypatch, 
 
 def test_to_torch_complaints(tmp_path, capsys):
     assert main(["--to-torch", str(tmp_path / "none"), str(tmp_path / "out.pt")]) == 2
-    assert "no checkpoint here" in capsys.readouterr().err
+    assert "no network here" in capsys.readouterr().err
     assert os.listdir(tmp_path) == []
 
 

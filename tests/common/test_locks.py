@@ -207,3 +207,27 @@ assert not found, found
     subprocess.run(
         [sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True
     )
+
+
+def test_work_that_is_refused_leaves_no_folder_behind(tmp_path):
+    (tmp_path / "old").mkdir()
+    for folder in (tmp_path / "new" / "deep", tmp_path / "old"):
+        with pytest.raises(ValueError, match="no"), locks.locked(folder, "choose another"):
+            raise ValueError("no")
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    with pytest.raises(ValueError, match="no"), locks.locked(tmp_path / "new", "choose another"):
+        (tmp_path / "new" / "result").touch()
+        raise ValueError("no")
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {locks.LOCK, "result"}
+    with locks.locked(tmp_path / "kept", "choose another"):
+        pass
+    assert (tmp_path / "kept").is_dir()
+
+
+def test_the_part_of_a_path_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(ValueError, match=f"cannot be written: {tmp_path}/file is not a folder$"),
+        locks.locked(tmp_path / "file" / "run", "choose another"),
+    ):
+        pass

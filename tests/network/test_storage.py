@@ -231,7 +231,10 @@ def test_a_file_that_is_too_large_is_not_read(folder, monkeypatch):
 
 
 def test_a_place_without_a_network_is_named(tmp_path, folder):
-    with pytest.raises(ValueError, match=r"no checkpoint here; expected a folder made by"):
+    with pytest.raises(
+        ValueError,
+        match=r"holds neither config\.json nor checkpoints/step_\.\.\.; expected a folder",
+    ):
         network.load(tmp_path)
     (tmp_path / "a.pt").touch()
     with pytest.raises(ValueError, match=r"a\.pt: not a zebjax network.*zebjax convert"):

@@ -29,13 +29,27 @@ def temporary_name(path: Path) -> Path:
     )
 
 
+def require_folder(path: Path) -> None:
+    """Check that `path` is a folder or can become one; nothing is made.
+
+    Raises:
+        ValueError: if a part of it is a file; the message names that part.
+    """
+    path = Path(path).absolute()
+    there = next(place for place in (path, *path.parents) if os.path.exists(place))
+    if not there.is_dir():
+        raise ValueError(f"{path}: expected a folder, but {there} is a file")
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn an OSError of the block, which writes `path`, into a ValueError that names it."""
     try:
         yield
     except (FileExistsError, NotADirectoryError):
-        raise ValueError(f"{path}: cannot be written: {path.parent} is not a folder") from None
+        there = (place for place in path.parents if os.path.exists(place))
+        wrong = next((place for place in there if not place.is_dir()), path.parent)
+        raise ValueError(f"{path}: cannot be written: {wrong} is not a folder") from None
     except OSError as error:
         raise ValueError(f"{path}: cannot be written ({error.strerror or error})") from None
 

@@ -48,6 +48,7 @@ def locked(folder: Path, advice: str, note: Callable[[str], None] = console.warn
         ValueError: if another process has the lock, or if the folder cannot be created.
     """
     folder = Path(folder)
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
     with files.writing(folder / LOCK):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / LOCK).touch()
@@ -57,10 +58,27 @@ def locked(folder: Path, advice: str, note: Callable[[str], None] = console.warn
         files.remove_leftovers(folder)
         with files.checked(folder, still_ours):
             yield
+    except BaseException:
+        _remove_empty(new)
+        raise
     finally:
         if lock is not None:
             with suppress(OSError):  # the folder may be gone; the lock ends with the process
                 lock.release()
+
+
+def _remove_empty(new: list[Path]) -> None:
+    """Remove folders that this process made for nothing: they hold a lock file at most.
+
+    Args:
+        new: the locked folder first; none if that existed before.
+    """
+    with suppress(OSError):
+        if new and {file.name for file in new[0].iterdir()} <= {LOCK, MARKER}:
+            for name in (LOCK, MARKER):
+                (new[0] / name).unlink(missing_ok=True)
+            for place in new:
+                place.rmdir()
 
 
 def _acquire(

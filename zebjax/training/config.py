@@ -14,6 +14,10 @@ from zebjax.training.workers_config import EvalAuxConfig, StoreConfig
 PolicyMask = Literal["legal", "unplayed"]
 
 
+_MAX_COUNT = 1_000_000_000
+"""Maximum of counts that become int32 on the device."""
+
+
 @dataclasses.dataclass(frozen=True)
 class LearnerConfig:
     """How the network is trained. The defaults are the original's."""
@@ -60,6 +64,10 @@ class LearnerConfig:
         checks.check(self, "learner")
         checks.at_least(self, "learner", 2, "batch")
         checks.at_least(self, "learner", 1, "updates_per_cycle", "decay_updates")
+        checks.at_most(
+            self, "learner", _MAX_COUNT, "batch", "updates_per_cycle", "updates_per_call"
+        )
+        checks.at_most(self, "learner", _MAX_COUNT, "decay_updates", "warmup_updates")
         checks.at_least(self, "learner", 0, "weight_decay", "clip_norm", "warmup_updates")
         checks.at_least(self, "learner", 0, "policy_weight", "value_weight", "belief_weight")
         checks.positive(self, "learner", "lr")
@@ -129,6 +137,7 @@ class StartConfig:
         for name in ("step", "total_games"):
             if (getattr(self, name) or 0) < 0:
                 raise ValueError(f"start.{name}: expected 0 or more, got {getattr(self, name)}")
+        checks.at_most(self, "start", _MAX_COUNT, "step")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,6 +163,7 @@ class ReplayConfig:
     waits for new games before it would exceed this. 0: no limit."""
 
     def __post_init__(self) -> None:
+        checks.names(self, "replay")
         if not 28 <= self.capacity_examples <= _MAX_EXAMPLES:
             raise ValueError(
                 f"replay.capacity_examples: expected 28 (one game) to {_MAX_EXAMPLES:,}, got "
@@ -174,6 +184,9 @@ class TeacherConfig:
     folder: str | None = None
     """Folder of GameRecord files to train on instead of self-play games. None: self-play."""
 
+    def __post_init__(self) -> None:
+        checks.names(self, "teacher")
+
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig:
@@ -190,6 +203,7 @@ class EvaluationConfig:
         checks.check(self, "evaluation")
         checks.at_least(self, "evaluation", 1, "every_cycles")
         checks.at_least(self, "evaluation", 2, "deals")
+        checks.at_most(self, "evaluation", _MAX_COUNT, "deals")
         checks.at_least(self, "evaluation", 0, "temperature")
 
 
@@ -250,12 +264,16 @@ class Experiment:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise ValueError(f"name: expected letters, digits, '.', '_' and '-', got {self.name!r}")
         checks.check(self, "")
+        if not self.runs.strip():
+            raise ValueError(f"runs: expected the name of a folder, got {self.runs!r}")
         if self.name == "store" and not self.store.url:
             raise ValueError(
                 f"name: {self.folder} is the store where runs exchange games; choose another --name"
             )
         if self.cycles < 1:
             raise ValueError(f"cycles: expected at least 1, got {self.cycles}")
+        if self.cycles > _MAX_COUNT:
+            raise ValueError(f"cycles: expected at most {_MAX_COUNT:,}, got {self.cycles:,}")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed: expected 0 to 2**32 - 1, got {self.seed}")
 

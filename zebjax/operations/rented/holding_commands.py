@@ -89,7 +89,7 @@ def up_parser() -> cli.Parser:
         type=cli.checked(parsing.number(0.1, 600)),
         default=15.0,
         metavar="S",
-        help="seconds between two decisions (%(default)g)",
+        help="seconds between two decisions (default %(default)g)",
     )
     return made
 
@@ -137,6 +137,6 @@ def down_parser() -> cli.Parser:
         type=cli.checked(parsing.number(1, 86400)),
         default=1800.0,
         metavar="S",
-        help="seconds to wait at most (%(default)g)",
+        help="seconds to wait at most (default %(default)g)",
     )
     return made

@@ -24,19 +24,54 @@ def plan_parser() -> experiment.Parser:
     add = group.add_argument
     positive = cli.checked(parsing.number(1e-6, 1e6))
     for role in ROLES:
-        add(f"--{role}", type=cli.integer(0, 100), default=0, metavar="N", help="workers (0)")
+        add(
+            f"--{role}",
+            type=cli.integer(0, 100),
+            default=0,
+            metavar="N",
+            help="workers (default 0)",
+        )
     add(
-        "--max-price", type=positive, default=0.10, metavar="USD", help="per worker and hour (0.10)"
+        "--max-price",
+        type=positive,
+        default=0.10,
+        metavar="USD",
+        help="per worker and hour (default 0.10)",
     )
-    add("--budget", type=positive, default=5.0, metavar="USD", help="then all goes down (5)")
+    add(
+        "--budget", type=positive, default=5.0, metavar="USD", help="then all goes down (default 5)"
+    )
     add("--gpu", default="", metavar="NAME,...", help="kinds, such as RTX4070Ti (default: any)")
-    add("--backend", default="vastai", metavar="NAME,...", help="of dstack, also runpod (vastai)")
+    add(
+        "--backend",
+        default="vastai",
+        metavar="NAME,...",
+        help="of dstack, also runpod (default vastai)",
+    )
     add("--allow", default="", metavar="ID,...", help="the only offers that may be rented")
     add("--spot", action="store_true", help="also machines that another renter may take over")
-    add("--deadline-min", type=positive, default=10.0, metavar="MIN", help="to a heartbeat (10)")
-    add("--cpus", type=cli.integer(1, 1024), default=4, metavar="N", help="at least (4)")
-    add("--memory-gb", type=cli.integer(1, 4096), default=8, metavar="N", help="at least (8)")
-    add("--disk-gb", type=cli.integer(1, 4096), default=20, metavar="N", help="at least (20)")
+    add(
+        "--deadline-min",
+        type=positive,
+        default=10.0,
+        metavar="MIN",
+        help="to a heartbeat (default 10)",
+    )
+    add("--cpus", type=cli.integer(1, 1024), default=4, metavar="N", help="at least (default 4)")
+    add(
+        "--memory-gb",
+        type=cli.integer(1, 4096),
+        default=8,
+        metavar="N",
+        help="at least (default 8)",
+    )
+    add(
+        "--disk-gb",
+        type=cli.integer(1, 4096),
+        default=20,
+        metavar="N",
+        help="at least (default 20)",
+    )
     add("--image", default="", metavar="IMAGE", help="a Docker image with zebjax")
     add("--package", default="", metavar="WHEEL", help="or a wheel of zebjax to install there")
     add("--ssh-host", action="append", default=[], metavar="USER@HOST", help="a machine of yours")
@@ -49,7 +84,12 @@ def plan_parser() -> experiment.Parser:
         help="an environment variable of the workers, and the name of the secret of dstack that "
         "holds its value (default: those of the store, zebjax_worker_VARIABLE)",
     )
-    add("--fleet-name", default="", metavar="NAME", help="prefix at the provider (the run's name)")
+    add(
+        "--fleet-name",
+        default="",
+        metavar="NAME",
+        help="prefix at the provider (default: the run's name)",
+    )
     return made.with_fields()
 
 
