@@ -213,6 +213,7 @@ def test_bad_input_is_one_sentence_and_status_2(tmp_path, monkeypatch, capsys, a
         status = stop.code
     assert status == 2
     assert message in capsys.readouterr().err.replace("\n", " ")
+    assert not list(tmp_path.iterdir())
 
 
 def test_bad_input_as_a_process():

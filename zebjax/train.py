@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zebjax import experiment
@@ -97,7 +98,7 @@ def _worker_job(own: argparse.Namespace, settings: Experiment) -> "Job":
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from zebjax.common import console, devices, streams
+    from zebjax.common import console, devices, files, streams
     from zebjax.common.stop_signal import StopSignal
     from zebjax.training.session import Stopped
 
@@ -109,8 +110,9 @@ def _run(arguments: argparse.Namespace) -> int:
         if console.is_terminal()
         else nullcontext(console.PlainReporter())
     )
+    store = Path(settings.namespace.removeprefix("file://"))  # on this machine, if it is a folder
     try:
-        with shown as report:
+        with shown as report, files.nothing_left(store):
             if arguments.role in ("all", "learner"):
                 from zebjax.distributed import worker_source
                 from zebjax.training import memory

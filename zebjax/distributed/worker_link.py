@@ -82,9 +82,9 @@ class Link:
             Stopped: if a stop is requested while waiting for weights, or for another process of
                 this id.
         """
+        self._fetch_first(stop_asked)  # before the folder gets a name: it may refuse
         worker, owner = self._job.worker_id, claims.owner_of(self._folder)
         claims.wait_for_others(self._store, worker, owner, self._note, stop_asked)
-        self._fetch_first(stop_asked)
         self._claim = claims.acquire(self._store, worker, owner)
         self.first = self.spool.begin(self._store)
         self._write(heartbeat.RUNNING)
