@@ -221,7 +221,7 @@ def parser() -> experiment.Parser:
         "it, published weights, the exact solver, and a game of each kind. Prints one line for\n"
         "each check. Exit status 0: all checks passed; 2: a check failed.",
         "quickstart",
-        "experiments/lb_v_eq_3740.py --store.url s3://my-bucket/zeb",
+        "lb_v_eq_3740 --store.url s3://my-bucket/zeb",
         usage="EXPERIMENT [--FIELD VALUE ...]",
     ).with_fields()
 
