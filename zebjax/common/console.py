@@ -98,6 +98,11 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun: `1 game`, `2,048 games`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def _cells(row: Row, seconds_left: float | None) -> dict[str, str]:
     """Return column name -> text; the text is empty if the row lacks the metric."""
 
