@@ -123,8 +123,8 @@ KINDS = {
         "zeb:PATH[,temperature=0.1][,sims=64,search=gumbel,worlds=16]",
         "a network; PATH is `bundled`, a run, a step of a run (runs/NAME@8), a folder made by "
         "`zebjax convert`, a .pt file of the original system, or hf://USER/REPO[/FILE][@REVISION]; "
-        "it may contain commas. Without sims it plays the network's policy; with sims it runs a tree "
-        "search (gumbel or puct) in each of `worlds` sampled worlds, at temperature 0",
+        "it may contain commas. Without sims it plays the network's policy; with sims it runs a "
+        "tree search (gumbel or puct) in each of `worlds` sampled worlds, at temperature 0",
         takes_argument=True,
         options={
             "temperature": number(0, 100),
