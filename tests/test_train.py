@@ -118,7 +118,7 @@ def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert "stopping: finishing the current call" in err
+    assert "stopping: the compiled call under way ends" in err
     assert "the same command resumes" in out
     assert checkpoint.steps(tmp_path / "tiny" / "state")
 

@@ -112,7 +112,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
     settings = experiment.Parser.experiment(arguments)
     streams.forgive()  # a terminal that closes must not end the run
-    stop = StopSignal()
     shown = (
         console.LiveReporter(settings.name)
         if console.is_terminal()
@@ -121,6 +120,8 @@ def _run(arguments: argparse.Namespace) -> int:
     store = Path(settings.namespace.removeprefix("file://"))  # on this machine, if it is a folder
     try:
         with shown as report, files.nothing_left(store):
+            # Above the live table, which would draw over it.
+            stop = StopSignal(report.note) if console.is_terminal() else StopSignal()
             if arguments.role in ("all", "learner"):
                 from zebjax.distributed import worker_source
                 from zebjax.training import memory
