@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable
+NOTICE := installing zebjax and its tests' tools in .venv: some minutes, about 1.3 GB, silent
 
 .PHONY: quickstart test test-slow browser lint
 quickstart: .venv/ready
@@ -30,10 +31,12 @@ lint: .venv/ready-dev
 	$(PYTHON) -m venv .venv
 
 .venv/ready: pyproject.toml .ci/constraints.txt | .venv/bin/python
+	@echo "$(NOTICE)"
 	$(INSTALL) ".[test]"
 	touch $@
 
 # With the linters, and all that `.venv/ready` stands for: one installation instead of two.
 .venv/ready-dev: pyproject.toml .ci/constraints.txt | .venv/bin/python
+	@echo "$(NOTICE)"
 	$(INSTALL) ".[dev]"
 	touch .venv/ready $@

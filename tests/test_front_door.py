@@ -175,15 +175,18 @@ def test_a_reader_that_goes_away_is_no_error(words):
 # Experiments
 
 
-def test_an_experiment_is_found_by_name_by_file_and_by_its_place_in_a_checkout(
-    tmp_path, monkeypatch
-):
+def test_an_experiment_is_found_by_name_and_by_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("quickstart", "experiments/quickstart.py"):
-        assert experiment.load(name).name == "quickstart"
+    assert experiment.load("quickstart").name == "quickstart"
     assert experiment.find("teacher-from-nothing").stem == "teacher_from_nothing"
     (tmp_path / "quickstart").mkdir()  # such as the folder of a run
     assert experiment.load("quickstart").name == "quickstart"
+    # A file that is not there is not another one that is.
+    for name in ("experiments/quickstart.py", "quickstart.py", "elsewhere/quickstart"):
+        with pytest.raises(ValueError, match=r"no file .* comes with zebjax, 'quickstart'"):
+            experiment.load(name)
+    with pytest.raises(ValueError, match=r"comes with zebjax, one of .*, quickstart, "):
+        experiment.load("absent.py")
     (tmp_path / "experiments").mkdir()
     own = tmp_path / "experiments" / "quickstart.py"
     own.write_text("from zebjax.experiment import *\nexperiment = Experiment(name='own')")

@@ -119,7 +119,7 @@ def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert "stopping: finishing the current call" in err
+    assert "stopping: the compiled call under way ends" in err
     assert "the same command resumes" in out
     assert checkpoint.steps(tmp_path / "tiny" / "state")
 
@@ -214,13 +214,24 @@ def test_bad_input_is_one_sentence_and_status_2(tmp_path, monkeypatch, capsys, a
         status = stop.code
     assert status == 2
     assert message in capsys.readouterr().err.replace("\n", " ")
+    assert not list(tmp_path.iterdir())
 
 
 def test_bad_input_as_a_process():
     result = subprocess.run(command("absent.py"), cwd=ROOT, capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (2, "")
-    problem = "absent.py: expected an existing experiment file that ends in .py"
-    assert result.stderr == f"zebjax train: {problem}\n"
+    problem = "absent.py: expected an existing experiment file that ends in .py, or the name of "
+    assert result.stderr.startswith(f"zebjax train: {problem}") and result.stderr.count("\n") == 1
+
+
+def test_a_new_run_says_where_it_writes(tmp_path):
+    notes, settings = [], dataclasses.replace(TINY, runs=str(tmp_path), name="mine")
+    train._note_new("my_file.py", settings, notes.append)
+    where = tmp_path / "mine"
+    assert notes == [f"new run: my_file.py writes to {where}; --name gives it another folder"]
+    checkpoint.step_folder(where / "state", 1).mkdir(parents=True)
+    train._note_new("my_file.py", settings, notes.append)
+    assert len(notes) == 1
 
 
 def test_an_experiment_file_that_ends_the_program_is_named(tmp_path):

@@ -233,9 +233,7 @@ def _round_robin(
         print(json.dumps({**standings.to_dict(), "seed": rules.seed, "until": rules.until}))
     else:
         out = console.make()
-        out.print(
-            "% wins of the row against the column, a tie half (± half the interval, where it fits)"
-        )
+        out.print("% wins of the row against the column; a tie counts 1/2; ±: half the interval")
         out.print(tables.matrix_table(standings, out.width))
         out.print(tables.rating_table(standings))
         out.print(kind)

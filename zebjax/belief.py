@@ -7,7 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from zebjax import network, players
 from zebjax.common import cli, console
@@ -70,24 +70,26 @@ def _table(title: str, results: "dict[str, Comparison | None]") -> "Table":
     import rich.box
     from rich.table import Table
 
-    table = Table(box=rich.box.SIMPLE, title=title, title_justify="left")
+    table = Table(
+        box=rich.box.SIMPLE, title=title, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False
+    )
+    # On two lines where a heading is wider than its numbers, so that it fits 80 characters.
     for name in (
         "trick",
-        "hidden tiles",
+        "hidden\ntiles",
         "",
-        "accuracy %",
-        "cross-entropy",
-        "Brier",
-        "calibration error",
-        "gain, nats",
+        "accuracy\n%",
+        "cross-\nentropy",
+        "Brier\nscore",
+        "calibration\nerror",
+        "gain,\nnats",
     ):
-        table.add_column(name, justify="left" if name in ("trick", "") else "right")
+        justify: Literal["left", "right"] = "left" if name in ("trick", "") else "right"
+        table.add_column(name, justify=justify, no_wrap=True)
     for trick, result in results.items():
         if result is None:
             continue
-        gain = f"{result.gain:+.4f}"
-        if result.gain_ci95 is not None:
-            gain += f" ± {result.gain_ci95[1] - result.gain:.4f}"
+        half = "" if result.gain_ci95 is None else f"± {result.gain_ci95[1] - result.gain:.4f}"
         for name, scores in (("network", result.network), ("marginal", result.marginal)):
             is_first = name == "network"
             table.add_row(
@@ -98,7 +100,7 @@ def _table(title: str, results: "dict[str, Comparison | None]") -> "Table":
                 f"{scores.cross_entropy:.4f}",
                 f"{scores.brier:.4f}",
                 f"{scores.calibration_error:.4f}",
-                gain if is_first else "",
+                f"{result.gain:+.4f}" if is_first else half,
                 end_section=not is_first,
             )
     return table

@@ -222,7 +222,7 @@ def parser() -> experiment.Parser:
         "each check. Exit status 0: all checks passed; 2: a check failed. It takes half a minute\n"
         "or less; about two minutes where programs must be compiled first.",
         "quickstart",
-        "experiments/lb_v_eq_3740.py --store.url s3://my-bucket/zeb",
+        "lb_v_eq_3740 --store.url s3://my-bucket/zeb",
         usage="EXPERIMENT [--FIELD VALUE ...]",
     ).with_fields()
 

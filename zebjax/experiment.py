@@ -64,8 +64,7 @@ def find(name: str | Path) -> Path:
     """Find the file of an experiment.
 
     Args:
-        name: a file; the name of an experiment that comes with zebjax (`quickstart`); or its path
-            in a checkout (`experiments/quickstart.py`), which works without a checkout too.
+        name: a file, or the name of an experiment that comes with zebjax (`quickstart`).
 
     Raises:
         ValueError: if there is no such experiment.
@@ -74,8 +73,6 @@ def find(name: str | Path) -> Path:
     if path.suffix == ".py":  # the file will be executed, so no other kind is accepted
         if path.is_file():
             return path
-        if path.parent == Path("experiments") and (_INCLUDED / path.name).is_file():
-            return _INCLUDED / path.name
     elif len(path.parts) == 1 and not path.suffix and not path.is_file():
         word = str(name).replace("-", "_")
         if word in included():
@@ -88,7 +85,12 @@ def find(name: str | Path) -> Path:
     _refuse_run(path)
     missing = "there is no such file" if path.is_absolute() else f"no file {path.absolute()}"
     problem = "" if path.exists() else f"{missing}; "
-    raise ValueError(f"{name}: {problem}expected an experiment file that ends in .py")
+    word = path.stem.replace("-", "_")
+    names = repr(word) if word in included() else f"one of {', '.join(included())}"
+    raise ValueError(
+        f"{name}: {problem}expected an experiment file that ends in .py, or the name of an "
+        f"experiment that comes with zebjax, {names}"
+    )
 
 
 def _refuse_run(path: Path) -> None:

@@ -209,19 +209,37 @@ assert not found, found
     )
 
 
-def test_work_that_is_refused_leaves_no_folder_behind(tmp_path):
-    (tmp_path / "old").mkdir()
-    for folder in (tmp_path / "new" / "deep", tmp_path / "old"):
-        with pytest.raises(ValueError, match="no"), locks.locked(folder, "choose another"):
-            raise ValueError("no")
-    assert [path.name for path in tmp_path.iterdir()] == ["old"]
-    with pytest.raises(ValueError, match="no"), locks.locked(tmp_path / "new", "choose another"):
-        (tmp_path / "new" / "result").touch()
-        raise ValueError("no")
-    assert {path.name for path in (tmp_path / "new").iterdir()} == {locks.LOCK, "result"}
-    with locks.locked(tmp_path / "kept", "choose another"):
+def test_a_block_that_raises_leaves_nothing_that_is_unused(tmp_path):
+    run = tmp_path / "runs" / "one"
+
+    def refused(write=lambda: None):
+        with pytest.raises(ValueError), locks.locked(run, "choose another"):
+            write()
+            raise ValueError("refused")
+
+    refused(lambda: (run / "workers" / "a").mkdir(parents=True))
+    assert not list(tmp_path.iterdir())
+    refused(lambda: (run / "metrics.jsonl").touch())
+    assert [path.name for path in run.iterdir()] == ["metrics.jsonl"]
+    with locks.locked(run, "choose another"):
         pass
-    assert (tmp_path / "kept").is_dir()
+    refused()  # the lock file was there before
+    assert sorted(path.name for path in run.iterdir()) == [".lock", "metrics.jsonl"]
+
+
+def test_a_process_that_opened_a_lock_file_which_is_deleted_takes_the_new_one(tmp_path):
+    """The lock of a deleted file keeps nobody out, so it must not count."""
+    run = tmp_path / "one"
+    with pytest.raises(ValueError), locks.locked(run, "choose another"):
+        waits = filelock.FileLock(run / locks.LOCK)
+        with pytest.raises(filelock.Timeout):
+            waits.acquire(timeout=0)
+        raise ValueError("refused")
+    run.mkdir()
+    waits.acquire(timeout=0)
+    with pytest.raises(ValueError, match="another process"), locks.locked(run, "choose another"):
+        pass
+    waits.release()
 
 
 def test_the_part_of_a_path_that_is_a_file_is_named(tmp_path):

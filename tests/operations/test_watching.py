@@ -148,6 +148,15 @@ def test_a_step_that_stands_is_an_alarm_while_the_learner_lives(tmp_path, capsys
     assert found["alarms"] == ["learner_down"]
 
 
+def test_a_complete_run_has_no_alarm(tmp_path, capsys):
+    """Its learner and its workers have ended, as they should."""
+    whole(tmp_path, state="stopped", step=5000, last_step=5000, phase="play")
+    code, out = shown(capsys, tmp_path)
+    assert code == 0 and "learner  complete" in out and "all well" in out
+    whole(tmp_path, state="stopped", step=5000, last_step=5000, phase="judge")
+    assert shown(capsys, tmp_path)[0] == 1
+
+
 # ---- a folder
 
 
@@ -226,6 +235,17 @@ def test_a_folder_that_is_no_run_gets_a_sentence(tmp_path, capsys):
     assert status.main([str(tmp_path / "none")]) == 2
     assert status.main([str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_the_name_of_a_run_instead_of_its_folder_gets_the_folder(run, monkeypatch, capsys):
+    (run.parent / "runs").mkdir()
+    run.rename(run.parent / "runs" / "mine")
+    monkeypatch.chdir(run.parent)
+    assert status.main(["mine"]) == 2
+    error = capsys.readouterr().err
+    assert error.endswith(
+        "mine: there is no such folder here; the folder of this run is runs/mine\n"
+    )
 
 
 def test_a_lock_is_seen_and_left_alone(tmp_path):

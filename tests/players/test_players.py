@@ -115,6 +115,13 @@ def test_a_path_may_have_commas_in_it(params, tmp_path, name):
         players.make(f"zeb:{tmp_path / name},temprature=1")
 
 
+def test_a_step_of_a_run_is_named_by_its_number(params, tmp_path):
+    with files.new_folder(tmp_path / "a,b" / "checkpoints" / "step_000000008") as folder:
+        network.save(folder, SMALL, params)
+    player = players.make(f"zeb:{tmp_path / 'a,b'}@8,temperature=0")
+    assert "temperature=0.0" in player.identity
+
+
 def test_options_are_options_where_the_shorter_path_is_there(params, tmp_path):
     for name, factor in (("x", 1), ("x,temperature=0", 2)):
         with files.new_folder(tmp_path / name) as folder:

@@ -286,6 +286,14 @@ def test_a_run_that_has_begun_says_that_it_reads_no_other_checkpoint(copied):
     )
 
 
+def test_a_complete_run_announces_no_change_and_says_what_is_next(copied):
+    report, learner = Quiet(), dataclasses.replace(copied.learner, lr=5e-4)
+    training.Run(dataclasses.replace(copied, learner=learner), report, lambda: False).go()
+    (note,) = report.notes
+    assert note.startswith("complete: 4 cycles, 50 games, in ")
+    assert f"next: zebjax arena zeb:{copied.folder} vs heuristic\n" in note
+
+
 def test_a_cycle_takes_all_the_time_since_the_one_before(tmp_path, monkeypatch):
     """Saving and drawing too, in the cycle that they delay."""
     drawn = metrics.plot_curves

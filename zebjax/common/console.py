@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from zebjax.common import cycle_table
+
 if TYPE_CHECKING:  # rich takes 0.1 s to import, and `--help` does not need it
     from rich.console import Console, Group
     from rich.progress import Progress, ProgressColumn
@@ -94,6 +96,11 @@ def duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun: `1 game`, `2,048 games`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def _cells(row: Row, seconds_left: float | None) -> dict[str, str]:
@@ -185,13 +192,8 @@ class LiveReporter:
 
     def _render(self) -> "Group":
         from rich.console import Group
-        from rich.table import Table
 
-        table = Table(title=self._title)
-        for name in _cells({"cycle": 0}, None):
-            table.add_column(name, justify="right")
-        for cells in self._rows[-_ROWS_SHOWN:]:
-            table.add_row(*cells.values())
+        table = cycle_table.table(self._title, self._rows, _ROWS_SHOWN, self._console.width)
         return Group(table, self._bar)
 
     def note(self, text: str) -> None:

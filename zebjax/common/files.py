@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -224,6 +224,33 @@ def remove_folder(folder: Path) -> None:
         doomed = temporary_name(folder)
         os.rename(folder, doomed)
         shutil.rmtree(doomed, ignore_errors=True)
+
+
+@contextmanager
+def nothing_left(*paths: Path) -> Iterator[None]:
+    """If the block raises, delete what it created of these paths and the folders that hold them:
+    files, and folders without a file. So a command that is refused leaves nothing.
+    """
+    created = [
+        place for path in paths for place in (path, *Path(path).parents) if not place.exists()
+    ]
+    try:
+        yield
+    except BaseException:
+        remove_unused(created)
+        raise
+
+
+def remove_unused(created: Sequence[Path]) -> None:
+    """Delete the files of this list, and its folders in which there is no file, in this order."""
+    for path in created:
+        with contextlib.suppress(OSError):  # it holds something, so it is in use
+            if path.is_file():
+                path.unlink()
+                continue
+            for inner in sorted(path.rglob("*"), reverse=True):
+                inner.rmdir()
+            path.rmdir()
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -36,6 +36,9 @@ LOCK, MARKER = ".lock", ".lock-holder"
 def locked(folder: Path, advice: str, note: Callable[[str], None] = console.warn) -> Iterator[None]:
     """Keep a second process out of `folder`, which is created if missing, while the block runs.
 
+    If the block raises, the lock file and the folders that were created are deleted again, unless
+    there is something in them: a command that is refused leaves nothing.
+
     If another process takes the folder over nevertheless (only where it is kept by a marker), every
     later write of `files` in it raises a ValueError.
 
@@ -48,7 +51,7 @@ def locked(folder: Path, advice: str, note: Callable[[str], None] = console.warn
         ValueError: if another process has the lock, or if the folder cannot be created.
     """
     folder = Path(folder)
-    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    created = [path for path in (folder / LOCK, folder, *folder.parents) if not path.exists()]
     with files.writing(folder / LOCK):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / LOCK).touch()
@@ -59,26 +62,13 @@ def locked(folder: Path, advice: str, note: Callable[[str], None] = console.warn
         with files.checked(folder, still_ours):
             yield
     except BaseException:
-        _remove_empty(new)
+        # While the lock is held; who waits for it sees that its file is gone, and makes a new one.
+        files.remove_unused(created)
         raise
     finally:
         if lock is not None:
             with suppress(OSError):  # the folder may be gone; the lock ends with the process
                 lock.release()
-
-
-def _remove_empty(new: list[Path]) -> None:
-    """Remove folders that this process made for nothing: they hold a lock file at most.
-
-    Args:
-        new: the locked folder first; none if that existed before.
-    """
-    with suppress(OSError):
-        if new and {file.name for file in new[0].iterdir()} <= {LOCK, MARKER}:
-            for name in (LOCK, MARKER):
-                (new[0] / name).unlink(missing_ok=True)
-            for place in new:
-                place.rmdir()
 
 
 def _acquire(

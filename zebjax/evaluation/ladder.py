@@ -96,7 +96,8 @@ class Cache:
         """Open a cache.
 
         Args:
-            folder: the cache's folder, created for the first pair; None turns the cache off.
+            folder: the cache's folder; None turns the cache off. It is created with the first
+                result, so that a refused command leaves nothing.
             note: called with one sentence about each file that cannot be read or written.
 
         Raises:

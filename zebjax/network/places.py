@@ -9,7 +9,8 @@ from pathlib import Path
 from zebjax.common import parsing
 
 _EXPECTED = (
-    "expected a folder made by `zebjax convert` or by a training run, `bundled`, or hf://USER/REPO"
+    "expected a folder made by `zebjax convert` or by a training run, a step of a run as in "
+    "runs/NAME@8, `bundled`, or hf://USER/REPO"
 )
 BUNDLED = "bundled"
 """The path of the network that comes with zebjax."""

@@ -188,7 +188,7 @@ def find(path: Path | str) -> Path:
 
     Args:
         path: a network folder, a `.safetensors` file that zebjax wrote, a run folder (its newest
-            step is used), `bundled`, or a folder or file on the Hub
+            step is used), a step of a run (`runs/NAME@8`), `bundled`, or a place on the Hub
             (`hf://USER/REPO[/FOLDER][@REVISION]`). Downloads go into the Hub's cache.
 
     Returns:
@@ -208,6 +208,8 @@ def find(path: Path | str) -> Path:
     steps = checkpoint.steps(root)
     if steps:
         return checkpoint.step_folder(root, steps[-1])
+    if step := checkpoint.named(path):
+        return step
     if path.is_file() and path.suffix in _TORCH_SUFFIXES:
         raise ValueError(_needs_conversion(str(path)))
     raise ValueError(places.not_found(path))

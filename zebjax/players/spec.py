@@ -90,7 +90,12 @@ def _argument_items(items: list[str], keys: Container[str]) -> int:
     # The shorter candidates find the path even if a wrong option follows it, so that the message is
     # about that option.
     ends = (*range(shortest, len(items) + 1), *range(shortest - 1, 0, -1))
-    return next((end for end in ends if os.path.exists(",".join(items[:end]))), 1)
+    return next((end for end in ends if _exists(",".join(items[:end]))), 1)
+
+
+def _exists(path: str) -> bool:
+    """True for a file or folder, and for a step of a run, `RUN@STEP`."""
+    return os.path.exists(path) or os.path.isdir(path.rpartition("@")[0])
 
 
 def _options(kind: "PlayerKind", items: list[str]) -> dict[str, Any]:
@@ -144,11 +149,11 @@ KINDS = {
     "zeb": PlayerKind(
         "zebjax.players.neural:load_zeb",
         "zeb:PATH[,temperature=0.1][,sims=N[,search=gumbel,worlds=16]]",
-        "a network; PATH is `bundled`, a run, one step of a run, a folder made by `zebjax "
-        "convert`, a .pt file of the original system, or hf://USER/REPO[/FILE][@REVISION]; it may "
-        "contain commas. Without sims it plays the network's policy; with sims it runs a tree "
-        "search (gumbel or puct) of N simulations in each of `worlds` sampled worlds, at "
-        "temperature 0",
+        "a network; PATH is `bundled`, a run, a step of a run (runs/NAME@8), a folder made by "
+        "`zebjax convert`, a .pt file of the original system, or "
+        "hf://USER/REPO[/FILE][@REVISION]; it may contain commas. Without sims it plays the "
+        "network's policy; with sims it runs a tree search (gumbel or puct) of N simulations in "
+        "each of `worlds` sampled worlds, at temperature 0",
         takes_argument=True,
         options={
             "temperature": number(0, 100),

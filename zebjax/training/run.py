@@ -8,8 +8,10 @@ requested. Resuming from any save gives the same run.
 
 import dataclasses
 import math
+import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,7 +20,7 @@ import numpy as np
 
 from zebjax import network, players
 from zebjax.common import checkpoint, devices, files, jax_settings
-from zebjax.common.console import Reporter
+from zebjax.common.console import Reporter, counted
 from zebjax.evaluation import belief, matches
 from zebjax.evaluation.intervals import Z95
 from zebjax.training import (
@@ -36,8 +38,35 @@ from zebjax.training import (
 from zebjax.training.call_sizer import CallSizer
 from zebjax.training.config import Experiment, to_json
 from zebjax.training.outputs import Outputs
-from zebjax.training.session import Stopped
+from zebjax.training.session import Progress, Stopped
 from zebjax.training.sources import GameSource, SelfPlaySource
+
+
+def seconds_left(cycle_walls: Sequence[float], cycles_left: int) -> float | None:
+    """Estimate the time until the run is complete; None if it is not known yet.
+
+    The first cycle of a process also compiles and fills the buffer, so it does not count.
+
+    Args:
+        cycle_walls: seconds of each cycle of this process.
+        cycles_left: number of cycles still to do.
+    """
+    if cycles_left == 0:
+        return 0.0
+    recent = cycle_walls[1:][-20:]
+    return sum(recent) / len(recent) * cycles_left if recent else None
+
+
+def _completed(progress: Progress, folder: Path) -> str:
+    """The last lines of a run: what it has done, and the commands to look at it."""
+    cycles = counted(progress.cycle - progress.first_cycle, "cycle")
+    games = counted(progress.total_games, "game")
+    player = shlex.quote(f"zeb:{folder}")
+    return (
+        f"complete: {cycles}, {games}, in {folder}; more with --cycles\n"
+        f"next: zebjax arena {player} vs heuristic\n"
+        f"      zebjax recap {shlex.quote(str(folder))}"
+    )
 
 
 class Run:
@@ -117,11 +146,7 @@ class Run:
                 self.source.close(session)
             finally:
                 self._outputs.close()
-        done = session.progress.cycle - session.progress.first_cycle
-        session.report.note(
-            f"complete: {done} cycles, {session.progress.total_games:,} games, in "
-            f"{session.folder}; more with --cycles"
-        )
+        session.report.note(_completed(session.progress, session.folder))
 
     def save(self) -> None:
         """Save the whole run. See `saved_state.save`."""
@@ -322,13 +347,9 @@ class Run:
         }
 
     def _seconds_left(self) -> float | None:
-        if not self._cycle_walls:
-            return None
-        # Leave out the first cycle, which also compiled and filled the buffer.
-        recent = self._cycle_walls[1:][-20:] or self._cycle_walls
         progress = self.session.progress
         left = progress.first_cycle + self.session.settings.cycles - progress.cycle
-        return sum(recent) / len(recent) * left
+        return seconds_left(self._cycle_walls, left)
 
     def _save_network(self) -> None:
         """Save the network alone, for players, and delete older ones that need not be kept."""

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from zebjax import network
 from zebjax.common import checkpoint, devices, files, jax_settings
-from zebjax.common.console import Reporter
+from zebjax.common.console import Reporter, counted
 from zebjax.training import changes, learner, metrics, replay, resume, warm_start
 from zebjax.training.config import Experiment, to_json
 from zebjax.training.session import Progress, Session, State, fresh_state
@@ -50,7 +50,8 @@ def open_session(
     saves = checkpoint.steps(folder / "state")
     if saves:
         session = _restore_newest(settings, saves, report, stop_asked, needs_finite)
-        report.note(f"resuming {folder} after cycle {session.progress.cycle}")
+        if not session.is_complete:
+            report.note(f"resuming {folder} after cycle {session.progress.cycle}")
         return session
     _refuse_results_without_a_state(settings)
     state, progress = _begin(settings, report)
@@ -117,7 +118,7 @@ def _begin(settings: Experiment, report: Reporter) -> tuple[State, Progress]:
         seeds = warm_start.seeds(settings)
         n, n_aux = len(seeds.selfplay.slots), len(seeds.eval_aux.slots)
         report.note(
-            f"loaded {n:,} self-play games and {n_aux:,} games against E[Q] from "
+            f"loaded {counted(n, 'self-play game')} and {counted(n_aux, 'game')} against E[Q] from "
             f"{settings.replay.seed_folder}"
         )
         state = state._replace(
@@ -130,7 +131,9 @@ def _begin(settings: Experiment, report: Reporter) -> tuple[State, Progress]:
         )
     if settings.teacher.folder is not None:
         games = warm_start.taught_games(settings)
-        report.note(f"loaded {len(games.slots):,} teacher games from {settings.teacher.folder}")
+        report.note(
+            f"loaded {counted(len(games.slots), 'teacher game')} from {settings.teacher.folder}"
+        )
         state = state._replace(ring=replay.add(state.ring, games))
         progress.total_games += len(games.slots)
     return state, progress
@@ -175,7 +178,10 @@ def _restore(
     resume.check_updates(settings, progress.phase, progress.updates_in_cycle)
     state = devices.everywhere(checkpoint.restore_tree(folder / "arrays", like))
     settings = resume.keep_start(settings, saved, report.note)
-    if found := changes.differences(saved, settings):
+    # A complete run does not use them, and keeps the settings that made it.
+    is_complete = progress.is_complete(settings.cycles)
+    found = [] if is_complete else changes.differences(saved, settings)
+    if found:
         report.note(f"resuming with changed settings: {changes.text(found)}")
         progress.changes += changes.at(progress.cycle, found)
     return Session(

@@ -117,6 +117,10 @@ class Progress:
             raise ValueError(f"{file}: not the progress of a run: {progress}")
         return progress
 
+    def is_complete(self, cycles: int) -> bool:
+        """True if the last cycle of a run of this many cycles is complete."""
+        return self.cycle >= self.first_cycle + cycles and self.phase != "judge"
+
     def begin_cycle(self) -> None:
         """Start the phase `play`, and reset the counters of the cycle."""
         self.phase = "play"
@@ -151,8 +155,7 @@ class Session:
     @property
     def is_complete(self) -> bool:
         """True if the last cycle of the experiment is complete."""
-        last = self.progress.first_cycle + self.settings.cycles
-        return self.progress.cycle >= last and self.progress.phase != "judge"
+        return self.progress.is_complete(self.settings.cycles)
 
     def warn(self, text: str) -> None:
         """Report a problem that does not end the run."""

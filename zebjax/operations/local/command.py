@@ -27,7 +27,7 @@ def parser(name: str = "local") -> experiment.Parser:
         "command again starts what has ended; of what runs it starts nothing twice.\n"
         "An experiment with eval-aux games gets one worker for them, unless --evalaux says more.",
         "quickstart --selfplay 2",
-        "experiments/lb_v_eq_3740.py --selfplay 2 --evalaux 1 --store /mnt/shared/store",
+        "lb_v_eq_3740 --selfplay 2 --evalaux 1 --store /mnt/shared/store",
         "quickstart --systemd",
         usage="EXPERIMENT [--selfplay N] [--evalaux N] [--store DIR] [--FIELD VALUE ...]",
     )

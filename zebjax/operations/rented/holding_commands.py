@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from zebjax import experiment
-from zebjax.common import cli, locks, parsing
+from zebjax.common import cli, console, locks, parsing
 from zebjax.operations.rented import spec
 from zebjax.operations.rented.command_line import ADVICE, fleet_parser, folder_of, guard_runs
 
@@ -64,7 +64,8 @@ def up(arguments: argparse.Namespace) -> int:
     workers = guard.memory.workers
     usd = sum(worker.usd_per_hour for worker in workers)
     print(
-        f"the guard stops, {len(workers)} workers go on and cost {usd:.3f} USD per hour; "
+        f"the guard stops; still rented: {console.counted(len(workers), 'worker')}, {usd:.3f} USD "
+        "per hour; "
         f"`zebjax fleet up {arguments.fleet}` takes them over, `zebjax fleet down` ends them"
     )
     return 0

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from zebjax import experiment
-from zebjax.common import cli, parsing
+from zebjax.common import cli, console, parsing
 from zebjax.operations.rented import planning, spec
 from zebjax.operations.rented.model import ROLES
 
@@ -131,6 +131,7 @@ def _print_offers(made: spec.Spec, folder: Path, settings: Any) -> None:
         print(f"offers are not known: {error}")
         return
     for role, rows in tables.items():
-        print(f"{role}, {len(rows)} offers up to {made.rules.max_price:g} USD per hour:")
+        offers = console.counted(len(rows), "offer")
+        print(f"{role}, {offers} up to {made.rules.max_price:g} USD per hour:")
         print("\n".join(planning.text(rows[:12], config.wanted.targets[role])))
     print(planning.summary(config.wanted.targets, tables))

@@ -108,7 +108,9 @@ def _learner(seen: Seen | None) -> dict[str, Any]:
     for name in ("step_age_s", "phase_age_s"):
         if name in facts:
             facts[name] = _age_s(facts[name], seen)
-    return facts | {"alive": seen.is_alive(), "stopped": seen.has_stopped()}
+    facts |= {"alive": seen.is_alive(), "stopped": seen.has_stopped()}
+    # A key of its own only then: it also tells a run in one process, see `render`.
+    return facts | ({"complete": True} if seen.is_complete() else {})
 
 
 def _age_s(reported_s: float, seen: Seen) -> float:

@@ -159,7 +159,7 @@ def warning_lines(state: State) -> list[str]:
 
 def verdict(state: State) -> str:
     """Return the alarms with their sentences; `all well` without any."""
-    quarantined = f"; {state['quarantined']} files quarantined" if state["quarantined"] else ""
+    quarantined = f"; files quarantined: {state['quarantined']}" if state["quarantined"] else ""
     texts = state["alarm_texts"]
     alarms = [f"{name} ({texts[name]})" if name in texts else name for name in state["alarms"]]
     return (f"ALARM: {'; '.join(alarms)}" if alarms else "all well") + quarantined

@@ -117,6 +117,9 @@ def open_target(text: str) -> FolderRun | StoreRun:
     if folder.is_run(path):
         store = _store_of(path)
         return FolderRun(path) if store is None else StoreRun(store, path)
+    run = Path("runs") / path
+    if not path.exists() and len(path.parts) == 1 and folder.is_run(run):
+        raise ValueError(f"{text}: there is no such folder here; the folder of this run is {run}")
     beside = path.absolute().parent.parent / path.absolute().name  # runs/store/NAME -> runs/NAME
     return StoreRun(open_store(text, create=False), beside if folder.is_run(beside) else None)
 
