@@ -25,17 +25,19 @@ ALARM = 1
 _WATCH_S, _WATCH_BEATS, _MAX_WATCH_S = 15.0, 3, 3600.0
 _LIVE_S, _LOG_S = 2.0, 10.0
 """Seconds between two polls of --live, in a terminal and elsewhere."""
-_MAX_TEXT = 40
+_MAX_TEXT, _MAX_WARNINGS = 40, 1000
 
 
 def report(watch: "Watch", newest: "weights.Manifest | None") -> dict[str, Any]:
     """Return everything that the command shows, as plain data for JSON."""
     learner = watch.learner
-    step, quarantined = (
-        learner.status.get(name) if learner else None for name in ("step", "quarantined")
+    step, quarantined, warnings = (
+        learner.status.get(name) if learner else None
+        for name in ("step", "quarantined", "warnings")
     )
     return {
         "alarms": watch.all_alarms(),
+        "warnings": warnings if isinstance(warnings, str) else "",
         "weights": None
         if newest is None
         else {
@@ -160,7 +162,15 @@ def _text(value: Any) -> "Text":
 
 def _verdict(state: dict[str, Any]) -> str:
     quarantined = f"; {state['quarantined']} files quarantined" if state["quarantined"] else ""
-    return (f"ALARM: {', '.join(state['alarms'])}" if state["alarms"] else "all well") + quarantined
+    warned = "".join(filter(str.isprintable, state["warnings"]))[:_MAX_WARNINGS]
+    verdict = (
+        f"ALARM: {', '.join(state['alarms'])}"
+        if state["alarms"]
+        else "no alarm"
+        if warned
+        else "all well"
+    )
+    return verdict + quarantined + (f"\nWARNING {warned}" if warned else "")
 
 
 def poll(watch: "Watch") -> dict[str, Any]:

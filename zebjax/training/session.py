@@ -10,7 +10,8 @@ import jax
 from zebjax import network
 from zebjax.common import files, jax_settings
 from zebjax.common.console import Reporter
-from zebjax.training import learner, replay, selfplay
+from zebjax.record import GameRecord
+from zebjax.training import held_out, learner, replay, selfplay, warnings
 from zebjax.training.config import Experiment
 
 
@@ -86,6 +87,8 @@ class Progress:
     """Running means over the eval-aux games."""
     ring_games: dict[str, int] = dataclasses.field(default_factory=dict)
     """Number of games that the run has put into each ring, by stream; see `kept_games`."""
+    arrivals: list[int] = dataclasses.field(default_factory=list)
+    """Examples of self-play that arrived in each of the last cycles; see `cycle_row`."""
     changes: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     """The settings that changed since the run began; see `changes`."""
     row: dict[str, Any] | None = None
@@ -135,6 +138,12 @@ class Session:
     progress: Progress
     is_new: bool
     """True if the run begins in this process; False if it resumed from a saved state."""
+    held_out: GameRecord = dataclasses.field(default_factory=held_out.none)
+    """Games that are never trained on; NumPy arrays, the oldest first. Saved with the state."""
+    current_warnings: list[warnings.Warning] = dataclasses.field(default_factory=list)
+    """The warnings after the newest metrics row."""
+    wandb_url: str = ""
+    """Address of the W&B run; empty without one, and while it is offline."""
     has_changed: bool = False
     """True if it resumed with other settings than the saved ones."""
 
