@@ -8,7 +8,8 @@ import pytest
 
 from tests.support.tiny import TINY, Quiet
 from zebjax import network, record
-from zebjax.training import cycle_row, held_out, saved_state, sources
+from zebjax.training import cycle_row, held_out, metrics, saved_state, sources
+from zebjax.training import run as training
 from zebjax.training import session as sessions
 
 SHARE = 0.25
@@ -118,3 +119,29 @@ def test_the_buffer_has_an_age_a_turnover_and_a_use(run, games):
         row = cycle_row._buffer(run, 6)
     assert row["stats/buffer_turnover_cycles"] == pytest.approx(4)
     assert row["stats/rows_trained_per_row"] == pytest.approx(4 * 6 * 8 / kept)
+
+
+@pytest.mark.slow
+def test_a_run_measures_them_every_cycle_and_compiles_nothing_for_it(tmp_path, compilations):
+    config = dataclasses.replace(TINY.evaluation, opponents="random first")
+    settings = dataclasses.replace(SETTINGS, runs=str(tmp_path), cycles=6, evaluation=config)
+    counts, report = [], Quiet()
+    report.cycle = lambda row, seconds_left: counts.append(len(compilations))
+    run = training.Run(settings, report, lambda: False)
+    run.go()
+    # The first step is an opponent from the second evaluation on, and its chooser is compiled.
+    assert len(set(counts[1:])) == 1, counts
+    rows = metrics.read(run.session.folder / metrics.FILE)
+    assert all(np.isfinite(row["held_out/trained_value_loss"]) for row in rows[1:])
+    assert [("eval/vs_first_win_rate" in row) for row in rows] == [False, False, True] + [
+        False,
+        True,
+    ] * 2
+    assert all("stats/buffer_turnover_cycles" in row for row in rows[2:])
+    # Its games begin another run, which withholds the same ones.
+    seed = str(run.session.folder / "games")
+    other = dataclasses.replace(
+        settings, name="other", replay=dataclasses.replace(settings.replay, seed_folder=seed)
+    )
+    session = saved_state.open_session(other, Quiet(), lambda: False)
+    assert int(session.state.ring.size) > 10 and len(session.held_out.slots) == 0
