@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable
 
-.PHONY: quickstart test test-slow lint
+.PHONY: quickstart test test-slow browser lint
 quickstart: .venv/ready
 	$(BIN)/zebjax train quickstart
 
@@ -13,19 +13,27 @@ test: .venv/ready
 test-slow: .venv/ready
 	$(BIN)/python -m pytest -m slow
 
+# For the tests that look at the recap in a browser; they are skipped without one. It needs root and Debian or Ubuntu.
+browser: .venv/ready
+	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
+	$(INSTALL) ".[browser]"
+
 lint: .venv/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-.venv/ready: pyproject.toml .ci/constraints.txt
+.venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "zebjax needs Python 3.11 or newer; set PYTHON, as in: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
 	$(PYTHON) -m venv .venv
+
+.venv/ready: pyproject.toml .ci/constraints.txt | .venv/bin/python
 	$(INSTALL) ".[test]"
 	touch $@
 
-.venv/ready-dev: .venv/ready
+# With the linters, and all that `.venv/ready` stands for: one installation instead of two.
+.venv/ready-dev: pyproject.toml .ci/constraints.txt | .venv/bin/python
 	$(INSTALL) ".[dev]"
-	touch $@
+	touch .venv/ready $@

@@ -4,7 +4,9 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+from zebjax.operations.rented.speeds import ORIGINAL, Row, read
 
 from . import report
 
@@ -12,79 +14,6 @@ ABOUT = """Reads the results of the benchmarks `selfplay` and `all` (every *.jso
 the prices of devices; without a price the cost is `?`. Give devices the names in the table's first
 column. The original's rows are the figures that its author published: 200 simulations at each of
 28 plies, 3.35 M parameters."""
-
-# GPU -> (lowest, highest) games/s and USD per hour, as the original's author published them.
-ORIGINAL = {
-    "RTX 4070 Ti": ((4.1, 4.2), (0.074, 0.090)),
-    "RTX 4070": ((3.2, 3.4), (0.079, 0.081)),
-    "RTX 3080": ((3.0, 3.0), (0.079, 0.079)),
-    "RTX 3080 Ti": ((2.7, 2.8), (0.084, 0.084)),
-    "RTX 3070 Ti": ((2.6, 2.7), (0.084, 0.084)),
-}
-
-
-class Row(NamedTuple):
-    """The speed of one device with one setting."""
-
-    device: str
-    setting: str
-    games_per_s: float
-    usd_per_hour: float | None
-    date: str
-
-
-def read(folder: Path, prices: dict[str, float]) -> list[Row]:
-    """Read the self-play rows of all results in a folder: for each device and setting the fastest
-    row of the newest measurement.
-
-    Args:
-        folder: the folder of the benchmarks' JSON files.
-        prices: USD per hour by device name.
-
-    Raises:
-        ValueError: if the folder does not exist, or a file in it is not a benchmark's result.
-    """
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder; expected a folder of benchmark results")
-    best: dict[tuple[str, str], Row] = {}
-    for path in sorted(folder.glob("*.json")):
-        try:
-            result = json.loads(path.read_text())
-        except ValueError as error:
-            raise ValueError(f"{path}: not JSON ({error}); expected a benchmark's result") from None
-        if not isinstance(result, dict):
-            continue
-        parts = [
-            result,
-            *(part for part in result.get("parts", {}).values() if isinstance(part, dict)),
-        ]
-        rows: list[dict[str, Any]] = [
-            row for part in parts for row in part.get("rows", []) if "games_per_s" in row
-        ]
-        for row in rows:
-            if not {"setting", "games_per_s"} <= set(row) or not {
-                "device",
-                "cpu",
-                "cores",
-                "date",
-            } <= set(result):
-                raise ValueError(f"{path}: expected a result of the benchmark selfplay or all")
-            device = (
-                result["device"]
-                if result["device"] != "cpu"
-                else f"{result['cpu']}, {result['cores']} cores"
-            )
-            if result.get("devices", 1) > 1:
-                device = f"{result['devices']} x {device}"
-            new = Row(
-                device, row["setting"], row["games_per_s"], prices.get(device), result["date"]
-            )
-            known = best.get((new.device, new.setting))
-            if known is None or (new.date, new.games_per_s) > (known.date, known.games_per_s):
-                best[new.device, new.setting] = new
-    return sorted(
-        best.values(), key=lambda row: (row.device, row.setting != "original", row.setting)
-    )
 
 
 def markdown(rows: list[Row]) -> str:

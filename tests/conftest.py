@@ -24,14 +24,18 @@ os.environ.setdefault(
 # The stub of the Hub speaks plain LFS. Set before huggingface_hub is imported.
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 
+import hypothesis
 import jax
 import numpy as np
 import pytest
 
-from tests.support import batches_made
-from zebjax import network, search
+from tests.support import batches_made, tiny
+from zebjax import network
 from zebjax.training import selfplay
-from zebjax.training.config import SelfPlayConfig
+
+# An example may have to wait for a compilation: no test fails for being slow.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 REFERENCE = Path(
     os.environ.get("ZEBJAX_REFERENCE", Path(__file__).parents[2] / "shared" / "reference")
@@ -49,7 +53,7 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
-_MANY_MAPS = 20_000
+_MANY_MAPS = 35_000
 """Linux allows a process 65,530 memory maps; a compiled program takes a few, and the one too many
 ends the process."""
 
@@ -117,15 +121,15 @@ def compilations():
 @pytest.fixture(scope="session")
 def games():
     """24 finished games of a tiny network's self-play, as NumPy arrays; steps 5 to 7."""
-    config = SelfPlayConfig(
-        lanes=16, games_per_cycle=24, search=search.SearchConfig(policy="gumbel", sims=2)
-    )
-    tiny = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, belief_head=False)
-    params = network.init(tiny, jax.random.key(0))
-    actor = selfplay.init(config, jax.random.key(1), 5)
-    while int(actor.n_finished) < config.games_per_cycle:
-        actor = selfplay.advance(config, tiny, params, actor, 7, 64)
-    return jax.tree.map(np.asarray, selfplay.pop_finished(config, actor)[1])
+    config, net = tiny.TINY.selfplay, tiny.TINY.network  # programs that other tests compile too
+    params = network.init(net, jax.random.key(0))
+    actor, taken = selfplay.init(config, jax.random.key(1), 5), []
+    for _ in range(3):
+        while int(actor.n_finished) < config.games_per_cycle:
+            actor = selfplay.advance(config, net, params, actor, 7, 64)
+        actor, records = selfplay.pop_finished(config, actor)
+        taken.append(jax.tree.map(np.asarray, records))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:24], *taken)
 
 
 @pytest.fixture(scope="module")

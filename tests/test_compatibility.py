@@ -37,6 +37,7 @@ def train(folder, *arguments):
     )
 
 
+@pytest.mark.slow  # the next test resumes a run too
 def test_an_old_run_resumes(old):
     config, before = network.load(old / "runs" / "old")
     done = train(old, "--cycles", "3")

@@ -12,6 +12,12 @@ MODULES = (
     "network.config",
     "network.model",
     "observe",
+    "operations.recap.about",
+    "operations.recap.changes",
+    "operations.recap.charts",
+    "operations.recap.document",
+    "operations.recap.markdown",
+    "operations.recap.text",
     "search.config",
     pytest.param("search.tree", marks=pytest.mark.slow),  # compiles a search
     "tiles",

@@ -144,7 +144,7 @@ def test_every_help_has_all_options_and_examples_that_parse(name, capsys):
     for line in lines:
         words = line.split()
         assert words[:2] == ["zebjax", name]
-        if name != "benchmark":
+        if name not in ("benchmark", "fleet"):  # their subcommands have parsers of their own
             parser.parse(words[2:])
 
 
@@ -247,6 +247,9 @@ def complete(shell, line):
         ("zebjax train quickstart --learner.sched", ["--learner.schedule"]),
         ("zebjax arena --matr", ["--matrix"]),
         ("zebjax benchmark sel", ["selfplay"]),
+        ("zebjax fleet lo", ["local", "logs"]),
+        ("zebjax fleet local quickst", ["quickstart"]),
+        ("zebjax fleet local quickstart --foreg", ["--foreground"]),
         ("zebjax completion z", ["zsh"]),
         ("zebjax convert pyproj", ["pyproject.toml"]),
     ],

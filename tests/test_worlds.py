@@ -19,7 +19,7 @@ from tests.support.brute_force import (
 )
 from zebjax import game, worlds
 
-N_GAMES, N_POSITIONS = 3500, 3500 * 29
+N_GAMES = 1000
 
 
 def repeat(state, n):
@@ -39,7 +39,7 @@ def random_positions(key):
 
 @functools.cache
 def compiled(function, n=None):
-    """`function` of worlds.py over many positions; some thousand at a time where they may be
+    """`function` of worlds.py over many positions; a thousand at a time where they may be
     101,500."""
     one = {
         worlds.sample: lambda key, state: worlds.sample(key, state, n),
@@ -63,11 +63,12 @@ def played(hands, declaration, leader, slots):
     )
 
 
-@pytest.fixture(scope="module")
-def positions():
-    """101,500 random positions as NumPy arrays: row 29 * g + p is game g after p plies."""
-    states = jax.jit(jax.vmap(random_positions))(jax.random.split(jax.random.key(3), N_GAMES))
-    states = jax.tree.map(lambda x: np.asarray(x).reshape(N_POSITIONS, *x.shape[2:]), states)
+@pytest.fixture(scope="module", params=[N_GAMES, pytest.param(3500, marks=pytest.mark.slow)])
+def positions(request):
+    """29,000 or 101,500 random positions in NumPy: row 29 * g + p is game g after p plies."""
+    n_games = request.param
+    states = jax.jit(jax.vmap(random_positions))(jax.random.split(jax.random.key(3), n_games))
+    states = jax.tree.map(lambda x: np.asarray(x).reshape(n_games * 29, *x.shape[2:]), states)
     assert set(states.declaration) == set(range(10)) and set(states.leader) == set(range(4))
     assert set(states.ply) == set(range(29))
     return states
@@ -80,9 +81,9 @@ def counts(positions):
 
 @pytest.fixture(scope="module")
 def sampled(positions):
-    return compiled(worlds.sample, 1)(jax.random.split(jax.random.key(4), N_POSITIONS), positions)[
-        :, 0
-    ]
+    return compiled(worlds.sample, 1)(
+        jax.random.split(jax.random.key(4), len(positions.ply)), positions
+    )[:, 0]
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +111,7 @@ def shuffled(positions):
     ignored."""
     me = replay(*positions[:3], positions.history, positions.ply)[1]
     hidden = ~positions.played
-    hidden[np.arange(N_POSITIONS), me] = False
+    hidden[np.arange(len(positions.ply)), me] = False
     hidden = hidden.reshape(-1, 28)
     # Two orders of the same places: as they stand, and at random; those that are not hidden come
     # last in both.
@@ -160,7 +161,7 @@ def test_enumeration_and_count_equal_brute_force(positions, counts, late, listed
     assert sum(map(len, listed)) < 0.7 * n_candidates  # voids mattered
 
 
-def test_never_an_inconsistent_world_over_100000_positions(positions, sampled, shuffled):
+def test_never_an_inconsistent_world_at_any_position(positions, sampled, shuffled):
     assert sampled.dtype == np.int8
     assert is_world(sampled, positions).all()
     # The checker has teeth: it refuses many of the deals that know nothing of voids, and one
@@ -177,10 +178,10 @@ def test_never_an_inconsistent_world_over_100000_positions(positions, sampled, s
 def test_the_true_hidden_hands_are_never_read(positions, counts, sampled, beliefs, shuffled):
     """Another deal of the tiles that the mover cannot see, the same key: the same worlds, counts
     and beliefs."""
-    rows = np.arange(0, N_POSITIONS, 10)
+    rows = np.arange(0, len(positions.ply), 10)
     other, positions = pick(positions._replace(hands=shuffled), rows), pick(positions, rows)
     assert (other.hands != positions.hands).any((1, 2))[positions.ply < 20].mean() > 0.99
-    keys = jax.random.split(jax.random.key(4), N_POSITIONS)[rows]
+    keys = jax.random.split(jax.random.key(4), len(counts))[rows]
     np.testing.assert_array_equal(compiled(worlds.sample, 1)(keys, other)[:, 0], sampled[rows])
     np.testing.assert_array_equal(compiled(worlds.count)(other), counts[rows])
     np.testing.assert_array_equal(compiled(worlds.marginals)(other), beliefs[rows])
@@ -286,13 +287,13 @@ def test_marginals_equal_a_sum_over_classes_at_every_ply(positions, beliefs):
 
 def test_marginals_sum_to_tiles_and_hands(positions, beliefs):
     assert beliefs.dtype == np.float32 and beliefs.min() >= 0 and beliefs.max() <= 1
-    n = np.arange(N_POSITIONS)
+    n = np.arange(len(positions.ply))
     me = replay(
         positions.hands, positions.declaration, positions.leader, positions.history, positions.ply
     )[1]
     visible = positions.played.copy()
     visible[n, me] = True
-    visible_tile = np.zeros((N_POSITIONS, 28), bool)
+    visible_tile = np.zeros((len(positions.ply), 28), bool)
     visible_tile[n[:, None], positions.hands.reshape(-1, 28)] = visible.reshape(-1, 28)
     assert (beliefs[visible_tile] == 0).all()
     np.testing.assert_allclose(beliefs[~visible_tile].sum(1), 1, rtol=3e-7)
@@ -342,7 +343,7 @@ def test_enumeration_cut_short_and_sample_or_all(positions, counts):
 def test_one_game_alone_and_a_finished_one(positions, sampled):
     """What `vmap` gives is what one game gives; when the game is over, that is the true deal."""
     state = jax.tree.map(jnp.asarray, pick(positions, 14))
-    key = jax.random.split(jax.random.key(4), N_POSITIONS)[14]
+    key = jax.random.split(jax.random.key(4), len(positions.ply))[14]
     np.testing.assert_array_equal(
         jax.jit(worlds.sample, static_argnums=2)(key, state, 1), sampled[14:15]
     )

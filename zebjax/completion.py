@@ -29,6 +29,11 @@ class _Options(NamedTuple):
 def _options(name: str) -> _Options:
     parser: argparse.ArgumentParser = importlib.import_module(COMMANDS[name].module).parser()
     actions = parser._actions
+    if name == "fleet":
+        from zebjax.fleet import SUBCOMMANDS
+        from zebjax.fleet import parser as subparser
+
+        actions = [action for sub in SUBCOMMANDS for action in subparser(sub)._actions]
     choices = {}
     for action in actions:
         values = [str(value) for value in action.choices or ()]
@@ -51,6 +56,8 @@ def _options(name: str) -> _Options:
         from zebjax.benchmark import names
 
         words += names()
+    if name == "fleet":
+        words += SUBCOMMANDS
     names_ = [option for action in actions for option in action.option_strings]
     files = name not in ("benchmark", "completion")
     return _Options([option for option in names_ if option.startswith("--")], choices, words, files)

@@ -56,6 +56,11 @@ def parser() -> experiment.Parser:
     )
     roles.add_argument("--once", action="store_true", help="a worker stops after one file")
     roles.add_argument(
+        "--wait-for-weights",
+        action="store_true",
+        help="a worker that finds no published weights waits for the learner (otherwise it exits)",
+    )
+    roles.add_argument(
         "--take-over",
         action="store_true",
         help="become the learner although the store belongs to another one, which then stops",
@@ -66,7 +71,7 @@ def parser() -> experiment.Parser:
 def _check(arguments: argparse.Namespace, error: cli.Parser) -> None:
     """Refuse options that belong to another role."""
     if arguments.role in ("all", "learner"):
-        for name in ("worker_id", "max_games", "once"):
+        for name in ("worker_id", "max_games", "once", "wait_for_weights"):
             if getattr(arguments, name):
                 error.error(f"--{name.replace('_', '-')} is for --role selfplay and --role evalaux")
     if arguments.take_over and arguments.role != "learner":
@@ -87,7 +92,8 @@ def _worker_job(own: argparse.Namespace, settings: Experiment) -> "Job":
         if own.role == "selfplay"
         else settings.eval_aux.games_per_file
     )
-    return worker_link.Job(own.role, worker_id, own.max_games or (one_file if own.once else None))
+    max_games = own.max_games or (one_file if own.once else None)
+    return worker_link.Job(own.role, worker_id, max_games, own.wait_for_weights)
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -55,6 +55,7 @@ def tiny_setting(monkeypatch):
     return "tiny"
 
 
+@pytest.mark.slow  # compiles a self-play of its own
 def test_a_row_of_self_play_adds_up(tiny_setting):
     row = selfplay.measure(tiny_setting, 16, 0.01, repeats=2)
     assert row["lanes"] == 16 and row["games_per_s"] > 0
@@ -210,6 +211,7 @@ def test_impossible_prices_are_named(price):
         table.read_prices(None, [price])
 
 
+@pytest.mark.slow  # compiles a search of its own
 def test_evaluations_are_counted():
     config = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, belief_head=False)
     params = network.init(config, jax.random.key(0))
@@ -229,7 +231,7 @@ def test_games_of_a_player_are_measured():
     [
         *("engine", "network", "selfplay", "learner", "search", "targets"),
         *("oracle", "eq", "ingest", "faults"),
-        *("compile", "table", "all"),
+        *("compile", "table", "plan", "all"),
     ],
 )
 def test_every_benchmark_explains_itself(name, capsys):

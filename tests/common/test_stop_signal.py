@@ -4,9 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
+# The suite itself may run under `nohup`: then this process inherits signals that are ignored.
+DEFAULTS = """
+import signal
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+"""
 WAITS = """
 import os, sys, time
 from zebjax.common.stop_signal import StopSignal
@@ -22,7 +29,7 @@ print("saved", flush=True)
 def start(stderr=subprocess.PIPE, nohup=False):
     command = ["sh", "-c", 'trap "" HUP; exec "$0" -c "$1"'] if nohup else []
     process = subprocess.Popen(
-        [*command, sys.executable, WAITS] if nohup else [sys.executable, "-c", WAITS],
+        [*command, sys.executable, WAITS] if nohup else [sys.executable, "-c", DEFAULTS + WAITS],
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
@@ -31,11 +38,21 @@ def start(stderr=subprocess.PIPE, nohup=False):
     return process
 
 
+def ends(process):
+    """What it prints until it exits; an error if it does not."""
+    timer = threading.Timer(60, process.kill)
+    timer.start()
+    printed = process.stdout.read()
+    assert process.wait() == 0
+    timer.cancel()
+    return printed
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_asks_for_a_stop(number):
     process = start()
     process.send_signal(number)
-    assert process.stdout.read() == "saved\n" and process.wait(60) == 0
+    assert ends(process) == "saved\n"
     assert "stopping: finishing the current call" in process.stderr.read()
 
 
@@ -43,7 +60,7 @@ def test_a_terminal_that_closes_may_send_several():
     process = start()
     for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM, signal.SIGTERM):
         process.send_signal(number)
-    assert process.stdout.read() == "saved\n" and process.wait(60) == 0
+    assert ends(process) == "saved\n"
 
 
 def test_nohup_outlives_its_terminal():
@@ -52,7 +69,7 @@ def test_nohup_outlives_its_terminal():
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(2)
     process.send_signal(signal.SIGTERM)
-    assert process.stdout.read() == "saved\n" and process.wait(60) == 0
+    assert ends(process) == "saved\n"
 
 
 def test_a_second_ctrl_c_ends_at_once():
@@ -69,4 +86,4 @@ def test_sigterm_after_the_terminal_is_gone_still_saves():
     os.close(writer)
     os.close(reader)
     process.send_signal(signal.SIGTERM)
-    assert process.stdout.read() == "saved\n" and process.wait(60) == 0
+    assert ends(process) == "saved\n"

@@ -8,6 +8,7 @@ import pytest
 
 from zebjax import status
 from zebjax.distributed import heartbeat, object_store, open, spool, store
+from zebjax.operations.watching import facts, target
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_an_odd_sign_is_a_silent_process(place, odd):
     assert watch.all_alarms() == [] and watch.workers["good"].is_alive()
     place.put({}, {heartbeat.LEARNER: odd, spool.status_name("good"): odd})
     watch.poll()
-    told = status.poll(heartbeat.Watch(place))
+    told = facts.poll(heartbeat.Watch(place))
     assert told["alarms"] == ["learner_down", "no_selfplay"]
     json.loads(json.dumps(told, allow_nan=False))
 
@@ -242,17 +243,17 @@ def test_who_is_not_there_at_all_is_not_waited_for(place, clock, capsys):
 
 def test_live_goes_on_while_the_store_is_away(place, clock, capsys, monkeypatch):
     all_there(place)
-    looks, look = [], status.poll
+    looks, look = [], target.StoreRun.poll
 
-    def look_or_not(watch):
+    def look_or_not(run):
         looks.append(1)
         if len(looks) == 2:
             raise store.Unreachable("the line was [cut]")
         if len(looks) == 4:
             raise KeyboardInterrupt
-        return look(watch)
+        return look(run)
 
-    monkeypatch.setattr(status, "poll", look_or_not)
+    monkeypatch.setattr(target.StoreRun, "poll", look_or_not)
     assert status.main([place.where, "--live"]) == 130
     before, cut, after = capsys.readouterr().out.split("no weights published")[1:]
     assert "good" in before and "the line was" not in before

@@ -212,7 +212,7 @@ def test_a_learner_that_is_stopped_at_many_moments_counts_each_game_once(tmp_pat
     put_torch(settings, batch, 0, 6)
     looks = np.random.default_rng(0)
     for attempt in range(100):
-        run = learn(settings, stop_after=int(looks.integers(1, 50)))
+        run = learn(settings, stop_after=int(looks.integers(1, 120)))
         if attempt == 1:
             put_torch(settings, batch, 6, 3, seconds=1_600_000_000)  # earlier than those before
         if run.session.progress.cycle == 2 and run.session.progress.phase == "play" and attempt > 1:

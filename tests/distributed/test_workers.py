@@ -16,6 +16,7 @@ from zebjax import record, status
 from zebjax.common import checkpoint
 from zebjax.distributed import heartbeat, open, spool, weights, worker, worker_link
 from zebjax.distributed.worker_source import WorkerSource
+from zebjax.operations.watching import facts
 from zebjax.torch_compat import weights as torch_weights
 from zebjax.training import metrics, rollback
 from zebjax.training import run as training
@@ -330,7 +331,7 @@ def test_a_learner_that_was_fenced_off_does_not_come_back_over_newer_weights(tmp
 
 
 def told(place):
-    return status.poll(heartbeat.Watch(place))
+    return facts.poll(heartbeat.Watch(place))
 
 
 def test_status_knows_who_is_missing(tmp_path):
@@ -364,11 +365,11 @@ def test_a_clock_an_hour_off_hides_nobody_and_shows_nobody_dead(tmp_path, monkey
     beat("1")
     watch = heartbeat.Watch(place)
     assert (
-        "learner_down" in status.poll(watch)["alarms"]
+        "learner_down" in facts.poll(watch)["alarms"]
     )  # not known yet: it is watched before that is said
-    assert "learner_down" in status.poll(watch)["alarms"]
+    assert "learner_down" in facts.poll(watch)["alarms"]
     beat("2")
-    assert "learner_down" not in status.poll(watch)["alarms"]
+    assert "learner_down" not in facts.poll(watch)["alarms"]
 
 
 def test_status_has_an_exit_status_and_json(tmp_path, capsys):

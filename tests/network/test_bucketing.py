@@ -11,7 +11,7 @@ from tests.support.playouts import positions
 from zebjax import game, network, observe
 from zebjax.network import bucketing
 
-CONFIG = network.ZebConfig(embed_dim=32, n_heads=2, n_layers=2, ff_dim=64)
+CONFIG = network.ZebConfig(embed_dim=16, n_heads=2, n_layers=1, ff_dim=32)
 LENGTHS = observe.tokenizer("v1").lengths
 
 

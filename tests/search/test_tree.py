@@ -106,7 +106,7 @@ class PlainGame:
     # way.
     [
         pytest.param("puct", 800, 16, marks=pytest.mark.slow),
-        ("puct", 800, 17),
+        ("puct", 300, 17),
         ("puct", 300, 19),
         ("gumbel", 200, 19),
         ("gumbel", 200, 22),
@@ -175,7 +175,9 @@ def test_no_visit_is_wasted_on_illegal_moves_inside_the_tree(policy):
     assert all(bool(np.all(legal)) for legal in seen)
 
 
-@pytest.mark.parametrize(("policy", "sims"), [("puct", 200), ("gumbel", 100)])
+@pytest.mark.parametrize(
+    ("policy", "sims"), [pytest.param("puct", 100, marks=pytest.mark.slow), ("gumbel", 100)]
+)
 def test_worlds_are_averaged_over_all_that_the_mover_could_face(policy, sims):
     """With every world searched to the end the move has the best mean over worlds, by brute force.
 
@@ -278,21 +280,22 @@ def test_nodes_are_decisions():
     ("policy", "plain"),
     [pytest.param("puct", False, marks=pytest.mark.slow), ("gumbel", True)],
 )
+@pytest.mark.slow  # test_bucketing has the evaluation itself
 def test_evaluating_by_length_does_not_change_the_search(policy, plain):
     """Against the network on whole observations: the same moves, but where two were within rounding
     of a tie."""
-    config = network.ZebConfig(embed_dim=32, n_heads=2, n_layers=2, ff_dim=64)
+    config = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)
     params = network.init(config, jax.random.key(0))
-    settings = search.SearchConfig(policy, sims=40, temperature=0.0, plain=plain)
+    settings = search.SearchConfig(policy, sims=16, temperature=0.0, plain=plain)
     whole = search.Evaluator(lambda seen: network.apply(config, params, seen))
-    run = jax.jit(
-        lambda judge, states: search.search(settings, judge(), states, jax.random.key(1)),
-        static_argnums=0,
+    key = jax.random.key(1)
+    run_whole, run_fast = (
+        jax.jit(lambda states, judge=judge: search.search(settings, judge, states, key))
+        for judge in (whole, search.evaluator(config, params, plain))
     )
     for ply in (2, 13):
         states = late_positions(jax.random.key(ply), 40, ply)
-        slow = run(lambda: whole, states)
-        fast = run(lambda: search.evaluator(config, params, plain), states)
+        slow, fast = run_whole(states), run_fast(states)
         top_two = np.sort(np.asarray(slow.policy), axis=1)[:, -2:]
         clear = top_two[:, 1] - top_two[:, 0] > 0.05
         assert clear.mean() > 0.3
@@ -344,22 +347,28 @@ def test_impossible_settings_are_named(fields, message):
         search.SearchConfig(**fields)
 
 
-def test_puct_agrees_with_the_original(reference, reference_path):
-    """200 simulations on the 93 unforced roots: top move in at least 88 %, mean KL(reference to
-    ours) at most 0.1."""
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.slow)])
+def test_puct_agrees_with_the_original(reference, reference_path, every):
+    """200 simulations on the 93 unforced roots, or on a third of them.
+
+    Top move in at least 88 %, of the third 85 %; mean KL(reference to ours) at most 0.1.
+    """
     golden = reference("mcts.npz")
     weights = torch_weights.read(reference_path("zeb-557k-1m.pt"))
     rows = golden["legal"].sum(1) > 1
     states, theirs = golden_roots(reference_path("mcts.npz").parent)
     np.testing.assert_array_equal(jax.vmap(game.legal_slots)(states), golden["legal"][rows])
+    assert rows.sum() == 93
+    rows = np.flatnonzero(rows)[::every]
+    states, theirs = jax.tree.map(lambda leaf: leaf[::every], (states, theirs))
     config = search.SearchConfig(sims=200, c_puct=float(golden["c_puct"]), plain=True)
-    evaluate = search.evaluator(weights.config, weights.params, plain=True)
+    # On whole observations: evaluating by length, tested above, compiles a network for each length.
+    evaluate = search.Evaluator(lambda seen: network.apply(weights.config, weights.params, seen))
     result = jax.jit(lambda states, key: search.search(config, evaluate, states, key))(
         states, jax.random.key(0)
     )
     top, kl = agreement(theirs, np.asarray(result.policy))
-    assert rows.sum() == 93
-    assert top >= 0.88
+    assert top >= (0.88 if every == 1 else 0.85)
     assert kl <= 0.1
     # The root value is the same quantity too: mean over simulations, for the mover's team.
     assert np.abs(result.value - golden["root_value"][rows]).mean() < 0.1

@@ -69,6 +69,7 @@ def test_what_is_older_than_a_source_is_compiled_again(installed, tmp_path):
     assert out == "3" and indices and all(index.stat().st_mtime > 1 for index in indices)
 
 
+@pytest.mark.slow
 def test_a_temporary_folder_that_others_can_write_into_is_not_trusted(installed, tmp_path):
     run(installed, SHOWN, TMPDIR=str(tmp_path))
     (own,) = tmp_path.iterdir()
@@ -80,6 +81,7 @@ def test_a_temporary_folder_that_others_can_write_into_is_not_trusted(installed,
     assert run(installed, SHOWN, TMPDIR=str(tmp_path))[0] == "None"
 
 
+@pytest.mark.slow
 def test_the_users_cache_and_numbas_own_setting_go_first(installed, tmp_path):
     folder, _ = run(installed, SHOWN, XDG_CACHE_HOME=str(tmp_path / "cache"))
     assert folder.startswith(str(tmp_path / "cache" / "zebjax" / "solver"))

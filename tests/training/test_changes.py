@@ -175,6 +175,7 @@ def running(lanes, moves=3):
     )
 
 
+@pytest.mark.slow  # compiles for other lanes
 def test_the_games_of_surplus_lanes_are_played_to_their_end():
     run = running(24)
     before = as_numpy(run.state.actor)

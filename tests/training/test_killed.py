@@ -21,7 +21,7 @@ def uninterrupted(tmp_path_factory):
     return go(dataclasses.replace(SHORT, runs=str(tmp_path_factory.mktemp("whole"))))
 
 
-@pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [13, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_before_a_rename_and_started_again_it_is_the_same_run(
     tmp_path, uninterrupted, every
 ):

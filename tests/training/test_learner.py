@@ -55,7 +55,7 @@ METRICS = {
 NOISE = ("policy_proj.bias", "in_proj_bias")
 
 
-@pytest.fixture(scope="module", params=list(RUNS))
+@pytest.fixture(scope="module", params=["m557k", pytest.param("large", marks=pytest.mark.slow)])
 def parity(request, reference, reference_path):
     """Three updates on the golden batch: name, golden arrays, gradients at the first, parameters,
     metrics."""
@@ -309,7 +309,7 @@ def test_one_compilation_and_donation(ring):
     assert learner.train._cache_size() == compiled
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("optimizer", ["adamw", pytest.param("muon", marks=pytest.mark.slow)])
 def test_it_memorises_a_few_games(ring, optimizer):
     config = LearnerConfig(optimizer=optimizer, lr=1e-2, updates_per_cycle=300, updates_per_call=50)
     still = dataclasses.replace(TINY, dropout=0.0)

@@ -12,6 +12,7 @@ from zebjax.training import batches, eval_aux, learner, sources, teacher
 from zebjax.training.session import Progress
 
 
+@pytest.mark.slow  # compiles three gradients
 def test_each_loss_has_its_weight_in_the_gradient(games):
     eight = jax.tree.map(lambda leaf: leaf[:8], games)
     batch = batches.make_batch(batches.positions(eight, np.full(8, 5, np.int32)), "v1")
@@ -40,6 +41,17 @@ def test_one_hot_targets_are_the_moves_played():
     assert soft[1, 0] == soft[1, 1] and soft[0, 2] == 0
     hard = teacher.targets(teacher.Settings(targets="one_hot"), points, best)
     np.testing.assert_array_equal(hard, np.eye(7)[best])
+
+
+@pytest.mark.slow  # plays against E[Q] twice
+def test_one_hot_targets_change_no_game():
+    settings = teacher.Settings(n=2, seed=3, games_per_file=4)
+    soft = teacher.play_file(settings, None, 1, 4)
+    hard = teacher.play_file(dataclasses.replace(settings, targets="one_hot"), None, 1, 4)
+    np.testing.assert_array_equal(soft.slots, hard.slots)
+    np.testing.assert_array_equal(hard.policy, np.eye(7)[hard.slots])
+    assert ((soft.policy > 0).sum(-1) > 1).any()
+    record.validate(hard)
 
 
 def test_a_file_of_a_teacher_without_a_choice_of_targets_has_soft_ones(tmp_path, games):

@@ -82,13 +82,16 @@ def test_metric_names_are_the_originals(uninterrupted):
         assert row[f"perf/{name}"] >= 0
 
 
-def test_a_run_stopped_at_every_moment_is_the_same_run(tmp_path, uninterrupted):
-    """Stop at some look, go on, stop at another, until it is done; a judging takes 28 looks, so
-    fewer do not pass."""
+@pytest.mark.slow  # twenty starts; fewer below and in test_killed
+def test_a_run_stopped_at_many_moments_is_the_same_run(tmp_path, uninterrupted):
+    """Stop at some look, go on, stop at another, until it is done.
+
+    An evaluation takes 28 looks and starts anew after a stop, so fewer do not pass the first one.
+    """
     settings = dataclasses.replace(TINY, runs=str(tmp_path))
     looks, phases = np.random.default_rng(0), set()
-    for _ in range(200):
-        run = go(settings, stop_after=int(looks.integers(1, 90)))
+    for attempt in range(200):
+        run = go(settings, stop_after=10 if attempt == 0 else int(looks.integers(29, 120)))
         phases.add(run.session.progress.phase)
         if run.session.progress.cycle == 4 and run.session.progress.phase == "play":
             break
@@ -298,6 +301,7 @@ def test_a_cycle_takes_all_the_time_since_the_one_before(tmp_path, monkeypatch):
     assert sum(walls) < took
 
 
+@pytest.mark.slow  # compiles the learner anew; test_changes has the rest
 def test_what_may_change_does(tmp_path):
     settings = dataclasses.replace(TINY, runs=str(tmp_path), cycles=1)
     go(settings)
@@ -312,7 +316,7 @@ def test_what_may_change_does(tmp_path):
     changed = dataclasses.replace(
         changed, cycles=3, network=dataclasses.replace(TINY.network, dropout=0.2)
     )
-    run = go(changed, stop_after=1)
+    run = training.Run(changed, Quiet(), lambda: True)
     assert "resuming with changed settings: network.dropout: 0.1 -> 0.2" in run.session.report.notes
 
 
@@ -373,7 +377,7 @@ def test_a_second_process_is_kept_out(tmp_path):
 
 def test_nothing_is_compiled_after_the_first_cycle(tmp_path, compilations):
     """Neither in a fresh run nor in one that was resumed."""
-    for cycles in (5, 8):
+    for cycles in (3, 6):
         counts = []
         report = Quiet()
         report.cycle = lambda row, seconds_left, counts=counts: counts.append(len(compilations))

@@ -6,15 +6,13 @@ import jax
 import numpy as np
 import pytest
 
-from zebjax import game, network, record, search
+from tests.support import tiny
+from zebjax import game, network, record
 from zebjax.record import TargetKind
 from zebjax.training import selfplay
 from zebjax.training.config import SelfPlayConfig
 
-TINY = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, belief_head=False)
-CONFIG = SelfPlayConfig(
-    lanes=16, games_per_cycle=40, search=search.SearchConfig(policy="gumbel", sims=2)
-)
+TINY, CONFIG = tiny.TINY.network, tiny.TINY.selfplay  # programs that other tests compile too
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +72,14 @@ def test_every_game_begun_is_handed_over_or_still_on_its_lane(params):
             taken += list(np.asarray(records.hands))
     waiting = list(np.asarray(actor.finished.hands)[: int(actor.n_finished)])
     found = taken + waiting + list(np.asarray(actor.states.hands))
-    assert len(taken) >= 40
+    assert len(taken) >= 20
     assert sorted(hands.tobytes() for hands in map(np.asarray, begun)) == sorted(
         hands.tobytes() for hands in found
     )
 
 
 def test_forced_plies_are_not_searched(params):
-    records, _ = play(params, 1, max_moves=1000)
+    records, _ = play(params, 4, max_moves=1000)
     forced = records.kind == TargetKind.FORCED
     assert 0.25 < forced.mean() < 0.55  # 39 % in random play
     assert forced[:, 24:].all()  # the last trick always is
@@ -107,13 +105,13 @@ def test_every_search_is_a_decision(params):
     move."""
     actor = selfplay.init(CONFIG, jax.random.key(5), 0)
     actor = jax.tree.map(
-        np.asarray, selfplay.advance(CONFIG, TINY, params, actor, 0, 20)._replace(key=0)
+        np.asarray, selfplay.advance(CONFIG, TINY, params, actor, 0, 17)._replace(key=0)
     )
     assert 0 < actor.n_finished < CONFIG.games_per_cycle  # it was not stopped early
     written = np.arange(28) < actor.states.ply[:, None]
     searched = (actor.records.kind[written] != TargetKind.FORCED).sum()
     searched += (actor.finished.kind[: actor.n_finished] != TargetKind.FORCED).sum()
-    assert searched == 20 * CONFIG.lanes
+    assert searched == 17 * CONFIG.lanes
 
 
 def test_steps_are_stamped(params):
@@ -125,12 +123,12 @@ def test_steps_are_stamped(params):
 
 
 def test_leader_and_declaration_are_uniform(params):
-    records, _ = play(params, 50, max_moves=1000, seed=3)
+    records, _ = play(params, 80, max_moves=1000, seed=3)
     for counts, cells in (
         (np.bincount(records.declaration, minlength=10), 10),
         (np.bincount(records.leader, minlength=4), 4),
     ):
-        expected = 2000 / cells
+        expected = 800 / cells
         chi_square = ((counts - expected) ** 2 / expected).sum()
         assert chi_square < {10: 27.9, 4: 16.3}[cells]  # the 99.9 % points
 

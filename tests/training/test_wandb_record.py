@@ -60,7 +60,7 @@ def test_a_resumed_run_takes_the_changed_settings(run, tmp_path, monkeypatch):
     again = wandb_run.open_run(*arguments, more)  # the same process: wandb gives the same run back
     assert again.config["seed"] == 0 and again.config["changes"][0]["to"] == 1e-4
     assert set(more["tags"]) <= set(again.tags)
-    assert wandb_run.write_address(tmp_path, again, run.report.note) == ""
+    assert wandb_run.write_address(tmp_path, again, run.report.note) is None
     again.finish()
     written = json.loads((tmp_path / wandb_run.FILE).read_text())
     assert written["id"] == "lineage1" and written["project"] == "zeb-mcts" and not written["url"]

@@ -60,6 +60,7 @@ def test_what_wandb_meets_at_its_start_does_not_end_a_run(tmp_path, monkeypatch)
     )
 
 
+@pytest.mark.slow  # two runs
 def test_a_new_run_that_cannot_have_it_is_refused_and_one_that_resumes_is_not(
     tmp_path, monkeypatch
 ):

@@ -43,6 +43,12 @@ def backend() -> str:
         ) from None
 
 
+def name() -> str:
+    """The devices of this process: `NVIDIA H100`, or `2 x NVIDIA H100`."""
+    found = jax.devices()
+    return f"{len(found)} x " * (len(found) > 1) + found[0].device_kind
+
+
 def unused_gpu(
     dev: Path = Path("/dev"), has_program: Callable[[str], object] = shutil.which
 ) -> str | None:

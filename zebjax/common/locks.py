@@ -168,3 +168,30 @@ def kind(folder: Path) -> str:
     if len(notes) == 1:
         return f"a marker file ({MARKER}), as the file system has no locks"
     raise ValueError(f"{folder}: no locks here: never start two processes in it")
+
+
+def is_held(folder: Path) -> bool | None:
+    """True if a process works in `folder`, False if none does; None if that cannot be known here.
+
+    It takes the lock for a moment where no process has it.
+    """
+    if (Path(folder) / MARKER).exists():  # a file system without locks
+        return None
+    try:
+        import fcntl  # Windows has none
+
+        number = os.open(Path(folder) / LOCK, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except (ImportError, OSError):
+        return None
+    try:
+        # A shared lock, so that two watchers do not see each other.
+        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    finally:
+        os.close(number)  # this ends the lock
+    return False

@@ -27,6 +27,7 @@ _STATUS = re.compile(rf"examples/({WORKER_ID.pattern})/status\.json")
 """Names that `spool.status_name` makes."""
 _MAX_BYTES = 1 << 16
 _MAX_NUMBER = 1e300
+_MAX_TEXT = 400
 _MAX_EVERY_S = 86_400.0
 _MAX_MISSED = 4
 """A process that has missed this many heartbeats counts as dead."""
@@ -90,14 +91,14 @@ class Seen:
         return min(_number(self.status, "every_s"), _MAX_EVERY_S)
 
 
-def _is_number(value: object) -> TypeGuard[int | float]:
+def is_number(value: object) -> TypeGuard[int | float]:
     """True for finite numbers that fit a float. JSON may hold NaN, infinities, longer integers."""
     return isinstance(value, int | float) and abs(value) < _MAX_NUMBER
 
 
 def _number(values: Mapping[str, Any], name: str) -> float:
     value = values.get(name)
-    return float(value) if _is_number(value) else 0.0
+    return float(value) if is_number(value) else 0.0
 
 
 def _facts(data: bytes) -> dict[str, Any]:
@@ -108,9 +109,13 @@ def _facts(data: bytes) -> dict[str, Any]:
         return {}
     if not isinstance(found, dict):
         return {}
-    return {
-        name: value for name, value in found.items() if isinstance(value, str) or _is_number(value)
-    }
+    texts = {name: printable(value) for name, value in found.items() if isinstance(value, str)}
+    return texts | {name: value for name, value in found.items() if is_number(value)}
+
+
+def printable(text: str, max_chars: int = _MAX_TEXT) -> str:
+    """Return the text of another machine without characters that could control a terminal."""
+    return "".join(filter(str.isprintable, text[: 4 * max_chars]))[:max_chars]
 
 
 class Watch:

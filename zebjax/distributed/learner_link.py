@@ -33,7 +33,8 @@ class LearnerLink:
         self.ingest = Ingest(store, session.folder, session.progress.cursor)
         self._store, self._presence = store, presence
         self._write = Interval(config.upload_interval_s)
-        self._thread = Background(self._work, config.effective_poll_s)
+        presence.warning = session.warning
+        self._thread = Background(self._work, config.effective_poll_s, session.warning)
 
     def start(self) -> None:
         """Start the thread."""

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from zebjax.common.last_warning import LastWarning
 from zebjax.distributed import heartbeat
 from zebjax.distributed.heartbeat import Watch
 from zebjax.distributed.interval import Interval
@@ -30,9 +31,14 @@ class Presence:
         self._poll_interval = Interval(max(heartbeat.EVERY_S, settings.store.effective_poll_s))
         self._facts: dict[str, Any] = {}
         self._epoch, self._beats = 0, 0
+        self.warning = LastWarning()
+        self._since = {"step": (None, time.monotonic()), "phase": (None, time.monotonic())}
 
     def describe(self, epoch: int, facts: dict[str, Any]) -> None:
         """Set the contents of the next heartbeats; `epoch` is that of the learner's lease."""
+        for name, (value, _) in self._since.items():
+            if facts.get(name) != value:
+                self._since[name] = (facts.get(name), time.monotonic())
         self._epoch, self._facts = epoch, {"epoch": epoch, **facts}
 
     def poll(self) -> None:
@@ -49,7 +55,11 @@ class Presence:
     def heartbeat(self, state: str) -> dict[str, bytes]:
         """Return the next heartbeat as object name -> bytes."""
         self._beats += 1
-        facts = self._facts | {"state": state, "alarms": self.alarms}
+        now = time.monotonic()
+        # Ages are taken here and not in `describe`, which a run that hangs does not call any more.
+        ages = {f"{name}_age_s": now - since for name, (_, since) in self._since.items()}
+        facts = self._facts | ages | self.warning.facts()
+        facts |= {"state": state, "alarms": self.alarms}
         count = f"{self._epoch}-{self._beats}"
         data = heartbeat.to_bytes("learner", self._name, count, self.beat.every_s, facts)
         return {heartbeat.LEARNER: data}

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from zebjax.common.last_warning import LastWarning
 from zebjax.distributed.store import StoreError, Unreachable
 
 
@@ -25,12 +26,22 @@ class Background:
     can be repaired while the run continues.
     """
 
-    def __init__(self, work: Callable[[], bool], every_s: float) -> None:
+    def __init__(
+        self, work: Callable[[], bool], every_s: float, warning: LastWarning | None = None
+    ) -> None:
+        """Create the thread; `start` starts it.
+
+        Args:
+            work: called repeatedly.
+            every_s: seconds between two calls.
+            warning: receives the text of each failure of the store.
+        """
         self._work, self._every_s = work, every_s
         self._stop, self._now = threading.Event(), threading.Event()
         self._error: BaseException | None = None
         self._has_worked = False
         self._failing_since: float | None = None
+        self._warning = warning or LastWarning()
         self._notes: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -82,7 +93,9 @@ class Background:
                     return
                 if self._failing_since is None:
                     self._failing_since = time.monotonic()
-                    self.say(f"{_what_failed(error)}, continuing without the store: {error}")
+                    text = f"{_what_failed(error)}, continuing without the store: {error}"
+                    self._warning.set(text)
+                    self.say(text)
             # BaseException: a panic in obstore's Rust code is one. `check` raises it.
             except BaseException as error:
                 self._error = error

@@ -38,17 +38,21 @@ def work(settings: Experiment, job: Job, report: Reporter, stop_asked: Callable[
 def _work(settings: Experiment, job: Job, report: Reporter, stop_asked: Callable[[], bool]) -> None:
     link = Link(settings, job, open_store(settings.namespace), report.note)
     report.note(f"{job.role} {job.worker_id}: {settings.namespace}")
-    if job.role == "evalaux":
-        _check_solver()
     current = link.begin(stop_asked)
     report.note(
         f"playing with step {current.manifest.step}, generation {current.manifest.generation}"
     )
     play = _play if job.role == "selfplay" else _play_against_eq
     try:
+        # After the first heartbeat, so that the store shows a worker that compiles, or cannot.
+        if job.role == "evalaux":
+            _check_solver()
         play(settings, job, link, report, stop_asked)
     except Stopped:
         pass
+    except Exception as error:
+        link.warning.set(f"ended by {type(error).__name__}: {error}")
+        raise
     finally:
         link.end()
     report.note(f"stopped after {link.counts.games:,} games, {link.spool.sent_bytes:,} bytes sent")
@@ -95,6 +99,7 @@ def _play(
             selfplay.advance(config, settings.network, current.params, actor, step, sizer.n)
         )
         sizer.timed(time.monotonic() - began)
+        link.compiled()
         finished = int(actor.n_finished)
         report.working("games of the next file", min(finished, n_file), n_file)
         while finished >= n_file:
@@ -117,6 +122,7 @@ def _play_against_eq(
     config, seed = settings.eval_aux, _seed(settings, job)
 
     def on_ply(ply: int, n_games: int) -> None:
+        link.compiled()
         report.working(f"plies of {n_games} games", ply, game.N_PLIES)
         if stop_asked():
             raise Stopped

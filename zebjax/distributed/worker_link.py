@@ -7,16 +7,22 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from zebjax import record
-from zebjax.distributed import claims, heartbeat, spool
+from zebjax.common.last_warning import LastWarning
+from zebjax.distributed import claims, heartbeat, machine, spool
 from zebjax.distributed.interval import Interval
+from zebjax.distributed.learner_facts import COMPILE
 from zebjax.distributed.store import Missing, Store
 from zebjax.distributed.store_thread import Background
 from zebjax.distributed.subscription import Current, Subscription
 from zebjax.record import GameRecord, Metadata
 from zebjax.training.config import Experiment
+from zebjax.training.session import Stopped
 
 Role = Literal["selfplay", "evalaux"]
+PLAY = "play"
 _MAX_FILES_PER_WRITE, _MAX_FILES_PER_COMMIT = 16, 256
+_WAIT_NOTE_S = 60.0
+"""Seconds between two reports of a wait for the first weights."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +33,8 @@ class Job:
     worker_id: str
     max_games: int | None = None
     """Number of games after which the worker stops; None: no limit."""
+    waits_for_weights: bool = False
+    """True: a worker that finds no published weights waits for them; False: it is an error."""
 
 
 @dataclasses.dataclass
@@ -59,7 +67,11 @@ class Link:
         self._write_interval = Interval(self._beat_every_s)
         self._claim: claims.Claim | None = None
         self._taken_over: claims.TakenOver | None = None
-        self._thread = Background(self._work, min(config.effective_poll_s, self._beat_every_s))
+        self._phase = (COMPILE, time.monotonic())
+        self._machine = machine.facts()
+        self.warning = LastWarning()
+        self._poll_s = min(config.effective_poll_s, self._beat_every_s)
+        self._thread = Background(self._work, self._poll_s, self.warning)
         self._subscription = Subscription(store, settings, self._thread.say)
 
     def begin(self, stop_asked: Callable[[], bool] = lambda: False) -> Current:
@@ -67,22 +79,46 @@ class Link:
 
         Raises:
             ValueError: if one of these fails.
-            Stopped: if a stop is requested while waiting for another process of this id.
+            Stopped: if a stop is requested while waiting for weights, or for another process of
+                this id.
         """
         worker, owner = self._job.worker_id, claims.owner_of(self._folder)
         claims.wait_for_others(self._store, worker, owner, self._note, stop_asked)
-        try:
-            self._subscription.pull()
-        except Missing:
-            raise ValueError(
-                f"{self._store.where}: no weights are published there yet; start the learner "
-                "first: zebjax train EXPERIMENT --role learner"
-            ) from None
+        self._fetch_first(stop_asked)
         self._claim = claims.acquire(self._store, worker, owner)
         self.first = self.spool.begin(self._store)
         self._write(heartbeat.RUNNING)
         self._thread.start()
         return self.current()
+
+    def _fetch_first(self, stop_asked: Callable[[], bool]) -> None:
+        """Fetch the weights; wait for the learner's first publication if the job says so."""
+        note = Interval(_WAIT_NOTE_S)
+        poll = Interval(self._poll_s)
+        while True:
+            poll.restart()
+            try:
+                self._subscription.pull()
+                return
+            except Missing:
+                if not self._job.waits_for_weights:
+                    raise ValueError(
+                        f"{self._store.where}: no weights are published there yet; start the "
+                        "learner first: zebjax train EXPERIMENT --role learner, or use "
+                        "--wait-for-weights"
+                    ) from None
+            if note.is_due():
+                note.restart()
+                self._note("waiting: the learner has published no weights yet")
+            while not poll.is_due():
+                if stop_asked():
+                    raise Stopped
+                time.sleep(min(0.5, self._poll_s))  # a stop is noticed before the next poll
+
+    def compiled(self) -> None:
+        """Called after each compiled call; the first one ends the phase `compile`."""
+        if self._phase[0] == COMPILE:
+            self._phase = (PLAY, time.monotonic())
 
     def current(self) -> Current:
         """The newest weights; raises the error that ended the store's thread, if one did."""
@@ -103,7 +139,9 @@ class Link:
             self.counts.dropped = self.spool.dropped_games
             waiting = f"the store is unreachable and the spool holds {self.spool.max_bytes:,} bytes"
             why = self.spool.trouble or waiting
-            self._note(f"{self.counts.dropped:,} games dropped so far: {why}")
+            text = f"{self.counts.dropped:,} games dropped so far: {why}"
+            self.warning.set(text)
+            self._note(text)
         self.counts.games += len(records.slots)
         if is_written:
             self.counts.last_batch = time.monotonic()
@@ -170,6 +208,7 @@ class Link:
         waiting = len(self.spool.files())
         sent = min(waiting, n_files)
         newest = self._subscription.newest
+        phase, since = self._phase
         facts = {
             "state": state,
             "step": newest.manifest.step if newest else None,
@@ -181,6 +220,10 @@ class Link:
             "spooled_files": waiting - sent,
             "dropped_games": self.spool.dropped_games,
             "sent_bytes": self.spool.sent_bytes,
+            "phase": phase,
+            "phase_age_s": now - since,
+            **self.warning.facts(),
+            **self._machine,
             **(self._claim.facts() if self._claim is not None else {}),
         }
         count = f"{os.getpid()}-{counts.beats}"

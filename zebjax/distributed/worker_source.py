@@ -4,14 +4,17 @@ The run's thread takes the arrived games and offers weights; the thread of `lear
 communication with the store.
 """
 
+import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 
 from zebjax import record
 from zebjax.common.console import Reporter
-from zebjax.distributed import heartbeat, leadership, weights
+from zebjax.distributed import heartbeat, leadership, machine, weights
 from zebjax.distributed.ingest import Arrived
 from zebjax.distributed.interval import Interval
+from zebjax.distributed.learner_facts import LearnerFacts, Waiting
 from zebjax.distributed.learner_link import LearnerLink
 from zebjax.distributed.open import open_store
 from zebjax.distributed.presence import AlarmNotes, Presence
@@ -20,7 +23,7 @@ from zebjax.game import N_PLIES
 from zebjax.training import eval_aux, replay, sources
 from zebjax.training.config import Experiment
 from zebjax.training.metrics import Row
-from zebjax.training.session import Session
+from zebjax.training.session import Session, Stopped
 
 _WAIT_NOTE_S = 15.0
 """Seconds between two reports of a wait."""
@@ -61,6 +64,8 @@ class WorkerSource:
         self._presence = Presence(watch, settings)
         self._alarms = AlarmNotes()
         self._link: LearnerLink | None = None
+        self._facts: LearnerFacts | None = None
+        self._machine = machine.facts()
         self._began = self._last_kept = time.monotonic()
 
     def begin(self, session: Session) -> None:
@@ -94,12 +99,12 @@ class WorkerSource:
             # Read first: all files of the first poll are then in what is taken now.
             has_polled = self.link.ingest.has_polled.is_set()
             self._take(session)
-            reason = self._waits_for(session, has_polled)
-            if reason is None:
+            waits = self.facts(session).waits = self._waits_for(session, has_polled)
+            if waits is None:
                 break
             if note.is_due():
                 note.restart()
-                session.report.note(f"  waiting: {reason}")
+                session.report.note(f"  waiting: {waits.why}")
             yield
             time.sleep(min(0.2, session.settings.store.poll_s))
         session.progress.play_s += time.monotonic() - began
@@ -145,22 +150,20 @@ class WorkerSource:
     def close(self, session: Session) -> None:
         """Publish the pending weights and a final heartbeat."""
         if self._link is not None:
+            error = sys.exception()  # the error that ends the run, if one does
+            if isinstance(error, Exception) and not isinstance(error, Stopped):
+                session.warning.set(f"ended by {type(error).__name__}: {error}")
             self._describe(session)
             self._link.close(session.report.note)
 
+    def facts(self, session: Session) -> LearnerFacts:
+        """The facts for heartbeats, since the first call."""
+        if self._facts is None:
+            self._facts = LearnerFacts(session.progress)
+        return self._facts
+
     def _describe(self, session: Session) -> None:
-        progress, settings = session.progress, session.settings
-        facts = {
-            "experiment": settings.name,
-            "eval_aux": settings.eval_aux.enabled,
-            "step": progress.cycle,
-            "last_step": progress.first_cycle + settings.cycles,
-            "total_games": progress.total_games,
-            "quarantined": progress.quarantined,
-            "phase": progress.phase,
-            "wandb_url": session.wandb_url,
-            "warnings": "; ".join(f"{one.name}: {one.text}" for one in session.current_warnings),
-        }
+        facts = self.facts(session).of(session) | self._machine
         self._presence.describe(self.link.lease.epoch, facts)
 
     def _take(self, session: Session) -> None:
@@ -168,7 +171,7 @@ class WorkerSource:
         for arrived in self.link.ingest.pop_arrived():
             if arrived.records is None:
                 session.progress.quarantined += 1
-                session.report.note(f"  quarantined: {arrived.reason}")
+                session.warn(f"  quarantined: {arrived.reason}")
                 continue
             session.progress.cursor[arrived.cursor_key] = arrived.name
             if arrived.metadata is not None and arrived.metadata.source == record.SELFPLAY:
@@ -201,25 +204,26 @@ class WorkerSource:
             progress.arrived_examples += sifted.kept * N_PLIES
             self._last_kept = time.monotonic()
 
-    def _waits_for(self, session: Session, has_polled: bool) -> str | None:
-        """The reason why the run may not train yet, for the log; None if it may."""
+    def _waits_for(self, session: Session, has_polled: bool) -> Waiting | None:
+        """Return why the run may not train yet; None if it may."""
         config, progress = session.settings.replay, session.progress
         learner = session.settings.learner
         if not has_polled and time.monotonic() - self._began < _FIRST_POLL_S:
-            return "reading the games in the store"
-        in_ring, needed = (
-            int(replay.n_examples(session.state.ring)),
-            max(config.min_buffer, N_PLIES),
-        )
+            return Waiting("reading the games in the store")
+        in_ring = self.facts(session).buffer = int(replay.n_examples(session.state.ring))
+        needed = max(config.min_buffer, N_PLIES)
         if in_ring < needed:
-            return f"{in_ring:,} of {needed:,} examples of self-play are in the buffer"
+            why = f"{in_ring:,} of {needed:,} examples of self-play are in the buffer"
+            return Waiting(why, in_ring, needed)
         rows = progress.trained_rows + learner.updates_per_cycle * learner.batch
         if config.max_reuse and rows > config.max_reuse * progress.arrived_examples:
-            return (
+            why = (
                 f"{progress.arrived_examples:,} examples arrived, too few for {rows:,} training "
                 "rows (max_reuse)"
             )
+            least = math.ceil(rows / config.max_reuse)
+            return Waiting(why, progress.arrived_examples, least)
         age_s = time.monotonic() - self._last_kept
         if config.max_example_age_s and age_s > config.max_example_age_s:
-            return f"no new game for {age_s:.0f} s (max_example_age_s)"
+            return Waiting(f"no new game for {age_s:.0f} s (max_example_age_s)")
         return None

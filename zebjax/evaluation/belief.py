@@ -210,15 +210,20 @@ def positions_of(
 
 
 def metrics(
-    player: players.Player, config: network.ZebConfig, params: network.Params, key: jax.Array
+    player: players.Player,
+    config: network.ZebConfig,
+    params: network.Params,
+    key: jax.Array,
+    n_deals: int,
 ) -> dict[str, float]:
     """Score a network's beliefs for the metrics of a run.
 
     Args:
-        player: plays `DEALS_AT_ONCE` deals, whose decisions are the positions.
+        player: plays the deals; its decisions are the positions.
         config: a network with a belief head.
         params: its parameters.
         key: source of the deals.
+        n_deals: number of deals; at most `DEALS_AT_ONCE` are played.
 
     Returns:
         All four scores over all tricks, and the cross-entropy by trick, under the names
@@ -226,7 +231,7 @@ def metrics(
     """
     row: dict[str, float] = {}
     for trick, compared in by_trick(
-        predict(config, params, positions_of(player, key, 0, DEALS_AT_ONCE))
+        predict(config, params, positions_of(player, key, 0, min(n_deals, DEALS_AT_ONCE)))
     ).items():
         if compared is None:
             continue

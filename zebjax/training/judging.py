@@ -71,7 +71,7 @@ class Judge:
                 f"{prefix}_deals": result.n_deals,
             }
         if settings.network.belief_head:
-            scores = belief.metrics(zeb, settings.network, params, key)
+            scores = belief.metrics(zeb, settings.network, params, key, config.deals)
             row |= {f"eval/{name}": score for name, score in scores.items()}
         return row
 

@@ -47,7 +47,7 @@ class Outputs:
             )
             session.wandb_url = wandb_run.write_address(session.folder, self._wandb, note)
         except Exception as error:  # not installed on this machine, out of order
-            session.report.note(f"W&B: {error}; the run continues without it")
+            session.warn(f"W&B: {error}; the run continues without it")
 
     def row(self, row: metrics.Row, seconds_left: float | None, is_drawn: bool) -> None:
         """Report a finished cycle.
@@ -113,4 +113,4 @@ class Outputs:
             if what not in self._failed:
                 self._failed.add(what)
                 reason = str(error).strip().split("\n")[0] or type(error).__name__
-                self._session.report.note(f"{what}: {reason}; the run continues without it")
+                self._session.warn(f"{what}: {reason}; the run continues without it")

@@ -103,6 +103,7 @@ class Run:
                 self._open_outputs()
                 self.source.weights_changed(session, is_last=False)
             while not session.is_complete:
+                self.source.check(session)  # a heartbeat has the phase before its first, long call
                 phases[session.progress.phase]()
         except Stopped:
             if self._fingerprint() != self._saved_progress:

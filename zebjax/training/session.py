@@ -10,6 +10,7 @@ import jax
 from zebjax import network
 from zebjax.common import files, jax_settings
 from zebjax.common.console import Reporter
+from zebjax.common.last_warning import LastWarning
 from zebjax.record import GameRecord
 from zebjax.training import held_out, learner, replay, selfplay, warnings
 from zebjax.training.config import Experiment
@@ -142,8 +143,10 @@ class Session:
     """Games that are never trained on; NumPy arrays, the oldest first. Saved with the state."""
     current_warnings: list[warnings.Warning] = dataclasses.field(default_factory=list)
     """The warnings after the newest metrics row."""
-    wandb_url: str = ""
-    """Address of the W&B run; empty without one, and while it is offline."""
+    warning: LastWarning = dataclasses.field(default_factory=LastWarning)
+    """The last warning of this process, which a learner's heartbeats contain."""
+    wandb_url: str | None = None
+    """The page of the W&B run; None without one."""
     has_changed: bool = False
     """True if it resumed with other settings than the saved ones."""
 
@@ -157,6 +160,11 @@ class Session:
         """True if the last cycle of the experiment is complete."""
         last = self.progress.first_cycle + self.settings.cycles
         return self.progress.cycle >= last and self.progress.phase != "judge"
+
+    def warn(self, text: str) -> None:
+        """Report a problem that does not end the run."""
+        self.warning.set(text)
+        self.report.note(text)
 
     def raise_if_stopped(self) -> None:
         """Raise Stopped if a stop was requested."""

@@ -85,7 +85,7 @@ def summary_of(rows: Sequence[metrics.Row]) -> dict[str, float]:
     return summary
 
 
-def write_address(folder: Path, run: Any, note: Callable[[str], None]) -> str:
+def write_address(folder: Path, run: Any, note: Callable[[str], None]) -> str | None:
     """Report where a W&B run is, and write it into `wandb.json`.
 
     Args:
@@ -94,15 +94,15 @@ def write_address(folder: Path, run: Any, note: Callable[[str], None]) -> str:
         note: called with one sentence.
 
     Returns:
-        The URL; empty if the run is offline.
+        The URL; None if the run is offline.
 
     Raises:
         OSError: if the file cannot be written.
     """
-    url = run.url or ""
+    url = run.url if isinstance(run.url, str) and run.url else None
     files.write_json(
         folder / FILE,
-        {"id": run.id, "project": run.project, "entity": run.entity or "", "url": url},
+        {"id": run.id, "project": run.project, "entity": run.entity or "", "url": url or ""},
     )
     note(f"W&B: {url}" if url else f"W&B: run {run.id}, offline in {folder / 'wandb'}")
     return url

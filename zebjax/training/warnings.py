@@ -42,6 +42,11 @@ class Warning(NamedTuple):
     about: str = ""
     """The opponent of a saturated win rate."""
 
+    @property
+    def title(self) -> str:
+        """The name, with the opponent: `saturated against random`."""
+        return f"{self.name} against {self.about}" if self.about else self.name
+
 
 class Spell(NamedTuple):
     """A time during which a warning held."""

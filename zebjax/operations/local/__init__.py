@@ -1,0 +1,1 @@
+"""A fleet on this machine: the processes of a run under `supervisord`."""

@@ -1,0 +1,58 @@
+"""The curves and logs that `watch` shows."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from zebjax.distributed import heartbeat
+from zebjax.operations.watching.render import number
+from zebjax.training.metrics import Row
+
+_MAX_POINTS = 500
+_MAX_LOGS = 50
+
+
+class Curve(NamedTuple):
+    """One curve: its title, and its newest values, oldest first."""
+
+    title: str
+    values: list[float]
+
+    def label(self) -> str:
+        """The title with the newest value and the range."""
+        if not self.values:
+            return f"{self.title}: nothing yet"
+        newest, low, high = (
+            number(value, ".3f") for value in (self.values[-1], min(self.values), max(self.values))
+        )
+        return f"{self.title}: {newest}  (from {low} to {high})"
+
+
+_CURVES = {
+    "win rate against random, %": ("eval/vs_random_win_rate", 100.0),
+    "policy loss": ("train/policy_loss", 1.0),
+    "value loss": ("train/value_loss", 1.0),
+    "belief loss": ("train/belief_loss", 1.0),
+    "games/s": ("perf/games_per_s", 1.0),
+}
+
+
+def curves(rows: Sequence[Row]) -> list[Curve]:
+    """Return the curves of a run; one without any value has no points."""
+    return [
+        Curve(title, _values(rows, name, scale)[-_MAX_POINTS:])
+        for title, (name, scale) in _CURVES.items()
+    ]
+
+
+def _values(rows: Iterable[Row], name: str, scale: float) -> list[float]:
+    found = (row.get(name) for row in rows)
+    return [scale * value for value in found if heartbeat.is_number(value)]
+
+
+def logs(folder: Path | None) -> dict[str, Path]:
+    """Return the logs of a fleet on this machine, name -> file, in order of the names."""
+    if folder is None:
+        return {}
+    found = sorted((folder / "fleet" / "logs").glob("*.log"))
+    return {path.stem: path for path in found[:_MAX_LOGS]}
