@@ -21,7 +21,12 @@ def names(found):
 
 def test_a_run_without_rows_or_with_usual_ones_has_none():
     assert warnings.find([]) == [] and warnings.history([]) == []
-    usual = rows(9, train__value_loss=0.2, stats__buffer_turnover_cycles=39.0)
+    usual = rows(
+        9,
+        train__value_loss=0.2,
+        stats__replay_buffer_selfplay=28,
+        stats__buffer_turnover_cycles=39.0,
+    )
     assert warnings.find(usual) == []
 
 
@@ -36,9 +41,23 @@ def test_memorising_is_a_gap_between_trained_and_held_out_examples(held, trained
 
 
 def test_stale_is_a_slow_turnover():
-    assert names(rows(1, stats__buffer_turnover_cycles=79.0)) == "stale"
-    assert "needs 79 cycles" in warnings.find(rows(1, stats__buffer_turnover_cycles=79.0))[0].text
-    assert names(rows(1, stats__buffer_turnover_cycles=60.0)) == ""
+    def ring(cycles):
+        return rows(1, stats__replay_buffer_selfplay=28, stats__buffer_turnover_cycles=cycles)
+
+    assert names(ring(79.0)) == "stale"
+    assert "needs 79 cycles" in warnings.find(ring(79.0))[0].text
+    assert names(ring(60.0)) == ""
+
+
+@pytest.mark.parametrize(
+    ("buffer", "arrived", "expected"),
+    [(500_000, 28 * 500, ""), (1_000_000, 28 * 500, "stale"), (28, 0, "stale")],
+)
+def test_rows_of_an_older_version_tell_the_turnover_too(buffer, arrived, expected):
+    older = {"stats__replay_buffer_selfplay": buffer, "ingest__selfplay_examples": arrived}
+    assert names(rows(10, **older)) == expected
+    assert names(rows(9, **older)) == ""  # the first cycles fill the ring
+    assert names(rows(10, **older, stats__buffer_turnover_cycles=59.0)) == ""
 
 
 def test_starving_is_waiting_for_workers_and_not_self_play():
@@ -89,14 +108,29 @@ def test_evaluations_are_found_among_cycles_without_one():
     assert names(between) == "saturated"
 
 
-def test_history_says_from_when_to_when():
-    turnover = [10, 70, 80, 10, 90, 10]
-    metrics = [
-        {"cycle": cycle, "stats/buffer_turnover_cycles": t} for cycle, t in enumerate(turnover, 1)
+def test_what_cannot_be_checked_is_said():
+    found = warnings.check([])
+    assert {one.state for one in found} == {"unknown"} and all(one.text for one in found)
+    huge = rows(5, held_out__value_loss=10**400, held_out__trained_value_loss=float("nan"))
+    assert warnings.check(huge)[0].state == "unknown"
+
+
+def ring_of(turnovers):
+    return [
+        {"cycle": c, "stats/replay_buffer_selfplay": 28, "stats/buffer_turnover_cycles": t}
+        for c, t in enumerate(turnovers, 1)
     ]
-    spells = warnings.history(metrics)
-    assert [(one.name, one.first_cycle, one.last_cycle) for one in spells] == [
+
+
+def test_history_says_from_when_to_when():
+    spells = warnings.history(ring_of([10, 70, 80, 10, 90, 10]))
+    assert [(one.title, one.first_cycle, one.last_cycle) for one in spells] == [
         ("stale", 2, 3),
         ("stale", 5, 5),
     ]
     assert "80 cycles" in spells[0].text
+
+
+def test_the_history_of_a_long_run_is_looked_at_in_some_moments():
+    (spell,) = warnings.history(ring_of(2000 * [10] + 1740 * [90]))
+    assert 2000 < spell.first_cycle < 2010 and spell.last_cycle == 3740

@@ -84,13 +84,12 @@ class Outputs:
     def _warn(self) -> None:
         """Find the warnings that hold now, and report those that begin or end."""
         session, found = self._session, warnings.find(self._recent)
-        before = {(warning.name, warning.about) for warning in session.current_warnings}
-        now = {(warning.name, warning.about) for warning in found}
+        before = {warning.title for warning in session.current_warnings}
         for warning in found:
-            if (warning.name, warning.about) not in before:
+            if warning.title not in before:
                 session.report.note(f"  WARNING {warning.name}: {warning.text}")
-        for name, about in sorted(before - now):
-            session.report.note(f"  no longer {name}{f' against {about}' if about else ''}")
+        for title in sorted(before - {warning.title for warning in found}):
+            session.report.note(f"  no longer {title}")
         session.current_warnings = found
 
     def _write(self) -> None:

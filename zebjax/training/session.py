@@ -141,7 +141,7 @@ class Session:
     """True if the run begins in this process; False if it resumed from a saved state."""
     held_out: GameRecord = dataclasses.field(default_factory=held_out.none)
     """Games that are never trained on; NumPy arrays, the oldest first. Saved with the state."""
-    current_warnings: list[warnings.Warning] = dataclasses.field(default_factory=list)
+    current_warnings: list[warnings.Finding] = dataclasses.field(default_factory=list)
     """The warnings after the newest metrics row."""
     warning: LastWarning = dataclasses.field(default_factory=LastWarning)
     """The last warning of this process, which a learner's heartbeats contain."""

@@ -1,6 +1,7 @@
 """Warnings about a run, from its metrics rows alone.
 
-Each is a pure rule over the newest rows, so a learner, `status` and a recap say the same:
+Each is a pure rule over the newest rows, so the learner's line, `status`, `watch` and a recap say
+the same:
 
 - `memorising`: the value loss on trained examples is below 85 % of that on held-out ones, over
   the last 5 cycles. The original's long run ended this way: 0.10 instead of 0.20.
@@ -10,10 +11,13 @@ Each is a pure rule over the newest rows, so a learner, `status` and a recap say
   better than exact counting, and it is not improving by as much either.
 - `saturated`: a win rate of 65 % or more stayed within the interval of the first of the last 4
   evaluations, so that opponent no longer shows progress.
+
+A warning is not an alarm: the run works, but it learns less than it could.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, NamedTuple
 
 from zebjax.training.metrics import WIN_RATE, Row
 
@@ -23,22 +27,30 @@ _MEMORISING_SHARE, _MEMORISING_CYCLES = 0.85, 5
 STALE_CYCLES = 60.0
 """Turnover in cycles from which a buffer is stale. The original's was 79 with a million examples,
 which it halved."""
+_ARRIVALS = 10
 _STARVING_SHARE, _STARVING_CYCLES = 0.5, 3
 _BELIEF_GAIN, _BELIEF_EVALUATIONS = 0.005, 3
 _SATURATED_RATE, _SATURATED_EVALUATIONS = 0.65, 4
 _HELD, _TRAINED = "held_out/value_loss", "held_out/trained_value_loss"
 _HIDDEN, _MARGINAL = (f"eval/belief_cross_entropy_{name}" for name in ("hidden", "marginal"))
+_BUFFER, _TURNOVER = "stats/replay_buffer_selfplay", "stats/buffer_turnover_cycles"
 _FILES = "ingest/selfplay_files"
 """Only a learner with workers has it."""
+_MAX_MOMENTS = 500
+
+State = Literal["warning", "fine", "unknown"]
 
 
-class Warning(NamedTuple):
-    """A warning that holds now."""
+class Finding(NamedTuple):
+    """The result of a rule."""
 
     name: str
     """One word, see the module."""
+    state: State
     text: str
-    """A sentence with the numbers."""
+    """What was found, with the numbers; for `unknown` what is missing."""
+    rule: str
+    """The condition of the warning."""
     about: str = ""
     """The opponent of a saturated win rate."""
 
@@ -51,132 +63,202 @@ class Warning(NamedTuple):
 class Spell(NamedTuple):
     """A time during which a warning held."""
 
-    name: str
+    title: str
+    """See `Finding`."""
     first_cycle: int
     last_cycle: int
     text: str
     """The sentence of its last cycle."""
-    about: str = ""
-    """As in `Warning`."""
 
 
-def find(rows: Sequence[Row]) -> list[Warning]:
-    """Return the warnings that hold after the last of these rows.
+def check(rows: Sequence[Row]) -> list[Finding]:
+    """Return the result of each rule after the last of these rows.
 
     Args:
         rows: rows of the metrics file, oldest first; only the last `WINDOW` are read.
     """
-    rules = (_memorising, _stale, _starving, _belief_at_marginal, _saturated)
     recent = rows[-WINDOW:]
-    return [warning for rule in rules for warning in rule(recent)] if recent else []
+    rules = (_memorising, _stale, _starving, _belief_at_marginal)
+    return [*(rule(recent) for rule in rules), *_saturated(recent)]
 
 
-def names(found: Sequence[Warning]) -> str:
+def holding(found: Sequence[Finding]) -> list[Finding]:
+    """Return the findings that are warnings."""
+    return [one for one in found if one.state == "warning"]
+
+
+def find(rows: Sequence[Row]) -> list[Finding]:
+    """Return the warnings that hold after the last of these rows; see `check`."""
+    return holding(check(rows))
+
+
+def names(found: Sequence[Finding]) -> str:
     """Return the names for a line, without repeats: `memorising, stale`."""
     return ", ".join(dict.fromkeys(warning.name for warning in found))
 
 
-def history(rows: Sequence[Row]) -> list[Spell]:
+def history(
+    rows: Sequence[Row], find: Callable[[Sequence[Row]], Sequence[Finding]] = find
+) -> list[Spell]:
     """Return when each warning held, in the order in which they began.
 
     Args:
-        rows: all rows of the metrics file, oldest first.
+        rows: all rows of the metrics file, oldest first. At most 500 of them, evenly spaced, are
+            taken as ends of what was known.
+        find: returns the warnings that hold after some rows.
     """
+    n = min(len(rows), _MAX_MOMENTS)
     spells: list[Spell] = []
-    running: dict[tuple[str, str], int] = {}
-    for end, row in enumerate(rows, 1):
-        now: dict[tuple[str, str], int] = {}
-        for name, text, about in find(rows[max(0, end - WINDOW) : end]):
-            place = running.get((name, about), len(spells))
-            began = spells[place].first_cycle if (name, about) in running else row["cycle"]
-            spells[place : place + 1] = [Spell(name, began, row["cycle"], text, about)]
-            now[name, about] = place
+    running: dict[str, int] = {}
+    for end in (len(rows) * moment // n for moment in range(1, n + 1)):
+        cycle, now = rows[end - 1]["cycle"], dict[str, int]()
+        for one in find(rows[:end]):
+            place = running.get(one.title, len(spells))
+            began = spells[place].first_cycle if one.title in running else cycle
+            spells[place : place + 1] = [Spell(one.title, began, cycle, one.text)]
+            now[one.title] = place
         running = now
     return spells
 
 
+# ---- the rules
+
+
 def _last(rows: Sequence[Row], n: int, *needed: str) -> list[Row]:
-    """Return the last `n` rows that have these metrics, oldest first; none if there are fewer."""
+    """Return the last `n` rows that have these metrics, oldest first, or as many as there are."""
     found: list[Row] = []
     for row in reversed(rows):
-        if all(name in row for name in needed):
+        if all(name in row and abs(row[name]) < 1e300 for name in needed):  # false for nan too
             found.append(row)
             if len(found) == n:
-                return found[::-1]
-    return []
+                break
+    return found[::-1]
 
 
 def _mean(rows: Sequence[Row], name: str) -> float:
     return sum(row[name] for row in rows) / len(rows)
 
 
-def _memorising(rows: Sequence[Row]) -> Iterator[Warning]:
-    if recent := _last(rows, _MEMORISING_CYCLES, _HELD, _TRAINED):
-        held, trained = _mean(recent, _HELD), _mean(recent, _TRAINED)
-        if trained < _MEMORISING_SHARE * held:
-            yield Warning(
-                "memorising",
-                f"the value loss is {trained:.3f} on trained examples and {held:.3f} on held-out "
-                "ones; it needs more new games, a larger buffer or fewer updates per cycle",
-            )
+def _memorising(rows: Sequence[Row]) -> Finding:
+    name = "memorising"
+    rule = (
+        f"the value loss on trained examples is below {100 * _MEMORISING_SHARE:.0f} % of that on "
+        f"held-out ones, over {_MEMORISING_CYCLES} cycles"
+    )
+    recent = _last(rows, _MEMORISING_CYCLES, _HELD, _TRAINED)
+    if not recent:
+        missing = "there are no losses on held-out games (replay.held_out)"
+        return Finding(name, "unknown", missing, rule)
+    held, trained = _mean(recent, _HELD), _mean(recent, _TRAINED)
+    found = f"the value loss is {trained:.3f} on trained examples and {held:.3f} on held-out ones"
+    if len(recent) == _MEMORISING_CYCLES and trained < _MEMORISING_SHARE * held:
+        advice = "it needs more new games, a larger buffer or fewer updates per cycle"
+        return Finding(name, "warning", f"{found}; {advice}", rule)
+    return Finding(name, "fine", found, rule)
 
 
-def _stale(rows: Sequence[Row]) -> Iterator[Warning]:
-    turnover = rows[-1].get("stats/buffer_turnover_cycles", 0)
-    if turnover > STALE_CYCLES:
-        yield Warning(
-            "stale",
-            f"the buffer needs {turnover:,.0f} cycles to be replaced, more than "
-            f"{STALE_CYCLES:.0f}; it needs more workers or a smaller buffer",
-        )
+def turnover_cycles(rows: Sequence[Row]) -> float | None:
+    """Return the cycles in which new games replace the self-play ring; None if it is not known.
+
+    It is the newest metric of that name. Rows without it, of older versions, tell it by the size of
+    the ring and the examples that arrived over ten cycles.
+    """
+    recent = _last(rows, _ARRIVALS, _BUFFER)
+    if recent and _TURNOVER in recent[-1]:
+        return float(recent[-1][_TURNOVER])
+    arrived = _last(recent, _ARRIVALS, "ingest/selfplay_examples")
+    if len(arrived) < _ARRIVALS:
+        return None
+    per_cycle = _mean(arrived, "ingest/selfplay_examples")
+    return recent[-1][_BUFFER] / per_cycle if per_cycle > 0 else math.inf
 
 
-def _starving(rows: Sequence[Row]) -> Iterator[Warning]:
+def _stale(rows: Sequence[Row]) -> Finding:
+    name, rule = "stale", f"the buffer needs more than {STALE_CYCLES:.0f} cycles to be replaced"
+    cycles = turnover_cycles(rows)
+    if cycles is None:
+        missing = f"the games that arrived in {_ARRIVALS} cycles are not known"
+        return Finding(name, "unknown", missing, rule)
+    found = f"the buffer needs {cycles:,.0f} cycles to be replaced"
+    if math.isinf(cycles):
+        found = f"no game arrived in the last {_ARRIVALS} cycles"
+    if cycles > STALE_CYCLES:
+        advice = "it needs more workers or a smaller buffer"
+        return Finding(name, "warning", f"{found}; {advice}", rule)
+    return Finding(name, "fine", found, rule)
+
+
+def _starving(rows: Sequence[Row]) -> Finding:
+    name = "starving"
+    rule = (
+        f"a learner with workers waits for games for more than {100 * _STARVING_SHARE:.0f} % of "
+        f"{_STARVING_CYCLES} cycles"
+    )
+    # Without workers the time of ingest is that of self-play in the same process.
     wait, wall = "perf/ingest_time_s", "perf/cycle_wall_time_s"
-    recent = [row for row in rows[-_STARVING_CYCLES:] if {_FILES, wait, wall} <= row.keys()]
-    if len(recent) == _STARVING_CYCLES:
-        waited = _mean(recent, wait) / max(_mean(recent, wall), 1e-9)
-        if waited > _STARVING_SHARE:
-            yield Warning(
-                "starving",
-                f"the learner waited for games in {100 * waited:.0f} % of the last "
-                f"{_STARVING_CYCLES} cycles; it needs more workers",
-            )
+    recent = _last(rows[-_STARVING_CYCLES:], _STARVING_CYCLES, _FILES, wait, wall)
+    if not recent:
+        missing = "only a learner with workers can starve, and the last rows come from none"
+        return Finding(name, "unknown", missing, rule)
+    waited = _mean(recent, wait) / max(_mean(recent, wall), 1e-9)
+    found = f"the learner waited for games in {100 * waited:.0f} % of the last {len(recent)} cycles"
+    if len(recent) == _STARVING_CYCLES and waited > _STARVING_SHARE:
+        return Finding(name, "warning", f"{found}; it needs more workers", rule)
+    return Finding(name, "fine", found, rule)
 
 
-def _belief_at_marginal(rows: Sequence[Row]) -> Iterator[Warning]:
-    if recent := _last(rows, _BELIEF_EVALUATIONS, _HIDDEN, _MARGINAL):
-        gains = [row[_MARGINAL] - row[_HIDDEN] for row in recent]
-        if max(gains) < _BELIEF_GAIN and gains[-1] - gains[0] < _BELIEF_GAIN:
-            yield Warning(
-                "belief_at_marginal",
-                f"the belief head gains {gains[-1]:+.4f} nats per hidden tile over exact counting, "
-                f"and {gains[0]:+.4f} {_BELIEF_EVALUATIONS - 1} evaluations before: it reads "
-                "nothing from the plays",
-            )
+def _belief_at_marginal(rows: Sequence[Row]) -> Finding:
+    name = "belief_at_marginal"
+    rule = (
+        f"in {_BELIEF_EVALUATIONS} evaluations the belief head is not better than exact counting "
+        f"by {_BELIEF_GAIN:g} nats per hidden tile, and does not improve by as much"
+    )
+    recent = _last(rows, _BELIEF_EVALUATIONS, _HIDDEN, _MARGINAL)
+    if not recent:
+        return Finding(name, "unknown", "there is no evaluation of a belief head", rule)
+    gains = [row[_MARGINAL] - row[_HIDDEN] for row in recent]
+    found = f"the belief head gains {gains[-1]:+.4f} nats per hidden tile over exact counting"
+    if len(recent) > 1:
+        found += f", and {gains[0]:+.4f} {len(recent) - 1} evaluations before"
+    is_stuck = max(gains) < _BELIEF_GAIN and gains[-1] - gains[0] < _BELIEF_GAIN
+    if len(recent) == _BELIEF_EVALUATIONS and is_stuck:
+        return Finding(name, "warning", f"{found}: it reads nothing from the plays", rule)
+    return Finding(name, "fine", found, rule)
 
 
-def _saturated(rows: Sequence[Row]) -> Iterator[Warning]:
-    for opponent in _opponents(rows):
+def _saturated(rows: Sequence[Row]) -> Iterator[Finding]:
+    name, n = "saturated", _SATURATED_EVALUATIONS
+    rule = (
+        f"a win rate of {100 * _SATURATED_RATE:.0f} % or more stays within the interval of the "
+        f"first of {n} evaluations"
+    )
+    opponents = _opponents(rows)
+    if not opponents:
+        yield Finding(name, "unknown", "there is no evaluation", rule)
+    for opponent in opponents:
         rate = f"eval/vs_{opponent}_win_rate"
-        recent = _last(rows, _SATURATED_EVALUATIONS, rate, f"{rate}_ci95")
-        if not recent:
+        recent = _last(rows, n, rate, f"{rate}_ci95")
+        if len(recent) < n:
+            missing = f"it needs {n} evaluations with intervals; there are {len(recent)}"
+            yield Finding(name, "unknown", missing, rule, opponent)
             continue
         rates, half = [row[rate] for row in recent], recent[0][f"{rate}_ci95"]
-        is_flat = all(abs(one - rates[0]) <= half for one in rates)
-        if is_flat and min(rates) >= _SATURATED_RATE:
-            yield Warning(
-                "saturated",
-                f"{100 * rates[-1]:.1f} % against {opponent}: {_SATURATED_EVALUATIONS} evaluations "
-                f"within ±{100 * half:.1f} show no more progress; judge against a stronger one "
-                "(evaluation.opponents)",
-                opponent,
+        found = f"{100 * rates[-1]:.1f} % against {opponent}"
+        if min(rates) >= _SATURATED_RATE and all(abs(one - rates[0]) <= half for one in rates):
+            found += (
+                f": {n} evaluations within ±{100 * half:.1f} show no more progress; judge against "
+                "a stronger one (evaluation.opponents)"
             )
+            yield Finding(name, "warning", found, rule, opponent)
+        else:
+            before = f", {100 * rates[0]:.1f} % {n - 1} evaluations before"
+            yield Finding(name, "fine", found + before, rule, opponent)
 
 
 def _opponents(rows: Sequence[Row]) -> list[str]:
     """Return the opponents of the newest evaluation."""
     for row in reversed(rows):
-        if found := [match[1] for name in row if (match := WIN_RATE.fullmatch(name))]:
+        evaluated = (name for name in row if name.startswith("eval/"))
+        if found := [match[1] for name in evaluated if (match := WIN_RATE.fullmatch(name))]:
             return found
     return []
