@@ -11,6 +11,7 @@ from zebjax import arena, network, players
 from zebjax.common import checkpoint
 from zebjax.evaluation import matches, ratings, steps
 from zebjax.evaluation.ladder import Played
+from zebjax.operations.recap import results
 
 
 @pytest.fixture
@@ -73,7 +74,12 @@ def test_the_command_prints_a_curve(run, tmp_path, monkeypatch, capsys):
     curve = json.loads(output.out)
     assert [step["step"] for step in curve["steps"]] == [0, 9]
     assert curve["steps"][0]["elo"] == 1500 and curve["steps"][1]["total_games"] == 90
-    assert curve["opponents"][0]["player"] == "random"
+    rated = [one["player"] for one in curve["ratings"]]
+    assert rated == [*(step["player"] for step in curve["steps"]), "random"]
+    assert len(curve["matches"]) == 3
+    shown = results.combine([curve])  # the recap reads the same file
+    assert len(shown.ratings.players) == 3 and len(shown.matches) == 3
+    assert {results.step_of(one.player) for one in shown.ratings.players} == {0, 9, None}
     assert "3/3 step 9 vs step 0" in output.err
     assert (tmp_path / "steps.png").read_bytes().startswith(b"\x89PNG")
     assert arena.main(common) == 0  # from the cache

@@ -47,7 +47,7 @@ def test_it_is_told_when_a_warning_held():
     buffer = [
         {"stats/replay_buffer_selfplay": 1000, "ingest/selfplay_examples": n} for n in (10, 50)
     ]
-    rows = [row(c, **buffer[c > 200]) for c in range(1, 401)]
+    rows = [row(c, **buffer[c > 200]) for c in range(1, 241)]
     (spell,) = checks.history(rows)
     # The mean of ten cycles: the first nine are too few, and more games arrive from cycle 201 on.
     assert (spell.title, spell.first_cycle, spell.last_cycle) == ("stale", 10, 201)

@@ -22,6 +22,8 @@ class Rated(NamedTuple):
     """A rated checkpoint of a run."""
 
     step: int
+    player: str
+    """The spec of its player."""
     total_games: int | None
     """Number of games that it was trained on, if known."""
     rating: ratings.Rating
@@ -37,9 +39,12 @@ class Curve(NamedTuple):
     opponents: tuple[tuple[str, ratings.Rating], ...]
     anchor: tuple[str, float]
     """The player with a fixed rating."""
+    matches: tuple[Played, ...]
+    """All matches, in the order of `pairs`."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON."""
+        """Return plain data for JSON, `ratings` and `matches` as those of a matrix."""
+        everyone = [*((one.player, one.rating) for one in self.steps), *self.opponents]
         return {
             "run": self.run,
             "anchor": {"player": self.anchor[0], "elo": self.anchor[1]},
@@ -47,12 +52,13 @@ class Curve(NamedTuple):
                 {
                     "step": rated.step,
                     "total_games": rated.total_games,
+                    "player": rated.player,
                     **rated.rating._asdict(),
-                    "matches": [played.result.to_dict() for played in rated.wins],
                 }
                 for rated in self.steps
             ],
-            "opponents": [{"player": spec, **one._asdict()} for spec, one in self.opponents],
+            "ratings": [{"player": spec, **rating._asdict()} for spec, rating in everyone],
+            "matches": [played.result.to_dict() for played in self.matches],
         }
 
 
@@ -122,11 +128,12 @@ def rate(
     return Curve(
         str(run),
         tuple(
-            Rated(step, _total_games(run, step), rated[i], tuple(wins[i]))
+            Rated(step, specs[i], _total_games(run, step), rated[i], tuple(wins[i]))
             for i, step in enumerate(steps)
         ),
         tuple(zip(specs[n:], rated[n:], strict=True)),
         (name, elo),
+        tuple(played),
     )
 
 

@@ -36,7 +36,7 @@ _HIDDEN, _MARGINAL = (f"eval/belief_cross_entropy_{name}" for name in ("hidden",
 _BUFFER, _TURNOVER = "stats/replay_buffer_selfplay", "stats/buffer_turnover_cycles"
 _FILES = "ingest/selfplay_files"
 """Only a learner with workers has it."""
-_MAX_MOMENTS = 500
+_MAX_MOMENTS = 250
 
 State = Literal["warning", "fine", "unknown"]
 
@@ -103,7 +103,7 @@ def history(
     """Return when each warning held, in the order in which they began.
 
     Args:
-        rows: all rows of the metrics file, oldest first. At most 500 of them, evenly spaced, are
+        rows: all rows of the metrics file, oldest first. At most 250 of them, evenly spaced, are
             taken as ends of what was known.
         find: returns the warnings that hold after some rows.
     """
