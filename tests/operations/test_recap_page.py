@@ -139,9 +139,10 @@ def test_troubles_of_the_fleet_are_listed(whole):
 
 def test_warnings_tell_what_holds_and_what_held(whole):
     shown = section(whole[2], "Warnings")
-    assert "| ⚠ warning | memorising, by strength | from cycle" in shown
+    assert "| ⚠ warning | memorising_by_strength | from cycle" in shown
     # A million examples were too many for the games that arrived; half a million were not.
-    last = int(re.search(r"\| fine \| stale \| it needs 36 cycles \| \d+–(\d+) \|", shown)[1])
+    fine = r"\| fine \| stale \| the buffer needs 36 cycles to be replaced \| \d+–(\d+) \|"
+    last = int(re.search(fine, shown)[1])
     assert 3200 < last < 3400
     assert "| not checked | memorising | there are no losses on held-out games" in shown
 

@@ -34,8 +34,17 @@ def test_each_loss_has_its_weight_in_the_gradient(games):
     assert learner.own_weights(TINY.learner) == (1.0, 1.0, 0.5)
 
 
+def test_one_hot_targets_are_the_moves_played():
+    points, best = np.array([[1, 3, np.nan, 2, 0, 0, 0], [5, 5, 0, 0, 0, 0, 0.0]]), np.array([1, 0])
+    soft = teacher.targets(teacher.Settings(temperature=2.0), points, best)
+    np.testing.assert_allclose(soft[0, 0] / soft[0, 1], np.exp(-1))
+    assert soft[1, 0] == soft[1, 1] and soft[0, 2] == 0
+    hard = teacher.targets(teacher.Settings(targets="one_hot"), points, best)
+    np.testing.assert_array_equal(hard, np.eye(7)[best])
+
+
 @pytest.mark.slow  # plays against E[Q] twice
-def test_one_hot_targets_are_the_moves_played_and_change_no_game():
+def test_one_hot_targets_change_no_game():
     settings = teacher.Settings(n=2, seed=3, games_per_file=4)
     soft = teacher.play_file(settings, None, 1, 4)
     hard = teacher.play_file(dataclasses.replace(settings, targets="one_hot"), None, 1, 4)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # rich takes 0.1 s to import, and `--help` does not need it
 Row = dict[str, Any]
 _LINE_EVERY_S = 10.0
 _ROWS_SHOWN = 12
+_VS, _WIN_RATE = "eval/vs_", "_win_rate"
 _WIDTH = 120
 """Columns of output that does not go to a terminal."""
 
@@ -109,10 +110,12 @@ def _cells(row: Row, seconds_left: float | None) -> dict[str, str]:
     def number(key: str, form: str, scale: float = 1) -> str:
         return format(scale * row[key], form) if key in row else ""
 
-    win = ""
-    if "eval/vs_random_win_rate" in row:
-        half = 100 * row["eval/vs_random_win_rate_ci95"]
-        win = f"{100 * row['eval/vs_random_win_rate']:.1f} ± {half:.1f}"
+    wins = {
+        name.removeprefix(_VS).removesuffix(_WIN_RATE): f"{100 * rate:.1f} ± "
+        f"{100 * row[f'{name}_ci95']:.1f}"
+        for name, rate in row.items()
+        if name.startswith(_VS) and name.endswith(_WIN_RATE)
+    }
     hidden = number("train/belief_accuracy_hidden", ".1f", 100)
     if hidden and "train/belief_accuracy_marginal" in row:
         hidden += f" ({100 * row['train/belief_accuracy_marginal']:.1f})"
@@ -126,8 +129,10 @@ def _cells(row: Row, seconds_left: float | None) -> dict[str, str]:
         "games/s": number("perf/games_per_s", ".1f"),
         "updates/s": number("perf/updates_per_s", ".1f"),
         "buffer": number("stats/replay_buffer_selfplay", ",.0f"),
-        "% vs random": win,
+        "% vs random": wins.pop("random", ""),
+        "% vs others": ", ".join(f"{name} {win}" for name, win in wins.items()),
         "mix(self/eval)": _mix(row),
+        "warnings": row.get("warnings", ""),
         "left": "" if seconds_left is None else duration(seconds_left),
     }
 

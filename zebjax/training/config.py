@@ -9,6 +9,7 @@ from typing import Literal
 from zebjax.common import checks
 from zebjax.network import PRESETS, ZebConfig
 from zebjax.search import SearchConfig
+from zebjax.training import opponents
 from zebjax.training.workers_config import EvalAuxConfig, StoreConfig
 
 PolicyMask = Literal["legal", "unplayed"]
@@ -158,6 +159,9 @@ class ReplayConfig:
     keep_games: int = 50_000
     """Number of newest games of each stream that the run keeps as files in its folder `games`, for
     the --replay.seed-folder of another run; 50,000 are 30 MB. 0: none."""
+    held_out: float = 0.0
+    """Share of the self-play (or teacher's) games that are never trained on, chosen by a hash of
+    the deal. Each cycle measures the losses on them and, in the same way, on the ring's games."""
     max_reuse: float = 0.0
     """With workers: maximum number of times that an example is trained on, on average. Training
     waits for new games before it would exceed this. 0: no limit."""
@@ -174,6 +178,9 @@ class ReplayConfig:
                 f"replay.min_buffer: expected 0 to capacity_examples ({self.capacity_examples}), "
                 f"got {self.min_buffer}"
             )
+        checks.check(self, "replay")
+        if not 0 <= self.held_out <= 0.5:
+            raise ValueError(f"replay.held_out: expected 0 to 0.5, got {self.held_out}")
         checks.at_least(self, "replay", 0, "max_example_age_s", "max_reuse", "keep_games")
 
 
@@ -190,12 +197,15 @@ class TeacherConfig:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig:
-    """Evaluation during training: paired deals against the random player."""
+    """Evaluation during training: paired deals against each opponent."""
 
     every_cycles: int = 50
     """Number of cycles between evaluations."""
+    opponents: str = "random"
+    """The opponents, with spaces between them: player specs such as random or eq:n=10, first (the
+    run's own first step) and bundled. Each has metrics of its own: eval/vs_eq_n10_win_rate."""
     deals: int = 1000
-    """Deals per evaluation; each is played twice, with the teams swapped."""
+    """Deals per opponent; each is played twice, with the teams swapped. All play the same."""
     temperature: float = 0.1
     """Temperature of the network's policy."""
 
@@ -205,6 +215,7 @@ class EvaluationConfig:
         checks.at_least(self, "evaluation", 2, "deals")
         checks.at_most(self, "evaluation", _MAX_COUNT, "deals")
         checks.at_least(self, "evaluation", 0, "temperature")
+        opponents.words(self.opponents)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,6 +242,9 @@ class TrackingConfig:
     stores them offline in the run's folder."""
     project: str = "zeb-mcts"
     """W&B project."""
+    tags: str = ""
+    """Tags of the W&B run, with spaces between them, besides those that say its version, device,
+    network and kinds of games."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,8 @@ from zebjax import network
 from zebjax.common import files, jax_settings
 from zebjax.common.console import Reporter
 from zebjax.common.last_warning import LastWarning
-from zebjax.training import learner, replay, selfplay
+from zebjax.record import GameRecord
+from zebjax.training import held_out, learner, replay, selfplay, warnings
 from zebjax.training.config import Experiment
 
 
@@ -87,6 +88,8 @@ class Progress:
     """Running means over the eval-aux games."""
     ring_games: dict[str, int] = dataclasses.field(default_factory=dict)
     """Number of games that the run has put into each ring, by stream; see `kept_games`."""
+    arrivals: list[int] = dataclasses.field(default_factory=list)
+    """Examples of self-play that arrived in each of the last cycles; see `cycle_row`."""
     changes: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     """The settings that changed since the run began; see `changes`."""
     row: dict[str, Any] | None = None
@@ -140,6 +143,10 @@ class Session:
     progress: Progress
     is_new: bool
     """True if the run begins in this process; False if it resumed from a saved state."""
+    held_out: GameRecord = dataclasses.field(default_factory=held_out.none)
+    """Games that are never trained on; NumPy arrays, the oldest first. Saved with the state."""
+    current_warnings: list[warnings.Finding] = dataclasses.field(default_factory=list)
+    """The warnings after the newest metrics row."""
     warning: LastWarning = dataclasses.field(default_factory=LastWarning)
     """The last warning of this process, which a learner's heartbeats contain."""
     wandb_url: str | None = None

@@ -271,8 +271,9 @@ def strength_section(facts: Facts) -> Section:
     title = "Ladder and head-to-head"
     if not facts.arena:
         missing = (
-            "No results of the arena. `zebjax arena --ladder zeb:RUN --json` prints some: save "
-            f"them as a file in {results.FOLDER}/ of the run, or name the file with --arena."
+            "No results of the arena. `zebjax arena --ladder zeb:RUN --json` prints some, and "
+            "`zebjax arena --run RUN eq:n=100 --json` ratings of the run's steps: save them as a "
+            f"file in {results.FOLDER}/ of the run, or name the file with --arena."
         )
         return Section("strength", title, [Missing(missing)])
     found = results.combine(facts.arena)

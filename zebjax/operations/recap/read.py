@@ -14,6 +14,7 @@ from zebjax.operations.recap import changes, fleet, results
 from zebjax.operations.recap.changes import Change
 from zebjax.operations.recap.text import clean, number, seconds_of
 from zebjax.training import metrics
+from zebjax.training.changes import FILE as CHANGES
 from zebjax.training.metrics import Row
 
 _MAX_JSON_BYTES = 1 << 24
@@ -164,7 +165,7 @@ def _of_folder(folder: Path) -> Facts:
         now_s=time.time(),
         rows=rows,
         settings=settings,
-        changes=changes.parse(reader.json(folder / changes.FILE, list)),
+        changes=changes.parse(reader.json(folder / CHANGES, list)),
         starts=[start for start in starts if isinstance(start, dict)],
         progress=reader.json(saves[-1], dict) if saves else {},
         provenance=reader.json(folder / "start" / "provenance.json", dict),

@@ -80,7 +80,9 @@ class StoreRun:
         """Read the state; see `Target.poll`."""
         state = facts.poll(self.watch)
         if self._rows is not None and not state["metrics"]:  # the heartbeats of an older version
-            state["metrics"] = folder.newest_metrics(self._rows.read())
+            rows = self._rows.read()
+            state["metrics"] = folder.newest_metrics(rows)
+            state["warnings"] = folder.warnings_of(rows)
         self._keep(state)
         return state
 
