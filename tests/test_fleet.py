@@ -39,7 +39,7 @@ def test_every_subcommand_has_a_help_with_examples_that_parse(name, capsys):
         fleet.main([name, "--help"])
     shown = capsys.readouterr().out
     assert stop.value.code == 0 and shown.startswith(f"usage: zebjax fleet {name} ")
-    lines = shown.split("\nexample")[1].splitlines()[1:]
+    lines = shown.replace("\\\n", "").split("\nexample")[1].splitlines()[1:]
     assert lines
     for line in lines:
         words = line.split()

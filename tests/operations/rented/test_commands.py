@@ -128,7 +128,7 @@ def test_every_subcommand_explains_itself(here, name, capsys):
         fleet.main([name, "--help"])
     said = capsys.readouterr().out
     assert ended.value.code == 0 and f"  zebjax fleet {name} lb" in said
-    for example in re.split(r"\nexamples?:\n", said)[-1].splitlines():
+    for example in re.split(r"\nexamples?:\n", said.replace("\\\n", ""))[-1].splitlines():
         words = example.split()[2:]
         assert words[0] == name
         # What an example names is not there; that its options are known is what counts.
