@@ -129,7 +129,7 @@ def test_a_truncated_download(reference_path, tmp_path, capsys):
     ("out", "message"),
     [
         ("file/out.pt", "file is not a folder"),
-        ("file/deep/out.pt", "deep is not a folder"),
+        ("file/deep/out.pt", "file is not a folder"),
         ("n" * 300 + ".pt", "File name too long"),
     ],
 )

@@ -128,9 +128,9 @@ def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
     [
         (
             ["absent.py"],
-            "absent.py: expected an existing experiment file that ends in .py",
+            "absent.py; expected an experiment file that ends in .py",
         ),
-        (["README.md"], "README.md: expected an existing experiment file"),
+        (["README.md"], "README.md: expected an experiment file"),
         (
             ["experiments/quickstart.py", "--learner.lr", "nan"],
             "learner.lr: expected a finite number, got nan",
@@ -151,7 +151,7 @@ def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
         (["experiments/quickstart.py", "--name", "../x"], "name: expected letters"),
         (
             ["experiments/lb_v_eq_3740.py"],
-            "start.checkpoint: lb-v-eq-3740-bootstrap does not exist",
+            "start.checkpoint: lb-v-eq-3740-bootstrap: no network here",
         ),
         (
             ["experiments/quickstart.py", "--eval-aux.worlds", "0"],
@@ -218,7 +218,9 @@ def test_bad_input_is_one_sentence_and_status_2(tmp_path, monkeypatch, capsys, a
 def test_bad_input_as_a_process():
     result = subprocess.run(command("absent.py"), cwd=ROOT, capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (2, "")
-    problem = "absent.py: expected an existing experiment file that ends in .py"
+    problem = (
+        f"absent.py: no file {ROOT / 'absent.py'}; expected an experiment file that ends in .py"
+    )
     assert result.stderr == f"zebjax train: {problem}\n"
 
 
