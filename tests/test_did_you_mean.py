@@ -68,6 +68,9 @@ def test_the_commands_say_it_too(capsys, here):
     assert "did you mean 'zeb:bundled'?" in answer(capsys, arena.main, "bundled", "vs", "random")
     assert "did you mean 'zeb:bundled'?" in answer(capsys, regret.main, "bundled")
     assert "did you mean bundled?" in answer(capsys, belief.main, "zeb:bundeld")
+    for path in ("x" * 300, "zeb:" + "x" * 300):
+        assert answer(capsys, belief.main, path).endswith("too long\n")
+        assert answer(capsys, arena.main, f"zeb:{path}", "vs", "random").endswith("too long\n")
     assert belief.parser().parse(["zeb:bundled"]).path == "bundled"
     with pytest.raises(ValueError, match=r"did you mean bundled\?$"):
         players.make("zeb:bundeld")

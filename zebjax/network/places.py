@@ -26,7 +26,7 @@ def without_prefix(name: str) -> str:
     >>> without_prefix("zeb:bundled"), without_prefix("runs/mine")
     ('bundled', 'runs/mine')
     """
-    return name if Path(name).exists() else name.removeprefix(_PREFIX)
+    return name if exists(Path(name)) else name.removeprefix(_PREFIX)
 
 
 def not_found(path: Path, expected: str = _EXPECTED) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from zebjax.common import hub
+from zebjax.common import cli, hub
 from zebjax.common.parsing import integer, nearest, number, one_of, similar
 from zebjax.network import places
 
@@ -54,7 +54,7 @@ def make(spec: str) -> "Player":
     try:
         made = pkgutil.resolve_name(kind.maker)(*positional, **_options(kind, items))
     except (ValueError, OSError) as error:
-        raise ValueError(f"player {spec!r}: {error}") from error
+        raise ValueError(f"player {spec!r}: {cli.said(error)}") from error
     # The file that an argument names can change, so such a spec is no cache key. A spec without an
     # argument is complete.
     return dataclasses.replace(
