@@ -46,6 +46,7 @@ def test_an_opponent_that_is_not_there_is_refused_before_the_run_begins():
         judging.Judge(EvaluationConfig(opponents="random zeb:nowhere"))
 
 
+@pytest.mark.slow  # compiles three matches
 def test_the_first_step_is_an_opponent_from_the_second_on(tmp_path):
     config = dataclasses.replace(TINY.evaluation, opponents="first random")
     settings = dataclasses.replace(TINY, runs=str(tmp_path), evaluation=config)

@@ -136,7 +136,15 @@ def plot_curves(rows: list[Row], path: Path, title: str) -> None:
     x = [row[time] for row in trained]
     for name in ("policy", "value", "belief"):
         if all(f"train/{name}_loss" in row for row in trained):
-            loss.plot(x, [row[f"train/{name}_loss"] for row in trained], label=name)
+            (line,) = loss.plot(x, [row[f"train/{name}_loss"] for row in trained], label=name)
+            held = [row for row in trained if f"held_out/{name}_loss" in row]
+            loss.plot(
+                [row[time] for row in held],
+                [row[f"held_out/{name}_loss"] for row in held],
+                color=line.get_color(),
+                linestyle=":",
+                label=f"{name}, held out" if held else None,
+            )
     loss.set(title="losses", xlabel=label, ylim=(0, None))
     loss.legend()
 

@@ -127,7 +127,11 @@ def _store(facts: Facts) -> str:
 
 def _wandb(facts: Facts) -> Any:
     published = facts.publications[-1] if facts.publications else {}
-    known = (_get(facts.learner, "wandb_url"), facts.progress.get("wandb_run_id"))
+    known = (
+        _get(facts.learner, "wandb_url"),
+        facts.wandb.get("url"),
+        facts.progress.get("wandb_run_id"),
+    )
     return next((one for one in (*known, published.get("wandb_run_id")) if one), None)
 
 

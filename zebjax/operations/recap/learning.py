@@ -112,7 +112,16 @@ def _losses(rows: Sequence[Row], marks: Marks) -> list[Block]:
     ]
     if not drawn:
         return [Missing("No losses are in the metrics: no cycle has been trained yet.")]
-    return [Chart("Losses", charts.lines(drawn, "loss", marks), charts.words(drawn))]
+    blocks: list[Block] = [Chart("Losses", charts.lines(drawn, "loss", marks), charts.words(drawn))]
+    held = [
+        charts.line(label, rows, f"held_out/{name}")
+        for label, name in (("held out", "value_loss"), ("trained", "trained_value_loss"))
+        if series.first_known(rows, f"held_out/{name}")
+    ]
+    if held:
+        title = "Value loss on games that are never trained on, and on the buffer's"
+        blocks.append(Chart(title, charts.lines(held, "loss", marks), charts.words(held)))
+    return blocks
 
 
 def phases_section(facts: Facts, found: Sequence[phases.Phase]) -> Section:

@@ -46,6 +46,8 @@ class Facts:
     """Of the newest save, see `training.session.Progress`."""
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
     """The origin of converted first weights."""
+    wandb: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """The W&B run, as in `wandb.json`."""
     n_params: int | None = None
     learner: dict[str, Any] | None = None
     """The learner's newest heartbeat."""
@@ -169,6 +171,7 @@ def _of_folder(folder: Path) -> Facts:
         starts=[start for start in starts if isinstance(start, dict)],
         progress=reader.json(saves[-1], dict) if saves else {},
         provenance=reader.json(folder / "start" / "provenance.json", dict),
+        wandb=reader.json(folder / "wandb.json", dict),
         n_params=_n_params(folder),
         events=reader.attempt(fleet.read),
         arena=arena,
