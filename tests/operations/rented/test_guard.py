@@ -210,6 +210,21 @@ def test_self_play_ranks_by_games_and_eval_aux_by_cores_for_the_money(tmp_path):
     assert order == ["slow", "cores", "fast"]
 
 
+def test_what_the_fleet_has_measured_decides_its_next_rental(tmp_path):
+    """No speed is known at first, so the cheapest is rented; later the best games/s per USD."""
+    now = [machine(1, usd=0.06, gpu="RTX3070Ti"), machine(2, usd=0.08)]
+    later = [machine(3, usd=0.06, gpu="RTX3070Ti", from_s=1000), machine(4, usd=0.08, from_s=1000)]
+    play = Play(tmp_path, World([*now, *later]), {"selfplay": 2})
+    play.config = dataclasses.replace(play.config, speeds={})
+    while play.world.now < 1200:
+        play.step()
+    speeds = play.guard.memory.speeds
+    assert speeds["selfplay/rtx4070ti"] > speeds["selfplay/rtx3070ti"] * 1.4
+    play.want(targets={"selfplay": 3})
+    play.until(play.is_met, 600)
+    assert set(play.world.n_rented) == {"1", "2", "4"}
+
+
 def test_the_cap_and_the_allow_list_hold(tmp_path):
     config = Config("f", dataclasses.replace(RULES, allow=("1", "2")), Wanted({}), SPEEDS)
     offers = [machine(1, usd=0.05).offer, machine(2, usd=0.11).offer, machine(3, usd=0.05).offer]

@@ -19,11 +19,13 @@ def decide(config: Config, memory: Memory, seen: Observation, now: float) -> Dec
 
     1. A rental that ended, was refused or was lost counts against its offer; a program that ended
        by itself also against its role, unless another worker of the role produces.
-    2. A worker without a heartbeat in time, with none for a while, or without new games is ended.
+    2. A worker without a heartbeat in time, with none for a while, or without new games is ended;
+       so is the second one on a machine.
     3. If everything shall go down, or the budget does not last for more than the end, all rentals
        are ended, again and again, until the provider lists none.
     4. A role with more workers than wanted loses those that do not produce, then the worst.
-    5. A role with fewer gets the best offers; after failures some more at once.
+    5. A role with fewer gets the best offers, once there are weights to play with; after failures
+       some more at once.
 
     The last producing self-play worker is ended only by rule 3.
 
