@@ -83,7 +83,7 @@ class Cloud:
         self.start("server")
         self.wait()
 
-    def wait(self, limit_s=600):
+    def wait(self, limit_s=1800):
         """Wait until dstack's server answers."""
         until = time.monotonic() + limit_s
         while True:
