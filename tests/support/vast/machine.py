@@ -17,7 +17,7 @@ from pathlib import Path
 
 import paramiko
 
-FOLDER, FAULT = Path(sys.argv[1]), sys.argv[2]
+FOLDER, FAULT = Path(sys.argv[1]).absolute(), sys.argv[2]
 HERE = Path(__file__).parent
 BEGINS = "pip install"
 """Our first command; what dstack puts before it is for a container, not for this machine."""
@@ -51,6 +51,7 @@ class Runner:
         self.process = subprocess.Popen(
             ["/bin/sh", "-c", command],
             env=env,
+            cwd=FOLDER,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,

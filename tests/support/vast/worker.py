@@ -1,7 +1,7 @@
 """`pip` and `zebjax` on a simulated machine: a worker that only writes heartbeats into a folder.
 
 `python worker.py pip install ...`, `... zebjax doctor ...`, `... zebjax train ... --worker-id ID`.
-The real worker would need a core for each machine.
+The real worker would need a core for each machine; a machine of the kind "real" starts it.
 """
 
 import hashlib
@@ -25,6 +25,8 @@ def main():
     if WORDS[1] == "doctor":
         print("FAIL device     no GPU" if FAULT == "doctor" else "ok   device")
         return 2 if FAULT == "doctor" else 0
+    if FAULT == "real":
+        os.execv(sys.executable, [sys.executable, "-m", *WORDS])
     if FAULT == "crash":
         print("No module named run_eval_aux", flush=True)
         return 3
