@@ -35,6 +35,7 @@ from zebjax.operations.rented import dstack_provider, spec
 EXPERIMENT, RUN = "lb_v_eq_3740", "lb-v-eq-3740"
 # Small numbers for two cores; the network and the kinds of games are the experiment's.
 SMALL = {
+    "device": "cpu",
     "selfplay.lanes": 16,
     "selfplay.search.sims": 16,
     "selfplay.games-per-cycle": 16,

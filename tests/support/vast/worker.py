@@ -25,6 +25,13 @@ import sys
 import time
 from pathlib import Path
 
+REAL = """
+import os
+from zebjax import __main__
+from zebjax.distributed import machine
+machine.machine_id = os.getcwd  # the simulated machines are one
+__main__.program()
+"""
 STORE, WORDS = os.environ["WORKER_STORE"], sys.argv[1:]
 
 
@@ -46,7 +53,7 @@ def doctor():
 def train():
     assert "--wait-for-weights" in WORDS
     if fault() == "real":
-        os.execv(sys.executable, [sys.executable, "-m", "zebjax", *WORDS])
+        os.execv(sys.executable, [sys.executable, "-c", REAL, *WORDS])
     if fault() == "crash":
         print("No module named run_eval_aux", flush=True)
         return 3
