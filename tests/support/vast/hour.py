@@ -53,11 +53,11 @@ SMALL = {
 }
 SMALLER = 28 * 200
 MACHINES = [
-    [101, "RTX 4070 Ti", 0.05, 16, "loading"],
-    [201, "RTX 4070 Ti", 0.08, 16, "real"],
-    [202, "RTX 3070 Ti", 0.06, 8, "real"],
-    [203, "RTX 3070 Ti", 0.06, 8, "real"],
-    [204, "RTX 4070 Ti", 0.09, 16, "real"],
+    {"id": 101, "gpu": "RTX 4070 Ti", "usd": 0.05, "cores": 16, "fault": "loading"},
+    {"id": 201, "gpu": "RTX 4070 Ti", "usd": 0.08, "cores": 16, "fault": "real"},
+    {"id": 202, "gpu": "RTX 3070 Ti", "usd": 0.06, "cores": 8, "fault": "real"},
+    {"id": 203, "gpu": "RTX 3070 Ti", "usd": 0.06, "cores": 8, "fault": "real"},
+    {"id": 204, "gpu": "RTX 4070 Ti", "usd": 0.09, "cores": 16, "fault": "real"},
 ]
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "very-secret"}
 KEYS["AWS_REGION"] = "us-east-1"
