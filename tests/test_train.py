@@ -48,7 +48,7 @@ def command(path, *overrides):
     return [sys.executable, "-m", "zebjax.train", str(path), *overrides]
 
 
-def wait_for(condition, process, timeout_s=120):
+def wait_for(condition, process, timeout_s=600):
     end = time.monotonic() + timeout_s
     while not condition():
         assert process.poll() is None, "the run ended early"
@@ -117,7 +117,7 @@ def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
     )
     wait_for(lambda: n_rows(tmp_path / "tiny") >= 2, process)
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert "stopping: the compiled call under way ends" in err
     assert "the same command resumes" in out
