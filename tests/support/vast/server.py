@@ -8,6 +8,9 @@ import os
 import sys
 from datetime import timedelta
 
+# What dstack's settings read when they are imported; it asks a question otherwise.
+os.environ["DSTACK_UPDATE_DEFAULT_PROJECT"] = "1"
+
 import cachetools
 import httpx
 from dstack._internal.cli.main import main
