@@ -15,9 +15,12 @@ from .cards import BANDWIDTH_SHARE, FLOP_SHARE, HOST_WAIT_S, LAUNCH_S, Card
 from .hlo import Array, Instruction, Module
 
 _NO_KERNEL = frozenset(
-    "parameter constant tuple get-tuple-element bitcast after-all domain opt-barrier add-dependency "
-    "partition-id replica-id async-done async-update copy-done all-reduce-done all-gather-done "
-    "collective-permute-done".split()
+    [
+        *("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "domain"),
+        *("opt-barrier", "add-dependency", "partition-id", "replica-id"),
+        *("async-done", "async-update", "copy-done", "all-reduce-done", "all-gather-done"),
+        "collective-permute-done",
+    ]
 )
 _READ_IN_PART = ("dynamic-slice", "slice", "gather")
 _WRITTEN_IN_PART = ("dynamic-update-slice", "scatter")

@@ -1,15 +1,20 @@
 """Predictions from a compiled program count kernels, bytes and products as its text says."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import pytest
 
-from benchmarks import gpu_program
+from benchmarks import gpu_program, plan, table
 from benchmarks.gpu import compile as gpu_compile
 from benchmarks.gpu import hlo, roofline, show
 from benchmarks.gpu.cards import BANDWIDTH_SHARE, CARDS, FLOP_SHARE, HOST_WAIT_S, LAUNCH_S
+from zebjax.operations.rented import speeds
 
 PROGRAM = """HloModule jit_f, is_scheduled=true
 
@@ -240,3 +245,59 @@ def test_without_the_plugin_the_command_says_what_to_install(monkeypatch, capsys
     problem = capsys.readouterr().err
     assert ended.value.code == 2 and "install zebjax[cuda12]" in problem
     assert problem.count("\n") == 1
+
+
+def predictions(folder, device, **row):
+    row = {"device": device, "source": "predicted", "date": "2026-11-26T00:00:00"} | row
+    (folder / f"{len(list(folder.iterdir()))}.json").write_text(
+        json.dumps({"device": device, "source": "predicted", "rows": [row]})
+    )
+
+
+def test_the_table_says_which_rows_are_predicted(tmp_path, capsys):
+    name = "NVIDIA GeForce RTX 3060"
+    predictions(tmp_path, name, setting="original", predicted_games_per_s=12.0)
+    predictions(tmp_path, name, setting="large", batch=64, predicted_updates_per_s=300.0)
+    assert table.main(["--results", str(tmp_path), "--price", f"{name}=0.06"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    expected = "| 12.0 | 0.060 | 0.0050 | 1.39 | predicted, 2026-11-26 |"
+    assert lines[-1] == f"| {name} | original {expected}"
+    # A reader of measured speeds does not see them.
+    assert speeds.read(tmp_path, {}) == []
+
+
+def test_plans_take_predictions_from_the_results(tmp_path):
+    assert speeds.predicted("original", tmp_path) == speeds.predicted("original", tmp_path / "no")
+    predictions(tmp_path, CARDS["4070ti"].name, setting="original", predicted_games_per_s=68.0)
+    predictions(tmp_path, CARDS["h100"].name, setting="original", predicted_games_per_s=400.0)
+    predictions(tmp_path, CARDS["h100"].name, setting="recommended", predicted_games_per_s=4e3)
+    predictions(
+        tmp_path, CARDS["h100"].name, setting="large", batch=64, predicted_updates_per_s=900.0
+    )
+    found = speeds.predicted("original", tmp_path)
+    assert found["RTX 4070 Ti"] == 68.0 and found["NVIDIA H100"] == 400.0
+    # No roofline of this card: scaled by the published speeds.
+    assert found["RTX 3080"] == pytest.approx(68 * 3.0 / 4.15)
+    assert speeds.predicted("recommended", tmp_path)["RTX 4070 Ti"] == pytest.approx(680)
+    assert plan.learners(tmp_path)["NVIDIA H100"] == (900.0, "predicted")
+
+
+@pytest.mark.slow  # and needs 6 GB of NVIDIA's libraries
+@pytest.mark.skipif(bool(gpu_compile.problem()), reason=f"compiles: {gpu_compile.problem()}")
+def test_the_engine_is_compiled_for_a_gpu_that_is_not_there(tmp_path):
+    out = tmp_path / "engine.json"
+    asked = ["--gpus", "3060", "--programs", "engine", "--out", str(out), "--list", "3"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.gpu_program", *asked],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=Path(__file__).parents[2],
+        # The variables of this test run keep JAX on the CPU.
+        env={name: value for name, value in os.environ.items() if name != "JAX_PLATFORMS"},
+    )
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(out.read_text())["rows"]
+    assert row["device"] == CARDS["3060"].name and row["source"] == "predicted"
+    assert 1e7 < row["predicted_plies_per_s"] < 1e10 and row["temporary_mb"] > 0
+    assert "zebjax/game.py:" in done.stdout
