@@ -10,8 +10,8 @@ from typing import Any
 from zebjax.common import cli, files
 
 from . import report
+from .gpu import cards, hlo, programs, roofline, show
 from .gpu import compile as gpu_compile
-from .gpu import hlo, programs, roofline, show
 from .gpu.cards import CARDS, Card
 
 ABOUT = """Nothing is measured: all figures are predicted. XLA compiles for a described GPU; that
@@ -168,18 +168,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+_ROOFLINE = {
+    "launch_us": cards.LAUNCH_S * 1e6,
+    "host_wait_us": cards.HOST_WAIT_S * 1e6,
+    "bandwidth_share": cards.BANDWIDTH_SHARE,
+    "flop_share": cards.FLOP_SHARE,
+    "search_turns": programs.SEARCH_TURNS,
+    "forced_turns": programs.FORCED_TURNS,
+}
+"""Constants of the prediction, recorded in each result: none of them was measured."""
+
+
 def _write(path: Path, made: dict[str, Any], note: str) -> None:
     """Put a row into a file of results, in place of an earlier one of the same program."""
     surroundings = report.surroundings(note)
-    kept = (
-        [old for old in show.saved_rows(path) if show.identity(old) != show.identity(made)]
-        if (path.exists())
-        else []
-    )
+    old = show.saved_rows(path) if path.exists() else []
+    kept = [row for row in old if show.identity(row) != show.identity(made)]
     stamp = {name: surroundings[name] for name in ("date", "commit")}
-    facts = {"device": made["device"], "source": "predicted", "versions": surroundings["versions"]}
-    rows = [*kept, made | stamp]
-    report.write(path, facts | {"note": note, "rows": rows})
+    facts = {"device": made["device"], "source": "predicted", "roofline": _ROOFLINE}
+    facts |= {"versions": surroundings["versions"], "note": note}
+    report.write(path, facts | {"rows": [*kept, made | stamp]})
 
 
 if __name__ == "__main__":

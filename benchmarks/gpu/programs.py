@@ -160,7 +160,7 @@ def rules(games: int) -> Program:
         {"program": "engine", "games": games},
         engine.play,
         (key, games),
-        "game of every lane",
+        "run",
         1.0,
         games * game.N_PLIES,
         "predicted_plies_per_s",
