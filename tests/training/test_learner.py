@@ -316,8 +316,10 @@ def test_an_accelerator_learns_the_same(ring, monkeypatch):
 @pytest.mark.parametrize(
     ("batch", "together"), [(64, 25), (1024, 5), (8192, 1), (100_000, 1), (320, 25), (330, 5)]
 )
-def test_tokens_are_made_for_as_many_updates_as_fit(batch, together):
+def test_tokens_are_made_for_as_many_updates_as_fit(batch, together, monkeypatch):
     config = LearnerConfig(batch=batch, updates_per_cycle=1000)
+    assert learner._updates_at_once(config) == 1  # on a CPU
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert config.chunk == 25 and learner._updates_at_once(config) == together
 
 

@@ -30,7 +30,7 @@ def own_weights(config: LearnerConfig) -> LossWeights:
 
 _GROUPS = 4
 """Number of groups that a batch is divided into by length."""
-_UNDIVIDED = 2048
+_UNDIVIDED = 1024
 """Largest batch that an accelerator computes as one group. Groups save a quarter of the tokens, but
 each has its own kernels, and a small batch takes as long as its kernels need to be launched."""
 
@@ -42,20 +42,20 @@ def _n_groups(size: int) -> int:
     return next((n for n in (_GROUPS, 2) if size % (n * jax.device_count()) == 0), 1)
 
 
-def group_lengths(name: str) -> tuple[int, ...]:
+def cut_lengths(name: str, size: int) -> tuple[int, ...]:
     """Return the lengths that groups are cut off at, ascending; the last fits every observation.
 
     Args:
         name: name of the tokenizer.
+        size: number of examples in the batch.
     """
     spec = tokenizer(name)
+    if jax.default_backend() != "cpu" and _n_groups(size) == 1:
+        # Products of bfloat16 on tensor cores need multiples of 8: XLA would pad their operands in
+        # kernels of their own. In a large batch the further tokens would cost more than that.
+        return (min(-(-spec.lengths[-1] // 8) * 8, spec.length),)
     # Only three lengths, near the ends of the quarters: the network is compiled for each.
-    lengths = (*spec.lengths[1:5:2], spec.lengths[-1])
-    if jax.default_backend() == "cpu":
-        return lengths
-    # Products of bfloat16 on tensor cores need multiples of 8: XLA would pad and cut their operands
-    # in kernels of their own.
-    return tuple(sorted({min(-(-length // 8) * 8, spec.length) for length in lengths}))
+    return (*spec.lengths[1:5:2], spec.lengths[-1])
 
 
 def grads_and_output(
@@ -82,7 +82,7 @@ def grads_and_output(
     weights = weights or own_weights(config)
     size = batch.policy_weight.shape[0]
     n_groups = _n_groups(size)
-    lengths = group_lengths(network_config.tokenizer)
+    lengths = cut_lengths(network_config.tokenizer, size)
     if batch.observation.place is None:
         batch = batch._replace(observation=shorten(batch.observation, lengths[-1]))
 

@@ -18,7 +18,7 @@ from zebjax.record import GameRecord, check_record
 from zebjax.training import flat, replay
 from zebjax.training.batches import Batch, Positions, check_batch, make_batch, positions
 from zebjax.training.config import LearnerConfig
-from zebjax.training.gradients import LossWeights, grads_and_output, group_lengths, own_weights
+from zebjax.training.gradients import LossWeights, cut_lengths, grads_and_output, own_weights
 from zebjax.training.losses import _BELIEF_LOSS, Metrics, losses
 from zebjax.training.optimizer import lr_schedule, make_optimizer
 
@@ -167,6 +167,8 @@ _EXAMPLES_AT_ONCE = 8192
 
 def _updates_at_once(config: LearnerConfig) -> int:
     """Return the number of updates whose tokens are made together; it divides a chunk."""
+    if jax.default_backend() == "cpu":
+        return 1  # 64 examples stay in its cache
     fits = max(1, _EXAMPLES_AT_ONCE // config.batch)
     return max(n for n in range(1, config.chunk + 1) if config.chunk % n == 0 and n <= fits)
 
@@ -211,7 +213,10 @@ def train(
     if eval_aux is not None:
         check_record(eval_aux.ring.records, ("capacity",))
         check("eval_aux.turns", eval_aux.turns, ("updates",), bool)
-    wide, longest = _updates_at_once(config), group_lengths(network_config.tokenizer)[-1]
+    wide, longest = (
+        _updates_at_once(config),
+        cut_lengths(network_config.tokenizer, config.batch)[-1],
+    )
 
     as_given, names = state, sorted(state.metrics)
     layout = _layout(config, state.params)
@@ -267,7 +272,8 @@ def train(
             batches = _divided(batches, wide)
             return jax.lax.scan(step, state, (dropout_keys, batches, is_aux))
 
-        # Tokens and targets of several updates are made together, for the same reason.
+        # On an accelerator tokens and targets of several updates are made together: they are a few
+        # hundred small kernels, however many examples there are.
         n_wide = config.chunk // wide
         inputs = (
             _divided(dropout_keys, n_wide),
