@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from zebjax.common import cli, files
 
@@ -83,27 +83,42 @@ def _figures(cost: roofline.Cost, unit: str) -> dict[str, float]:
     }
 
 
-def predicted(program: programs.Program, card: Card, args: argparse.Namespace) -> dict[str, Any]:
-    """Compile one program for one card, print what was asked for, and return its row."""
+class Compiled(NamedTuple):
+    """A program as it was compiled for one card."""
+
+    module: hlo.Module
+    temporary: int
+    """Bytes of temporary memory."""
+    seconds: float
+    """Time of its compilation."""
+    card: Card
+
+
+def compiled(program: programs.Program, card: Card, texts: Path | None) -> Compiled:
+    """Compile one program; write its text into the folder `texts`, if there is one."""
     start = time.perf_counter()
-    compiled = gpu_compile.compiled(card, program.function, *program.arguments)
+    made = gpu_compile.compiled(card, program.function, *program.arguments)
     seconds = time.perf_counter() - start
-    text = compiled.as_text()
-    if args.text:
+    text = made.as_text()
+    if texts:
         values = [str(value) for value in program.facts.values()]
-        files.write_text(
-            args.text / f"{'-'.join([*values, card.name.replace(' ', '-')])}.txt", text
-        )
-    module = hlo.parse(text)
-    entry = roofline.predict(module, card, program.turns)
-    memory = compiled.memory_analysis()
-    made = row(program, entry, card, getattr(memory, "temp_size_in_bytes", 0))
-    made["compile_s"] = round(seconds, 1)
+        files.write_text(texts / f"{'-'.join([*values, card.name.replace(' ', '-')])}.txt", text)
+    temporary = getattr(made.memory_analysis(), "temp_size_in_bytes", 0)
+    return Compiled(hlo.parse(text), temporary, seconds, card)
+
+
+def predicted(
+    program: programs.Program, made: Compiled, card: Card, args: argparse.Namespace
+) -> dict[str, Any]:
+    """Predict a program on a card, print what was asked for, and return its row."""
+    entry = roofline.predict(made.module, card, program.turns)
+    found = row(program, entry, card, made.temporary)
+    found |= {"compiled_for": made.card.name, "compile_s": round(made.seconds, 1)}
     if args.tree:
         print(show.tree(entry))
     if args.list:
-        print(show.largest(module, programs.unit(program, entry), args.list, program))
-    return made
+        print(show.largest(made.module, programs.unit(program, entry), args.list, program))
+    return found
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -112,6 +127,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--gpus", nargs="+", choices=CARDS, default=["h100"], help="which (default h100)")
+    add(
+        "--compile-for",
+        choices=CARDS,
+        help="predict all cards from the program compiled for this one: the programs differ little "
+        "(default: each from its own)",
+    )
     add("--programs", nargs="+", choices=PROGRAMS, default=list(PROGRAMS), help="default all")
     add(
         "--settings",
@@ -155,16 +176,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.text.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    for name in args.gpus:
-        card = CARDS[name]
-        out = args.out or report.RESULTS / f"gpu-program-{name}.json"
-        for program in planned(args):
-            made = predicted(program, card, args)
+    for program in planned(args):
+        one = args.compile_for and compiled(program, CARDS[args.compile_for], args.text)
+        for name in args.gpus:
+            card = CARDS[name]
+            made = predicted(program, one or compiled(program, card, args.text), card, args)
             report.show(made)
             if args.compare:
                 print(show.compared(before, made))
             if args.out or not args.compare:
-                _write(out, made, args.note)
+                _write(args.out or report.RESULTS / f"gpu-program-{name}.json", made, args.note)
     return 0
 
 
@@ -185,7 +206,8 @@ def _write(path: Path, made: dict[str, Any], note: str) -> None:
     old = show.saved_rows(path) if path.exists() else []
     kept = [row for row in old if show.identity(row) != show.identity(made)]
     stamp = {name: surroundings[name] for name in ("date", "commit")}
-    facts = {"device": made["device"], "source": "predicted", "roofline": _ROOFLINE}
+    devices = {row["device"] for row in [*kept, made]}
+    facts = {"device": " and ".join(sorted(devices)), "source": "predicted", "roofline": _ROOFLINE}
     facts |= {"versions": surroundings["versions"], "note": note}
     report.write(path, facts | {"rows": [*kept, made | stamp]})
 

@@ -301,3 +301,44 @@ def test_the_engine_is_compiled_for_a_gpu_that_is_not_there(tmp_path):
     assert row["device"] == CARDS["3060"].name and row["source"] == "predicted"
     assert 1e7 < row["predicted_plies_per_s"] < 1e10 and row["temporary_mb"] > 0
     assert "zebjax/game.py:" in done.stdout
+
+
+class Program:
+    """Stands for a compiled program where there is no plugin to compile with."""
+
+    def as_text(self):
+        return PROGRAM
+
+    def memory_analysis(self):
+        return self
+
+    temp_size_in_bytes = 3 << 20
+
+
+def test_one_compiled_program_predicts_several_cards(tmp_path, monkeypatch, capsys):
+    compiled_for = []
+
+    def compiled(card, function, *arguments):
+        compiled_for.append(card.name)
+        return Program()
+
+    monkeypatch.setattr(gpu_compile, "prepare", lambda: None)
+    monkeypatch.setattr(gpu_compile, "compiled", compiled)
+    asked = ["--programs", "engine", "--gpus", "h100", "3060", "--compile-for", "h100"]
+    monkeypatch.setattr(gpu_program.report, "RESULTS", tmp_path)
+    assert gpu_program.main([*asked, "--list", "3", "--text", str(tmp_path / "texts")]) == 0
+    assert compiled_for == [H100.name]
+    (fast,), (slow,) = (
+        show.saved_rows(tmp_path / f"gpu-program-{name}.json") for name in ("h100", "3060")
+    )
+    assert slow["device"] == CARDS["3060"].name and slow["compiled_for"] == H100.name
+    assert slow["ms_per_run"] > fast["ms_per_run"] and slow["temporary_mb"] == 3
+    assert len(list((tmp_path / "texts").iterdir())) == 1
+    capsys.readouterr()
+    # Comparing writes nothing; writing replaces the row of the same program.
+    saved = tmp_path / "gpu-program-h100.json"
+    before = saved.read_text()
+    assert gpu_program.main(["--programs", "engine", "--compare", str(saved)]) == 0
+    assert "  as before" in capsys.readouterr().out and saved.read_text() == before
+    assert gpu_program.main(["--programs", "engine", "--out", str(saved)]) == 0
+    assert len(show.saved_rows(saved)) == 1 and compiled_for == [H100.name] * 3

@@ -31,8 +31,8 @@ def as_vector(params: Any) -> Layout:
 
 
 def _is_like(params: Any) -> Callable[[Any], bool]:
-    structure = jax.tree.structure(params)
-    return lambda tree: jax.tree.structure(tree) == structure
+    structure: Any = jax.tree.structure(params)
+    return lambda tree: bool(structure == jax.tree.structure(tree))
 
 
 def pack(layout: Layout, params: Any, tree: Any) -> Any:

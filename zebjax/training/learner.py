@@ -213,16 +213,12 @@ def train(
     if eval_aux is not None:
         check_record(eval_aux.ring.records, ("capacity",))
         check("eval_aux.turns", eval_aux.turns, ("updates",), bool)
-    wide, longest = (
-        _updates_at_once(config),
-        cut_lengths(network_config.tokenizer, config.batch)[-1],
-    )
+    wide = _updates_at_once(config)
+    longest = cut_lengths(network_config.tokenizer, config.batch)[-1]
+    names, layout = sorted(state.metrics), _layout(config, state.params)
 
-    as_given, names = state, sorted(state.metrics)
-    layout = _layout(config, state.params)
-
-    def step(state: LearnerState, inputs: tuple[jax.Array, Batch, jax.Array]):
-        dropout_key, batch, is_aux = inputs
+    def step(carry: _Carry, inputs: tuple[jax.Array, Batch, jax.Array]) -> tuple[_Carry, None]:
+        (state, sums), (dropout_key, batch, is_aux) = carry, inputs
         weights = own_weights(config)
         if eval_aux is not None:
             weights = jax.tree.map(
@@ -234,7 +230,7 @@ def train(
         metrics |= {
             f"eval_aux_{name}": is_aux * metrics[name] for name in _STREAM_LOSSES if name in metrics
         }
-        return state._replace(metrics=state.metrics + _stacked(metrics, names)), None
+        return _Carry(state, sums + _stacked(metrics, names)), None
 
     def draw(key: jax.Array, is_aux: jax.Array) -> tuple[GameRecord, jax.Array]:
         drawn = replay.sample(key, ring, config.batch)
@@ -246,7 +242,8 @@ def train(
             drawn,
         )
 
-    def chunk(index: jax.Array | int, state: LearnerState) -> LearnerState:
+    def chunk(index: jax.Array | int, carry: _Carry) -> _Carry:
+        state = carry.state
         # Keys come from the number of the update, not from splitting, so that a resumed run draws
         # the same examples.
         numbers = state.update + jnp.arange(config.chunk)
@@ -263,14 +260,16 @@ def train(
         drawn = jax.vmap(draw)(sample_keys, is_aux)
         examples = positions(*_joined(drawn))
 
-        def some(state: LearnerState, inputs: tuple[jax.Array, Positions, jax.Array]):
+        def some(
+            carry: _Carry, inputs: tuple[jax.Array, Positions, jax.Array]
+        ) -> tuple[_Carry, None]:
             dropout_keys, examples, is_aux = inputs
             batches = make_batch(
                 examples, network_config.tokenizer, config.policy_mask, config.root_value_share
             )
             batches = batches._replace(observation=shorten(batches.observation, longest))
             batches = _divided(batches, wide)
-            return jax.lax.scan(step, state, (dropout_keys, batches, is_aux))
+            return jax.lax.scan(step, carry, (dropout_keys, batches, is_aux))
 
         # On an accelerator tokens and targets of several updates are made together: they are a few
         # hundred small kernels, however many examples there are.
@@ -280,24 +279,29 @@ def train(
             _divided(examples, n_wide),
             _divided(is_aux, n_wide),
         )
-        return jax.lax.scan(some, state, inputs)[0]
+        return jax.lax.scan(some, carry, inputs)[0]
 
-    # Many small arrays would be many small kernels: the sums of the metrics are one vector too.
-    state = jax.lax.fori_loop(
-        0,
-        n_chunks,
-        chunk,
-        state._replace(
-            params=layout.pack(state.params),
-            optimizer=flat.pack(layout, state.params, state.optimizer),
-            metrics=_stacked(state.metrics, names),
-        ),
+    packed = state._replace(
+        params=layout.pack(state.params),
+        optimizer=flat.pack(layout, state.params, state.optimizer),
+        metrics={},
     )
-    return state._replace(
-        params=layout.unpack(state.params),
-        optimizer=flat.unpack(layout, as_given.params, as_given.optimizer, state.optimizer),
-        metrics={name: state.metrics[index] for index, name in enumerate(names)},
+    sums = _stacked(state.metrics, names)
+    after, sums = jax.lax.fori_loop(0, n_chunks, chunk, _Carry(packed, sums))
+    return after._replace(
+        params=layout.unpack(after.params),
+        optimizer=flat.unpack(layout, state.params, state.optimizer, after.optimizer),
+        metrics={name: sums[index] for index, name in enumerate(names)},
     )
+
+
+class _Carry(NamedTuple):
+    """A learner between two updates of one compiled call."""
+
+    state: LearnerState
+    """Parameters and moments as the layout packs them; without metrics."""
+    sums: jax.Array
+    """The metrics as one vector: many small arrays would be many small kernels."""
 
 
 def _layout(config: LearnerConfig, params: network.Params) -> flat.Layout:
