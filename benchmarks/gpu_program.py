@@ -185,7 +185,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if args.compare:
                 print(show.compared(before, made))
             if args.out or not args.compare:
-                _write(args.out or report.RESULTS / f"gpu-program-{name}.json", made, args.note)
+                _write(args.out or report.default_name("gpu-program", name), made, args.note)
     return 0
 
 
