@@ -150,7 +150,7 @@ def speeds(folder: Path, setting: str, prices: dict[str, float]) -> list[Speed]:
         ]
     found += [
         speed(name, games_per_s, "predicted")
-        for name, games_per_s in published.predicted(setting).items()
+        for name, games_per_s in published.predicted(setting, folder).items()
         if key(name) not in measured
     ]
     return found
@@ -164,6 +164,12 @@ def learners(folder: Path) -> dict[str, tuple[float, str]]:
         if not isinstance(result, dict) or "device" not in result:
             continue
         for row in published.rows(result):
+            if (row.get("setting"), row.get("batch")) == ("large", 64) and (
+                speed := row.get("predicted_updates_per_s")
+            ):
+                name = published.usual_name(row["device"])
+                if not found.get(name, (0.0, ""))[1].startswith("measured"):
+                    found[name] = (speed, "predicted")
             if row.get("preset") == "large" and row.get("batch") == 64 and "updates_per_s" in row:
                 measured = f"measured, {result.get('date', '')[:10]}"
                 found[published.device_name(result)] = (row["updates_per_s"], measured)

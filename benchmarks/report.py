@@ -96,12 +96,12 @@ def timed(work: Callable[[], object], repeats: int) -> dict[str, float]:
     }
 
 
-def default_name(benchmark: str) -> Path:
-    """The default path of a benchmark's JSON: its name, the device's, date and time.
+def default_name(benchmark: str, device: str = "") -> Path:
+    """The default path of a benchmark's JSON: its name, the device's (this one), date and time.
 
     Files without date and time in their names are committed results; only --out names one.
     """
-    return RESULTS / f"{benchmark}-{device_name()}-{STARTED}.json"
+    return RESULTS / f"{benchmark}-{device or device_name()}-{STARTED}.json"
 
 
 def device_name() -> str:

@@ -303,7 +303,7 @@ def test_the_wheel_holds_what_the_commands_need(wheel):
     }
     assert package <= names
     assert {"zebjax/py.typed", "zebjax/_commit.txt", "zebjax/network/__init__.pyi"} <= names
-    for folder in ("experiments", "benchmarks"):
+    for folder in ("experiments", "benchmarks", "benchmarks/gpu"):
         files = {path.name for path in (ROOT / folder).glob("*.py")}
         assert files and {f"zebjax/{folder}/{name}" for name in files} <= names
     entry = wheel.read(f"zebjax-{zebjax.__version__}.dist-info/entry_points.txt").decode()

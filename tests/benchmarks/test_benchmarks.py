@@ -234,7 +234,7 @@ def test_games_of_a_player_are_measured():
     [
         *("engine", "network", "selfplay", "learner", "search", "targets"),
         *("oracle", "eq", "ingest", "faults"),
-        *("compile", "table", "plan", "all"),
+        *("compile", "table", "plan", "gpu_program", "all"),
     ],
 )
 def test_every_benchmark_explains_itself(name, capsys):

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.tiny import TINY
 from zebjax import network, record
-from zebjax.training import batches, eval_aux, learner, sources, teacher
+from zebjax.training import batches, eval_aux, gradients, sources, teacher
 from zebjax.training.session import Progress
 
 
@@ -18,8 +18,8 @@ def test_each_loss_has_its_weight_in_the_gradient(games):
     batch = batches.make_batch(batches.positions(eight, np.full(8, 5, np.int32)), "v1")
     params = network.init(TINY.network, jax.random.key(0))
     compiled = jax.jit(
-        lambda weights: learner._grads_and_output(
-            TINY.learner, TINY.network, params, batch, None, learner.LossWeights(*weights)
+        lambda weights: gradients.grads_and_output(
+            TINY.learner, TINY.network, params, batch, None, gradients.LossWeights(*weights)
         )[0]
     )
 
@@ -31,7 +31,7 @@ def test_each_loss_has_its_weight_in_the_gradient(games):
     together = gradient(*np.float32([0.25, 2, 3]))
     np.testing.assert_allclose(together, 0.25 * each[0] + 2 * each[1] + 3 * each[2], atol=1e-5)
     assert not gradient(*np.zeros(3, np.float32)).any()
-    assert learner.own_weights(TINY.learner) == (1.0, 1.0, 0.5)
+    assert gradients.own_weights(TINY.learner) == (1.0, 1.0, 0.5)
 
 
 def test_one_hot_targets_are_the_moves_played():
