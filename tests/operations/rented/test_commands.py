@@ -111,7 +111,7 @@ def test_runpod_and_own_hosts_alone_by_the_same_command(here):
     assert fleet.main([*asked, "--backend", "runpod"]) == 0
     task = yaml.safe_load((folder / "selfplay.dstack.yml").read_text())
     assert task["backends"] == ["runpod"] and "backend_options" not in task
-    assert fleet.main([*asked, "--backend", "", "--ssh-host", "me@gpu-1"]) == 0
+    assert fleet.main([*asked, "--backend", "none", "--ssh-host", "me@gpu-1"]) == 0
     task = yaml.safe_load((folder / "selfplay.dstack.yml").read_text())
     assert task["fleets"] == ["lb-v-eq-3740-hosts"] and task["backends"] == ["remote"]
 

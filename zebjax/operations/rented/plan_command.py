@@ -46,7 +46,7 @@ def plan_parser() -> experiment.Parser:
         "--backend",
         default="vastai",
         metavar="NAME,...",
-        help="of dstack, also runpod (default vastai)",
+        help="of dstack, also runpod; none: only --ssh-host (default vastai)",
     )
     add("--allow", default="", metavar="ID,...", help="the only offers that may be rented")
     add("--spot", action="store_true", help="also machines that another renter may take over")
