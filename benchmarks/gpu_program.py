@@ -184,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             report.show(made)
             if args.compare:
                 print(show.compared(before, made))
-            if args.out or not args.compare:
+            if not args.compare or args.out:
                 _write(args.out or report.default_name("gpu-program", name), made, args.note)
     return 0
 
