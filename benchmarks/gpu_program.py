@@ -126,14 +126,23 @@ def _parser() -> argparse.ArgumentParser:
         "gpu_program", f"{__doc__}\n\n{ABOUT}", "--programs learner --batches 64 --list 20"
     )
     add = parser.add_argument
-    add("--gpus", nargs="+", choices=CARDS, default=["h100"], help="which (default h100)")
+    cards_help = f"of {', '.join(CARDS)} (default h100)"
+    add("--gpus", nargs="+", choices=CARDS, default=["h100"], metavar="GPU", help=cards_help)
     add(
         "--compile-for",
         choices=CARDS,
+        metavar="GPU",
         help="predict all cards from the program compiled for this one: the programs differ little "
         "(default: each from its own)",
     )
-    add("--programs", nargs="+", choices=PROGRAMS, default=list(PROGRAMS), help="default all")
+    add(
+        "--programs",
+        nargs="+",
+        choices=PROGRAMS,
+        default=list(PROGRAMS),
+        metavar="NAME",
+        help=f"of {', '.join(PROGRAMS)} (default all)",
+    )
     add(
         "--settings",
         nargs="+",
