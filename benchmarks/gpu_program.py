@@ -154,8 +154,20 @@ def _parser() -> argparse.ArgumentParser:
     count = cli.integer(1, 2**20)
     add("--lanes", type=count, metavar="N", help=f"games at once (default {LANES})")
     add("--batches", type=count, nargs="+", default=[64, 4096], metavar="N", help="of the learner")
-    add("--positions", type=count, default=1024, metavar="N", help="of an evaluation (%(default)s)")
-    add("--length", type=cli.integer(1, 36), default=20, metavar="N", help="of each (%(default)s)")
+    add(
+        "--positions",
+        type=count,
+        default=1024,
+        metavar="N",
+        help="of an evaluation (default %(default)s)",
+    )
+    add(
+        "--length",
+        type=cli.integer(1, 36),
+        default=20,
+        metavar="N",
+        help="of each (default %(default)s)",
+    )
     add(
         "--compute-dtype",
         choices=("float32", "bfloat16"),
