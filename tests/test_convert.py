@@ -53,6 +53,7 @@ def test_the_examples_of_the_help_work(reference_path, tmp_path, monkeypatch, ca
     assert all(back[key].tobytes() == original[key].tobytes() for key in original)
 
 
+@pytest.mark.slow  # the other tests call the same program
 def test_as_a_process(reference_path, tmp_path):
     """Exit statuses and streams; and torch cannot be imported."""
     blocker = "import sys; sys.modules['torch'] = None; sys.argv[0] = 'convert'; import runpy; "

@@ -110,6 +110,7 @@ def test_a_library_module_is_no_program(words):
     assert "is not a command" in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow  # imports every module in a process of its own
 def test_a_module_that_is_a_command_is_a_program_and_libraries_can_be_imported():
     done = run("-m", "zebjax.status", "no/such/run")
     assert done.returncode == 2 and done.stderr.startswith("zebjax status: ")

@@ -262,6 +262,7 @@ def test_a_second_learner_is_told_and_a_fenced_one_stops(tmp_path):
     assert weights.newest_lease(place)[0] == 3
 
 
+@pytest.mark.slow  # the next test rolls back too
 def test_a_rollback_goes_on_from_an_earlier_step_as_a_new_generation(tmp_path):
     settings = settings_in(tmp_path, cycles=3)
     settings = dataclasses.replace(

@@ -41,7 +41,9 @@ def plain(params, seen):
     return jax.tree.map(np.asarray, network.apply(CONFIG, params, seen))
 
 
-@pytest.mark.parametrize(("n", "group"), [(50, 8), (5, 8), (28, 28)])
+@pytest.mark.parametrize(
+    ("n", "group"), [(50, 8), pytest.param(5, 8, marks=pytest.mark.slow), (28, 28)]
+)
 def test_groups_give_what_the_network_gives(params, n, group):
     states = positions(n, np.arange(28)[::-1], seed=n)
     seen = see(states)

@@ -107,7 +107,7 @@ class PlainGame:
     [
         pytest.param("puct", 800, 16, marks=pytest.mark.slow),
         pytest.param("puct", 300, 17, marks=pytest.mark.slow),
-        ("puct", 300, 19),
+        pytest.param("puct", 300, 19, marks=pytest.mark.slow),
         ("gumbel", 200, 19),
         ("gumbel", 200, 22),
     ],
@@ -176,7 +176,8 @@ def test_no_visit_is_wasted_on_illegal_moves_inside_the_tree(policy):
 
 
 @pytest.mark.parametrize(
-    ("policy", "sims"), [pytest.param("puct", 100, marks=pytest.mark.slow), ("gumbel", 100)]
+    ("policy", "sims"),
+    [pytest.param(policy, 100, marks=pytest.mark.slow) for policy in ("puct", "gumbel")],
 )
 def test_worlds_are_averaged_over_all_that_the_mover_could_face(policy, sims):
     """With every world searched to the end the move has the best mean over worlds, by brute force.

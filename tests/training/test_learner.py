@@ -288,6 +288,7 @@ def test_forced_plies_have_no_policy_loss(games):
 # ---- training
 
 
+@pytest.mark.slow  # test_run compares whole runs bit for bit
 def test_the_division_into_calls_does_not_matter(ring):
     state = fresh()
     for _ in range(3):
@@ -299,6 +300,7 @@ def test_the_division_into_calls_does_not_matter(ring):
     assert auto.chunk == 17  # the largest divisor up to 25
 
 
+@pytest.mark.slow  # compiles the learner in a second form
 def test_an_accelerator_learns_the_same(ring, monkeypatch):
     """It computes a batch whole, and keeps the parameters as a vector during the updates."""
     still = dataclasses.replace(TINY, dropout=0.0)
