@@ -312,8 +312,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
     rules = ladder.Rules(arguments.seed, arguments.batch, arguments.until)
     cache = ladder.Cache(None if arguments.no_cache else arguments.cache, _note)
-    play = _round_robin if arguments.matrix or arguments.ladder else _match
-    play = _steps if arguments.run else play
+    is_matrix = arguments.matrix or arguments.ladder
+    play = _steps if arguments.run else _round_robin if is_matrix else _match
     try:
         play(arguments, rules, cache)
     except KeyboardInterrupt:

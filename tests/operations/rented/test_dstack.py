@@ -17,7 +17,7 @@ import pytest
 
 from tests.support.vast import running
 from tests.support.vast.faults import FAULTS, Table
-from tests.support.vast.fleet import SECRET_NAME, Fleet
+from tests.support.vast.fleet import SECRET_NAME, Fleet, set_secret
 from zebjax.distributed import weights
 
 needed = ("dstack", "uvicorn", "paramiko")
@@ -83,13 +83,6 @@ def publish(cloud):
     path.write_text("{}")
 
 
-def set_secret(fleet):
-    from zebjax.operations.rented.dstack_provider import DstackProvider
-
-    server = DstackProvider(fleet.spec)._client.client
-    server.secrets.create_or_update("main", SECRET_NAME, SECRET)
-
-
 def go_down(fleet, guard):
     """`down` ends everything: by dstack's account, by the provider's, and the guard's."""
     down = fleet.call("down")
@@ -125,7 +118,7 @@ def test_faults_of_rentals_and_machines(plan, cloud, table, tmp_path):
     fleet = plan("qa", {"selfplay": 2, "evalaux": 1})
     refused = fleet.call("up")
     assert refused.returncode == 2 and f"lacks the secrets {SECRET_NAME}" in refused.stderr
-    set_secret(fleet)
+    set_secret(fleet.spec, SECRET_NAME, SECRET)
     options = ["lb_v_eq_3740", "--store.url", "s3://bucket/z", "--selfplay", "1"]
     options += ["--gpu", "RTX4070Ti,RTX3070Ti", "--package", "zebjax-0-py3-none-any.whl"]
     words = [sys.executable, "-m", "zebjax", "fleet", "plan", *options]
@@ -161,7 +154,7 @@ def test_faults_of_programs(plan, cloud, table):
     offered = machines(401, bad, 0.03)
     cloud.offer(offered)
     fleet = plan("qb", {"selfplay": 2, "evalaux": 1})
-    set_secret(fleet)
+    set_secret(fleet.spec, SECRET_NAME, SECRET)
     publish(cloud)
     guard = fleet.start()
     doctor = 401 + bad.index("doctor")
@@ -208,7 +201,7 @@ def test_faults_in_mid_run_and_around_the_fleet(plan, cloud, table):
     spot = [{**m, "spot": i % 2 == 0} for i, m in enumerate(machines(604, 14 * ["good"], 0.05))]
     cloud.offer(twins + machines(603, ["skew"], 0.035) + spot)
     fleet = plan("qc", {"selfplay": 3, "evalaux": 1}, spot=True)
-    set_secret(fleet)
+    set_secret(fleet.spec, SECRET_NAME, SECRET)
     publish(cloud)
     guard = fleet.start()
     began = time.time()

@@ -12,6 +12,13 @@ from zebjax.operations.rented.settings import Rules
 SECRET_NAME = "zebjax_worker_store_key"
 
 
+def set_secret(made, name, value):
+    """Give dstack's server a secret; `made` is the fleet's spec."""
+    from zebjax.operations.rented.dstack_provider import DstackProvider
+
+    DstackProvider(made)._client.client.secrets.create_or_update("main", name, value)
+
+
 class Fleet:
     """Its folder is `folder/runs/NAME/fleet`, its store that of the simulated machines."""
 

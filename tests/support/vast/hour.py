@@ -28,9 +28,10 @@ import psutil
 from moto.server import ThreadedMotoServer
 
 from tests.support.vast import running
+from tests.support.vast.fleet import set_secret
 from zebjax import network
 from zebjax.common import files
-from zebjax.operations.rented import dstack_provider, spec
+from zebjax.operations.rented import spec
 
 EXPERIMENT, RUN = "lb_v_eq_3740", "lb-v-eq-3740"
 # Small numbers for two cores; the network and the kinds of games are the experiment's.
@@ -122,10 +123,9 @@ def main():
         url = ["--store.url", "s3://zeb/hour"]
         fleet = [*("--selfplay", "2", "--evalaux", "1", "--package", str(wheel))]
         zebjax("fleet", "plan", EXPERIMENT, *fleet, *url, *options())
-        provider = dstack_provider.DstackProvider(spec.read(folder / "runs" / RUN / "fleet"))
+        planned = spec.read(folder / "runs" / RUN / "fleet")
         for variable, value in KEYS.items():
-            name = f"zebjax_worker_{variable.lower()}"
-            provider._client.client.secrets.create_or_update("main", name, value)
+            set_secret(planned, f"zebjax_worker_{variable.lower()}", value)
 
         def learner(**changes):
             words = ["train", EXPERIMENT, "--role", "learner", *url, *options(**changes)]
