@@ -170,6 +170,7 @@ def test_after_a_kill_of_supervisord_nothing_runs_twice(make, capsys):
     assert len(told(made.folder, "learner", "stopped")) == 2
 
 
+@pytest.mark.slow  # waits; the test before it kills one at work
 def test_a_kill_of_supervisord_while_all_is_stopped_leaves_nothing(make):
     made = make()
     fleet = begin(made)

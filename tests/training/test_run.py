@@ -119,6 +119,7 @@ def test_longer_is_the_same_run_continued(tmp_path, uninterrupted):
     assert training_rows(run.session.folder) == training_rows(uninterrupted.session.folder)
 
 
+@pytest.mark.slow  # test_killed compares all rows after each kill
 def test_rows_of_lost_cycles_are_written_again_once(tmp_path):
     """As after a kill between a cycle's row and its state: the row is there, the state is not."""
     settings = dataclasses.replace(TINY, runs=str(tmp_path), cycles=2)
