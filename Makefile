@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable
+NOTICE := installing zebjax and its tests' tools in .venv: some minutes, about 1.3 GB, silent
 
-.PHONY: quickstart test test-slow browser lint
+.PHONY: quickstart test test-slow chromium browser lint
 quickstart: .venv/ready
 	$(BIN)/zebjax train quickstart
 
@@ -14,8 +15,11 @@ test-slow: .venv/ready
 	$(BIN)/python -m pytest -m slow
 
 # For the tests that look at the recap in a browser; they are skipped without one. It needs root and Debian or Ubuntu.
-browser: .venv/ready
-	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
+chromium:
+	command -v chromium >/dev/null || { timeout 120 apt-get update -qq \
+		&& timeout 180 env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; }
+
+browser: .venv/ready chromium
 	$(INSTALL) ".[browser]"
 
 lint: .venv/ready-dev
@@ -30,10 +34,12 @@ lint: .venv/ready-dev
 	$(PYTHON) -m venv .venv
 
 .venv/ready: pyproject.toml .ci/constraints.txt | .venv/bin/python
+	@echo "$(NOTICE)"
 	$(INSTALL) ".[test]"
 	touch $@
 
 # With the linters, and all that `.venv/ready` stands for: one installation instead of two.
 .venv/ready-dev: pyproject.toml .ci/constraints.txt | .venv/bin/python
+	@echo "$(NOTICE)"
 	$(INSTALL) ".[dev]"
 	touch .venv/ready $@

@@ -20,7 +20,12 @@ class BuildHook(BuildHookInterface):
             return
         root, added = Path(self.root), build_data["force_include"]
         if self.target_name == "wheel":
-            for pattern in ("benchmarks/*.py", "experiments/*.py", "experiments/*.md"):
+            for pattern in (
+                "benchmarks/*.py",
+                "benchmarks/gpu/*.py",
+                "experiments/*.py",
+                "experiments/*.md",
+            ):
                 for path in root.glob(pattern):
                     added[str(path)] = f"zebjax/{path.relative_to(root).as_posix()}"
         # A wheel is often built from a source archive, which has no git but already has this file.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import zebjax
+from zebjax import experiment
 
 from . import report
 
@@ -72,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="the experiment (default experiments/quickstart.py)",
     )
     args = parser.parse_args(argv)
+    args.experiment = experiment.find(args.experiment)
     with tempfile.TemporaryDirectory() as cache:
         rows = (
             {"cache": name} | measure(args.experiment, Path(cache)) for name in ("cold", "cached")
@@ -80,4 +82,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(report.run("compile", main))

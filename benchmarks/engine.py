@@ -1,6 +1,7 @@
 """Measure the rules engine: plies per second in random play."""
 
 import functools
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,4 +59,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(report.run("engine", main))

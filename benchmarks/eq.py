@@ -1,5 +1,6 @@
 """Measure E[Q], the exact player: time per decision by trick, and games per second."""
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 
@@ -126,4 +127,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(report.run("eq", main))

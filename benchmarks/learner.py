@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import statistics
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -129,4 +130,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(report.run("learner", main))

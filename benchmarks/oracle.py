@@ -1,6 +1,7 @@
 """Measure the exact solver: time and nodes per position, and positions per second by threads."""
 
 import functools
+import sys
 import time
 from collections.abc import Callable, Sequence
 
@@ -176,8 +177,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     result["one_thread"] = measure_plies(args.positions, args.seed, args.repeats)
     result["threads"] = measure_threads(args.positions // 2, args.seed, 2 * args.repeats)
     result["prototype_us_p95_nodes"] = PROTOTYPE
-    report.write(args.out or report.RESULTS / "oracle-cpu.json", result)  # runs on CPUs only
+    report.write(args.out or report.default_name("oracle"), result)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(report.run("oracle", main))

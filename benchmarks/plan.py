@@ -150,7 +150,7 @@ def speeds(folder: Path, setting: str, prices: dict[str, float]) -> list[Speed]:
         ]
     found += [
         speed(name, games_per_s, "predicted")
-        for name, games_per_s in published.predicted(setting).items()
+        for name, games_per_s in published.predicted(setting, folder).items()
         if key(name) not in measured
     ]
     return found
@@ -164,6 +164,12 @@ def learners(folder: Path) -> dict[str, tuple[float, str]]:
         if not isinstance(result, dict) or "device" not in result:
             continue
         for row in published.rows(result):
+            if (row.get("setting"), row.get("batch")) == ("large", 64) and (
+                speed := row.get("predicted_updates_per_s")
+            ):
+                name = published.usual_name(row["device"])
+                if not found.get(name, (0.0, ""))[1].startswith("measured"):
+                    found[name] = (speed, "predicted")
             if row.get("preset") == "large" and row.get("batch") == 64 and "updates_per_s" in row:
                 measured = f"measured, {result.get('date', '')[:10]}"
                 found[published.device_name(result)] = (row["updates_per_s"], measured)
@@ -243,7 +249,7 @@ def _parser() -> cli.Parser:
     )
     real = cli.checked(parsing.number(1e-9, 1e12))
     add = parser.add_argument
-    add("--games", type=real, default=1.7e6, metavar="N", help="games of the run (1.7e6)")
+    add("--games", type=real, default=1.7e6, metavar="N", help="games of the run (default 1.7e6)")
     add(
         "--gpu",
         default="",
@@ -271,21 +277,28 @@ def _parser() -> cli.Parser:
         type=real,
         default=40.0,
         metavar="CYCLES",
-        help="maximum turnover of the replay ring that the workers must reach (%(default)g)",
+        help="maximum turnover of the replay ring that the workers must reach "
+        "(default %(default)g)",
     )
     add(
         "--setting",
         choices=published.PREDICTED,
         default="original",
-        help="of self-play (%(default)s)",
+        help="of self-play (default %(default)s)",
     )
-    add("--learner", default="RTX 3050 Ti", metavar="NAME", help="its device (%(default)s)")
+    add("--learner", default="RTX 3050 Ti", metavar="NAME", help="its device (default %(default)s)")
     add("--updates-per-s", type=real, metavar="N", help="its speed, if that device is not known")
-    add("--learner-price", type=real, default=0.0, metavar="USD", help="USD per hour (0)")
-    add("--updates-per-cycle", type=real, default=UPDATES_PER_CYCLE, metavar="N", help="(1000)")
-    add("--games-per-cycle", type=real, default=GAMES_PER_CYCLE, metavar="N", help="(454)")
-    add("--capacity", type=real, default=CAPACITY, metavar="N", help="examples (500000)")
-    add("--overhead", type=real, default=OVERHEAD, metavar="F", help="factor (1.11)")
+    add("--learner-price", type=real, default=0.0, metavar="USD", help="USD per hour (default 0)")
+    add(
+        "--updates-per-cycle",
+        type=real,
+        default=UPDATES_PER_CYCLE,
+        metavar="N",
+        help="(default 1000)",
+    )
+    add("--games-per-cycle", type=real, default=GAMES_PER_CYCLE, metavar="N", help="(default 454)")
+    add("--capacity", type=real, default=CAPACITY, metavar="N", help="examples (default 500000)")
+    add("--overhead", type=real, default=OVERHEAD, metavar="F", help="factor (default 1.11)")
     add("--results", type=Path, default=report.RESULTS, metavar="DIR", help="of results")
     return parser
 
@@ -359,4 +372,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(report.run("plan", main))

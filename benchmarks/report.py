@@ -26,6 +26,8 @@ from zebjax.common.version import commit
 IN_CHECKOUT = (Path(__file__).parents[1] / "pyproject.toml").is_file()
 # An installed copy must not write beside its own code.
 RESULTS = Path(__file__).parent / "results" if IN_CHECKOUT else Path("benchmarks-results")
+STARTED = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+"""UTC of this process's start. Part of default file names, so that no result is overwritten."""
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "mctx", "numpy", "numba")
 
 
@@ -94,9 +96,12 @@ def timed(work: Callable[[], object], repeats: int) -> dict[str, float]:
     }
 
 
-def default_name(benchmark: str) -> Path:
-    """The default path of a benchmark's JSON: its name and the device's."""
-    return RESULTS / f"{benchmark}-{device_name()}.json"
+def default_name(benchmark: str, device: str = "") -> Path:
+    """The default path of a benchmark's JSON: its name, the device's (this one), date and time.
+
+    Files without date and time in their names are committed results; only --out names one.
+    """
+    return RESULTS / f"{benchmark}-{device or device_name()}-{STARTED}.json"
 
 
 def device_name() -> str:
@@ -171,6 +176,17 @@ def parser(benchmark: str, about: str, example: str) -> cli.Parser:
     return cli.Parser(f"benchmark {benchmark}", about, example, prog=called + benchmark)
 
 
+def _output(text: str) -> Path:
+    """An argparse type: a file to write."""
+    return cli.file_to_write(text, "", creates_folder=True)
+
+
+def run(benchmark: str, main: Callable[[], int | None]) -> int:
+    """Run a benchmark's `main` and return its exit status; 2 after one sentence for an error."""
+    arguments = argparse.Namespace()  # `main` parses its own
+    return cli.run(f"benchmark {benchmark}", lambda _: main() or 0, arguments, compiles=False)
+
+
 def parser_with_json(benchmark: str, about: str, example: str) -> cli.Parser:
     """Like `parser`, for a benchmark that writes a JSON file."""
     made = parser(benchmark, about, example)
@@ -179,10 +195,10 @@ def parser_with_json(benchmark: str, about: str, example: str) -> cli.Parser:
     )
     made.add_argument(
         "--out",
-        type=Path,
+        type=_output,
         metavar="FILE",
-        help="JSON file (default: named after benchmark and device, in benchmarks/results, or in "
-        "benchmarks-results without a checkout)",
+        help="JSON file (default: named after benchmark, device, date and time, in "
+        "benchmarks/results, or in benchmarks-results without a checkout)",
     )
     return made
 

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from zebjax.operations.rented.speeds import ORIGINAL, Row, read
+from zebjax.common import cli
+from zebjax.operations.rented.speeds import ORIGINAL, Row, read, read_predicted
 
 from . import report
 
-ABOUT = """Reads the results of the benchmarks `selfplay` and `all` (every *.json in a folder) and
-the prices of devices; without a price the cost is `?`. Give devices the names in the table's first
-column. The original's rows are the figures that its author published: 200 simulations at each of
-28 plies, 3.35 M parameters."""
+ABOUT = """Reads the results of the benchmarks `selfplay`, `all` and `gpu_program` (every *.json
+in a folder) and the prices of devices; without a price the cost is `?`. Rows of `gpu_program` are
+predicted: no device was measured, and the last column says so. Give devices the names in the
+table's first column. The original's rows are the figures that its author published: 200 simulations
+at each of 28 plies, 3.35 M parameters."""
 
 
 def markdown(rows: list[Row]) -> str:
@@ -29,7 +31,13 @@ def markdown(rows: list[Row]) -> str:
             _line(f"{device}, the original's code", "PUCT 200, large", speed, price, "2026-02")
         )
     lines += [
-        _line(row.device, row.setting, row.games_per_s, row.usd_per_hour, row.date[:10])
+        _line(
+            row.device,
+            row.setting,
+            row.games_per_s,
+            row.usd_per_hour,
+            f"predicted, {row.date[:10]}" if row.is_predicted else row.date[:10],
+        )
         for row in rows
     ]
     return "\n".join(lines)
@@ -111,7 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     try:
-        rows = read(args.results, read_prices(args.prices, args.price))
+        prices = read_prices(args.prices, args.price)
+        rows = read(args.results, prices) + read_predicted(args.results, prices)
         # A file of prices may list devices that were not measured: warn. A typed price may not.
         if args.price and (problem := unmatched(rows, read_prices(None, args.price))):
             raise ValueError(f"--price: {problem}")
@@ -119,10 +128,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{parser.prog}: {args.prices}: {problem}", file=sys.stderr)
         shown = markdown(rows)
     except (ValueError, OSError) as error:
-        parser.error(str(error))
+        parser.error(cli.said(error))
     print(shown)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(report.run("table", main))

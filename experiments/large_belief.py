@@ -24,6 +24,9 @@ All settings that zebjax has are the original's. The remaining differences:
   played 2,000 games on unpaired deals.
 - The learner keeps 100 example files in the store; the original's kept 100 to 128.
 
+The original memorised its buffer at the end. `--replay.max-reuse 5 --replay.held-out 0.02` has the
+learner wait for new games instead, and measures the losses on games that are never trained on.
+
 `max_example_age_s` and `keep_examples` matter only with `--role learner`. For more speed use
 zebjax's tree, which has no node for a forced move and solves the last two tricks exactly:
 `--selfplay.search.no-plain`.

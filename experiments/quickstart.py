@@ -31,7 +31,7 @@ experiment = Experiment(
     ),
     # A network would memorise a small buffer. So start with 2,048 games, and train on each example
     # about once.
-    replay=ReplayConfig(capacity_examples=1_000_000, min_buffer=28 * 2048),
+    replay=ReplayConfig(capacity_examples=1_000_000, min_buffer=28 * 2048, max_reuse=2),
     learner=LearnerConfig(
         optimizer="muon",
         lr=0.01,

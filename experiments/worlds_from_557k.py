@@ -35,7 +35,7 @@ experiment = Experiment(
     start=StartConfig(checkpoint="zeb-557k-1m.pt"),
     network=dataclasses.replace(PRESETS["medium"], belief_head=False),
     selfplay=SelfPlayConfig(lanes=128, games_per_cycle=512, search=SearchConfig("gumbel", sims=48)),
-    replay=ReplayConfig(capacity_examples=28 * 4096, min_buffer=28 * 512),
+    replay=ReplayConfig(capacity_examples=28 * 4096, min_buffer=28 * 512, max_reuse=2),
     learner=LearnerConfig(lr=1e-4, batch=64, updates_per_cycle=200),
     evaluation=EvaluationConfig(every_cycles=3, deals=2000),
     save=SaveConfig(keep_every_cycles=3),

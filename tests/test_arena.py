@@ -89,7 +89,8 @@ def elsewhere(tmp_path, monkeypatch):
         (["random", "vs", "random", "--batch", "0"], "--batch: expected a whole number from 1"),
     ],
 )
-def test_bad_input_is_one_sentence_and_status_2(arguments, message, capsys):
+def test_bad_input_is_one_sentence_and_status_2(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     try:
         status = arena.main(arguments)
     except SystemExit as leaving:
@@ -101,6 +102,7 @@ def test_bad_input_is_one_sentence_and_status_2(arguments, message, capsys):
         and output.err.startswith("zebjax arena: ")
         and output.err.count("\n") == 1
     )
+    assert not list(tmp_path.iterdir()), "a refused command leaves nothing"
 
 
 def test_the_table_and_the_bar_of_a_terminal(capsys, monkeypatch):

@@ -39,7 +39,7 @@ def test_every_subcommand_has_a_help_with_examples_that_parse(name, capsys):
         fleet.main([name, "--help"])
     shown = capsys.readouterr().out
     assert stop.value.code == 0 and shown.startswith(f"usage: zebjax fleet {name} ")
-    lines = shown.split("\nexample")[1].splitlines()[1:]
+    lines = shown.replace("\\\n", "").split("\nexample")[1].splitlines()[1:]
     assert lines
     for line in lines:
         words = line.split()
@@ -68,6 +68,8 @@ def test_an_unknown_subcommand_gets_a_sentence_and_none_lists_them(capsys):
         ),
         (["quickstart", "--learner.lr", "-1"], "learner.lr: expected a positive number"),
         (["quickstrat"], "did you mean 'quickstart'?"),
+        (["quickstart", "--store", "/dev/null"], "expected a folder, but /dev/null is a file"),
+        (["quickstart", "--runs", "/dev/null/x"], "expected a folder, but /dev/null is a file"),
     ],
 )
 def test_what_cannot_be_a_fleet_is_refused_before_anything_is_written(

@@ -110,6 +110,7 @@ def test_a_library_module_is_no_program(words):
     assert "is not a command" in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow  # imports every module in a process of its own
 def test_a_module_that_is_a_command_is_a_program_and_libraries_can_be_imported():
     done = run("-m", "zebjax.status", "no/such/run")
     assert done.returncode == 2 and done.stderr.startswith("zebjax status: ")
@@ -175,15 +176,18 @@ def test_a_reader_that_goes_away_is_no_error(words):
 # Experiments
 
 
-def test_an_experiment_is_found_by_name_by_file_and_by_its_place_in_a_checkout(
-    tmp_path, monkeypatch
-):
+def test_an_experiment_is_found_by_name_and_by_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("quickstart", "experiments/quickstart.py"):
-        assert experiment.load(name).name == "quickstart"
+    assert experiment.load("quickstart").name == "quickstart"
     assert experiment.find("teacher-from-nothing").stem == "teacher_from_nothing"
     (tmp_path / "quickstart").mkdir()  # such as the folder of a run
     assert experiment.load("quickstart").name == "quickstart"
+    # A file that is not there is not another one that is.
+    for name in ("experiments/quickstart.py", "quickstart.py", "elsewhere/quickstart"):
+        with pytest.raises(ValueError, match=r"no file .* comes with zebjax, 'quickstart'"):
+            experiment.load(name)
+    with pytest.raises(ValueError, match=r"comes with zebjax, one of .*, quickstart, "):
+        experiment.load("absent.py")
     (tmp_path / "experiments").mkdir()
     own = tmp_path / "experiments" / "quickstart.py"
     own.write_text("from zebjax.experiment import *\nexperiment = Experiment(name='own')")
@@ -300,7 +304,7 @@ def test_the_wheel_holds_what_the_commands_need(wheel):
     }
     assert package <= names
     assert {"zebjax/py.typed", "zebjax/_commit.txt", "zebjax/network/__init__.pyi"} <= names
-    for folder in ("experiments", "benchmarks"):
+    for folder in ("experiments", "benchmarks", "benchmarks/gpu"):
         files = {path.name for path in (ROOT / folder).glob("*.py")}
         assert files and {f"zebjax/{folder}/{name}" for name in files} <= names
     entry = wheel.read(f"zebjax-{zebjax.__version__}.dist-info/entry_points.txt").decode()

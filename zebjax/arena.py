@@ -1,4 +1,4 @@
-"""The command `zebjax arena`: two players, a round robin, or the public ladder."""
+"""The command `zebjax arena`: two players, a round robin, the public ladder, or a run's steps."""
 
 import argparse
 import contextlib
@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # imported when a match is played, so that `--help` does not 
 DEALS = 1000
 MAX_DEALS = 100_000
 """The default of --deals with --until."""
+EVERY = 100
+"""The default of --every."""
 CACHE = Path("runs/arena-cache")
 
 
@@ -51,7 +53,9 @@ def parser() -> cli.Parser:
         "heuristic vs random --until 0.02",
         "--matrix random heuristic zeb:runs/quickstart --anchor random=1000 --plot matrix.png",
         "--ladder zeb:out/zeb-557k --plot ladder.png",
-        usage="A vs B [options]\n--matrix P1 P2 P3 ... [options]\n--ladder [P ...] [options]",
+        "--run runs/quickstart --every 8 random --deals 200 --plot steps.png",
+        usage="A vs B [options]\n--matrix P1 P2 P3 ... [options]\n--ladder [P ...] [options]\n"
+        "--run RUN [--every N] [P ...] [options]",
         notes=spec.help_text(),
     )
     add = made.add_argument
@@ -78,6 +82,20 @@ def parser() -> cli.Parser:
             f"{config.SLOW_WORLDS} worlds or "
             f"more, anchored at {config.LADDER_ANCHOR[0]}={config.LADDER_ANCHOR[1]:g}"
         ),
+    )
+    mode.add_argument(
+        "--run",
+        type=Path,
+        metavar="RUN",
+        help="rate the steps in RUN/checkpoints: each plays the players given (default: random) "
+        "and the step before it; the first step is 1500 unless --anchor names a player",
+    )
+    add(
+        "--every",
+        type=cli.integer(1, 10**9),
+        metavar="N",
+        help=f"with --run: the steps that are multiples of N, the first and the last (default "
+        f"{EVERY})",
     )
     add(
         "--deals",
@@ -125,12 +143,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     made = parser()
     arguments = made.parse(argv)
     words = arguments.players
-    if arguments.matrix or arguments.ladder:
+    if arguments.every is not None and arguments.run is None:
+        made.error("--every: expected --run with it")
+    modes = {"--matrix": arguments.matrix, "--ladder": arguments.ladder, "--run": arguments.run}
+    if mode := next((name for name, is_chosen in modes.items() if is_chosen), None):
         if "vs" in words:
-            made.error(
-                f"{'--matrix' if arguments.matrix else '--ladder'}: expected players without 'vs' "
-                "between them"
-            )
+            made.error(f"{mode}: expected players without 'vs' between them")
         if arguments.matrix and len(words) < 2:
             made.error(f"--matrix: expected 2 players or more, got {len(words)}")
     else:
@@ -143,10 +161,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
                 f"expected A vs B and nothing more, got {words[3]!r}; for more players add --matrix"
             )
         if arguments.anchor:
-            made.error("--anchor: ratings need --matrix or --ladder")
+            made.error("--anchor: ratings need --matrix or --ladder or --run")
     if arguments.ladder:
         words[:0] = config.LADDER
         arguments.anchor = arguments.anchor or config.LADDER_ANCHOR
+    if arguments.run:
+        words[:] = words or ["random"]
+        arguments.every = arguments.every or EVERY
     if arguments.anchor and arguments.anchor[0] not in words:
         made.error(f"--anchor: {arguments.anchor[0]!r} is none of the players {', '.join(words)}")
     if arguments.deals is None:
@@ -233,9 +254,7 @@ def _round_robin(
         print(json.dumps({**standings.to_dict(), "seed": rules.seed, "until": rules.until}))
     else:
         out = console.make()
-        out.print(
-            "% wins of the row against the column, a tie half (± half the interval, where it fits)"
-        )
+        out.print("% wins of the row against the column; a tie counts 1/2; ±: half the interval")
         out.print(tables.matrix_table(standings, out.width))
         out.print(tables.rating_table(standings))
         out.print(kind)
@@ -254,12 +273,47 @@ def _round_robin(
         tables.plot(arguments.plot, [pair.result for pair in standings.pairs], standings, kind)
 
 
+def _steps(arguments: argparse.Namespace, rules: "ladder.Rules", cache: "ladder.Cache") -> None:
+    """Rate the steps of a run and print their ratings."""
+    from zebjax.evaluation import steps, tables
+
+    run = arguments.run
+    chosen = steps.chosen(run, arguments.every)
+    specs = [*(f"zeb:{steps.folder_of(run, step)}" for step in chosen), *arguments.players]
+    contenders = [players.make(spec) for spec in specs]
+    names = [*(f"step {step}" for step in chosen), *arguments.players]
+    pairs, played = steps.pairs(len(chosen), len(arguments.players)), []
+    for number, (a, b) in enumerate(pairs, 1):
+        with _show_progress(f"{number}/{len(pairs)} {names[a]} vs {names[b]}") as progress:
+            one = steps.play(
+                contenders[a], contenders[b], arguments.deals, rules, cache, progress=progress
+            )
+        played.append(one)
+        print(
+            f"{number}/{len(pairs)} {names[a]} vs {names[b]}: {tables.percent(one.result)}"
+            f"{', from the cache' if one.cached else ''}",
+            file=sys.stderr,
+        )
+    curve = steps.rate(run, chosen, contenders, played, arguments.anchor)
+    if arguments.json:
+        more = {"seed": rules.seed, "until": rules.until}
+        print(json.dumps({**curve.to_dict(), **more}))
+    else:
+        out = console.make()
+        out.print(steps.table(curve))
+        out.print(tables.kind_of_interval(rules.until))
+        out.print(f"ratings: {curve.anchor[0]} is fixed at {curve.anchor[1]:g}, Bradley-Terry")
+    if arguments.plot:
+        steps.plot(arguments.plot, curve)
+
+
 def _run(arguments: argparse.Namespace) -> int:
     from zebjax.evaluation import ladder
 
     rules = ladder.Rules(arguments.seed, arguments.batch, arguments.until)
     cache = ladder.Cache(None if arguments.no_cache else arguments.cache, _note)
-    play = _round_robin if arguments.matrix or arguments.ladder else _match
+    is_matrix = arguments.matrix or arguments.ladder
+    play = _steps if arguments.run else _round_robin if is_matrix else _match
     try:
         play(arguments, rules, cache)
     except KeyboardInterrupt:

@@ -7,16 +7,27 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from zebjax import network, players
 from zebjax.common import cli, console
+from zebjax.network import places
 from zebjax.players import spec
 
 if TYPE_CHECKING:  # imported when a game is played, so that `--help` does not import jax
     from rich.table import Table
 
     from zebjax.evaluation.belief import Comparison
+
+
+_LEGEND = """\
+network: the belief head. marginal: exact counting, which ignores why a tile was played.
+accuracy: tiles whose most probable holder is the true one; higher is better (a guess: 33.3 %).
+cross-entropy (nats per tile; a guess: 1.0986), Brier (a guess: 0.6667), calibration error
+(confidence against accuracy): lower is better.
+gain: cross-entropy of the marginal less the network's, with its 95 % interval, deals as units.
+Above 0 the network knows more than counting tells, below 0 less; below 0 with a higher accuracy
+it is too sure."""
 
 
 def parser() -> cli.Parser:
@@ -26,15 +37,20 @@ def parser() -> cli.Parser:
         "Does a network know better than counting who holds the hidden tiles? Scores its belief\n"
         "head by trick, on the tiles that are still hidden, at every decision of games in which\n"
         "it plays all four seats. Compares it with the exact marginal: the probabilities over all\n"
-        "hands that are consistent with the play so far. Cross-entropy is in nats per tile; 95 %\n"
-        "intervals take the deal as the unit.",
+        "hands that are consistent with the play so far.\n\n"
+        f"{_LEGEND}\n\n"
+        "`zebjax train` shows the two accuracies as `hidden %` and `counted`. A network has to\n"
+        "learn to count before it can gain from what the others play, so `hidden %` below\n"
+        "`counted` is usual, for long in the late tricks, where counting leaves few worlds.",
         "runs/quickstart --deals 200 --plot belief.png",
         notes=spec.help_text(),
     )
     made.add_argument(
         "path",
         metavar="PATH",
-        help="a run, one of its checkpoints, or a folder that `zebjax convert` made",
+        type=places.without_prefix,
+        help="the network: `bundled`, a run, one of its checkpoints, a folder that `zebjax "
+        "convert` made, or hf://USER/REPO",
     )
     made.add_argument(
         "--deals", type=cli.integer(2, 10**6), default=200, metavar="N", help="deals (default 200)"
@@ -54,24 +70,26 @@ def _table(title: str, results: "dict[str, Comparison | None]") -> "Table":
     import rich.box
     from rich.table import Table
 
-    table = Table(box=rich.box.SIMPLE, title=title, title_justify="left")
+    table = Table(
+        box=rich.box.SIMPLE, title=title, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False
+    )
+    # On two lines where a heading is wider than its numbers, so that it fits 80 characters.
     for name in (
         "trick",
-        "hidden tiles",
+        "hidden\ntiles",
         "",
-        "accuracy %",
-        "cross-entropy",
-        "Brier",
-        "calibration error",
-        "gain, nats",
+        "accuracy\n%",
+        "cross-\nentropy",
+        "Brier\nscore",
+        "calibration\nerror",
+        "gain,\nnats",
     ):
-        table.add_column(name, justify="left" if name in ("trick", "") else "right")
+        justify: Literal["left", "right"] = "left" if name in ("trick", "") else "right"
+        table.add_column(name, justify=justify, no_wrap=True)
     for trick, result in results.items():
         if result is None:
             continue
-        gain = f"{result.gain:+.4f}"
-        if result.gain_ci95 is not None:
-            gain += f" ± {result.gain_ci95[1] - result.gain:.4f}"
+        half = "" if result.gain_ci95 is None else f"± {result.gain_ci95[1] - result.gain:.4f}"
         for name, scores in (("network", result.network), ("marginal", result.marginal)):
             is_first = name == "network"
             table.add_row(
@@ -82,7 +100,7 @@ def _table(title: str, results: "dict[str, Comparison | None]") -> "Table":
                 f"{scores.cross_entropy:.4f}",
                 f"{scores.brier:.4f}",
                 f"{scores.calibration_error:.4f}",
-                gain if is_first else "",
+                f"{result.gain:+.4f}" if is_first else half,
                 end_section=not is_first,
             )
     return table
@@ -138,9 +156,7 @@ def _run(arguments: argparse.Namespace) -> int:
     else:
         out = console.make()
         out.print(_table(title, results))
-        out.print(
-            "gain: cross-entropy of the marginal less the network's; 95 % intervals, deals as units"
-        )
+        out.print(_LEGEND)
     if arguments.plot is not None:
         plot(title, judged, results, arguments.plot)
         print(f"wrote {arguments.plot}", file=sys.stderr)

@@ -4,6 +4,7 @@ import ast
 import importlib
 import importlib.util
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,12 +54,15 @@ def parser() -> cli.Parser:
     """The command's own parser; each benchmark has another one for its options."""
     known = names()
     width = max(map(len, known))
-    listed = "\n".join(f"  {name:{width}}  {_about(name)}" for name in known)
+    listed = "\n".join(
+        textwrap.fill(f"  {name:{width}}  {_about(name)}", 98, subsequent_indent=" " * (width + 4))
+        for name in known
+    )
     made = cli.Parser(
         "benchmark",
         "Measure the speed of this machine. `zebjax benchmark NAME --help` shows the options of\n"
-        "one benchmark. A result is written as JSON: in a checkout into benchmarks/results, else\n"
-        "into benchmarks-results.",
+        "one benchmark. A result is written as JSON, under a name with date and time: in a\n"
+        "checkout into benchmarks/results, else into benchmarks-results.",
         "all --budget 8min",
         "engine --games 1024",
         usage="NAME [options]",
@@ -85,8 +89,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     _ensure_package()
     sys.argv = [f"zebjax benchmark {name}", *words[1:]]  # a benchmark reads its options from here
-    status = importlib.import_module(f"{_PACKAGE}.{name}").main()
-    return status or 0
+    module = importlib.import_module(f"{_PACKAGE}.{name}")
+    status: int = importlib.import_module(f"{_PACKAGE}.report").run(name, module.main)
+    return status
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from zebjax.common import cli
+from zebjax.common import cli, console
 
 _DESCRIPTION = """\
 Convert a checkpoint of the original PyTorch system into a network folder (config.json,
@@ -151,7 +151,8 @@ def _examples(sources: list[Path], folder: Path) -> int:
     for source in sources:
         try:
             path, metadata = torch_examples.convert(source, folder)
-            facts = f"{metadata.games:,} games, {metadata.source}, worker {shown(metadata.worker)}"
+            games = console.counted(metadata.games, "game")
+            facts = f"{games}, {metadata.source}, worker {shown(metadata.worker)}"
             print(f"{path}: {facts}, step {metadata.model_step:,}", flush=True)
         except (ValueError, OSError) as error:
             refused += 1

@@ -219,9 +219,10 @@ def parser() -> experiment.Parser:
         "doctor",
         "Check that this machine can run an experiment: its device, the store and the access to\n"
         "it, published weights, the exact solver, and a game of each kind. Prints one line for\n"
-        "each check. Exit status 0: all checks passed; 2: a check failed.",
+        "each check. Exit status 0: all checks passed; 2: a check failed. It takes half a minute\n"
+        "or less; about two minutes where programs must be compiled first.",
         "quickstart",
-        "experiments/lb_v_eq_3740.py --store.url s3://my-bucket/zeb",
+        "lb_v_eq_3740 --store.url s3://my-bucket/zeb",
         usage="EXPERIMENT [--FIELD VALUE ...]",
     ).with_fields()
 

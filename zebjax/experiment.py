@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from zebjax.common import cli, overrides, parsing
+from zebjax.common import cli, files, overrides, parsing
 from zebjax.network.config import PRESETS, ZebConfig
 from zebjax.search.config import SearchConfig
 from zebjax.training.config import (
@@ -64,8 +64,7 @@ def find(name: str | Path) -> Path:
     """Find the file of an experiment.
 
     Args:
-        name: a file; the name of an experiment that comes with zebjax (`quickstart`); or its path
-            in a checkout (`experiments/quickstart.py`), which works without a checkout too.
+        name: a file, or the name of an experiment that comes with zebjax (`quickstart`).
 
     Raises:
         ValueError: if there is no such experiment.
@@ -74,17 +73,45 @@ def find(name: str | Path) -> Path:
     if path.suffix == ".py":  # the file will be executed, so no other kind is accepted
         if path.is_file():
             return path
-        if path.parent == Path("experiments") and (_INCLUDED / path.name).is_file():
-            return _INCLUDED / path.name
     elif len(path.parts) == 1 and not path.suffix and not path.is_file():
         word = str(name).replace("-", "_")
         if word in included():
             return _INCLUDED / f"{word}.py"
+        _refuse_run(path)
         raise ValueError(
             f"{name}: expected an experiment file that ends in .py, or one of "
             f"{', '.join(included())}; did you mean {parsing.nearest(word, included())!r}?"
         )
-    raise ValueError(f"{path}: expected an existing experiment file that ends in .py")
+    _refuse_run(path)
+    missing = "there is no such file" if path.is_absolute() else f"no file {path.absolute()}"
+    problem = "" if path.exists() else f"{missing}; "
+    word = path.stem.replace("-", "_")
+    names = repr(word) if word in included() else f"one of {', '.join(included())}"
+    raise ValueError(
+        f"{name}: {problem}expected an experiment file that ends in .py, or the name of an "
+        f"experiment that comes with zebjax, {names}"
+    )
+
+
+def _refuse_run(path: Path) -> None:
+    """Raise ValueError if the path, or the name, is that of a run instead of an experiment."""
+    for folder in (path, Path(Experiment.runs) / path):
+        if (folder / "experiment.json").is_file():
+            raise ValueError(
+                f"{path}: {folder} is a run; expected its experiment, and the run's name with "
+                f"--name, as in `{_experiment_of(folder)} --name {folder.name}`"
+            )
+
+
+def _experiment_of(run: Path) -> str:
+    """The experiment that a run was last started with, as it was typed; EXPERIMENT if unknown."""
+    try:
+        starts = files.read_json(run / "environment.json")
+        words = [str(word) for word in starts[-1]["command"][1:]]
+    except (ValueError, LookupError, TypeError):
+        return "EXPERIMENT"
+    names = [word for word in words if word.endswith(".py") or word.replace("-", "_") in included()]
+    return names[0] if names else "EXPERIMENT"
 
 
 def read(name: str | Path) -> Experiment:
@@ -123,8 +150,40 @@ def load(path: str | Path, changes: Sequence[str] = ()) -> Experiment:
     return overrides.apply(read(path), parser.parse(changes))
 
 
+_OTHER_NAMES = {
+    "learning-rate": "learner.lr",
+    "batch-size": "learner.batch",
+    "minibatch-size": "learner.batch",
+    "epochs": "cycles",
+    "iterations": "cycles",
+    "steps": "cycles",
+    "simulations": "selfplay.search.sims",
+    "num-simulations": "selfplay.search.sims",
+    "n-sims": "selfplay.search.sims",
+    "num-envs": "selfplay.lanes",
+    "n-envs": "selfplay.lanes",
+    "games": "selfplay.games-per-cycle",
+    "buffer-size": "replay.capacity-examples",
+    "replay-size": "replay.capacity-examples",
+    "capacity": "replay.capacity-examples",
+    "wd": "learner.weight-decay",
+    "grad-clip": "learner.clip-norm",
+    "max-grad-norm": "learner.clip-norm",
+    "warmup-steps": "learner.warmup-updates",
+    "resume": "start.checkpoint",
+    "init-from": "start.checkpoint",
+    "dtype": "network.compute-dtype",
+    "layers": "network.n-layers",
+    "heads": "network.n-heads",
+    "run-name": "name",
+    "output-dir": "runs",
+}
+
+
 class _RaisingParser(cli.Parser):
     """Raises ValueError for an error, where a command's parser exits."""
+
+    other_names = _OTHER_NAMES
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(self.sentence(message))
@@ -136,9 +195,15 @@ class Parser(cli.Parser):
     The command adds its own arguments and calls `with_fields`, `parse` and `experiment`.
     """
 
+    other_names = _OTHER_NAMES
+
     def __init__(self, name: str, description: str, *examples: str, usage: str) -> None:
         """See `cli.Parser`; the positional argument `experiment` comes first."""
-        super().__init__(name, description, *examples, usage=usage)
+        notes = (
+            f"`zebjax {name} EXPERIMENT --help` shows that experiment's values as defaults.\n"
+            "[True|False] may be left out: True."
+        )
+        super().__init__(name, description, *examples, usage=usage, notes=notes)
         self.add_argument(
             "experiment",
             metavar="EXPERIMENT",

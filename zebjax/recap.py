@@ -11,10 +11,7 @@ from zebjax.common import cli
 
 def _page(text: str) -> Path:
     """An argparse type: the path of an HTML file to write."""
-    path = Path(text)
-    if path.suffix.lower() != ".html":
-        raise argparse.ArgumentTypeError(f"expected a name that ends in .html, got {text!r}")
-    return path
+    return cli.file_to_write(text, ".html")
 
 
 def parser() -> cli.Parser:

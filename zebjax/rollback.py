@@ -19,7 +19,7 @@ def parser() -> experiment.Parser:
         "Stop the learner first and start it again afterwards; it publishes the step as a new\n"
         "generation, which the workers take. The steps are in runs/NAME/checkpoints.",
         "quickstart 8",
-        "experiments/lb_v_eq_3740.py 3750",
+        "lb_v_eq_3740 3750",
         usage="EXPERIMENT STEP [--FIELD VALUE ...]",
     )
     made.add_argument("step", metavar="STEP", type=cli.integer(0, 10**9), help="number of the step")

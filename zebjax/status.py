@@ -112,7 +112,9 @@ def parser() -> cli.Parser:
         "runs/quickstart --live --alert ./tell-me.sh --metrics-port 9142",
         notes="step_stands: the step is older than five usual cycles, than twice the longest\n"
         "recent one and than five minutes (half an hour before the first cycle is complete).\n"
-        "--live adds cannot_poll: the run could not be read for five minutes.",
+        "--live adds cannot_poll: the run could not be read for five minutes.\n"
+        "A warning about the metrics (memorising, stale, starving, belief_at_marginal, saturated)\n"
+        "is shown and is no alarm: the run works, but learns less than it could.",
     )
     made.add_argument(
         "run",
@@ -140,8 +142,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     made = parser()
     arguments = made.parse(argv)
     if not arguments.live:
-        for name in ("alert", "metrics_port"):
-            if getattr(arguments, name) is not None:
+        for name in ("alert", "alert_warnings", "metrics_port"):
+            if getattr(arguments, name) is not made.get_default(name):
                 made.error(f"--{name.replace('_', '-')} needs --live")
     return cli.run("status", _run, arguments, compiles=False)
 

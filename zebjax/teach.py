@@ -9,7 +9,7 @@ import typing
 from collections.abc import Sequence
 from pathlib import Path
 
-from zebjax.common import cli, locks, parsing
+from zebjax.common import cli, console, locks, parsing
 from zebjax.players import spec
 from zebjax.training.teacher_config import Settings, Targets
 
@@ -97,7 +97,8 @@ def _run(arguments: argparse.Namespace) -> int:
     seconds = time.perf_counter() - start
     n_files = math.ceil(arguments.games / settings.games_per_file)
     print(
-        f"{arguments.games:,} games in {n_files:,} files in {arguments.out}: {found:,} found, "
+        f"{console.counted(arguments.games, 'game')} in {console.counted(n_files, 'file')} in "
+        f"{arguments.out}: {found:,} found, "
         f"{made:,} made" + (f" at {made / seconds:.1f} games/s" if made else "")
     )
     return 0

@@ -4,8 +4,9 @@ import argparse
 import re
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zebjax import experiment
@@ -28,7 +29,7 @@ def parser() -> experiment.Parser:
         "Several processes, on one machine or many, can share a run: give each a --role.",
         "quickstart",
         "quickstart --name mine --learner.lr 5e-3",
-        "experiments/lb_v_eq_3740.py --role selfplay --store.url s3://my-bucket/zeb",
+        "lb_v_eq_3740 --role selfplay --store.url s3://my-bucket/zeb",
         usage="EXPERIMENT [--role ROLE] [--FIELD VALUE ...]",
     )
     roles = made.add_argument_group(
@@ -96,27 +97,38 @@ def _worker_job(own: argparse.Namespace, settings: Experiment) -> "Job":
     return worker_link.Job(own.role, worker_id, max_games, own.wait_for_weights)
 
 
+def _note_new(experiment: str, settings: Experiment, note: Callable[[str], None]) -> None:
+    """Say where a new run writes: a folder with the run's name, which is not that of the file."""
+    from zebjax.common import checkpoint
+
+    if not checkpoint.steps(settings.folder / "state"):
+        note(f"new run: {experiment} writes to {settings.folder}; --name gives it another folder")
+
+
 def _run(arguments: argparse.Namespace) -> int:
-    from zebjax.common import console, devices, streams
+    from zebjax.common import console, devices, files, streams
     from zebjax.common.stop_signal import StopSignal
     from zebjax.training.session import Stopped
 
     settings = experiment.Parser.experiment(arguments)
     streams.forgive()  # a terminal that closes must not end the run
-    stop = StopSignal()
     shown = (
         console.LiveReporter(settings.name)
         if console.is_terminal()
         else nullcontext(console.PlainReporter())
     )
+    store = Path(settings.namespace.removeprefix("file://"))  # on this machine, if it is a folder
     try:
-        with shown as report:
+        with shown as report, files.nothing_left(store):
+            # Above the live table, which would draw over it.
+            stop = StopSignal(report.note) if console.is_terminal() else StopSignal()
             if arguments.role in ("all", "learner"):
                 from zebjax.distributed import worker_source
                 from zebjax.training import memory
                 from zebjax.training import run as training
 
                 devices.check(settings.device, report.note)
+                _note_new(arguments.experiment, settings, report.note)
                 with (
                     locks.locked(settings.folder, "stop it or choose another --name", report.note),
                     memory.guarded(settings, arguments.role, report.note),

@@ -3,6 +3,8 @@
 import dataclasses
 import importlib
 import json
+import subprocess
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -117,6 +119,7 @@ def test_a_long_call_makes_all_its_decisions(tiny_setting):
     )
 
 
+@pytest.mark.slow  # two processes of a benchmark
 def test_comparing_a_setting_with_itself_gives_about_one(tiny_setting):
     row = selfplay.compare(tiny_setting, tiny_setting, 16, 0.2)
     assert row["least"] <= row["second_over_first"] <= row["most"]
@@ -231,7 +234,7 @@ def test_games_of_a_player_are_measured():
     [
         *("engine", "network", "selfplay", "learner", "search", "targets"),
         *("oracle", "eq", "ingest", "faults"),
-        *("compile", "table", "plan", "all"),
+        *("compile", "table", "plan", "gpu_program", "all"),
     ],
 )
 def test_every_benchmark_explains_itself(name, capsys):
@@ -260,6 +263,44 @@ def test_rows_are_kept_as_they_come(tmp_path):
     result = json.loads(out.read_text())
     assert result["rows"] == [{"games": 1}, {"games": 2}]
     assert result["extra"] == 3 and result["note"] == "idle"
+
+
+def test_a_result_without_a_name_replaces_no_committed_one(tmp_path, monkeypatch):
+    for name in importlib.import_module("zebjax.benchmark").names():
+        path = report.default_name(name)
+        assert not path.exists() and report.STARTED in path.name
+        ignored = ["git", "-C", str(path.parent), "check-ignore", "-q", path.name]
+        assert not (report.IN_CHECKOUT and (Path(__file__).parents[2] / ".git").exists()) or (
+            subprocess.run(ignored, check=False).returncode == 0
+        )
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    report.collect("x", report.parser_with_json("x", "", "").parse_args([]), iter([{"games": 1}]))
+    assert [path.name for path in tmp_path.iterdir()] == [f"x-cpu-{report.STARTED}.json"]
+
+
+def test_no_benchmark_names_its_file_itself():
+    for path in Path(report.__file__).parent.glob("*.py"):
+        written = [line for line in path.read_text().splitlines() if "args.out or" in line]
+        assert all("report.default_name(" in line for line in written if path.stem != "report")
+
+
+@pytest.mark.parametrize("out", ["", "folder", "file/x.json"])
+def test_an_impossible_file_is_refused_before_the_measurement(out, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as ended:
+        report.parser_with_json("x", "", "").parse_args(["--out", out])
+    problem = capsys.readouterr().err
+    assert ended.value.code == 2 and ": --out: " in problem and problem.count("\n") == 1
+
+
+def test_an_error_of_a_benchmark_is_one_sentence(capsys):
+    def main():
+        raise ValueError("nowhere: no network here")
+
+    assert report.run("targets", main) == 2
+    assert capsys.readouterr().err == "zebjax benchmark targets: nowhere: no network here\n"
 
 
 def test_the_faults_experiment_is_one(tmp_path):

@@ -1,5 +1,6 @@
 """The parser of all commands, with fields of nested dataclasses as options."""
 
+import argparse
 import dataclasses
 from typing import Literal
 
@@ -20,7 +21,7 @@ class Inner:
 
     def __post_init__(self):
         if self.low_end > self.high_end:
-            raise ValueError("inner.low_end: expected at most high_end")
+            raise ValueError("low_end: expected at most high_end")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +104,8 @@ def test_values_have_the_type_of_their_field():
 def test_fields_that_depend_on_each_other_change_together():
     new = changed("--two-parts.low-end", "7", "--two-parts.high-end", "9")
     assert (new.two_parts.low_end, new.two_parts.high_end) == (7, 9)
-    with pytest.raises(ValueError, match=r"inner\.low_end: expected at most high_end"):
+    # The check says `low_end`; the user has typed --two-parts.low-end.
+    with pytest.raises(ValueError, match=r"^two_parts\.low_end: expected at most high_end"):
         changed("--two-parts.low-end", "7")
 
 
@@ -117,6 +119,10 @@ def test_fields_that_depend_on_each_other_change_together():
         (["--word"], "--word: expected a value"),
         (["--two-parts.rate", "fast"], "--two-parts.rate: expected a number, got 'fast'"),
         (["--two-parts.low-end", "1.5"], "--two-parts.low-end: expected a whole number, got '1.5'"),
+        (
+            ["--two-parts.low-end", "9" * 20],
+            f"--two-parts.low-end: expected a whole number up to 10^15, got '{'9' * 20}'",
+        ),
         (["--count", "some"], "--count: expected all or a whole number, got 'some'"),
         (["--two-parts.is-on=2"], "--two-parts.is-on: expected True or False, got '2'"),
         (["a", "b"], "unexpected argument 'b'; see zebjax try --help"),
@@ -124,6 +130,53 @@ def test_fields_that_depend_on_each_other_change_together():
 )
 def test_a_mistake_gets_one_sentence(capsys, words, sentence):
     assert complaint(capsys, *words) == sentence
+
+
+@pytest.mark.parametrize("word", ["", "  "])
+def test_an_empty_name_is_not_the_current_folder(capsys, word):
+    assert complaint(capsys, word) == f"file: expected a name, got {word!r}"
+    assert changed("--name", word).name == word, "a text may be empty; its own check judges it"
+    parser = cli.Parser("try", "About.", "")
+    parser.add_argument("--by", metavar="PLAYER")
+    parser.add_argument("--note", default="")
+    assert parser.parse(["--note", word]).note == word
+    with pytest.raises(SystemExit):
+        parser.parse(["--by", word])
+    assert f"--by: expected a name, got {word!r}" in capsys.readouterr().err
+
+
+def test_a_file_to_write_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dir.png").mkdir()
+    (tmp_path / "file").touch()
+    wanted = {
+        "": "expected a name that ends in .png, got ''",
+        "x.jpg": "expected a name that ends in .png, got 'x.jpg'",
+        "dir.png": "expected the name of a file, 'dir.png' is a folder",
+        "gone/x.png": "the folder 'gone' does not exist",
+        "file/x.png": "the folder 'file' is a file",
+    }
+    for text, sentence in wanted.items():
+        with pytest.raises(argparse.ArgumentTypeError) as refused:
+            cli.picture(text)
+        assert str(refused.value) == sentence
+    assert cli.picture("x.PNG").name == "x.PNG"
+    assert cli.file_to_write("gone/x", "", creates_folder=True).name == "x"
+    assert {path.name for path in tmp_path.iterdir()} == {"dir.png", "file"}
+
+
+def test_an_error_of_the_system_names_the_file_and_what_was_expected(capsys, tmp_path):
+    (tmp_path / "file").touch()
+    wanted = {
+        tmp_path: "is a folder; expected a file",
+        tmp_path / "gone": "there is no such file or folder",
+        tmp_path / "file" / "x": "a part of this path is a file; expected a folder",
+        tmp_path / ("x" * 300): "file name too long",
+    }
+    for path, sentence in wanted.items():
+        status = cli.run("try", lambda _, path=path: len(path.read_bytes()), None, compiles=False)
+        assert status == 2 and capsys.readouterr().err == f"zebjax try: {path}: {sentence}\n"
+    assert cli.said(OSError("the store does not answer")) == "the store does not answer"
 
 
 def test_a_field_without_an_option_is_an_error_of_the_programmer():
@@ -152,7 +205,11 @@ def test_help_shows_every_field_with_its_text_and_value(capsys):
     ("error", "status", "said"),
     [
         (ValueError("what: expected this"), 2, "zebjax try: what: expected this\n"),
-        (FileNotFoundError(2, "No such file", "x"), 2, "zebjax try: [Errno 2] No such file: 'x'\n"),
+        (
+            FileNotFoundError(2, "No such file", "x"),
+            2,
+            "zebjax try: x: there is no such file or folder\n",
+        ),
         (KeyboardInterrupt(), 130, "zebjax try: interrupted\n"),
     ],
 )

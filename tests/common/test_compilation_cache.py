@@ -48,6 +48,7 @@ def test_it_is_the_users_cache(tmp_path):
     assert (tmp_path / ".cache" / "zebjax" / "jax").is_dir()
 
 
+@pytest.mark.slow  # a process of its own
 def test_the_users_own_choice_goes_first(tmp_path):
     chosen = tmp_path / "mine"
     assert folder_used(XDG_CACHE_HOME=str(tmp_path), JAX_COMPILATION_CACHE_DIR=str(chosen)) == str(
@@ -55,7 +56,7 @@ def test_the_users_own_choice_goes_first(tmp_path):
     )
 
 
-@pytest.mark.parametrize("home", ["/dev/null", "/proc"])
+@pytest.mark.parametrize("home", ["/dev/null", pytest.param("/proc", marks=pytest.mark.slow)])
 def test_without_a_home_that_can_be_written_it_is_a_temporary_folder_of_ones_own(home, tmp_path):
     (folder,) = folder_used(HOME=home, TMPDIR=str(tmp_path)).split()
     assert folder.startswith(f"{tmp_path}/zebjax-cache") and folder.endswith("/jax")

@@ -22,7 +22,7 @@ import jax, numpy as np
 from tests.support.tiny import TINY
 from zebjax import network
 from zebjax.common import devices
-from zebjax.training import batches, learner, selfplay
+from zebjax.training import batches, gradients, selfplay
 
 net = TINY.network
 params = devices.everywhere(network.init(net, jax.random.key(0)))
@@ -40,7 +40,7 @@ plies = np.arange(8, dtype=np.int32) % (np.asarray(actor.states.ply).min() + 1)
 @jax.jit  # one program: operations one by one take as long to compile as all of the rest
 def compute(params, records, plies):
     batch = batches.make_batch(batches.positions(records, plies), "v1")
-    return learner._grads_and_output(batch_config, net, params, batch, None)
+    return gradients.grads_and_output(batch_config, net, params, batch, None)
 
 grads, output = compute(params, actor.records, plies)
 

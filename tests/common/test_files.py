@@ -171,3 +171,13 @@ def test_a_file_system_that_cannot_flush_a_folder_is_no_error_and_a_broken_disk_
     else:
         files.write_text(tmp_path / "a", "1")
         assert left(tmp_path) == ["a"]
+
+
+def test_a_path_that_cannot_become_a_folder_is_refused_and_nothing_is_made(tmp_path):
+    (tmp_path / "file").touch()
+    files.require_folder(tmp_path / "a" / "b")
+    files.require_folder(tmp_path)
+    for path in (tmp_path / "file", tmp_path / "file" / "x"):
+        with pytest.raises(ValueError, match=f"{path}: expected a folder, but {tmp_path}/file is"):
+            files.require_folder(path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -38,7 +38,15 @@ def test_names(url, place):
 
 @pytest.mark.parametrize(
     "url",
-    ["hf://", "hf://me", "hf://me/../x", "hf://me/zeb/../other", "hf://me/zeb?x", "hf://me/z@"],
+    [
+        "hf://",
+        Path("hf://"),
+        "hf://me",
+        "hf://me/../x",
+        "hf://me/zeb/../other",
+        "hf://me/zeb?x",
+        "hf://me/z@",
+    ],
 )
 def test_names_that_are_none(url):
     assert hub.is_hub(url)

@@ -207,3 +207,45 @@ assert not found, found
     subprocess.run(
         [sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True
     )
+
+
+def test_a_block_that_raises_leaves_nothing_that_is_unused(tmp_path):
+    run = tmp_path / "runs" / "one"
+
+    def refused(write=lambda: None):
+        with pytest.raises(ValueError), locks.locked(run, "choose another"):
+            write()
+            raise ValueError("refused")
+
+    refused(lambda: (run / "workers" / "a").mkdir(parents=True))
+    assert not list(tmp_path.iterdir())
+    refused(lambda: (run / "metrics.jsonl").touch())
+    assert [path.name for path in run.iterdir()] == ["metrics.jsonl"]
+    with locks.locked(run, "choose another"):
+        pass
+    refused()  # the lock file was there before
+    assert sorted(path.name for path in run.iterdir()) == [".lock", "metrics.jsonl"]
+
+
+def test_a_process_that_opened_a_lock_file_which_is_deleted_takes_the_new_one(tmp_path):
+    """The lock of a deleted file keeps nobody out, so it must not count."""
+    run = tmp_path / "one"
+    with pytest.raises(ValueError), locks.locked(run, "choose another"):
+        waits = filelock.FileLock(run / locks.LOCK)
+        with pytest.raises(filelock.Timeout):
+            waits.acquire(timeout=0)
+        raise ValueError("refused")
+    run.mkdir()
+    waits.acquire(timeout=0)
+    with pytest.raises(ValueError, match="another process"), locks.locked(run, "choose another"):
+        pass
+    waits.release()
+
+
+def test_the_part_of_a_path_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(ValueError, match=f"cannot be written: {tmp_path}/file is not a folder$"),
+        locks.locked(tmp_path / "file" / "run", "choose another"),
+    ):
+        pass

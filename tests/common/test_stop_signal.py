@@ -1,5 +1,6 @@
 """The first signal requests a stop; a second Ctrl-C ends the process at once."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -26,10 +27,10 @@ print("saved", flush=True)
 """
 
 
-def start(stderr=subprocess.PIPE, nohup=False):
+def start(stderr=subprocess.PIPE, nohup=False, script=WAITS):
     command = ["sh", "-c", 'trap "" HUP; exec "$0" -c "$1"'] if nohup else []
     process = subprocess.Popen(
-        [*command, sys.executable, WAITS] if nohup else [sys.executable, "-c", DEFAULTS + WAITS],
+        [*command, sys.executable, script] if nohup else [sys.executable, "-c", DEFAULTS + script],
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
@@ -53,7 +54,7 @@ def test_a_signal_asks_for_a_stop(number):
     process = start()
     process.send_signal(number)
     assert ends(process) == "saved\n"
-    assert "stopping: finishing the current call" in process.stderr.read()
+    assert process.stderr.read().count("stopping: the compiled call under way ends") == 1
 
 
 def test_a_terminal_that_closes_may_send_several():
@@ -77,7 +78,24 @@ def test_a_second_ctrl_c_ends_at_once():
     process.send_signal(signal.SIGINT)
     assert process.stderr.read(1) == "\n"
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == -signal.SIGINT and process.stdout.read() == ""
+    assert process.wait(60) == 130 and process.stdout.read() == ""
+
+
+CALLS = """
+import hashlib
+from zebjax.common import stop_signal
+stop = stop_signal.StopSignal(lambda text: print("noticed", flush=True))
+print("ready", flush=True)
+hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # a call of minutes: no handler of Python runs in it
+"""
+
+
+def test_the_notice_and_the_second_ctrl_c_do_not_wait_for_the_call_under_way():
+    process = start(script=CALLS)
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "noticed\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
 
 
 def test_sigterm_after_the_terminal_is_gone_still_saves():
@@ -87,3 +105,46 @@ def test_sigterm_after_the_terminal_is_gone_still_saves():
     os.close(reader)
     process.send_signal(signal.SIGTERM)
     assert ends(process) == "saved\n"
+
+
+LIVE = """
+import time
+from zebjax.common import console, stop_signal
+with console.LiveReporter("a run") as report:
+    stop = stop_signal.StopSignal(report.note)
+    report.cycle({"cycle": 7, "stats/total_games": 3}, None)
+    print("ready")
+    while not stop.asked:
+        time.sleep(0.01)
+    time.sleep(0.6)  # some redraws
+    report.cycle({"cycle": 8, "stats/total_games": 4}, None)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it needs a pseudo-terminal")
+def test_the_notice_stays_above_a_live_table():
+    import pty
+
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", DEFAULTS + LIVE],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "80", "LINES": "40"},
+    )
+    os.close(theirs)
+    seen = b""
+    with contextlib.suppress(OSError):  # EIO: the other side has closed it
+        while part := os.read(ours, 4096):
+            seen += part
+            if b"ready" in seen and b"stopping" not in seen:
+                process.send_signal(signal.SIGINT)
+    os.close(ours)
+    assert process.wait(60) == 0
+    # What a redraw deletes it deletes by these codes, line by line from the bottom of the table.
+    _, notice, after = seen.partition(b"stopping: the compiled call under way ends")
+    assert notice and b"stopping" not in after and after.count(b"a run") >= 1
+    n_up = max((line.count(b"\x1b[1A") for line in after.split(b"\n")), default=0)
+    n_table = after[after.rindex(b"a run") :].count(b"\n") + 1
+    assert 0 < n_up <= n_table, "no redraw goes up to the notice"

@@ -201,6 +201,7 @@ def put_torch(settings, batch, first, n, seconds=1_770_000_000):
         temporary.rename(temporary.with_suffix(".pt"))
 
 
+@pytest.mark.slow  # test_workers does this with files of ours
 def test_a_learner_that_is_stopped_at_many_moments_counts_each_game_once(tmp_path, batch):
     settings = settings_in(tmp_path, cycles=2)
     settings = dataclasses.replace(
@@ -231,6 +232,7 @@ def test_a_learner_that_is_stopped_at_many_moments_counts_each_game_once(tmp_pat
     assert run.session.progress.quarantined == 0
 
 
+@pytest.mark.slow  # test_workers does this with files of ours
 def test_taken_torch_files_leave_the_store_and_then_the_cursor(tmp_path, batch):
     settings = settings_in(tmp_path, cycles=2)
     learn(settings, stop_after=1)

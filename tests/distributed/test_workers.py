@@ -34,11 +34,10 @@ def finished(tmp_path_factory):
     return settings, sent, learn(settings)
 
 
-def test_a_worker_that_stopped_says_that_all_was_sent(tmp_path):
-    settings = settings_in(tmp_path)
-    learn(settings, stop_after=1)
-    play(settings, "selfplay", 24)
-    _, sign = told(open.open_store(settings.namespace))["processes"]
+def test_a_worker_that_stopped_says_that_all_was_sent(finished):
+    settings, _, _ = finished
+    processes = told(open.open_store(settings.namespace))["processes"]
+    (sign,) = [row for row in processes if row["role"] == "selfplay"]
     assert (sign["state"], sign["games"], sign["batches"], sign["spooled_files"]) == (
         "stopped",
         24,
@@ -174,6 +173,7 @@ def test_a_pytorch_worker_can_follow(tmp_path):
     assert state == {"step": 0, "total_games": 0}
 
 
+@pytest.mark.slow  # compiles the games against E[Q] a second time
 def test_one_process_can_do_it_all(tmp_path):
     settings = settings_in(tmp_path, cycles=2)
     settings = dataclasses.replace(
@@ -262,6 +262,7 @@ def test_a_second_learner_is_told_and_a_fenced_one_stops(tmp_path):
     assert weights.newest_lease(place)[0] == 3
 
 
+@pytest.mark.slow  # the next test rolls back too
 def test_a_rollback_goes_on_from_an_earlier_step_as_a_new_generation(tmp_path):
     settings = settings_in(tmp_path, cycles=3)
     settings = dataclasses.replace(

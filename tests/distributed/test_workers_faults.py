@@ -334,6 +334,7 @@ def test_a_new_run_can_begin_with_games_that_are_there(settings, tmp_path):
         go(dataclasses.replace(seeded, name="nothing", replay=empty))
 
 
+@pytest.mark.slow  # test_claims and test_pruner refuse deletions too
 def test_a_credential_that_may_not_delete_still_publishes(settings, monkeypatch):
     learn(settings, stop_after=1)
     play(settings, "selfplay", 24)

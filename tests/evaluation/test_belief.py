@@ -116,4 +116,4 @@ def test_command(tmp_path, capsys):
     assert belief_command.main([str(tmp_path / "without"), "--deals", "3"]) == 2
     assert "no belief head" in capsys.readouterr().err
     assert belief_command.main([str(tmp_path / "nowhere")]) == 2
-    assert "no checkpoint here" in capsys.readouterr().err
+    assert "no network here" in capsys.readouterr().err

@@ -306,11 +306,10 @@ def test_a_match_of_the_command_that_stops_by_itself(played, capsys):
     assert "no: out of deals" in capsys.readouterr().out
 
 
-def test_a_picture_that_cannot_be_written_is_one_sentence_after_the_result(capsys, tmp_path):
+def test_a_picture_that_cannot_be_written_is_refused_before_the_match(capsys, tmp_path):
     (tmp_path / "dir.png").mkdir()
-    assert arena.main(["heuristic", "vs", "random", "--deals", "21", "--plot", "dir.png"]) == 2
+    with pytest.raises(SystemExit) as stop:
+        arena.main(["heuristic", "vs", "random", "--deals", "21", "--plot", "dir.png"])
     output = capsys.readouterr()
-    assert (
-        "points per game" in output.out and "zebjax arena: dir.png: cannot be written" in output.err
-    )
-    assert "Traceback" not in output.err
+    assert stop.value.code == 2 and not output.out
+    assert "zebjax arena: --plot: expected the name of a file, 'dir.png' is a folder" in output.err

@@ -45,7 +45,13 @@ def plain(params, seen):
 # The last two as on an accelerator: all rows in one part; and many rows that fit into no part.
 @pytest.mark.parametrize(
     ("n", "how"),
-    [(50, 8), (5, 8), (28, 28), (28, (Part(28, 32),)), (50, (Part(6, 32), Part(10, 16)))],
+    [
+        (50, 8),
+        pytest.param(5, 8, marks=pytest.mark.slow),  # covered by the sizes around it
+        (28, 28),
+        pytest.param(28, (Part(28, 32),), marks=pytest.mark.slow),  # covered by the last
+        (50, (Part(6, 32), Part(10, 16))),
+    ],
 )
 def test_groups_give_what_the_network_gives(params, n, how):
     states = positions(n, np.arange(28)[::-1], seed=n)

@@ -71,6 +71,8 @@ def test_what_is_saved_is_read(tmp_path, params):
     for path, factor in (
         (tmp_path, 12),
         (str(tmp_path / "checkpoints"), 12),
+        (f"{tmp_path}@3", 3),
+        (f"{tmp_path}@000000012", 12),
         (tmp_path / "checkpoints/step_000000003", 3),
         (tmp_path / "checkpoints/step_000000003/model.safetensors", 3),
     ):
@@ -78,6 +80,15 @@ def test_what_is_saved_is_read(tmp_path, params):
         assert config == TINY
         same(restored, jax.tree.map(lambda leaf, factor=factor: leaf * factor, params))
         assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(restored))
+    for path, message in (
+        (f"{tmp_path}@4", "@4: step 4 is not kept; there are 3, 12"),
+        (tmp_path / "3", "/3: no checkpoint here; write .*@3 for a step of a run"),
+        (tmp_path / "5", "/5: step 5 is not kept; there are 3, 12"),
+        (f"{tmp_path}@x", "no network here: .*; expected a folder made by"),
+        (f"{tmp_path}/checkpoints@3", "no network here: .*; expected a folder made by"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            network.load(path)
 
 
 def test_folders_of_older_runs_are_read(tmp_path, params):
@@ -231,7 +242,10 @@ def test_a_file_that_is_too_large_is_not_read(folder, monkeypatch):
 
 
 def test_a_place_without_a_network_is_named(tmp_path, folder):
-    with pytest.raises(ValueError, match=r"no checkpoint here; expected a folder made by"):
+    with pytest.raises(
+        ValueError,
+        match=r"holds neither config\.json nor checkpoints/step_\.\.\.; expected a folder",
+    ):
         network.load(tmp_path)
     (tmp_path / "a.pt").touch()
     with pytest.raises(ValueError, match=r"a\.pt: not a zebjax network.*zebjax convert"):

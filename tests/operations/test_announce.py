@@ -161,7 +161,9 @@ def test_status_live_announces(tmp_path, told, monkeypatch, capsys):
     assert len(os.listdir(tmp_path / "cache" / "zebjax" / "alerts")) == 1
 
 
-@pytest.mark.parametrize("option", [["--alert", "true"], ["--metrics-port", "0"]])
+@pytest.mark.parametrize(
+    "option", [["--alert", "true"], ["--alert-warnings"], ["--metrics-port", "0"]]
+)
 def test_options_of_following_need_live(option, capsys):
     with pytest.raises(SystemExit) as stop:
         status.main(["runs/x", *option])

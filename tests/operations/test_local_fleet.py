@@ -1,5 +1,6 @@
 """Real fleets of tiny processes under a real supervisord: starts, stops, crashes and kills."""
 
+import io
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from rich.console import Console
 
 from tests.support.fleets import diary, kill_all, marked, plan, told, until
 from zebjax.operations import events, fleets
@@ -168,6 +170,7 @@ def test_after_a_kill_of_supervisord_nothing_runs_twice(make, capsys):
     assert len(told(made.folder, "learner", "stopped")) == 2
 
 
+@pytest.mark.slow  # waits; the test before it kills one at work
 def test_a_kill_of_supervisord_while_all_is_stopped_leaves_nothing(make):
     made = make()
     fleet = begin(made)
@@ -282,3 +285,14 @@ def test_a_path_that_is_too_long_for_a_socket_is_no_obstacle(make, tmp_path):
         assert actions.stop(fleet) == 0
     finally:
         kill_all(made.folder)
+
+
+def test_a_long_last_line_leaves_the_other_columns_whole():
+    process = {"name": "evalaux-1", "state": "running", "pid": 12345, "up_s": 75.0, "restarts": 3}
+    state = {"name": "tiny", "supervisor": "running", "is_complete": False}
+    state["processes"] = [process | {"last_lines": ["cycle 3 | policy 0.7 | " + 100 * "x"]}]
+    written = Console(width=80, file=io.StringIO())
+    written.print(report.table(state))
+    (row,) = (line for line in written.file.getvalue().splitlines() if "evalaux-1" in line)
+    assert row.split()[:5] == ["evalaux-1", "running", "12345", "1:15", "3"] and len(row) <= 80
+    assert "cycle 3 | policy" in row and row.rstrip().endswith("…")

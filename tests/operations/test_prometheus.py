@@ -58,7 +58,9 @@ def test_a_hostile_learner_makes_no_sample_twice(tmp_path):
 
 def test_the_server_shows_the_newest_state_on_loopback(tmp_path):
     target = targets.open_target(str(whole(tmp_path).where))
-    arguments = argparse.Namespace(alert=None, metrics_port=0, metrics_host=following.LOOPBACK)
+    arguments = argparse.Namespace(
+        alert=None, alert_warnings=False, metrics_port=0, metrics_host=following.LOOPBACK
+    )
     notes = []
     with following.following(arguments, target, target.poll(), notes.append) as follower:
         (note,) = notes
@@ -75,7 +77,9 @@ def test_the_server_shows_the_newest_state_on_loopback(tmp_path):
         with pytest.raises(urllib.error.HTTPError, match="404"):
             get(url + "/../etc/passwd")
         port = int(url.split(":")[2].split("/")[0])
-        taken = argparse.Namespace(alert=None, metrics_port=port, metrics_host=following.LOOPBACK)
+        taken = argparse.Namespace(
+            alert=None, alert_warnings=False, metrics_port=port, metrics_host=following.LOOPBACK
+        )
         with pytest.raises(ValueError, match="expected a free port"):
             following.following(taken, target, follower.state, print).__enter__()
     with pytest.raises(urllib.error.URLError):

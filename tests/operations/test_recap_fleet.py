@@ -47,13 +47,15 @@ def test_hours_without_a_price_are_counted_apart():
 
 def test_events_are_read_by_time_and_other_lines_skipped(tmp_path):
     (tmp_path / "fleet").mkdir()
-    late, early = ({"time_s": t, "event": "started", "name": f"{t}", "gpu": None} for t in (9, 3))
-    odd = ["{", "[]", '{"time_s": NaN, "event": "x"}', '{"time_s": 1, "event": 2}', ""]
-    lines = [json.dumps(late), *odd, json.dumps(early | {"price_usd_per_hour": -1, "role": 7})]
+    texts = dict.fromkeys(("role", "host", "detail"), "")
+    late, early = (texts | {"time_s": t, "event": "started", "name": f"{t}"} for t in (9, 3))
+    nan, number = late | {"time_s": float("nan")}, late | {"event": 2}
+    odd = ["{", "[]", json.dumps(nan), json.dumps(number), ""]
+    lines = [json.dumps(late), *odd, json.dumps(early | {"price_usd_per_hour": -1, "gpu": None})]
     (tmp_path / fleet.FILE).write_text("\n".join(lines))
     found = fleet.read(tmp_path)
     assert [(e.name, e.role, e.price_usd_per_hour) for e in found] == [
-        ("3", "7", None),
+        ("3", "", None),
         ("9", "", None),
     ]
     assert fleet.read(tmp_path / "none") == []

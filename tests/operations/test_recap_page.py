@@ -139,9 +139,10 @@ def test_troubles_of_the_fleet_are_listed(whole):
 
 def test_warnings_tell_what_holds_and_what_held(whole):
     shown = section(whole[2], "Warnings")
-    assert "| ⚠ warning | memorising, by strength | from cycle" in shown
+    assert "| ⚠ warning | memorising_by_strength | from cycle" in shown
     # A million examples were too many for the games that arrived; half a million were not.
-    last = int(re.search(r"\| fine \| stale \| it needs 36 cycles \| \d+–(\d+) \|", shown)[1])
+    fine = r"\| fine \| stale \| the buffer needs 36 cycles to be replaced \| \d+–(\d+) \|"
+    last = int(re.search(fine, shown)[1])
     assert 3200 < last < 3400
     assert "| not checked | memorising | there are no losses on held-out games" in shown
 
@@ -233,12 +234,18 @@ def test_a_run_without_a_row_is_told_as_one(tmp_path):
 
 
 def test_a_run_in_progress_says_how_far_it_is(tmp_path):
-    folder = recap_run.make(tmp_path, rows=recap_run.original_rows()[:3])
+    losses = {"held_out/value_loss": 0.52, "held_out/trained_value_loss": 0.5}
+    folder = recap_run.make(tmp_path, rows=[one | losses for one in recap_run.original_rows()[:3]])
+    url = "https://wandb.ai/me/zebjax/runs/abc"
+    (folder / "wandb.json").write_text(json.dumps({"id": "abc", "url": url}))
     save = folder / "state" / "step_000000009" / "progress.json"
     save.write_text('{"first_cycle": 0, "cycle": 600}')
-    text = made(folder)[2]
+    document, _, text = made(folder)
     assert "not complete: cycle 600 of 3,743" in text
     assert "Too few rows to look for phases" in text
+    assert ("W&B run", url) in document.sections[0].blocks[0].rows
+    assert "held out: starts with 0.520" in section(text, "Milestones")
+    assert "0.500 on trained examples and 0.520 on held-out" in section(text, "Warnings")
 
 
 def test_a_damaged_file_is_named_and_the_rest_is_shown(tmp_path):

@@ -6,12 +6,14 @@ import time
 
 import pytest
 
-from tests.support.store_made import LEARNER, beat, made, whole
+from tests.support.store_made import LEARNER, PLAYER, beat, made, whole
 from zebjax import status
 from zebjax.common import locks
 from zebjax.distributed import heartbeat, spool
-from zebjax.operations.watching import alarms, facts, folder, render
+from zebjax.distributed.learner_facts import WARNING
+from zebjax.operations.watching import alarms, facts, folder, following, render
 from zebjax.operations.watching import target as targets
+from zebjax.training import warnings
 
 
 def shown(capsys, where, *options):
@@ -52,7 +54,7 @@ def test_json_has_the_same_facts(tmp_path, capsys):
     assert found["usd_per_hour"] == 1.6
     assert found["learner"]["waits_for"] == LEARNER["waits_for"]
     assert found["metrics"]["train/value_loss"] == 0.881
-    assert found["warnings"] == [] and found["last_warnings"][0]["name"] == "a"
+    assert found["warnings"] == {} and found["last_warnings"][0]["name"] == "a"
     assert [each.get("phase") for each in found["processes"]] == ["play", "play", "compile", "play"]
 
 
@@ -108,11 +110,54 @@ def test_the_dead_make_no_games_and_cost_nothing():
     assert facts.usd_per_hour([{"alive": True}]) is None
 
 
-def test_warnings_about_the_metrics_have_their_place(tmp_path):
-    watch = heartbeat.Watch(whole(tmp_path))
-    state = facts.poll(watch)
-    state["warnings"] = ["memorising: 0.3"]
-    assert render.warning_lines(state)[0] == "warning  memorising: 0.3"
+def test_a_warning_about_the_metrics_is_shown_and_is_no_alarm(tmp_path, capsys):
+    stale = {"stats/buffer_turnover_cycles": 79.0, "stats/rows_trained_per_row": 8.9}
+    found = warnings.find([{"cycle": 1, "stats/replay_buffer_selfplay": 1} | stale])
+    flat = {"eval/vs_eq_n10_win_rate": 0.451, "eval/vs_eq_n10_win_rate_ci95": 0.02}
+    told = {f"{WARNING}{one.title}": one.text for one in found}
+    made(tmp_path, LEARNER | stale | flat | told, a=PLAYER, e={"role": "evalaux"})
+    code, out = shown(capsys, tmp_path)
+    assert code == 0 and "no alarm; warning: stale" in out and "all well" not in out
+    assert "warning  stale: the buffer needs 79 cycles to be replaced; it needs more" in out
+    assert "79 cycles to replace it, 8.9 rows trained per row" in " ".join(out.split())
+    assert "45.1 ± 2.0 % against eq_n10" in " ".join(out.split())
+
+
+def test_a_hostile_learner_warns_briefly(tmp_path):
+    odd = {f"{WARNING}\x1b[2J{place}" + 99 * "x": 500 * "y" for place in range(99)}
+    made(tmp_path, LEARNER | odd | {f"{WARNING}a": 3})
+    state = targets.open_target(str(tmp_path)).poll()
+    assert len(state["warnings"]) == 10
+    assert all(name.isprintable() and len(name) <= 60 for name in state["warnings"])
+    assert max(map(len, render.warning_lines(state))) < 500
+
+
+def test_a_folder_has_the_warnings_of_its_rows(tmp_path):
+    rows = [
+        {"cycle": c, "stats/total_games": c, "held_out/value_loss": 0.2}
+        | {"held_out/trained_value_loss": 0.1}
+        for c in range(1, 6)
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    state = targets.open_target(str(tmp_path)).poll()
+    assert list(state["warnings"]) == ["memorising"]
+    assert state["warnings"]["memorising"].startswith("the value loss is 0.100 on trained")
+
+
+def test_warnings_are_announced_only_if_they_are_asked_for(tmp_path):
+    class Kept:
+        def update(self, now, run):
+            told.append(now)
+            return []
+
+    (tmp_path / "metrics.jsonl").write_text(
+        '{"cycle": 1, "stats/total_games": 1, "stats/replay_buffer_selfplay": 28, '
+        '"stats/buffer_turnover_cycles": 99}\n'
+    )
+    told, target = [], targets.open_target(str(tmp_path))
+    for with_warnings in (False, True):
+        following.Follower(target, target.poll(), Kept(), with_warnings).poll()
+    assert "warning stale" in told[1] and told[1].keys() - told[0].keys() == {"warning stale"}
 
 
 # ---- the age of a step
@@ -146,6 +191,15 @@ def test_a_step_that_stands_is_an_alarm_while_the_learner_lives(tmp_path, capsys
     whole(tmp_path, step_age_s=360.0, state="stopped")
     found = json.loads(shown(capsys, tmp_path, "--json")[1])
     assert found["alarms"] == ["learner_down"]
+
+
+def test_a_complete_run_has_no_alarm(tmp_path, capsys):
+    """Its learner and its workers have ended, as they should."""
+    whole(tmp_path, state="stopped", step=5000, last_step=5000, phase="play")
+    code, out = shown(capsys, tmp_path)
+    assert code == 0 and "learner  complete" in out and "all well" in out
+    whole(tmp_path, state="stopped", step=5000, last_step=5000, phase="judge")
+    assert shown(capsys, tmp_path)[0] == 1
 
 
 # ---- a folder
@@ -226,6 +280,17 @@ def test_a_folder_that_is_no_run_gets_a_sentence(tmp_path, capsys):
     assert status.main([str(tmp_path / "none")]) == 2
     assert status.main([str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_the_name_of_a_run_instead_of_its_folder_gets_the_folder(run, monkeypatch, capsys):
+    (run.parent / "runs").mkdir()
+    run.rename(run.parent / "runs" / "mine")
+    monkeypatch.chdir(run.parent)
+    assert status.main(["mine"]) == 2
+    error = capsys.readouterr().err
+    assert error.endswith(
+        "mine: there is no such folder here; the folder of this run is runs/mine\n"
+    )
 
 
 def test_a_lock_is_seen_and_left_alone(tmp_path):

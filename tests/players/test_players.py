@@ -51,13 +51,17 @@ def logits(params, states):
     return np.asarray(policy_logits(params, observe_all(states)))
 
 
-def every_kind(checkpoint_path):
+SEARCHES = pytest.mark.parametrize(
+    "search", ["gumbel", pytest.param("puct", marks=pytest.mark.slow)]
+)
+
+
+def every_kind(checkpoint_path, search):
     """One spec of each kind that may not look, and a searching one; a kind that takes an argument
     must be added."""
     arguments = {"zeb": f":{checkpoint_path},temperature=0.5", "eq": ":n=3"}
     kinds = [kind + arguments.get(kind, "") for kind in KINDS if kind != "cheat"]
-    searching = f"zeb:{checkpoint_path},temperature=0.5,sims=3,worlds=4"
-    return [*kinds, searching, f"{searching},search=puct"]
+    return [*kinds, f"zeb:{checkpoint_path},temperature=0.5,sims=3,worlds=4,search={search}"]
 
 
 def test_heuristic_equals_the_reference(reference):
@@ -74,7 +78,7 @@ def test_heuristic_equals_the_reference(reference):
     [
         ("heuristc", "player 'heuristc': unknown kind 'heuristc'; did you mean 'heuristic'\\?"),
         ("Zeb:x", "did you mean 'zeb'"),
-        ("", "player '': unknown kind ''; did you mean '\\w+'\\?"),
+        ("", "player '': expected one of random, heuristic, zeb, eq, cheat"),
         ("random:x", "player 'random:x': expected 'random' and nothing more, got 'x'"),
         ("zeb", r"expected zeb:PATH\[,temperature=0.1\]"),
         ("zeb:", r"expected zeb:PATH\[,temperature=0.1\]"),
@@ -91,7 +95,7 @@ def test_heuristic_equals_the_reference(reference):
         ),
         ("zeb:x,worlds=4", "worlds: expected sims with it, as in sims=64"),
         ("zeb:x,world=4", "unknown key 'world'; did you mean 'worlds'"),
-        ("zeb:/no/such/place", "player 'zeb:/no/such/place': /no/such/place: no checkpoint here"),
+        ("zeb:/no/such/place", "player 'zeb:/no/such/place': /no/such/place: no network here"),
     ],
 )
 def test_a_bad_spec_is_answered_in_one_sentence(spec, message):
@@ -113,6 +117,13 @@ def test_a_path_may_have_commas_in_it(params, tmp_path, name):
             assert "temperature=0.0" in player.identity
     with pytest.raises(ValueError, match="unknown key 'temprature'; did you mean 'temperature'"):
         players.make(f"zeb:{tmp_path / name},temprature=1")
+
+
+def test_a_step_of_a_run_is_named_by_its_number(params, tmp_path):
+    with files.new_folder(tmp_path / "a,b" / "checkpoints" / "step_000000008") as folder:
+        network.save(folder, SMALL, params)
+    player = players.make(f"zeb:{tmp_path / 'a,b'}@8,temperature=0")
+    assert "temperature=0.0" in player.identity
 
 
 def test_options_are_options_where_the_shorter_path_is_there(params, tmp_path):
@@ -186,7 +197,8 @@ def test_slots_follow_the_policy_at_its_temperature(params, states, legal, logit
     assert expected[legal].std() == 0 and np.exp(logits / 0.7)[legal].std() > 0.1  # the two differ
 
 
-def test_every_player_is_legal_and_blind_to_hidden_tiles(checkpoint_path, states, legal):
+@SEARCHES
+def test_every_player_is_legal_and_blind_to_hidden_tiles(checkpoint_path, states, legal, search):
     """The same key and other hidden hands, consistent or not with the plays: the same slots."""
     rng = np.random.default_rng(0)
     hands = states.hands.copy()
@@ -196,7 +208,7 @@ def test_every_player_is_legal_and_blind_to_hidden_tiles(checkpoint_path, states
         hands[row][places] = rng.permutation(hands[row][places])
     assert (hands != states.hands).any(axis=(1, 2)).mean() > 0.8
     keys = raw_keys(150)
-    for spec in every_kind(checkpoint_path):
+    for spec in every_kind(checkpoint_path, search):
         player = players.make(spec)
         slots = player.choose(states, keys)
         assert slots.shape == (150,) and legal[np.arange(150), slots].all(), spec
@@ -205,10 +217,11 @@ def test_every_player_is_legal_and_blind_to_hidden_tiles(checkpoint_path, states
         )
 
 
-def test_a_game_is_played_the_same_in_any_batch(checkpoint_path, states):
+@SEARCHES
+def test_a_game_is_played_the_same_in_any_batch(checkpoint_path, states, search):
     """Chunks, padding and the tokens cut off for early plies never show in the slots."""
     keys = raw_keys(150)
-    for spec in every_kind(checkpoint_path):
+    for spec in every_kind(checkpoint_path, search):
         player = players.make(spec)
         slots = player.choose(states, keys)
         for rows in (

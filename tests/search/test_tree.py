@@ -106,8 +106,8 @@ class PlainGame:
     # way.
     [
         pytest.param("puct", 800, 16, marks=pytest.mark.slow),
-        ("puct", 300, 17),
-        ("puct", 300, 19),
+        pytest.param("puct", 300, 17, marks=pytest.mark.slow),
+        pytest.param("puct", 300, 19, marks=pytest.mark.slow),
         ("gumbel", 200, 19),
         ("gumbel", 200, 22),
     ],
@@ -130,7 +130,7 @@ def test_endings_are_played_perfectly(policy, sims, ply):
             assert abs(float(result.value[row]) - best) < 0.5
 
 
-@pytest.mark.parametrize("policy", ["puct", "gumbel"])
+@pytest.mark.parametrize("policy", [pytest.param("puct", marks=pytest.mark.slow), "gumbel"])
 def test_policy_is_a_distribution_over_legal_slots(policy):
     states = late_positions(jax.random.key(1), 48, 9)
     result = run(search.SearchConfig(policy=policy, sims=24), states, jax.random.key(0))
@@ -143,7 +143,7 @@ def test_policy_is_a_distribution_over_legal_slots(policy):
     assert result.slot.dtype == result.visits.dtype == jnp.int32
 
 
-@pytest.mark.parametrize("policy", ["puct", "gumbel"])
+@pytest.mark.parametrize("policy", ["puct", pytest.param("gumbel", marks=pytest.mark.slow)])
 def test_no_visit_is_wasted_on_illegal_moves_inside_the_tree(policy):
     """Every move that the tree plays, at any depth, is legal where it is played."""
     states = late_positions(jax.random.key(4), 16, 8)
@@ -176,7 +176,8 @@ def test_no_visit_is_wasted_on_illegal_moves_inside_the_tree(policy):
 
 
 @pytest.mark.parametrize(
-    ("policy", "sims"), [pytest.param("puct", 100, marks=pytest.mark.slow), ("gumbel", 100)]
+    ("policy", "sims"),
+    [pytest.param(policy, 100, marks=pytest.mark.slow) for policy in ("puct", "gumbel")],
 )
 def test_worlds_are_averaged_over_all_that_the_mover_could_face(policy, sims):
     """With every world searched to the end the move has the best mean over worlds, by brute force.
@@ -249,7 +250,9 @@ def nothing_but_nan(observation):
     )
 
 
-@pytest.mark.parametrize(("policy", "hands"), [("puct", 4), ("gumbel", "true")])
+@pytest.mark.parametrize(
+    ("policy", "hands"), [pytest.param("puct", 4, marks=pytest.mark.slow), ("gumbel", "true")]
+)
 def test_no_network_is_asked_with_two_tricks_left(policy, hands):
     states = late_positions(jax.random.key(8), 16, 21)
     config = search.SearchConfig(policy, sims=8, worlds=hands)

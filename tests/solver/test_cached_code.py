@@ -60,6 +60,7 @@ def test_an_import_writes_nothing(installed, tmp_path):
     assert list((tmp_path / "cache").rglob("*.nbi"))
 
 
+@pytest.mark.slow  # compiles twice
 def test_what_is_older_than_a_source_is_compiled_again(installed, tmp_path):
     run(installed, USED, XDG_CACHE_HOME=str(tmp_path))
     indices = list(tmp_path.rglob("*.nbi"))
@@ -93,11 +94,13 @@ def test_the_users_cache_and_numbas_own_setting_go_first(installed, tmp_path):
     assert folder.startswith(str(tmp_path / "cache"))
 
 
+@pytest.mark.slow  # a full disk takes the same path
 def test_without_any_folder_the_solver_works_without_a_cache(installed):
     out, _ = run(installed, NO_TEMPORARY + USED + "\n" + SHOWN, XDG_CACHE_HOME="/dev/null")
     assert out.split() == ["3", "None"]
 
 
+@pytest.mark.slow  # a full disk takes the same path
 def test_a_damaged_cache_costs_a_compilation(installed, tmp_path):
     run(installed, USED, XDG_CACHE_HOME=str(tmp_path))
     indices = list(tmp_path.rglob("*.nbi"))

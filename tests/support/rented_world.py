@@ -38,6 +38,8 @@ class Machine(NamedTuple):
     fault: str = "good"
     from_s: float = 0.0
     """Offered from this time on."""
+    hardware: str = ""
+    """The same for two offers of one machine; "": the offer's id."""
 
 
 @dataclasses.dataclass
@@ -152,7 +154,9 @@ class World:
             if last is not None:
                 games = self._games(r, last)
                 speed = games / max(last - r.rented_s, 1)
-                found[r.name] = Beat(f"{last:.0f}", games, speed, 5.0, r.machine.offer.id)
+                number = r.machine.offer.id
+                hardware = r.machine.hardware or number
+                found[r.name] = Beat(f"{last:.0f}", games, speed, 5.0, number, hardware)
         return found
 
     # ---- what a machine does

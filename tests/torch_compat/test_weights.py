@@ -383,7 +383,7 @@ def test_to_torch_never_overwrites_and_leaves_nothing(tmp_path, monkeypatch, par
     for bad, message in (("out", "ends in .pt"), ("out.pth", "ends in .pt")):
         with pytest.raises(TorchFileError, match=message):
             torch_weights.to_torch(tmp_path / "ours", tmp_path / bad)
-    with pytest.raises(ValueError, match="no checkpoint here"):
+    with pytest.raises(ValueError, match="no network here"):
         torch_weights.to_torch(tmp_path, tmp_path / "out.pt")
     renames = iter([None, OSError("no space left")])
 

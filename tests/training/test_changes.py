@@ -11,7 +11,7 @@ import pytest
 from tests.support.killed import Killed, killed_at_rename
 from tests.support.tiny import TINY, Quiet, as_numpy, go
 from zebjax import network, record
-from zebjax.training import changes, replay, resize, resume, selfplay, session
+from zebjax.training import changes, metrics, replay, resize, resume, selfplay, session
 from zebjax.training.config import LearnerConfig, ReplayConfig, TeacherConfig, to_json
 from zebjax.training.workers_config import EvalAuxConfig
 
@@ -237,3 +237,24 @@ def test_nothing_happens_to_a_run_that_fits():
     run.settings = dataclasses.replace(TINY, eval_aux=EvalAuxConfig(capacity_examples=28))
     resize.fit(run)
     assert len(run.state.aux.records.slots) == 1
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_fewer_lanes_and_a_smaller_ring(tmp_path):
+    settings = dataclasses.replace(TINY, runs=str(tmp_path), cycles=2)
+    before = go(settings).session.progress
+    changed = dataclasses.replace(
+        settings,
+        cycles=4,
+        selfplay=dataclasses.replace(TINY.selfplay, lanes=3, games_per_cycle=4),
+        replay=dataclasses.replace(TINY.replay, capacity_examples=28 * 16),
+    )
+    run = go(changed)
+    rows = metrics.read(run.session.folder / metrics.FILE)
+    assert [row["cycle"] for row in rows] == [0, 1, 2, 3, 4]
+    finished = run.session.progress.total_games - before.total_games - 2 * 4
+    assert 0 < finished <= 8 - 3 + 9  # surplus lanes, and those that waited for their cycle
+    assert rows[-1]["stats/replay_buffer_selfplay"] == 28 * 16
+    assert [one["step"] for one in changes.read(run.session.folder)] == [2, 2, 2]
+    again = go(dataclasses.replace(changed, cycles=5))
+    assert again.session.progress.cycle == 5 and len(again.session.progress.changes) == 3

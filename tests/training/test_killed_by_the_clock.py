@@ -46,7 +46,10 @@ def kill_after(process, seconds):
 
 
 def ends_well(process, timeout_s=600):
-    output, _ = process.communicate(timeout=timeout_s)
+    try:
+        output, _ = process.communicate(timeout=timeout_s)
+    finally:
+        process.kill()
     assert process.returncode == 0, output.decode()[-3000:]
 
 
@@ -89,9 +92,9 @@ def test_a_learner_killed_in_its_first_30_seconds_goes_on(tmp_path):
     for seconds in range(1, N_SECONDS + 1, 3):  # a worker that plays slows the learner down
         runs = tmp_path / str(seconds)
         store = runs / "store"
-        options = ("--store.url", str(store))
+        options, waiting = ("--store.url", str(store)), ("--wait-for-weights",)
         playing = [
-            train(file, runs, *options, "--role", role, "--worker-id", role)
+            train(file, runs, *options, *waiting, "--role", role, "--worker-id", role)
             for role in ("selfplay", "evalaux")
         ]
         try:

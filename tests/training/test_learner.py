@@ -10,7 +10,7 @@ import pytest
 from zebjax import game, network, observe, record
 from zebjax.torch_compat import names as torch_names
 from zebjax.torch_compat import weights as torch_weights
-from zebjax.training import batches, learner, losses, optimizer, replay
+from zebjax.training import batches, gradients, learner, losses, optimizer, replay
 from zebjax.training.config import LearnerConfig
 
 TINY = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, dropout=0.1)
@@ -236,8 +236,15 @@ def test_the_belief_can_be_trained_on_hidden_tiles_alone(games):
     np.testing.assert_array_equal(as_before, batch.belief_mask)
 
 
-@pytest.mark.parametrize("size", [24, 7])
-@pytest.mark.parametrize("belief_tiles", ["dealt", "hidden"])
+@pytest.mark.parametrize(
+    ("size", "belief_tiles"),
+    [
+        (24, "dealt"),
+        (7, "hidden"),
+        pytest.param(24, "hidden", marks=pytest.mark.slow),
+        pytest.param(7, "dealt", marks=pytest.mark.slow),
+    ],
+)
 def test_gradients_by_length_are_those_of_the_whole_batch(games, size, belief_tiles):
     config = dataclasses.replace(CONFIG, belief_tiles=belief_tiles)
     net = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)
@@ -249,7 +256,7 @@ def test_gradients_by_length_are_those_of_the_whole_batch(games, size, belief_ti
     def objective(params):
         return losses.losses(config, network.apply(net, params, batch.observation), batch)[0]
 
-    grads, output = jax.jit(learner._grads_and_output, static_argnums=(0, 1))(
+    grads, output = jax.jit(gradients.grads_and_output, static_argnums=(0, 1))(
         config, net, params, batch, None
     )
     plain = jax.jit(jax.grad(objective))(params)
@@ -281,6 +288,7 @@ def test_forced_plies_have_no_policy_loss(games):
 # ---- training
 
 
+@pytest.mark.slow  # test_run compares whole runs bit for bit
 def test_the_division_into_calls_does_not_matter(ring):
     state = fresh()
     for _ in range(3):
@@ -290,6 +298,38 @@ def test_the_division_into_calls_does_not_matter(ring):
     assert int(once.update) == 6
     auto = dataclasses.replace(CONFIG, updates_per_call=0, updates_per_cycle=51)
     assert auto.chunk == 17  # the largest divisor up to 25
+
+
+@pytest.mark.slow  # compiles the learner in a second form
+def test_an_accelerator_learns_the_same(ring, monkeypatch):
+    """It computes a batch whole, and keeps the parameters as a vector during the updates."""
+    still = dataclasses.replace(TINY, dropout=0.0)
+    usual = learner.train(CONFIG, still, fresh(CONFIG, still), ring, 2)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    train = jax.jit(learner.train.__wrapped__, static_argnums=(0, 1))
+    ours = train(CONFIG, still, fresh(CONFIG, still), ring, 2)
+    assert jax.tree.structure(ours) == jax.tree.structure(usual)
+    # Adam divides by the gradient's size: rounding of the smallest ones shows in the parameters.
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5, rtol=2e-3),
+        ours._replace(key=0, metrics=0),
+        usual._replace(key=0, metrics=0),
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-4),
+        ours.metrics,
+        usual.metrics,
+    )
+
+
+@pytest.mark.parametrize(
+    ("batch", "together"), [(64, 25), (1024, 5), (8192, 1), (100_000, 1), (320, 25), (330, 5)]
+)
+def test_tokens_are_made_for_as_many_updates_as_fit(batch, together, monkeypatch):
+    config = LearnerConfig(batch=batch, updates_per_cycle=1000)
+    assert learner._updates_at_once(config) == 1  # on a CPU
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert config.chunk == 25 and learner._updates_at_once(config) == together
 
 
 def test_metrics_are_means_over_the_updates(ring):

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.tiny import TINY
 from zebjax import network, record
-from zebjax.training import batches, eval_aux, learner, sources, teacher
+from zebjax.training import batches, eval_aux, gradients, sources, teacher
 from zebjax.training.session import Progress
 
 
@@ -18,8 +18,8 @@ def test_each_loss_has_its_weight_in_the_gradient(games):
     batch = batches.make_batch(batches.positions(eight, np.full(8, 5, np.int32)), "v1")
     params = network.init(TINY.network, jax.random.key(0))
     compiled = jax.jit(
-        lambda weights: learner._grads_and_output(
-            TINY.learner, TINY.network, params, batch, None, learner.LossWeights(*weights)
+        lambda weights: gradients.grads_and_output(
+            TINY.learner, TINY.network, params, batch, None, gradients.LossWeights(*weights)
         )[0]
     )
 
@@ -31,11 +31,20 @@ def test_each_loss_has_its_weight_in_the_gradient(games):
     together = gradient(*np.float32([0.25, 2, 3]))
     np.testing.assert_allclose(together, 0.25 * each[0] + 2 * each[1] + 3 * each[2], atol=1e-5)
     assert not gradient(*np.zeros(3, np.float32)).any()
-    assert learner.own_weights(TINY.learner) == (1.0, 1.0, 0.5)
+    assert gradients.own_weights(TINY.learner) == (1.0, 1.0, 0.5)
+
+
+def test_one_hot_targets_are_the_moves_played():
+    points, best = np.array([[1, 3, np.nan, 2, 0, 0, 0], [5, 5, 0, 0, 0, 0, 0.0]]), np.array([1, 0])
+    soft = teacher.targets(teacher.Settings(temperature=2.0), points, best)
+    np.testing.assert_allclose(soft[0, 0] / soft[0, 1], np.exp(-1))
+    assert soft[1, 0] == soft[1, 1] and soft[0, 2] == 0
+    hard = teacher.targets(teacher.Settings(targets="one_hot"), points, best)
+    np.testing.assert_array_equal(hard, np.eye(7)[best])
 
 
 @pytest.mark.slow  # plays against E[Q] twice
-def test_one_hot_targets_are_the_moves_played_and_change_no_game():
+def test_one_hot_targets_change_no_game():
     settings = teacher.Settings(n=2, seed=3, games_per_file=4)
     soft = teacher.play_file(settings, None, 1, 4)
     hard = teacher.play_file(dataclasses.replace(settings, targets="one_hot"), None, 1, 4)

@@ -104,6 +104,7 @@ def test_a_run_stopped_at_many_moments_is_the_same_run(tmp_path, uninterrupted):
     assert training_rows(run.session.folder) == training_rows(uninterrupted.session.folder)
 
 
+@pytest.mark.slow  # the runs of test_killed and test_changes resume too
 def test_longer_is_the_same_run_continued(tmp_path, uninterrupted):
     settings = dataclasses.replace(TINY, runs=str(tmp_path))
     go(dataclasses.replace(settings, cycles=2))
@@ -118,6 +119,7 @@ def test_longer_is_the_same_run_continued(tmp_path, uninterrupted):
     assert training_rows(run.session.folder) == training_rows(uninterrupted.session.folder)
 
 
+@pytest.mark.slow  # test_killed compares all rows after each kill
 def test_rows_of_lost_cycles_are_written_again_once(tmp_path):
     """As after a kill between a cycle's row and its state: the row is there, the state is not."""
     settings = dataclasses.replace(TINY, runs=str(tmp_path), cycles=2)
@@ -283,6 +285,15 @@ def test_a_run_that_has_begun_says_that_it_reads_no_other_checkpoint(copied):
     assert (
         json.loads((copied.folder / "experiment.json").read_text())["start"]["checkpoint"] is None
     )
+
+
+def test_a_complete_run_announces_no_change_and_says_what_is_next(copied):
+    report, learner = Quiet(), dataclasses.replace(copied.learner, lr=5e-4)
+    training.Run(dataclasses.replace(copied, learner=learner), report, lambda: False).go()
+    # The warnings that held at its end are said too.
+    (note,) = [note for note in report.notes if "WARNING" not in note]
+    assert note.startswith("complete: 4 cycles, 50 games, in ")
+    assert f"next: zebjax arena zeb:{copied.folder} vs heuristic\n" in note
 
 
 def test_a_cycle_takes_all_the_time_since_the_one_before(tmp_path, monkeypatch):

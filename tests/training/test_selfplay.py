@@ -138,7 +138,7 @@ def test_impossible_settings_are_named():
         SelfPlayConfig(lanes=0)
 
 
-@pytest.mark.parametrize("worlds", [2, "true"])
+@pytest.mark.parametrize("worlds", [pytest.param(2, marks=pytest.mark.slow), "true"])
 def test_only_an_honest_search_has_targets_that_hidden_hands_do_not_change(params, worlds):
     config = dataclasses.replace(CONFIG, search=dataclasses.replace(CONFIG.search, worlds=worlds))
     actor = selfplay.init(config, jax.random.key(0), 0)

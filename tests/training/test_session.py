@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from zebjax.training.run import seconds_left
 from zebjax.training.session import Progress
 
 SAVED = Progress(
@@ -20,6 +21,13 @@ def write(tmp_path, **changes):
 
 def test_what_was_saved_is_read(tmp_path):
     assert Progress.read(write(tmp_path)) == SAVED
+
+
+def test_the_time_left_is_unknown_until_a_cycle_was_measured_that_did_not_compile():
+    assert seconds_left([], 32) is None and seconds_left([160.0], 31) is None
+    assert seconds_left([160.0, 20.0], 30) == 600.0
+    assert seconds_left([160.0, *[90.0] * 5, *[10.0] * 20], 3) == 30.0  # of the last 20
+    assert seconds_left([160.0], 0) == 0.0
 
 
 def test_a_run_older_than_a_field_had_its_default(tmp_path):

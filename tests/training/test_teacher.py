@@ -91,6 +91,7 @@ def read(folder):
     return {file.name: record.read(file) for file in files}
 
 
+@pytest.mark.slow  # test_run and test_killed stop runs
 def test_a_stopped_run_goes_on_to_the_same_games(tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert teacher.make(SETTINGS, 10, whole) == (0, 10)

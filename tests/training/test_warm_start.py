@@ -76,7 +76,7 @@ def test_from_a_folder_of_ours(tmp_path):
 
 def test_a_missing_checkpoint_is_named(tmp_path):
     settings = Experiment(name="x", start=StartConfig(checkpoint="nowhere.pt"))
-    with pytest.raises(ValueError, match=r"start\.checkpoint: nowhere\.pt does not exist"):
+    with pytest.raises(ValueError, match=r"start\.checkpoint: nowhere\.pt: no network here"):
         begin(settings, tmp_path / "start")
     with pytest.raises(ValueError, match=r"start\.checkpoint: hf://user: expected hf://USER/REPO"):
         begin(

@@ -15,6 +15,8 @@ import orbax.checkpoint as ocp
 from zebjax.common import files
 
 _STEP = re.compile(r"step_(\d{9})")
+_MAX_SHOWN = 12
+"""Maximum number of steps that a message lists in full."""
 
 
 def save_tree(path: Path, tree: Any) -> None:
@@ -101,6 +103,29 @@ def steps(root: Path) -> list[int]:
         return []
     folders = (entry.name for entry in Path(root).iterdir() if entry.is_dir())
     return sorted(int(match[1]) for name in folders if (match := _STEP.fullmatch(name)))
+
+
+def named(path: Path) -> Path | None:
+    """Return the folder of the step that `RUN@STEP` names; None if `path` has another form.
+
+    Raises:
+        ValueError: if the run RUN has not kept this step, or for `RUN/STEP`; the message says what
+            to write.
+    """
+    run, at, step = str(path).rpartition("@")
+    is_guess = not at and path.name.isdecimal()
+    if is_guess:
+        run, step = str(path.parent), path.name
+    kept = steps(Path(run) / "checkpoints")
+    if not kept or not step.isdecimal():
+        return None
+    if int(step) not in kept:
+        shown = list(map(str, kept))
+        shown = shown if len(shown) <= _MAX_SHOWN else [*shown[:5], "...", *shown[-5:]]
+        raise ValueError(f"{path}: step {int(step)} is not kept; there are {', '.join(shown)}")
+    if is_guess:
+        raise ValueError(f"{path}: no checkpoint here; write {run}@{int(step)} for a step of a run")
+    return step_folder(Path(run) / "checkpoints", int(step))
 
 
 def remove_steps(root: Path, obsolete: list[int]) -> None:

@@ -1,11 +1,13 @@
 """Shared by all commands: the parser, checked option values, errors of one sentence."""
 
 import argparse
+import errno
 import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -13,6 +15,7 @@ from zebjax.common import parsing
 from zebjax.common.console import progress as progress
 
 T = TypeVar("T")
+_EXAMPLE_WIDTH = 98
 
 
 class Switch(argparse.Action):
@@ -39,8 +42,25 @@ class Switch(argparse.Action):
         setattr(namespace, self.dest, value != (option_string == self.negative))
 
 
+def _shell_line(command: str) -> str:
+    """Indent an example; break one that is too long before its options, as a shell allows."""
+    if len(command) <= _EXAMPLE_WIDTH:
+        return f"  {command}"
+    parts = re.split(" (?=--)", command)
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + len(part) + 1 <= _EXAMPLE_WIDTH - 4:
+            lines[-1] += f" {part}"
+        else:
+            lines.append(part)
+    return "  " + " \\\n      ".join(lines)
+
+
 class Parser(argparse.ArgumentParser):
     """Print errors as one sentence, exit with 2, and name the nearest option to an unknown one."""
+
+    other_names: Mapping[str, str] = types.MappingProxyType({})
+    """Names that options have elsewhere -> the option, both without the dashes before them."""
 
     def __init__(
         self,
@@ -63,7 +83,9 @@ class Parser(argparse.ArgumentParser):
         """
         prog = prog or f"zebjax {name}"
         title = "examples" if len(examples) > 1 else "example"
-        lines = "\n".join([f"{title}:", *(f"  {prog} {example}" for example in examples)])
+        lines = "\n".join(
+            [f"{title}:", *(_shell_line(f"{prog} {example}") for example in examples)]
+        )
         super().__init__(
             prog=prog,
             usage=usage and "\n       ".join(f"{prog} {line}" for line in usage.splitlines()),
@@ -130,10 +152,22 @@ class Parser(argparse.ArgumentParser):
             return f"unexpected argument {word!r}; see {self.prog} --help"
         name = name.replace("_", "-")
         options = list(self._option_string_actions)
+        plain = name.lstrip("-")
         # For `--lr` suggest `--learner.lr` before options of similar spelling.
-        same_end = [option for option in options if option.endswith("." + name.lstrip("-"))]
-        nearest = parsing.nearest(name, same_end or options)
+        same_end = [option for option in options if option.endswith("." + plain)]
+        other = f"--{self.other_names.get(plain.rpartition('.')[2])}"
+        nearest = parsing.nearest(name, same_end or [other] * (other in options) or options)
         return f"unknown option {word.partition('=')[0]!r}; did you mean {nearest}?"
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        """Refuse an empty name: as a path it would be the current folder, as a player the default.
+
+        A text that is empty by default may be, and a type of its own judges for itself.
+        """
+        is_name = action.type in (None, Path) and action.default != ""
+        if is_name and not arg_string.strip():
+            raise argparse.ArgumentError(action, f"expected a name, got {arg_string!r}")
+        return super()._get_value(action, arg_string)  # type: ignore[misc]
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Refuse a value that is not one of the choices, with the message of `parsing.one_of`."""
@@ -163,12 +197,49 @@ def integer(low: int, high: int) -> Callable[[str], int]:
 
 def picture(text: str) -> Path:
     """An argparse type: the path of a PNG file to write."""
+    return file_to_write(text, ".png")
+
+
+def file_to_write(text: str, suffix: str, *, creates_folder: bool = False) -> Path:
+    """Check the path of a file that a command will write, before the work and not after it.
+
+    Args:
+        text: the path as given.
+        suffix: which the name must have; "" for any.
+        creates_folder: True if the command makes the folders of the file.
+
+    Raises:
+        argparse.ArgumentTypeError: if the file cannot be written there.
+    """
     path = Path(text)
-    if path.suffix.lower() != ".png":
-        raise argparse.ArgumentTypeError(f"expected a name that ends in .png, got {text!r}")
-    if not path.absolute().parent.is_dir():
-        raise argparse.ArgumentTypeError(f"the folder {str(path.parent)!r} does not exist")
+    if not text.strip() or path.suffix.lower() != (suffix or path.suffix.lower()):
+        wanted = f"a name that ends in {suffix}" if suffix else "the name of a file"
+        raise argparse.ArgumentTypeError(f"expected {wanted}, got {text!r}")
+    if os.path.isdir(path):
+        raise argparse.ArgumentTypeError(f"expected the name of a file, {text!r} is a folder")
+    folder = path.absolute().parent
+    if creates_folder:
+        folder = next(place for place in (folder, *folder.parents) if os.path.exists(place))
+    if not os.path.isdir(folder):
+        problem = "is a file" if os.path.exists(folder) else "does not exist"
+        raise argparse.ArgumentTypeError(f"the folder {str(path.parent)!r} {problem}")
+    if not os.access(folder, os.W_OK):
+        raise argparse.ArgumentTypeError(f"the folder {str(folder)!r} cannot be written")
     return path
+
+
+def said(error: Exception) -> str:
+    """Return an error as a sentence; one of the operating system names the file first."""
+    if not isinstance(error, OSError) or not error.strerror or error.filename is None:
+        return str(error)
+    problem = {
+        errno.EEXIST: "there is a file of this name",
+        errno.EISDIR: "is a folder; expected a file",
+        errno.ENOTDIR: "a part of this path is a file; expected a folder",
+        errno.ENOENT: "there is no such file or folder",
+        errno.EACCES: "permission denied",
+    }.get(error.errno or 0, error.strerror[:1].lower() + error.strerror[1:])
+    return f"{error.filename}: {problem}"
 
 
 def complain(name: str, error: object) -> None:
@@ -206,7 +277,7 @@ def run(
     except (ValueError, OSError) as error:
         if os.environ.get("ZEBJAX_TRACEBACK") == "1":  # it may be a mistake in zebjax itself
             traceback.print_exc()
-        complain(name, error)
+        complain(name, said(error))
         return 2
     except KeyboardInterrupt:
         complain(name, "interrupted")

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from zebjax.common import cycle_table
+
 if TYPE_CHECKING:  # rich takes 0.1 s to import, and `--help` does not need it
     from rich.console import Console, Group
     from rich.progress import Progress, ProgressColumn
@@ -13,6 +15,7 @@ if TYPE_CHECKING:  # rich takes 0.1 s to import, and `--help` does not need it
 Row = dict[str, Any]
 _LINE_EVERY_S = 10.0
 _ROWS_SHOWN = 12
+_VS, _WIN_RATE = "eval/vs_", "_win_rate"
 _WIDTH = 120
 """Columns of output that does not go to a terminal."""
 
@@ -96,16 +99,23 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun: `1 game`, `2,048 games`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def _cells(row: Row, seconds_left: float | None) -> dict[str, str]:
     """Return column name -> text; the text is empty if the row lacks the metric."""
 
     def number(key: str, form: str, scale: float = 1) -> str:
         return format(scale * row[key], form) if key in row else ""
 
-    win = ""
-    if "eval/vs_random_win_rate" in row:
-        half = 100 * row["eval/vs_random_win_rate_ci95"]
-        win = f"{100 * row['eval/vs_random_win_rate']:.1f} ± {half:.1f}"
+    wins = {
+        name.removeprefix(_VS).removesuffix(_WIN_RATE): f"{100 * rate:.1f} ± "
+        f"{100 * row[f'{name}_ci95']:.1f}"
+        for name, rate in row.items()
+        if name.startswith(_VS) and name.endswith(_WIN_RATE)
+    }
     hidden = number("train/belief_accuracy_hidden", ".1f", 100)
     if hidden and "train/belief_accuracy_marginal" in row:
         hidden += f" ({100 * row['train/belief_accuracy_marginal']:.1f})"
@@ -119,8 +129,10 @@ def _cells(row: Row, seconds_left: float | None) -> dict[str, str]:
         "games/s": number("perf/games_per_s", ".1f"),
         "updates/s": number("perf/updates_per_s", ".1f"),
         "buffer": number("stats/replay_buffer_selfplay", ",.0f"),
-        "% vs random": win,
+        "% vs random": wins.pop("random", ""),
+        "% vs others": ", ".join(f"{name} {win}" for name, win in wins.items()),
         "mix(self/eval)": _mix(row),
+        "warnings": row.get("warnings", ""),
         "left": "" if seconds_left is None else duration(seconds_left),
     }
 
@@ -185,13 +197,8 @@ class LiveReporter:
 
     def _render(self) -> "Group":
         from rich.console import Group
-        from rich.table import Table
 
-        table = Table(title=self._title)
-        for name in _cells({"cycle": 0}, None):
-            table.add_column(name, justify="right")
-        for cells in self._rows[-_ROWS_SHOWN:]:
-            table.add_row(*cells.values())
+        table = cycle_table.table(self._title, self._rows, _ROWS_SHOWN, self._console.width)
         return Group(table, self._bar)
 
     def note(self, text: str) -> None:

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,27 @@ def temporary_name(path: Path) -> Path:
     )
 
 
+def require_folder(path: Path) -> None:
+    """Check that `path` is a folder or can become one; nothing is made.
+
+    Raises:
+        ValueError: if a part of it is a file; the message names that part.
+    """
+    path = Path(path).absolute()
+    there = next(place for place in (path, *path.parents) if os.path.exists(place))
+    if not there.is_dir():
+        raise ValueError(f"{path}: expected a folder, but {there} is a file")
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn an OSError of the block, which writes `path`, into a ValueError that names it."""
     try:
         yield
     except (FileExistsError, NotADirectoryError):
-        raise ValueError(f"{path}: cannot be written: {path.parent} is not a folder") from None
+        there = (place for place in path.parents if os.path.exists(place))
+        wrong = next((place for place in there if not place.is_dir()), path.parent)
+        raise ValueError(f"{path}: cannot be written: {wrong} is not a folder") from None
     except OSError as error:
         raise ValueError(f"{path}: cannot be written ({error.strerror or error})") from None
 
@@ -210,6 +224,33 @@ def remove_folder(folder: Path) -> None:
         doomed = temporary_name(folder)
         os.rename(folder, doomed)
         shutil.rmtree(doomed, ignore_errors=True)
+
+
+@contextmanager
+def nothing_left(*paths: Path) -> Iterator[None]:
+    """If the block raises, delete what it created of these paths and the folders that hold them:
+    files, and folders without a file. So a command that is refused leaves nothing.
+    """
+    created = [
+        place for path in paths for place in (path, *Path(path).parents) if not place.exists()
+    ]
+    try:
+        yield
+    except BaseException:
+        remove_unused(created)
+        raise
+
+
+def remove_unused(created: Sequence[Path]) -> None:
+    """Delete the files of this list, and its folders in which there is no file, in this order."""
+    for path in created:
+        with contextlib.suppress(OSError):  # it holds something, so it is in use
+            if path.is_file():
+                path.unlink()
+                continue
+            for inner in sorted(path.rglob("*"), reverse=True):
+                inner.rmdir()
+            path.rmdir()
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 SCHEME = "hf://"
 # A pathlib.Path turns hf://USER into hf:/USER, so both spellings are accepted.
-_SCHEME = re.compile(r"hf:/{1,2}(?=[^/]|$)")
+_SCHEME = re.compile(r"hf:(/{1,2}(?=[^/]|$)|$)")
 _NAME = r"[A-Za-z0-9][\w.-]*"
 _URL = re.compile(rf"hf:/{{1,2}}({_NAME}/{_NAME})((?:/{_NAME})*)/?(?:@({_NAME}(?:/{_NAME})*))?")
 FILE_SUFFIXES = (".pt", ".safetensors", ".json", ".md")

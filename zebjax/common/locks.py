@@ -36,6 +36,9 @@ LOCK, MARKER = ".lock", ".lock-holder"
 def locked(folder: Path, advice: str, note: Callable[[str], None] = console.warn) -> Iterator[None]:
     """Keep a second process out of `folder`, which is created if missing, while the block runs.
 
+    If the block raises, the lock file and the folders that were created are deleted again, unless
+    there is something in them: a command that is refused leaves nothing.
+
     If another process takes the folder over nevertheless (only where it is kept by a marker), every
     later write of `files` in it raises a ValueError.
 
@@ -48,6 +51,7 @@ def locked(folder: Path, advice: str, note: Callable[[str], None] = console.warn
         ValueError: if another process has the lock, or if the folder cannot be created.
     """
     folder = Path(folder)
+    created = [path for path in (folder / LOCK, folder, *folder.parents) if not path.exists()]
     with files.writing(folder / LOCK):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / LOCK).touch()
@@ -57,6 +61,10 @@ def locked(folder: Path, advice: str, note: Callable[[str], None] = console.warn
         files.remove_leftovers(folder)
         with files.checked(folder, still_ours):
             yield
+    except BaseException:
+        # While the lock is held; who waits for it sees that its file is gone, and makes a new one.
+        files.remove_unused(created)
+        raise
     finally:
         if lock is not None:
             with suppress(OSError):  # the folder may be gone; the lock ends with the process

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple, TypeVar
 from zebjax.common import cli, parsing
 
 Settings = TypeVar("Settings")
+_WIDTH = 88
+"""Columns of the texts that argparse does not wrap."""
 
 
 class Field(NamedTuple):
@@ -45,14 +47,21 @@ def fields(settings: type, prefix: str = "") -> Iterator[Field]:
             yield Field(path, annotation, _docs(settings).get(field.name, ""), settings)
 
 
+def about(settings: type) -> str:
+    """Return the docstring of a class as one line, without its doctests."""
+    paragraphs = (inspect.getdoc(settings) or "").split("\n\n")
+    return " ".join(" ".join(text.split()) for text in paragraphs if not text.startswith(">>>"))
+
+
 def add_options(parser: cli.Parser, settings: type) -> None:
     """Add an option for every field of a settings dataclass."""
     groups: dict[type, Any] = {}
     for field in fields(settings):
         if field.owner not in groups:
             title = field.path.rpartition(".")[0] or settings.__name__.lower()
-            about = (inspect.getdoc(field.owner) or "").replace("\n", " ")
-            groups[field.owner] = parser.add_argument_group(title, about)
+            groups[field.owner] = parser.add_argument_group(
+                title, textwrap.fill(about(field.owner), _WIDTH)
+            )
         more: dict[str, Any] = {"help": _help(field, settings)}
         if field.annotation is bool:
             more |= {"action": cli.Switch}
@@ -96,15 +105,26 @@ def apply(settings: Settings, given: argparse.Namespace) -> Settings:
             *folders, name = path.split(".")
             place = functools.reduce(lambda at, folder: at.setdefault(folder, {}), folders, tree)
             place[name] = value
-    return _replaced(settings, tree)
+    return _replaced(settings, tree, "")
 
 
-def _replaced(settings: Any, changes: dict[str, Any]) -> Any:
+def _replaced(settings: Any, changes: dict[str, Any], path: str) -> Any:
+    before = f"{path}." if path else ""
     new = {
-        name: _replaced(getattr(settings, name), value) if isinstance(value, dict) else value
+        name: _replaced(getattr(settings, name), value, before + name)
+        if isinstance(value, dict)
+        else value
         for name, value in changes.items()
     }
-    return dataclasses.replace(settings, **new) if new else settings
+    try:
+        return dataclasses.replace(settings, **new) if new else settings
+    except ValueError as error:
+        # A check knows the name of its field, and not always the place of its class.
+        own = path.rpartition(".")[2]
+        message = str(error)
+        if own and message.startswith(f"{own}."):
+            message = message.removeprefix(f"{own}.")
+        raise ValueError(before + message) from None
 
 
 def _parser(annotation: Any) -> tuple[Callable[[str], Any], str]:

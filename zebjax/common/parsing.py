@@ -4,10 +4,29 @@ import difflib
 import math
 from collections.abc import Callable, Iterable
 
+_MAX_INTEGER = 10**15
+_SHOWN = 100
+_SIMILAR = 0.7
+"""Minimum similarity of a typing error, 0 to 1."""
+
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the word of `known` that is most similar to `word`; `known` must not be empty."""
-    return difflib.get_close_matches(word, list(known), n=1, cutoff=0.0)[0]
+    """Return the word of `known` that is most similar to `word`; `known` must not be empty.
+
+    Of equally similar words the one of the most similar length, so that `n` is meant by `m`.
+    """
+    return max(known, key=lambda other: (_likeness(word, other), -abs(len(other) - len(word))))
+
+
+def similar(word: str, known: Iterable[str]) -> str:
+    """Return the word of `known` that `word` is a typing error of; "" if there is none."""
+    found = [other for other in known if _likeness(word, other) >= _SIMILAR]
+    return nearest(word, found) if found else ""
+
+
+def _likeness(word: str, other: str) -> float:
+    """0 to 1; capital and small letters are the same."""
+    return difflib.SequenceMatcher(None, other.lower(), word.lower()).ratio()
 
 
 def number(low: float, high: float) -> Callable[[str], float]:
@@ -66,15 +85,18 @@ def boolean(text: str) -> bool:
 
 
 def any_integer(text: str) -> int:
-    """A whole number of any size.
+    """A whole number, whose range the settings' own checks judge, within the computer's integers.
 
     Raises:
         ValueError: for anything else.
     """
     try:
-        return int(text)
+        value = int(text)
     except ValueError:
-        raise ValueError(f"expected a whole number, got {text!r}") from None
+        raise ValueError(f"expected a whole number, got {text[:_SHOWN]!r}") from None
+    if abs(value) > _MAX_INTEGER:
+        raise ValueError(f"expected a whole number up to 10^15, got {text[:_SHOWN]!r}")
+    return value
 
 
 def any_number(text: str) -> float:

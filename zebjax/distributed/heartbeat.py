@@ -85,6 +85,12 @@ class Seen:
         """True if the last heartbeat is a shutdown notice."""
         return self.status.get("state") == STOPPED
 
+    def is_complete(self) -> bool:
+        """True for a learner that has stopped after the last step of its run."""
+        last, judges = self.status.get("last_step"), self.status.get("phase") == "judge"
+        has_last = is_number(last) and last <= _number(self.status, "step")
+        return self.has_stopped() and has_last and not judges
+
     def every_s(self) -> float:
         """Reported seconds between two heartbeats, at most a day."""
         # Without the limit, a process that reports a year would count as alive for years.
@@ -189,9 +195,11 @@ class Watch:
         return found
 
     def all_alarms(self) -> list[str]:
-        """Names of all alarms, `learner_down` included.
+        """Names of all alarms, `learner_down` included; none once the run is complete.
 
         The learner's heartbeat says if an eval-aux worker is expected.
         """
+        if self.learner is not None and self.learner.is_complete():
+            return []
         down = [] if self.learner is not None and self.learner.is_alive() else ["learner_down"]
         return down + self.alarms(bool(self.learner and self.learner.status.get("eval_aux")))

@@ -2,9 +2,10 @@
 
 import statistics
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from zebjax.training.metrics import Row
+from zebjax.training.metrics import WIN_RATE, Row
 from zebjax.training.session import Progress, Session
 
 METRICS = (
@@ -12,14 +13,26 @@ METRICS = (
     *(f"train/belief_accuracy{name}" for name in ("", "_hidden", "_marginal")),
     *("stats/selfplay_updates", "stats/eval_aux_updates", "stats/eval_aux_policy_w"),
     *("stats/replay_buffer_selfplay", "stats/replay_buffer_eval_aux"),
+    *("stats/buffer_age_cycles", "stats/buffer_turnover_cycles", "stats/rows_trained_per_row"),
+    *("held_out/value_loss", "held_out/trained_value_loss"),
     *("perf/games_per_s", "perf/updates_per_s", "perf/cycle_wall_time_s"),
-    *("eval/vs_random_win_rate", "eval/vs_random_win_rate_ci95"),
 )
-"""Metrics that a heartbeat has, each with its newest value."""
+"""Metrics that a heartbeat has, each with its newest value, besides all win rates."""
+WARNING = "warning/"
+"""Prefix of the facts with the warnings about the metrics that hold now; a text each."""
 COMPILE = "compile"
 """The phase of a process that has not finished its first compiled call."""
 _CYCLES = 50
 """Number of cycles of which the usual duration is taken."""
+
+
+def shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metrics that a heartbeat has: those of `METRICS`, and the win rates."""
+    return {
+        name: value
+        for name, value in row.items()
+        if name in METRICS or WIN_RATE.fullmatch(name.removesuffix("_ci95"))
+    }
 
 
 class Waiting(NamedTuple):
@@ -57,6 +70,7 @@ class LearnerFacts:
             "phase": self._phase(progress),
             "capacity": settings.replay.capacity_examples,
             **self._metrics,
+            **{f"{WARNING}{one.title}": one.text for one in session.current_warnings},
         }
         if self.buffer is not None:
             facts["buffer"] = self.buffer
@@ -80,6 +94,6 @@ class LearnerFacts:
         if row is None or row["cycle"] == self._newest_cycle:
             return
         self._newest_cycle = row["cycle"]
-        self._metrics |= {name: row[name] for name in METRICS if name in row}
+        self._metrics |= shown(row)
         if "perf/cycle_wall_time_s" in row:
             self._walls.append(row["perf/cycle_wall_time_s"])

@@ -14,7 +14,7 @@ import numpy as np
 
 from zebjax import game, record, solver
 from zebjax.common import devices, jax_settings
-from zebjax.common.console import Reporter
+from zebjax.common.console import Reporter, counted
 from zebjax.distributed.open import open_store
 from zebjax.distributed.worker_link import Job, Link
 from zebjax.training import eval_aux, memory, selfplay
@@ -55,7 +55,9 @@ def _work(settings: Experiment, job: Job, report: Reporter, stop_asked: Callable
         raise
     finally:
         link.end()
-    report.note(f"stopped after {link.counts.games:,} games, {link.spool.sent_bytes:,} bytes sent")
+    report.note(
+        f"stopped after {counted(link.counts.games, 'game')}, {link.spool.sent_bytes:,} bytes sent"
+    )
 
 
 def _check_solver() -> None:

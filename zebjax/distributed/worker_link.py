@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from zebjax import record
+from zebjax.common import console
 from zebjax.common.last_warning import LastWarning
 from zebjax.distributed import claims, heartbeat, machine, spool
 from zebjax.distributed.interval import Interval
@@ -82,9 +83,9 @@ class Link:
             Stopped: if a stop is requested while waiting for weights, or for another process of
                 this id.
         """
+        self._fetch_first(stop_asked)  # before the folder gets a name: it may refuse
         worker, owner = self._job.worker_id, claims.owner_of(self._folder)
         claims.wait_for_others(self._store, worker, owner, self._note, stop_asked)
-        self._fetch_first(stop_asked)
         self._claim = claims.acquire(self._store, worker, owner)
         self.first = self.spool.begin(self._store)
         self._write(heartbeat.RUNNING)
@@ -139,7 +140,7 @@ class Link:
             self.counts.dropped = self.spool.dropped_games
             waiting = f"the store is unreachable and the spool holds {self.spool.max_bytes:,} bytes"
             why = self.spool.trouble or waiting
-            text = f"{self.counts.dropped:,} games dropped so far: {why}"
+            text = f"{console.counted(self.counts.dropped, 'game')} dropped so far: {why}"
             self.warning.set(text)
             self._note(text)
         self.counts.games += len(records.slots)
@@ -161,9 +162,10 @@ class Link:
                 return
             except (ValueError, OSError) as error:
                 trouble = error
+        n = len(self.spool.files())
         self._note(
-            f"{len(self.spool.files())} files stay in {self.spool.folder} for the next start: "
-            f"{trouble}"
+            f"{console.counted(n, 'file')} {'stays' if n == 1 else 'stay'} in {self.spool.folder} "
+            f"for the next start: {trouble}"
         )
 
     # ---- the store's thread

@@ -182,12 +182,10 @@ class WorkerSource:
     def _take_selfplay(self, session: Session, arrived: Arrived) -> None:
         assert arrived.records is not None
         progress, n = session.progress, len(arrived.records.slots)
-        ring = replay.add_some(session.state.ring, arrived.records)
-        session.state = session.state._replace(ring=ring)
-        sources.count_selfplay(progress, n)
+        kept = sources.add_selfplay(session, arrived.records)
         counts = {"selfplay_examples": n * N_PLIES, "selfplay_files": 1, "bytes": arrived.n_bytes}
         sources.count(progress, counts)
-        progress.arrived_examples += n * N_PLIES
+        progress.arrived_examples += kept * N_PLIES
         self._last_kept = time.monotonic()
 
     def _take_eval_aux(self, session: Session, arrived: Arrived) -> None:

@@ -257,18 +257,21 @@ def plot(title: str, predicted: Tiles, results: dict[str, Comparison | None], pa
         if trick != "all" and result is not None
     ]
     for name, marker in (("network", "o"), ("marginal", "s")):
+        about = "marginal (exact counting)" if name == "marginal" else name
         scores = [getattr(result, name) for _, result in tricks]
         at = [trick for trick, _ in tricks]
-        accuracy.plot(at, [100 * each.accuracy for each in scores], marker=marker, label=name)
-        loss.plot(at, [each.cross_entropy for each in scores], marker=marker, label=name)
+        accuracy.plot(at, [100 * each.accuracy for each in scores], marker=marker, label=about)
+        loss.plot(at, [each.cross_entropy for each in scores], marker=marker, label=about)
         bins = reliability(getattr(predicted, name), predicted.owner)
         calibration.plot(
-            [100 * c for c, _, _ in bins], [100 * a for _, a, _ in bins], marker=marker, label=name
+            [100 * c for c, _, _ in bins], [100 * a for _, a, _ in bins], marker=marker, label=about
         )
-    calibration.plot([33, 100], [33, 100], color="grey", linewidth=0.8)
-    accuracy.set(title="accuracy", xlabel="trick", ylabel="% of hidden tiles")
-    loss.set(title="cross-entropy", xlabel="trick", ylabel="nats per tile")
-    calibration.set(title="calibration", xlabel="confidence, %", ylabel="accuracy, %")
+    calibration.plot([33, 100], [33, 100], color="grey", linewidth=0.8, label="perfect")
+    accuracy.set(title="accuracy, higher is better", xlabel="trick", ylabel="% of hidden tiles")
+    loss.set(title="cross-entropy, lower is better", xlabel="trick", ylabel="nats per tile")
+    calibration.set(
+        title="calibration, on the line is better", xlabel="confidence, %", ylabel="accuracy, %"
+    )
     for axes in (accuracy, loss, calibration):
         axes.grid(alpha=0.3)
         axes.legend()

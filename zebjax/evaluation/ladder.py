@@ -96,7 +96,8 @@ class Cache:
         """Open a cache.
 
         Args:
-            folder: the cache's folder, created if needed; None turns the cache off.
+            folder: the cache's folder; None turns the cache off. It is created with the first
+                result, so that a refused command leaves nothing.
             note: called with one sentence about each file that cannot be read or written.
 
         Raises:
@@ -105,12 +106,11 @@ class Cache:
         self.folder = None if folder is None else Path(folder)
         self._note = note
         if self.folder is not None:
+            # It is made for the first pair: a call that is refused leaves nothing behind.
             try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise ValueError(
-                    f"cache: folder {folder} cannot be created ({error.strerror})"
-                ) from None
+                files.require_folder(self.folder)
+            except ValueError as error:
+                raise ValueError(f"cache: folder {folder} cannot be created ({error})") from None
 
     def get(self, key: dict[str, Any]) -> tuple[np.ndarray, float] | None:
         """Return the margins `[n_deals, 2]` and seconds of a pair; None if absent or damaged."""
@@ -135,6 +135,7 @@ class Cache:
             "margins": margins.tolist(),
         }
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             files.write_json(path, record)
         except OSError as error:
             self._note(f"{path}: cannot be written ({error.strerror}); this result is not cached")

@@ -64,40 +64,50 @@ def match_table(pair: ladder.Played, until: float | None) -> Table:
 
 
 def rating_table(standings: ladder.Standings) -> Table:
-    """Make a table of ratings, best first."""
+    """Make a table of ratings, best first, with the numbers of `matrix_table`."""
     table = Table(box=rich.box.SIMPLE, title="ratings", title_justify="left")
-    for name in ("player", "Elo", "95 % interval", "games"):
-        table.add_column(name, justify="left" if name == "player" else "right")
-    for row in standings.to_dict()["ratings"]:
+    table.add_column("player", overflow="fold")
+    for name in ("Elo", "95 % interval", "games"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for rank, row in enumerate(standings.to_dict()["ratings"], 1):
         low, high = row["ci95"]
         fixed = standings.anchor is not None and row["player"] == standings.anchor[0]
         interval = "fixed" if fixed else f"[{low:.0f}, {high:.0f}]"
-        table.add_row(row["player"], f"{row['elo']:.0f}", interval, f"{row['games']:,}")
+        player = f"{rank} {row['player']}"
+        table.add_row(player, f"{row['elo']:.0f}", interval, f"{row['games']:,}")
     return table
 
 
 def matrix_table(standings: ladder.Standings, width: int) -> Table:
     """Make a table of win rates of row against column in percent, best player first.
 
-    It shows the half-widths of the intervals if they fit into `width` columns.
+    Where `width` columns are too few, it leaves out the half-widths of the intervals, then the
+    players' names (the numbers are those of `rating_table`), then the decimals.
     """
     order = sorted(range(len(standings.players)), key=lambda i: -standings.ratings[i].elo)
-    fits = 2 + max(map(len, standings.players)) + 11 * len(order) + 4 <= width
+    labels = [f"{rank} {standings.players[row]}" for rank, row in enumerate(order, 1)]
+    numbers = [str(rank) for rank in range(1, len(order) + 1)]
+
+    def fits(labels: list[str], cell: str) -> bool:
+        gap = 3
+        return max(map(len, labels)) + gap + (len(cell) + gap) * len(order) + 1 <= width
+
+    has_intervals, has_names = fits(labels, "64.6±3.8"), fits(labels, "64.6")
+    decimals = 1 if has_names or fits(numbers, "64.6") else 0
     cells = {}
     for (i, j), pair in zip(
         itertools.combinations(range(len(order)), 2), standings.pairs, strict=True
     ):
         low, high = pair.result.win_rate_interval
+        half = f"±{50 * (high - low):.1f}" if has_intervals else ""
         for row, column, rate in ((i, j, pair.result.win_rate), (j, i, 1 - pair.result.win_rate)):
-            cells[row, column] = f"{100 * rate:.1f}" + (f"±{50 * (high - low):.1f}" if fits else "")
+            cells[row, column] = f"{100 * rate:.{decimals}f}{half}"
     table = Table(box=rich.box.SIMPLE)
-    table.add_column("", overflow="fold", min_width=12)
-    for rank in range(1, len(order) + 1):
-        table.add_column(str(rank), justify="right", no_wrap=True)
-    for rank, row in enumerate(order, 1):
-        table.add_row(
-            f"{rank} {standings.players[row]}", *(cells.get((row, column), "") for column in order)
-        )
+    table.add_column("", no_wrap=True)
+    for number in numbers:
+        table.add_column(number, justify="right", no_wrap=True)
+    for row, label in zip(order, labels if has_names else numbers, strict=True):
+        table.add_row(label, *(cells.get((row, column), "") for column in order))
     return table
 
 

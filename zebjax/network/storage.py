@@ -23,6 +23,7 @@ import safetensors.numpy
 
 from zebjax.common import checkpoint, devices, hub
 from zebjax.common.files import read_json, write_json, write_text, writing
+from zebjax.network import places
 from zebjax.network.config import ZebConfig, config_from_dict
 from zebjax.network.model import Params, abstract_params, n_params
 
@@ -187,7 +188,7 @@ def find(path: Path | str) -> Path:
 
     Args:
         path: a network folder, a `.safetensors` file that zebjax wrote, a run folder (its newest
-            step is used), `bundled`, or a folder or file on the Hub
+            step is used), a step of a run (`runs/NAME@8`), `bundled`, or a place on the Hub
             (`hf://USER/REPO[/FOLDER][@REVISION]`). Downloads go into the Hub's cache.
 
     Returns:
@@ -207,12 +208,11 @@ def find(path: Path | str) -> Path:
     steps = checkpoint.steps(root)
     if steps:
         return checkpoint.step_folder(root, steps[-1])
+    if step := checkpoint.named(path):
+        return step
     if path.is_file() and path.suffix in _TORCH_SUFFIXES:
         raise ValueError(_needs_conversion(str(path)))
-    raise ValueError(
-        f"{path}: no checkpoint here; expected a folder made by `zebjax convert` or by a training "
-        "run, `bundled`, or hf://USER/REPO"
-    )
+    raise ValueError(places.not_found(path))
 
 
 def _fetched(place: hub.HubPath) -> Path:

@@ -28,6 +28,7 @@ EVENTS = ("started", "exited", "restarted", "fatal", "stopped")
 itself. fatal: it ended so often that it is not started again. stopped: it was asked to end."""
 SUPERVISOR = "supervisor"
 """Role and name of the program that watches the others."""
+_MAX_BYTES = 1 << 28
 Row = dict[str, Any]
 
 
@@ -74,12 +75,15 @@ def read(folder: Path) -> list[Row]:
     Raises:
         ValueError: if the file cannot be read.
     """
+    path = folder / FILE
     try:
-        lines = (folder / FILE).read_bytes().splitlines()
+        if path.stat().st_size > _MAX_BYTES:
+            raise ValueError(f"{path}: larger than the {_MAX_BYTES:,} bytes allowed")
+        lines = path.read_bytes().splitlines()
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise ValueError(f"{folder / FILE}: cannot be read ({error.strerror})") from None
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
     return [found for found in map(_parse, lines) if found is not None]
 
 

@@ -10,12 +10,23 @@ import pkgutil
 import textwrap
 import types
 from collections.abc import Callable, Container, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from zebjax.common.parsing import integer, nearest, number, one_of
+from zebjax.common import cli, hub
+from zebjax.common.parsing import integer, nearest, number, one_of, similar
+from zebjax.network import places
 
 if TYPE_CHECKING:
     from zebjax.players.base import Player
+
+
+_WIDTH = 88
+"""Columns of the help."""
+_BRACKETS = (
+    "In [ ]: what may be left out, with its default, as in zeb:bundled,temperature=0 or eq:n=10. "
+    "N: a number without a default."
+)
 
 
 def make(spec: str) -> "Player":
@@ -25,10 +36,12 @@ def make(spec: str) -> "Player":
         ValueError: if the spec is wrong; the message names it and the nearest valid kind or key.
     """
     name, colon, rest = spec.partition(":")
+    if not spec.strip():
+        raise ValueError(f"player {spec!r}: expected one of {', '.join(KINDS)}")
     if name not in KINDS:
-        raise ValueError(
-            f"player {spec!r}: unknown kind {name!r}; did you mean {nearest(name, KINDS)!r}?"
-        )
+        meant = _meant(spec)
+        hint = f"did you mean {meant!r}?" if meant else f"expected one of {', '.join(KINDS)}"
+        raise ValueError(f"player {spec!r}: unknown kind {name!r}; {hint}")
     kind = KINDS[name]
     items = rest.split(",") if colon else []
     positional = []
@@ -41,12 +54,27 @@ def make(spec: str) -> "Player":
     try:
         made = pkgutil.resolve_name(kind.maker)(*positional, **_options(kind, items))
     except (ValueError, OSError) as error:
-        raise ValueError(f"player {spec!r}: {error}") from error
+        raise ValueError(f"player {spec!r}: {cli.said(error)}") from error
     # The file that an argument names can change, so such a spec is no cache key. A spec without an
     # argument is complete.
     return dataclasses.replace(
         made, spec=spec, identity=made.identity or ("" if kind.takes_argument else spec)
     )
+
+
+def _meant(spec: str) -> str:
+    """Return what was probably meant by a spec of an unknown kind: a network, or a kind; "" if
+    nothing is similar.
+    """
+    path = Path(spec if hub.is_hub(spec) else spec.partition(",")[0])
+    if hub.is_hub(spec) or str(path) == places.BUNDLED or places.exists(path):
+        return f"zeb:{spec}"
+    if str(path) in KINDS:
+        return spec.replace(",", ":", 1)  # `eq,n=10`
+    other = places.suggestion(path)
+    if other and nearest(str(path), [other, *KINDS]) == other:
+        return f"zeb:{other}"
+    return similar(spec.partition(":")[0], KINDS)
 
 
 def _argument_items(items: list[str], keys: Container[str]) -> int:
@@ -62,7 +90,12 @@ def _argument_items(items: list[str], keys: Container[str]) -> int:
     # The shorter candidates find the path even if a wrong option follows it, so that the message is
     # about that option.
     ends = (*range(shortest, len(items) + 1), *range(shortest - 1, 0, -1))
-    return next((end for end in ends if os.path.exists(",".join(items[:end]))), 1)
+    return next((end for end in ends if _exists(",".join(items[:end]))), 1)
+
+
+def _exists(path: str) -> bool:
+    """True for a file or folder, and for a step of a run, `RUN@STEP`."""
+    return os.path.exists(path) or os.path.isdir(path.rpartition("@")[0])
 
 
 def _options(kind: "PlayerKind", items: list[str]) -> dict[str, Any]:
@@ -115,11 +148,12 @@ KINDS = {
     ),
     "zeb": PlayerKind(
         "zebjax.players.neural:load_zeb",
-        "zeb:PATH[,temperature=0.1][,sims=64,search=gumbel,worlds=16]",
-        "a network; PATH is `bundled`, a run, one step of a run, a folder made by `zebjax "
-        "convert`, a .pt file of the original system, or hf://USER/REPO[/FILE][@REVISION]; it may "
-        "contain commas. Without sims it plays the network's policy; with sims it runs a tree "
-        "search (gumbel or puct) in each of `worlds` sampled worlds, at temperature 0",
+        "zeb:PATH[,temperature=0.1][,sims=N[,search=gumbel,worlds=16]]",
+        "a network; PATH is `bundled`, a run, a step of a run (runs/NAME@8), a folder made by "
+        "`zebjax convert`, a .pt file of the original system, or "
+        "hf://USER/REPO[/FILE][@REVISION]; it may contain commas. Without sims it plays the "
+        "network's policy; with sims it runs a tree search (gumbel or puct) of N simulations in "
+        "each of `worlds` sampled worlds, at temperature 0",
         takes_argument=True,
         options={
             "temperature": number(0, 100),
@@ -130,9 +164,10 @@ KINDS = {
     ),
     "eq": PlayerKind(
         "zebjax.players.exact:player",
-        "eq[:n=100,criterion=win|points,n_trick1=N]",
+        "eq[:n=100,criterion=win,n_trick1=N]",
         "E[Q], the exact teacher: the move that is best on average over n sampled worlds, each "
-        "solved to the end; n_trick1 worlds in the first trick",
+        "solved to the end, by wins or points (criterion=points); n_trick1 worlds in the first "
+        "trick, which takes longest (default: as n)",
         options={
             "n": integer(1, MAX_WORLDS),
             "criterion": one_of(*CRITERIA),
@@ -150,7 +185,8 @@ KINDS = {
 def help_text() -> str:
     """Describe all kinds of players, for `--help`."""
     lines = [
-        f"  {kind.usage}\n{textwrap.indent(textwrap.fill(kind.about, 110), '      ')}"
+        f"  {kind.usage}\n{textwrap.indent(textwrap.fill(kind.about, _WIDTH - 6), '      ')}"
         for kind in KINDS.values()
     ]
-    return "players:\n" + "\n".join(lines)
+    brackets = textwrap.fill(_BRACKETS, _WIDTH - 2)
+    return "\n".join(["players:", *lines, "", textwrap.indent(brackets, "  ")])

@@ -17,6 +17,7 @@ when it resumes. The file is written from it.
 
 import datetime
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def defaults() -> dict[str, Any]:
     return flat(json.loads(to_json(Experiment(name="defaults"))))
 
 
-def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return the leaves of nested dicts by dotted name.
 
     >>> flat({"replay": {"min_buffer": 0}, "seed": 1})

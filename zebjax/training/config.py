@@ -9,9 +9,14 @@ from typing import Literal
 from zebjax.common import checks
 from zebjax.network import PRESETS, ZebConfig
 from zebjax.search import SearchConfig
+from zebjax.training import opponents
 from zebjax.training.workers_config import EvalAuxConfig, StoreConfig
 
 PolicyMask = Literal["legal", "unplayed"]
+
+
+_MAX_COUNT = 1_000_000_000
+"""Maximum of counts that become int32 on the device."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +65,10 @@ class LearnerConfig:
         checks.check(self, "learner")
         checks.at_least(self, "learner", 2, "batch")
         checks.at_least(self, "learner", 1, "updates_per_cycle", "decay_updates")
+        checks.at_most(
+            self, "learner", _MAX_COUNT, "batch", "updates_per_cycle", "updates_per_call"
+        )
+        checks.at_most(self, "learner", _MAX_COUNT, "decay_updates", "warmup_updates")
         checks.at_least(self, "learner", 0, "weight_decay", "clip_norm", "warmup_updates")
         checks.at_least(self, "learner", 0, "policy_weight", "value_weight", "belief_weight")
         checks.positive(self, "learner", "lr")
@@ -129,6 +138,7 @@ class StartConfig:
         for name in ("step", "total_games"):
             if (getattr(self, name) or 0) < 0:
                 raise ValueError(f"start.{name}: expected 0 or more, got {getattr(self, name)}")
+        checks.at_most(self, "start", _MAX_COUNT, "step")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,11 +159,15 @@ class ReplayConfig:
     keep_games: int = 50_000
     """Number of newest games of each stream that the run keeps as files in its folder `games`, for
     the --replay.seed-folder of another run; 50,000 are 30 MB. 0: none."""
+    held_out: float = 0.0
+    """Share of the self-play (or teacher's) games that are never trained on, chosen by a hash of
+    the deal. Each cycle measures the losses on them and, in the same way, on the ring's games."""
     max_reuse: float = 0.0
     """With workers: maximum number of times that an example is trained on, on average. Training
     waits for new games before it would exceed this. 0: no limit."""
 
     def __post_init__(self) -> None:
+        checks.names(self, "replay")
         if not 28 <= self.capacity_examples <= _MAX_EXAMPLES:
             raise ValueError(
                 f"replay.capacity_examples: expected 28 (one game) to {_MAX_EXAMPLES:,}, got "
@@ -164,6 +178,9 @@ class ReplayConfig:
                 f"replay.min_buffer: expected 0 to capacity_examples ({self.capacity_examples}), "
                 f"got {self.min_buffer}"
             )
+        checks.check(self, "replay")
+        if not 0 <= self.held_out <= 0.5:
+            raise ValueError(f"replay.held_out: expected 0 to 0.5, got {self.held_out}")
         checks.at_least(self, "replay", 0, "max_example_age_s", "max_reuse", "keep_games")
 
 
@@ -174,15 +191,21 @@ class TeacherConfig:
     folder: str | None = None
     """Folder of GameRecord files to train on instead of self-play games. None: self-play."""
 
+    def __post_init__(self) -> None:
+        checks.names(self, "teacher")
+
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig:
-    """Evaluation during training: paired deals against the random player."""
+    """Evaluation during training: paired deals against each opponent."""
 
     every_cycles: int = 50
     """Number of cycles between evaluations."""
+    opponents: str = "random"
+    """The opponents, with spaces between them: player specs such as random or eq:n=10, first (the
+    run's own first step) and bundled. Each has metrics of its own: eval/vs_eq_n10_win_rate."""
     deals: int = 1000
-    """Deals per evaluation; each is played twice, with the teams swapped."""
+    """Deals per opponent; each is played twice, with the teams swapped. All play the same."""
     temperature: float = 0.1
     """Temperature of the network's policy."""
 
@@ -190,7 +213,9 @@ class EvaluationConfig:
         checks.check(self, "evaluation")
         checks.at_least(self, "evaluation", 1, "every_cycles")
         checks.at_least(self, "evaluation", 2, "deals")
+        checks.at_most(self, "evaluation", _MAX_COUNT, "deals")
         checks.at_least(self, "evaluation", 0, "temperature")
+        opponents.words(self.opponents)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,6 +242,9 @@ class TrackingConfig:
     stores them offline in the run's folder."""
     project: str = "zeb-mcts"
     """W&B project."""
+    tags: str = ""
+    """Tags of the W&B run, with spaces between them, besides those that say its version, device,
+    network and kinds of games."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,12 +278,16 @@ class Experiment:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise ValueError(f"name: expected letters, digits, '.', '_' and '-', got {self.name!r}")
         checks.check(self, "")
+        if not self.runs.strip():
+            raise ValueError(f"runs: expected the name of a folder, got {self.runs!r}")
         if self.name == "store" and not self.store.url:
             raise ValueError(
                 f"name: {self.folder} is the store where runs exchange games; choose another --name"
             )
         if self.cycles < 1:
             raise ValueError(f"cycles: expected at least 1, got {self.cycles}")
+        if self.cycles > _MAX_COUNT:
+            raise ValueError(f"cycles: expected at most {_MAX_COUNT:,}, got {self.cycles:,}")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed: expected 0 to 2**32 - 1, got {self.seed}")
 

@@ -35,10 +35,16 @@ def _earlier_starts(folder: Path, note: Callable[[str], None]) -> list[Any]:
 def add_start(folder: Path, cycle: int, note: Callable[[str], None]) -> None:
     """Add an entry of this start, after `cycle` cycles, to those of earlier starts."""
     earlier = _earlier_starts(folder, note)
-    here = {
+    files.write_json(folder / FILE, [*earlier, here(cycle)])
+
+
+def here(cycle: int) -> dict[str, Any]:
+    """Return the entry of a start on this machine after `cycle` cycles."""
+    return {
         "started_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "cycle": cycle,
         "device": jax.devices()[0].device_kind,
+        "devices": jax.device_count(),
         "platform": jax.default_backend(),
         "machine": platform.platform(),
         "python": platform.python_version(),
@@ -46,7 +52,6 @@ def add_start(folder: Path, cycle: int, note: Callable[[str], None]) -> None:
         "commit": version.commit(),
         "versions": {"zebjax": __version__} | {name: _version(name) for name in _PACKAGES},
     }
-    files.write_json(folder / FILE, [*earlier, here])
 
 
 def _version(package: str) -> str:

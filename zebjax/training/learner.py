@@ -4,7 +4,7 @@ Tokens, masks and targets are made from GameRecords on the device, inside the tr
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,14 +12,13 @@ import optax
 import optax.contrib
 
 from zebjax import network
-from zebjax.common import devices
 from zebjax.common.arrays import check, check_key
-from zebjax.network import bucketing
-from zebjax.observe import shorten, tokenizer
+from zebjax.observe import shorten
 from zebjax.record import GameRecord, check_record
-from zebjax.training import replay
+from zebjax.training import flat, replay
 from zebjax.training.batches import Batch, Positions, check_batch, make_batch, positions
 from zebjax.training.config import LearnerConfig
+from zebjax.training.gradients import LossWeights, cut_lengths, grads_and_output, own_weights
 from zebjax.training.losses import _BELIEF_LOSS, Metrics, losses
 from zebjax.training.optimizer import lr_schedule, make_optimizer
 
@@ -66,19 +65,6 @@ _BELIEF_METRICS = (
     "belief_accuracy_marginal",
     "eval_aux_belief_loss",
 )
-
-
-class LossWeights(NamedTuple):
-    """Weights of the losses in the objective: numbers or float32 scalars."""
-
-    policy: jax.Array | float
-    value: jax.Array | float
-    belief: jax.Array | float
-
-
-def own_weights(config: LearnerConfig) -> LossWeights:
-    """Return the weights of the run's own games."""
-    return LossWeights(config.policy_weight, config.value_weight, config.belief_weight)
 
 
 _STREAM_LOSSES = ("policy_loss", "value_loss", "belief_loss")
@@ -138,10 +124,22 @@ def update(
     Raises:
         ValueError: if a field of `batch` has a wrong shape or dtype.
     """
+    inputs = (batch, dropout_key, weights or own_weights(config))
+    return _update(config, network_config, state, inputs, flat.AS_THEY_ARE)
+
+
+def _update(
+    config: LearnerConfig,
+    network_config: network.ZebConfig,
+    state: LearnerState,
+    inputs: tuple[Batch, jax.Array | None, LossWeights],
+    layout: flat.Layout,
+) -> tuple[LearnerState, Metrics]:
+    """Do `update`; the parameters and moments in `state` are packed by `layout`."""
+    batch, dropout_key, weights = inputs
     check_batch(batch)
-    weights = weights or own_weights(config)
-    grads, output = _grads_and_output(
-        config, network_config, state.params, batch, dropout_key, weights
+    grads, output = grads_and_output(
+        config, network_config, layout.unpack(state.params), batch, dropout_key, weights
     )
     metrics = losses(config, output, batch)[1]
     # `total_loss` is the original's metric, with the weights of `config` for every batch.
@@ -152,82 +150,37 @@ def update(
     if output.belief_logits is not None:
         metrics["objective_loss"] += weights.belief * metrics[_BELIEF_LOSS[config.belief_tiles]]
     value_head = [grads["value_hidden"], grads["value_out"]]
+    packed = layout.pack(grads)
     metrics |= {
-        "grad_norm": optax.tree.norm(grads),
+        "grad_norm": optax.tree.norm(packed),
         "grad_norm_value_head": optax.tree.norm(value_head),
         "lr": jnp.asarray(lr_schedule(config)(state.update), jnp.float32),
     }
-    updates, optimizer = make_optimizer(config).update(grads, state.optimizer, state.params)
+    updates, optimizer = make_optimizer(config).update(packed, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)
     return state._replace(params=params, optimizer=optimizer, update=state.update + 1), metrics
 
 
-_GROUPS = 4
-"""Number of groups that a batch is divided into by length."""
+_EXAMPLES_AT_ONCE = 8192
+"""Maximum number of examples whose tokens and targets are made together, to bound their memory."""
 
 
-def _grads_and_output(
-    config: LearnerConfig,
-    network_config: network.ZebConfig,
-    params: network.Params,
-    batch: Batch,
-    dropout_key: jax.Array | None,
-    weights: LossWeights | None = None,
-) -> tuple[network.Params, network.Output]:
-    """Compute the gradients of the objective, and the network's output.
+def _updates_at_once(config: LearnerConfig) -> int:
+    """Return the number of updates whose tokens are made together; it divides a chunk."""
+    if jax.default_backend() == "cpu":
+        return 1  # 64 examples stay in its cache
+    fits = max(1, _EXAMPLES_AT_ONCE // config.batch)
+    return max(n for n in range(1, config.chunk + 1) if config.chunk % n == 0 and n <= fits)
 
-    The batch is sorted by length, and each quarter is cut off at the length that it needs (see
-    `network.bucketing`).
-    """
-    weights = weights or own_weights(config)
-    # Every loss is a weighted mean over examples. So the loss of the batch is the sum of the
-    # quarters' losses, each times its share of the total weight; the same holds for gradients.
-    size = batch.policy_weight.shape[0]
-    n_groups = next((n for n in (_GROUPS, 2) if size % (n * jax.device_count()) == 0), 1)
-    lengths = tokenizer(network_config.tokenizer).lengths
-    # Only three lengths, near the ends of the quarters: the network is compiled for each.
-    lengths = (*lengths[1:5:2], lengths[-1])
-    _, order, back = bucketing.sort(batch.observation.mask.sum(-1), size // n_groups)
-    batch = batch._replace(observation=shorten(batch.observation, lengths[-1]))
-    groups = jax.tree.map(lambda leaf: leaf[order].reshape(n_groups, -1, *leaf.shape[1:]), batch)
-    groups = devices.split(groups, axis=1)
 
-    def share(weights: jax.Array) -> jax.Array:
-        """Return each group's share of the total weight, `[n_groups]`."""
-        return weights.reshape(n_groups, -1).sum(1) / jnp.maximum(weights.sum(), 1e-8)
+def _joined(tree: Any) -> Any:
+    """Join the two leading axes of every array."""
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), tree)
 
-    belief_weights = groups.hidden if config.belief_tiles == "hidden" else groups.belief_mask
-    shares = (share(groups.policy_weight), jnp.full(n_groups, 1 / n_groups), share(belief_weights))
-    keys = None if dropout_key is None else jax.random.split(dropout_key, n_groups)
 
-    def of_group(total: network.Params, group: tuple) -> tuple[network.Params, network.Output]:
-        batch, (policy_share, value_share, belief_share), key = group
-
-        def at_length(length: int) -> tuple[network.Params, network.Output]:
-            def objective(params: network.Params) -> tuple[jax.Array, network.Output]:
-                output = network.apply(
-                    network_config, params, bucketing.cut(batch.observation, length), key
-                )
-                _, metrics = losses(config, output, batch)
-                loss = weights.policy * policy_share * metrics["policy_loss"]
-                loss += weights.value * value_share * metrics["value_loss"]
-                if output.belief_logits is not None:
-                    loss += (
-                        weights.belief * belief_share * metrics[_BELIEF_LOSS[config.belief_tiles]]
-                    )
-                return loss, output
-
-            return jax.grad(objective, has_aux=True)(params)
-
-        branches = [functools.partial(at_length, length) for length in lengths]
-        grads, output = jax.lax.switch(
-            bucketing.length_index(batch.observation.mask, lengths), branches
-        )
-        return jax.tree.map(jnp.add, total, grads), output
-
-    zeros = jax.tree.map(jnp.zeros_like, params)
-    grads, output = jax.lax.scan(of_group, zeros, (groups, shares, keys))
-    return grads, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[back], output)
+def _divided(tree: Any, n: int) -> Any:
+    """Divide the leading axis of every array into n equal parts, a new leading axis."""
+    return jax.tree.map(lambda leaf: leaf.reshape(n, -1, *leaf.shape[1:]), tree)
 
 
 @functools.partial(jax.jit, static_argnames=("config", "network_config"), donate_argnames="state")
@@ -260,22 +213,24 @@ def train(
     if eval_aux is not None:
         check_record(eval_aux.ring.records, ("capacity",))
         check("eval_aux.turns", eval_aux.turns, ("updates",), bool)
+    wide = _updates_at_once(config)
+    longest = cut_lengths(network_config.tokenizer, config.batch)[-1]
+    names, layout = sorted(state.metrics), _layout(config, state.params)
 
-    def step(state: LearnerState, inputs: tuple[jax.Array, Positions, jax.Array]):
-        dropout_key, examples, is_aux = inputs
-        batch = make_batch(
-            examples, network_config.tokenizer, config.policy_mask, config.root_value_share
-        )
+    def step(carry: _Carry, inputs: tuple[jax.Array, Batch, jax.Array]) -> tuple[_Carry, None]:
+        (state, sums), (dropout_key, batch, is_aux) = carry, inputs
         weights = own_weights(config)
         if eval_aux is not None:
             weights = jax.tree.map(
                 lambda other, usual: jnp.where(is_aux, other, usual), eval_aux.weights, weights
             )
-        state, metrics = update(config, network_config, state, batch, dropout_key, weights)
-        of_aux = {
+        state, metrics = _update(
+            config, network_config, state, (batch, dropout_key, weights), layout
+        )
+        metrics |= {
             f"eval_aux_{name}": is_aux * metrics[name] for name in _STREAM_LOSSES if name in metrics
         }
-        return state._replace(metrics=jax.tree.map(jnp.add, state.metrics, metrics | of_aux)), None
+        return _Carry(state, sums + _stacked(metrics, names)), None
 
     def draw(key: jax.Array, is_aux: jax.Array) -> tuple[GameRecord, jax.Array]:
         drawn = replay.sample(key, ring, config.batch)
@@ -287,7 +242,8 @@ def train(
             drawn,
         )
 
-    def chunk(index: jax.Array | int, state: LearnerState) -> LearnerState:
+    def chunk(index: jax.Array | int, carry: _Carry) -> _Carry:
+        state = carry.state
         # Keys come from the number of the update, not from splitting, so that a resumed run draws
         # the same examples.
         numbers = state.update + jnp.arange(config.chunk)
@@ -302,13 +258,64 @@ def train(
             begin = eval_aux.done + index * config.chunk
             is_aux = jax.lax.dynamic_slice_in_dim(eval_aux.turns, begin, config.chunk)
         drawn = jax.vmap(draw)(sample_keys, is_aux)
-        flat = positions(*jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), drawn))
-        examples = jax.tree.map(
-            lambda leaf: leaf.reshape(config.chunk, config.batch, *leaf.shape[1:]), flat
-        )
-        return jax.lax.scan(step, state, (dropout_keys, examples, is_aux))[0]
+        examples = positions(*_joined(drawn))
 
-    return jax.lax.fori_loop(0, n_chunks, chunk, state)
+        def some(
+            carry: _Carry, inputs: tuple[jax.Array, Positions, jax.Array]
+        ) -> tuple[_Carry, None]:
+            dropout_keys, examples, is_aux = inputs
+            batches = make_batch(
+                examples, network_config.tokenizer, config.policy_mask, config.root_value_share
+            )
+            batches = batches._replace(observation=shorten(batches.observation, longest))
+            batches = _divided(batches, wide)
+            return jax.lax.scan(step, carry, (dropout_keys, batches, is_aux))
+
+        # On an accelerator tokens and targets of several updates are made together: they are a few
+        # hundred small kernels, however many examples there are.
+        n_wide = config.chunk // wide
+        inputs = (
+            _divided(dropout_keys, n_wide),
+            _divided(examples, n_wide),
+            _divided(is_aux, n_wide),
+        )
+        return jax.lax.scan(some, carry, inputs)[0]
+
+    packed = state._replace(
+        params=layout.pack(state.params),
+        optimizer=flat.pack(layout, state.params, state.optimizer),
+        metrics={},
+    )
+    sums = _stacked(state.metrics, names)
+    after, sums = jax.lax.fori_loop(0, n_chunks, chunk, _Carry(packed, sums))
+    return after._replace(
+        params=layout.unpack(after.params),
+        optimizer=flat.unpack(layout, state.params, state.optimizer, after.optimizer),
+        metrics={name: sums[index] for index, name in enumerate(names)},
+    )
+
+
+class _Carry(NamedTuple):
+    """A learner between two updates of one compiled call."""
+
+    state: LearnerState
+    """Parameters and moments as the layout packs them; without metrics."""
+    sums: jax.Array
+    """The metrics as one vector: many small arrays would be many small kernels."""
+
+
+def _layout(config: LearnerConfig, params: network.Params) -> flat.Layout:
+    """Return the layout of the parameters during compiled updates. Muon needs matrices."""
+    on_accelerator = jax.default_backend() != "cpu"
+    return (
+        flat.as_vector(params)
+        if on_accelerator and config.optimizer == "adamw"
+        else flat.AS_THEY_ARE
+    )
+
+
+def _stacked(metrics: Metrics, names: list[str]) -> jax.Array:
+    return jnp.stack([metrics[name] for name in names])
 
 
 def take_metrics(

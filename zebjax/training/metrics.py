@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from zebjax.common import charts, files
 Row = dict[str, Any]
 FILE = "metrics.jsonl"
 """Name of the metrics file in a run's folder."""
+WIN_RATE = re.compile(r"eval/vs_(\w+)_win_rate")
+"""Names of the win rates; the group is the opponent, see `opponents.name`."""
 
 
 def append(path: Path, row: Row) -> None:
@@ -88,8 +91,19 @@ def truncate(path: Path, last_cycle: int) -> None:
     files.write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
+def win_rates(rows: list[Row]) -> dict[str, list[Row]]:
+    """Return the evaluated opponents by name, each with the rows that have its win rate."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        for metric in row:
+            match = WIN_RATE.fullmatch(metric)
+            if match and f"{metric}_ci95" in row:
+                found.setdefault(match[1], []).append(row)
+    return found
+
+
 def plot_curves(rows: list[Row], path: Path, title: str) -> None:
-    """Draw the win rate against random with its interval, losses, and belief accuracy.
+    """Draw win rates with their intervals, losses, and belief accuracy.
 
     Args:
         rows: rows of the metrics file.
@@ -103,23 +117,34 @@ def plot_curves(rows: list[Row], path: Path, title: str) -> None:
     # With a teacher no games are played, so use cycles as the time axis.
     played = len({row["stats/total_games"] for row in rows}) > 1
     time, label = ("stats/total_games", "games") if played else ("cycle", "cycle")
-    evaluated = [
-        row
-        for row in rows
-        if {"eval/vs_random_win_rate", "eval/vs_random_win_rate_ci95"} <= row.keys()
-    ]
-    x = [row[time] for row in evaluated]
-    rate = [100 * row["eval/vs_random_win_rate"] for row in evaluated]
-    half = [100 * row["eval/vs_random_win_rate_ci95"] for row in evaluated]
-    win.errorbar(x, rate, yerr=half, marker="o", capsize=3)
+    opponents = win_rates(rows)
+    for name, evaluated in opponents.items():
+        rate, half = (
+            [100 * row[f"eval/vs_{name}_win_rate{what}"] for row in evaluated]
+            for what in ("", "_ci95")
+        )
+        win.errorbar(
+            [row[time] for row in evaluated], rate, yerr=half, marker="o", capsize=3, label=name
+        )
     win.axhline(50, color="grey", linewidth=0.8)
-    win.set(title="win rate against random, %", xlabel=label, ylabel="%, 95 % interval")
+    against = " against random" if list(opponents) == ["random"] else ""
+    win.set(title=f"win rate{against}, %", xlabel=label, ylabel="%, 95 % interval")
+    if opponents and not against:
+        win.legend()
 
     trained = [row for row in rows if "train/policy_loss" in row]
     x = [row[time] for row in trained]
     for name in ("policy", "value", "belief"):
         if all(f"train/{name}_loss" in row for row in trained):
-            loss.plot(x, [row[f"train/{name}_loss"] for row in trained], label=name)
+            (line,) = loss.plot(x, [row[f"train/{name}_loss"] for row in trained], label=name)
+            held = [row for row in trained if f"held_out/{name}_loss" in row]
+            loss.plot(
+                [row[time] for row in held],
+                [row[f"held_out/{name}_loss"] for row in held],
+                color=line.get_color(),
+                linestyle=":",
+                label=f"{name}, held out" if held else None,
+            )
     loss.set(title="losses", xlabel=label, ylim=(0, None))
     loss.legend()
 

@@ -89,12 +89,14 @@ def resized(ring: Ring, capacity_examples: int) -> Ring:
     return Ring(jax.tree.map(padded, kept), jnp.int32(n % capacity), jnp.int32(n))
 
 
-def add_some(ring: Ring, records: GameRecord) -> Ring:
+def add_some(ring: Ring, records: GameRecord, n_padded: int = 1) -> Ring:
     """Add games from the host; few different array shapes are compiled.
 
     Args:
         ring: donated.
-        records: `[n]` games, NumPy arrays; n may be 0.
+        records: `[n]` games, NumPy arrays; n may be 0. If n exceeds the capacity, only the last
+            ones are added.
+        n_padded: pad to at least so many games, so that calls with fewer share a program.
 
     Raises:
         ValueError: if a field of `records` has a wrong shape or dtype.
@@ -105,11 +107,12 @@ def add_some(ring: Ring, records: GameRecord) -> Ring:
         return ring
     # Workers send any number of games, and each number would need a compilation. So pad to a power
     # of two.
-    padded = 1 << (n - 1).bit_length()
-    if padded > ring.records.slots.shape[0]:  # the ring is smaller than the padded games
-        return add(ring, records)
-    rows = np.minimum(np.arange(padded), n - 1)
-    return _add_first(ring, GameRecord(*(np.asarray(field)[rows] for field in records)), n)
+    padded = 1 << (max(n, n_padded) - 1).bit_length()
+    # Leave out games that would be overwritten at once: a scatter that writes a place twice has no
+    # defined order.
+    n_added = min(n, ring.records.slots.shape[0])
+    rows = np.minimum(n - n_added + np.arange(padded), n - 1)
+    return _add_first(ring, GameRecord(*(np.asarray(field)[rows] for field in records)), n_added)
 
 
 @functools.partial(jax.jit, donate_argnames="ring")

@@ -20,7 +20,7 @@ import numpy as np
 from zebjax import game
 from zebjax.common import devices
 from zebjax.record import GameRecord
-from zebjax.training import replay, selfplay, sources
+from zebjax.training import held_out, replay, selfplay, sources
 from zebjax.training.config import Experiment
 from zebjax.training.resume import CannotContinue
 from zebjax.training.session import Session
@@ -52,17 +52,18 @@ def fit(session: Session) -> None:
                 f"{int(old.size):,} games"
             )
     ring, aux = _placed(ring, state.ring.next), _placed(aux, state.aux.next)
+    games = held_out.none()
     if not _has_sizes_of(state.actor, settings.selfplay):
         actor, games = _with_other_lanes(session)
-        n = len(games.slots)
-        ring = replay.add_some(ring, games)
-        sources.count_selfplay(session.progress, n)
         session.report.note(
-            f"selfplay: {settings.selfplay.lanes:,} lanes from now on; {n:,} finished games went "
-            "to the ring"
+            f"selfplay: {settings.selfplay.lanes:,} lanes from now on; {len(games.slots):,} "
+            "finished games went to the ring"
         )
         state = state._replace(actor=_placed(actor, state.actor.n_finished))
     session.state = state._replace(ring=ring, aux=aux)
+    session.held_out = held_out.added(settings, session.held_out, held_out.none())
+    if len(games.slots):
+        sources.add_selfplay(session, games)
 
 
 def _placed(tree: Any, like: jax.Array) -> Any:

@@ -6,7 +6,7 @@ copied, and the rows of later steps are removed.
 """
 
 from zebjax import network
-from zebjax.common import checkpoint, files
+from zebjax.common import checkpoint, console, files
 from zebjax.common.console import Reporter
 from zebjax.training import changes, learner, metrics, resize, saved_state
 from zebjax.training.config import Experiment
@@ -72,8 +72,8 @@ def roll_back(settings: Experiment, step: int, report: Reporter) -> None:
     games = history.get("total_games")
     report.note(
         f"{folder}: rolled back to step {step}"
-        + (f" ({games:,} games)" if isinstance(games, int) else "")
-        + (f"; {len(rows)} rows of metrics are kept in {aside.name}" if rows else "")
+        + (f" ({console.counted(games, 'game')})" if isinstance(games, int) else "")
+        + (f"; rows of metrics kept in {aside.name}: {len(rows)}" if rows else "")
         + "; start the learner to resume from there"
     )
 

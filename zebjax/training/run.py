@@ -7,24 +7,25 @@ requested. Resuming from any save gives the same run.
 """
 
 import dataclasses
-import math
+import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zebjax import network, players
-from zebjax.common import checkpoint, devices, files, jax_settings
-from zebjax.common.console import Reporter
-from zebjax.evaluation import belief, matches
-from zebjax.evaluation.intervals import Z95
+from zebjax import network
+from zebjax.common import checkpoint, devices, files
+from zebjax.common.console import Reporter, counted
 from zebjax.training import (
     changes,
+    cycle_row,
     environment,
     eval_aux,
+    judging,
     kept_games,
     learner,
     metrics,
@@ -36,8 +37,35 @@ from zebjax.training import (
 from zebjax.training.call_sizer import CallSizer
 from zebjax.training.config import Experiment, to_json
 from zebjax.training.outputs import Outputs
-from zebjax.training.session import Stopped
+from zebjax.training.session import Progress, Stopped
 from zebjax.training.sources import GameSource, SelfPlaySource
+
+
+def seconds_left(cycle_walls: Sequence[float], cycles_left: int) -> float | None:
+    """Estimate the time until the run is complete; None if it is not known yet.
+
+    The first cycle of a process also compiles and fills the buffer, so it does not count.
+
+    Args:
+        cycle_walls: seconds of each cycle of this process.
+        cycles_left: number of cycles still to do.
+    """
+    if cycles_left == 0:
+        return 0.0
+    recent = cycle_walls[1:][-20:]
+    return sum(recent) / len(recent) * cycles_left if recent else None
+
+
+def _completed(progress: Progress, folder: Path) -> str:
+    """The last lines of a run: what it has done, and the commands to look at it."""
+    cycles = counted(progress.cycle - progress.first_cycle, "cycle")
+    games = counted(progress.total_games, "game")
+    player = shlex.quote(f"zeb:{folder}")
+    return (
+        f"complete: {cycles}, {games}, in {folder}; more with --cycles\n"
+        f"next: zebjax arena {player} vs heuristic\n"
+        f"      zebjax recap {shlex.quote(str(folder))}"
+    )
 
 
 class Run:
@@ -64,6 +92,7 @@ class Run:
         """
         devices.check_divides("selfplay.lanes", settings.selfplay.lanes)
         devices.check_divides("learner.batch", settings.learner.batch)
+        self._judge = judging.Judge(settings.evaluation)
         self.session = saved_state.open_session(settings, report, stop_asked)
         if self.session.is_new and settings.tracking.wandb:
             wandb_run.require()  # a new run that cannot have it is refused before anything is saved
@@ -117,11 +146,7 @@ class Run:
                 self.source.close(session)
             finally:
                 self._outputs.close()
-        done = session.progress.cycle - session.progress.first_cycle
-        session.report.note(
-            f"complete: {done} cycles, {session.progress.total_games:,} games, in "
-            f"{session.folder}; more with --cycles"
-        )
+        session.report.note(_completed(session.progress, session.folder))
 
     def save(self) -> None:
         """Save the whole run. See `saved_state.save`."""
@@ -236,9 +261,14 @@ class Run:
         row: metrics.Row = {"cycle": progress.cycle, "stats/total_games": progress.total_games}
         if is_evaluated:
             row |= self._evaluate()
+        if progress.updates_in_cycle:
+            row |= cycle_row.of_held_out(session)
         self._count_wall()
         if progress.updates_in_cycle:
-            row |= self._cycle_row(time.monotonic() - began)
+            n_aux = int(self._turns().sum())
+            row |= cycle_row.of_cycle(session, n_aux, time.monotonic() - began)
+            row |= self.source.metrics(session)
+            self._cycle_walls.append(progress.wall_s)
         self._save_network()
         progress.row = row
         progress.begin_cycle()
@@ -248,87 +278,16 @@ class Run:
         self._outputs.row(row, self._seconds_left(), is_evaluated)
 
     def _evaluate(self) -> metrics.Row:
-        session = self.session
-        settings, config = session.settings, session.settings.evaluation
-        params = session.state.learner.params
-        zeb = players.zeb(settings.network, params, config.temperature)
+        def between() -> None:
+            self.source.check(self.session)
+            self.session.raise_if_stopped()
 
-        def on_progress(share: float, _: matches.MatchResult | None) -> None:
-            session.report.working(
-                "deals against random", round(share * config.deals), config.deals
-            )
-            self.source.check(session)
-            session.raise_if_stopped()
-
-        # The same deals in every evaluation, so that the curve shows changes of the network only.
-        key = jax.random.fold_in(jax_settings.key(settings.seed), 3)
-        result = matches.play_match(zeb, players.random(), config.deals, key, progress=on_progress)
-        row: metrics.Row = {
-            "eval/vs_random_win_rate": result.win_rate,
-            "eval/vs_random_win_rate_ci95": Z95 * result.win_rate_stderr,
-            "eval/vs_random_margin": result.margin,
-            "eval/vs_random_deals": result.n_deals,
-        }
-        if settings.network.belief_head:
-            scores = belief.metrics(zeb, settings.network, params, key, config.deals)
-            row |= {f"eval/{name}": score for name, score in scores.items()}
-        return row
-
-    def _cycle_row(self, post_train_s: float) -> metrics.Row:
-        """Return the metrics of the cycle under the original's names.
-
-        Raises:
-            ValueError: if the losses are not finite.
-        """
-        session, progress = self.session, self.session.progress
-        n, n_aux = progress.updates_in_cycle, int(self._turns().sum())
-        state, means = learner.take_metrics(session.state.learner, n, n_aux)
-        session.state = session.state._replace(learner=state)
-        train = {name: float(mean) for name, mean in means.items()}
-        if not math.isfinite(train["total_loss"] + train["grad_norm"]):
-            raise ValueError(
-                f"cycle {progress.cycle}: the losses are no longer finite; nothing was saved, so "
-                "the last good save stays. Resume with a lower --learner.lr"
-            )
-        self._cycle_walls.append(progress.wall_s)
-        return {
-            **{f"train/{name}": value for name, value in train.items() if math.isfinite(value)},
-            "perf/ingest_time_s": progress.play_s,  # in one process: self-play
-            "perf/train_time_s": progress.train_s,
-            "perf/post_train_time_s": post_train_s,
-            "perf/cycle_wall_time_s": progress.wall_s,
-            "perf/updates_per_s": n / progress.train_s,
-            "stats/replay_buffer_selfplay": int(replay.n_examples(session.state.ring)),
-            **(self._eval_aux_row(n, n_aux) if session.settings.eval_aux.enabled else {}),
-            **self.source.metrics(session),
-        }
-
-    def _eval_aux_row(self, n: int, n_aux: int) -> metrics.Row:
-        session = self.session
-        config, batch = session.settings.eval_aux, session.settings.learner.batch
-        running = session.progress.eval_stats
-        return {
-            "stats/replay_buffer_eval_aux": int(replay.n_examples(session.state.aux)),
-            "stats/selfplay_mix_ratio": (n - n_aux) / n,
-            "stats/eval_aux_mix_ratio": n_aux / n,
-            "stats/eval_aux_updates": n_aux,
-            "stats/selfplay_updates": n - n_aux,
-            "stats/selfplay_examples_per_step": batch * (n - n_aux) / n,
-            "stats/eval_aux_examples_per_step": batch * n_aux / n,
-            "stats/eval_aux_policy_w": config.policy_weight,
-            "stats/eval_aux_value_w": config.value_weight,
-            "stats/eval_aux_belief_w": config.belief_weight,
-            **{f"stats/eval_aux_{name}_running": mean for name, mean in running.items()},
-        }
+        return self._judge.evaluate(self.session, between)
 
     def _seconds_left(self) -> float | None:
-        if not self._cycle_walls:
-            return None
-        # Leave out the first cycle, which also compiled and filled the buffer.
-        recent = self._cycle_walls[1:][-20:] or self._cycle_walls
         progress = self.session.progress
         left = progress.first_cycle + self.session.settings.cycles - progress.cycle
-        return sum(recent) / len(recent) * left
+        return seconds_left(self._cycle_walls, left)
 
     def _save_network(self) -> None:
         """Save the network alone, for players, and delete older ones that need not be kept."""

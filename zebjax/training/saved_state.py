@@ -13,8 +13,9 @@ import jax.numpy as jnp
 
 from zebjax import network
 from zebjax.common import checkpoint, devices, files, jax_settings
-from zebjax.common.console import Reporter
-from zebjax.training import changes, learner, metrics, replay, resume, warm_start
+from zebjax.common.console import Reporter, counted
+from zebjax.record import GameRecord
+from zebjax.training import changes, held_out, learner, metrics, replay, resume, warm_start
 from zebjax.training.config import Experiment, to_json
 from zebjax.training.session import Progress, Session, State, fresh_state
 
@@ -50,11 +51,12 @@ def open_session(
     saves = checkpoint.steps(folder / "state")
     if saves:
         session = _restore_newest(settings, saves, report, stop_asked, needs_finite)
-        report.note(f"resuming {folder} after cycle {session.progress.cycle}")
+        if not session.is_complete:
+            report.note(f"resuming {folder} after cycle {session.progress.cycle}")
         return session
     _refuse_results_without_a_state(settings)
-    state, progress = _begin(settings, report)
-    return Session(settings, report, stop_asked, state, progress, is_new=True)
+    state, progress, held = _begin(settings, report)
+    return Session(settings, report, stop_asked, state, progress, True, held)
 
 
 def save(session: Session) -> None:
@@ -69,6 +71,7 @@ def save(session: Session) -> None:
     number = max(checkpoint.steps(folder / "state"), default=0) + 1
     with files.new_folder(checkpoint.step_folder(folder / "state", number), durable=True) as new:
         checkpoint.save_tree(new / "arrays", session.state)
+        held_out.save(new, session.held_out)
         files.write_json(new / "progress.json", dataclasses.asdict(progress))
         files.write_text(new / "experiment.json", to_json(session.settings) + "\n")
     checkpoint.prune(folder / "state", keep=_SAVES_KEPT)
@@ -108,20 +111,23 @@ def _refuse_results_without_a_state(settings: Experiment) -> None:
         )
 
 
-def _begin(settings: Experiment, report: Reporter) -> tuple[State, Progress]:
+def _begin(settings: Experiment, report: Reporter) -> tuple[State, Progress, GameRecord]:
     key = jax.random.fold_in(jax_settings.key(settings.seed), 0)
     begun = warm_start.begin(settings, settings.folder / "start", key, report.note)
     state = fresh_state(settings, begun.params, begun.step)
     progress = Progress(first_cycle=begun.step, cycle=begun.step, total_games=begun.total_games)
+    held, share = held_out.none(), settings.replay.held_out
     if settings.replay.seed_folder is not None:
         seeds = warm_start.seeds(settings)
         n, n_aux = len(seeds.selfplay.slots), len(seeds.eval_aux.slots)
         report.note(
-            f"loaded {n:,} self-play games and {n_aux:,} games against E[Q] from "
+            f"loaded {counted(n, 'self-play game')} and {counted(n_aux, 'game')} against E[Q] from "
             f"{settings.replay.seed_folder}"
         )
+        trained, withheld = held_out.split(seeds.selfplay, share)
+        held = held_out.added(settings, held, withheld)
         state = state._replace(
-            ring=replay.add_some(state.ring, seeds.selfplay),
+            ring=replay.add_some(state.ring, trained),
             aux=replay.add_some(state.aux, seeds.eval_aux),
         )
         # Count what is in the rings: they may be too small for all games.
@@ -130,10 +136,14 @@ def _begin(settings: Experiment, report: Reporter) -> tuple[State, Progress]:
         )
     if settings.teacher.folder is not None:
         games = warm_start.taught_games(settings)
-        report.note(f"loaded {len(games.slots):,} teacher games from {settings.teacher.folder}")
-        state = state._replace(ring=replay.add(state.ring, games))
+        report.note(
+            f"loaded {counted(len(games.slots), 'teacher game')} from {settings.teacher.folder}"
+        )
+        trained, withheld = held_out.split(games, share)
+        held = held_out.added(settings, held, withheld)
+        state = state._replace(ring=replay.add(state.ring, trained))
         progress.total_games += len(games.slots)
-    return state, progress
+    return state, progress, held
 
 
 def _restore_newest(
@@ -174,10 +184,14 @@ def _restore(
     progress = Progress.read(folder / "progress.json")
     resume.check_updates(settings, progress.phase, progress.updates_in_cycle)
     state = devices.everywhere(checkpoint.restore_tree(folder / "arrays", like))
+    held = held_out.load(folder)
     settings = resume.keep_start(settings, saved, report.note)
-    if found := changes.differences(saved, settings):
+    # A complete run does not use them, and keeps the settings that made it.
+    is_complete = progress.is_complete(settings.cycles)
+    found = [] if is_complete else changes.differences(saved, settings)
+    if found:
         report.note(f"resuming with changed settings: {changes.text(found)}")
         progress.changes += changes.at(progress.cycle, found)
     return Session(
-        settings, report, stop_asked, state, progress, is_new=False, has_changed=bool(found)
+        settings, report, stop_asked, state, progress, False, held, has_changed=bool(found)
     )

@@ -11,7 +11,8 @@ from zebjax import network
 from zebjax.common import files, jax_settings
 from zebjax.common.console import Reporter
 from zebjax.common.last_warning import LastWarning
-from zebjax.training import learner, replay, selfplay
+from zebjax.record import GameRecord
+from zebjax.training import held_out, learner, replay, selfplay, warnings
 from zebjax.training.config import Experiment
 
 
@@ -87,6 +88,8 @@ class Progress:
     """Running means over the eval-aux games."""
     ring_games: dict[str, int] = dataclasses.field(default_factory=dict)
     """Number of games that the run has put into each ring, by stream; see `kept_games`."""
+    arrivals: list[int] = dataclasses.field(default_factory=list)
+    """Examples of self-play that arrived in each of the last cycles; see `cycle_row`."""
     changes: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     """The settings that changed since the run began; see `changes`."""
     row: dict[str, Any] | None = None
@@ -117,6 +120,10 @@ class Progress:
             raise ValueError(f"{file}: not the progress of a run: {progress}")
         return progress
 
+    def is_complete(self, cycles: int) -> bool:
+        """True if the last cycle of a run of this many cycles is complete."""
+        return self.cycle >= self.first_cycle + cycles and self.phase != "judge"
+
     def begin_cycle(self) -> None:
         """Start the phase `play`, and reset the counters of the cycle."""
         self.phase = "play"
@@ -136,6 +143,10 @@ class Session:
     progress: Progress
     is_new: bool
     """True if the run begins in this process; False if it resumed from a saved state."""
+    held_out: GameRecord = dataclasses.field(default_factory=held_out.none)
+    """Games that are never trained on; NumPy arrays, the oldest first. Saved with the state."""
+    current_warnings: list[warnings.Finding] = dataclasses.field(default_factory=list)
+    """The warnings after the newest metrics row."""
     warning: LastWarning = dataclasses.field(default_factory=LastWarning)
     """The last warning of this process, which a learner's heartbeats contain."""
     wandb_url: str | None = None
@@ -151,8 +162,7 @@ class Session:
     @property
     def is_complete(self) -> bool:
         """True if the last cycle of the experiment is complete."""
-        last = self.progress.first_cycle + self.settings.cycles
-        return self.progress.cycle >= last and self.progress.phase != "judge"
+        return self.progress.is_complete(self.settings.cycles)
 
     def warn(self, text: str) -> None:
         """Report a problem that does not end the run."""

@@ -5,12 +5,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import jax
+import numpy as np
 
 from zebjax import tiles
 from zebjax.common.console import Reporter
 from zebjax.game import N_PLIES
 from zebjax.record import GameRecord
-from zebjax.training import eval_aux, replay, selfplay
+from zebjax.training import eval_aux, held_out, replay, selfplay
 from zebjax.training.call_sizer import CallSizer
 from zebjax.training.eval_aux import Sifted
 from zebjax.training.metrics import Row
@@ -79,10 +80,8 @@ class SelfPlaySource:
             waiting = int(session.state.actor.n_finished)
             if waiting >= config.games_per_cycle:
                 actor, records = selfplay.pop_finished(config, session.state.actor)
-                session.state = session.state._replace(
-                    actor=actor, ring=replay.add(session.state.ring, records)
-                )
-                count_selfplay(session.progress, config.games_per_cycle)
+                session.state = session.state._replace(actor=actor)
+                add_selfplay(session, jax.tree.map(np.asarray, records))
                 in_ring = int(replay.n_examples(session.state.ring))
                 if in_ring >= settings.replay.min_buffer:
                     break
@@ -154,11 +153,27 @@ class SelfPlaySource:
 # ---- games that arrived, and counts of them, for every source
 
 
-def count_selfplay(progress: Progress, n: int) -> None:
-    """Count `n` games of self-play that go into the ring."""
+def add_selfplay(session: Session, records: GameRecord) -> int:
+    """Put games of self-play into the ring, except those that are held out, and count them.
+
+    Args:
+        session: changed in place.
+        records: `[n]` games, NumPy arrays.
+
+    Returns:
+        The number of games that went to the ring.
+    """
+    settings, progress, n = session.settings, session.progress, len(records.slots)
+    trained, withheld = held_out.split(records, settings.replay.held_out)
+    session.held_out = held_out.added(settings, session.held_out, withheld)
+    ring = replay.add_some(session.state.ring, trained, n)
+    session.state = session.state._replace(ring=ring)
+    kept = len(trained.slots)
     progress.total_games += n
     progress.games_in_cycle += n
-    progress.ring_games["selfplay"] = progress.ring_games.get("selfplay", 0) + n
+    progress.ring_games["selfplay"] = progress.ring_games.get("selfplay", 0) + kept
+    count(progress, {"selfplay_kept_examples": kept * N_PLIES})
+    return kept
 
 
 def add_eval_aux(session: Session, records: GameRecord) -> None:

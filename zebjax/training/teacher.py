@@ -56,6 +56,23 @@ def policy_target(mean_points: np.ndarray, temperature: float) -> np.ndarray:
     return weights / weights.sum(-1, keepdims=True)
 
 
+def targets(settings: Settings, mean_points: np.ndarray, best: np.ndarray) -> np.ndarray:
+    """Return the policy targets of decisions, float64 `[N, 7]`.
+
+    Args:
+        settings: `targets` and `temperature`.
+        mean_points: float `[N, 7]`; nan for an illegal slot.
+        best: int `[N]`, the slots that E[Q] plays.
+
+    >>> points, best = np.array([[3.0, 3.0, np.nan, 2.0, 0.0, 0.0, 0.0]]), np.array([1])
+    >>> targets(Settings(targets="one_hot"), points, best).tolist()
+    [[0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]]
+    """
+    if settings.targets == "one_hot":
+        return np.eye(tiles.HAND_SIZE)[best]
+    return policy_target(mean_points, settings.temperature)
+
+
 def play_file(
     settings: Settings,
     opponent: Player | None,
@@ -105,10 +122,7 @@ def play_file(
             values = exact.eq_values(states, turn.keys[rows], settings.n, settings.n_trick1)
             best = values.best_slots()
             slots[rows] = best
-            if settings.targets == "soft":
-                policy[rows] = policy_target(values.mean_points, settings.temperature)
-            else:
-                policy[rows] = np.eye(tiles.HAND_SIZE)[best]
+            policy[rows] = targets(settings, values.mean_points, best)
             value[rows] = values.value[np.arange(len(rows)), best]
         records.kind[:, ply] = TargetKind.FORCED
         records.kind[rows, ply] = TargetKind.TEACHER

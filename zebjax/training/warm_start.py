@@ -14,6 +14,7 @@ import numpy as np
 from zebjax import network, record
 from zebjax.common import hub
 from zebjax.game import N_PLIES
+from zebjax.network import places
 from zebjax.record import GameRecord
 from zebjax.torch_compat import weights as torch_weights
 from zebjax.training.config import Experiment
@@ -85,10 +86,11 @@ def _locate(name: str, note: Callable[[str], None]) -> Path:
             is_network = file.name == network.WEIGHTS_FILE and not hub.parse(name).is_file
             return file.parent if is_network else file
         if not Path(name).exists() and name != network.BUNDLED.name:
-            raise ValueError(
-                f"{name} does not exist; expected a network folder, a run, a .pt or .safetensors "
-                f"file, hf://USER/REPO or hf://USER/REPO/FILE.pt, or {network.BUNDLED.name}"
+            expected = (
+                "expected a network folder, a run, a .pt or .safetensors file, hf://USER/REPO or "
+                f"hf://USER/REPO/FILE.pt, or {network.BUNDLED.name}"
             )
+            raise ValueError(places.not_found(Path(name), expected))
         return Path(name) if Path(name).is_file() else network.find(name)
     except ValueError as error:
         raise ValueError(f"start.checkpoint: {error}") from None

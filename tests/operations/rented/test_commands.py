@@ -60,10 +60,11 @@ def test_plan_writes_files_that_dstack_accepts_with_names_of_secrets_only(here, 
     assert task["env"][1] == (
         "AWS_SECRET_ACCESS_KEY=${{ secrets.zebjax_worker_aws_secret_access_key }}"
     )
-    assert "retry" not in task and task["commands"][-1].startswith(
-        "exec zebjax train lb_v_eq_3740 --store.url=s3://bucket/zeb --name lb-v-eq-3740 "
-        '--role selfplay --worker-id "$DSTACK_RUN_NAME"'
+    assert "retry" not in task and task["commands"][-1] == (
+        "exec zebjax train lb_v_eq_3740 --store.url=s3://bucket/zeb --name lb-v-eq-3740 --device "
+        'gpu --role selfplay --wait-for-weights --worker-id "$DSTACK_RUN_NAME"'
     )
+    assert task["backends"] == ["vastai"]
     assert json.loads((folder / "fleet.json").read_text())["kind"] == "rented"
     assert spec.read_wanted(folder).targets == {"selfplay": 2, "evalaux": 1}
     for path in folder.iterdir():
@@ -92,9 +93,27 @@ def test_own_hosts_and_experiments_of_ones_own_are_in_the_files(here):
     assert hosts["ssh_config"]["hosts"] == [{"user": "me", "hostname": "gpu-1"}]
     task = yaml.safe_load((here / "f" / "evalaux.dstack.yml").read_text())
     assert task["files"] == [f"{experiment}:mine.py"]
-    assert "zebjax doctor mine.py --seed=3" in task["commands"][0] and task["fleets"] == [
-        *("lb", "lb-hosts")
-    ]
+    doctor = "zebjax doctor mine.py --seed=3 --name lb-v-eq-3740 --device gpu || exit 66"
+    assert task["commands"][0] == doctor and task["fleets"] == ["lb", "lb-hosts"]
+    # Not every provider that dstack's server knows, but the own hosts too.
+    assert task["backends"] == ["vastai", "remote"]
+    cloud = yaml.safe_load((here / "f" / "cloud.dstack.yml").read_text())
+    assert cloud["backends"] == ["vastai"]
+
+
+@has_dstack
+def test_runpod_and_own_hosts_alone_by_the_same_command(here):
+    asked = ["plan", "lb_v_eq_3740", *STORE, *PACKAGE, "--selfplay", "2"]
+    folder = here / "runs" / "lb-v-eq-3740" / "fleet"
+    assert fleet.main([*asked, "--backend", "vastai,runpod"]) == 0
+    task = yaml.safe_load((folder / "selfplay.dstack.yml").read_text())
+    assert task["backends"] == ["vastai", "runpod"]
+    assert fleet.main([*asked, "--backend", "runpod"]) == 0
+    task = yaml.safe_load((folder / "selfplay.dstack.yml").read_text())
+    assert task["backends"] == ["runpod"] and "backend_options" not in task
+    assert fleet.main([*asked, "--backend", "none", "--ssh-host", "me@gpu-1"]) == 0
+    task = yaml.safe_load((folder / "selfplay.dstack.yml").read_text())
+    assert task["fleets"] == ["lb-v-eq-3740-hosts"] and task["backends"] == ["remote"]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +147,7 @@ def test_every_subcommand_explains_itself(here, name, capsys):
         fleet.main([name, "--help"])
     said = capsys.readouterr().out
     assert ended.value.code == 0 and f"  zebjax fleet {name} lb" in said
-    for example in re.split(r"\nexamples?:\n", said)[-1].splitlines():
+    for example in re.split(r"\nexamples?:\n", said.replace("\\\n", ""))[-1].splitlines():
         words = example.split()[2:]
         assert words[0] == name
         # What an example names is not there; that its options are known is what counts.

@@ -1,86 +1,17 @@
-"""The guard against machines that misbehave: a simulator of a provider, and random worlds."""
+"""The guard against machines that misbehave, on a simulator of a provider."""
 
 import dataclasses
+import itertools
 import json
 
-import hypothesis
-import hypothesis.strategies as st
 import pytest
 
-from tests.support.rented_world import FAULTS, GAMES_PER_S, LATER_S, Machine, World
+from tests.support.rented_play import GOOD, NEVER_BEAT, POLL_S, RULES, SPEEDS, Play, machine
+from tests.support.rented_world import FAULTS, LATER_S, Machine, World
 from zebjax.operations.rented import guard as guards
 from zebjax.operations.rented import ranking
 from zebjax.operations.rented.model import Offer
-from zebjax.operations.rented.provider import ProviderError
-from zebjax.operations.rented.settings import Config, Rules, Wanted
-
-POLL_S = 30.0
-RULES = Rules(budget_usd=100.0)
-SPEEDS = {ranking.key(gpu): speed for gpu, speed in GAMES_PER_S.items()}
-NEVER_BEAT = ("loading", "dies", "gone", "late", "mute", "crash", "doctor")
-
-
-def machine(number, fault="good", usd=0.08, gpu="RTX4070Ti", cpus=8, from_s=0.0):
-    return Machine(Offer(str(number), gpu, usd, cpus), fault, from_s)
-
-
-class Play:
-    """A guard in a simulated world; it can be killed between any two of its actions."""
-
-    def __init__(self, folder, world, targets, rules=RULES):
-        self.folder, self.world = folder, world
-        self.config = Config("f", rules, Wanted(targets), SPEEDS)
-        self.start()
-
-    def start(self):
-        self.guard = guards.Guard(self.folder, lambda: self.config, self.world, self.beats)
-
-    def beats(self):
-        try:
-            return self.world.beats()
-        except ProviderError:
-            return None
-
-    def want(self, **changes):
-        self.config = guards.with_wanted(self.config, **changes)
-
-    def step(self):
-        actions = self.guard.step(self.world.now)
-        self.world.advance(POLL_S)
-        return actions
-
-    def until(self, done, limit_s):
-        """Step until `done()`; fails after `limit_s`. Returns the seconds that passed."""
-        began = self.world.now
-        while not done():
-            assert self.world.now - began < limit_s, self.report()
-            self.step()
-        return self.world.now - began
-
-    def is_met(self):
-        return all(
-            len(self.world.producing(role)) >= n for role, n in self.config.wanted.targets.items()
-        )
-
-    def go_down(self, limit_s=1800):
-        self.want(down=True)
-        self.until(self.guard.is_over, limit_s)
-        assert not self.world.alive()
-
-    def events(self):
-        lines = (self.folder / guards.EVENTS).read_text().splitlines()
-        return [json.loads(line) for line in lines]
-
-    def report(self):
-        return "\n".join(
-            f"{e['time_s']:7.0f} {e['event']} {e['name']} {e['detail']}" for e in self.events()
-        )
-
-    def names(self, event):
-        return [e["name"] for e in self.events() if e["event"] == event]
-
-
-GOOD = [machine(900 + i, usd=0.09, cpus=16) for i in range(4)]
+from zebjax.operations.rented.settings import Config, Wanted
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -120,79 +51,6 @@ def test_twenty_faults_at_once_and_one_kill_after_another(tmp_path):
     play.go_down()
     assert play.world.most_on_one_machine == 1
     assert len(set(play.names("quarantined"))) >= 10
-
-
-worlds = st.lists(
-    st.tuples(st.sampled_from(FAULTS), st.floats(0.03, 0.12), st.sampled_from(sorted(GAMES_PER_S))),
-    max_size=8,
-)
-
-
-any_world = hypothesis.given(
-    faults=worlds,
-    n_good=st.integers(3, 5),
-    good_from_s=st.sampled_from([0.0, 700.0, 3000.0]),
-    kills=st.sets(st.integers(0, 200), max_size=5),
-    provider_down=st.integers(0, 150),
-    store_down=st.integers(0, 150),
-)
-
-
-@any_world
-@hypothesis.settings(max_examples=5, deadline=None, derandomize=True)
-def test_any_world_ends_well(tmp_path_factory, **world):
-    ends_well(tmp_path_factory.mktemp("fleet"), **world)
-
-
-@pytest.mark.slow
-@any_world
-@hypothesis.settings(max_examples=150, deadline=None, phases=[hypothesis.Phase.generate])
-def test_many_worlds_end_well(tmp_path_factory, **world):
-    ends_well(tmp_path_factory.mktemp("fleet"), **world)
-
-
-def ends_well(folder, faults, n_good, good_from_s, kills, provider_down, store_down):
-    """No double, no machine over the cap at its rental, spending as counted, nothing left."""
-    machines = [machine(i, fault, usd, gpu) for i, (fault, usd, gpu) in enumerate(faults)]
-    machines += [machine(500 + i, usd=0.09, from_s=good_from_s) for i in range(n_good)]
-    world = World(machines)
-    play = Play(folder, world, {"selfplay": 2, "evalaux": 1})
-    for number in range(200):
-        world.provider_down = provider_down <= number < provider_down + 10
-        world.store_down = store_down <= number < store_down + 20
-        had = set(world.producing("selfplay"))
-        actions = play.step()
-        ended = {action.name for action in actions if isinstance(action, guards.End)}
-        # Its own rules never take the last self-play worker that makes games.
-        healthy = {r.name for r in world.alive() if r.machine.fault == "good"}
-        assert not had or not had & healthy or had - ended, play.report()
-        for action in actions:
-            if isinstance(action, guards.Rent):
-                assert action.offer.usd_per_hour <= RULES.max_price
-        if number in kills:
-            play.start()
-        assert play.guard.memory.spent_usd >= world.usd - 0.02 or world.provider_down
-    world.provider_down = world.store_down = False
-    play.go_down()
-    assert world.most_on_one_machine <= 1
-
-
-@hypothesis.given(
-    faults=st.lists(st.sampled_from(NEVER_BEAT), max_size=6), good_from_s=st.sampled_from([0, 1000])
-)
-@hypothesis.settings(max_examples=20, deadline=None, derandomize=True)
-def test_the_target_is_met_within_two_deadlines_of_the_first_good_offer(
-    tmp_path_factory, faults, good_from_s
-):
-    """With as many cheaper bad offers as are tried at once after failures."""
-    machines = [machine(i, fault, usd=0.05) for i, fault in enumerate(faults)]
-    machines += [machine(500 + i, usd=0.09, from_s=good_from_s) for i in range(2)]
-    rules = dataclasses.replace(RULES, crash_budget=7)
-    play = Play(tmp_path_factory.mktemp("fleet"), World(machines), {"selfplay": 2}, rules)
-    while play.world.now < good_from_s:
-        play.step()
-    assert play.until(play.is_met, 2 * RULES.deadline_s) <= 2 * RULES.deadline_s
-    play.go_down()
 
 
 def test_a_program_that_always_crashes_is_not_rented_for_ever(tmp_path):
@@ -253,6 +111,50 @@ def test_without_the_store_nobody_is_judged(tmp_path):
     assert len([e for e in play.events() if e["event"] == "store_unreachable"]) == 1
 
 
+def test_before_the_learner_has_published_nothing_is_rented_and_nobody_judged(tmp_path):
+    play = Play(tmp_path, World(GOOD), {"selfplay": 2})
+    play.has_weights = False
+    for _ in range(10):
+        play.step()
+    assert not play.world.rentals
+    assert [e["event"] for e in play.events()] == ["no_weights"]
+    play.has_weights = True
+    play.until(play.is_met, 600)
+    before = {r.name for r in play.world.alive()}
+    play.has_weights = False  # another store, perhaps: workers wait, and make no games
+    play.world.machines.clear()
+    for rental in play.world.alive():
+        rental.machine = rental.machine._replace(fault="tires")
+    for _ in range(200):
+        play.step()
+    assert {r.name for r in play.world.alive()} == before
+
+
+def test_two_offers_of_one_machine_do_not_stay_rented(tmp_path):
+    twins = [machine(i, usd=0.05)._replace(hardware="one") for i in (1, 2)]
+    play = Play(tmp_path, World([*twins, *GOOD]), {"selfplay": 2, "evalaux": 1})
+    while play.world.now < 2 * 3600:
+        play.step()
+    on = [r.machine.hardware or r.machine.offer.id for r in play.world.alive()]
+    assert len(set(on)) == len(on) == 3 and "one" in on
+    assert sum(play.world.n_rented.get(number, 0) for number in "12") == 2
+    (told,) = [e for e in play.events() if e["event"] == "culled"]
+    assert told["detail"] == "f-selfplay-1 runs on the same machine"
+    play.go_down()
+
+
+def test_a_strike_expires_and_the_next_one_lasts_longer(tmp_path):
+    play = Play(tmp_path, World([machine(1, "loading", usd=0.05)]), {"selfplay": 1})
+    times = []
+    while play.world.now < 24 * 3600:
+        if play.world.n_rented.get("1", 0) > len(times):
+            times.append(play.world.now)
+        play.step()
+    waits = [b - a for a, b in itertools.pairwise(times)]
+    assert len(times) == 3  # at once, after 6 h, and 12 h later
+    assert all(a > RULES.strike_s * 2**i for i, a in enumerate(waits))
+
+
 def test_a_guard_without_its_memory_takes_over_what_the_provider_lists(tmp_path):
     play = Play(tmp_path, World(GOOD), {"selfplay": 2})
     play.until(play.is_met, 600)
@@ -306,6 +208,21 @@ def test_self_play_ranks_by_games_and_eval_aux_by_cores_for_the_money(tmp_path):
     measured = dataclasses.replace(memory, speeds={"selfplay/rtx3070ti": 50.0})
     order = [o.id for o in ranking.ranked(config, measured, "selfplay", offers, 0)]
     assert order == ["slow", "cores", "fast"]
+
+
+def test_what_the_fleet_has_measured_decides_its_next_rental(tmp_path):
+    """No speed is known at first, so the cheapest is rented; later the best games/s per USD."""
+    now = [machine(1, usd=0.06, gpu="RTX3070Ti"), machine(2, usd=0.08)]
+    later = [machine(3, usd=0.06, gpu="RTX3070Ti", from_s=1000), machine(4, usd=0.08, from_s=1000)]
+    play = Play(tmp_path, World([*now, *later]), {"selfplay": 2})
+    play.config = dataclasses.replace(play.config, speeds={})
+    while play.world.now < 1200:
+        play.step()
+    speeds = play.guard.memory.speeds
+    assert speeds["selfplay/rtx4070ti"] > speeds["selfplay/rtx3070ti"] * 1.4
+    play.want(targets={"selfplay": 3})
+    play.until(play.is_met, 600)
+    assert set(play.world.n_rented) == {"1", "2", "4"}
 
 
 def test_the_cap_and_the_allow_list_hold(tmp_path):

@@ -1,6 +1,7 @@
 """A rented machine that started: an SSH server that forwards to dstack's runner, and that runner.
 
-`python machine.py FOLDER FAULT`; the accepted public keys on standard input; prints its SSH port.
+Faults of the machine itself: "no_ssh" accepts no key, "no_runner" has a runner that never answers.
+All others are the program's, see `worker.py`.
 """
 
 import base64
@@ -17,21 +18,76 @@ from pathlib import Path
 
 import paramiko
 
-FOLDER, FAULT = Path(sys.argv[1]), sys.argv[2]
 HERE = Path(__file__).parent
 BEGINS = "pip install"
 """Our first command; what dstack puts before it is for a container, not for this machine."""
+HOST_KEY = paramiko.ECDSAKey.generate()
 
 
 def now_ms():
     return int(time.time() * 1000)
 
 
+class Machine:
+    """It runs in threads of this process; its program is a process of its own."""
+
+    def __init__(self, folder, facts, keys):
+        folder = folder.absolute()
+        folder.mkdir(parents=True)
+        self.folder, self.keys, self.name = folder, keys, facts["machine"]
+        self.fault = facts["fault"]
+        self.change(self.fault)
+        self.runner = Runner(self)
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler(self.runner, self.fault))
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listening.getsockname()[1]
+        self.transports = []
+        for work in (self.http.serve_forever, self.accept):
+            threading.Thread(target=work, daemon=True).start()
+
+    def change(self, fault):
+        """From now on the program has this fault."""
+        new = self.folder / "new-fault"
+        new.write_text(fault)
+        new.rename(self.folder / "fault")
+
+    def stop(self):
+        """The machine is gone, from one moment to the next."""
+        self.runner.stop(signal.SIGKILL)
+        self.listening.close()
+        for transport in self.transports:
+            transport.close()
+        self.http.shutdown()
+
+    def accept(self):
+        while True:
+            try:
+                connection, _ = self.listening.accept()
+            except OSError:  # closed
+                return
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def serve(self, connection):
+        transport = paramiko.Transport(connection)
+        transport.add_server_key(HOST_KEY)
+        self.transports.append(transport)
+        try:
+            transport.start_server(server=Ssh(() if self.fault == "no_ssh" else self.keys))
+            while transport.is_active():
+                channel = transport.accept(5)
+                if channel is None:
+                    continue
+                there = socket.create_connection(("127.0.0.1", self.http.server_address[1]))
+                threading.Thread(target=both_ways, args=(channel, there), daemon=True).start()
+        except (OSError, EOFError, paramiko.SSHException):
+            pass
+
+
 class Runner:
     """dstack's runner: takes a job, runs its commands, hands over states and logs."""
 
-    def __init__(self):
-        self.job, self.run, self.process = None, None, None
+    def __init__(self, machine):
+        self.machine, self.job, self.process = machine, None, None
         self.states, self.logs = [], []
 
     def start(self):
@@ -40,17 +96,20 @@ class Runner:
         name = self.job["run"]["run_spec"]["run_name"]
         command = spec["commands"][-1]
         command = command[command.index(BEGINS) :]
-        programs = FOLDER / "bin"
+        programs = self.machine.folder / "bin"
         programs.mkdir()
-        for program in ("pip", "zebjax"):
+        worker = f'#!/bin/sh\nexec {sys.executable} -S {HERE}/worker.py "$@"\n'
+        for program, text in (("pip", "#!/bin/sh\nexit 0\n"), ("zebjax", worker)):
             path = programs / program
-            path.write_text(f'#!/bin/sh\nexec {sys.executable} {HERE}/worker.py {program} "$@"\n')
+            path.write_text(text)
             path.chmod(0o755)
-        env = os.environ | spec["env"] | {"FAULT": FAULT, "DSTACK_RUN_NAME": name}
+        env = os.environ | spec["env"] | {"DSTACK_RUN_NAME": name, "MACHINE": self.machine.name}
+        env |= {"FAULT": str(self.machine.folder / "fault")}
         env["PATH"] = f"{programs}:{env['PATH']}"
         self.process = subprocess.Popen(
             ["/bin/sh", "-c", command],
             env=env,
+            cwd=self.machine.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -62,6 +121,7 @@ class Runner:
             message = base64.b64encode(line).decode()
             self.logs.append({"timestamp": now_ms(), "message": message})
         status = self.process.wait()
+        status = 128 - status if status < 0 else status  # as a shell reports a signal
         state = {"timestamp": now_ms(), "exit_status": status}
         if status == 0:
             state |= {"state": "done", "termination_reason": "done_by_runner"}
@@ -69,52 +129,56 @@ class Runner:
             state |= {"state": "failed", "termination_reason": "container_exited_with_error"}
         self.states.append(state)
 
-    def stop(self):
+    def stop(self, number=signal.SIGTERM):
         if self.process and self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGTERM)
+            os.killpg(self.process.pid, number)
 
 
-runner = Runner()
+def handler(runner, fault):
+    """The runner's HTTP server."""
 
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
 
-class Handler(BaseHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
+        def answer(self, value, code=200):
+            data = json.dumps(value).encode()
+            self.send_response(code)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
 
-    def answer(self, value, code=200):
-        data = json.dumps(value).encode()
-        self.send_response(code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        def do_GET(self):
+            if fault == "no_runner":
+                self.answer({}, 503)
+            elif "healthcheck" in self.path:
+                self.answer({"service": "dstack-runner", "version": "0.22.5"})
+            elif "pull" in self.path:
+                since = int(self.path.split("timestamp=")[1]) if "timestamp=" in self.path else 0
+                new = [
+                    [item for item in items if item["timestamp"] > since]
+                    for items in (runner.states, runner.logs)
+                ]
+                found = {"job_states": new[0], "job_logs": new[1], "runner_logs": []}
+                self.answer(found | {"last_updated": now_ms(), "has_more": False})
+            else:
+                self.answer({}, 404)
 
-    def do_GET(self):
-        if "healthcheck" in self.path:
-            self.answer({"service": "dstack-runner", "version": "0.22.5"})
-        elif "pull" in self.path:
-            since = int(self.path.split("timestamp=")[1]) if "timestamp=" in self.path else 0
-            new = [
-                [item for item in items if item["timestamp"] > since]
-                for items in (runner.states, runner.logs)
-            ]
-            found = {"job_states": new[0], "job_logs": new[1], "runner_logs": []}
-            self.answer(found | {"last_updated": now_ms(), "has_more": False})
-        else:
-            self.answer({}, 404)
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if "submit" in self.path:
+                runner.job = json.loads(body)
+                self.answer({})
+            elif "run" in self.path.split("/api/")[1]:
+                runner.start()
+                self.answer({"working_dir": "/", "username": "root"})
+            else:
+                if "stop" in self.path:
+                    runner.stop()
+                self.answer({})
 
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if "submit" in self.path:
-            runner.job = json.loads(body)
-            self.answer({})
-        elif "run" in self.path.split("/api/")[1]:
-            runner.start()
-            self.answer({"working_dir": "/", "username": "root"})
-        else:
-            if "stop" in self.path:
-                runner.stop()
-            self.answer({})
+    return Handler
 
 
 class Ssh(paramiko.ServerInterface):
@@ -133,55 +197,15 @@ class Ssh(paramiko.ServerInterface):
 
 
 def pump(read, write):
-    while data := read(1 << 15):
-        write(data)
-
-
-def serve(connection, host_key, keys, port):
-    transport = paramiko.Transport(connection)
-    transport.add_server_key(host_key)
     try:
-        transport.start_server(server=Ssh(keys))
-        while transport.is_active():
-            channel = transport.accept(5)
-            if channel is None:
-                continue
-            there = socket.create_connection(("127.0.0.1", port))
-
-            def both(channel=channel, there=there):
-                back = threading.Thread(
-                    target=pump, args=(there.recv, channel.sendall), daemon=True
-                )
-                back.start()
-                try:
-                    pump(channel.recv, there.sendall)
-                finally:
-                    there.close()
-                    channel.close()
-
-            threading.Thread(target=both, daemon=True).start()
-    except (OSError, EOFError, paramiko.SSHException):
+        while data := read(1 << 15):
+            write(data)
+    except OSError:
         pass
 
 
-def main():
-    FOLDER.mkdir(parents=True)
-    keys = {line.split()[1] for line in sys.stdin if line.strip()}
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=http.serve_forever, daemon=True).start()
-    listening = socket.create_server(("127.0.0.1", 0))
-    print(listening.getsockname()[1], flush=True)
-
-    def ended(*_):
-        runner.stop()
-        sys.exit(0)
-
-    signal.signal(signal.SIGTERM, ended)
-    host_key = paramiko.ECDSAKey.generate()
-    while True:
-        connection, _ = listening.accept()
-        words = (connection, host_key, keys, http.server_address[1])
-        threading.Thread(target=serve, args=words, daemon=True).start()
-
-
-main()
+def both_ways(channel, there):
+    threading.Thread(target=pump, args=(there.recv, channel.sendall), daemon=True).start()
+    pump(channel.recv, there.sendall)
+    there.close()
+    channel.close()

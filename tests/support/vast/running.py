@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 HERE, TOKEN = Path(__file__).parent, "token-of-the-test"
+ROOT = HERE.parents[2]
 
 
 def free_port():
@@ -19,88 +20,112 @@ def free_port():
         return server.getsockname()[1]
 
 
-def get(url):
-    with urllib.request.urlopen(url, timeout=10) as answer:
+def call(url, method="GET", value=None):
+    data = None if value is None else json.dumps(value).encode()
+    with urllib.request.urlopen(
+        urllib.request.Request(url, data, method=method), timeout=30
+    ) as answer:
         return json.loads(answer.read() or b"null")
 
 
 class Cloud:
-    """The simulated cloud from outside."""
+    """The simulated cloud from outside, and dstack's server over it."""
 
-    def __init__(self, url):
-        self.url = url
+    def __init__(self, folder):
+        self.folder, self.store = folder, folder / "store"
+        self.url, self.port = f"http://127.0.0.1:{free_port()}", free_port()
+        self.client = {
+            "DSTACK_SERVER_URL": f"http://127.0.0.1:{self.port}",
+            "DSTACK_TOKEN": TOKEN,
+            "DSTACK_PROJECT": "main",
+        }
+        self.processes = {}
 
     def alive(self):
         """Offers that are rented now."""
-        return get(f"{self.url}/state")["alive"]
+        return call(f"{self.url}/state")["alive"]
 
     def log(self):
-        """All rentals and ends."""
-        return get(f"{self.url}/state")["log"]
+        """All rentals, ends and faults that were given later."""
+        return call(f"{self.url}/state")["log"]
+
+    def offer(self, machines):
+        """From now on there are these machines."""
+        call(f"{self.url}/machines", "PUT", machines)
+
+    def give(self, offer, fault):
+        """Give the machine of a rented offer a fault."""
+        call(f"{self.url}/fault", "PUT", {"number": offer, "fault": fault})
+
+    def set_broken(self, is_broken):
+        """True: every call of the provider fails."""
+        call(f"{self.url}/broken", "PUT", is_broken)
+
+    def start(self, name):
+        """Start `cloud` or `server`."""
+        words = {
+            "cloud": [str(HERE / "cloud.py"), self.url.rpartition(":")[2], "machines.json", "m"],
+            "server": [str(HERE / "server.py"), str(self.port), TOKEN],
+        }[name]
+        env = os.environ | {"HOME": str(self.folder), "WORKER_STORE": str(self.store)}
+        env |= {"VAST": self.url, "PYTHONPATH": f"{ROOT}:{env.get('PYTHONPATH', '')}"}
+        with open(self.folder / f"{name}.log", "a") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, *words],
+                **{"cwd": self.folder, "env": env, "stdout": log, "stderr": log},
+                start_new_session=True,
+            )
+
+    def kill_server(self):
+        """Kill dstack's server and start it again."""
+        self.processes["server"].kill()
+        self.processes["server"].wait()
+        self.start("server")
+        self.wait()
+
+    def wait(self, limit_s=1800):
+        """Wait until dstack's server answers."""
+        until = time.monotonic() + limit_s
+        while True:
+            try:
+                call(self.client["DSTACK_SERVER_URL"] + "/healthcheck")
+                return
+            except OSError:
+                dead = [p for p in self.processes.values() if p.poll() is not None]
+                if dead or time.monotonic() > until:
+                    said = (self.folder / "server.log").read_text()[-2000:]
+                    raise RuntimeError(said) from None
+                time.sleep(1)
 
 
 @contextmanager
-def running(folder, machines):
+def running(folder, machines=()):
     """A cloud with these machines and dstack's server over it. Yields a `Cloud`.
 
     `folder` becomes the home of both; the environment has dstack's client settings meanwhile.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "machines.json").write_text(json.dumps(machines))
     settings = folder / ".dstack" / "server"
     settings.mkdir(parents=True)
+    (folder / "machines.json").write_text(json.dumps(machines))
     (settings / "config.yml").write_text(
         "projects:\n- name: main\n  backends:\n  - type: vastai\n"
         "    creds: {type: api_key, api_key: none}\n"
     )
-    store = folder / "store"
-    store.mkdir()
-    vast, port = f"http://127.0.0.1:{free_port()}", free_port()
-    env = os.environ | {"HOME": str(folder), "VAST": vast, "WORKER_STORE": str(store)}
-    client = {
-        "DSTACK_SERVER_URL": f"http://127.0.0.1:{port}",
-        "DSTACK_TOKEN": TOKEN,
-        "DSTACK_PROJECT": "main",
-    }
-    words = {
-        "cloud": [str(HERE / "cloud.py"), vast.rpartition(":")[2], "machines.json", "machines"],
-        "server": [str(HERE / "server.py"), str(port), TOKEN],
-    }
-    processes = []
-    before = dict(os.environ)
+    cloud, before = Cloud(folder), dict(os.environ)
+    cloud.store.mkdir()
     try:
-        for name, arguments in words.items():
-            with open(folder / f"{name}.log", "w") as log:
-                processes.append(
-                    subprocess.Popen(
-                        [sys.executable, *arguments],
-                        **{"cwd": folder, "env": env, "stdout": log, "stderr": log},
-                        start_new_session=True,
-                    )
-                )
-        _wait(client["DSTACK_SERVER_URL"] + "/healthcheck", processes, folder)
-        os.environ.update(client)
-        yield Cloud(vast)
+        cloud.start("cloud")
+        cloud.start("server")
+        cloud.wait()
+        os.environ.update(cloud.client)
+        yield cloud
     finally:
         os.environ.clear()
         os.environ.update(before)
-        for process in processes:  # each with its group: the machines are children of the cloud
+        for process in cloud.processes.values():  # each with its group
             os.killpg(process.pid, signal.SIGTERM)
-        for process in processes:
+        for process in cloud.processes.values():
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
-
-
-def _wait(url, processes, folder):
-    until = time.monotonic() + 180
-    while True:
-        try:
-            get(url)
-            return
-        except OSError:
-            dead = [process for process in processes if process.poll() is not None]
-            if dead or time.monotonic() > until:
-                raise RuntimeError((folder / "server.log").read_text()[-2000:]) from None
-            time.sleep(1)

@@ -4,10 +4,11 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zebjax import experiment
-from zebjax.common import cli, overrides, parsing
+from zebjax.common import cli, files, overrides, parsing
 from zebjax.operations import fleets
 from zebjax.training.config import Experiment
 
@@ -26,7 +27,7 @@ def parser(name: str = "local") -> experiment.Parser:
         "command again starts what has ended; of what runs it starts nothing twice.\n"
         "An experiment with eval-aux games gets one worker for them, unless --evalaux says more.",
         "quickstart --selfplay 2",
-        "experiments/lb_v_eq_3740.py --selfplay 2 --evalaux 1 --store /mnt/shared/store",
+        "lb_v_eq_3740 --selfplay 2 --evalaux 1 --store /mnt/shared/store",
         "quickstart --systemd",
         usage="EXPERIMENT [--selfplay N] [--evalaux N] [--store DIR] [--FIELD VALUE ...]",
     )
@@ -124,6 +125,10 @@ def _run(arguments: argparse.Namespace) -> int:
         module = (sys.executable, "-m", "zebjax", "fleet", "local")
         print(systemd.unit(settings.name, [*module, *words(arguments), "--foreground"]), end="")
         return 0
+    if "://" not in settings.namespace:
+        files.require_folder(
+            Path(settings.namespace)
+        )  # or every process would fail, again and again
     made = programs.of_experiment(arguments.experiment, changes(arguments), n_selfplay, n_evalaux)
     made, notes = programs.placed(made, [] if settings.device == "cpu" else programs.gpus())
     plan = start.Plan(

@@ -116,6 +116,7 @@ def table(state: dict[str, Any]) -> "Table":
         padding=(0, 1, 0, 0),
         pad_edge=False,
         title_justify="left",
+        expand=True,
     )
     for name in ("name", "state", "pid", "up", "restarts", "last line of its log"):
         is_number = name in ("pid", "up", "restarts")
@@ -125,6 +126,8 @@ def table(state: dict[str, Any]) -> "Table":
             justify="right" if is_number else "left",
             no_wrap=True,
             overflow="ellipsis" if is_last else "fold",
+            # The width that the others leave: a long line must not make their words shorter.
+            ratio=1 if is_last else None,
         )
     for process in state["processes"]:
         up_s = process["up_s"]

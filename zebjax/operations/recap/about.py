@@ -1,17 +1,15 @@
 """The sections about the run itself: overview and lineage, configuration, how to run it again."""
 
-import dataclasses
-import json
 import shlex
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from zebjax.operations.recap import changes, series, text
-from zebjax.operations.recap.changes import Change, flat
+from zebjax.operations.recap import series, text
+from zebjax.operations.recap.changes import Change
 from zebjax.operations.recap.document import Block, Code, Missing, Section, Table, Text
 from zebjax.operations.recap.read import Facts
-from zebjax.training.config import Experiment
+from zebjax.training import changes
 
 _ALWAYS = (
     *("learner.lr", "learner.batch", "learner.updates_per_cycle", "replay.capacity_examples"),
@@ -129,7 +127,11 @@ def _store(facts: Facts) -> str:
 
 def _wandb(facts: Facts) -> Any:
     published = facts.publications[-1] if facts.publications else {}
-    known = (_get(facts.learner, "wandb_url"), facts.progress.get("wandb_run_id"))
+    known = (
+        _get(facts.learner, "wandb_url"),
+        facts.wandb.get("url"),
+        facts.progress.get("wandb_run_id"),
+    )
     return next((one for one in (*known, published.get("wandb_run_id")) if one), None)
 
 
@@ -162,8 +164,8 @@ def configuration_section(facts: Facts) -> Section:
     """Settings at the beginning and at the end, and every change."""
     if facts.settings is None:
         return Section("configuration", "Configuration", [Missing(NO_SETTINGS)])
-    final = flat(facts.settings)
-    usual = flat(json.loads(json.dumps(dataclasses.asdict(Experiment(name="defaults")))))
+    final = changes.flat(facts.settings)
+    usual = changes.defaults()
     initial = dict(final)
     for change in reversed(facts.changes):
         initial[change.field] = change.before

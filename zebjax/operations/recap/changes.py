@@ -1,21 +1,10 @@
-"""Changes of a run's settings, as its record holds them.
-
-`changes.json` in the run's folder is a JSON list with one object for each changed field, the oldest
-first:
-
-    {"step": 120, "time": "2026-11-28T10:00:00+00:00", "field": "replay.capacity_examples",
-     "from": 1000000, "to": 500000}
-
-`step` is the number of completed cycles when the run resumed with the new value, `time` is UTC, and
-`from` and `to` are the values as in `experiment.json`.
-"""
+"""Changes of a run's settings, from its record; see `training.changes` for the file."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from zebjax.operations.recap.text import clean, seconds_of
-
-FILE = "changes.json"
+from zebjax.training.changes import flat
 
 
 class Change(NamedTuple):
@@ -64,18 +53,3 @@ def between(
         for name, value in new.items()
         if name in old and old[name] != value
     ]
-
-
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of nested dicts by dotted name.
-
-    >>> flat({"seed": 1, "replay": {"min_buffer": 28}})
-    {'seed': 1, 'replay.min_buffer': 28}
-    """
-    leaves: dict[str, Any] = {}
-    for name, leaf in tree.items():
-        if isinstance(leaf, dict):
-            leaves |= flat(leaf, f"{prefix}{name}.")
-        else:
-            leaves[f"{prefix}{name}"] = leaf
-    return leaves

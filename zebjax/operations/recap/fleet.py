@@ -1,19 +1,16 @@
 """A run's fleet over time: its machines, what they made and what they cost.
 
-A fleet writes `fleet/events.jsonl` in the run's folder: one JSON object a line with `time_s` (in
-seconds since 1970), `role`, `name`, `event`, `host`, `gpu`, `price_usd_per_hour` and `detail`; what
-is not known is null or "". The workers' heartbeats in the store add their speed.
+The events are those of `operations.events`; the workers' heartbeats in the store add their speed.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from zebjax.operations import events
 from zebjax.operations.recap.text import clean, number
 
-FILE = Path("fleet", "events.jsonl")
-_MAX_BYTES = 1 << 28
+FILE = Path("fleet", events.FILE)
 BEGINS = ("rented", "adopted", "started", "restarted")
 """Events after which a machine (or a process on it) is there, and is paid for."""
 ENDS = (
@@ -87,42 +84,25 @@ class Worker(NamedTuple):
 def read(folder: Path) -> list[Event]:
     """Return the events of the run in `folder`, by time; none if there is no file.
 
-    Lines that are no event are skipped.
+    Lines that are no event are skipped; see `operations.events`.
 
     Raises:
         ValueError: if the file cannot be read.
     """
-    path = folder / FILE
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ValueError(f"{path}: larger than the {_MAX_BYTES:,} bytes allowed")
-        lines = path.read_bytes().splitlines()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
-    events = [event for line in lines if (event := _parse(line)) is not None]
-    return sorted(events, key=lambda event: event.time_s)
+    found = [_event(row) for row in events.read(folder / FILE.parent)]
+    return sorted((event for event in found if event is not None), key=lambda event: event.time_s)
 
 
-def _parse(line: bytes) -> Event | None:
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
+def _event(row: events.Row) -> Event | None:
+    """Return an event without control characters and impossible numbers; None without a time."""
+    time_s, price = number(row["time_s"]), number(row.get("price_usd_per_hour"))
+    if time_s is None:
         return None
-    if not isinstance(found, dict):
-        return None
-    time_s = number(found.get("time_s"))
-    if time_s is None or type(found.get("event")) is not str:
-        return None
-    price = number(found.get("price_usd_per_hour"))
-    texts = {name: clean(found.get(name) or "") for name in Event._fields[1:6]}
-    detail = clean(found.get("detail") or "")
     return Event(
         time_s=time_s,
+        **{name: clean(row[name]) for name in ("role", "name", "event", "host", "detail")},
+        gpu=clean(row.get("gpu") or ""),
         price_usd_per_hour=price if price is not None and price >= 0 else None,
-        detail=detail,
-        **texts,
     )
 
 

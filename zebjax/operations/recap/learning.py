@@ -112,7 +112,16 @@ def _losses(rows: Sequence[Row], marks: Marks) -> list[Block]:
     ]
     if not drawn:
         return [Missing("No losses are in the metrics: no cycle has been trained yet.")]
-    return [Chart("Losses", charts.lines(drawn, "loss", marks), charts.words(drawn))]
+    blocks: list[Block] = [Chart("Losses", charts.lines(drawn, "loss", marks), charts.words(drawn))]
+    held = [
+        charts.line(label, rows, f"held_out/{name}")
+        for label, name in (("held out", "value_loss"), ("trained", "trained_value_loss"))
+        if series.first_known(rows, f"held_out/{name}")
+    ]
+    if held:
+        title = "Value loss on games that are never trained on, and on the buffer's"
+        blocks.append(Chart(title, charts.lines(held, "loss", marks), charts.words(held)))
+    return blocks
 
 
 def phases_section(facts: Facts, found: Sequence[phases.Phase]) -> Section:
@@ -271,8 +280,9 @@ def strength_section(facts: Facts) -> Section:
     title = "Ladder and head-to-head"
     if not facts.arena:
         missing = (
-            "No results of the arena. `zebjax arena --ladder zeb:RUN --json` prints some: save "
-            f"them as a file in {results.FOLDER}/ of the run, or name the file with --arena."
+            "No results of the arena. `zebjax arena --ladder zeb:RUN --json` prints some, and "
+            "`zebjax arena --run RUN eq:n=100 --json` ratings of the run's steps: save them as a "
+            f"file in {results.FOLDER}/ of the run, or name the file with --arena."
         )
         return Section("strength", title, [Missing(missing)])
     found = results.combine(facts.arena)

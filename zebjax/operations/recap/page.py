@@ -16,6 +16,7 @@ from zebjax.operations.recap import (
 from zebjax.operations.recap.charts import Marks
 from zebjax.operations.recap.document import Document, Figure
 from zebjax.operations.recap.read import Facts
+from zebjax.training.warnings import holding
 
 
 def make(facts: Facts) -> Document:
@@ -32,7 +33,7 @@ def make(facts: Facts) -> Document:
         title=f"{facts.name}: recap",
         subtitle=f"{about.state_of(facts)}; last sign {text.moment(facts.last_sign_s)}",
         figures=_figures(facts),
-        warnings=[f"{one.name}: {one.found}" for one in findings if one.state == "warning"],
+        warnings=[f"{one.title}: {one.text}" for one in holding(findings)],
         sections=[
             about.overview_section(facts),
             about.configuration_section(facts),

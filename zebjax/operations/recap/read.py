@@ -14,6 +14,7 @@ from zebjax.operations.recap import changes, fleet, results
 from zebjax.operations.recap.changes import Change
 from zebjax.operations.recap.text import clean, number, seconds_of
 from zebjax.training import metrics
+from zebjax.training.changes import FILE as CHANGES
 from zebjax.training.metrics import Row
 
 _MAX_JSON_BYTES = 1 << 24
@@ -45,6 +46,8 @@ class Facts:
     """Of the newest save, see `training.session.Progress`."""
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
     """The origin of converted first weights."""
+    wandb: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """The W&B run, as in `wandb.json`."""
     n_params: int | None = None
     learner: dict[str, Any] | None = None
     """The learner's newest heartbeat."""
@@ -164,10 +167,11 @@ def _of_folder(folder: Path) -> Facts:
         now_s=time.time(),
         rows=rows,
         settings=settings,
-        changes=changes.parse(reader.json(folder / changes.FILE, list)),
+        changes=changes.parse(reader.json(folder / CHANGES, list)),
         starts=[start for start in starts if isinstance(start, dict)],
         progress=reader.json(saves[-1], dict) if saves else {},
         provenance=reader.json(folder / "start" / "provenance.json", dict),
+        wandb=reader.json(folder / "wandb.json", dict),
         n_params=_n_params(folder),
         events=reader.attempt(fleet.read),
         arena=arena,

@@ -1,11 +1,12 @@
 """The sections about running: throughput, cost, the fleet over time, warnings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from zebjax.operations.recap import charts, checks, fleet, series, text
+from zebjax.operations.recap import charts, fleet, series, text
 from zebjax.operations.recap.charts import Marks
 from zebjax.operations.recap.document import Block, Chart, Missing, Rule, Section, Table, Text
 from zebjax.operations.recap.read import Facts
+from zebjax.training import warnings
 
 _MAX_ROWS = 60
 _UNKNOWN_GPU = "unknown GPU"
@@ -196,19 +197,22 @@ def fleet_section(facts: Facts) -> Section:
 
 
 def warnings_section(
-    found: Sequence[checks.Finding], spells: Mapping[str, Sequence[checks.Spell]]
+    found: Sequence[warnings.Finding], spells: Sequence[warnings.Spell]
 ) -> Section:
     """The warnings that hold and held, with their rules."""
+    held: dict[str, list[str]] = {}
+    for spell in spells:
+        held.setdefault(spell.title, []).append(f"{spell.first_cycle}–{spell.last_cycle}")
     order = {"warning": 0, "fine": 1, "unknown": 2}
     listed = sorted(found, key=lambda one: order[one.state])
     rows = [
         (
-            *(_MARKS[one.state], one.name, one.found),
-            ", ".join(f"{first}–{last}" for first, last in spells.get(one.name, ())) or text.NONE,
+            *(_MARKS[one.state], one.title, one.text),
+            ", ".join(held.get(one.title, ())) or text.NONE,
         )
         for one in listed
     ]
-    rules = [(one.name, one.rule) for one in listed]
+    rules = list(dict.fromkeys((one.name, one.rule) for one in listed))
     return Section(
         "warnings",
         "Warnings",

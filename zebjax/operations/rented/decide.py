@@ -19,11 +19,13 @@ def decide(config: Config, memory: Memory, seen: Observation, now: float) -> Dec
 
     1. A rental that ended, was refused or was lost counts against its offer; a program that ended
        by itself also against its role, unless another worker of the role produces.
-    2. A worker without a heartbeat in time, with none for a while, or without new games is ended.
+    2. A worker without a heartbeat in time, with none for a while, or without new games is ended;
+       so is the second one on a machine.
     3. If everything shall go down, or the budget does not last for more than the end, all rentals
        are ended, again and again, until the provider lists none.
     4. A role with more workers than wanted loses those that do not produce, then the worst.
-    5. A role with fewer gets the best offers; after failures some more at once.
+    5. A role with fewer gets the best offers, once there are weights to play with; after failures
+       some more at once.
 
     The last producing self-play worker is ended only by rule 3.
 
@@ -35,6 +37,8 @@ def decide(config: Config, memory: Memory, seen: Observation, now: float) -> Dec
     """
     step = Step(config, memory, seen, now)
     step.say("store_unreachable", "no heartbeats are known" if seen.beats is None else "")
+    no_weights = "" if seen.has_weights else "the learner has published none yet: nothing is rented"
+    step.say("no_weights", no_weights)
     step.say("provider_unreachable", "no rentals are known" if seen.instances is None else "")
     follow(step)
     _judge(step)
@@ -48,8 +52,8 @@ def decide(config: Config, memory: Memory, seen: Observation, now: float) -> Dec
     for role in ROLES:
         _replace(step, role)
         _drop_surplus(step, role)
-    # Without the list of rentals a new one could be a double.
-    if seen.instances is not None:
+    # Without the list of rentals a new one could be a double; without weights it would wait.
+    if seen.instances is not None and seen.has_weights:
         _rent(step)
     return step.decision()
 
@@ -60,6 +64,7 @@ def decide(config: Config, memory: Memory, seen: Observation, now: float) -> Dec
 def _judge(step: Step) -> None:
     """End workers that do not work, and mark those that should be replaced."""
     rules = step.rules
+    step.replacing = set(_doubles(step))
     for worker in list(step.workers.values()):
         if worker.ending_s is not None:
             continue
@@ -70,13 +75,22 @@ def _judge(step: Step) -> None:
             step.end(worker, event, why)
         elif worker.usd_per_hour > rules.max_price or worker.name in step.config.wanted.cull:
             step.replacing.add(worker.name)
-    by_machine = collections.defaultdict(list)
-    for worker in step.workers.values():
-        if worker.is_one_machine and worker.offer and worker.ending_s is None:
-            by_machine[worker.offer].append(worker)
-    for doubles in by_machine.values():
-        first = min(doubles, key=lambda w: (w.progress_s is None, w.rented_s, w.name))
-        step.replacing |= {w.name for w in doubles if w is not first}
+
+
+def _doubles(step: Step) -> dict[str, Worker]:
+    """Worker -> another worker that stays on the same machine: of one offer, or of two offers
+    whose workers report one machine.
+    """
+    found: dict[str, Worker] = {}
+    for same in (lambda w: w.offer, lambda w: w.machine):
+        groups = collections.defaultdict(list)
+        for worker in step.workers.values():
+            if worker.is_one_machine and worker.ending_s is None and same(worker):
+                groups[same(worker)].append(worker)
+        for group in groups.values():
+            first = min(group, key=lambda w: (w.progress_s is None, w.rented_s, w.name))
+            found |= {worker.name: first for worker in group if worker is not first}
+    return found
 
 
 def _verdict(step: Step, worker: Worker) -> tuple[str, str, int] | None:
@@ -168,20 +182,19 @@ def _may_end(step: Step, worker: Worker) -> bool:
 
 def _replace(step: Step, role: str) -> None:
     """End workers that should go, if that leaves a producer."""
+    doubles = _doubles(step)
     for worker in step.live(role):
-        if worker.name in step.replacing and _may_end(step, worker):
-            why = _why_replaced(step, worker)
-            if worker.usd_per_hour > step.rules.max_price:
-                step.strike(worker, why, 2, step.rules.strike_s)
-            step.end(worker, "culled", why)
-
-
-def _why_replaced(step: Step, worker: Worker) -> str:
-    if worker.name in step.config.wanted.cull:
-        return "asked for"
-    if worker.usd_per_hour > step.rules.max_price:
-        return f"costs more than {step.rules.max_price:g} USD per hour"
-    return f"another worker runs on the machine of offer {worker.offer}"
+        if worker.name not in step.replacing or not _may_end(step, worker):
+            continue
+        first = doubles.get(worker.name)
+        why = f"{first.name} runs on the same machine" if first else ""
+        if worker.usd_per_hour > step.rules.max_price:
+            why = f"costs more than {step.rules.max_price:g} USD per hour"
+        if worker.name in step.config.wanted.cull:
+            why = "asked for"
+        elif first is None or first.offer != worker.offer:  # or it would be rented again
+            step.strike(worker, why, 2, step.rules.strike_s)
+        step.end(worker, "culled", why)
 
 
 def _counted(step: Step, role: str) -> list[Worker]:

@@ -20,6 +20,8 @@ FLEET, HOSTS = "cloud.dstack.yml", "hosts.dstack.yml"
 _RUN_NAME = re.compile(r"[a-z][a-z0-9-]{1,40}")
 """dstack's parser does not check this, its server does."""
 _MAX_NODES = 100
+OWN_HOSTS = "remote"
+"""The backend of one's own hosts."""
 _PYTHON = "3.12"
 
 
@@ -57,16 +59,23 @@ def task(spec: Spec, role: str, name: str) -> dict[str, Any]:
     """
     machines = spec.machines
     options = [*spec.options, "--name", spec.run]
+    if not any(option.startswith("--device=") for option in spec.options):
+        options += ["--device", "gpu"]  # one whose GPU does not work must not play on its CPU
     words = [_experiment_there(spec), *options]
     doctor = shlex.join(["zebjax", "doctor", *words])
     # The run's own name, so that a file that is applied by hand works under any name.
-    train = shlex.join(["zebjax", "train", *words, "--role", role, "--worker-id"])
+    train = shlex.join(
+        ["zebjax", "train", *words, "--role", role, "--wait-for-weights", "--worker-id"]
+    )
     commands = []
     if not machines.image:
         wheel = Path(machines.package).name
         extra = "cuda12,hub" if spec.namespace.startswith("hf://") else "cuda12"
         commands.append(shlex.join(["pip", "install", "-q", f"./{wheel}[{extra}]"]))
     commands += [f"{doctor} || exit {DOCTOR_FAILED}", f'exec {train} "$DSTACK_RUN_NAME"']
+    placement = _placement(spec)
+    if machines.ssh_hosts:
+        placement["backends"] = [*machines.backends, OWN_HOSTS]
     made: dict[str, Any] = {
         "type": "task",
         "name": name,
@@ -77,7 +86,7 @@ def task(spec: Spec, role: str, name: str) -> dict[str, Any]:
         "fleets": [configuration["name"] for configuration in fleets(spec).values()],
         "max_duration": "off",
         "stop_duration": "2m",  # a worker ships its finished games
-        **_placement(spec),
+        **placement,
     }
     return {key: value for key, value in made.items() if value not in ([], {})}
 
@@ -98,10 +107,9 @@ def _placement(spec: Spec) -> dict[str, Any]:
             "disk": f"{machines.disk_gb}GB..",
         },
     }
-    backends = [*machines.backends]
-    if backends and not machines.ssh_hosts:
-        placed["backends"] = backends
-    if "vastai" in backends:
+    if machines.backends:
+        placed["backends"] = [*machines.backends]
+    if "vastai" in machines.backends:
         placed["backend_options"] = [
             {
                 "type": "vastai",

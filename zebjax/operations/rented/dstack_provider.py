@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from zebjax.distributed.machine import PRICE
 from zebjax.operations.rented import dstack_files
 from zebjax.operations.rented.model import ROLES, Instance, Offer
 from zebjax.operations.rented.provider import Refused, Unreachable
@@ -135,7 +136,9 @@ class DstackProvider:
         """See `Provider`."""
         configuration = dstack_files.task(self.spec, role, name)
         backend, instance_type, region = offer.id.split("/", 2)
-        if backend != "remote":  # dstack chooses among one's own hosts
+        price = f"{PRICE}={offer.usd_per_hour:g}"  # for the worker's heartbeat
+        configuration["env"] = [*configuration.get("env", []), price]
+        if backend != dstack_files.OWN_HOSTS:  # there dstack chooses
             configuration |= {"backends": [backend], "instance_types": [instance_type]}
             if backend not in _ONE_MACHINE:
                 configuration["regions"] = [region]

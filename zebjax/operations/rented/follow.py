@@ -18,7 +18,7 @@ _MEASURED_S = 300.0
 def follow(step: Step) -> None:
     """Follow costs, refusals, rentals and heartbeats."""
     _count_cost(step)
-    if step.seen.beats is None:
+    if step.seen.beats is None or not step.seen.has_weights:
         _stop_clocks(step)
     for name, why in step.seen.refusals.items():
         if worker := step.workers.get(name):
@@ -45,7 +45,9 @@ def _count_cost(step: Step) -> None:
 
 
 def _stop_clocks(step: Step) -> None:
-    """Without the store nobody can tell who is alive, so that time counts against no worker."""
+    """Without the store nobody can tell who is alive, and without weights nobody can play: that
+    time counts against no worker.
+    """
     elapsed = _since(step, step.before.decided_s)
 
     def later(time_s: float | None) -> float | None:
@@ -187,6 +189,7 @@ def _follow_beats(step: Step) -> None:
             if worker.progress_s is None:
                 step.note("producing", worker, f"{beat.games:,.0f} games")
         changes |= {"games_per_s": beat.games_per_s, "host": worker.host or beat.host}
+        changes["machine"] = beat.machine
         worker = step.update(worker, **changes)
         _learn_speed(step, worker)
     for role in ROLES:

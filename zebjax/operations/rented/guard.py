@@ -4,14 +4,13 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from zebjax.common import files
 from zebjax.operations.rented.decide import decide
 from zebjax.operations.rented.model import (
     Action,
-    Beat,
     End,
     Instance,
     Memory,
@@ -19,6 +18,7 @@ from zebjax.operations.rented.model import (
     Observation,
     Offer,
     Rent,
+    StoreSeen,
     memory_from_json,
     memory_to_json,
 )
@@ -43,7 +43,7 @@ class Guard:
         folder: Path,
         config: Callable[[], Config],
         provider: Provider,
-        read_beats: Callable[[], Mapping[str, Beat] | None],
+        read_store: Callable[[], StoreSeen],
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         """Continue from the folder's memory.
@@ -52,14 +52,14 @@ class Guard:
             folder: the fleet's folder.
             config: returns the settings as they are now.
             provider: of machines.
-            read_beats: returns the newest heartbeats by worker; None if they are not known.
+            read_store: returns the newest heartbeats by worker.
             say: told each event before the actions, which may take minutes.
 
         Raises:
             ValueError: if the memory's file cannot be read.
         """
         self.folder, self._config = folder, config
-        self._provider, self._read_beats = provider, read_beats
+        self._provider, self._read_store = provider, read_store
         self._say = say
         self.memory = load_memory(folder)
         self._refusals: dict[str, str] = {}
@@ -79,7 +79,8 @@ class Guard:
                         continue
         self.is_listed_empty = instances is not None and all(i.state == "ended" for i in instances)
         refusals, self._refusals = self._refusals, {}
-        return Observation(instances, offers, self._read_beats(), refusals)
+        store = self._read_store()
+        return Observation(instances, offers, store.beats, refusals, store.has_weights)
 
     def _instances(self) -> tuple[Instance, ...] | None:
         try:

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from zebjax import experiment
-from zebjax.common import cli, locks, parsing
+from zebjax.common import cli, console, locks, parsing
 from zebjax.operations.rented import spec
 from zebjax.operations.rented.command_line import ADVICE, fleet_parser, folder_of, guard_runs
 
@@ -64,7 +64,8 @@ def up(arguments: argparse.Namespace) -> int:
     workers = guard.memory.workers
     usd = sum(worker.usd_per_hour for worker in workers)
     print(
-        f"the guard stops, {len(workers)} workers go on and cost {usd:.3f} USD per hour; "
+        f"the guard stops; still rented: {console.counted(len(workers), 'worker')}, {usd:.3f} USD "
+        "per hour; "
         f"`zebjax fleet up {arguments.fleet}` takes them over, `zebjax fleet down` ends them"
     )
     return 0
@@ -89,7 +90,7 @@ def up_parser() -> cli.Parser:
         type=cli.checked(parsing.number(0.1, 600)),
         default=15.0,
         metavar="S",
-        help="seconds between two decisions (%(default)g)",
+        help="seconds between two decisions (default %(default)g)",
     )
     return made
 
@@ -137,6 +138,6 @@ def down_parser() -> cli.Parser:
         type=cli.checked(parsing.number(1, 86400)),
         default=1800.0,
         metavar="S",
-        help="seconds to wait at most (%(default)g)",
+        help="seconds to wait at most (default %(default)g)",
     )
     return made

@@ -50,6 +50,17 @@ class Beat(NamedTuple):
     games_per_s: float = 0.0
     every_s: float = 5.0
     host: str = ""
+    machine: str = ""
+    """The same for all workers on one machine, see `distributed.machine`; "" if not known."""
+
+
+class StoreSeen(NamedTuple):
+    """What the guard reads in the run's store."""
+
+    beats: Mapping[str, Beat] | None
+    """Heartbeats by worker; None if the store does not answer."""
+    has_weights: bool = True
+    """False if the store answers, and the learner has published no weights yet."""
 
 
 class Observation(NamedTuple):
@@ -61,9 +72,10 @@ class Observation(NamedTuple):
     offers: Mapping[str, tuple[Offer, ...]]
     """Free offers by role; without a role whose offers are not known."""
     beats: Mapping[str, Beat] | None
-    """Heartbeats by worker; None if the store does not answer."""
+    """See `StoreSeen`, also the last field."""
     refusals: Mapping[str, str] = {}
     """Worker -> reason of each rental that was refused since the last observation."""
+    has_weights: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +105,8 @@ class Worker:
     ending_s: float | None = None
     """When the provider was last asked to end it; None if it was not."""
     host: str = ""
+    machine: str = ""
+    """See `Beat`."""
 
 
 class Strike(NamedTuple):
@@ -126,8 +140,6 @@ class Memory:
     """Offers in a row that did not become a producing worker, by role."""
     speeds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     """Measured games/s by `ROLE/GPU`."""
-    replacing: tuple[str, ...] = ()
-    """Workers that end as soon as that is allowed."""
     serial: int = 0
     """The number in the newest worker's name."""
     spent_usd: float = 0.0
@@ -201,7 +213,6 @@ def memory_from_json(plain: dict[str, Any]) -> Memory:
                 "workers": tuple(Worker(**row) for row in plain["workers"]),
                 "strikes": tuple(Strike(*row) for row in plain["strikes"]),
                 "failures": tuple(Failure(*row) for row in plain["failures"]),
-                "replacing": tuple(plain["replacing"]),
             }
         )
     except (TypeError, KeyError) as error:

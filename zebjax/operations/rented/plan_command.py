@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from zebjax import experiment
-from zebjax.common import cli, parsing
+from zebjax.common import cli, console, parsing
 from zebjax.operations.rented import planning, spec
 from zebjax.operations.rented.model import ROLES
 
@@ -24,19 +24,54 @@ def plan_parser() -> experiment.Parser:
     add = group.add_argument
     positive = cli.checked(parsing.number(1e-6, 1e6))
     for role in ROLES:
-        add(f"--{role}", type=cli.integer(0, 100), default=0, metavar="N", help="workers (0)")
+        add(
+            f"--{role}",
+            type=cli.integer(0, 100),
+            default=0,
+            metavar="N",
+            help="workers (default 0)",
+        )
     add(
-        "--max-price", type=positive, default=0.10, metavar="USD", help="per worker and hour (0.10)"
+        "--max-price",
+        type=positive,
+        default=0.10,
+        metavar="USD",
+        help="per worker and hour (default 0.10)",
     )
-    add("--budget", type=positive, default=5.0, metavar="USD", help="then all goes down (5)")
+    add(
+        "--budget", type=positive, default=5.0, metavar="USD", help="then all goes down (default 5)"
+    )
     add("--gpu", default="", metavar="NAME,...", help="kinds, such as RTX4070Ti (default: any)")
-    add("--backend", default="vastai", metavar="NAME,...", help="of dstack, also runpod (vastai)")
+    add(
+        "--backend",
+        default="vastai",
+        metavar="NAME,...",
+        help="of dstack, also runpod; none: only --ssh-host (default vastai)",
+    )
     add("--allow", default="", metavar="ID,...", help="the only offers that may be rented")
     add("--spot", action="store_true", help="also machines that another renter may take over")
-    add("--deadline-min", type=positive, default=10.0, metavar="MIN", help="to a heartbeat (10)")
-    add("--cpus", type=cli.integer(1, 1024), default=4, metavar="N", help="at least (4)")
-    add("--memory-gb", type=cli.integer(1, 4096), default=8, metavar="N", help="at least (8)")
-    add("--disk-gb", type=cli.integer(1, 4096), default=20, metavar="N", help="at least (20)")
+    add(
+        "--deadline-min",
+        type=positive,
+        default=10.0,
+        metavar="MIN",
+        help="to a heartbeat (default 10)",
+    )
+    add("--cpus", type=cli.integer(1, 1024), default=4, metavar="N", help="at least (default 4)")
+    add(
+        "--memory-gb",
+        type=cli.integer(1, 4096),
+        default=8,
+        metavar="N",
+        help="at least (default 8)",
+    )
+    add(
+        "--disk-gb",
+        type=cli.integer(1, 4096),
+        default=20,
+        metavar="N",
+        help="at least (default 20)",
+    )
     add("--image", default="", metavar="IMAGE", help="a Docker image with zebjax")
     add("--package", default="", metavar="WHEEL", help="or a wheel of zebjax to install there")
     add("--ssh-host", action="append", default=[], metavar="USER@HOST", help="a machine of yours")
@@ -49,7 +84,12 @@ def plan_parser() -> experiment.Parser:
         help="an environment variable of the workers, and the name of the secret of dstack that "
         "holds its value (default: those of the store, zebjax_worker_VARIABLE)",
     )
-    add("--fleet-name", default="", metavar="NAME", help="prefix at the provider (the run's name)")
+    add(
+        "--fleet-name",
+        default="",
+        metavar="NAME",
+        help="prefix at the provider (default: the run's name)",
+    )
     return made.with_fields()
 
 
@@ -91,6 +131,7 @@ def _print_offers(made: spec.Spec, folder: Path, settings: Any) -> None:
         print(f"offers are not known: {error}")
         return
     for role, rows in tables.items():
-        print(f"{role}, {len(rows)} offers up to {made.rules.max_price:g} USD per hour:")
+        offers = console.counted(len(rows), "offer")
+        print(f"{role}, {offers} up to {made.rules.max_price:g} USD per hour:")
         print("\n".join(planning.text(rows[:12], config.wanted.targets[role])))
     print(planning.summary(config.wanted.targets, tables))

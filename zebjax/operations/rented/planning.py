@@ -37,7 +37,7 @@ def make_spec(arguments: argparse.Namespace, settings: Experiment) -> spec.Spec:
     secrets = tuple(spec.parse_secret(text) for text in arguments.secret)
     machines = spec.Machines(
         gpus=_words(arguments.gpu),
-        backends=_words(arguments.backend),
+        backends=() if arguments.backend == "none" else _words(arguments.backend),
         spot=arguments.spot,
         cpus=arguments.cpus,
         memory_gb=arguments.memory_gb,

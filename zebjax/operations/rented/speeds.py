@@ -19,7 +19,8 @@ PREDICTED = {
     "original": {"RTX 4070 Ti": 34.0, "NVIDIA H100": 200.0},
     "recommended": {"NVIDIA H100": 3200.0},
 }
-"""Games/s by setting, from the roofline of the program compiled for these GPUs (issue 14)."""
+"""Games/s by setting, from the roofline of the program compiled for these GPUs, for an installed
+zebjax without the benchmarks' results."""
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 """The benchmarks' results in a checkout; an installed zebjax has none."""
 
@@ -32,6 +33,8 @@ class Row(NamedTuple):
     games_per_s: float
     usd_per_hour: float | None
     date: str
+    is_predicted: bool = False
+    """True for a roofline of the compiled program; no device was measured."""
 
 
 class Known(NamedTuple):
@@ -53,28 +56,62 @@ def read(folder: Path, prices: dict[str, float]) -> list[Row]:
     Raises:
         ValueError: if the folder does not exist, or a file in it is not a benchmark's result.
     """
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder; expected a folder of benchmark results")
-    best: dict[tuple[str, str], Row] = {}
-    for path in sorted(folder.glob("*.json")):
-        try:
-            result = json.loads(path.read_text())
-        except ValueError as error:
-            raise ValueError(f"{path}: not JSON ({error}); expected a benchmark's result") from None
-        if not isinstance(result, dict):
-            continue
+    found = []
+    for path, result in _results(folder):
         for row in rows(result):
             if "games_per_s" not in row:
                 continue
             if "setting" not in row or not {"device", "cpu", "cores", "date"} <= set(result):
                 raise ValueError(f"{path}: expected a result of the benchmark selfplay or all")
-            device = device_name(result)
-            new = Row(
-                device, row["setting"], row["games_per_s"], prices.get(device), result["date"]
-            )
-            known = best.get((new.device, new.setting))
-            if known is None or (new.date, new.games_per_s) > (known.date, known.games_per_s):
-                best[new.device, new.setting] = new
+            device, date = device_name(result), result["date"]
+            found.append(Row(device, row["setting"], row["games_per_s"], prices.get(device), date))
+    return _best(found)
+
+
+def read_predicted(folder: Path, prices: dict[str, float]) -> list[Row]:
+    """Read the predicted self-play rows, those of the benchmark gpu_program, in a folder.
+
+    Args:
+        folder: the folder of the benchmarks' JSON files.
+        prices: USD per hour by device name.
+
+    Raises:
+        ValueError: as `read`.
+    """
+    found = []
+    for path, result in _results(folder):
+        for row in rows(result):
+            if "predicted_games_per_s" not in row:
+                continue
+            if not {"device", "setting", "date"} <= set(row):
+                raise ValueError(f"{path}: expected a result of the benchmark gpu_program")
+            device, speed = row["device"], row["predicted_games_per_s"]
+            found.append(Row(device, row["setting"], speed, prices.get(device), row["date"], True))
+    return _best(found)
+
+
+def _results(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """All benchmarks' results in a folder, by path."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder; expected a folder of benchmark results")
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            result = json.loads(path.read_text())
+        except ValueError as error:
+            raise ValueError(f"{path}: not JSON ({error}); expected a benchmark's result") from None
+        if isinstance(result, dict):
+            found.append((path, result))
+    return found
+
+
+def _best(found: list[Row]) -> list[Row]:
+    """The fastest row of the newest date for each device and setting, in the order of the table."""
+    best: dict[tuple[str, str], Row] = {}
+    for new in found:
+        known = best.get((new.device, new.setting))
+        if known is None or (new.date, new.games_per_s) > (known.date, known.games_per_s):
+            best[new.device, new.setting] = new
     return sorted(
         best.values(), key=lambda row: (row.device, row.setting != "original", row.setting)
     )
@@ -94,19 +131,34 @@ def device_name(result: dict[str, Any]) -> str:
     return f"{result['devices']} x {name}" if result.get("devices", 1) > 1 else name
 
 
-def predicted(setting: str) -> dict[str, float]:
-    """Predicted games/s of zebjax by device. A card without a roofline gets that of the RTX 4070
-    Ti, scaled by the published speeds of the two cards; a setting without one that of the original
-    setting, scaled as on the H100.
+def predicted(setting: str, folder: Path = RESULTS) -> dict[str, float]:
+    """Predicted games/s of zebjax by device: the results of the benchmark gpu_program, or without
+    them `PREDICTED`. A card without a roofline gets that of the RTX 4070 Ti, scaled by the
+    published speeds of the two cards; a setting without one that of the original setting, scaled
+    as on the H100.
+
+    Raises:
+        ValueError: if a result cannot be read.
     """
-    base, h100 = PREDICTED["original"], PREDICTED[setting]["NVIDIA H100"]
-    factor = h100 / base["NVIDIA H100"]
+    tables = {name: dict(speeds) for name, speeds in PREDICTED.items()}
+    for row in read_predicted(folder, {}) if folder.is_dir() else ():
+        known = tables.setdefault(row.setting, {})
+        for name in [name for name in known if key(name) == key(row.device)]:
+            del known[name]
+        known[usual_name(row.device)] = row.games_per_s
+    base, here = tables["original"], tables[setting]
+    factor = here["NVIDIA H100"] / base["NVIDIA H100"]
     best = sum(ORIGINAL["RTX 4070 Ti"][0])
     scaled = {
         name: base["RTX 4070 Ti"] * factor * sum(speeds) / best
         for name, (speeds, _) in ORIGINAL.items()
     }
-    return {**scaled, "NVIDIA H100": h100}
+    return scaled | here
+
+
+def usual_name(device: str) -> str:
+    """The name of a card in these tables, from the one that its driver reports."""
+    return "NVIDIA H100" if "H100" in device else device.replace("NVIDIA GeForce ", "")
 
 
 def setting_of(settings: Experiment) -> str:

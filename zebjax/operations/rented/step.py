@@ -35,7 +35,8 @@ class Step:
         self.stopped_roles = dict(memory.stopped_roles)
         self.misses = dict(memory.misses)
         self.speeds = dict(memory.speeds)
-        self.replacing = {name for name in memory.replacing if name in self.workers}
+        self.replacing: set[str] = set()
+        """Workers that end as soon as that is allowed."""
         self.said = dict(memory.said)
         self.serial, self.spent_usd = memory.serial, memory.spent_usd
         self.going_down, self.resumed = memory.going_down, memory.resumed
@@ -50,7 +51,6 @@ class Step:
             stopped_roles=self.stopped_roles,
             misses=self.misses,
             speeds=self.speeds,
-            replacing=tuple(sorted(self.replacing)),
             serial=self.serial,
             spent_usd=self.spent_usd,
             decided_s=self.now,

@@ -26,6 +26,7 @@ class WatchApp(App[None]):
 
     CSS = """
     #verdict { height: auto; max-height: 3; background: $success-darken-2; color: $text; }
+    #verdict.warned { background: $warning-darken-2; }
     #verdict.alarm { background: $error-darken-2; }
     ContentSwitcher { height: 1fr; }
     .curve { height: auto; }
@@ -117,6 +118,7 @@ class WatchApp(App[None]):
         alarms = self._follower.alarms()
         verdict = self.query_one("#verdict", Static)
         verdict.set_class(bool(alarms), "alarm")
+        verdict.set_class(bool(state["warnings"]) and not alarms, "warned")
         verdict.update(f"{render.plain(state['run'], 40)}: {render.verdict(state)}")
         self.query_one("#facts", Static).update("\n".join(render.lines(state)))
         trouble = [self._follower.trouble] if self._follower.trouble else []

@@ -9,15 +9,15 @@ from typing import Any
 
 from zebjax.distributed import heartbeat, weights
 from zebjax.distributed.heartbeat import Seen, Watch
-from zebjax.distributed.learner_facts import METRICS
+from zebjax.distributed.learner_facts import WARNING, shown
 from zebjax.distributed.store import Missing
 from zebjax.operations.watching import alarms
 
 State = dict[str, Any]
-"""`run` and `where`: texts. `alarms`: names, and `alarm_texts`: name -> sentence. `warnings`:
-sentences about the metrics. `last_warnings`: the last one of each role. `weights`: the newest
-publication. `learner`, `metrics`: what the learner reports. `games_per_s`: `all` and by role.
-`processes`: one object each."""
+"""`run` and `where`: texts. `alarms`: names, and `alarm_texts`: name -> sentence. `warnings`: name
+-> sentence of each warning about the metrics that holds now, see `training.warnings`.
+`last_warnings`: the last one of each role. `weights`: the newest publication. `learner`, `metrics`:
+what the learner reports. `games_per_s`: `all` and by role. `processes`: one object each."""
 
 _NUMBERS = (
     *("step", "last_step", "total_games", "step_age_s", "phase_age_s", "cycle_s"),
@@ -29,6 +29,7 @@ _REPORTED = (
     *("spooled_files", "dropped_games", "batches", "sent_bytes", "total_games", "phase"),
     *("phase_age_s", "device", "price_usd_per_hour", "warning", "warning_age_s"),
 )
+_MAX_WARNINGS, _MAX_NAME = 10, 60
 MAX_S = 1e9
 """Maximum of every age; more means that it is unknown."""
 
@@ -81,7 +82,7 @@ def of_store(watch: Watch, newest: weights.Manifest | None) -> State:
         "where": watch.store.where,
         "alarms": names,
         "alarm_texts": {name: texts[name] for name in names},
-        "warnings": [],
+        "warnings": _warnings(status),
         "last_warnings": last_warnings(processes),
         "weights": None
         if newest is None
@@ -94,11 +95,21 @@ def of_store(watch: Watch, newest: weights.Manifest | None) -> State:
         },
         "quarantined": quarantined if type(quarantined) is int else None,
         "learner": learner,
-        "metrics": _texts_and_numbers(status, (), METRICS),
+        "metrics": _texts_and_numbers(status, (), [*shown(status)]),
         "games_per_s": games_per_s(processes),
         "usd_per_hour": usd_per_hour(processes),
         "processes": processes,
     }
+
+
+def _warnings(status: Mapping[str, Any]) -> dict[str, str]:
+    """The warnings about the metrics in a learner's heartbeat, name -> sentence."""
+    found = {
+        heartbeat.printable(name.removeprefix(WARNING), _MAX_NAME): text
+        for name, text in status.items()
+        if name.startswith(WARNING) and isinstance(text, str)
+    }
+    return dict(list(found.items())[:_MAX_WARNINGS])
 
 
 def _learner(seen: Seen | None) -> dict[str, Any]:
@@ -108,7 +119,9 @@ def _learner(seen: Seen | None) -> dict[str, Any]:
     for name in ("step_age_s", "phase_age_s"):
         if name in facts:
             facts[name] = _age_s(facts[name], seen)
-    return facts | {"alive": seen.is_alive(), "stopped": seen.has_stopped()}
+    facts |= {"alive": seen.is_alive(), "stopped": seen.has_stopped()}
+    # A key of its own only then: it also tells a run in one process, see `render`.
+    return facts | ({"complete": True} if seen.is_complete() else {})
 
 
 def _age_s(reported_s: float, seen: Seen) -> float:

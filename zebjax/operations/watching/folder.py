@@ -7,10 +7,10 @@ from typing import Any
 
 from zebjax.common import checkpoint, files, locks
 from zebjax.distributed import heartbeat
-from zebjax.distributed.learner_facts import METRICS
+from zebjax.distributed.learner_facts import shown
 from zebjax.operations.watching import alarms
 from zebjax.operations.watching.facts import MAX_S, State
-from zebjax.training import metrics
+from zebjax.training import metrics, warnings
 from zebjax.training.metrics import Row
 
 _MAX_BYTES = 1 << 26
@@ -52,8 +52,13 @@ def newest_metrics(rows: list[Row]) -> Row:
     """Return the newest value of each metric that is shown."""
     found: Row = {}
     for row in rows[-1000:]:
-        found |= {name: row[name] for name in METRICS if heartbeat.is_number(row.get(name))}
+        found |= {name: value for name, value in shown(row).items() if heartbeat.is_number(value)}
     return found
+
+
+def warnings_of(rows: list[Row]) -> dict[str, str]:
+    """Return the warnings about the metrics that hold now, name -> sentence."""
+    return {one.title: one.text for one in warnings.find(rows)}
 
 
 def settings(folder: Path) -> dict[str, Any]:
@@ -166,7 +171,7 @@ def of_folder(folder: Path, rows: list[Row]) -> State:
         "where": str(folder),
         "alarms": list(texts),
         "alarm_texts": texts,
-        "warnings": [],
+        "warnings": warnings_of(rows),
         "last_warnings": [],
         "weights": None,
         "quarantined": int(quarantined) if quarantined is not None else None,

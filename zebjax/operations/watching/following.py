@@ -30,6 +30,12 @@ def add_options(parser: cli.Parser) -> None:
         "ZEBJAX_RUN in its environment, has 30 seconds, and is not repeated after a restart",
     )
     parser.add_argument(
+        "--alert-warnings",
+        action="store_true",
+        help="run the command of --alert for warnings about the metrics too (memorising, stale, "
+        "...): the run works then, but learns less than it could",
+    )
+    parser.add_argument(
         "--metrics-port",
         type=cli.integer(0, 65535),
         metavar="PORT",
@@ -46,8 +52,23 @@ def add_options(parser: cli.Parser) -> None:
 class Follower:
     """The last state of a run; `poll` renews it."""
 
-    def __init__(self, target: "Target", state: "State", announcer: "Announcer | None") -> None:
+    def __init__(
+        self,
+        target: "Target",
+        state: "State",
+        announcer: "Announcer | None",
+        with_warnings: bool = False,
+    ) -> None:
+        """Follow a run.
+
+        Args:
+            target: the run.
+            state: its state at the first poll.
+            announcer: announces alarms; None without one.
+            with_warnings: True to announce warnings about the metrics too.
+        """
         self.target, self.state = target, state
+        self._with_warnings = with_warnings
         self.trouble: str | None = None
         """Why the last poll failed; None if it did not."""
         self._announcer = announcer
@@ -76,7 +97,10 @@ class Follower:
     def _announce(self) -> list[str]:
         if self._announcer is None:
             return []
-        return self._announcer.update(self.alarms(), str(self.state["run"]))
+        now = self.alarms()
+        if self._with_warnings:
+            now |= {f"warning {name}": text for name, text in self.state["warnings"].items()}
+        return self._announcer.update(now, str(self.state["run"]))
 
 
 @contextlib.contextmanager
@@ -92,10 +116,13 @@ def following(
         note: receives sentences for the user.
 
     Raises:
-        ValueError: if the port is taken, or another process announces the same alarms.
+        ValueError: if an option lacks another, the port is taken, or another process announces the
+            same alarms.
     """
     from zebjax.operations.watching import announce, prometheus
 
+    if arguments.alert_warnings and arguments.alert is None:
+        raise ValueError("--alert-warnings needs --alert CMD")
     with contextlib.ExitStack() as stack:
         announcer = None
         if arguments.alert is not None:
@@ -103,7 +130,7 @@ def following(
             is_url = "://" in target.where
             where = target.where if is_url else str(Path(target.where).absolute())
             announcer = stack.enter_context(announce.opened(arguments.alert, where, note))
-        follower = Follower(target, state, announcer)
+        follower = Follower(target, state, announcer, arguments.alert_warnings)
         if arguments.metrics_port is not None:
             server = prometheus.Server(
                 arguments.metrics_host, arguments.metrics_port, lambda: follower.state

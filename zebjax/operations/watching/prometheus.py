@@ -55,6 +55,8 @@ def samples(state: State) -> Iterator[Sample]:
     names = (*alarms.TEXTS, alarms.STEP_STANDS)
     for name in dict.fromkeys((*names, *state["alarms"])):
         yield Sample("zebjax_alarm", run | {"alarm": name}, name in state["alarms"])
+    for name in state["warnings"]:
+        yield Sample("zebjax_warning", run | {"warning": name}, 1)
     for name, value in state["metrics"].items():
         yield Sample("zebjax_metric", run | {"name": name}, value)
     for role, speed in state["games_per_s"].items():

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from zebjax.common.console import duration
 from zebjax.operations.watching.facts import MAX_S, State
+from zebjax.training.metrics import WIN_RATE
 
 if TYPE_CHECKING:  # imported when the state is shown, so that `--help` is fast
     from rich.table import Table
     from rich.text import Text
 
 _MAX_TEXT, _MAX_PHASE, _MAX_SHOWN = 40, 12, 1e13
+_MAX_OPPONENTS = 8
 _DOING = {
     "play": "playing",
     "train": "training",
@@ -58,7 +60,7 @@ def lines(state: State) -> list[str]:
     found = (
         _learner_line(state["learner"]),
         _step_line(state["learner"]),
-        _buffer_line(state["learner"]),
+        _buffer_line(state["learner"], state["metrics"]),
         _metrics_line(state["metrics"]),
         _speed_line(state),
         f"W&B      {state['learner']['wandb_url']}" if state["learner"].get("wandb_url") else "",
@@ -102,14 +104,22 @@ def _step_line(learner: Mapping[str, Any]) -> str:
     return f"step     {', '.join(parts)}"
 
 
-def _buffer_line(learner: Mapping[str, Any]) -> str:
+def _buffer_line(learner: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     have, capacity = learner.get("buffer"), learner.get("capacity")
     if have is None:
         return ""
     line = f"buffer   {number(have, ',')}"
     if capacity:
         line += f" of {number(capacity, ',')}"
-    return line + " examples" + (f" ({number(100 * have / capacity, '.0f')} %)" if capacity else "")
+    line += " examples" + (f" ({number(100 * have / capacity, '.0f')} %)" if capacity else "")
+    for name, form, what in (
+        ("stats/buffer_age_cycles", ",.1f", "cycles old on average"),
+        ("stats/buffer_turnover_cycles", ",.0f", "cycles to replace it"),
+        ("stats/rows_trained_per_row", ",.1f", "rows trained per row"),
+    ):
+        if name in metrics:
+            line += f", {number(metrics[name], form)} {what}"
+    return line
 
 
 def _metrics_line(metrics: Mapping[str, Any]) -> str:
@@ -119,17 +129,20 @@ def _metrics_line(metrics: Mapping[str, Any]) -> str:
         if f"train/{name}_loss" in metrics
     ]
     parts = [f"losses {', '.join(losses)}"] if losses else []
+    if losses and "held_out/value_loss" in metrics:
+        parts[0] += f", held-out value {number(metrics['held_out/value_loss'], '.3f')}"
     if "stats/eval_aux_updates" in metrics:
         own, aux = (metrics.get(f"stats/{name}_updates", "?") for name in ("selfplay", "eval_aux"))
         weight = number(metrics.get("stats/eval_aux_policy_w", "?"), "g")
         parts.append(
             f"mix {number(own, 'g')}/{number(aux, 'g')} self/eval, eval_aux_policy_w={weight}"
         )
-    if "eval/vs_random_win_rate" in metrics:
-        half = metrics.get("eval/vs_random_win_rate_ci95")
+    evaluated = [match for name in metrics if (match := WIN_RATE.fullmatch(name))]
+    for match in evaluated[:_MAX_OPPONENTS]:
+        half = metrics.get(f"{match[0]}_ci95")
         interval = "" if half is None else f" ± {number(100 * half, '.1f')}"
-        rate = number(100 * metrics["eval/vs_random_win_rate"], ".1f")
-        parts.append(f"{rate}{interval} % against random")
+        rate = number(100 * metrics[match[0]], ".1f")
+        parts.append(f"{rate}{interval} % against {plain(match[1], _MAX_TEXT)}")
     return f"network  {'; '.join(parts)}" if parts else ""
 
 
@@ -154,15 +167,21 @@ def warning_lines(state: State) -> list[str]:
         f"{age(each['age_s'])} ago: {plain(each['text'])}"
         for each in state["last_warnings"]
     ]
-    return [f"warning  {text}" for text in (*state["warnings"], *of_roles)]
+    of_metrics = [f"{plain(name)}: {plain(text)}" for name, text in state["warnings"].items()]
+    return [f"warning  {text}" for text in (*of_metrics, *of_roles)]
 
 
 def verdict(state: State) -> str:
-    """Return the alarms with their sentences; `all well` without any."""
-    quarantined = f"; {state['quarantined']} files quarantined" if state["quarantined"] else ""
+    """Return the alarms with their sentences; without any, the names of the warnings about the
+    metrics, or `all well`.
+    """
+    quarantined = f"; files quarantined: {state['quarantined']}" if state["quarantined"] else ""
     texts = state["alarm_texts"]
     alarms = [f"{name} ({texts[name]})" if name in texts else name for name in state["alarms"]]
-    return (f"ALARM: {'; '.join(alarms)}" if alarms else "all well") + quarantined
+    if alarms:
+        return f"ALARM: {'; '.join(alarms)}{quarantined}"
+    warned = ", ".join(map(plain, state["warnings"]))
+    return (f"no alarm; warning: {warned}" if warned else "all well") + quarantined
 
 
 def title(state: State) -> str:

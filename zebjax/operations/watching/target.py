@@ -80,7 +80,9 @@ class StoreRun:
         """Read the state; see `Target.poll`."""
         state = facts.poll(self.watch)
         if self._rows is not None and not state["metrics"]:  # the heartbeats of an older version
-            state["metrics"] = folder.newest_metrics(self._rows.read())
+            rows = self._rows.read()
+            state["metrics"] = folder.newest_metrics(rows)
+            state["warnings"] = folder.warnings_of(rows)
         self._keep(state)
         return state
 
@@ -117,6 +119,9 @@ def open_target(text: str) -> FolderRun | StoreRun:
     if folder.is_run(path):
         store = _store_of(path)
         return FolderRun(path) if store is None else StoreRun(store, path)
+    run = Path("runs") / path
+    if not path.exists() and len(path.parts) == 1 and folder.is_run(run):
+        raise ValueError(f"{text}: there is no such folder here; the folder of this run is {run}")
     beside = path.absolute().parent.parent / path.absolute().name  # runs/store/NAME -> runs/NAME
     return StoreRun(open_store(text, create=False), beside if folder.is_run(beside) else None)
 

@@ -1,0 +1,1 @@
+"""Compile for a GPU that is not there, and predict times from the compiled program."""

@@ -1,0 +1,187 @@
+"""The programs whose times are predicted: self-play, one search, one evaluation, the learner's
+updates, and the rules engine.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from zebjax import game, network, search
+from zebjax.training import learner, replay
+from zebjax.training import selfplay as actor
+from zebjax.training.config import LearnerConfig, SelfPlayConfig
+
+from .. import engine, report, selfplay
+from .roofline import Part, Turns
+
+
+class Program(NamedTuple):
+    """A jitted function with the shapes of its arguments."""
+
+    facts: dict[str, Any]
+    """Names it in a row of results; with the device they are its identity."""
+    function: Any
+    arguments: tuple
+    unit: str
+    """The work of which `facts` ask the cost: a move, an update."""
+    units: float
+    """Number of them in a turn of the outermost loop, or in a run of the program."""
+    per_unit: float
+    """Games, examples or plies of a unit."""
+    rate: str
+    """Name of the rate in a row: units or their content per second."""
+    is_loop: bool = False
+    """True if a unit is one turn of the outermost loop, False if it is a run of the program."""
+    inner: int | None = None
+    """Turns of the loop that is shown beside the unit: the simulations of a search."""
+    turns: Turns = lambda stack, depth: 4.0
+
+
+SEARCH_TURNS = {"puct": 12.0, "gumbel": 4.0}
+"""Assumed turns of mctx's descent and of its backup: the depth of the deepest of all trees."""
+FORCED_TURNS = 3.0
+"""Assumed turns of the loop that plays forced moves in all games."""
+
+
+def _turns(policy: str, is_outermost_one: bool) -> Turns:
+    def turns(stack: tuple[str, ...], depth: int) -> float:
+        if is_outermost_one and depth == 1:
+            return 1.0  # the cost of one turn is what is asked
+        if stack and "mctx/_src/search.py" in stack[0]:
+            return SEARCH_TURNS[policy]
+        return FORCED_TURNS
+
+    return turns
+
+
+def _setting(name: str, dtype: str) -> tuple[network.ZebConfig, search.SearchConfig]:
+    setting = selfplay.SETTINGS[name]
+    net = dataclasses.replace(
+        network.PRESETS[setting.preset], belief_head=setting.belief_head, compute_dtype=dtype
+    )
+    return net, setting.search
+
+
+def _params(net: network.ZebConfig) -> Any:
+    return jax.eval_shape(lambda: network.init(net, jax.random.key(0)))
+
+
+def self_play(name: str, lanes: int, dtype: str) -> Program:
+    """Moves of self-play; `name` is a setting of the benchmark `selfplay`."""
+    net, settings = _setting(name, dtype)
+    # Room for as many games as lanes: the size of the buffer hardly matters to the program.
+    config = SelfPlayConfig(lanes=lanes, games_per_cycle=lanes, search=settings)
+    lanes_state = jax.eval_shape(lambda: actor.init(config, jax.random.key(0)))
+    return Program(
+        {"program": "selfplay", "setting": name, "lanes": lanes, "compute_dtype": dtype},
+        actor.advance,
+        (config, net, _params(net), lanes_state, jnp.int32(0), jnp.int32(1)),
+        "move",
+        1.0,
+        lanes / selfplay.DECISIONS_PER_GAME,
+        "predicted_games_per_s",
+        True,
+        settings.sims,
+        _turns(settings.policy, True),
+    )
+
+
+def one_search(name: str, lanes: int, dtype: str) -> Program:
+    """One search of `lanes` games."""
+    net, settings = _setting(name, dtype)
+    states = jax.eval_shape(lambda: jax.vmap(game.deal)(jax.random.split(jax.random.key(0), lanes)))
+
+    def run(params: network.Params, states: game.GameState, key: jax.Array) -> Any:
+        return search.search(settings, search.evaluator(net, params), states, key)
+
+    return Program(
+        {"program": "search", "setting": name, "lanes": lanes, "compute_dtype": dtype},
+        jax.jit(run),
+        (_params(net), states, jax.eval_shape(lambda: jax.random.key(0))),
+        "search",
+        1.0,
+        lanes,
+        "predicted_searches_per_s",
+        False,
+        settings.sims,
+        _turns(settings.policy, False),
+    )
+
+
+def evaluation(preset: str, positions: int, length: int, dtype: str) -> Program:
+    """One evaluation of the network without a belief head, positions of one length."""
+    net = dataclasses.replace(network.PRESETS[preset], belief_head=False, compute_dtype=dtype)
+    seen = jax.eval_shape(lambda: report.zeros(net, positions, length))
+    return Program(
+        {
+            "program": "network",
+            "setting": preset,
+            "positions": positions,
+            "length": length,
+            "compute_dtype": dtype,
+        },
+        network.apply,
+        (net, _params(net), seen),
+        "evaluation",
+        1.0,
+        positions,
+        "predicted_positions_per_s",
+    )
+
+
+def updates(preset: str, batch: int, dtype: str) -> Program:
+    """Updates of the learner, as many as its compiled call does in a chunk."""
+    net = dataclasses.replace(network.PRESETS[preset], belief_head=True, compute_dtype=dtype)
+    config = LearnerConfig(batch=batch, updates_per_cycle=1000)
+    state = jax.eval_shape(
+        lambda params: learner.init(config, net, params, jax.random.key(0)), _params(net)
+    )
+    ring = jax.eval_shape(lambda: replay.init(500_000))
+    return Program(
+        {"program": "learner", "setting": preset, "batch": batch, "compute_dtype": dtype},
+        learner.train,
+        (config, net, state, ring, jnp.int32(1)),
+        "update",
+        config.chunk,
+        1.0,
+        "predicted_updates_per_s",
+        True,
+        config.chunk,
+        _turns("puct", True),
+    )
+
+
+def rules(games: int) -> Program:
+    """The rules engine: `games` games of random play."""
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    return Program(
+        {"program": "engine", "games": games},
+        engine.play,
+        (key, games),
+        "run",
+        1.0,
+        games * game.N_PLIES,
+        "predicted_plies_per_s",
+    )
+
+
+def unit(program: Program, entry: Part) -> Part:
+    """The part whose cost is that of `program.units` units."""
+    loops = [part for part in entry.parts if part.label == "loop"]
+    if not program.is_loop or not loops:
+        return entry
+    return max(loops, key=lambda part: part.cost.seconds)
+
+
+def inner_loop(program: Program, around: Part) -> Part | None:
+    """The loop within that runs `program.inner` times; None if there is none. Of several the most
+    expensive one.
+    """
+    found = [
+        part
+        for part, _ in around.walk()
+        if part.label == "loop" and part.is_known and part.times == program.inner
+    ]
+    return max(found, key=lambda part: part.cost.seconds, default=None)
