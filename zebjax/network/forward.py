@@ -50,7 +50,8 @@ class Layer(NamedTuple):
     """One layer. Products have the compute dtype, LayerNorms are float32."""
 
     norm1: Affine
-    qkv: tuple[Affine, Affine, Affine]
+    qkv: tuple[Affine, ...]
+    """Queries, keys and values: three products, or one of three times the width."""
     attention_out: Affine
     norm2: Affine
     ff_in: Affine
@@ -72,14 +73,26 @@ class Prepared(NamedTuple):
     """The heads are float32."""
 
 
-def prepare(config: ZebConfig, params: Params, residual: Any = None) -> Prepared:
+def prepare(config: ZebConfig, params: Params) -> Prepared:
     """Convert parameters into the weights that are multiplied.
 
     Args:
         config: the network. Without `belief_head` a belief head in `params` is left out.
         params: from `init` or `load`, concrete or traced.
-        residual: dtype of the residual stream; None is the compute dtype.
     """
+    return _prepare(config, params, jnp.dtype(config.compute_dtype), 3)
+
+
+def prepare_for_training(config: ZebConfig, params: Params) -> Prepared:
+    """Convert parameters as `prepare`, for the gradient.
+
+    Training adds many small updates to the residual stream, so it is float32. Queries, keys and
+    values are one product: three would have nine in the gradient instead of three.
+    """
+    return _prepare(config, params, jnp.dtype(jnp.float32), 1)
+
+
+def _prepare(config: ZebConfig, params: Params, residual: jnp.dtype, n_qkv: int) -> Prepared:
     compute = jnp.dtype(config.compute_dtype)
 
     def affine(weights: Params, dtype: Any = jnp.float32) -> Affine:
@@ -88,11 +101,10 @@ def prepare(config: ZebConfig, params: Params, residual: Any = None) -> Prepared
 
     def layer(weights: Params) -> Layer:
         qkv = affine(weights["qkv"], compute)
-        kernels, biases = jnp.split(qkv.kernel, 3, axis=1), jnp.split(qkv.bias, 3)
-        query, key, value = (Affine(*pair) for pair in zip(kernels, biases, strict=True))
+        kernels, biases = jnp.split(qkv.kernel, n_qkv, axis=1), jnp.split(qkv.bias, n_qkv)
         return Layer(
             norm1=affine(weights["norm1"]),
-            qkv=(query, key, value),
+            qkv=tuple(Affine(*pair) for pair in zip(kernels, biases, strict=True)),
             attention_out=affine(weights["attention_out"], compute),
             norm2=affine(weights["norm2"]),
             ff_in=affine(weights["ff_in"], compute),
@@ -101,7 +113,7 @@ def prepare(config: ZebConfig, params: Params, residual: Any = None) -> Prepared
 
     belief = config.belief_head
     return Prepared(
-        table=_table(config, params).astype(residual or compute),
+        table=_table(config, params).astype(residual),
         layers=tuple(layer(weights) for _, weights in sorted(params["layers"].items())),
         policy=affine(params["policy"]),
         value_hidden=affine(params["value_hidden"]),
@@ -117,14 +129,16 @@ def _table(config: ZebConfig, params: Params) -> jax.Array:
     # once (a few dozen rows), and multiply the result by one multi-hot row per token. This takes
     # fewer FLOP than projecting every token, and its gradient is a matrix product instead of a
     # scatter.
-    kernel, start, rows = params["embed_project"]["kernel"], 0, []
+    kernel, start, blocks = params["embed_project"]["kernel"], 0, []
     for name in tokenizer(config.tokenizer).features:
         table = params["embed"][name]["embedding"]
-        rows.append(table @ kernel[start : start + table.shape[1]])
-        start += table.shape[1]
+        end = start + table.shape[1]
+        blocks.append(jnp.pad(table, ((0, 0), (start, kernel.shape[0] - end))))
+        start = end
     # Every token has one position, so the bias is added there.
-    rows.append(params["position"]["embedding"] + params["embed_project"]["bias"])
-    table = jnp.concatenate(rows)
+    positions = params["position"]["embedding"] + params["embed_project"]["bias"]
+    # The tables stand in one block-diagonal matrix, so that they are one product on a GPU.
+    table = jnp.concatenate([jnp.concatenate(blocks) @ kernel, positions])
     # Tensor cores want a multiple of 8: otherwise every product copies its operands to pad them.
     return jnp.pad(table, ((0, -table.shape[0] % 8), (0, 0)))
 
@@ -143,7 +157,9 @@ def forward(
     )
     place = jnp.arange(flat.mask.shape[0])[:, None] if flat.place is None else flat.place
     place = jnp.broadcast_to(place, flat.mask.shape).astype(jnp.int8)
-    drop = _Dropout(0.0 if dropout_key is None else config.dropout, dropout_key)
+    length, games = flat.mask.shape
+    per_token = 2 * config.embed_dim + config.ff_dim + length * config.n_heads
+    drop = Dropout(config.dropout, dropout_key, config.n_layers * games * length * per_token)
     x = _multi_hot(config, weights, flat.tokens, place) @ weights.table
     for layer in weights.layers:
         x = _layer(config, layer, x, flat.mask, drop)
@@ -163,7 +179,7 @@ def _multi_hot(config: ZebConfig, weights: Prepared, tokens: Array, place: Array
 
 
 def _layer(
-    config: ZebConfig, weights: Layer, x: jax.Array, mask: Array, drop: "_Dropout"
+    config: ZebConfig, weights: Layer, x: jax.Array, mask: Array, drop: "Dropout"
 ) -> jax.Array:
     """Pre-LN transformer layer: x + attention(norm(x)), then x + feed-forward(norm(x)).
 
@@ -176,11 +192,10 @@ def _layer(
     """
     normed = _norm(weights.norm1, x).astype(config.compute_dtype)
     # Three products of one array, which XLA would merge into one and copy its three parts.
-    inputs = jax.lax.optimization_barrier((normed, normed, normed))
-    query, key, value = (
-        _times(part, x_in).reshape(*x.shape[:2], config.n_heads, -1)
-        for part, x_in in zip(weights.qkv, inputs, strict=True)
-    )
+    inputs = jax.lax.optimization_barrier((normed,) * len(weights.qkv))
+    parts = [_times(part, x_in) for part, x_in in zip(weights.qkv, inputs, strict=True)]
+    parts = jnp.split(parts[0], 3, axis=-1) if len(parts) == 1 else parts
+    query, key, value = (part.reshape(*x.shape[:2], config.n_heads, -1) for part in parts)
     scores = jnp.einsum("qbhd,kbhd->bhqk", query, key) / math.sqrt(query.shape[-1])
     # Softmax in float32 even with bfloat16 products: sums of small weights need the precision.
     valid = jnp.moveaxis(jnp.asarray(mask), 0, 1)[:, None, None, :]
@@ -233,28 +248,24 @@ def _heads(
     return Output(policy_logits, value, belief_logits)
 
 
-class _Dropout:
-    """Dropout at `rate`, rounded to a multiple of 1/256, with a new key for each call."""
+class Dropout:
+    """Dropout at `rate`, rounded to a multiple of 1/256, of `n` values in all calls together."""
 
-    def __init__(self, rate: float, key: jax.Array | None):
-        self.dropped, self.key, self.calls = round(rate * 256), key, 0
+    def __init__(self, rate: float, key: jax.Array | None, n: int):
+        self.dropped, self.start = round(rate * 256), 0
+        self.chances: jax.Array | None = None
+        if key is None or not self.dropped:
+            return
+        # Eight random bits per value: drawing bits is the main cost of dropout. With 32 bits, as in
+        # `nnx.Dropout`, it took 4.6 times as long on a CPU, a third of a training step. All are
+        # drawn together, because each draw is several kernels on a GPU.
+        words = jax.random.bits(key, (-(-n // 4),), jnp.uint32)
+        self.chances = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(-1)
 
     def __call__(self, values: jax.Array) -> jax.Array:
-        if self.key is None or not self.dropped:
+        if self.chances is None:
             return values
-        key = jax.random.fold_in(self.key, self.calls)
-        self.calls += 1
-        return drop(key, self.dropped, values)
-
-
-def drop(key: jax.Array, dropped: int, values: jax.Array) -> jax.Array:
-    """Set a share `dropped / 256` of the values to 0, and keep the mean."""
-    # Eight random bits per value: drawing bits is the main cost of dropout. With 32 bits, as in
-    # `nnx.Dropout`, it took 4.6 times as long on a CPU, a third of a training step.
-    words = jax.random.bits(key, (-(-values.size // 4),), jnp.uint32)
-    chance = (
-        jax.lax.bitcast_convert_type(words, jnp.uint8)
-        .reshape(-1)[: values.size]
-        .reshape(values.shape)
-    )
-    return jnp.where(chance >= dropped, values * (256 / (256 - dropped)), 0)
+        end = self.start + values.size
+        chance = self.chances[self.start : end].reshape(values.shape)
+        self.start = end
+        return jnp.where(chance >= self.dropped, values * (256 / (256 - self.dropped)), 0)

@@ -12,7 +12,6 @@ import math
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
 from zebjax import tiles
@@ -146,7 +145,7 @@ def apply(
     """
     _check_params(config, params)
     # Training adds many small updates to the residual stream, so it stays float32 here.
-    return evaluate(config, forward.prepare(config, params, jnp.float32), observation, dropout_key)
+    return evaluate(config, forward.prepare_for_training(config, params), observation, dropout_key)
 
 
 @functools.partial(jax.jit, static_argnames="config")
