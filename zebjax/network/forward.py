@@ -160,10 +160,15 @@ def forward(
     length, games = flat.mask.shape
     per_token = 2 * config.embed_dim + config.ff_dim + length * config.n_heads
     drop = Dropout(config.dropout, dropout_key, config.n_layers * games * length * per_token)
-    x = _multi_hot(config, weights, flat.tokens, place) @ weights.table
+    hot = _multi_hot(config, weights, flat.tokens, place)
+    if jax.device_count() == 1:
+        # The gradient of a product over two axes transposes its operands in memory. Over several
+        # devices games are divided, and an axis of both could not be.
+        hot = hot.reshape(-1, hot.shape[-1])
+    x = hot @ weights.table
     for layer in weights.layers:
         x = _layer(config, layer, x, flat.mask, drop)
-    output = _heads(config, weights, x, flat.mask, place)
+    output = _heads(config, weights, x.reshape(length, games, -1), flat.mask, place)
     return jax.tree.map(lambda leaf: leaf.reshape(*lead, *leaf.shape[1:]), output)
 
 
@@ -186,16 +191,19 @@ def _layer(
     Args:
         config: the network.
         weights: of this layer.
-        x: `[tokens, games, width]`.
+        x: `[tokens, games, width]` or `[tokens * games, width]`.
         mask: bool `[tokens, games]`.
         drop: dropout.
     """
     normed = _norm(weights.norm1, x).astype(config.compute_dtype)
-    # Three products of one array, which XLA would merge into one and copy its three parts.
-    inputs = jax.lax.optimization_barrier((normed,) * len(weights.qkv))
-    parts = [_times(part, x_in) for part, x_in in zip(weights.qkv, inputs, strict=True)]
-    parts = jnp.split(parts[0], 3, axis=-1) if len(parts) == 1 else parts
-    query, key, value = (part.reshape(*x.shape[:2], config.n_heads, -1) for part in parts)
+    if len(weights.qkv) == 1:
+        # Split with the axes of the mask: XLA makes one kernel of that, of rows it makes three.
+        parts = jnp.split(_times(weights.qkv[0], normed).reshape(*mask.shape, -1), 3, axis=-1)
+    else:
+        # Three products of one array, which XLA would merge into one and copy its three parts.
+        inputs = jax.lax.optimization_barrier((normed, normed, normed))
+        parts = [_times(part, x_in) for part, x_in in zip(weights.qkv, inputs, strict=True)]
+    query, key, value = (part.reshape(*mask.shape, config.n_heads, -1) for part in parts)
     scores = jnp.einsum("qbhd,kbhd->bhqk", query, key) / math.sqrt(query.shape[-1])
     # Softmax in float32 even with bfloat16 products: sums of small weights need the precision.
     valid = jnp.moveaxis(jnp.asarray(mask), 0, 1)[:, None, None, :]

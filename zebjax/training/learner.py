@@ -124,41 +124,67 @@ def update(
     Raises:
         ValueError: if a field of `batch` has a wrong shape or dtype.
     """
-    inputs = (batch, dropout_key, weights or own_weights(config))
-    return _update(config, network_config, state, inputs, flat.AS_THEY_ARE)
+    weights = weights or own_weights(config)
+    step = _Step(batch, dropout_key, weights)
+    state, made = _update(config, network_config, state, step, flat.AS_THEY_ARE)
+    return state, _metrics(config, made, batch, weights)
+
+
+class _Step(NamedTuple):
+    """The inputs of one optimiser step."""
+
+    batch: Batch
+    dropout_key: jax.Array | None
+    weights: LossWeights
+
+
+class _Made(NamedTuple):
+    """What the metrics of one optimiser step are computed from."""
+
+    output: network.Output
+    """With the parameters before the step."""
+    about: Metrics
+    """Norms of the gradient, and the learning rate."""
 
 
 def _update(
     config: LearnerConfig,
     network_config: network.ZebConfig,
     state: LearnerState,
-    inputs: tuple[Batch, jax.Array | None, LossWeights],
+    step: _Step,
     layout: flat.Layout,
-) -> tuple[LearnerState, Metrics]:
-    """Do `update`; the parameters and moments in `state` are packed by `layout`."""
-    batch, dropout_key, weights = inputs
-    check_batch(batch)
-    grads, output = grads_and_output(
-        config, network_config, layout.unpack(state.params), batch, dropout_key, weights
-    )
-    metrics = losses(config, output, batch)[1]
-    # `total_loss` is the original's metric, with the weights of `config` for every batch.
-    # `objective_loss` is the quantity that is minimised.
-    metrics["objective_loss"] = (
-        weights.policy * metrics["policy_loss"] + weights.value * metrics["value_loss"]
-    )
-    if output.belief_logits is not None:
-        metrics["objective_loss"] += weights.belief * metrics[_BELIEF_LOSS[config.belief_tiles]]
+) -> tuple[LearnerState, _Made]:
+    """Do `update` without metrics; parameters and moments in `state` are packed by `layout`."""
+    check_batch(step.batch)
+    params = layout.unpack(state.params)
+    grads, output = grads_and_output(config, network_config, params, *step)
     value_head = [grads["value_hidden"], grads["value_out"]]
     packed = layout.pack(grads)
-    metrics |= {
+    about = {
         "grad_norm": optax.tree.norm(packed),
         "grad_norm_value_head": optax.tree.norm(value_head),
         "lr": jnp.asarray(lr_schedule(config)(state.update), jnp.float32),
     }
     updates, optimizer = make_optimizer(config).update(packed, state.optimizer, state.params)
-    params = optax.apply_updates(state.params, updates)
-    return state._replace(params=params, optimizer=optimizer, update=state.update + 1), metrics
+    state = state._replace(
+        params=optax.apply_updates(state.params, updates),
+        optimizer=optimizer,
+        update=state.update + 1,
+    )
+    return state, _Made(output, about)
+
+
+def _metrics(config: LearnerConfig, made: _Made, batch: Batch, weights: LossWeights) -> Metrics:
+    """Compute the metrics of one step."""
+    metrics = losses(config, made.output, batch)[1]
+    # `total_loss` is the original's metric, with the weights of `config` for every batch.
+    # `objective_loss` is the quantity that is minimised.
+    metrics["objective_loss"] = (
+        weights.policy * metrics["policy_loss"] + weights.value * metrics["value_loss"]
+    )
+    if made.output.belief_logits is not None:
+        metrics["objective_loss"] += weights.belief * metrics[_BELIEF_LOSS[config.belief_tiles]]
+    return metrics | made.about
 
 
 _EXAMPLES_AT_ONCE = 8192
@@ -217,20 +243,17 @@ def train(
     longest = cut_lengths(network_config.tokenizer, config.batch)[-1]
     names, layout = sorted(state.metrics), _layout(config, state.params)
 
-    def step(carry: _Carry, inputs: tuple[jax.Array, Batch, jax.Array]) -> tuple[_Carry, None]:
-        (state, sums), (dropout_key, batch, is_aux) = carry, inputs
-        weights = own_weights(config)
-        if eval_aux is not None:
-            weights = jax.tree.map(
-                lambda other, usual: jnp.where(is_aux, other, usual), eval_aux.weights, weights
-            )
-        state, metrics = _update(
-            config, network_config, state, (batch, dropout_key, weights), layout
+    def step(state: LearnerState, inputs: _Step) -> tuple[LearnerState, _Made]:
+        return _update(config, network_config, state, inputs, layout)
+
+    def weights_of(is_aux: jax.Array) -> LossWeights:
+        """Return the weights of the losses in each update."""
+        own = jax.tree.map(lambda weight: jnp.full(is_aux.shape, weight), own_weights(config))
+        if eval_aux is None:
+            return own
+        return jax.tree.map(
+            lambda other, usual: jnp.where(is_aux, other, usual), eval_aux.weights, own
         )
-        metrics |= {
-            f"eval_aux_{name}": is_aux * metrics[name] for name in _STREAM_LOSSES if name in metrics
-        }
-        return _Carry(state, sums + _stacked(metrics, names)), None
 
     def draw(key: jax.Array, is_aux: jax.Array) -> tuple[GameRecord, jax.Array]:
         drawn = replay.sample(key, ring, config.batch)
@@ -268,11 +291,19 @@ def train(
                 examples, network_config.tokenizer, config.policy_mask, config.root_value_share
             )
             batches = batches._replace(observation=shorten(batches.observation, longest))
-            batches = _divided(batches, wide)
-            return jax.lax.scan(step, carry, (dropout_keys, batches, is_aux))
+            batches, weights = _divided(batches, wide), weights_of(is_aux)
+            steps = _Step(batches, dropout_keys, weights)
+            state, made = jax.lax.scan(step, carry.state, steps)
+            metrics = jax.vmap(functools.partial(_metrics, config))(made, batches, weights)
+            metrics |= {
+                f"eval_aux_{name}": is_aux * metrics[name]
+                for name in _STREAM_LOSSES
+                if name in metrics
+            }
+            return _Carry(state, carry.sums + _stacked(metrics, names).sum(1)), None
 
-        # On an accelerator tokens and targets of several updates are made together: they are a few
-        # hundred small kernels, however many examples there are.
+        # On an accelerator tokens, targets and metrics of several updates are made together: they
+        # are a few hundred small kernels, however many examples there are.
         n_wide = config.chunk // wide
         inputs = (
             _divided(dropout_keys, n_wide),
