@@ -38,22 +38,23 @@ class Output(NamedTuple):
 
 
 class Affine(NamedTuple):
-    """A product and its bias; or the scale and bias of a LayerNorm."""
+    """A product and its bias."""
 
     kernel: jax.Array
-    """`[inputs, outputs]`, or `[width]` of a LayerNorm."""
+    """`[inputs, outputs]`."""
     bias: jax.Array
     """`[outputs]`."""
 
 
 class Layer(NamedTuple):
-    """One layer. Products have the compute dtype, LayerNorms are float32."""
+    """One layer, in the compute dtype.
 
-    norm1: Affine
+    The scale and bias of a LayerNorm are part of the product that follows it.
+    """
+
     qkv: tuple[Affine, ...]
     """Queries, keys and values: three products, or one of three times the width."""
     attention_out: Affine
-    norm2: Affine
     ff_in: Affine
     ff_out: Affine
 
@@ -95,31 +96,42 @@ def prepare_for_training(config: ZebConfig, params: Params) -> Prepared:
 def _prepare(config: ZebConfig, params: Params, residual: jnp.dtype, n_qkv: int) -> Prepared:
     compute = jnp.dtype(config.compute_dtype)
 
-    def affine(weights: Params, dtype: Any = jnp.float32) -> Affine:
-        kernel = weights["kernel"] if "kernel" in weights else weights["scale"]
-        return Affine(kernel.astype(dtype), weights["bias"].astype(dtype))
+    def affine(weights: Params, dtype: Any = compute) -> Affine:
+        return Affine(weights["kernel"].astype(dtype), weights["bias"].astype(dtype))
+
+    def after_norm(norm: Params, weights: Params) -> Affine:
+        # (x * scale + bias) @ kernel. So the gradient of scale and bias is a reduction over the
+        # kernel, not over all activations.
+        kernel, bias = weights["kernel"], weights["bias"]
+        kernel, bias = norm["scale"][:, None] * kernel, norm["bias"] @ kernel + bias
+        return Affine(kernel.astype(compute), bias.astype(compute))
 
     def layer(weights: Params) -> Layer:
-        qkv = affine(weights["qkv"], compute)
+        qkv = after_norm(weights["norm1"], weights["qkv"])
         kernels, biases = jnp.split(qkv.kernel, n_qkv, axis=1), jnp.split(qkv.bias, n_qkv)
         return Layer(
-            norm1=affine(weights["norm1"]),
             qkv=tuple(Affine(*pair) for pair in zip(kernels, biases, strict=True)),
-            attention_out=affine(weights["attention_out"], compute),
-            norm2=affine(weights["norm2"]),
-            ff_in=affine(weights["ff_in"], compute),
-            ff_out=affine(weights["ff_out"], compute),
+            attention_out=affine(weights["attention_out"]),
+            ff_in=after_norm(weights["norm2"], weights["ff_in"]),
+            ff_out=affine(weights["ff_out"]),
         )
 
+    # All layers at once: a few kernels instead of a few for each layer.
+    each = [weights for _, weights in sorted(params["layers"].items())]
+    stacked = jax.vmap(layer)(jax.tree.map(lambda *leaves: jnp.stack(leaves), *each))
+    # One tuple of arrays a layer.
+    unstacked = [list(leaf) for leaf in jax.tree.leaves(stacked)]
+    structure = jax.tree.structure(stacked)
+    layers = [jax.tree.unflatten(structure, leaves) for leaves in zip(*unstacked, strict=True)]
     belief = config.belief_head
     return Prepared(
         table=_table(config, params).astype(residual),
-        layers=tuple(layer(weights) for _, weights in sorted(params["layers"].items())),
-        policy=affine(params["policy"]),
-        value_hidden=affine(params["value_hidden"]),
-        value_out=affine(params["value_out"]),
-        belief_hidden=affine(params["belief_hidden"]) if belief else None,
-        belief_out=affine(params["belief_out"]) if belief else None,
+        layers=tuple(layers),
+        policy=affine(params["policy"], jnp.float32),
+        value_hidden=affine(params["value_hidden"], jnp.float32),
+        value_out=affine(params["value_out"], jnp.float32),
+        belief_hidden=affine(params["belief_hidden"], jnp.float32) if belief else None,
+        belief_out=affine(params["belief_out"], jnp.float32) if belief else None,
     )
 
 
@@ -158,8 +170,7 @@ def forward(
     place = jnp.arange(flat.mask.shape[0])[:, None] if flat.place is None else flat.place
     place = jnp.broadcast_to(place, flat.mask.shape).astype(jnp.int8)
     length, games = flat.mask.shape
-    per_token = 2 * config.embed_dim + config.ff_dim + length * config.n_heads
-    drop = Dropout(config.dropout, dropout_key, config.n_layers * games * length * per_token)
+    drop = Dropout(config.dropout, dropout_key)
     hot = _multi_hot(config, weights, flat.tokens, place)
     if jax.device_count() == 1:
         # The gradient of a product over two axes transposes its operands in memory. Over several
@@ -195,7 +206,7 @@ def _layer(
         mask: bool `[tokens, games]`.
         drop: dropout.
     """
-    normed = _norm(weights.norm1, x).astype(config.compute_dtype)
+    normed = _norm(x).astype(config.compute_dtype)
     if len(weights.qkv) == 1:
         # Split with the axes of the mask: XLA makes one kernel of that, of rows it makes three.
         parts = jnp.split(_times(weights.qkv[0], normed).reshape(*mask.shape, -1), 3, axis=-1)
@@ -211,7 +222,7 @@ def _layer(
     attention = drop(jax.nn.softmax(scores)).astype(value.dtype)
     attended = jnp.einsum("bhqk,kbhd->qbhd", attention, value).reshape(x.shape)
     x = x + drop(_times(weights.attention_out, attended)).astype(x.dtype)
-    normed = _norm(weights.norm2, x).astype(config.compute_dtype)
+    normed = _norm(x).astype(config.compute_dtype)
     hidden = drop(jax.nn.relu(_times(weights.ff_in, normed)))
     return x + drop(_times(weights.ff_out, hidden)).astype(x.dtype)
 
@@ -220,14 +231,13 @@ def _times(weights: Affine, x: jax.Array) -> jax.Array:
     return x @ weights.kernel + weights.bias
 
 
-def _norm(weights: Affine, x: jax.Array) -> jax.Array:
-    """LayerNorm over the last axis, float32."""
+def _norm(x: jax.Array) -> jax.Array:
+    """LayerNorm over the last axis without scale and bias, float32."""
     x = x.astype(jnp.float32)
     # One reduction after the other, in the form that XLA makes one kernel of on a GPU. With the
     # mean of x and of its square it makes three.
     x = x - x.mean(-1, keepdims=True)
-    x = x * jax.lax.rsqrt((x * x).mean(-1, keepdims=True) + LAYER_NORM_EPSILON)
-    return x * weights.kernel + weights.bias
+    return x * jax.lax.rsqrt((x * x).mean(-1, keepdims=True) + LAYER_NORM_EPSILON)
 
 
 def _heads(
@@ -257,23 +267,35 @@ def _heads(
 
 
 class Dropout:
-    """Dropout at `rate`, rounded to a multiple of 1/256, of `n` values in all calls together."""
+    """Dropout with one random number for each value of each call."""
 
-    def __init__(self, rate: float, key: jax.Array | None, n: int):
-        self.dropped, self.start = round(rate * 256), 0
-        self.chances: jax.Array | None = None
-        if key is None or not self.dropped:
-            return
-        # Eight random bits per value: drawing bits is the main cost of dropout. With 32 bits, as in
-        # `nnx.Dropout`, it took 4.6 times as long on a CPU, a third of a training step. All are
-        # drawn together, because each draw is several kernels on a GPU.
-        words = jax.random.bits(key, (-(-n // 4),), jnp.uint32)
-        self.chances = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(-1)
+    def __init__(self, rate: float, key: jax.Array | None):
+        self.rate, self.n_drawn = rate, 0
+        # Two words, however many the key's implementation has.
+        self.words = (
+            None if key is None else jax.random.key_data(key).reshape(-1)[jnp.array([0, -1])]
+        )
 
     def __call__(self, values: jax.Array) -> jax.Array:
-        if self.chances is None:
+        """Set a share of the values to 0, and keep the mean."""
+        if self.words is None or not self.rate:
             return values
-        end = self.start + values.size
-        chance = self.chances[self.start : end].reshape(values.shape)
-        self.start = end
-        return jnp.where(chance >= self.dropped, values * (256 / (256 - self.dropped)), 0)
+        index = jax.lax.iota(jnp.uint32, values.size).reshape(values.shape)
+        chance = _hash(index + jnp.uint32(self.n_drawn % 2**32), self.words)
+        self.n_drawn += values.size
+        return jnp.where(chance >= jnp.uint32(self.rate * 2**32), values / (1 - self.rate), 0)
+
+
+def _hash(index: jax.Array, words: jax.Array) -> jax.Array:
+    """Return pseudorandom uint32 for indices, with two words of a key.
+
+    The hash is `triple32` of Wellons 2018, "Prospecting for Hash Functions", with the words added
+    before and within it. jax's Threefry, made for cryptography, took a third of a training step
+    of the large network on a CPU, and kernels of its own on a GPU; XLA joins these few operations
+    to whatever uses the numbers.
+    """
+    x = index + words[0]
+    x = (x ^ (x >> 17)) * jnp.uint32(0xED5AD4BB)
+    x = ((x ^ (x >> 11)) + words[1]) * jnp.uint32(0xAC4C1B51)
+    x = (x ^ (x >> 15)) * jnp.uint32(0x31848BAB)
+    return x ^ (x >> 14)

@@ -143,8 +143,11 @@ class _Made(NamedTuple):
 
     output: network.Output
     """With the parameters before the step."""
-    about: Metrics
-    """Norms of the gradient, and the learning rate."""
+    about: jax.Array
+    """float32 `[3]`, see `_ABOUT`: one small array instead of three."""
+
+
+_ABOUT = ("grad_norm", "grad_norm_value_head", "lr")
 
 
 def _update(
@@ -160,11 +163,13 @@ def _update(
     grads, output = grads_and_output(config, network_config, params, *step)
     value_head = [grads["value_hidden"], grads["value_out"]]
     packed = layout.pack(grads)
-    about = {
-        "grad_norm": optax.tree.norm(packed),
-        "grad_norm_value_head": optax.tree.norm(value_head),
-        "lr": jnp.asarray(lr_schedule(config)(state.update), jnp.float32),
-    }
+    about = jnp.stack(
+        [
+            optax.tree.norm(packed),
+            optax.tree.norm(value_head),
+            jnp.asarray(lr_schedule(config)(state.update), jnp.float32),
+        ]
+    )
     updates, optimizer = make_optimizer(config).update(packed, state.optimizer, state.params)
     state = state._replace(
         params=optax.apply_updates(state.params, updates),
@@ -184,7 +189,7 @@ def _metrics(config: LearnerConfig, made: _Made, batch: Batch, weights: LossWeig
     )
     if made.output.belief_logits is not None:
         metrics["objective_loss"] += weights.belief * metrics[_BELIEF_LOSS[config.belief_tiles]]
-    return metrics | made.about
+    return metrics | dict(zip(_ABOUT, made.about, strict=True))
 
 
 _EXAMPLES_AT_ONCE = 8192
@@ -243,17 +248,29 @@ def train(
     longest = cut_lengths(network_config.tokenizer, config.batch)[-1]
     names, layout = sorted(state.metrics), _layout(config, state.params)
 
-    def step(state: LearnerState, inputs: _Step) -> tuple[LearnerState, _Made]:
-        return _update(config, network_config, state, inputs, layout)
-
     def weights_of(is_aux: jax.Array) -> LossWeights:
-        """Return the weights of the losses in each update."""
-        own = jax.tree.map(lambda weight: jnp.full(is_aux.shape, weight), own_weights(config))
+        """Return the weights of the losses in one update."""
+        weights = own_weights(config)
         if eval_aux is None:
-            return own
+            return weights
         return jax.tree.map(
-            lambda other, usual: jnp.where(is_aux, other, usual), eval_aux.weights, own
+            lambda other, usual: jnp.where(is_aux, other, usual), eval_aux.weights, weights
         )
+
+    def step(
+        state: LearnerState, inputs: tuple[Batch, jax.Array, jax.Array]
+    ) -> tuple[LearnerState, _Made]:
+        batch, dropout_key, is_aux = inputs
+        inputs_of_step = _Step(batch, dropout_key, weights_of(is_aux))
+        return _update(config, network_config, state, inputs_of_step, layout)
+
+    def metrics_of(made: _Made, batch: Batch, is_aux: jax.Array) -> jax.Array:
+        """Compute the metrics of one update, as a vector in the order of `names`."""
+        metrics = _metrics(config, made, batch, weights_of(is_aux))
+        metrics |= {
+            f"eval_aux_{name}": is_aux * metrics[name] for name in _STREAM_LOSSES if name in metrics
+        }
+        return _stacked(metrics, names)
 
     def draw(key: jax.Array, is_aux: jax.Array) -> tuple[GameRecord, jax.Array]:
         drawn = replay.sample(key, ring, config.batch)
@@ -291,16 +308,11 @@ def train(
                 examples, network_config.tokenizer, config.policy_mask, config.root_value_share
             )
             batches = batches._replace(observation=shorten(batches.observation, longest))
-            batches, weights = _divided(batches, wide), weights_of(is_aux)
-            steps = _Step(batches, dropout_keys, weights)
-            state, made = jax.lax.scan(step, carry.state, steps)
-            metrics = jax.vmap(functools.partial(_metrics, config))(made, batches, weights)
-            metrics |= {
-                f"eval_aux_{name}": is_aux * metrics[name]
-                for name in _STREAM_LOSSES
-                if name in metrics
-            }
-            return _Carry(state, carry.sums + _stacked(metrics, names).sum(1)), None
+            batches = _divided(batches, wide)
+            state, made = jax.lax.scan(step, carry.state, (batches, dropout_keys, is_aux))
+            return _Carry(
+                state, carry.sums + jax.vmap(metrics_of)(made, batches, is_aux).sum(0)
+            ), None
 
         # On an accelerator tokens, targets and metrics of several updates are made together: they
         # are a few hundred small kernels, however many examples there are.
