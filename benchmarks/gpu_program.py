@@ -215,8 +215,8 @@ _ROOFLINE = {
     "host_wait_us": cards.HOST_WAIT_S * 1e6,
     "bandwidth_share": cards.BANDWIDTH_SHARE,
     "flop_share": cards.FLOP_SHARE,
-    "search_turns": programs.SEARCH_TURNS,
     "forced_turns": programs.FORCED_TURNS,
+    "overflow_turns": programs.OVERFLOW_TURNS,
 }
 """Constants of the prediction, recorded in each result: none of them was measured."""
 

@@ -39,18 +39,19 @@ class Program(NamedTuple):
     turns: Turns = lambda stack, depth: 4.0
 
 
-SEARCH_TURNS = {"puct": 12.0, "gumbel": 4.0}
-"""Assumed turns of mctx's descent and of its backup: the depth of the deepest of all trees."""
 FORCED_TURNS = 3.0
 """Assumed turns of the loop that plays forced moves in all games."""
+OVERFLOW_TURNS = 0.0
+"""Assumed turns of the loop that evaluates what did not fit into its part of a batch: see
+`zebjax.network.bucketing`."""
 
 
-def _turns(policy: str, is_outermost_one: bool) -> Turns:
+def _turns(is_outermost_one: bool) -> Turns:
     def turns(stack: tuple[str, ...], depth: int) -> float:
         if is_outermost_one and depth == 1:
             return 1.0  # the cost of one turn is what is asked
-        if stack and "mctx/_src/search.py" in stack[0]:
-            return SEARCH_TURNS[policy]
+        if stack and "/zebjax/network/bucketing.py" in stack[0]:
+            return OVERFLOW_TURNS
         return FORCED_TURNS
 
     return turns
@@ -84,7 +85,7 @@ def self_play(name: str, lanes: int, dtype: str) -> Program:
         "predicted_games_per_s",
         True,
         settings.sims,
-        _turns(settings.policy, True),
+        _turns(True),
     )
 
 
@@ -106,14 +107,17 @@ def one_search(name: str, lanes: int, dtype: str) -> Program:
         "predicted_searches_per_s",
         False,
         settings.sims,
-        _turns(settings.policy, False),
+        _turns(False),
     )
 
 
 def evaluation(preset: str, positions: int, length: int, dtype: str) -> Program:
-    """One evaluation of the network without a belief head, positions of one length."""
+    """One evaluation of the network without a belief head, positions of one length, with weights
+    that were prepared before.
+    """
     net = dataclasses.replace(network.PRESETS[preset], belief_head=False, compute_dtype=dtype)
     seen = jax.eval_shape(lambda: report.zeros(net, positions, length))
+    weights = jax.eval_shape(lambda params: network.prepare(net, params), _params(net))
     return Program(
         {
             "program": "network",
@@ -122,8 +126,8 @@ def evaluation(preset: str, positions: int, length: int, dtype: str) -> Program:
             "length": length,
             "compute_dtype": dtype,
         },
-        network.apply,
-        (net, _params(net), seen),
+        network.evaluate,
+        (net, weights, seen),
         "evaluation",
         1.0,
         positions,
@@ -149,7 +153,7 @@ def updates(preset: str, batch: int, dtype: str) -> Program:
         "predicted_updates_per_s",
         True,
         config.chunk,
-        _turns("puct", True),
+        _turns(True),
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import gpu_program, plan, table
 from benchmarks.gpu import compile as gpu_compile
-from benchmarks.gpu import hlo, roofline, show
+from benchmarks.gpu import hlo, programs, roofline, show
 from benchmarks.gpu.cards import BANDWIDTH_SHARE, CARDS, FLOP_SHARE, HOST_WAIT_S, LAUNCH_S
 from zebjax.operations.rented import speeds
 
@@ -343,3 +343,19 @@ def test_one_compiled_program_predicts_several_cards(tmp_path, monkeypatch, caps
     assert "  as before" in capsys.readouterr().out and saved.read_text() == before
     assert gpu_program.main(["--programs", "engine", "--out", str(saved)]) == 0
     assert len(show.saved_rows(saved)) == 1 and compiled_for == [H100.name] * 3
+
+
+def test_loops_of_unknown_length_have_turns_that_the_code_explains():
+    """What does not fit into its part of a batch is rare; forced moves come a few in a row."""
+    turns = programs._turns(True)
+    overflow = ("/venv/zebjax/network/bucketing.py:218", "/venv/zebjax/search/tree.py:98")
+    forced = ("/venv/zebjax/search/tree.py:339", "/venv/zebjax/training/selfplay.py:103")
+    assert turns(overflow, 3) == 0 and turns(forced, 3) == 3
+    assert turns(forced, 1) == 1  # the loop over moves: the cost of one is asked
+
+
+def test_an_evaluation_starts_from_prepared_weights():
+    made = programs.evaluation("small", 8, 20, "bfloat16")
+    _, weights, seen = made.arguments
+    assert weights.table.dtype == "bfloat16" and weights.belief_out is None
+    assert seen.mask.shape == (8, 20)
