@@ -51,20 +51,18 @@ def test_the_top_move_stays_except_where_two_are_as_good(outputs):
     (exact, _, _), (rounded, _, _), _ = outputs
     top, other = exact.argmax(1), rounded.argmax(1)
     assert (exact != rounded).any() and (top == other).mean() >= 0.97
-    print((top == other).mean(), (exact[np.arange(N), top] - exact[np.arange(N), other]).max())
     lost = exact[np.arange(N), top] - exact[np.arange(N), other]
     assert lost.max() < 0.02
 
 
 def test_values_and_beliefs_change_by_less_than_they_are_wrong(outputs):
-    """The values' own error is 0.5 to 1, and a belief's is 0.4 (see `zebjax belief`)."""
+    """Measured on a CPU: values 0.0008 (largest 0.008), probabilities of a belief 0.0002 (0.002),
+    and all of these 256 top moves the same."""
     (_, value, belief), (_, rounded_value, rounded_belief), hidden = outputs
-    assert np.abs(value - rounded_value).mean() < 0.01
-    assert np.abs(value - rounded_value).max() < 0.06
-    print(np.abs(value - rounded_value).mean(), np.abs(value - rounded_value).max())
+    assert np.abs(value - rounded_value).mean() < 0.003
+    assert np.abs(value - rounded_value).max() < 0.03
     change = np.abs(belief - rounded_belief)[hidden]
-    print(change.mean(), change.max())
-    assert change.mean() < 0.004 and change.max() < 0.06
+    assert change.mean() < 0.001 and change.max() < 0.01
 
 
 def test_training_in_bfloat16_learns_as_much(games):
@@ -89,6 +87,6 @@ def test_training_in_bfloat16_learns_as_much(games):
 
     (first, exact), (_, rounded) = losses("float32"), losses("bfloat16")
     for name in first:
-        assert rounded[name] < 0.9 * first[name], name
-        assert rounded[name] == pytest.approx(exact[name], rel=0.1), name
-    print(first, exact, rounded)
+        learned = first[name] - exact[name]
+        assert learned > 0.03 * first[name], name
+        assert first[name] - rounded[name] > 0.8 * learned, name
