@@ -290,6 +290,7 @@ STEPS: dict[str, Callable[[Job], Rows]] = {
 def run(step: str, job: Job) -> None:
     """Run one step; its rows are in its file as soon as each is known."""
     result: dict[str, Any] = report.surroundings(f"on_gpu {step}") | {"rows": []}
+    report.write(job.out / f"{step}.json", result)
     for row in STEPS[step](job):
         report.show(row)
         result["rows"].append(row)

@@ -56,7 +56,5 @@ def test_two_processes_train_and_play_as_one_process_with_two_devices(tmp_path):
     for found in both:
         assert found.keys() == alone.keys()
         for name, array in alone.items():
-            np.testing.assert_allclose(found[name], array, rtol=1e-5, atol=1e-6, err_msg=name)
-    for name, array in both[0].items():
-        np.testing.assert_array_equal(array, both[1][name], err_msg=name)
+            np.testing.assert_array_equal(found[name], array, err_msg=name)
     assert any(array.std() > 0 for array in alone.values())

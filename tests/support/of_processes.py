@@ -10,6 +10,7 @@ import sys
 
 import jax
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 _UPDATES, _MOVES = 6, 12
 
@@ -32,6 +33,9 @@ def _work() -> dict[str, np.ndarray]:
     from zebjax.training import learner, replay, selfplay
     from zebjax.training.config import LearnerConfig
 
+    # `devices.everywhere` is for the devices of one process.
+    place = NamedSharding(devices._mesh(), PartitionSpec())
+    everywhere = jax.jit(lambda tree: tree, out_shardings=place)
     net = TINY.network
     assert jax.device_count() == 2
     params = network.init(net, jax.random.key(0))
@@ -39,12 +43,12 @@ def _work() -> dict[str, np.ndarray]:
     ring = replay.add(replay.init(28 * 16), random_games(16, jax.random.key(1)))
     state = learner.init(config, net, params, jax.random.key(2))
     # Each process makes the same arrays; together they are one replicated array.
-    state, ring, params = devices.everywhere((state, ring, params))
+    state, ring, params = everywhere((state, ring, params))
     state = learner.train(config, net, state, ring, _UPDATES // 2)
     trained = jax.tree_util.tree_leaves_with_path(state.params)
     found = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in trained}
 
-    actor = devices.everywhere(selfplay.init(TINY.selfplay, jax.random.key(3)))
+    actor = everywhere(selfplay.init(TINY.selfplay, jax.random.key(3)))
     actor = selfplay.advance(TINY.selfplay, net, params, actor, 0, _MOVES)
     # Lanes are divided over the processes, so they are gathered to be compared.
     games = multihost_utils.process_allgather((actor.records, actor.states.points), tiled=True)
