@@ -21,7 +21,8 @@ at 85 % of the bandwidth and multiplies at half the peak. The host waits 10 us f
 and for each turn of a loop of unknown length, whose turns are assumed.
 
 Known limits: cuBLAS and Triton are not tuned, caches and CUDA graphs are ignored, the branches of a
-`conditional` are taken equally often.
+`conditional` are taken equally often. With --devices the collectives are listed by number and
+bytes, but a link's time is not predicted: they count as memory traffic.
 
 One program takes one to two minutes to compile."""
 PROGRAMS = ("selfplay", "search", "network", "learner", "engine")
@@ -46,7 +47,11 @@ def planned(args: argparse.Namespace) -> Iterator[programs.Program]:
 
 
 def row(
-    program: programs.Program, entry: roofline.Part, card: Card, temporary: int
+    program: programs.Program,
+    entry: roofline.Part,
+    card: Card,
+    temporary: int,
+    n_devices: int = 1,
 ) -> dict[str, Any]:
     """One row of results.
 
@@ -55,17 +60,23 @@ def row(
         entry: its prediction.
         card: the GPU.
         temporary: bytes of temporary memory.
+        n_devices: number of GPUs that it was compiled for; its figures are those of each.
     """
     around = programs.unit(program, entry)
     cost = around.cost.times(1 / program.units)
-    made = {"device": card.name, "source": "predicted", **program.facts}
+    device = f"{n_devices} x {card.name}" if n_devices > 1 else card.name
+    made: dict[str, Any] = {"device": device, "source": "predicted", **program.facts}
     made |= _figures(cost, program.unit)
+    sent = {program.unit: show.collectives(around, program.units)}
     if (
         program.inner
         and program.unit != "update"
         and (loop := programs.inner_loop(program, around))
     ):
         made |= _figures(loop.cost, "simulation")
+        sent["simulation"] = show.collectives(loop)
+    if n_devices > 1:
+        made["collectives"] = sent
     return made | {
         program.rate: round(program.per_unit / cost.seconds, 1),
         "temporary_mb": round(temporary / 2**20),
@@ -94,14 +105,15 @@ class Compiled(NamedTuple):
     card: Card
 
 
-def compiled(program: programs.Program, card: Card, texts: Path | None) -> Compiled:
+def compiled(program: programs.Program, card: Card, n_devices: int, texts: Path | None) -> Compiled:
     """Compile one program; write its text into the folder `texts`, if there is one."""
     start = time.perf_counter()
-    made = gpu_compile.compiled(card, program.function, *program.arguments)
+    made = gpu_compile.compiled(card, n_devices, program.function, *program.arguments)
     seconds = time.perf_counter() - start
     text = made.as_text()
     if texts:
         values = [str(value) for value in program.facts.values()]
+        values += [f"{n_devices}-x"] * (n_devices > 1)
         files.write_text(texts / f"{'-'.join([*values, card.name.replace(' ', '-')])}.txt", text)
     temporary = getattr(made.memory_analysis(), "temp_size_in_bytes", 0)
     return Compiled(hlo.parse(text), temporary, seconds, card)
@@ -112,8 +124,10 @@ def predicted(
 ) -> dict[str, Any]:
     """Predict a program on a card, print what was asked for, and return its row."""
     entry = roofline.predict(made.module, card, program.turns)
-    found = row(program, entry, card, made.temporary)
+    found = row(program, entry, card, made.temporary, args.devices)
     found |= {"compiled_for": made.card.name, "compile_s": round(made.seconds, 1)}
+    for name, sent in found.get("collectives", {}).items():
+        print(show.collectives_text(name, sent))
     if args.tree:
         print(show.tree(entry))
     if args.list:
@@ -174,6 +188,14 @@ def _parser() -> argparse.ArgumentParser:
         default="bfloat16",
         help="dtype of the matrix products (default %(default)s)",
     )
+    add(
+        "--devices",
+        type=cli.integer(1, 64),
+        default=1,
+        metavar="N",
+        help="GPUs of one host that divide each batch; lanes and batch are for all together, other "
+        "figures for one of them (default %(default)s)",
+    )
     add("--list", type=count, metavar="N", help="list the N kernels with the most time in a unit")
     add("--tree", action="store_true", help="print the loops and branches of each program")
     add(
@@ -198,15 +220,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         parser.error(str(error))
     for program in planned(args):
-        one = args.compile_for and compiled(program, CARDS[args.compile_for], args.text)
+        one = args.compile_for and compiled(
+            program, CARDS[args.compile_for], args.devices, args.text
+        )
         for name in args.gpus:
             card = CARDS[name]
-            made = predicted(program, one or compiled(program, card, args.text), card, args)
+            here = one or compiled(program, card, args.devices, args.text)
+            made = predicted(program, here, card, args)
             report.show(made)
             if args.compare:
                 print(show.compared(before, made))
             if not args.compare or args.out:
-                _write(args.out or report.default_name("gpu-program", name), made, args.note)
+                label = f"{args.devices}x{name}" if args.devices > 1 else name
+                _write(args.out or report.default_name("gpu-program", label), made, args.note)
     return 0
 
 

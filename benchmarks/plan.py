@@ -167,6 +167,8 @@ def learners(folder: Path) -> dict[str, tuple[float, str]]:
             if (row.get("setting"), row.get("batch")) == ("large", 64) and (
                 speed := row.get("predicted_updates_per_s")
             ):
+                if published.is_several(row["device"]):
+                    continue
                 name = published.usual_name(row["device"])
                 if not found.get(name, (0.0, ""))[1].startswith("measured"):
                     found[name] = (speed, "predicted")

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 
 import zebjax
 from zebjax import network, observe
-from zebjax.common import cli, files
+from zebjax.common import cli, devices, files
 from zebjax.common.version import commit
 
 IN_CHECKOUT = (Path(__file__).parents[1] / "pyproject.toml").is_file()
@@ -231,8 +231,8 @@ def collect(
 
 
 def dtype_default() -> str:
-    """The default compute dtype: float32 on a CPU, bfloat16 elsewhere."""
-    return "float32" if on_cpu() else "bfloat16"
+    """The default compute dtype, as that of the experiments."""
+    return devices.fast_dtype()
 
 
 def sizes(low: int, high: int) -> list[int]:

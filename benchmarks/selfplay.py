@@ -281,12 +281,12 @@ def compare(
         speeds = []
         for bench, decisions in zip(benches, moves, strict=True):
             wall, _ = report.wall_and_cpu_s(lambda b=bench, n=decisions: b.move(n))
-            speeds.append(bench.config.lanes * decisions / wall)
+            speeds.append(bench.config.n_lanes * decisions / wall)
         ratios.append(speeds[1] / speeds[0])
     row: dict[str, Any] = {
         "first": first,
         "second": second,
-        "lanes": [bench.config.lanes for bench in benches],
+        "lanes": [bench.config.n_lanes for bench in benches],
     }
     row |= {"second_over_first": round(statistics.median(ratios), 2)}
     return row | {"least": round(min(ratios), 2), "most": round(max(ratios), 2), "rounds": rounds}

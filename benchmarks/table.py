@@ -36,11 +36,17 @@ def markdown(rows: list[Row]) -> str:
             row.setting,
             row.games_per_s,
             row.usd_per_hour,
-            f"predicted, {row.date[:10]}" if row.is_predicted else row.date[:10],
+            _source(row),
         )
         for row in rows
     ]
     return "\n".join(lines)
+
+
+def _source(row: Row) -> str:
+    """When it was measured or predicted, and what several devices send to each other."""
+    words = ["predicted"] * row.is_predicted + [row.date[:10]]
+    return ", ".join(words + [row.collectives] * bool(row.collectives))
 
 
 def _line(

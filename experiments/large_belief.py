@@ -18,6 +18,7 @@ All settings that zebjax has are the original's. The remaining differences:
   original searched every ply, and its priors also covered illegal slots.
 - The policy target of the last ply is the move played; the original's was all zeros.
 - A search of 200 simulations has at most 201 nodes, so the original's limit of 512 has no effect.
+- On a GPU matrix products are bfloat16; `--network.compute-dtype float32` turns that off.
 - The ring holds 500,000 examples throughout; the original's began with 1,000,000. For that, start
   with `--replay.capacity-examples 1000000` and resume later without it.
 - Games against random are 1,000 fair deals, each played twice with the teams swapped; the original
@@ -29,7 +30,8 @@ learner wait for new games instead, and measures the losses on games that are ne
 
 `max_example_age_s` and `keep_examples` matter only with `--role learner`. For more speed use
 zebjax's tree, which has no node for a forced move and solves the last two tricks exactly:
-`--selfplay.search.no-plain`.
+`--selfplay.search.no-plain`, and on a GPU as many games at once as suit it:
+`--selfplay.lanes auto`.
 """
 
 from zebjax.experiment import (

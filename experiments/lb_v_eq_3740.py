@@ -14,6 +14,8 @@ folder of this file describes how to run them:
     zebjax train lb_v_eq_3740 --role selfplay --worker-id play-2
     zebjax train lb_v_eq_3740 --role evalaux --worker-id eq-1
 
+On a GPU a self-play worker is fastest with `--selfplay.lanes auto`.
+
 This is the original's stage 1. Its stage 0, self-play only, is `--eval-aux.no-enabled`, which also
 works for a run that has begun.
 """

@@ -1,6 +1,7 @@
 """The experiments that come with zebjax."""
 
 import ast
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,14 @@ from zebjax.network.config import PRESETS
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_experiment_computes_in_the_fast_dtype_of_each_device(name):
+    path = FOLDER / f"{name}.py"
+    assert experiment.load(path, []).network.compute_dtype == "auto"
+    given = experiment.load(path, ["--network.compute-dtype", "float32"])
+    assert given.network.compute_dtype == "float32"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -25,7 +34,8 @@ def test_large_belief_has_the_settings_of_the_original():
     """As SPEC lists them; what has no setting here is in the experiment's docstring."""
     run = experiment.load(FOLDER / "large_belief.py", [])
     search, learner, replay = run.selfplay.search, run.learner, run.replay
-    assert run.cycles == 3743 and run.network == PRESETS["large"] and run.network.belief_head
+    assert run.cycles == 3743 and run.network.belief_head
+    assert run.network == dataclasses.replace(PRESETS["large"], compute_dtype="auto")
     assert run.start.checkpoint == "large.pt" and run.start.belief_head == "fresh"
     assert 128 <= run.selfplay.lanes <= 256 and run.selfplay.games_per_cycle == 454
     assert (search.policy, search.sims, search.c_puct) == ("puct", 200, 1.414)

@@ -120,6 +120,7 @@ def _run(arguments: argparse.Namespace) -> int:
     )
 
     config, params = network.load(arguments.path)
+    config = network.on_this_device(config)
     if not config.belief_head:
         raise ValueError(
             f"{arguments.path}: this network has no belief head; `zebjax convert --belief-head "

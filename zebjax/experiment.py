@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from zebjax.common import cli, files, overrides, parsing
-from zebjax.network.config import PRESETS, ZebConfig
+from zebjax.network.config import ZebConfig
 from zebjax.search.config import SearchConfig
 from zebjax.training.config import (
+    PRESETS,
     EvaluationConfig,
     Experiment,
     LearnerConfig,

@@ -124,11 +124,12 @@ def _run(arguments: argparse.Namespace) -> int:
             stop = StopSignal(report.note) if console.is_terminal() else StopSignal()
             if arguments.role in ("all", "learner"):
                 from zebjax.distributed import worker_source
-                from zebjax.training import memory
+                from zebjax.training import by_device, memory
                 from zebjax.training import run as training
 
                 devices.check(settings.device, report.note)
                 _note_new(arguments.experiment, settings, report.note)
+                settings = by_device.resolve(settings, arguments.role, report.note)
                 with (
                     locks.locked(settings.folder, "stop it or choose another --name", report.note),
                     memory.guarded(settings, arguments.role, report.note),

@@ -1,1 +1,1 @@
-"""Compile for a GPU that is not there, and predict times from the compiled program."""
+"""For GPUs: compile for one that is not there and predict times; measure on one that is."""

@@ -8,6 +8,9 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from zebjax.common import devices
 
 from .cards import Card, target_config
 
@@ -46,11 +49,13 @@ def prepare() -> None:
     jax.config.update("jax_platforms", "cpu,cuda")
 
 
-def compiled(card: Card, function: Any, *arguments: Any) -> Any:
+def compiled(card: Card, n_devices: int, function: Any, *arguments: Any) -> Any:
     """Compile a jitted function.
 
     Args:
         card: the GPU.
+        n_devices: their number in one host. The program divides batches over them as it does over
+            the devices of a process; its arguments are replicated.
         function: made by `jax.jit`.
         arguments: its arguments by position. Pytrees of arrays or `jax.ShapeDtypeStruct`s are
             traced as shapes; all others are passed as they are, for static arguments.
@@ -61,10 +66,10 @@ def compiled(card: Card, function: Any, *arguments: Any) -> Any:
     from jax.experimental import topologies
 
     topology = topologies.get_topology_desc(
-        "", platform="cuda", topology="1x1x1", target_config=target_config(card)
+        "", platform="cuda", topology=f"1x1x{n_devices}", target_config=target_config(card)
     )
-    mesh = jax.sharding.Mesh(np.array(topology.devices[:1]), ("device",))
-    place = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    mesh = Mesh(np.array(topology.devices), ("batch",), axis_types=(AxisType.Auto,))
+    place = NamedSharding(mesh, PartitionSpec())
 
     def shape(leaf: Any) -> Any:
         if not hasattr(leaf, "shape"):
@@ -72,17 +77,19 @@ def compiled(card: Card, function: Any, *arguments: Any) -> Any:
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
 
     shapes = [jax.tree.map(shape, argument) for argument in arguments]
-    with _traced_as_on_a_gpu():
+    with _traced_as_on_gpus(mesh):
         lowered = function.trace(*shapes).lower(lowering_platforms=("cuda",))
     return lowered.compile(compiler_options=_OPTIONS)
 
 
 @contextlib.contextmanager
-def _traced_as_on_a_gpu() -> Iterator[None]:
-    """Let code that asks for the backend while it is traced see a GPU."""
-    real = jax.default_backend
+def _traced_as_on_gpus(mesh: Mesh) -> Iterator[None]:
+    """Let code that asks for the backend and the devices while it is traced see these GPUs."""
+    real = jax.default_backend, jax.device_count, devices._mesh
     jax.default_backend = lambda: "gpu"
+    jax.device_count = lambda: mesh.size  # type: ignore[assignment]
+    devices._mesh = lambda: mesh  # type: ignore[assignment]
     try:
         yield
     finally:
-        jax.default_backend = real
+        jax.default_backend, jax.device_count, devices._mesh = real

@@ -11,6 +11,7 @@ _DTYPE_BYTES = {
     **dict.fromkeys(("s16", "u16", "bf16", "f16"), 2),
     **dict.fromkeys(("s64", "u64", "f64", "c64"), 8),
 }
+COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "reduce-scatter", "collective-permute")
 _ARRAY = re.compile(r"\b(pred|bf16|c64|f8e\w+|[suf]\d+)\[([\d,]*)\]")
 _HEAD = re.compile(r"^(ENTRY )?%?([\w.\-]+) .*\{\s*$")
 _INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = (.*)$")
@@ -51,6 +52,20 @@ class Instruction(NamedTuple):
         """The first group of a regular expression in the attributes; None without a match."""
         found = re.search(pattern, self.attributes)
         return found.group(1) if found else None
+
+    @property
+    def collective(self) -> tuple[str, int] | None:
+        """Its kind if it sends data between devices, as `all-reduce`, and the bytes of its result
+        on one device; None for other instructions, and for the second half of an asynchronous one.
+        """
+        kind = self.operation.removesuffix("-start")
+        if kind not in COLLECTIVES:
+            return None
+        # The first half of some asynchronous ones returns operands and results.
+        n = len(self.operands)
+        both = kind != "all-reduce" and kind != self.operation and len(self.arrays) >= 2 * n
+        results = self.arrays[n : 2 * n] if both else self.arrays
+        return kind, sum(array.n_bytes for array in results)
 
     def called(self, kind: str) -> list[str]:
         """The computations named by an attribute, as `body` or `branch_computations`."""

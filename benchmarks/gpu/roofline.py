@@ -19,7 +19,7 @@ _NO_KERNEL = frozenset(
         *("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "domain"),
         *("opt-barrier", "add-dependency", "partition-id", "replica-id"),
         *("async-done", "async-update", "copy-done", "all-reduce-done", "all-gather-done"),
-        "collective-permute-done",
+        *("collective-permute-done", "reduce-scatter-done", "all-to-all-done"),
     ]
 )
 _READ_IN_PART = ("dynamic-slice", "slice", "gather")

@@ -56,6 +56,32 @@ def _text(cost: Cost) -> str:
     )
 
 
+def collectives(around: Part, units: float = 1.0) -> dict[str, dict[str, float]]:
+    """The collectives of one unit by kind: their number, and megabytes of results on one device.
+
+    Args:
+        around: the part of which they are.
+        units: the number of units in a run of it.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for part, times in around.walk(1 / units):
+        for kernel in part.kernels:
+            if sent := kernel.instruction.collective:
+                kind = found.setdefault(sent[0], {"number": 0.0, "mb": 0.0})
+                kind["number"] += times
+                kind["mb"] += times * sent[1] / 1e6
+    return {
+        kind: {name: round(number, 3) for name, number in of_kind.items()}
+        for kind, of_kind in sorted(found.items())
+    }
+
+
+def collectives_text(name: str, found: dict[str, dict[str, float]]) -> str:
+    """One line about the collectives of a unit."""
+    listed = (f"{of['number']:,.1f} {kind} ({of['mb']:,.3f} MB)" for kind, of in found.items())
+    return f"  collectives a {name}: {', '.join(listed) or 'none'}"
+
+
 def tree(entry: Part) -> str:
     """The loops and branches of a program, one a line, with the cost of one run of each."""
     lines: list[str] = []

@@ -234,7 +234,7 @@ def test_games_of_a_player_are_measured():
     [
         *("engine", "network", "selfplay", "learner", "search", "targets"),
         *("oracle", "eq", "ingest", "faults"),
-        *("compile", "table", "plan", "gpu_program", "all"),
+        *("compile", "table", "plan", "gpu_program", "on_gpu", "all"),
     ],
 )
 def test_every_benchmark_explains_itself(name, capsys):

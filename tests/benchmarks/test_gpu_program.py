@@ -14,6 +14,7 @@ from benchmarks import gpu_program, plan, table
 from benchmarks.gpu import compile as gpu_compile
 from benchmarks.gpu import hlo, programs, roofline, show
 from benchmarks.gpu.cards import BANDWIDTH_SHARE, CARDS, FLOP_SHARE, HOST_WAIT_S, LAUNCH_S
+from zebjax import network
 from zebjax.operations.rented import speeds
 
 PROGRAM = """HloModule jit_f, is_scheduled=true
@@ -318,7 +319,7 @@ class Program:
 def test_one_compiled_program_predicts_several_cards(tmp_path, monkeypatch, capsys):
     compiled_for = []
 
-    def compiled(card, function, *arguments):
+    def compiled(card, n_devices, function, *arguments):
         compiled_for.append(card.name)
         return Program()
 
@@ -354,8 +355,71 @@ def test_loops_of_unknown_length_have_turns_that_the_code_explains():
     assert turns(forced, 1) == 1  # the loop over moves: the cost of one is asked
 
 
-def test_an_evaluation_starts_from_prepared_weights():
-    made = programs.evaluation("small", 8, 20, "bfloat16")
+def test_an_evaluation_starts_from_prepared_weights(monkeypatch):
+    tiny = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)
+    monkeypatch.setitem(network.PRESETS, "tiny", tiny)
+    made = programs.evaluation("tiny", 8, 20, "bfloat16")
     _, weights, seen = made.arguments
     assert weights.table.dtype == "bfloat16" and weights.belief_out is None
     assert seen.mask.shape == (8, 20)
+
+
+COLLECTIVES = """HloModule c
+%body (arg: (s32[], f32[16,4])) -> (s32[], f32[16,4]) {
+  %arg = (s32[], f32[16,4]{1,0}) parameter(0)
+  %i = s32[] get-tuple-element(%arg), index=0
+  %x = f32[16,4]{1,0} get-tuple-element(%arg), index=1
+  %sum = f32[16,4]{1,0} all-reduce(%x), replica_groups={}, to_apply=%add
+  ROOT %out = (s32[], f32[16,4]{1,0}) tuple(%i, %sum)
+}
+
+%condition (arg: (s32[], f32[16,4])) -> pred[] {
+  %arg = (s32[], f32[16,4]{1,0}) parameter(0)
+  ROOT %yes = pred[] constant(true)
+}
+
+ENTRY %main (n: s32[], x: f32[16,4], y: f32[16,4]) -> f32[128,4] {
+  %n = s32[] parameter(0)
+  %x = f32[16,4]{1,0} parameter(1)
+  %y = f32[16,4]{1,0} parameter(2)
+  %start = (s32[], f32[16,4]{1,0}) tuple(%n, %x)
+  %loop = (s32[], f32[16,4]{1,0}) while(%start), condition=%condition, body=%body, \
+backend_config={"known_trip_count":{"n":"10"}}
+  %both = (f32[16,4]{1,0}, f32[16,4]{1,0}) all-reduce-start(%x, %y), to_apply=%add
+  %summed = (f32[16,4]{1,0}, f32[16,4]{1,0}) all-reduce-done(%both)
+  %begun = (f32[16,4]{1,0}, f32[128,4]{1,0}) all-gather-start(%x), dimensions={0}
+  ROOT %all = f32[128,4]{1,0} all-gather-done(%begun)
+}
+"""
+
+
+def test_collectives_are_counted_with_the_bytes_of_their_results():
+    entry = roofline.predict(hlo.parse(COLLECTIVES), H100)
+    # 256 bytes ten times in the loop, and two arrays at once.
+    assert show.collectives(entry) == {
+        "all-gather": {"number": 1.0, "mb": 0.002},
+        "all-reduce": {"number": 11.0, "mb": 0.003},
+    }
+    (loop,) = entry.parts
+    assert show.collectives(loop, 2.0) == {"all-reduce": {"number": 0.5, "mb": 0.0}}
+    said = show.collectives_text("update", show.collectives(entry))
+    assert "11.0 all-reduce (0.003 MB)" in said
+    assert show.collectives_text("update", {}) == "  collectives a update: none"
+    # The second halves are no kernels: a reduction in the loop, two first halves.
+    assert entry.cost.kernels == 10 + 2
+
+
+def test_rows_of_several_devices_are_in_the_table_and_not_taken_for_one(tmp_path, capsys):
+    sent = {"simulation": {"all-reduce": {"number": 2.0, "mb": 0.25}}}
+    one, eight = CARDS["h100"].name, f"8 x {CARDS['h100'].name}"
+    predictions(tmp_path, one, setting="original", predicted_games_per_s=400.0)
+    predictions(
+        tmp_path, eight, setting="original", predicted_games_per_s=2e3, collectives=sent, devices=8
+    )
+    predictions(tmp_path, eight, setting="large", batch=64, predicted_updates_per_s=9e3)
+    assert table.main(["--results", str(tmp_path)]) == 0
+    said = capsys.readouterr().out.splitlines()[-2]
+    assert said.startswith(f"| {eight} | original | 2000.0 |")
+    assert said.endswith("| predicted, 2026-11-26, 2 collectives, 0.25 MB a simulation |")
+    assert speeds.predicted("original", tmp_path)["NVIDIA H100"] == 400.0
+    assert plan.learners(tmp_path)["NVIDIA H100"] == plan.LEARNERS["NVIDIA H100"]

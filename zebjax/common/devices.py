@@ -49,6 +49,15 @@ def name() -> str:
     return f"{len(found)} x " * (len(found) > 1) + found[0].device_kind
 
 
+def fast_dtype() -> str:
+    """The fastest dtype of matrix products here: bfloat16 on accelerators that have it."""
+    if backend() == "cpu":
+        return "float32"
+    # NVIDIA's compute capability: there are tensor cores for bfloat16 from 8.0 (Ampere) on.
+    capability = str(getattr(jax.local_devices()[0], "compute_capability", ""))
+    return "float32" if re.fullmatch(r"[1-7]\.\d", capability) else "bfloat16"
+
+
 def unused_gpu(
     dev: Path = Path("/dev"), has_program: Callable[[str], object] = shutil.which
 ) -> str | None:

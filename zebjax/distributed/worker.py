@@ -17,7 +17,7 @@ from zebjax.common import devices, jax_settings
 from zebjax.common.console import Reporter, counted
 from zebjax.distributed.open import open_store
 from zebjax.distributed.worker_link import Job, Link
-from zebjax.training import eval_aux, memory, selfplay
+from zebjax.training import by_device, eval_aux, memory, selfplay
 from zebjax.training.call_sizer import CallSizer
 from zebjax.training.config import Experiment
 from zebjax.training.session import Stopped
@@ -31,6 +31,7 @@ def work(settings: Experiment, job: Job, report: Reporter, stop_asked: Callable[
         TakenOver: if another process works under this worker id; unsent games stay in the spool.
     """
     devices.check(settings.device, report.note)
+    settings = by_device.resolve(settings, job.role, report.note)
     with memory.guarded(settings, job.role, report.note):
         _work(settings, job, report, stop_asked)
 
@@ -89,7 +90,8 @@ def _play(
     actor = selfplay.init(config, key, step)
     sizer = CallSizer("self-play", "fewer --selfplay.lanes or --selfplay.search.sims", report)
     facts = dataclasses.asdict(config.search) | {
-        "lanes": config.lanes,
+        "lanes": config.n_lanes,
+        "compute_dtype": settings.network.compute_dtype,
         "seed": seed,
         "first_file": link.first,
     }

@@ -1,3 +1,4 @@
+from .config import AUTO as AUTO
 from .config import PRESETS as PRESETS
 from .config import ZebConfig as ZebConfig
 from .config import config_from_dict as config_from_dict
@@ -11,7 +12,9 @@ from .model import apply as apply
 from .model import evaluate as evaluate
 from .model import init as init
 from .model import n_params as n_params
+from .model import on_this_device as on_this_device
 from .model import prepare as prepare
+from .model import resolved as resolved
 from .storage import BUNDLED as BUNDLED
 from .storage import WEIGHTS_FILE as WEIGHTS_FILE
 from .storage import find as find

@@ -7,6 +7,9 @@ from typing import Any
 _MAX = {"n_layers": 64, "embed_dim": 8192, "ff_dim": 8192}
 # A config may come from a stranger's file, and tracing or allocating a huge one would hang.
 
+AUTO = "auto"
+"""A setting that is chosen for the device when a process starts."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ZebConfig:
@@ -28,8 +31,9 @@ class ZebConfig:
     tokenizer: str = "v1"
     """A name in `observe.TOKENIZERS`."""
     compute_dtype: str = "float32"
-    """Dtype of the matrix products, float32 or bfloat16; outside training also of the sums between
-    layers. Parameters, softmax, LayerNorm and heads stay float32."""
+    """Dtype of the matrix products: float32, bfloat16, or auto: bfloat16 on an accelerator that has
+    it, float32 on a CPU. Outside training also of the sums between layers. Parameters, softmax,
+    LayerNorm and heads stay float32. It may change when a run resumes."""
 
     def __post_init__(self) -> None:
         # Do not look up v1: importing observe imports jax, which would slow down `--help`.
@@ -37,9 +41,9 @@ class ZebConfig:
             from zebjax.observe import tokenizer
 
             tokenizer(self.tokenizer)
-        if self.compute_dtype not in ("float32", "bfloat16"):
+        if self.compute_dtype not in ("float32", "bfloat16", AUTO):
             raise ValueError(
-                f"compute_dtype: expected float32 or bfloat16, got {self.compute_dtype!r}"
+                f"compute_dtype: expected float32, bfloat16 or {AUTO}, got {self.compute_dtype!r}"
             )
         for name in ("embed_dim", "n_heads", "n_layers", "ff_dim"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:

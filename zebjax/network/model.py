@@ -15,9 +15,10 @@ import jax
 from flax import nnx
 
 from zebjax import tiles
+from zebjax.common import devices
 from zebjax.common.arrays import check, check_key
 from zebjax.network import forward
-from zebjax.network.config import ZebConfig
+from zebjax.network.config import AUTO, ZebConfig
 from zebjax.network.forward import N_OPPONENTS, Output, Params, Prepared
 from zebjax.observe import Observation, check_observation, tokenizer
 
@@ -63,6 +64,22 @@ class ZebNet(nnx.Module):
         if config.belief_head:
             self.belief_hidden = linear(width, width)
             self.belief_out = linear(width, tiles.N_TILES * N_OPPONENTS)
+
+
+def resolved(config: ZebConfig) -> ZebConfig:
+    """Return the config with this device's compute dtype if it has `auto`, else unchanged."""
+    if config.compute_dtype != AUTO:
+        return config
+    return dataclasses.replace(config, compute_dtype=devices.fast_dtype())
+
+
+def on_this_device(config: ZebConfig) -> ZebConfig:
+    """Return the config with this device's compute dtype, whatever the network was trained with.
+
+    Args:
+        config: of any network; the parameters stay the same.
+    """
+    return dataclasses.replace(config, compute_dtype=devices.fast_dtype())
 
 
 @functools.cache
@@ -143,6 +160,7 @@ def apply(
     >>> network.apply(config, params, seen).policy_logits.shape
     (7,)
     """
+    config = resolved(config)
     _check_params(config, params)
     # Training adds many small updates to the residual stream, so it stays float32 here.
     return evaluate(config, forward.prepare_for_training(config, params), observation, dropout_key)
@@ -160,6 +178,7 @@ def prepare(config: ZebConfig, params: Params) -> Prepared:
     Raises:
         ValueError: if `params` do not fit `config`.
     """
+    config = resolved(config)
     expected = abstract_params(config)
     _check_params(config, {name: params[name] for name in expected if name in params})
     return forward.prepare(config, params)
@@ -198,6 +217,7 @@ def evaluate(
     >>> network.evaluate(config, weights, seen).policy_logits.shape
     (7,)
     """
+    config = resolved(config)
     spec = tokenizer(config.tokenizer)
     check_observation(observation)
     check("observation.tokens", observation.tokens, ("length", len(spec.features)), int, True)

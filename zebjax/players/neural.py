@@ -134,6 +134,7 @@ def load_zeb(
     # A file of the original system is read directly, so that it can be rated without conversion.
     is_torch = torch_weights.names_torch_file(path)
     config, params = torch_weights.read(path)[:2] if is_torch else network.load(path)
+    config = network.on_this_device(config)
     if sims:
         worlds = worlds or 16
         if sims * worlds > MAX_SIMULATIONS:

@@ -87,7 +87,9 @@ def read(folder: Path) -> list[Change]:
 
 def defaults() -> dict[str, Any]:
     """Return the value of each field in a run that is older than the field."""
-    return flat(json.loads(to_json(Experiment(name="defaults"))))
+    # Products were float32 before the dtype was a setting.
+    of_today = flat(json.loads(to_json(Experiment(name="defaults"))))
+    return of_today | {"network.compute_dtype": "float32"}
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

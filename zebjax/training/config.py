@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Literal
 
 from zebjax.common import checks
-from zebjax.network import PRESETS, ZebConfig
+from zebjax.network import AUTO, ZebConfig
+from zebjax.network import PRESETS as NETWORKS
 from zebjax.search import SearchConfig
 from zebjax.training import opponents
 from zebjax.training.workers_config import EvalAuxConfig, StoreConfig
 
+PRESETS = {
+    name: dataclasses.replace(preset, compute_dtype=AUTO) for name, preset in NETWORKS.items()
+}
+"""The usual networks for an experiment: their compute dtype is the device's, see `by_device`."""
 PolicyMask = Literal["legal", "unplayed"]
 
 
@@ -99,19 +104,34 @@ class LearnerConfig:
 class SelfPlayConfig:
     """How self-play games are played."""
 
-    lanes: int = 64
-    """Number of games played at the same time. It may change when the run resumes: the games of
-    surplus lanes are played to their end first."""
+    lanes: int | Literal["auto"] = 64
+    """Number of games played at the same time. auto: on a GPU the number that `zebjax benchmark
+    selfplay --sweep` found fastest on such a GPU, else as many as its memory allows, up to 16,384;
+    on a CPU 128. It may change when the run resumes: the games of surplus lanes are played to their
+    end first; auto keeps the number."""
     games_per_cycle: int = 454
     """Number of finished games added in each training cycle."""
     search: SearchConfig = SearchConfig()
 
     def __post_init__(self) -> None:
-        for name in ("lanes", "games_per_cycle"):
-            if not 1 <= getattr(self, name) <= 1_000_000:
-                raise ValueError(
-                    f"selfplay.{name}: expected 1 to 1,000,000, got {getattr(self, name)}"
-                )
+        for name, word in (("lanes", AUTO), ("games_per_cycle", "")):
+            value = getattr(self, name)
+            if value == word:
+                continue
+            if not isinstance(value, int) or not 1 <= value <= 1_000_000:
+                expected = f"{word} or 1 to 1,000,000" if word else "1 to 1,000,000"
+                raise ValueError(f"selfplay.{name}: expected {expected}, got {value!r}")
+
+    @property
+    def n_lanes(self) -> int:
+        """The number of lanes.
+
+        Raises:
+            ValueError: if it is still `auto`; see `by_device.resolve`.
+        """
+        if self.lanes == AUTO:
+            raise ValueError("selfplay.lanes: expected a number here, got auto")
+        return int(self.lanes)
 
 
 _MAX_EXAMPLES = 2**31 - 1  # examples are counted in int32

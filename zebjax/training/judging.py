@@ -84,7 +84,8 @@ class Judge:
         if session.progress.cycle == step:
             return None
         try:
-            config, params = network.load(folder)
+            # The dtype of this process: the run may have begun on another device.
+            config, params = session.settings.network, network.load(folder)[1]
         except ValueError as error:
             session.report.note(f"  evaluation.opponents: {word}: {error}")
             return None

@@ -12,6 +12,7 @@ import jax
 
 from zebjax import game, network, record
 from zebjax.common import devices, jax_settings
+from zebjax.network import AUTO
 from zebjax.observe import tokenizer
 from zebjax.training import learner, selfplay
 from zebjax.training.config import Experiment
@@ -109,13 +110,15 @@ def _batch(settings: Experiment) -> Part:
 
 def _lanes(settings: Experiment) -> Part:
     config = settings.selfplay
+    if config.lanes == AUTO:
+        return Part(f"selfplay.lanes = {AUTO}, chosen to fit", 0)
     worlds = 1 if config.search.worlds == "true" else config.search.worlds
-    trees = config.lanes * worlds
+    trees = config.n_lanes * worlds
     state_bytes = _tree_bytes(jax.eval_shape(lambda: game.deal(jax_settings.key(0))))
     nodes = trees * (config.search.sims + 1) * (_NODE_BYTES + state_bytes)
     activations = trees * _layer_floats(settings.network) * _FLOAT
     actor = jax.eval_shape(lambda: selfplay.init(config, jax_settings.key(0)))
-    what = f"selfplay.lanes = {config.lanes:,} with {config.search.sims:,} simulations"
+    what = f"selfplay.lanes = {config.n_lanes:,} with {config.search.sims:,} simulations"
     if worlds > 1:
         what += f" in each of {worlds:,} worlds"
     return Part(what, (nodes + activations + _tree_bytes(actor)) // jax.device_count())

@@ -56,7 +56,7 @@ def fit(session: Session) -> None:
     if not _has_sizes_of(state.actor, settings.selfplay):
         actor, games = _with_other_lanes(session)
         session.report.note(
-            f"selfplay: {settings.selfplay.lanes:,} lanes from now on; {len(games.slots):,} "
+            f"selfplay: {settings.selfplay.n_lanes:,} lanes from now on; {len(games.slots):,} "
             "finished games went to the ring"
         )
         state = state._replace(actor=_placed(actor, state.actor.n_finished))
@@ -85,8 +85,8 @@ def _refuse_fewer_lessons(session: Session) -> None:
 
 
 def _has_sizes_of(actor: selfplay.Actor, config: Any) -> bool:
-    n_buffer = config.games_per_cycle + config.lanes
-    return len(actor.states.ply) == config.lanes and len(actor.finished.slots) == n_buffer
+    n_buffer = config.games_per_cycle + config.n_lanes
+    return len(actor.states.ply) == config.n_lanes and len(actor.finished.slots) == n_buffer
 
 
 def _with_other_lanes(session: Session) -> tuple[selfplay.Actor, GameRecord]:
@@ -95,7 +95,7 @@ def _with_other_lanes(session: Session) -> tuple[selfplay.Actor, GameRecord]:
     The first lanes stay, new ones start a game, and the games of surplus ones are finished.
     """
     settings, progress, old = session.settings, session.progress, session.state.actor
-    lanes = settings.selfplay.lanes
+    lanes = settings.selfplay.n_lanes
     waiting = jax.tree.map(lambda leaf: np.asarray(leaf)[: int(old.n_finished)], old.finished)
     running = jax.tree.map(np.asarray, (old.states, old.records))
     has_begun = running[0].ply[lanes:] > 0
@@ -146,11 +146,11 @@ def finish(
     """
     config, n = settings.selfplay, len(running[0].ply)
     ended = [jax.tree.map(lambda leaf: leaf[:0], running[1])]
-    for start in range(0, n, config.lanes):
-        group = jax.tree.map(lambda leaf: leaf[start : start + config.lanes], running)  # noqa: B023
+    for start in range(0, n, config.n_lanes):
+        group = jax.tree.map(lambda leaf: leaf[start : start + config.n_lanes], running)  # noqa: B023
         # The other lanes play new games, which are dropped, finished or not.
         actor = selfplay.init(config, jax.random.fold_in(key, start), step)
-        states, records = _first_replaced((actor.states, actor.records), group, config.lanes)
+        states, records = _first_replaced((actor.states, actor.records), group, config.n_lanes)
         actor = actor._replace(
             states=_placed(states, actor.n_finished), records=_placed(records, actor.n_finished)
         )

@@ -8,7 +8,7 @@ copied, and the rows of later steps are removed.
 from zebjax import network
 from zebjax.common import checkpoint, console, files
 from zebjax.common.console import Reporter
-from zebjax.training import changes, learner, metrics, resize, saved_state
+from zebjax.training import by_device, changes, learner, metrics, resize, saved_state
 from zebjax.training.config import Experiment
 
 _STEPS_LISTED = 10
@@ -36,6 +36,7 @@ def roll_back(settings: Experiment, step: int, report: Reporter) -> None:
     if step not in steps:
         known = ", ".join(map(str, steps[-_STEPS_LISTED:]))
         raise ValueError(f"{folder}: no weights of step {step}; there are those of {known}")
+    settings = by_device.resolve(settings, "learner", report.note)
     # Weights that are not finite are a reason to roll back, so they must not stop it.
     session = saved_state.open_session(settings, report, lambda: False, needs_finite=False)
     progress, state = session.progress, session.state

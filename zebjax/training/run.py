@@ -90,7 +90,7 @@ class Run:
         Raises:
             ValueError: if the folder or the devices do not fit the experiment.
         """
-        devices.check_divides("selfplay.lanes", settings.selfplay.lanes)
+        devices.check_divides("selfplay.lanes", settings.selfplay.n_lanes)
         devices.check_divides("learner.batch", settings.learner.batch)
         self._judge = judging.Judge(settings.evaluation)
         self.session = saved_state.open_session(settings, report, stop_asked)

@@ -47,8 +47,8 @@ def init(config: SelfPlayConfig, key: jax.Array, step: jax.Array | int = 0) -> A
     check_key("key", key)
     check("step", step, (), int)
     deal_key, key = jax.random.split(key)
-    states, records = _new_games(deal_key, config.lanes, step)
-    finished = record.empty(config.games_per_cycle + config.lanes)
+    states, records = _new_games(deal_key, config.n_lanes, step)
+    finished = record.empty(config.games_per_cycle + config.n_lanes)
     return Actor(states, records, finished, jnp.int32(0), key)
 
 

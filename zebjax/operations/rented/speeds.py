@@ -1,6 +1,7 @@
 """Known speeds of self-play by GPU: measured by the benchmarks, published, or predicted."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +36,8 @@ class Row(NamedTuple):
     date: str
     is_predicted: bool = False
     """True for a roofline of the compiled program; no device was measured."""
+    collectives: str = ""
+    """With several devices: what they send to each other in one simulation."""
 
 
 class Known(NamedTuple):
@@ -86,8 +89,21 @@ def read_predicted(folder: Path, prices: dict[str, float]) -> list[Row]:
             if not {"device", "setting", "date"} <= set(row):
                 raise ValueError(f"{path}: expected a result of the benchmark gpu_program")
             device, speed = row["device"], row["predicted_games_per_s"]
-            found.append(Row(device, row["setting"], speed, prices.get(device), row["date"], True))
+            sent = _collectives(row)
+            found.append(
+                Row(device, row["setting"], speed, prices.get(device), row["date"], True, sent)
+            )
     return _best(found)
+
+
+def _collectives(row: dict[str, Any]) -> str:
+    """The collectives of a simulation in a row of the benchmark gpu_program; "" without them."""
+    by_unit = row.get("collectives")
+    sent = by_unit.get("simulation") if isinstance(by_unit, dict) else None
+    if not isinstance(sent, dict):
+        return ""
+    n, mb = (sum(of_kind[name] for of_kind in sent.values()) for name in ("number", "mb"))
+    return f"{n:g} collectives, {mb:.2f} MB a simulation"
 
 
 def _results(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
@@ -142,6 +158,8 @@ def predicted(setting: str, folder: Path = RESULTS) -> dict[str, float]:
     """
     tables = {name: dict(speeds) for name, speeds in PREDICTED.items()}
     for row in read_predicted(folder, {}) if folder.is_dir() else ():
+        if is_several(row.device):
+            continue
         known = tables.setdefault(row.setting, {})
         for name in [name for name in known if key(name) == key(row.device)]:
             del known[name]
@@ -154,6 +172,11 @@ def predicted(setting: str, folder: Path = RESULTS) -> dict[str, float]:
         for name, (speeds, _) in ORIGINAL.items()
     }
     return scaled | here
+
+
+def is_several(device: str) -> bool:
+    """True for the name of several devices, as `8 x NVIDIA H100`."""
+    return re.match(r"\d+ x ", device) is not None
 
 
 def usual_name(device: str) -> str:
