@@ -101,8 +101,8 @@ def to_record(games: Sequence[Position]) -> GameRecord:
     arrays: dict[str, np.ndarray] = {
         name: np.zeros((n, *shape), dtype) for name, (dtype, shape) in record.FIELDS.items()
     }
-    arrays["hands"][:] = [position.hands for position in games] or arrays["hands"]
     for row, position in enumerate(games):
+        arrays["hands"][row] = position.hands
         arrays["declaration"][row] = position.declaration
         arrays["leader"][row] = position.leader
         arrays["slots"][row] = slots(position)
