@@ -23,6 +23,7 @@ COMMANDS = {
     "show": Command("zebjax.show", "show a game or a position, in a terminal or as a picture"),
     "analyse": Command("zebjax.analyse", "say what each move of a position is worth"),
     "review": Command("zebjax.review", "say what each decision of a game has cost"),
+    "engine": Command("zebjax.engine", "let another program ask a player for moves"),
     "teach": Command("zebjax.teach", "make training games of the exact teacher"),
     "convert": Command("zebjax.convert", "convert PyTorch checkpoints of the original and back"),
     "doctor": Command("zebjax.doctor", "check that this machine can run an experiment"),

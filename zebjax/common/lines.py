@@ -4,13 +4,13 @@ import queue
 import sys
 import threading
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import IO
 
 _AHEAD = 4096
 """Lines read ahead."""
 
 
-def bounded(stream: BinaryIO, limit: int) -> Iterator[bytes]:
+def bounded(stream: IO[bytes], limit: int) -> Iterator[bytes]:
     """Yield the lines of a stream without their ends; of a longer line its first limit + 1 bytes.
 
     Args:
@@ -25,7 +25,7 @@ def bounded(stream: BinaryIO, limit: int) -> Iterator[bytes]:
         yield kept.rstrip(b"\r\n")[: limit + 1]
 
 
-def batches(limit: int, most: int, stream: BinaryIO | None = None) -> Iterator[list[bytes]]:
+def batches(limit: int, most: int, stream: IO[bytes] | None = None) -> Iterator[list[bytes]]:
     """Yield the lines that have come, at least one, as soon as there are any.
 
     So a program answers one line at once, and many lines together.

@@ -17,7 +17,7 @@ MISTAKE = 0.02
 """P(win) lost from which a decision is marked."""
 ABOUT = (
     "What a seat could know is judged by E[Q]: each move is solved exactly in {n} worlds that fit "
-    "what the seat has seen. {win} and points are means over them. `In the deal`: points of the "
+    "what the seat has seen. {win} and points are means over them. In the deal: points of the "
     "team in the true deal if all play after the move is perfect, which no player can know."
 )
 

@@ -1,8 +1,8 @@
 """What each decision of a game has cost, by what its seat could know and by the true deal.
 
 A decision is a play with two or more legal moves by a seat whose hand is known. What the seat could
-know is judged by E[Q] (see `players.exact`); the true deal by exact play with all hands known, which
-no player can know: a good move may lose there.
+know is judged by E[Q] (see `players.exact`); the true deal by exact play with all hands known,
+which no player can know: a good move may lose there.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from zebjax import position_arrays, solver
+from zebjax import position_arrays, solver, tiles
 from zebjax.players import exact
 from zebjax.position import Position
 from zebjax.study import analysis
@@ -70,7 +70,8 @@ class Decision:
     @property
     def points_lost(self) -> float:
         """Mean points of the best move less those of the move played; may be negative, since the
-        best move is the one that wins most often."""
+        best move is the one that wins most often.
+        """
         return self.best.points - self.played.points
 
     @property
@@ -174,8 +175,8 @@ def to_json(decision: Decision) -> dict[str, object]:
 
 
 def _option(option: Option) -> dict[str, object]:
-    from zebjax import tiles
-
     fields = dataclasses.asdict(option) | {"tile": tiles.TILE_NAMES[option.tile]}
-    return {name: round(value, 6) if isinstance(value, float) else value
-            for name, value in fields.items()}
+    return {
+        name: round(value, 6) if isinstance(value, float) else value
+        for name, value in fields.items()
+    }

@@ -101,4 +101,4 @@ def review(
         )
     yield table
     yield f"best, {win} and points: over {n} worlds that fit what the seat has seen (E[Q])"
-    yield "in the deal: points, by perfect play with all hands known; !: and the win with them"
+    yield "in the deal: points by perfect play with all hands known; !: the win too"
