@@ -205,12 +205,14 @@ def _holders(view: Position, marginals: np.ndarray, beliefs: np.ndarray | None) 
     )
 
 
-def a_world(position: Position, seed: int) -> Position:
-    """A position with all hands known: itself, or one world that its mover thinks possible."""
+def a_world(position: Position, seed: int, n: int) -> Position:
+    """A position with all hands known: itself, or the first of the n worlds that `analyse` solves
+    with this seed.
+    """
     if all(position.hands):
         return position
     state = position_arrays.to_states([position.seen_by(position.mover)])
-    _, world = next(exact.worlds_of(state, raw_keys([seed]), 1))
+    _, world = next(exact.worlds_of(state, raw_keys([seed]), n))
     hands = four(tuple(int(tile) for tile in hand) for hand in np.asarray(world.hands)[0])
     return dataclasses.replace(position, hands=hands)
 
@@ -222,8 +224,9 @@ def line(position: Position, first: int) -> tuple[int, ...]:
         position: all hands must be known.
         first: the first tile.
     """
-    after = position.play(first)
-    if after.is_over:
-        return (first,)
-    plays = solver.principal_line(position_arrays.to_state(after))
-    return (first, *(play.tile for play in plays))
+    now = position.play(first)
+    while not now.is_over:
+        # One thread: a single position cannot be divided.
+        values = solver.solve(position_arrays.to_states([now]), threads=1)[0]
+        now = now.play(now.hands[now.mover][int(np.nanargmax(values))])
+    return now.plays[len(position.plays) :]

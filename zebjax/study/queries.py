@@ -199,12 +199,13 @@ def reply(task: Task, result: Analysis) -> Reply:
     if result.choices:
         made["choices"] = {spec: tiles.TILE_NAMES[tile] for spec, tile in result.choices.items()}
     if task.line:
-        made["line"] = _line(position, best.tile, task.seed)
+        made["line"] = _line(task, best.tile)
     return made
 
 
-def _line(position: Position, first: int, seed: int) -> Reply:
-    world = analysis.a_world(position, seed)
+def _line(task: Task, first: int) -> Reply:
+    position = task.position
+    world = analysis.a_world(position, task.seed, task.worlds)
     plays = analysis.line(world, first)
     end = dataclasses.replace(world, plays=(*world.plays, *plays))
     return {
