@@ -21,14 +21,14 @@ trick 2  by 0  6-5  # a comment
 
 
 @given(played.games(), st.lists(played.NAMES, min_size=4, max_size=4))
-@settings(max_examples=100)
+@settings(max_examples=40)
 def test_games_make_the_round_trip(made, names):
     made = Position(made.hands, made.declaration, made.leader, made.plays, made.bid, four(names))
     assert notation.read(notation.write(made)) == made
 
 
 @given(st.lists(played.seen(), max_size=3))
-@settings(max_examples=50)
+@settings(max_examples=20)
 def test_positions_with_unknown_hands_make_the_round_trip(made):
     text = notation.write_all(made)
     assert notation.read_all(text) == made
@@ -94,7 +94,7 @@ def test_a_text_without_a_game_is_refused():
 
 
 @given(st.text(st.characters() | st.sampled_from("0123456-? \n#"), max_size=200))
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_any_text_is_a_position_or_an_error(text):
     for whole in (text, GAME + text, GAME.replace("trick 1", text)):
         try:

@@ -19,7 +19,7 @@ GOOD = {
 
 
 @given(played.seen())
-@settings(max_examples=50)
+@settings(max_examples=25)
 def test_positions_make_the_round_trip(made):
     data = json.loads(json.dumps(position_json.write(made)))
     assert position_json.read(data) == made

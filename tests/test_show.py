@@ -32,11 +32,13 @@ def test_text_of_a_seat_hides_the_other_hands(game_path, capsys):
 
 def test_a_game_of_a_record_file(tmp_path, capsys):
     path = tmp_path / "games.safetensors"
-    record.write(path, position_arrays.to_record(GAMES), record.Metadata("teacher-eq", "w", 0, {}))
+    # 24 as in test_record, which compiles the same program.
+    games = position_arrays.to_record(GAMES * 12)
+    record.write(path, games, record.Metadata("teacher-eq", "w", 0, {}))
     assert show.main([str(path), "--game", "2", "--text"]) == 0
     assert notation.read(capsys.readouterr().out) == GAMES[1]
     assert show.main([str(path)]) == 2
-    assert "it has 2 games; choose one with --game" in capsys.readouterr().err
+    assert "it has 24 games; choose one with --game" in capsys.readouterr().err
 
 
 def test_a_picture_is_written(game_path, tmp_path):

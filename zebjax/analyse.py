@@ -22,7 +22,7 @@ def parser() -> cli.Parser:
         "together are analysed together. zebjax/study/queries.py describes both. Values are those\n"
         "of E[Q]: each move solved exactly in sampled worlds that fit what the mover has seen.",
         "--position position.txt",
-        "--max-worlds 1000 < queries.jsonl > replies.jsonl",
+        "--network none --max-worlds 1000",
         notes=spec.help_text(),
     )
     made.add_argument(

@@ -19,7 +19,7 @@ def parser() -> cli.Parser:
         "Show a game or a position: the hands, what each seat has played, the tricks. A file is\n"
         "text (see the module zebjax/notation.py), or a record file of games.",
         "game.txt --ply 8 --svg game.svg",
-        "games.safetensors --game 3 --text > third.txt",
+        "games.safetensors --game 3 --text",
     )
     made.add_argument(
         "file", metavar="FILE", help="text or *.safetensors; - reads text from standard input"
