@@ -13,6 +13,7 @@ MODULES = (
     "network.config",
     "network.model",
     "network.places",
+    "notation",
     "observe",
     "operations.recap.about",
     "operations.recap.charts",

@@ -1,0 +1,64 @@
+"""`zebjax show`: text, pictures and record files of games."""
+
+import random
+
+import pytest
+
+from tests.support import played
+from zebjax import notation, position_arrays, record, show
+
+GAMES = [played.random_game(random.Random(seed)) for seed in range(2)]
+
+
+@pytest.fixture
+def game_path(tmp_path):
+    path = tmp_path / "game.txt"
+    path.write_text(notation.write(GAMES[0]))
+    return path
+
+
+def test_a_position_is_shown_within_80_columns(game_path, capsys):
+    assert show.main([str(game_path), "--ply", "9"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].endswith(f"seat {GAMES[0].before(9).mover} to play")
+    assert sum(line.startswith("> ") for line in lines) == 1
+
+
+def test_text_of_a_seat_hides_the_other_hands(game_path, capsys):
+    assert show.main([str(game_path), "--ply", "9", "--seat", "2", "--text"]) == 0
+    assert notation.read(capsys.readouterr().out) == GAMES[0].before(9).seen_by(2)
+
+
+def test_a_game_of_a_record_file(tmp_path, capsys):
+    path = tmp_path / "games.safetensors"
+    # 24 as in test_record, which compiles the same program.
+    games = position_arrays.to_record(GAMES * 12)
+    record.write(path, games, record.Metadata("teacher-eq", "w", 0, {}))
+    assert show.main([str(path), "--game", "2", "--text"]) == 0
+    assert notation.read(capsys.readouterr().out) == GAMES[1]
+    assert show.main([str(path)]) == 2
+    assert "it has 24 games; choose one with --game" in capsys.readouterr().err
+
+
+def test_a_picture_is_written(game_path, tmp_path):
+    assert show.main([str(game_path), "--svg", str(tmp_path / "game.svg")]) == 0
+    assert (tmp_path / "game.svg").read_text().startswith("<svg ")
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("hand 0 6-7", [], "game.txt: line 1, column 8: expected a tile as in 6-4, got '6-7'"),
+        ("", [], "game.txt: expected a game or position, the text has none"),
+        ("declaration trump 1\nleader 0", ["--ply", "3"], "--ply: this game has 0 plays, got 3"),
+        ("declaration trump 1\nleader 0", ["--game", "2"], "--game: expected 1..1, got 2"),
+        (b"\xff", [], "game.txt: expected text in UTF-8"),
+    ],
+)
+def test_a_wrong_file_is_one_sentence(tmp_path, capsys, text, options, message):
+    path = tmp_path / "game.txt"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert show.main([str(path), *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1

@@ -1,0 +1,347 @@
+"""A readable text of a game or a position.
+
+A line is a keyword and its words; blank lines and everything after `#` are ignored:
+
+    player 0  you                               # optional: names
+    player 1  eq:n=100
+    hand 0  6-4 5-5 3-1 2-0 1-0 6-6 4-3         # the seven tiles dealt, in their slots
+    hand 1  ?                                   # unknown; the line may also be left out
+    hand 2  ?
+    hand 3  ?
+    declaration trump 4
+    leader 2                                    # seat 0..3 that leads the first trick
+    bid 31 by 2                                 # optional: points 30..42, or marks as in
+                                                # `bid 2 marks by 2`; the bidder leads
+    trick 1  by 2  6-5 6-3 6-4 6-0  won by 0 with 1
+    trick 2  by 0  5-5
+
+Seats go 0..3 to the left; teams are seats 0 and 2, and seats 1 and 3. A declaration is one of
+`trump 0` to `trump 6`, `doubles trump`, `doubles suit` (doubles are a suit without trump power)
+and `no trump`. A tile is its two pips in either order. A trick has its number, the seat that leads,
+and one to four tiles in the order of play; only the last may be incomplete. `by` and `won by SEAT
+with POINTS` may be left out; where they stand, they must be right. A hand may leave out tiles that
+its seat has played: they are then added at its end. Several games are separated by lines `---`.
+
+Reading a text and writing it again gives the same text if `write` wrote it. `position_arrays` turns
+a position into a GameState or GameRecord and back.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, NoReturn
+
+from zebjax import position, tiles
+from zebjax.common.parsing import nearest
+from zebjax.position import Bid, Impossible, Place, Position, Trick
+
+MAX_BYTES = 1 << 20
+SEPARATOR = "---"
+_SHOWN = 40
+_SEAT = "a seat 0..3"
+_WON = "`won by SEAT with POINTS`"
+
+
+class NotationError(ValueError):
+    """A text is not a position; the message begins with the line and the column."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Word:
+    text: str
+    """Empty for the end of a line."""
+    line: int
+    """From 1."""
+    column: int
+    """From 1."""
+
+    def refuse(self, reason: str) -> NoReturn:
+        raise NotationError(f"line {self.line}, column {self.column}: {reason}")
+
+    def refuse_itself(self, expected: str) -> NoReturn:
+        """Refuse this word where another was expected."""
+        if not self.text:
+            self.refuse(f"the line ends here; expected {expected}")
+        shown = self.text if len(self.text) <= _SHOWN else self.text[: _SHOWN - 3] + "..."
+        self.refuse(f"expected {expected}, got {shown!r}")
+
+    def number(self, expected: str, low: int, high: int) -> int:
+        if not re.fullmatch("[0-9]{1,2}", self.text) or not low <= int(self.text) <= high:
+            self.refuse_itself(expected)
+        return int(self.text)
+
+    def seat(self) -> int:
+        return self.number(_SEAT, 0, 3)
+
+    def tile(self) -> int:
+        match = re.fullmatch("([0-6])-([0-6])", self.text)
+        if not match:
+            self.refuse_itself("a tile as in 6-4")
+        return tiles.tile_id(int(match[1]), int(match[2]))
+
+
+class _Words:
+    """The words of one line that are not read yet."""
+
+    def __init__(self, words: list[_Word], end: _Word) -> None:
+        self._words, self._end = words, end
+
+    def peek(self) -> _Word:
+        """The next word; one without text at the end of the line."""
+        return self._words[0] if self._words else self._end
+
+    def take(self) -> _Word:
+        return self._words.pop(0) if self._words else self._end
+
+    def skip(self, text: str) -> bool:
+        """Pass the next word if it is `text`."""
+        found = self.peek().text == text
+        if found:
+            self.take()
+        return found
+
+    def must(self, text: str, expected: str) -> None:
+        """Pass the next word, which must be `text`."""
+        if not self.skip(text):
+            self.peek().refuse_itself(expected)
+
+    def until(self, stop: str) -> list[_Word]:
+        """Take the words before `stop` or the end of the line."""
+        taken = []
+        while self.peek().text not in ("", stop):
+            taken.append(self.take())
+        return taken
+
+    def finish(self) -> None:
+        if self._words:
+            self.peek().refuse_itself("the end of the line")
+
+
+class _Claim(NamedTuple):
+    """What the line of a trick says beside its tiles, each with its word."""
+
+    leader: tuple[_Word, int] | None
+    winner: tuple[_Word, int] | None
+    points: tuple[_Word, int] | None
+
+    def check(self, trick: Trick) -> None:
+        if self.leader and self.leader[1] != trick.leader:
+            self.leader[0].refuse(f"seat {trick.leader} leads this trick, not {self.leader[1]}")
+        if self.winner and len(trick.tiles) < 4:
+            self.winner[0].refuse("nobody has won this trick: it has fewer than 4 tiles")
+        if self.winner and self.winner[1] != trick.winner:
+            self.winner[0].refuse(f"seat {trick.winner} wins this trick, not {self.winner[1]}")
+        if self.points and self.points[1] != trick.points:
+            self.points[0].refuse(f"this trick has {trick.points} points, not {self.points[1]}")
+
+
+class _Reader:
+    """The parts of one position, and the word where each stands."""
+
+    def __init__(self) -> None:
+        self.players = [""] * 4
+        self.hands: list[list[int]] = [[] for _ in range(4)]
+        self.declaration: int | None = None
+        self.leader: int | None = None
+        self.bid: Bid | None = None
+        self.plays: list[int] = []
+        self.claims: list[_Claim] = []
+        self.words: dict[Place, _Word] = {}
+
+    def read_line(self, keyword: _Word, words: _Words) -> None:
+        readers = {
+            "player": self._player,
+            "hand": self._hand,
+            "declaration": self._declaration,
+            "leader": self._leader,
+            "bid": self._bid,
+            "trick": self._trick,
+        }
+        if keyword.text not in readers:
+            guess = nearest(keyword.text[:_SHOWN], readers)
+            keyword.refuse(
+                f"a line begins with {', '.join(readers)}; got {keyword.text[:_SHOWN]!r}, did you "
+                f"mean {guess!r}?"
+            )
+        readers[keyword.text](words)
+        words.finish()
+
+    def _mark(self, place: Place, word: _Word, name: str) -> None:
+        """Keep the word of a part, which may stand only once."""
+        if place in self.words:
+            word.refuse(f"{name} is given twice; the first is in line {self.words[place].line}")
+        self.words[place] = word
+
+    def _player(self, words: _Words) -> None:
+        word = words.take()
+        seat = word.seat()
+        self._mark(("player", seat, 0), word, f"player {seat}")
+        self.players[seat] = " ".join(part.text for part in words.until(""))
+
+    def _hand(self, words: _Words) -> None:
+        word = words.take()
+        seat = word.seat()
+        self._mark(("hand", seat, -1), word, f"hand {seat}")
+        if words.skip("?"):
+            return
+        if not words.peek().text:
+            words.peek().refuse_itself("seven tiles or ?")
+        for slot, part in enumerate(words.until("")):
+            if slot == tiles.HAND_SIZE:
+                part.refuse("a hand has 7 tiles; this is one more")
+            self.hands[seat].append(part.tile())
+            self.words["hand", seat, slot] = part
+
+    def _declaration(self, words: _Words) -> None:
+        word = words.peek()
+        self._mark(("declaration", 0, 0), word, "the declaration")
+        name = " ".join(part.text for part in words.until(""))
+        if name not in tiles.DECLARATION_NAMES:
+            guess = nearest(name[:_SHOWN], tiles.DECLARATION_NAMES)
+            word.refuse(f"{name[:_SHOWN]!r} is not a declaration; did you mean {guess!r}?")
+        self.declaration = tiles.DECLARATION_NAMES.index(name)
+
+    def _leader(self, words: _Words) -> None:
+        word = words.take()
+        self._mark(("leader", 0, 0), word, "the leader")
+        self.leader = word.seat()
+
+    def _bid(self, words: _Words) -> None:
+        word = words.take()
+        self._mark(("bid", 0, 0), word, "the bid")
+        points, marks = word.number("points from 30 to 42, or marks from 1 to 7", 1, 42), 1
+        if words.skip("marks") or words.skip("mark"):
+            points, marks = tiles.TOTAL_POINTS, points
+        words.must("by", "`by SEAT`")
+        self.bid = Bid(words.take().seat(), points, marks)
+
+    def _trick(self, words: _Words) -> None:
+        word, number = words.take(), len(self.claims) + 1
+        if word.number(f"the number {number}", 1, tiles.N_TRICKS) != number:
+            word.refuse_itself(f"the number {number}, since tricks stand in order")
+        if len(self.plays) % 4:
+            word.refuse(f"trick {number - 1} has fewer than 4 tiles")
+        leader = winner = points = None
+        if words.skip("by"):
+            leader = (words.peek(), words.take().seat())
+        if not words.peek().text:
+            words.peek().refuse_itself("a tile")
+        for place, part in enumerate(words.until("won")):
+            if place == 4:
+                part.refuse("a trick has 4 tiles; this is one more")
+            self.words["play", len(self.plays), 0] = part
+            self.plays.append(part.tile())
+        if words.skip("won"):
+            words.must("by", _WON)
+            winner = (words.peek(), words.take().seat())
+            words.must("with", _WON)
+            word = words.take()
+            points = (word, word.number("points from 1 to 42", 1, tiles.TOTAL_POINTS))
+        self.claims.append(_Claim(leader, winner, points))
+
+    def position(self, end: _Word) -> Position:
+        """Put the parts together and check them; `end` is the end of the text."""
+        if self.declaration is None or self.leader is None:
+            missing = "declaration" if self.declaration is None else "leader"
+            end.refuse(f"the game ends here, without a line `{missing}`")
+        tricks = position.tricks_of(self.declaration, self.leader, tuple(self.plays))
+        # Before the plays themselves: a wrong winner makes the next plays another seat's.
+        for claim, trick in zip(self.claims, tricks, strict=True):
+            claim.check(trick)
+        try:
+            return Position(
+                position.four(self._completed(position.movers_of(tricks))),
+                self.declaration,
+                self.leader,
+                tuple(self.plays),
+                self.bid,
+                position.four(self.players),
+            )
+        except Impossible as error:
+            self._word(error.place, end).refuse(str(error))
+
+    def _completed(self, movers: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+        """The hands, with the tiles that a seat has played where its line leaves them out."""
+        for seat, hand in enumerate(self.hands):
+            played = [tile for tile, at in zip(self.plays, movers, strict=True) if at == seat]
+            missing = tiles.HAND_SIZE - len(hand) if hand else 0
+            added = [tile for tile in played if tile not in hand][:missing]
+            yield (*hand, *added)
+
+    def _word(self, place: Place, end: _Word) -> _Word:
+        kind, first, second = place
+        others = (place, (kind, first, second - 1), (kind, first, -1))
+        return next((self.words[other] for other in others if other in self.words), end)
+
+
+def _games(text: str) -> Iterator[tuple[list[list[_Word]], _Word]]:
+    """Yield for each game its lines of words, the end of a line included, and the text's end."""
+    lines: list[list[_Word]] = []
+    number = 0
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line.partition("#")[0].rstrip()
+        if line == SEPARATOR:
+            yield lines, _Word("", number, 1)
+            lines = []
+            continue
+        words = [_Word(m[0], number, m.start() + 1) for m in re.finditer(r"\S+", line)]
+        if words:
+            lines.append([*words, _Word("", number, len(line) + 1)])
+    yield lines, _Word("", number, 1)
+
+
+def read_all(text: str) -> list[Position]:
+    """Read all games of a text; a text or a part without any line is no game.
+
+    Raises:
+        NotationError: if a part is not a position, or the text has more than a megabyte.
+    """
+    if len(text) > MAX_BYTES:
+        raise NotationError(f"line 1, column 1: a text has at most {MAX_BYTES:,} characters")
+    made = []
+    for lines, end in _games(text):
+        reader = _Reader()
+        for keyword, *words, line_end in lines:
+            reader.read_line(keyword, _Words(words, line_end))
+        if lines:
+            made.append(reader.position(end))
+    return made
+
+
+def read(text: str) -> Position:
+    r"""Read the one game of a text.
+
+    Raises:
+        NotationError: if the text is not one position; the message begins with line and column.
+
+    >>> seen = read("declaration trump 6\nleader 2\ntrick 1  6-6 6-1\n")
+    >>> seen.mover, tiles.TILE_NAMES[seen.plays[0]], len(seen.hidden)
+    (0, '6-6', 26)
+    """
+    games = read_all(text)
+    if len(games) != 1:
+        raise NotationError(f"line 1, column 1: expected one game, got {len(games)}")
+    return games[0]
+
+
+def _names(ids: Iterable[int]) -> str:
+    return " ".join(tiles.TILE_NAMES[tile] for tile in ids)
+
+
+def write(game: Position) -> str:
+    """Return the text of a game or position, with a newline at its end."""
+    lines = [f"player {seat}  {name}" for seat, name in enumerate(game.players) if name]
+    lines += [f"hand {seat}  {_names(hand) or '?'}" for seat, hand in enumerate(game.hands)]
+    lines += [f"declaration {tiles.DECLARATION_NAMES[game.declaration]}", f"leader {game.leader}"]
+    if game.bid is not None:
+        seat, points, marks = game.bid
+        lines.append(f"bid {f'{marks} marks' if marks > 1 else points} by {seat}")
+    for number, trick in enumerate(game.tricks, 1):
+        won = f"  won by {trick.winner} with {trick.points}" if len(trick.tiles) == 4 else ""
+        lines.append(f"trick {number}  by {trick.leader}  {_names(trick.tiles)}{won}")
+    return "\n".join(lines) + "\n"
+
+
+def write_all(games: Iterable[Position]) -> str:
+    """Return the text of several games."""
+    return f"{SEPARATOR}\n".join(map(write, games))

@@ -1,0 +1,1 @@
+"""Studying positions: files of games, tables and pictures of them, analysis, review, an engine."""

@@ -1,0 +1,41 @@
+"""A position as lines of text for a terminal, at most 80 columns wide."""
+
+from collections.abc import Iterable
+
+from zebjax import tiles
+from zebjax.dominoes import describe
+from zebjax.position import Position
+
+_NAME = 16
+"""Columns of a player's name."""
+
+
+def names(ids: Iterable[int]) -> str:
+    """Names of tiles with spaces between."""
+    return " ".join(tiles.TILE_NAMES[tile] for tile in ids)
+
+
+def short(name: str, width: int = _NAME) -> str:
+    """A name cut to `width` characters."""
+    return name if len(name) <= width else name[: width - 3] + "..."
+
+
+def lines(position: Position) -> list[str]:
+    """What is known of a position: hands and played tiles by seat, and the tricks."""
+    made = [describe(position), ""]
+    width = max(len(short(name)) for name in position.players)
+    made.append(f"  seat  {'':{width}}  {'in hand':27}  played".rstrip())
+    for seat, hand in enumerate(position.hands):
+        played = position.played_by(seat)
+        left = names(tile for tile in hand if tile not in played)
+        if not hand:
+            left = " ".join("?" * (tiles.HAND_SIZE - len(played)))
+        mark = ">" if seat == position.mover else " "
+        name = short(position.players[seat])
+        made.append(f"{mark} {seat:<4}  {name:{width}}  {left:27}  {names(played)}".rstrip())
+    if position.tricks:
+        made += ["", "  trick  led by  tiles            won by  points"]
+    for number, trick in enumerate(position.tricks, 1):
+        won = f"{trick.winner:>6}  {trick.points:>6}" if len(trick.tiles) == 4 else ""
+        made.append(f"  {number:>5}  {trick.leader:>6}  {names(trick.tiles):15}  {won}".rstrip())
+    return made
