@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.contracts import contracts_of, finished
 from zebjax import contract, tiles
+from zebjax.common import bids
 
 
 @pytest.mark.parametrize(
@@ -85,12 +86,12 @@ def test_declaration_by_pips(hand, declaration):
 @pytest.mark.parametrize("text", ["", "29", "43", "3o", "8m", "0 marks", "030", "-31", "2", "84"])
 def test_a_bid_that_is_none_is_refused(text):
     with pytest.raises(ValueError, match=r"expected points from 30 to 42 or marks as in 2m .*got"):
-        contract.parse_bid(text)
+        bids.parse(text)
 
 
 def test_bids_are_points_or_marks():
-    assert contract.parse_bid("42") == (42, 1) and contract.parse_bid("1 mark") == (42, 1)
-    assert contract.parse_bid(" 30 ") == (30, 1) and contract.parse_bid("7 marks") == (42, 7)
+    assert bids.parse("42") == (42, 1) and bids.parse("1 mark") == (42, 1)
+    assert bids.parse(" 30 ") == (30, 1) and bids.parse("7 marks") == (42, 7)
 
 
 def test_a_game_that_is_not_the_contracts_is_refused():

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zebjax import players
-from zebjax.common import cli, console, parsing
+from zebjax.common import bids, cli, console, parsing
 from zebjax.evaluation import config
 from zebjax.players import spec
 
@@ -54,6 +54,7 @@ def parser() -> cli.Parser:
         "--matrix random heuristic zeb:runs/quickstart --anchor random=1000 --plot matrix.png",
         "--ladder zeb:out/zeb-557k --plot ladder.png",
         "--run runs/quickstart --every 8 random --deals 200 --plot steps.png",
+        "eq:n=100,criterion=make vs eq:n=100 --contract 30 --deals 200",
         usage="A vs B [options]\n--matrix P1 P2 P3 ... [options]\n--ladder [P ...] [options]\n"
         "--run RUN [--every N] [P ...] [options]",
         notes=spec.help_text(),
@@ -116,6 +117,20 @@ def parser() -> cli.Parser:
         metavar="P=R",
         help="rate player P at R, as in eq:n=100=1600 (else the mean is 1500)",
     )
+    add(
+        "--contract",
+        type=cli.checked(bids.parse),
+        metavar="BID",
+        help="every hand has a contract: the first leader must make BID, 30 to 42 points or marks "
+        "as in 2m (42 points), and the other team sets it. The value is make/set, not points won",
+    )
+    add(
+        "--declare",
+        choices=("make", "pips"),
+        default="make",
+        help="with --contract: the bidder's declaration, the one with the highest P(make) over "
+        "sampled worlds, or the longest suit (default %(default)s)",
+    )
     add("--seed", type=cli.integer(0, 2**32 - 1), default=0, help="of deals and play (default 0)")
     add(
         "--batch",
@@ -162,6 +177,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
             )
         if arguments.anchor:
             made.error("--anchor: ratings need --matrix or --ladder or --run")
+    if arguments.contract is not None:
+        for name, given in {**modes, "--until": arguments.until, "--plot": arguments.plot}.items():
+            if given:
+                made.error(f"{name}: not allowed with --contract")
     if arguments.ladder:
         words[:0] = config.LADDER
         arguments.anchor = arguments.anchor or config.LADDER_ANCHOR
@@ -216,6 +235,26 @@ def _match(arguments: argparse.Namespace, rules: "ladder.Rules", cache: "ladder.
         out.print(tables.kind_of_interval(rules.until))
     if arguments.plot:
         tables.plot(arguments.plot, [pair.result], None, tables.kind_of_interval(rules.until))
+
+
+def _contract(arguments: argparse.Namespace, rules: "ladder.Rules", cache: "ladder.Cache") -> None:
+    """Play A against B with a contract in every hand, and print the result."""
+    from zebjax.evaluation import contracts, tables
+
+    a, b = players.make(arguments.players[0]), players.make(arguments.players[2])
+    bid, marks = arguments.contract
+    terms = contracts.Terms(bid, marks, arguments.declare)
+    with cli.progress(f"{a.spec} vs {b.spec}") as show:
+        result, seconds, cached = contracts.play(
+            a, b, arguments.deals, terms, rules, cache, lambda done: show(done, "")
+        )
+    if arguments.json:
+        more = {"seed": rules.seed, "seconds": seconds, "cached": cached}
+        print(json.dumps({**result.to_dict(), **more}))
+    else:
+        out = console.make()
+        out.print(tables.contract_table(result, seconds, cached))
+        out.print(tables.kind_of_interval(None))
 
 
 def _round_robin(
@@ -314,6 +353,7 @@ def _run(arguments: argparse.Namespace) -> int:
     cache = ladder.Cache(None if arguments.no_cache else arguments.cache, _note)
     is_matrix = arguments.matrix or arguments.ladder
     play = _steps if arguments.run else _round_robin if is_matrix else _match
+    play = play if arguments.contract is None else _contract
     try:
         play(arguments, rules, cache)
     except KeyboardInterrupt:

@@ -5,7 +5,6 @@ makes or sets, and not the more points won. A state (`game.GameState`) is the sa
 contract is kept beside it. Contracts may be device arrays or NumPy arrays, with any leading axes.
 """
 
-import re
 from typing import Any, NamedTuple
 
 import jax
@@ -14,12 +13,12 @@ import numpy as np
 
 from zebjax import game, tiles
 from zebjax.common.arrays import Array, Scalar
+from zebjax.common.bids import MAX_BID as MAX_BID
+from zebjax.common.bids import MAX_MARKS as MAX_MARKS
+from zebjax.common.bids import MIN_BID as MIN_BID
 
 VALUE = "make/set"
 """Name of this game's value in files and results; without a contract it is the points won."""
-MIN_BID, MAX_BID = 30, tiles.TOTAL_POINTS
-MAX_MARKS = 7
-"""Marks that win a whole game; no bid is higher."""
 DECLARATIONS = (*range(7), tiles.DOUBLES_TRUMP, tiles.NO_TRUMP)
 """The nine declarations of real 42. Doubles as a suit without trump power are a table's option."""
 
@@ -185,25 +184,3 @@ def declare_by_pips(hand: np.ndarray) -> int:
         return len(suit), tiles.tile_id(pip, pip) in suit, int(tiles.PIP_SUM[suit].sum()), pip
 
     return max(range(tiles.DOUBLES_TRUMP + 1), key=strength)
-
-
-def parse_bid(text: str) -> tuple[int, int]:
-    """Read a bid: points 30..42, or marks as in `1m` or `2 marks`.
-
-    Returns:
-        Points to take, and marks that it is worth.
-
-    Raises:
-        ValueError: for anything else.
-
-    >>> parse_bid("31"), parse_bid("2m")
-    ((31, 1), (42, 2))
-    """
-    if match := re.fullmatch(r"\s*([1-7]) ?(?:m|marks?)\s*", text):
-        return MAX_BID, int(match[1])
-    if re.fullmatch(r"\s*[0-9]{2}\s*", text) and MIN_BID <= int(text) <= MAX_BID:
-        return int(text), 1
-    raise ValueError(
-        f"expected points from {MIN_BID} to {MAX_BID} or marks as in 2m (1 to {MAX_MARKS}), "
-        f"got {text!r}"
-    )

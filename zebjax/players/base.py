@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zebjax import game
+from zebjax import game, tiles
 from zebjax.common.arrays import check
 from zebjax.common.jax_settings import PRNG
+from zebjax.contract import Contract
 
 CHUNK = 64
 """Games in one compiled call on a CPU. On two cores a game takes as long with 64 as with 256, and
@@ -21,6 +22,7 @@ ACCELERATOR_CHUNK = 1024
 """Games in one compiled call on an accelerator, where each call costs more than the evaluations."""
 
 Choose = Callable[[game.GameState, np.ndarray], np.ndarray]
+ChooseInContract = Callable[[game.GameState, Contract, np.ndarray], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +42,9 @@ class Player:
     identity: str = ""
     """Cache key: players with the same identity choose the same slots, in one version of the code.
     Empty: unknown, so results may not be cached."""
+    choose_in_contract: ChooseInContract | None = None
+    """As `choose`, in games with a contract: `choose_in_contract(states, contracts, keys)`, the
+    contracts with the same leading axis. None: the player plays every game by `choose`."""
 
 
 def watch(player: Player) -> tuple[Player, list[tuple[game.GameState, np.ndarray, np.ndarray]]]:
@@ -57,6 +62,14 @@ def watch(player: Player) -> tuple[Player, list[tuple[game.GameState, np.ndarray
         return slots
 
     return dataclasses.replace(player, choose=choose), seen
+
+
+def movers(states: game.GameState) -> np.ndarray:
+    """Return the seat to move in each of n unfinished games, int64 `[n]`; on the host."""
+    ply = np.asarray(states.ply).astype(np.int64)
+    trick = np.minimum(ply // tiles.N_PLAYERS, tiles.N_TRICKS - 1)[:, None]
+    leaders = np.take_along_axis(np.asarray(states.trick_leaders), trick, 1)[:, 0]
+    return (leaders + ply) % tiles.N_PLAYERS
 
 
 def gather(states: game.GameState, rows: np.ndarray) -> game.GameState:
