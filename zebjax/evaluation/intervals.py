@@ -126,3 +126,23 @@ def mcnemar(only_a: int, only_b: int) -> float:
         for k in range(fewer + 1)
     ]
     return min(1.0, round(2 * math.fsum(map(math.exp, logs)), 12))
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a probability from independent yes-or-no results.
+
+    It is the score interval (Wilson 1927, "Probable inference, the law of succession, and
+    statistical inference"), which stays within [0, 1] and holds for few results, too.
+
+    Args:
+        successes: number of yes.
+        n: number of results, 1 or more.
+
+    >>> low, high = wilson(0, 10)
+    >>> round(low, 3), round(high, 3)
+    (0.0, 0.278)
+    """
+    rate, spread = successes / n, Z95**2 / n
+    centre = (rate + spread / 2) / (1 + spread)
+    half = math.sqrt(rate * (1 - rate) * spread + spread**2 / 4) / (1 + spread)
+    return max(0.0, centre - half), min(1.0, centre + half)

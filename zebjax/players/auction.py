@@ -184,6 +184,19 @@ def count_makes(
     return made
 
 
+def best_rows(made: np.ndarray, n: int) -> np.ndarray:
+    """Return the row of each hand's best declaration, int64 `[H]`.
+
+    It has the lead that makes the bid in most worlds; on ties the more worlds summed over all leads
+    decide, then the lower row.
+
+    Args:
+        made: integers `[H, D, 7]`, from `count_makes`.
+        n: number of worlds.
+    """
+    return (made.max(2) * (tiles.HAND_SIZE * n + 1) + made.sum(2)).argmax(1)
+
+
 def declare(
     hands: np.ndarray,
     bids: np.ndarray,
@@ -191,16 +204,12 @@ def declare(
     rng: np.random.Generator,
     declarations: Sequence[int] = contract.DECLARATIONS,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Choose the declaration with the highest P(make) for the bid of each hand.
+    """Choose the declaration with the highest P(make) for the bid of each hand, see `best_rows`.
 
-    Arguments and errors are those of `count_makes`. On ties the more worlds summed over all leads
-    decide, then the lower declaration.
+    Arguments and errors are those of `count_makes`.
 
     Returns:
         Declarations, int8 `[H]`, and P(make), float64 `[H]`.
     """
     made = count_makes(hands, bids, n, rng, declarations)
-    best = made.max(2)
-    score = best * (tiles.HAND_SIZE * n + 1) + made.sum(2)
-    rows = score.argmax(1)
-    return np.asarray(declarations, np.int8)[rows], best.max(1) / n
+    return np.asarray(declarations, np.int8)[best_rows(made, n)], made.max((1, 2)) / n
