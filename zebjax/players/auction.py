@@ -60,6 +60,18 @@ class Chances:
         return self.declarations[row], int(slot), float(column.max())
 
 
+def highest_bid(chances: Chances, theta: float) -> tuple[int, int, float] | None:
+    """Return the highest bid with P(make) of `theta` or more, its declaration and P(make).
+
+    None if even 30 is less likely.
+    """
+    for bid in reversed(BIDS):
+        declaration, _, p_make = chances.best(bid)
+        if p_make >= theta:
+            return bid, declaration, p_make
+    return None
+
+
 def check_hands(hands: np.ndarray) -> np.ndarray:
     """Return hands as int8 `[H, 7]`.
 
