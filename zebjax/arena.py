@@ -131,6 +131,21 @@ def parser() -> cli.Parser:
         help="with --contract: the bidder's declaration, the one with the highest P(make) over "
         "sampled worlds, or the longest suit (default %(default)s)",
     )
+    add(
+        "--marks",
+        type=cli.integer(1, 32),
+        metavar="N",
+        help="whole games to N marks with an auction before each hand, the same for both players; "
+        "--deals is the number of games, each played twice",
+    )
+    add(
+        "--theta",
+        type=cli.checked(parsing.number(0, 1)),
+        default=0.5,
+        metavar="P",
+        help="with --marks: each seat raises by one if its P(make) is P or more; if all pass, the "
+        "dealer must bid 30 (default %(default)s)",
+    )
     add("--seed", type=cli.integer(0, 2**32 - 1), default=0, help="of deals and play (default 0)")
     add(
         "--batch",
@@ -177,10 +192,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
             )
         if arguments.anchor:
             made.error("--anchor: ratings need --matrix or --ladder or --run")
-    if arguments.contract is not None:
+    bids_by = "--contract" if arguments.marks is None else "--marks"
+    if arguments.contract is not None or arguments.marks is not None:
+        if arguments.contract and arguments.marks:
+            made.error("--contract: not allowed with --marks")
         for name, given in {**modes, "--until": arguments.until, "--plot": arguments.plot}.items():
             if given:
-                made.error(f"{name}: not allowed with --contract")
+                made.error(f"{name}: not allowed with {bids_by}")
     if arguments.ladder:
         words[:0] = config.LADDER
         arguments.anchor = arguments.anchor or config.LADDER_ANCHOR
@@ -237,23 +255,28 @@ def _match(arguments: argparse.Namespace, rules: "ladder.Rules", cache: "ladder.
         tables.plot(arguments.plot, [pair.result], None, tables.kind_of_interval(rules.until))
 
 
-def _contract(arguments: argparse.Namespace, rules: "ladder.Rules", cache: "ladder.Cache") -> None:
-    """Play A against B with a contract in every hand, and print the result."""
-    from zebjax.evaluation import contracts, tables
+def _with_bids(arguments: argparse.Namespace, rules: "ladder.Rules", cache: "ladder.Cache") -> None:
+    """Play A against B with a contract in every hand, or whole games; print the result."""
+    from zebjax.evaluation import contracts, marks, tables
 
     a, b = players.make(arguments.players[0]), players.make(arguments.players[2])
-    bid, marks = arguments.contract
-    terms = contracts.Terms(bid, marks, arguments.declare)
     with cli.progress(f"{a.spec} vs {b.spec}") as show:
-        result, seconds, cached = contracts.play(
-            a, b, arguments.deals, terms, rules, cache, lambda done: show(done, "")
-        )
+        how = (rules, cache, lambda done: show(done, ""))
+        if arguments.marks is None:
+            bid, worth = arguments.contract
+            terms = contracts.Terms(bid, worth, arguments.declare)
+            one, seconds, cached = contracts.play(a, b, arguments.deals, terms, *how)
+            result, table = one.to_dict(), tables.contract_table(one, seconds, cached)
+        else:
+            goal = marks.Terms(arguments.marks, arguments.theta)
+            whole, seconds, cached = marks.play(a, b, arguments.deals, goal, *how)
+            result, table = whole.to_dict(), tables.marks_table(whole, seconds, cached)
     if arguments.json:
         more = {"seed": rules.seed, "seconds": seconds, "cached": cached}
-        print(json.dumps({**result.to_dict(), **more}))
+        print(json.dumps({**result, **more}))
     else:
         out = console.make()
-        out.print(tables.contract_table(result, seconds, cached))
+        out.print(table)
         out.print(tables.kind_of_interval(None))
 
 
@@ -353,7 +376,7 @@ def _run(arguments: argparse.Namespace) -> int:
     cache = ladder.Cache(None if arguments.no_cache else arguments.cache, _note)
     is_matrix = arguments.matrix or arguments.ladder
     play = _steps if arguments.run else _round_robin if is_matrix else _match
-    play = play if arguments.contract is None else _contract
+    play = play if arguments.contract is None and arguments.marks is None else _with_bids
     try:
         play(arguments, rules, cache)
     except KeyboardInterrupt:

@@ -27,9 +27,9 @@ def parser() -> cli.Parser:
     made = cli.Parser(
         "bid",
         "Estimate the chance to make each bid from 30 to 42 with each declaration, if the hand's\n"
-        "owner leads: P(make). The other three hands are sampled N times, and every lead is solved\n"
-        "exactly in each of these worlds, as E[Q] does. So the estimate takes all hands as known\n"
-        "after the lead; --calibrate compares it with what comes when contracts are played out.",
+        "owner leads: P(make). The other three hands are sampled N times, and every lead is\n"
+        "solved exactly in each of these worlds, as E[Q] does. So the estimate takes all hands as\n"
+        "known after the lead; --calibrate compares it with what comes when contracts are played.",
         "6-6 6-5 6-4 5-5 3-2 1-0 4-4",
         "6-6 6-5 6-4 5-5 3-2 1-0 4-4 --n 1000 --plot bid.png",
         "--calibrate 200 --keep deals.json --plot calibration.png",

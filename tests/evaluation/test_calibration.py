@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from zebjax import bid
+from zebjax.common import files
 from zebjax.evaluation import calibration
 from zebjax.evaluation.calibration import Row, Settings
 
@@ -37,26 +38,32 @@ def test_bids_come_in_turn_or_are_one():
     assert {Settings(bid=33).bid_of(deal) for deal in range(20)} == {33}
 
 
-def test_an_interrupted_calibration_resumes(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(calibration, "DEALS_AT_ONCE", 6)  # the size of other tests' programs
-    settings, kept = Settings(n=2, play_n=5, seed=3), tmp_path / "deals.json"
-    calls = []
-    first = calibration.measure(settings, 4, kept, calls.append)
-    assert calls == [1.0] and first.all.n_deals == 4
+ROWS = [Row(30 + deal, 6, 0.8, 0.75, deal % 2 == 0) for deal in range(6)]
 
-    def refuse(*_):
-        raise AssertionError("played again")
 
-    monkeypatch.setattr(calibration, "play", refuse)
-    six = calibration.measure(settings, 6, kept)
-    assert six.all.n_deals == 6 and [group.name for group in six.by_bid] == [
-        *map(str, range(30, 36))
-    ]
+def test_a_call_resumes_from_the_deals_it_kept(tmp_path, capsys):
+    """With enough deals kept it plays none."""
+    kept, settings = tmp_path / "deals.json", Settings(n=2, seed=3)
+    plain = [list(dataclasses.astuple(row)) for row in ROWS]
+    files.write_json(kept, {"settings": dataclasses.asdict(settings), "rows": plain})
+    assert calibration.measure(settings, 6, kept) == calibration.summarise(settings, ROWS)
+    assert calibration.measure(settings, 4, kept).all.n_deals == 4
     with pytest.raises(ValueError, match=r"deals.json: it holds deals of other settings"):
         calibration.measure(dataclasses.replace(settings, n=3), 4, kept)
-    # The command says what came, of the same deals.
-    monkeypatch.setattr(calibration, "Settings", lambda **_: settings)
-    picture = tmp_path / "a.png"
-    assert bid.main(["--calibrate", "6", "--keep", str(kept), "--plot", str(picture)]) == 0
+    words = ["--calibrate", "6", "--n", "2", "--seed", "3"]
+    assert bid.main([*words, "--keep", str(kept)]) == 0
     shown = capsys.readouterr().out
-    assert "Brier score" in shown and "bid 35" in shown and picture.exists()
+    assert "Brier score" in shown and "bid 35" in shown
+
+
+@pytest.mark.slow  # plays E[Q]; contracts and E[Q] are covered by test_contracts and test_exact
+def test_deals_are_chosen_and_played(tmp_path, monkeypatch):
+    monkeypatch.setattr(calibration, "DEALS_AT_ONCE", 6)
+    settings, kept, calls = Settings(n=2, play_n=5, seed=3), tmp_path / "deals.json", []
+    calibration.measure(settings, 4, kept, calls.append)
+    assert calls == [1.0]
+    rows = files.read_json(kept)["rows"]
+    assert [row[0] for row in rows] == [*range(30, 36)] and len({row[1] for row in rows}) > 1
+    assert calibration.play(settings, 2, 6)[:4] == [Row(*row) for row in rows[2:]]
+    calibration.plot(calibration.measure(settings, 6, kept), tmp_path / "a.png")
+    assert (tmp_path / "a.png").exists()

@@ -158,6 +158,14 @@ def play_deals(
     return np.take_along_axis(margins.reshape(2, n_deals).T, np.argsort(~a_bids, axis=1), 1)
 
 
+def check_deals(n_deals: int) -> None:
+    """Raise ValueError for fewer than 2 deals."""
+    if n_deals < 2:
+        raise ValueError(
+            f"deals: expected 2 or more, since an interval needs a spread, got {n_deals}"
+        )
+
+
 def play(
     a: Player,
     b: Player,
@@ -184,10 +192,7 @@ def play(
     Raises:
         ValueError: if n_deals is below 2, or a player chooses an illegal slot.
     """
-    if n_deals < 2:
-        raise ValueError(
-            f"deals: expected 2 or more, since an interval needs a spread, got {n_deals}"
-        )
+    check_deals(n_deals)
     n_batches = math.ceil(n_deals / min(rules.batch, MAX_BATCH))
     size = math.ceil(n_deals / n_batches)
 
@@ -239,16 +244,17 @@ def summarise(a: str, b: str, margins: np.ndarray, terms: Terms) -> Result:
         n_deals=len(margins),
         win_rate=rate,
         win_rate_stderr=stderr,
-        win_rate_ci95=_within(rate, stderr),
+        win_rate_ci95=within(rate, stderr),
         makes=ours,
-        makes_ci95=_within(ours, ours_stderr),
+        makes_ci95=within(ours, ours_stderr),
         other_makes=theirs,
-        other_makes_ci95=_within(theirs, theirs_stderr),
+        other_makes_ci95=within(theirs, theirs_stderr),
         only_a_makes=only_a,
         only_b_makes=only_b,
         mcnemar_p=intervals.mcnemar(only_a, only_b),
     )
 
 
-def _within(rate: float, stderr: float) -> tuple[float, float]:
+def within(rate: float, stderr: float) -> tuple[float, float]:
+    """Return the 95 % interval of a rate, cut off at 0 and 1."""
     return max(0.0, rate - Z95 * stderr), min(1.0, rate + Z95 * stderr)
