@@ -7,7 +7,10 @@ import pytest
 
 MODULES = (
     "common.arrays",
+    "common.bids",
+    "contract",
     "evaluation.belief_scores",
+    "evaluation.intervals",
     "evaluation.steps",
     "game",
     "network.config",

@@ -9,6 +9,7 @@ import datetime
 import enum
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,12 +22,17 @@ import safetensors.numpy
 from zebjax import game, tiles
 from zebjax.common import files
 from zebjax.common.arrays import Array, Scalar, check
+from zebjax.record_metadata import EVAL_AUX as EVAL_AUX
+from zebjax.record_metadata import FORMAT_VERSION as FORMAT_VERSION
+from zebjax.record_metadata import SELFPLAY as SELFPLAY
+from zebjax.record_metadata import SOURCES as SOURCES
+from zebjax.record_metadata import TEACHER as TEACHER
+from zebjax.record_metadata import InvalidRecords as InvalidRecords
+from zebjax.record_metadata import Metadata as Metadata
+from zebjax.record_metadata import parse
 
-FORMAT_VERSION = 1
 MAX_FILE_BYTES = 256 << 20  # about 400,000 games
 _MAX_HEADER_BYTES = 1 << 16
-SELFPLAY, EVAL_AUX, TEACHER = SOURCES = ("selfplay-mcts", "eval-eq-zeb", "teacher-eq")
-"""Sources of a file's games: the original's names for its two streams, and `zebjax teach`."""
 POLICY_SUM_TOLERANCE = 5e-3
 """Maximum distance from 1 of a policy target's sum: it is stored as seven float16 numbers."""
 
@@ -84,27 +90,6 @@ FIELDS: dict[str, tuple[type, tuple[int, ...]]] = {
     "step_end": (np.int32, ()),
 }
 """Dtype and shape of each field of one `GameRecord`."""
-
-
-class InvalidRecords(ValueError):
-    """Records must not be used; the message names the game, ply or field, and the reason."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Metadata:
-    """The description of a record file, stored as its string metadata."""
-
-    source: str
-    """One of `SOURCES`."""
-    worker: str
-    model_step: int
-    """The training step of the weights that made its newest game."""
-    search: dict[str, Any]
-    """The settings of the search."""
-    games: int = 0
-    created_at: str = ""
-    """UTC, ISO 8601."""
-    format_version: int = FORMAT_VERSION
 
 
 def empty(n: int) -> GameRecord:
@@ -255,24 +240,33 @@ def validate(records: GameRecord) -> None:
     )
 
 
-def write(path: Path, records: GameRecord, metadata: Metadata) -> None:
+def write(
+    path: Path,
+    records: GameRecord,
+    metadata: Metadata,
+    others: Mapping[str, np.ndarray] | None = None,
+    **strings: str,
+) -> None:
     """Write a record file, completely or not at all.
 
     Args:
         path: the file; an existing one is replaced.
         records: `[n]` games.
         metadata: its `games` is set to n, and an empty `created_at` to the current time.
+        others: arrays `[n, ...]` beside those of the games, see `contract_record`.
+        **strings: metadata beside `metadata`.
 
     Raises:
         OSError: if it cannot be written.
     """
     path = Path(path)
-    arrays = {name: np.ascontiguousarray(field) for name, field in records._asdict().items()}
+    arrays = records._asdict() | (dict(others) if others else {})
+    arrays = {name: np.ascontiguousarray(field) for name, field in arrays.items()}
     created_at = metadata.created_at or datetime.datetime.now(datetime.UTC).isoformat(
         timespec="seconds"
     )
     metadata = dataclasses.replace(metadata, games=len(arrays["slots"]), created_at=created_at)
-    strings = {
+    strings |= {
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in dataclasses.asdict(metadata).items()
     }
@@ -317,6 +311,22 @@ def from_bytes(data: bytes, name: str) -> tuple[GameRecord, Metadata]:
     Raises:
         InvalidRecords: as `read`; no other exception, whatever the bytes are.
     """
+    return unpack(data, name)[:2]
+
+
+def unpack(
+    data: bytes, name: str, others: Sequence[str] = ()
+) -> tuple[GameRecord, Metadata, dict[str, np.ndarray]]:
+    """Read and validate as `from_bytes`, with arrays beside those of the games.
+
+    Args:
+        data: the whole file.
+        name: the file's name, for messages.
+        others: names of the other arrays, which the file must hold. They are not checked.
+
+    Raises:
+        InvalidRecords: as `from_bytes`.
+    """
     header_bytes = int.from_bytes(data[:8], "little")
     if _MAX_HEADER_BYTES < header_bytes <= len(data):  # parsed JSON takes many times its size
         raise InvalidRecords(
@@ -326,9 +336,13 @@ def from_bytes(data: bytes, name: str) -> tuple[GameRecord, Metadata]:
     try:
         arrays = safetensors.numpy.load(data)  # it checks lengths and offsets
         header = json.loads(data[8 : 8 + header_bytes])
-        metadata = _parse_metadata(header.get("__metadata__", {}))
-        if odd := sorted(set(arrays) ^ set(FIELDS)):
+        metadata = parse(header.get("__metadata__", {}))
+        if odd := sorted(set(arrays) ^ {*FIELDS, *others}):
+            if "bidder" in odd:  # another game: its moves aim at another value
+                wanted, other = ("a contract", "none") if others else ("no contract", "one")
+                raise InvalidRecords(f"expected games with {wanted}, these have {other}")
             raise InvalidRecords(f"array {odd[0]} is missing or not expected")
+        beside = {other: arrays.pop(other) for other in others}
         records, slots = GameRecord(**arrays), arrays["slots"]
         if slots.ndim and metadata.games != len(slots):
             raise InvalidRecords(f"its metadata says {metadata.games} games, it holds {len(slots)}")
@@ -344,7 +358,7 @@ def from_bytes(data: bytes, name: str) -> tuple[GameRecord, Metadata]:
         RecursionError,
     ) as error:
         raise InvalidRecords(f"{name}: not a readable record file: {error}") from None
-    return records, metadata
+    return records, metadata, beside
 
 
 def peek(path: Path) -> Metadata:
@@ -355,32 +369,6 @@ def peek(path: Path) -> Metadata:
     """
     try:
         with safetensors.safe_open(path, "numpy") as file:
-            return _parse_metadata(file.metadata() or {})
+            return parse(file.metadata() or {})
     except (safetensors.SafetensorError, OSError, AttributeError, TypeError, ValueError) as error:
         raise InvalidRecords(f"{path}: not a readable record file: {error}") from None
-
-
-def _parse_metadata(strings: dict[str, str]) -> Metadata:
-    version = strings.get("format_version")
-    if version != str(FORMAT_VERSION):
-        raise InvalidRecords(f"format_version: expected {FORMAT_VERSION}, got {version}")
-    try:
-        metadata = Metadata(
-            source=strings["source"],
-            worker=strings["worker"],
-            model_step=int(strings["model_step"]),
-            search=json.loads(strings["search"]),
-            games=int(strings["games"]),
-            created_at=strings["created_at"],
-        )
-    except (KeyError, ValueError, RecursionError) as error:
-        raise InvalidRecords(f"metadata is missing or malformed: {error}") from None
-    if not isinstance(metadata.search, dict):
-        raise InvalidRecords("metadata is missing or malformed: search is not an object")
-    if not 0 <= metadata.model_step < 2**31:
-        raise InvalidRecords("model_step: expected 0 to 2**31 - 1")
-    if metadata.source not in SOURCES:
-        raise InvalidRecords(
-            f"source: expected one of {', '.join(SOURCES)}, got {metadata.source!r}"
-        )
-    return metadata

@@ -6,10 +6,11 @@ import jax
 import numpy as np
 import pytest
 
+from tests.support.contracts import contracts_of
 from tests.support.playouts import positions, raw_keys
-from zebjax import game, players, solver, tiles
+from zebjax import contract, game, players, solver, tiles
 from zebjax.observe import hidden_tiles
-from zebjax.players import base, exact, spec
+from zebjax.players import base, exact
 
 
 def one(states, row):
@@ -178,9 +179,34 @@ def test_hidden_hands_change_neither_move_nor_values(middles):
     np.testing.assert_array_equal(
         exact.eq_values(other, keys, 5).counts, exact.eq_values(middles, keys, 5).counts
     )
-    for criterion in spec.CRITERIA:
+    for criterion in ("win", "points"):
         chosen = exact.player(5, criterion).choose
         np.testing.assert_array_equal(chosen(other, keys), chosen(middles, keys))
+    chosen, contracts = exact.player(5, "make").choose_in_contract, contracts_of(middles, 31)
+    np.testing.assert_array_equal(chosen(other, contracts, keys), chosen(middles, contracts, keys))
+
+
+def test_wins_at_any_number_of_points_and_the_moves_that_make_or_set(middles):
+    keys = raw_keys(90)
+    values = exact.eq_values(middles, keys, 5)
+    contracts = contracts_of(middles, 31)._replace(bid=np.resize(np.arange(30, 43), 90))
+    needs = contract.needs(contracts, base.movers(middles))
+    assert len(set(needs.tolist())) > 20  # of 13 bids, and of 13 numbers that set them
+    wins = np.array([values.counts[row, :, needs[row] :].sum(-1) for row in range(90)])
+    np.testing.assert_array_equal(exact.count_wins(middles, keys, 5, need=needs), wins)
+    slots = exact.player(5, "make").choose_in_contract(middles, contracts, keys)
+    rows = np.arange(90)
+    np.testing.assert_array_equal(wins[rows, slots], wins.max(1))
+    # At 22 points the contract is the present game without its ties.
+    easy = contracts._replace(bid=np.full(90, 22))
+    ours = base.movers(middles) % 2 == contracts.bidder % 2
+    slots = exact.player(5, "make").choose_in_contract(middles, easy, keys)
+    np.testing.assert_array_equal(slots[ours], exact.player(5).choose(middles, keys)[ours])
+
+
+def test_make_needs_a_contract(middles):
+    with pytest.raises(ValueError, match=r"criterion=make plays games with a contract, and this"):
+        players.make("eq:criterion=make").choose(middles, raw_keys(90))
 
 
 def test_values_belong_to_the_key_wherever_the_game_stands():
@@ -222,7 +248,7 @@ def test_cheat_plays_the_solvers_best(middles):
     [
         ("eq:n=0", "n: expected a whole number from 1 to 100000, got '0'"),
         ("eq:n=ten", "n: expected a whole number from 1 to 100000, got 'ten'"),
-        ("eq:criterion=mean", "criterion: expected win or points, got 'mean'"),
+        ("eq:criterion=mean", "criterion: expected win or points or make, got 'mean'"),
         ("eq:worlds=3", "unknown key 'worlds'; did you mean"),
         ("eq:100", "expected key=value as in eq"),
         ("cheat:1", "expected 'cheat' and nothing more"),
@@ -247,7 +273,7 @@ def test_bad_arguments_are_refused(middles):
     )
 
 
-@pytest.mark.parametrize("criterion", spec.CRITERIA)
+@pytest.mark.parametrize("criterion", ["win", "points"])
 def test_a_position_that_no_hands_fit_is_refused(criterion):
     """Seat 0 is to move after all others refused sixes, while it holds two of the seven itself."""
     hands = np.array(

@@ -18,6 +18,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "train": Command("zebjax.train", "train a network by self-play"),
     "arena": Command("zebjax.arena", "play matches between players and rate them"),
+    "bid": Command("zebjax.bid", "estimate what a hand can bid, and how good that estimate is"),
     "regret": Command("zebjax.regret", "measure the points that a player's decisions lose"),
     "belief": Command("zebjax.belief", "measure what a network knows about hidden tiles"),
     "show": Command("zebjax.show", "show a game or a position, in a terminal or as a picture"),
@@ -41,6 +42,7 @@ _OTHER_NAMES = {
     "learner": "zebjax train EXPERIMENT --role learner",
     "evalaux": "zebjax train EXPERIMENT --role evalaux",
     "worker": "zebjax train EXPERIMENT --role selfplay",
+    "auction": "zebjax bid HAND",
     "ladder": "zebjax arena --ladder",
     "benchmarks": "zebjax benchmark",
     "local": "zebjax fleet local EXPERIMENT",

@@ -93,3 +93,56 @@ def clustered_mean(
     residuals = np.bincount(place, weights=values) - mean * counts
     half = Z95 * math.sqrt(n / (n - 1) * (residuals**2).sum()) / float(counts.sum())
     return mean, (mean - half, mean + half)
+
+
+def mcnemar(only_a: int, only_b: int) -> float:
+    """Return the p-value of McNemar's exact test.
+
+    In pairs of yes-or-no results only the pairs that differ tell A from B. If A and B are equal,
+    the number of pairs in which only A has a yes is binomial with probability 1/2 (McNemar 1947,
+    "Note on the sampling error of the difference between correlated proportions"; the exact form is
+    the two-sided sign test).
+
+    Args:
+        only_a: number of pairs in which A has a yes and B a no.
+        only_b: number of pairs in which B has a yes and A a no.
+
+    Returns:
+        The probability of a difference at least this large between equal players; 1 without pairs
+        that differ.
+
+    Raises:
+        ValueError: if a number is negative.
+
+    >>> mcnemar(only_a=1, only_b=5)
+    0.21875
+    """
+    if min(only_a, only_b) < 0:
+        raise ValueError(f"pairs: expected 0 or more, got {only_a} and {only_b}")
+    n, fewer = only_a + only_b, min(only_a, only_b)
+    # Logarithms, because 2^n overflows a float from n = 1024 on.
+    logs = [
+        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) - n * math.log(2)
+        for k in range(fewer + 1)
+    ]
+    return min(1.0, round(2 * math.fsum(map(math.exp, logs)), 12))
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a probability from independent yes-or-no results.
+
+    It is the score interval (Wilson 1927, "Probable inference, the law of succession, and
+    statistical inference"), which stays within [0, 1] and holds for few results, too.
+
+    Args:
+        successes: number of yes.
+        n: number of results, 1 or more.
+
+    >>> low, high = wilson(0, 10)
+    >>> round(low, 3), round(high, 3)
+    (0.0, 0.278)
+    """
+    rate, spread = successes / n, Z95**2 / n
+    centre = (rate + spread / 2) / (1 + spread)
+    half = math.sqrt(rate * (1 - rate) * spread + spread**2 / 4) / (1 + spread)
+    return max(0.0, centre - half), min(1.0, centre + half)

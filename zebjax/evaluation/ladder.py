@@ -225,24 +225,54 @@ def play(
     Raises:
         ValueError: as `matches.play_pairs`.
     """
+
+    def play_pairs() -> np.ndarray:
+        return matches.play_pairs(
+            a, b, n_deals, jax_settings.key(rules.seed), rules.batch, progress, rules.until
+        )
+
+    margins, seconds, cached = remembered(a, b, n_deals, rules, cache, play_pairs)
+    result = matches.summarise(a.spec, b.spec, margins, rules.until)
+    return Played(result, margins, seconds, cached)
+
+
+def remembered(
+    a: Player,
+    b: Player,
+    n_deals: int,
+    rules: Rules,
+    cache: Cache,
+    play_pairs: Callable[[], np.ndarray],
+    game: dict[str, Any] | None = None,
+) -> tuple[np.ndarray, float, bool]:
+    """Return a pair from the cache, or play it and put it there.
+
+    Args:
+        a: the player whose margins are returned.
+        b: its opponent.
+        n_deals: number of deals.
+        rules: settings of the match.
+        cache: read before, and written after playing.
+        play_pairs: plays, and returns int32 `[n_deals, 2]`, A's points minus B's. With the players
+            swapped it must return the same with the other sign and the columns swapped.
+        game: what else decides the result, plain data; None for games without a contract.
+
+    Returns:
+        The margins, the seconds that it took to play, and True if they come from the cache.
+    """
     # Pairs are cached in one order: the same games with the players swapped give the same margins
     # with the other sign.
     swapped = b.identity < a.identity
-    key = _key(*((b, a) if swapped else (a, b)), n_deals, rules)
+    key = _key(*((b, a) if swapped else (a, b)), n_deals, rules) | (game or {})
     kept = cache.get(key)
-    if kept is None:
-        start = time.perf_counter()
-        margins = matches.play_pairs(
-            a, b, n_deals, jax_settings.key(rules.seed), rules.batch, progress, rules.until
-        )
-        seconds = round(time.perf_counter() - start, 3)
-        cache.put(key, _swapped(margins) if swapped else margins, seconds)
-    else:
+    if kept is not None:
         margins, seconds = kept
-        margins = _swapped(margins) if swapped else margins
-    return Played(
-        matches.summarise(a.spec, b.spec, margins, rules.until), margins, seconds, kept is not None
-    )
+        return (_swapped(margins) if swapped else margins), seconds, True
+    start = time.perf_counter()
+    margins = play_pairs()
+    seconds = round(time.perf_counter() - start, 3)
+    cache.put(key, _swapped(margins) if swapped else margins, seconds)
+    return margins, seconds, False
 
 
 def _swapped(margins: np.ndarray) -> np.ndarray:

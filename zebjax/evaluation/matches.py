@@ -18,6 +18,7 @@ import numpy as np
 from zebjax import game, tiles
 from zebjax.common import jax_settings
 from zebjax.common.arrays import check_key
+from zebjax.contract import Contract
 from zebjax.evaluation.config import DEALS_AT_ONCE
 from zebjax.evaluation.intervals import Z95, confidence_sequence
 from zebjax.players import Player, base
@@ -221,23 +222,10 @@ def play_deals(
     Raises:
         ValueError: if a player chooses a slot that is not legal.
     """
-    states, play_keys = _deal_twice(key, first, n_deals)
+    states, play_keys = deal_twice(key, first, n_deals)
     team_of_a = np.repeat([0, 1], n_deals)
-    forfeiter = np.full(len(team_of_a), -1)  # the team that has forfeited
-
-    def choose(turn: Turn) -> np.ndarray:
-        slots = turn.legal.argmax(-1).astype(np.int32)
-        has_choice = turn.legal.sum(-1) > 1
-        for player, team in ((a, team_of_a), (b, 1 - team_of_a)):
-            rows = np.flatnonzero(has_choice & (turn.movers % 2 == team) & (forfeiter < 0))
-            if len(rows):
-                chosen = ask(player, turn, rows, forfeits=True)
-                given_up = chosen == base.FORFEIT
-                forfeiter[rows[given_up]] = team[rows[given_up]]
-                slots[rows] = np.where(given_up, slots[rows], chosen)
-        return slots
-
-    states = play_out(states, play_keys, choose, on_ply)
+    forfeiter = np.full(len(team_of_a), -1)
+    states = play_out(states, play_keys, seated(a, b, team_of_a, forfeiter=forfeiter), on_ply)
     points = np.asarray(states.points, np.int32)
     margin_of_team_0 = np.select(
         [forfeiter == 0, forfeiter == 1],
@@ -245,6 +233,40 @@ def play_deals(
         points[:, 0] - points[:, 1],
     ).astype(np.int32)
     return np.where(team_of_a == 0, margin_of_team_0, -margin_of_team_0).reshape(2, n_deals).T
+
+
+def seated(
+    a: Player,
+    b: Player,
+    team_of_a: np.ndarray,
+    contracts: Contract | None = None,
+    forfeiter: np.ndarray | None = None,
+) -> Callable[["Turn"], np.ndarray]:
+    """Return the choice of moves for `play_out`: A plays both seats of its team, B the others.
+
+    Args:
+        a: a player.
+        b: the other.
+        team_of_a: 0 or 1 for each game.
+        contracts: those of the games, if they have any.
+        forfeiter: integers, -1 for each game; becomes the team that forfeits it. None: no player
+            may forfeit.
+    """
+    lost = np.full(len(team_of_a), -1) if forfeiter is None else forfeiter
+
+    def choose(turn: Turn) -> np.ndarray:
+        slots = turn.legal.argmax(-1).astype(np.int32)
+        has_choice = turn.legal.sum(-1) > 1
+        for player, team in ((a, team_of_a), (b, 1 - team_of_a)):
+            rows = np.flatnonzero(has_choice & (turn.movers % 2 == team) & (lost < 0))
+            if len(rows):
+                chosen = ask(player, turn, rows, contracts, forfeits=forfeiter is not None)
+                given_up = chosen == base.FORFEIT
+                lost[rows[given_up]] = team[rows[given_up]]
+                slots[rows] = np.where(given_up, slots[rows], chosen)
+        return slots
+
+    return choose
 
 
 @functools.partial(jax.jit, static_argnames="n_deals")
@@ -290,13 +312,20 @@ def play_out(
     return states
 
 
-def ask(player: Player, turn: Turn, rows: np.ndarray, forfeits: bool = False) -> np.ndarray:
+def ask(
+    player: Player,
+    turn: Turn,
+    rows: np.ndarray,
+    contracts: Contract | None = None,
+    forfeits: bool = False,
+) -> np.ndarray:
     """Let a player choose slots in the games `rows`.
 
     Args:
         player: the player.
         turn: many games.
         rows: integers, those to choose in.
+        contracts: those of all games, if they have any.
         forfeits: True if the caller can do with `base.FORFEIT` of a player that may forfeit.
 
     Returns:
@@ -305,7 +334,12 @@ def ask(player: Player, turn: Turn, rows: np.ndarray, forfeits: bool = False) ->
     Raises:
         ValueError: if a slot is not legal; the message names the player.
     """
-    slots, legal = player.choose(base.gather(turn.states, rows), turn.keys[rows]), turn.legal[rows]
+    states, keys, legal = base.gather(turn.states, rows), turn.keys[rows], turn.legal[rows]
+    if contracts is None or player.choose_in_contract is None:
+        slots = player.choose(states, keys)
+    else:
+        some = Contract(*(np.asarray(field)[rows] for field in contracts))
+        slots = player.choose_in_contract(states, some, keys)
     in_range = (slots >= 0) & (slots < tiles.HAND_SIZE)
     wrong = ~(in_range & legal[np.arange(len(slots)), np.where(in_range, slots, 0)])
     if forfeits and player.may_forfeit:
@@ -321,7 +355,7 @@ def ask(player: Player, turn: Turn, rows: np.ndarray, forfeits: bool = False) ->
 
 
 @functools.partial(jax.jit, static_argnames="n_deals")
-def _deal_twice(key: jax.Array, first: jax.Array, n_deals: int) -> tuple[game.GameState, jax.Array]:
+def deal_twice(key: jax.Array, first: jax.Array, n_deals: int) -> tuple[game.GameState, jax.Array]:
     """Make the deals and play keys twice, one copy after the other: leading axis 2 * n_deals."""
     states, play_keys = deals(key, first, n_deals)
     twice = jax.numpy.tile(jax.numpy.arange(n_deals), 2)
@@ -365,8 +399,8 @@ def summarise(a: str, b: str, margins: np.ndarray, until: float | None = None) -
         until: the half-width at which the match should stop; None for a fixed number of deals.
     """
     scores = pair_scores(margins)
-    win_rate, win_stderr, deviation = _mean_and_stderr(scores)
-    margin, margin_stderr, _ = _mean_and_stderr(margins.mean(axis=1))
+    win_rate, win_stderr, deviation = mean_and_stderr(scores)
+    margin, margin_stderr, _ = mean_and_stderr(margins.mean(axis=1))
     anytime = None
     if until is not None:
         low, high = confidence_sequence(scores, until)
@@ -389,7 +423,7 @@ def summarise(a: str, b: str, margins: np.ndarray, until: float | None = None) -
     )
 
 
-def _mean_and_stderr(pairs: np.ndarray) -> tuple[float, float, float]:
+def mean_and_stderr(pairs: np.ndarray) -> tuple[float, float, float]:
     """Return mean, standard error of the mean, and standard deviation of `[n_deals]` pair means."""
     deviation = float(pairs.std(ddof=1))
     return float(pairs.mean()), deviation / math.sqrt(len(pairs)), deviation

@@ -8,8 +8,13 @@ import rich.box
 from rich.table import Table
 
 from zebjax.common import charts
-from zebjax.evaluation import ladder, matches
+from zebjax.evaluation import contracts, ladder, marks, matches
 from zebjax.evaluation.matches import MatchResult
+
+_HOW_DECLARED = {
+    "make": "highest P(make) over {} worlds",
+    "pips": "longest suit of the bidder's hand",
+}
 
 
 def percent(result: MatchResult) -> str:
@@ -59,6 +64,60 @@ def match_table(pair: ladder.Played, until: float | None) -> Table:
             ),
         )
     for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _rate(rate: float, interval: tuple[float, float]) -> str:
+    return f"{100 * rate:.1f} % [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
+
+
+def marks_table(result: marks.Result, seconds: float, cached: bool) -> Table:
+    """Make a table of one match of whole games; `seconds` is what it took to play."""
+    terms, (low, high) = result.terms, result.margin_ci95
+    table = Table(
+        box=rich.box.SIMPLE,
+        show_header=False,
+        title=f"{result.a} vs {result.b}, {result.value}",
+        title_justify="left",
+    )
+    speed = f"{seconds / (2 * result.n_deals):,.1f}"
+    for row in (
+        ("games won by A", _rate(result.win_rate, result.win_rate_ci95)),
+        ("marks per game", f"{result.margin:+.2f} [{low:+.2f}, {high:+.2f}]"),
+        ("A wins both, B both", f"{result.a_wins_both:,}, {result.b_wins_both:,} pairs"),
+        ("McNemar's exact test", f"p = {result.mcnemar_p:.3g}"),
+        ("bidders of both sides", f"P(make) >= {terms.theta:g} over {terms.worlds} worlds"),
+        ("games, each played twice", f"{result.n_deals:,}"),
+        ("s a game", f"{speed} (from the cache)" if cached else speed),
+    ):
+        table.add_row(*row)
+    return table
+
+
+def contract_table(result: contracts.Result, seconds: float, cached: bool) -> Table:
+    """Make a table of one match with contracts; `seconds` is what it took to play."""
+    terms = result.terms
+    bid = f"{terms.bid}" if terms.marks == 1 else f"{terms.marks} marks"
+    table = Table(
+        box=rich.box.SIMPLE,
+        show_header=False,
+        title=f"{result.a} vs {result.b}, contract {bid}",
+        title_justify="left",
+    )
+
+    speed = f"{2 * result.n_deals / seconds:,.0f}" if seconds else "-"
+    for row in (
+        ("value", f"{result.value}: makes its own contract, or sets the other's"),
+        ("wins of A", _rate(result.win_rate, result.win_rate_ci95)),
+        ("A makes", _rate(result.makes, result.makes_ci95)),
+        ("B makes", _rate(result.other_makes, result.other_makes_ci95)),
+        ("only A makes, only B", f"{result.only_a_makes:,}, {result.only_b_makes:,} deals"),
+        ("McNemar's exact test", f"p = {result.mcnemar_p:.3g}"),
+        ("declaration", _HOW_DECLARED[terms.declare].format(terms.worlds)),
+        ("deals, each played twice", f"{result.n_deals:,}"),
+        ("games/s", f"{speed} (from the cache)" if cached else speed),
+    ):
         table.add_row(*row)
     return table
 

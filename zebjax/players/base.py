@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zebjax import game
+from zebjax import game, tiles
 from zebjax.common.arrays import check
 from zebjax.common.jax_settings import PRNG
+from zebjax.contract import Contract
 
 CHUNK = 64
 """Games in one compiled call on a CPU. On two cores a game takes as long with 64 as with 256, and
@@ -24,6 +25,7 @@ FORFEIT = -1
 """Slot by which a player gives up a game, see `Player.may_forfeit`."""
 
 Choose = Callable[[game.GameState, np.ndarray], np.ndarray]
+ChooseInContract = Callable[[game.GameState, Contract, np.ndarray], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +50,9 @@ class Player:
     move. The game then counts as lost with 0 points to 42."""
     summary: Callable[[], str] = str
     """Called after play; returns what users should be told of it, or nothing."""
+    choose_in_contract: ChooseInContract | None = None
+    """As `choose`, in games with a contract: `choose_in_contract(states, contracts, keys)`, the
+    contracts with the same leading axis. None: the player plays every game by `choose`."""
 
 
 def watch(player: Player) -> tuple[Player, list[tuple[game.GameState, np.ndarray, np.ndarray]]]:
@@ -70,6 +75,14 @@ def watch(player: Player) -> tuple[Player, list[tuple[game.GameState, np.ndarray
 def one(states: game.GameState, row: int) -> game.GameState:
     """Select one game of a batch of NumPy arrays."""
     return jax.tree.map(lambda leaf: leaf[row], states)
+
+
+def movers(states: game.GameState) -> np.ndarray:
+    """Return the seat to move in each of n unfinished games, int64 `[n]`; on the host."""
+    ply = np.asarray(states.ply).astype(np.int64)
+    trick = np.minimum(ply // tiles.N_PLAYERS, tiles.N_TRICKS - 1)[:, None]
+    leaders = np.take_along_axis(np.asarray(states.trick_leaders), trick, 1)[:, 0]
+    return (leaders + ply) % tiles.N_PLAYERS
 
 
 def gather(states: game.GameState, rows: np.ndarray) -> game.GameState:

@@ -18,7 +18,7 @@ import jax
 import numba
 import numpy as np
 
-from zebjax import game, solver, tiles, worlds
+from zebjax import contract, game, solver, tiles, worlds
 from zebjax.common.arrays import check
 from zebjax.common.jax_settings import PRNG
 from zebjax.players import Player, base
@@ -222,11 +222,13 @@ def count_wins(
     n: int = 100,
     n_trick1: int | None = None,
     threads: int | None = None,
+    need: np.ndarray | int = ENOUGH,
 ) -> np.ndarray:
     """Count the worlds in which each move wins, int64 `[N, 7]`.
 
     The result is that of `eq_values(...).wins`, in about a fifth of the time. Arguments and errors
-    are the same.
+    are the same. `need` is the number of points at the end with which the mover's team wins, one
+    integer or `[N]`.
     """
     # Faster, because the solver answers one yes-or-no question per move instead of finding a value.
     _check_sizes(n, n_trick1)
@@ -234,9 +236,11 @@ def count_wins(
     game.check_state(states, (len(keys),), "states")
     states = jax.tree.map(np.asarray, states)
     wins = np.zeros((len(keys), tiles.HAND_SIZE), np.int64)
+    needs = np.broadcast_to(np.asarray(need, np.int64), len(keys))
     for rows, size in _by_size(states, n, n_trick1):
         for decision, positions in worlds_of(base.gather(states, rows), keys[rows], size):
-            np.add.at(wins, rows[decision], solver.at_least(positions, ENOUGH, threads))
+            enough = solver.at_least(positions, needs[rows[decision]], threads)
+            np.add.at(wins, rows[decision], enough)
     return wins
 
 
@@ -247,16 +251,26 @@ def _check_sizes(n: int, n_trick1: int | None) -> None:
 
 
 def _choose_points(
-    states: game.GameState, legal: np.ndarray, keys: np.ndarray, n: int, n_trick1: int | None
+    states: game.GameState,
+    legal: np.ndarray,
+    keys: np.ndarray,
+    n: int,
+    n_trick1: int | None,
+    need: np.ndarray,
 ) -> np.ndarray:
-    del legal  # `eq_values` knows which slots are legal
+    del legal, need  # `eq_values` knows which slots are legal, and no point is enough
     return eq_values(states, keys, n, n_trick1).best_slots()
 
 
 def _choose_win(
-    states: game.GameState, legal: np.ndarray, keys: np.ndarray, n: int, n_trick1: int | None
+    states: game.GameState,
+    legal: np.ndarray,
+    keys: np.ndarray,
+    n: int,
+    n_trick1: int | None,
+    need: np.ndarray,
 ) -> np.ndarray:
-    wins = np.where(legal, count_wins(states, keys, n, n_trick1), -1)
+    wins = np.where(legal, count_wins(states, keys, n, n_trick1, need=need), -1)
     slots = _best(legal, wins)
     # Points cost five times as much as wins, so compute them only for ties.
     is_tie = (wins == wins.max(-1, keepdims=True)).sum(-1) > 1
@@ -274,7 +288,9 @@ def player(n: int = 100, criterion: str = "win", n_trick1: int | None = None) ->
         n: worlds per decision, see `eq_values`.
         criterion: "win" chooses the highest P(more points than the other team at the end); from the
             third trick on the most mean points decide among equals. "points" chooses the most mean
-            points; the highest P(win) decides among equals. At last the lowest slot.
+            points; the highest P(win) decides among equals. "make" is "win" in a game with a
+            contract, where the bidder's team wins by making it and the other by setting it; it
+            cannot play a game without one. At last the lowest slot.
         n_trick1: worlds per decision in the first trick, where they cost most; None for n.
 
     Raises:
@@ -283,21 +299,44 @@ def player(n: int = 100, criterion: str = "win", n_trick1: int | None = None) ->
     _check_sizes(n, n_trick1)
     if criterion not in CRITERIA:
         raise ValueError(f"criterion: expected {' or '.join(CRITERIA)}, got {criterion!r}")
-    best = {"win": _choose_win, "points": _choose_points}[criterion]
+    best = _choose_points if criterion == "points" else _choose_win
 
-    def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:
+    def choose_needing(
+        states: game.GameState, keys: np.ndarray, need: np.ndarray | int
+    ) -> np.ndarray:
         if not len(keys):
             return np.zeros(0, np.int32)
         legal = base.in_chunks(_legal_slots, states, keys)
         slots = np.array(game.forced_slot(legal))
         rows = np.flatnonzero(slots < 0)
         if len(rows):
-            slots[rows] = best(base.gather(states, rows), legal[rows], keys[rows], n, n_trick1)
+            needs = np.broadcast_to(need, len(keys))[rows]
+            some = base.gather(states, rows)
+            slots[rows] = best(some, legal[rows], keys[rows], n, n_trick1, needs)
         return slots
+
+    def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:
+        if criterion == "make":
+            raise ValueError(
+                f"player {spec!r}: criterion=make plays games with a contract, and this game has "
+                "none; expected criterion=win or criterion=points"
+            )
+        return choose_needing(states, keys, ENOUGH)
+
+    def choose_in_contract(
+        states: game.GameState, contracts: contract.Contract, keys: np.ndarray
+    ) -> np.ndarray:
+        movers = base.movers(states)
+        return choose_needing(states, keys, np.asarray(contract.needs(contracts, movers)))
 
     early = "" if n_trick1 is None else f",n_trick1={n_trick1}"
     spec = f"eq:n={n},criterion={criterion}{early}"
-    return Player(spec, choose, identity=spec)
+    return Player(
+        spec,
+        choose,
+        identity=spec,
+        choose_in_contract=choose_in_contract if criterion == "make" else None,
+    )
 
 
 def cheat() -> Player:

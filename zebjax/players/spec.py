@@ -122,7 +122,7 @@ def _options(kind: "PlayerKind", items: list[str]) -> dict[str, Any]:
 
 MAX_WORLDS = 100_000
 """Maximum worlds per decision of E[Q]."""
-CRITERIA = ("win", "points")
+CRITERIA = ("win", "points", "make")
 """Quantities that E[Q] can maximise, see `exact.player`."""
 
 
@@ -171,8 +171,9 @@ KINDS = {
         "zebjax.players.exact:player",
         "eq[:n=100,criterion=win,n_trick1=N]",
         "E[Q], the exact teacher: the move that is best on average over n sampled worlds, each "
-        "solved to the end, by wins or points (criterion=points); n_trick1 worlds in the first "
-        "trick, which takes longest (default: as n)",
+        "solved to the end, by wins or points (criterion=points), or with a contract by making or "
+        "setting it (criterion=make); n_trick1 worlds in the first trick, which takes longest "
+        "(default: as n)",
         options={
             "n": integer(1, MAX_WORLDS),
             "criterion": one_of(*CRITERIA),

@@ -1,0 +1,30 @@
+"""The bids of the auction, in a module that imports neither jax nor NumPy, for `--help`."""
+
+import re
+
+MIN_BID, MAX_BID = 30, 42
+"""Points; a bid of marks is one of all 42 points."""
+MAX_MARKS = 7
+"""Marks that win a whole game; no bid is higher."""
+
+
+def parse(text: str) -> tuple[int, int]:
+    """Read a bid: points 30..42, or marks as in `1m` or `2 marks`.
+
+    Returns:
+        Points to take, and marks that it is worth.
+
+    Raises:
+        ValueError: for anything else.
+
+    >>> parse("31"), parse("2m")
+    ((31, 1), (42, 2))
+    """
+    if match := re.fullmatch(r"\s*([1-7]) ?(?:m|marks?)\s*", text):
+        return MAX_BID, int(match[1])
+    if re.fullmatch(r"\s*[0-9]{2}\s*", text) and MIN_BID <= int(text) <= MAX_BID:
+        return int(text), 1
+    raise ValueError(
+        f"expected points from {MIN_BID} to {MAX_BID} or marks as in 2m (1 to {MAX_MARKS}), "
+        f"got {text!r}"
+    )

@@ -1,0 +1,92 @@
+"""Record files of games with a contract: those of `record`, with the contract of each game.
+
+The value of such games is another, so `record.read` refuses these files, and with it a run that
+learns points won. A file names its value in its metadata.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from zebjax import contract, record
+from zebjax.contract import Contract
+from zebjax.record import GameRecord, InvalidRecords, Metadata
+
+FIELDS = ("bidder", "bid", "marks")
+"""int8 `[n]` each, beside the arrays of the games. A game's declaration is its record's own."""
+
+
+def validate(records: GameRecord, contracts: Contract) -> None:
+    """Check the contracts of many games, and the games, see `record.validate`.
+
+    Args:
+        records: `[n]` games.
+        contracts: their contracts, int8 `[n]`.
+
+    Raises:
+        InvalidRecords: the message names the field, and the expected and the given value.
+    """
+    record.validate(records)
+    try:
+        if np.shape(contracts.bidder) != np.shape(records.leader):
+            raise ValueError(
+                f"bidder: expected shape {np.shape(records.leader)}, got "
+                f"{np.shape(contracts.bidder)}"
+            )
+        contract.check(contracts)
+        contract.check_game(contracts, records.declaration, records.leader)
+    except ValueError as error:
+        raise InvalidRecords(f"contract: {error}") from None
+
+
+def write(path: Path, records: GameRecord, contracts: Contract, metadata: Metadata) -> None:
+    """Write games with their contracts as one file, completely or not at all.
+
+    Args:
+        path: the file; an existing one is replaced.
+        records: `[n]` games.
+        contracts: `[n]`.
+        metadata: as for `record.write`.
+
+    Raises:
+        InvalidRecords: if a contract is not that of its game.
+        OSError: if it cannot be written.
+    """
+    validate(records, contracts)
+    others = {name: np.asarray(getattr(contracts, name), np.int8) for name in FIELDS}
+    record.write(path, records, metadata, others, value=contract.VALUE)
+
+
+def read(path: Path) -> tuple[GameRecord, Contract, Metadata]:
+    """Read and validate a file of games with contracts.
+
+    Returns:
+        The games and contracts as NumPy arrays `[n]`, and the file's metadata.
+
+    Raises:
+        InvalidRecords: as `record.read`; also for a file without contracts.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise InvalidRecords(f"{path}: not a readable record file: {error}") from None
+    return from_bytes(data, str(path))
+
+
+def from_bytes(data: bytes, name: str) -> tuple[GameRecord, Contract, Metadata]:
+    """Read and validate the bytes of a file of games with contracts.
+
+    Args:
+        data: the whole file.
+        name: the file's name, for messages.
+
+    Raises:
+        InvalidRecords: as `read`; no other exception, whatever the bytes are.
+    """
+    records, metadata, others = record.unpack(data, name, FIELDS)
+    contracts = Contract(declaration=records.declaration, **others)
+    try:
+        validate(records, contracts)
+    except InvalidRecords as error:
+        raise InvalidRecords(f"{name}: {error}") from None
+    return records, contracts, metadata

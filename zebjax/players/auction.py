@@ -1,0 +1,261 @@
+"""What a hand is worth in the auction: P(make) of each declaration and bid, and a bidder.
+
+The hand's owner leads the first trick. The other three hands are sampled: before the first play
+every deal of the 21 hidden tiles is equally likely. In each world every lead is solved exactly, as
+E[Q] does (`players.exact`), so the estimate assumes that all hands are known after the lead.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from zebjax import contract, game, solver, tiles
+from zebjax.players.spec import MAX_WORLDS
+
+BIDS = tuple(range(contract.MIN_BID, contract.MAX_BID + 1))
+"""Bids in points, 30 to 42."""
+_POSITIONS_AT_ONCE = 8192
+"""Positions in one call of the solver; Ctrl-C waits for the call."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Chances:
+    """Points of a hand's team over sampled worlds, for D declarations and the 7 leads."""
+
+    declarations: tuple[int, ...]
+    counts: np.ndarray
+    """int64 `[D, 7, 43]`: number of worlds in which each lead ends with 0..42 points."""
+
+    @property
+    def n_worlds(self) -> int:
+        """Number of worlds."""
+        return int(self.counts[0, 0].sum())
+
+    @property
+    def by_lead(self) -> np.ndarray:
+        """P(make) of each declaration, lead and bid, float64 `[D, 7, 13]`."""
+        at_least = self.counts[..., ::-1].cumsum(-1)[..., ::-1]
+        return at_least[..., contract.MIN_BID :] / self.n_worlds
+
+    @property
+    def p_make(self) -> np.ndarray:
+        """P(make) of each declaration and bid with its best lead, float64 `[D, 13]`."""
+        return self.by_lead.max(1)
+
+    @property
+    def mean_points(self) -> np.ndarray:
+        """Most mean points of a lead, float64 `[D]`."""
+        return (self.counts @ np.arange(tiles.TOTAL_POINTS + 1)).max(1) / self.n_worlds
+
+    def best(self, bid: int) -> tuple[int, int, float]:
+        """Return the best declaration for a bid, its best lead (a slot), and P(make).
+
+        On ties the more mean points decide.
+        """
+        column = self.by_lead[..., bid - contract.MIN_BID]
+        points = self.counts @ np.arange(tiles.TOTAL_POINTS + 1)
+        ties = np.where(column == column.max(), points, -1)
+        row, slot = np.unravel_index(int(ties.argmax()), ties.shape)
+        return self.declarations[row], int(slot), float(column.max())
+
+
+def highest_bid(chances: Chances, theta: float) -> tuple[int, int, float] | None:
+    """Return the highest bid with P(make) of `theta` or more, its declaration and P(make).
+
+    None if even 30 is less likely.
+    """
+    for bid in reversed(BIDS):
+        declaration, _, p_make = chances.best(bid)
+        if p_make >= theta:
+            return bid, declaration, p_make
+    return None
+
+
+def check_hands(hands: np.ndarray) -> np.ndarray:
+    """Return hands as int8 `[H, 7]`.
+
+    Raises:
+        ValueError: unless each hand is seven different tile ids.
+    """
+    hands = np.asarray(hands)
+    if hands.ndim != 2 or hands.shape[1] != tiles.HAND_SIZE or hands.dtype.kind not in "iu":
+        raise ValueError(f"hands: expected integers of shape (H, 7), got {hands.shape}")
+    for hand in hands:
+        if len(set(hand.tolist())) < tiles.HAND_SIZE or not 0 <= hand.min() <= hand.max() < 28:
+            raise ValueError(f"hand: expected 7 different tile ids 0..27, got {hand.tolist()}")
+    return hands.astype(np.int8)
+
+
+def sample_worlds(hands: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Deal the hidden tiles of each hand n times.
+
+    Args:
+        hands: int8 `[H, 7]`, see `check_hands`.
+        n: worlds per hand.
+        rng: the source of all randomness.
+
+    Returns:
+        int8 `[H, n, 4, 7]`, the hand itself at seat 0.
+    """
+    if not 1 <= n <= MAX_WORLDS:
+        raise ValueError(f"n: expected 1 to {MAX_WORLDS:,} worlds, got {n}")
+    others = np.array([np.setdiff1d(np.arange(tiles.N_TILES), hand) for hand in hands], np.int8)
+    dealt = rng.permuted(np.repeat(others[:, None], n, 1), axis=2)
+    own = np.repeat(hands[:, None], n, 1)
+    return np.concatenate([own, dealt], 2).reshape(len(hands), n, tiles.N_PLAYERS, -1)
+
+
+def _starts(hands: np.ndarray, declarations: np.ndarray) -> game.GameState:
+    """New games that seat 0 leads: hands `[N, 4, 7]`, declarations `[N]`; NumPy arrays."""
+    n = len(hands)
+    trick_leaders = np.full((n, tiles.N_TRICKS), -1, np.int8)
+    trick_leaders[:, 0] = 0
+    return game.GameState(
+        hands=hands,
+        declaration=declarations.astype(np.int8),
+        leader=np.zeros(n, np.int8),
+        played=np.zeros((n, 4, 7), bool),
+        history=np.full((n, game.N_PLIES), -1, np.int8),
+        trick_leaders=trick_leaders,
+        ply=np.zeros(n, np.int8),
+        points=np.zeros((n, 2), np.int8),
+    )
+
+
+def chances(
+    hand: np.ndarray,
+    n: int,
+    rng: np.random.Generator,
+    declarations: Sequence[int] = contract.DECLARATIONS,
+    threads: int | None = None,
+) -> Chances:
+    """Solve every lead of a hand in n worlds, for each declaration in the same worlds.
+
+    Args:
+        hand: integers `[7]`, tile ids.
+        n: number of worlds, 1..100,000.
+        rng: the source of all randomness.
+        declarations: those to try.
+        threads: as for `solver.solve`.
+
+    Raises:
+        ValueError: for a hand that does not exist, or n out of range.
+    """
+    worlds = sample_worlds(check_hands(np.asarray(hand)[None]), n, rng)[0]
+    counts = np.zeros((len(declarations), tiles.HAND_SIZE, tiles.TOTAL_POINTS + 1), np.int64)
+    for row, declaration in enumerate(declarations):
+        for start in range(0, n, _POSITIONS_AT_ONCE):
+            some = worlds[start : start + _POSITIONS_AT_ONCE]
+            points = solver.solve(_starts(some, np.full(len(some), declaration)), threads)
+            for slot in range(tiles.HAND_SIZE):
+                counts[row, slot] += np.bincount(
+                    points[:, slot].astype(np.int64), minlength=tiles.TOTAL_POINTS + 1
+                )
+    return Chances(tuple(declarations), counts)
+
+
+def count_makes(
+    hands: np.ndarray,
+    bids: np.ndarray,
+    n: int,
+    rng: np.random.Generator,
+    declarations: Sequence[int] = contract.DECLARATIONS,
+) -> np.ndarray:
+    """Count the worlds in which each declaration and lead makes one bid.
+
+    It is the count that `chances` gives, in about a fifth of the time.
+
+    Args:
+        hands: integers `[H, 7]`, tile ids.
+        bids: integers `[H]`, points.
+        n: worlds per hand.
+        rng: the source of all randomness.
+        declarations: those to try, in the same worlds.
+
+    Returns:
+        int64 `[H, D, 7]`.
+
+    Raises:
+        ValueError: as `chances`.
+    """
+    hands, n_declarations = check_hands(hands), len(declarations)
+    made = np.zeros((len(hands), n_declarations, tiles.HAND_SIZE), np.int64)
+    at_once = max(1, _POSITIONS_AT_ONCE // (n * n_declarations))
+    for start in range(0, len(hands), at_once):
+        worlds = sample_worlds(hands[start : start + at_once], n, rng)
+        size = len(worlds)
+        # Axes: hand, declaration, world.
+        states = _starts(
+            np.repeat(worlds[:, None], n_declarations, 1).reshape(-1, 4, 7),
+            np.tile(np.repeat(declarations, n), size),
+        )
+        need = np.repeat(np.asarray(bids)[start : start + size], n * n_declarations)
+        enough = solver.at_least(states, need.astype(np.int64))
+        made[start : start + size] = enough.reshape(size, n_declarations, n, -1).sum(2)
+    return made
+
+
+def best_rows(made: np.ndarray, n: int) -> np.ndarray:
+    """Return the row of each hand's best declaration, int64 `[H]`.
+
+    It has the lead that makes the bid in most worlds; on ties the more worlds summed over all leads
+    decide, then the lower row.
+
+    Args:
+        made: integers `[H, D, 7]`, from `count_makes`.
+        n: number of worlds.
+    """
+    return (made.max(2) * (tiles.HAND_SIZE * n + 1) + made.sum(2)).argmax(1)
+
+
+def declare(
+    hands: np.ndarray,
+    bids: np.ndarray,
+    n: int,
+    rng: np.random.Generator,
+    declarations: Sequence[int] = contract.DECLARATIONS,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose the declaration with the highest P(make) for the bid of each hand, see `best_rows`.
+
+    Arguments and errors are those of `count_makes`.
+
+    Returns:
+        Declarations, int8 `[H]`, and P(make), float64 `[H]`.
+    """
+    made = count_makes(hands, bids, n, rng, declarations)
+    return np.asarray(declarations, np.int8)[best_rows(made, n)], made.max((1, 2)) / n
+
+
+def bid_round(
+    hands: np.ndarray, dealers: np.ndarray, theta: float, n: int, rng: np.random.Generator
+) -> contract.Contract:
+    """Hold the auctions of many hands: one round, in which every seat follows the same rule.
+
+    From the seat left of the dealer on, each raises by one point (or opens with 30) if its P(make)
+    of that bid is `theta` or more with its best declaration, else it passes. All bids up to 42 are
+    worth one mark, so a higher one than needed gains nothing. If all pass, the dealer must bid 30.
+
+    Args:
+        hands: integers `[H, 4, 7]`, tile ids.
+        dealers: seats `[H]`.
+        theta: the least P(make) to bid with, 0 to 1. A seat's P(make) depends on its own hand and
+            the bid before it alone.
+        n: worlds per declaration.
+        rng: the source of all randomness.
+
+    Returns:
+        The contracts, int8 `[H]`.
+    """
+    rows = np.arange(len(hands))
+    high = np.full(len(hands), contract.MIN_BID - 1, np.int8)
+    bidders, declarations = np.array(dealers, np.int8), np.zeros(len(hands), np.int8)
+    for place in range(1, tiles.N_PLAYERS + 1):
+        seats = (dealers + place) % tiles.N_PLAYERS
+        chosen, p_make = declare(hands[rows, seats], high + 1, n, rng)
+        is_forced = (high < contract.MIN_BID) & (place == tiles.N_PLAYERS)
+        bids = (p_make >= theta) | is_forced
+        high = np.where(bids, high + 1, high).astype(np.int8)
+        bidders = np.where(bids, seats, bidders).astype(np.int8)
+        declarations = np.where(bids, chosen, declarations).astype(np.int8)
+    return contract.Contract(bidders, declarations, high, np.ones(len(hands), np.int8))
