@@ -251,7 +251,17 @@ def seated(
         contracts: those of the games, if they have any.
         forfeiter: integers, -1 for each game; becomes the team that forfeits it. None: no player
             may forfeit.
+
+    Raises:
+        ValueError: if a player of games with a contract is an external program: the protocol has
+            none.
     """
+    for player in (a, b):
+        if contracts is not None and player.may_forfeit:
+            raise ValueError(
+                f"player {player.spec!r}: an external program knows no contract; expected another "
+                "kind of player"
+            )
     lost = np.full(len(team_of_a), -1) if forfeiter is None else forfeiter
 
     def choose(turn: Turn) -> np.ndarray:
