@@ -25,8 +25,14 @@ from zebjax.common.arrays import Array, Scalar, check
 FORMAT_VERSION = 1
 MAX_FILE_BYTES = 256 << 20  # about 400,000 games
 _MAX_HEADER_BYTES = 1 << 16
-SELFPLAY, EVAL_AUX, TEACHER = SOURCES = ("selfplay-mcts", "eval-eq-zeb", "teacher-eq")
-"""Sources of a file's games: the original's names for its two streams, and `zebjax teach`."""
+SELFPLAY, EVAL_AUX, TEACHER, TABLE = SOURCES = (
+    "selfplay-mcts",
+    "eval-eq-zeb",
+    "teacher-eq",
+    "table-play",
+)
+"""Sources of a file's games: the original's names for its two streams, `zebjax teach`, and hands
+that a person has played at a table."""
 POLICY_SUM_TOLERANCE = 5e-3
 """Maximum distance from 1 of a policy target's sum: it is stored as seven float16 numbers."""
 
