@@ -20,6 +20,8 @@ COMMANDS = {
     "arena": Command("zebjax.arena", "play matches between players and rate them"),
     "regret": Command("zebjax.regret", "measure the points that a player's decisions lose"),
     "belief": Command("zebjax.belief", "measure what a network knows about hidden tiles"),
+    "play": Command("zebjax.play", "play in a terminal with three players"),
+    "serve": Command("zebjax.serve", "play in a browser with three players"),
     "show": Command("zebjax.show", "show a game or a position, in a terminal or as a picture"),
     "teach": Command("zebjax.teach", "make training games of the exact teacher"),
     "convert": Command("zebjax.convert", "convert PyTorch checkpoints of the original and back"),
