@@ -58,5 +58,6 @@
     },
   };
 
-  new zebjax.Page(backend, 450).start();
+  zebjax.page = new zebjax.Page(backend, 450);
+  zebjax.page.start();
 })();
