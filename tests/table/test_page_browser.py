@@ -36,9 +36,7 @@ def address():
     loaded = bots.load(["random", "heuristic"])
     host = Host({**loaded, SCRIPT: loaded["random"]}, advice.believer("bundled"), worlds=2)
     count = itertools.count(21)
-    served = app.make(
-        app.Server(host, lambda: next(count)), {"127.0.0.1"}, guard.Rates(1e9, 1e9)
-    )
+    served = app.make(app.Server(host, lambda: next(count)), {"127.0.0.1"}, guard.Rates(1e9, 1e9))
     config = uvicorn.Config(served, port=0, ws="none", log_level="error", lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
@@ -101,9 +99,7 @@ def small_targets(page):
         "button, select, summary",
         "all => all.map(one => [one.id || one.className, one.offsetWidth, one.offsetHeight])",
     )
-    return [
-        box for box in boxes if box[1] and box[2] and not (box[1] >= MIN_TARGET <= box[2])
-    ]
+    return [box for box in boxes if box[1] and box[2] and not (box[1] >= MIN_TARGET <= box[2])]
 
 
 def test_a_hand_by_keys_on_a_desktop(browser, address):

@@ -22,6 +22,7 @@ COMMANDS = {
     "belief": Command("zebjax.belief", "measure what a network knows about hidden tiles"),
     "play": Command("zebjax.play", "play in a terminal with three players"),
     "serve": Command("zebjax.serve", "play in a browser with three players"),
+    "export": Command("zebjax.export", "write a network as one HTML page to play against"),
     "show": Command("zebjax.show", "show a game or a position, in a terminal or as a picture"),
     "teach": Command("zebjax.teach", "make training games of the exact teacher"),
     "convert": Command("zebjax.convert", "convert PyTorch checkpoints of the original and back"),

@@ -28,7 +28,7 @@ class PlayApp(App[None]):
     #head { background: $primary-darken-2; color: $text; padding: 0 1; }
     #board { height: 8; padding: 0 1; }
     #hand { height: 3; }
-    #hand Button { width: 1fr; min-width: 8; margin: 0; }
+    #hand Button { width: 1fr; min-width: 8; margin: 0 1 0 0; }
     #hand Button.played { visibility: hidden; }
     #problem { height: auto; color: $warning; padding: 0 1; }
     #panel { height: 1fr; padding: 0 1; border-top: solid $primary; }

@@ -94,7 +94,7 @@ def hint(found: dict[str, Any]) -> str:
                 best,
             ]
         )
-    return "\n".join([f"over {found['worlds']:,} sampled deals of the hidden tiles", *_table(rows)])
+    return "\n".join([f"over {found['worlds']:,} deals of the hidden tiles", *_table(rows)])
 
 
 def beliefs(view: View, found: dict[str, Any]) -> str:
@@ -128,7 +128,7 @@ def review(view: View, found: dict[str, Any]) -> str:
             ]
         )
     lines = [
-        f"best: by what the seat could know, over {found['worlds']} sampled deals",
+        f"best: by what the seat could know, over {found['worlds']} deals",
         "in the deal: the best move with all hands known",
     ]
     hands = view["hands"] or []

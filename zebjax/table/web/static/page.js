@@ -40,7 +40,7 @@
             option.value = String(index);
             return option;
           }));
-          get(place).value = String(about.players.length - 1);
+          get(place).value = String(about.chosen ?? about.players.length - 1);
         }
         const found = await this.backend.resume();
         if (found) await this.show(found.views);

@@ -39,11 +39,12 @@
   function hint(found) {
     const rows = [...found.tiles].sort((a, b) => b.p_win - a.p_win || b.points - a.points)
       .map((row) => make("tr", row.best ? "best" : "", tileHeading(row.tile),
-        make("td", "", percent(row.p_win)), make("td", "", row.points.toFixed(1)),
+        make("td", "", percent(row.p_win)),
+        ...(row.points === null ? [] : [make("td", "", row.points.toFixed(1))]),
         make("td", "", row.best ? "best" : "")));
     const what = found.caption ||
-      `What each tile is worth, over ${found.worlds.toLocaleString("en")} sampled deals`;
-    return [make("h2", "", "Hint"), table(what, ["tile", "you win", "points", ""], rows)];
+      `What each tile is worth, over ${found.worlds.toLocaleString("en")} deals of the hidden tiles`;
+    return [make("h2", "", "Hint"), table(what, found.headings || ["tile", "you win", "points", ""], rows)];
   }
 
   function beliefs(view, found) {
@@ -69,7 +70,7 @@
         make("td", "", String(move.deal_loss)));
     });
     const said = `Every move with a choice. Best and lost: by what the seat could know, over ` +
-      `${found.worlds} sampled deals; deal: the best with all hands known, and the points lost`;
+      `${found.worlds} deals of the hidden tiles; deal: the best with all hands known, and the points lost`;
     const head = ["trick", "", "tile", "best", "win lost", "pts lost", "deal", "pts lost"];
     return [make("h2", "", "Review"), table(said, head, rows), ...hands(view)];
   }
