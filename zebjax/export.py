@@ -41,9 +41,8 @@ def _run(arguments: argparse.Namespace) -> int:
     config, params = network.load(arguments.network)
     page = export.page(arguments.network, config, params)
     files.write_text(arguments.html, page)
-    print(
-        f"{arguments.html}: {len(page.encode()):,} bytes, {network.n_params(params):,} parameters"
-    )
+    size, count = len(page.encode()), network.n_params(params)
+    print(f"{arguments.html}: {size:,} bytes, a network of {count:,} parameters")
     return 0
 
 

@@ -12,7 +12,9 @@ import time
 import pytest
 
 pytest.importorskip("starlette")
-uvicorn = pytest.importorskip("uvicorn")
+pytest.importorskip("uvicorn")
+
+import uvicorn
 
 from tests.support import browser as browsers
 from tests.support.browser import DESKTOP, PHONE

@@ -47,18 +47,46 @@
     return found;
   }
 
-  // rows x inputs times the kernel inputs x outputs, plus the bias.
+  // Kernels [inputs, outputs] as [outputs, inputs]: a dot product then reads both in order.
+  function transpose(kernel, outputs) {
+    const inputs = kernel.length / outputs, turned = new Float32Array(kernel.length);
+    for (let input = 0; input < inputs; input += 1) {
+      for (let at = 0; at < outputs; at += 1) {
+        turned[at * inputs + input] = kernel[input * outputs + at];
+      }
+    }
+    return turned;
+  }
+
+  // rows x inputs times the kernel, plus the bias. Four outputs share each read of x.
   function linear(net, name, x, rows) {
-    const kernel = net.arrays[`${name}.kernel`], bias = net.arrays[`${name}.bias`];
+    const kernel = net.kernels[name], bias = net.arrays[`${name}.bias`];
     const outputs = bias.length, inputs = kernel.length / outputs;
-    const y = new Float32Array(rows * outputs);
+    const y = new Float32Array(rows * outputs), last = outputs - 3;
     for (let row = 0; row < rows; row += 1) {
-      const out = y.subarray(row * outputs, (row + 1) * outputs);
-      out.set(bias);
-      for (let input = 0; input < inputs; input += 1) {
-        const value = x[row * inputs + input], weights = input * outputs;
-        if (value === 0) continue;
-        for (let at = 0; at < outputs; at += 1) out[at] += value * kernel[weights + at];
+      const start = row * inputs;
+      let at = 0;
+      for (; at < last; at += 4) {
+        let a = 0, b = 0, c = 0, d = 0, k = at * inputs;
+        for (let input = start; input < start + inputs; input += 1, k += 1) {
+          const value = x[input];
+          a += value * kernel[k];
+          b += value * kernel[k + inputs];
+          c += value * kernel[k + 2 * inputs];
+          d += value * kernel[k + 3 * inputs];
+        }
+        const to = row * outputs + at;
+        y[to] = a + bias[at];
+        y[to + 1] = b + bias[at + 1];
+        y[to + 2] = c + bias[at + 2];
+        y[to + 3] = d + bias[at + 3];
+      }
+      for (; at < outputs; at += 1) {
+        let sum = bias[at];
+        for (let input = 0; input < inputs; input += 1) {
+          sum += x[start + input] * kernel[at * inputs + input];
+        }
+        y[row * outputs + at] = sum;
       }
     }
     return y;
@@ -168,7 +196,12 @@
   }
 
   function load(file) {
-    return { ...read(file), cardinalities: file.cardinalities };
+    const net = read(file), kernels = {};
+    for (const name of Object.keys(net.arrays).filter((each) => each.endsWith(".kernel"))) {
+      const layer = name.slice(0, -".kernel".length);
+      kernels[layer] = transpose(net.arrays[name], net.arrays[`${layer}.bias`].length);
+    }
+    return { ...net, kernels, cardinalities: file.cardinalities };
   }
 
   zebjax.network = { load, evaluate, softmax };
