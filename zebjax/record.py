@@ -26,6 +26,7 @@ from zebjax.record_metadata import EVAL_AUX as EVAL_AUX
 from zebjax.record_metadata import FORMAT_VERSION as FORMAT_VERSION
 from zebjax.record_metadata import SELFPLAY as SELFPLAY
 from zebjax.record_metadata import SOURCES as SOURCES
+from zebjax.record_metadata import TABLE as TABLE
 from zebjax.record_metadata import TEACHER as TEACHER
 from zebjax.record_metadata import InvalidRecords as InvalidRecords
 from zebjax.record_metadata import Metadata as Metadata

@@ -5,8 +5,14 @@ import json
 from typing import Any
 
 FORMAT_VERSION = 1
-SELFPLAY, EVAL_AUX, TEACHER = SOURCES = ("selfplay-mcts", "eval-eq-zeb", "teacher-eq")
-"""Sources of a file's games: the original's names for its two streams, and `zebjax teach`."""
+SELFPLAY, EVAL_AUX, TEACHER, TABLE = SOURCES = (
+    "selfplay-mcts",
+    "eval-eq-zeb",
+    "teacher-eq",
+    "table-play",
+)
+"""Sources of a file's games: the original's names for its two streams, `zebjax teach`, and hands
+that a person has played at a table."""
 
 
 class InvalidRecords(ValueError):

@@ -5,31 +5,21 @@ It needs Debian's chromium (or another browser of that name) and the Python pack
 """
 
 import functools
-import shutil
 
 import pytest
 
+from tests.support import browser as browsers
 from tests.support import recap_run
+from tests.support.browser import DESKTOP, PHONE
 from zebjax.operations.recap import html, page, read
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 HOSTILE = "<script>alert(1)</script>"
-DESKTOP, PHONE = 1280, 390
 
 
 @pytest.fixture(scope="module")
 def browser():
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="the page is not looked at: playwright is not installed"
-    )
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(f"the page is not looked at: none of {', '.join(BROWSERS)} is installed")
-    with playwright.sync_playwright() as running:
-        # Without a sandbox: CI is root, and the page is ours.
-        opened = running.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()
+    with browsers.opened() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,163 @@
+"""The exported page: its rules and its network against ours in node, and a hand in a browser."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.support import browser as browsers
+from tests.support import playouts
+from tests.support.browser import PHONE
+from zebjax import export, game, network, observe, position_arrays, worlds
+from zebjax.table import export as pages
+from zebjax.table import state
+from zebjax.table.web import app
+
+STATIC = Path(app.__file__).parent / "static"
+TINY = network.ZebConfig(embed_dim=32, n_heads=2, n_layers=2, ff_dim=48)
+
+
+def ask_node(states, net=None, marginals=False):
+    """What the page's scripts say of each of these states."""
+    if shutil.which("node") is None:
+        pytest.skip("the page's scripts are not run: node is not installed")
+    positions = [
+        position_arrays.of_state(jax.tree.map(lambda leaf, row=row: leaf[row], states))
+        for row in range(len(states.ply))
+    ]
+    games = [
+        {
+            "hands": each.hands,
+            "declaration": each.declaration,
+            "leader": each.leader,
+            "plays": each.plays,
+        }
+        for each in positions
+    ]
+    scripts = [str(STATIC / f"{name}.js") for name in ("rules", "network")]
+    asked = {"scripts": scripts, "games": games, "network": net, "marginals": marginals}
+    done = subprocess.run(
+        ["node", str(Path(__file__).parent / "rules_and_network.js")],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return positions, json.loads(done.stdout)
+
+
+def test_the_rules_of_the_page_are_those_of_the_game_in_a_thousand_games():
+    states = playouts.positions(1000, range(29))
+    positions, said = ask_node(states)
+    legal = np.asarray(jax.jit(jax.vmap(game.legal_slots))(states))
+    movers = np.asarray(jax.jit(jax.vmap(game.current_player))(states))
+    over = 0
+    for row, (here, found) in enumerate(zip(positions, said, strict=True)):
+        assert found["points"] == np.asarray(states.points)[row].tolist()
+        assert found["movers"] == list(here.movers)
+        hand = np.asarray(states.hands)[row, movers[row]]
+        is_over = len(here.plays) == game.N_PLIES
+        over += is_over
+        assert found["legal"] == ([] if is_over else hand[legal[row]].tolist())
+        assert found["mover"] == (None if is_over else movers[row])
+    assert over > 30
+
+
+def test_the_view_of_the_page_is_the_view_of_the_server():
+    states = playouts.positions(29, range(29), seed=4)
+    positions, said = ask_node(states)
+    for here, found in zip(positions, said, strict=True):
+        table = state.Table(1, 0, here)
+        ours = state.view(table) | {"players": ["a", "b", "c", "d"], "seed": None}
+        assert found["view"] == json.loads(json.dumps(ours))
+
+
+def test_the_network_of_the_page_and_its_counting_are_ours():
+    states = playouts.positions(56, range(28), seed=6)
+    params = network.init(TINY, jax.random.key(3))
+    # Other than 0, as after training.
+    params = jax.tree.map(
+        lambda leaf: leaf + 0.05 * jnp.sin(jnp.arange(leaf.size)).reshape(leaf.shape), params
+    )
+    net = pages.network_data("tiny", TINY, params)
+    positions, said = ask_node(states, net, marginals=True)
+    rounded = jax.tree.map(lambda leaf: np.asarray(leaf).astype(np.float16).astype("f4"), params)
+    ours = network.apply(TINY, rounded, jax.vmap(observe.observe)(states))
+    exact = np.asarray(jax.jit(jax.vmap(worlds.marginals))(states))
+    n_worlds = np.asarray(jax.jit(jax.vmap(worlds.count))(states))
+    for row, (here, found) in enumerate(zip(positions, said, strict=True)):
+        mover = here.hands[here.mover]
+        left = [slot for slot, tile in enumerate(mover) if tile not in here.plays]
+        theirs = found["output"]["policy"]
+        assert [slot for slot, logit in enumerate(theirs) if logit is not None] == left
+        expected = np.asarray(ours.policy_logits[row])[left]
+        np.testing.assert_allclose([theirs[slot] for slot in left], expected, atol=2e-4)
+        assert found["output"]["value"] == pytest.approx(float(ours.value[row]), abs=2e-4)
+        belief = np.asarray(jax.nn.softmax(ours.belief_logits[row]))
+        np.testing.assert_allclose(found["output"]["belief"], belief, atol=2e-4)
+        counted = found["marginals"]
+        assert counted["total"] == n_worlds[row]
+        assert counted["hidden"] == list(here.seen_by(here.mover).hidden)
+        shares = np.reshape(counted["shares"], (-1, 3))  # also where nothing is hidden
+        np.testing.assert_allclose(shares, exact[row, counted["hidden"]], atol=1e-5)
+
+
+def test_a_network_that_the_page_cannot_hold_is_refused():
+    params = network.init(TINY, jax.random.key(0))
+    params["policy"]["bias"] = jnp.full_like(params["policy"]["bias"], 1e6)
+    with pytest.raises(ValueError, match=r"^array policy\.bias: expected numbers of at most 65504"):
+        pages.network_data("tiny", TINY, params)
+
+
+def test_the_page_is_one_file_that_names_nothing_outside(tmp_path, capsys):
+    page = pages.page("</script><b>", TINY, network.init(TINY, jax.random.key(0)))
+    assert page.count("<script") == 2 and "</script><b>" not in page
+    assert not re.search(r"(src|href)=\"(?!data:)", page) and "/static/" not in page
+    for words, said in (
+        (["no/such/net", "--html", str(tmp_path / "a.html")], "no/such/net"),
+        (["bundled", "--html", str(tmp_path / "none" / "a.html")], "does not exist"),
+    ):
+        try:
+            status = export.main(words)
+        except SystemExit as stop:
+            status = stop.code
+        err = capsys.readouterr().err
+        assert status == 2 and said in err and err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_hand_against_the_exported_page_from_disk(tmp_path, capsys):
+    file = tmp_path / "page.html"
+    assert export.main(["bundled", "--html", str(file)]) == 0
+    assert "556,970" in capsys.readouterr().out or file.stat().st_size < 2_000_000
+    with browsers.opened() as browser:
+        context = browser.new_context(viewport={"width": PHONE, "height": 844}, has_touch=True)
+        page = context.new_page()
+        wrong, asked = [], []
+        page.on("console", lambda message: wrong.append(message.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(file.as_uri())
+        page.evaluate("zebjax.page.paceMs = 0")
+        page.locator("#setup button").tap()
+        page.wait_for_selector("body:not(.busy)")
+        for button, title in (("#hint", "Hint"), ("#beliefs", "Beliefs")):
+            page.locator(button).tap()
+            page.wait_for_selector("body:not(.busy)")
+            assert page.locator("#panel h2").inner_text() == title
+        assert page.evaluate("document.documentElement.scrollWidth") == PHONE
+        legal = page.locator('#hand button[aria-disabled="false"]')
+        while legal.count():
+            legal.first.tap()
+            page.wait_for_selector("body:not(.busy)")
+        assert " to " in page.locator("#message").inner_text()
+        assert page.locator("#tricks li").count() == 7
+        assert wrong == [] and asked == [file.as_uri()]
+        context.close()

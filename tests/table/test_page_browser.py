@@ -1,0 +1,180 @@
+"""The page of `zebjax serve` in a real browser, on a desktop and on a phone.
+
+A whole hand is played by keys on the desktop and by touch on the phone. See `tests/support/browser`
+for what it needs.
+"""
+
+import contextlib
+import itertools
+import threading
+import time
+
+import pytest
+
+pytest.importorskip("starlette")
+pytest.importorskip("uvicorn")
+
+import uvicorn
+
+from tests.support import browser as browsers
+from tests.support.browser import DESKTOP, PHONE
+from zebjax.table import advice, bots
+from zebjax.table.host import Host
+from zebjax.table.web import app, guard
+
+SCRIPT = "<script>alert(1)</script>"
+MIN_TARGET = 44
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with browsers.opened() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def address():
+    """A server in a thread; the name of one player is a script."""
+    loaded = bots.load(["random", "heuristic"])
+    host = Host({**loaded, SCRIPT: loaded["random"]}, advice.believer("bundled"), worlds=2)
+    count = itertools.count(21)
+    served = app.make(app.Server(host, lambda: next(count)), {"127.0.0.1"}, guard.Rates(1e9, 1e9))
+    config = uvicorn.Config(served, port=0, ws="none", log_level="error", lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
+    server.should_exit = True
+    thread.join()
+
+
+@contextlib.contextmanager
+def opened(browser, address, width, scheme="light"):
+    """The page before the first deal, and what went wrong on it."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 844}, color_scheme=scheme, has_touch=width == PHONE
+    )
+    page = context.new_page()
+    page.requests, page.wrong = [], []
+    page.on("request", lambda request: page.requests.append(request.url))
+    page.on("console", lambda message: page.wrong.append(message.text))
+    page.on("pageerror", lambda error: page.wrong.append(str(error)))
+    page.on("dialog", lambda dialog: (page.wrong.append(dialog.message), dialog.dismiss()))
+    page.goto(address)
+    page.wait_for_selector("#setup:not([hidden])")
+    # Other players' tiles are shown at once.
+    page.evaluate("zebjax.page.paceMs = 0")
+    yield page
+    assert page.wrong == [] and page.locator("#problem").inner_text() == ""
+    assert all(url.startswith(address) for url in page.requests)
+    context.close()
+
+
+def settle(page):
+    page.wait_for_selector("body:not(.busy)")
+
+
+def legal(page):
+    return page.locator('#hand button[aria-disabled="false"]')
+
+
+def by_key(page, name):
+    page.locator(name).focus()
+    page.keyboard.press("Enter")
+    settle(page)
+
+
+def by_touch(page, name):
+    page.locator(name).first.tap()
+    settle(page)
+
+
+def is_not_scrolled_sideways(page, width):
+    return page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def small_targets(page):
+    """What can be pressed and is smaller than a finger."""
+    boxes = page.eval_on_selector_all(
+        "button, select, summary",
+        "all => all.map(one => [one.id || one.className, one.offsetWidth, one.offsetHeight])",
+    )
+    return [box for box in boxes if box[1] and box[2] and not (box[1] >= MIN_TARGET <= box[2])]
+
+
+def test_a_hand_by_keys_on_a_desktop(browser, address):
+    with opened(browser, address, DESKTOP) as page:
+        page.select_option("#left", label=SCRIPT)
+        by_key(page, "#setup button")
+        assert SCRIPT in page.locator(".left .player").inner_text()
+        assert page.locator("#hand button").count() == 7
+        assert page.evaluate("document.activeElement.dataset.slot") is not None
+        page.keyboard.press("b")
+        settle(page)
+        assert "exact counting" in page.locator("#panel caption").inner_text()
+        assert "bundled" in page.locator("#panel caption").inner_text()
+        while legal(page).count():
+            page.keyboard.press(str(int(legal(page).first.get_attribute("data-slot")) + 1))
+            settle(page)
+        message = page.locator("#message").inner_text()
+        assert " to " in message and page.locator("#tricks li").count() == 7
+        page.keyboard.press("r")
+        settle(page)
+        assert page.locator("#panel tbody tr").count() >= 5
+        assert page.locator("#panel .row").count() == 4
+        by_key(page, "#text")
+        assert "declaration" in page.locator("#panel pre").inner_text()
+        page.keyboard.press("n")
+        settle(page)
+        assert "hand 2" in page.locator("#score").inner_text()
+        page.reload()
+        page.wait_for_selector("#table:not([hidden])")
+        assert "hand 2" in page.locator("#score").inner_text()
+
+
+def test_a_hand_by_touch_on_a_phone(browser, address):
+    with opened(browser, address, PHONE) as page:
+        assert is_not_scrolled_sideways(page, PHONE) and small_targets(page) == []
+        by_touch(page, "#setup button")
+        while page.locator("#hand .played").count() < 3:
+            by_touch(page, '#hand button[aria-disabled="false"]')
+        by_touch(page, "#undo")
+        assert page.locator("#hand .played").count() == 2
+        by_touch(page, "#beliefs")
+        assert is_not_scrolled_sideways(page, PHONE) and small_targets(page) == []
+        while legal(page).count() and page.locator("#hand .played").count() < 5:
+            by_touch(page, '#hand button[aria-disabled="false"]')
+        by_touch(page, "#hint")
+        assert page.locator(".badge").count() == legal(page).count() > 0
+        while legal(page).count():
+            by_touch(page, '#hand button[aria-disabled="false"]')
+        by_touch(page, "#review")
+        assert is_not_scrolled_sideways(page, PHONE) and small_targets(page) == []
+        by_touch(page, "#leave")
+        assert page.locator("#setup").is_visible()
+
+
+def test_names_for_a_screen_reader_and_colours_in_the_dark(browser, address):
+    with opened(browser, address, PHONE, "dark") as page:
+        by_touch(page, "#setup button")
+        names = page.locator("#hand button").evaluate_all(
+            "all => all.map(one => one.getAttribute('aria-label'))"
+        )
+        assert len(names) == 7 and any("may be played" in name for name in names)
+        assert page.locator("#message").get_attribute("aria-live") == "polite"
+        unnamed = page.eval_on_selector_all(
+            "button, select, svg",
+            """all => all.filter(one => !(one.ariaLabel || one.getAttribute("aria-label")
+                || one.getAttribute("aria-hidden") || one.textContent.trim()
+                || (one.labels && one.labels.length))).length""",
+        )
+        assert unnamed == 0
+
+        def brightness(name):
+            code = f"one => getComputedStyle(one).{name}.match(/\\d+/g).slice(0, 3).map(Number)"
+            return sum(page.eval_on_selector("body", code)) / 3
+
+        assert brightness("backgroundColor") < 60 and brightness("color") > 180
+        assert len(page.screenshot()) > 15_000  # a blank page has some thousand bytes

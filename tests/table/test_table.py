@@ -1,0 +1,212 @@
+"""One table: what a seat sees, what a player is told, undo, advice, review, files."""
+
+import dataclasses
+import itertools
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from zebjax import notation, players, position, position_arrays, record, worlds
+from zebjax.table import advice, bots, request, review, saving, state
+
+FIRST = "heuristic"
+
+
+@pytest.fixture(scope="module")
+def made():
+    return bots.load(["random", FIRST])
+
+
+def start(seed=3, seat=0):
+    return state.new(seat, ("random", FIRST, "random"), seed)
+
+
+def played(made, plies, seed=3, seat=0):
+    """A table after at least so many plays, at the person's turn or the end."""
+    table = bots.advance(start(seed, seat), made)
+    while len(table.game.plays) < plies:
+        table = state.play(table, table.game.legal[0])
+        table = bots.advance(table, made)
+    return table
+
+
+def permuted(table):
+    """The same table with other hidden hands, of another world that the person could not tell."""
+    here, key = position_arrays.to_state(table.game.seen_by(table.seat)), jax.random.key(5)
+    for world in np.asarray(worlds.sample(key, here, 20)):
+        hands = [
+            [*played, *(int(tile) for tile in hand if int(tile) not in played)]
+            for hand, played in zip(world, map(table.game.played_by, range(4)), strict=True)
+        ]
+        hands[table.seat] = table.game.hands[table.seat]
+        if any(set(a) != set(b) for a, b in zip(hands, table.game.hands, strict=True)):
+            there = dataclasses.replace(table.game, hands=position.four(map(tuple, hands)))
+            return dataclasses.replace(table, game=there)
+    raise AssertionError("no other world")
+
+
+def test_seats_are_left_partner_right_of_the_person():
+    table = state.new(2, ("a", "b", "c"), 0)
+    assert table.game.players == ("b", "c", state.YOU, "a")
+    with pytest.raises(ValueError, match=r"^seat: expected 0\.\.3, got 4"):
+        state.new(4, ("a", "b", "c"), 0)
+    with pytest.raises(ValueError, match="expected three"):
+        state.new(0, ("a",), 0)
+
+
+def test_a_hand_is_played_to_its_end_and_the_view_counts_its_points(made):
+    table = played(made, 28)
+    seen = state.view(table)
+    assert seen["phase"] == "over" and seen["turn"] is None and sum(seen["points"]) == 42
+    assert [trick["winner"] for trick in seen["tricks"][:-1]] == [
+        trick["leader"] for trick in seen["tricks"][1:]
+    ]
+    by_team = [0, 0]
+    for trick in seen["tricks"]:
+        by_team[trick["winner"] % 2] += trick["points"]
+    assert by_team == seen["points"] and seen["seed"] == 3
+    assert json.loads(json.dumps(seen)) == seen
+    after = state.next_hand(table, 4)
+    assert after.number == 2 and sum(after.won) <= 1 and after.game.hands != table.game.hands
+    with pytest.raises(ValueError, match="not over"):
+        state.next_hand(after, 5)
+
+
+@pytest.mark.parametrize("seat", range(4))
+def test_the_view_is_the_same_whatever_the_hidden_hands_are(made, seat):
+    for plies in (0, 9, 18):
+        table = played(made, plies, seed=7 + seat, seat=seat)
+        seen = state.view(table)
+        assert seen == state.view(permuted(table))
+        assert seen["hands"] is None and seen["seed"] is None
+        shown = {each["tile"] for each in seen["hand"]}
+        shown |= {tile for trick in seen["tricks"] for tile in trick["tiles"]}
+        assert shown == {*table.game.hands[seat], *table.game.plays}
+
+
+@pytest.mark.parametrize("spec", ["random", "heuristic", "eq:n=3", "zeb"])
+def test_a_player_chooses_the_same_whatever_the_hidden_hands_are(made, spec, zeb_player):
+    player = zeb_player if spec == "zeb" else players.make(spec)
+    chosen = set()
+    for seed in range(3):
+        table = played(made, 14, seed=seed)
+        other = permuted(table)
+        line = state.request(table).to_json()
+        assert line == state.request(other).to_json()
+        hidden = set(table.game.seen_by(table.seat).hidden)
+        assert set(json.loads(line)["hand"]).isdisjoint(hidden)
+        tile = bots.answer(player, line)
+        assert tile == bots.answer(player, state.request(other).to_json())
+        assert tile in table.game.legal
+        chosen.add(tile)
+    assert len(chosen) > 1  # the seed and the hand matter
+
+
+@pytest.fixture(scope="module")
+def zeb_player():
+    return players.make("zeb:bundled")
+
+
+def test_a_request_that_no_game_leads_to_is_refused(made):
+    asked = state.request(played(made, 9))
+    good = json.loads(asked.to_json())
+    assert request.from_json(asked.to_json()) == asked
+    bad = {
+        "hand": [0] * 7,
+        "seat": (good["seat"] + 1) % 4,
+        "leader": "0",
+        "plays": [[0, 1]],
+        "declaration": True,
+        "seed": [1],
+        "version": 2,
+        "decision": "bid",
+    }
+    for field, value in bad.items():
+        with pytest.raises(ValueError):
+            request.from_json(json.dumps(good | {field: value}))
+    for text in ("", "[", "[]", "null", "[" * 4000, " " * 5000):
+        with pytest.raises(ValueError):
+            request.from_json(text)
+
+
+def test_undo_takes_back_the_own_play_and_the_same_play_leads_to_the_same(made):
+    table = played(made, 13)
+    back = state.undo(table)
+    assert back.undone == 1 and back.is_turn
+    again = bots.advance(state.play(back, table.game.plays[len(back.game.plays)]), made)
+    assert again.game == table.game
+    fresh = bots.advance(start(), made)
+    with pytest.raises(ValueError, match="you have not played"):
+        state.undo(fresh)
+
+
+def test_a_tile_that_may_not_be_played_is_refused(made):
+    table = played(made, 9)
+    for tile in (-1, 28, table.game.plays[0], table.game.hands[1][0]):
+        if tile not in table.game.legal:
+            with pytest.raises(ValueError, match=r"^tile: expected one that may be played now"):
+                state.play(table, tile)
+
+
+def test_a_hint_has_a_value_for_each_legal_tile_and_ignores_hidden_hands(made):
+    table = played(made, 16)
+    shown = advice.hint(state.request(table), 4)
+    assert [row["tile"] for row in shown["tiles"]] == list(table.game.legal)
+    assert all(0 <= row["p_win"] <= 1 and 0 <= row["points"] <= 42 for row in shown["tiles"])
+    assert any(row["best"] for row in shown["tiles"]) and 1 <= shown["worlds"] <= 4
+    assert advice.hint(state.request(permuted(table)), 4) == shown
+
+
+def test_beliefs_are_those_of_counting_and_of_a_network(made):
+    table = played(made, 16)
+    by = advice.believer("bundled")
+    shown = advice.beliefs(state.request(table), by)
+    held = set(table.game.seen_by(0).hidden)
+    assert {row["tile"] for row in shown["tiles"]} == held and shown["seats"] == [1, 2, 3]
+    for row in shown["tiles"]:
+        assert sum(row["exact"]) == pytest.approx(1, abs=1e-3)
+        assert sum(row["network"]) == pytest.approx(1, abs=1e-3)
+    assert advice.beliefs(state.request(permuted(table)), by) == shown
+    assert advice.beliefs(state.request(table), None)["tiles"][0]["network"] is None
+
+
+def test_a_review_finds_the_loss_of_a_bad_move(made):
+    table = played(made, 28, seed=2)
+    found = review.review(table, 4)
+    plies = [move["ply"] for move in found["moves"]]
+    assert plies == sorted(set(plies)) and found["worlds"] == 4
+    for move in found["moves"]:
+        assert move["tile"] == table.game.plays[move["ply"]]
+        assert move["deal_loss"] >= 0 and move["p_win_loss"] >= 0
+        assert (move["deal_loss"] == 0) == (move["deal_best"] == move["tile"])
+    assert max(move["deal_loss"] for move in found["moves"]) > 0
+    with pytest.raises(ValueError, match="not over"):
+        review.review(start(), 4)
+
+
+def test_a_finished_hand_is_a_record_that_is_legal_and_a_text(made, tmp_path):
+    table = played(made, 28)
+    text = saving.save(table, tmp_path / "new")
+    records, facts = record.read(text.with_suffix(".safetensors"))
+    assert facts.source == record.TABLE and facts.search["seed"] == table.seed
+    (back,) = position_arrays.of_record(records)
+    assert dataclasses.replace(back, players=table.game.players) == table.game
+    assert notation.read(text.read_text()) == table.game
+    second = saving.save(table, tmp_path / "new")
+    assert second != text and len(list((tmp_path / "new").iterdir())) == 4
+    with pytest.raises(ValueError, match="expected a finished game"):
+        saving.save(start(), tmp_path / "none")
+
+
+def test_a_player_that_sees_all_hands_has_no_seat():
+    with pytest.raises(ValueError, match="'cheat' sees all hands"):
+        bots.load(["random", "cheat"])
+
+
+def test_each_player_is_warmed_up_with_progress(made):
+    seen = []
+    bots.warm_up(made, lambda *what: seen.append(what))
+    assert seen[0] == ("random", 0, 28) and seen[-1] == (FIRST, 28, 28)
+    assert [spec for spec, _ in itertools.groupby(seen, lambda each: each[0])] == ["random", FIRST]

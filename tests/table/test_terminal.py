@@ -1,0 +1,141 @@
+"""`zebjax play`, driven by keys in a terminal of 80 x 24 that does not exist."""
+
+import asyncio
+import importlib.util
+
+import pytest
+
+pytest.importorskip("textual")
+
+from textual.widgets import Button, Static
+
+from zebjax import play
+from zebjax.table import bots, state
+from zebjax.table.host import Host
+from zebjax.table.terminal import PlayApp
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory):
+    loaded = bots.load(["random", "heuristic"])
+    return Host(loaded, None, worlds=2, games=tmp_path_factory.mktemp("games"))
+
+
+def drive(host, steps, seat=1):
+    """Run `steps(app, pilot)` in the program."""
+
+    async def run():
+        table = state.new(seat, ("random", "heuristic", "random"), seed=11)
+        app = PlayApp(host, table, lambda number: 10 + number, pace_s=0)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await settle(app, pilot)
+            await steps(app, pilot)
+        return app
+
+    return asyncio.run(run())
+
+
+async def settle(app, pilot):
+    await app.workers.wait_for_complete()
+    await pilot.pause()
+
+
+def screen(app):
+    """What the terminal shows, as lines."""
+    return [
+        "".join(part.text for part in strip) for strip in app.screen._compositor.render_strips()
+    ]
+
+
+def shown(app, name):
+    return str(app.query_one(name, Static).render())
+
+
+def legal_keys(app):
+    return [str(n + 1) for n in range(7) if not app.query_one(f"#slot-{n}", Button).disabled]
+
+
+async def play_on(app, pilot):
+    """Play the first legal tile until the hand is over."""
+    while not app.table.game.is_over:
+        await pilot.press(legal_keys(app)[0])
+        await settle(app, pilot)
+
+
+def test_a_hand_is_played_by_keys_saved_and_reviewed_and_the_next_is_dealt(host):
+    async def steps(app, pilot):
+        lines = screen(app)
+        assert len(lines) == 24 and all(len(line) == 80 for line in lines)
+        text = "\n".join(lines)
+        assert "partner: heuristic" in text and "points: us 0, they 0" in text and "quit" in text
+        own = app.table.game.hands[1]
+        others = {tile for seat in (0, 2, 3) for tile in app.table.game.hands[seat]}
+        assert len(legal_keys(app)) >= 1 and others.isdisjoint(own)
+        await pilot.press("r")
+        await settle(app, pilot)
+        assert "not over" in shown(app, "#advice")
+        await play_on(app, pilot)
+        assert "saved as" in shown(app, "#advice") and len(list(host.games.iterdir())) == 2
+        assert " to " in shown(app, "#board").splitlines()[-1]
+        await pilot.press("r")
+        await settle(app, pilot)
+        assert "P(win) lost" in shown(app, "#advice") and "partner" in shown(app, "#advice")
+        await pilot.press("n")
+        await settle(app, pilot)
+        assert app.table.number == 2 and "hand 2" in shown(app, "#head")
+        await pilot.press("q")
+
+    assert drive(host, steps).return_code == 0
+
+
+def test_hint_beliefs_undo_and_a_click(host):
+    async def steps(app, pilot):
+        await pilot.press("u")
+        assert "you have not played" in shown(app, "#problem")
+        # The last trick but one: the solver is fast there.
+        while len(app.table.game.plays) < 17:
+            await pilot.click(f"#slot-{int(legal_keys(app)[0]) - 1}")
+            await settle(app, pilot)
+        before = app.table.game
+        await pilot.press("h")
+        await settle(app, pilot)
+        assert "P(win)" in shown(app, "#advice") and "best" in shown(app, "#advice")
+        await pilot.press("b")
+        await settle(app, pilot)
+        assert "exact counting" not in shown(app, "#advice")  # there is no network to compare
+        assert "who holds a hidden tile" in shown(app, "#advice")
+        await pilot.press(legal_keys(app)[0])
+        await settle(app, pilot)
+        await pilot.press("u")
+        assert app.table.game == before and app.table.undone == 1
+        illegal = next(str(n + 1) for n in range(7) if str(n + 1) not in legal_keys(app))
+        await pilot.press(illegal)
+        assert "expected one that may be played now" in shown(app, "#problem")
+
+    drive(host, steps)
+
+
+def test_without_a_terminal_or_the_package_there_is_a_sentence(monkeypatch, capsys):
+    assert play.main([]) == 2
+    err = capsys.readouterr().err
+    assert err == "zebjax play: expected a terminal; in a browser use `zebjax serve`\n"
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "textual" else find(name)
+    )
+    assert play.main([]) == 2
+    err = capsys.readouterr().err
+    assert err == 'zebjax play: it needs the extra "play": pip install "zebjax[play]"\n'
+
+
+def test_a_wrong_player_is_a_sentence_before_anything_is_loaded(monkeypatch, capsys):
+    monkeypatch.setattr(play.console, "is_terminal", lambda: True)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    for words, said in (
+        (["random", "random"], "players: expected one, or left, partner and right, got 2"),
+        (["cheat"], "player 'cheat' sees all hands"),
+        (["nobody"], "unknown kind 'nobody'"),
+    ):
+        assert play.main(words) == 2
+        err = capsys.readouterr().err
+        assert said in err and err.startswith("zebjax play: ") and err.count("\n") == 1

@@ -1,0 +1,77 @@
+"""What serves a table: the players, advice, and the folder of finished hands."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from zebjax.table import HINT_WORLDS, advice, bots, review, saving, state
+from zebjax.table.advice import Believer
+from zebjax.table.bots import Bots
+from zebjax.table.state import Table
+
+Show = Callable[[float, str], None]
+"""Called with the share that is done, 0 to 1, and what is being done."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Host:
+    """The players that are loaded, and the settings of advice. It has no state of a table."""
+
+    bots: Bots
+    believer: Believer | None
+    worlds: int = HINT_WORLDS
+    """Of a hint and of a review."""
+    games: Path | None = None
+    """Folder of finished hands; None: they are not saved."""
+
+    def hint(self, table: Table) -> dict[str, Any]:
+        """See `advice.hint`; raises ValueError if it is not the person's turn."""
+        self._check_turn(table, "hint")
+        return advice.hint(state.request(table), self.worlds)
+
+    def beliefs(self, table: Table) -> dict[str, Any]:
+        """See `advice.beliefs`; raises ValueError if it is not the person's turn."""
+        self._check_turn(table, "beliefs")
+        return advice.beliefs(state.request(table), self.believer)
+
+    def review(self, table: Table) -> dict[str, Any]:
+        """See `review.review`; raises ValueError if the hand is not over."""
+        return review.review(table, self.worlds)
+
+    def save(self, table: Table) -> Path | None:
+        """Save a finished hand; the path of its text, or None if hands are not saved."""
+        return None if self.games is None else saving.save(table, self.games)
+
+    @staticmethod
+    def _check_turn(table: Table, what: str) -> None:
+        if not table.is_turn:
+            raise ValueError(f"{what}: it is not your turn")
+
+
+def open_host(specs: list[str], host: Host, show: Show) -> Host:
+    """Load players into a host and have them, and the advice, compile their programs.
+
+    Args:
+        specs: player specs; a repeated one is loaded once.
+        host: its `bots` are replaced.
+        show: is told the progress.
+
+    Raises:
+        ValueError: for a wrong spec, or a player that reads hidden hands.
+    """
+    loaded = bots.load(specs)
+    host = dataclasses.replace(host, bots=loaded)
+    parts = len(loaded) + 1
+
+    def on_player(spec: str, done: int, all_plies: int) -> None:
+        place = list(loaded).index(spec)
+        show((place + done / all_plies) / parts, f"{spec} plays a hand")
+
+    bots.warm_up(loaded, on_player)
+    show(len(loaded) / parts, "hint and beliefs")
+    table = state.new(0, tuple(specs[:1]) * 3, seed=0)
+    advice.hint(state.request(table), host.worlds)
+    advice.beliefs(state.request(table), host.believer)
+    show(1.0, "ready")
+    return host

@@ -1,0 +1,73 @@
+"""Options that the programs of a table share. It imports no jax, so that `--help` is fast."""
+
+import argparse
+import importlib.util
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zebjax.common import cli
+from zebjax.players import spec
+from zebjax.table import HINT_WORLDS, MAX_SEED
+
+if TYPE_CHECKING:
+    from zebjax.table.host import Host
+
+
+def add(parser: cli.Parser) -> None:
+    """Add the options."""
+    parser.add_argument(
+        "--worlds",
+        type=cli.integer(1, spec.MAX_WORLDS),
+        default=HINT_WORLDS,
+        metavar="N",
+        help=f"sampled deals of a hint and of a review (default {HINT_WORLDS})",
+    )
+    parser.add_argument(
+        "--beliefs",
+        default="bundled",
+        metavar="PATH",
+        help="network whose beliefs are shown beside exact counting (default bundled)",
+    )
+    parser.add_argument(
+        "--games",
+        type=Path,
+        metavar="FOLDER",
+        help="save each finished hand there, as a record and as text",
+    )
+    parser.add_argument(
+        "--seed",
+        type=cli.integer(0, MAX_SEED),
+        metavar="N",
+        help="of the first hand; the next hand has the next number (default: drawn anew)",
+    )
+
+
+def need_extra(command: str, *modules: str) -> None:
+    """Raise ValueError, which names the extra to install, unless all these modules are there."""
+    if any(importlib.util.find_spec(module) is None for module in modules):
+        raise ValueError(f'it needs the extra "{command}": pip install "zebjax[{command}]"')
+
+
+def seed_of(arguments: argparse.Namespace) -> int:
+    """The seed of the first hand: the one given, or one from the operating system."""
+    return secrets.randbelow(MAX_SEED + 1) if arguments.seed is None else arguments.seed
+
+
+def open_host(arguments: argparse.Namespace, specs: list[str]) -> "Host":
+    """Load and warm up the players and the network of beliefs, with progress on stderr.
+
+    Raises:
+        ValueError: for a player or a network that cannot be loaded, or a folder of games that
+            cannot be made.
+    """
+    from zebjax.common import files
+    from zebjax.table import advice, bots, host
+
+    bots.check_specs(specs)
+    if arguments.games is not None:
+        files.require_folder(arguments.games)
+    believer = advice.believer(arguments.beliefs)
+    empty = host.Host({}, believer, arguments.worlds, arguments.games)
+    with cli.progress("warming up") as show:
+        return host.open_host(specs, empty, show)

@@ -1,0 +1,139 @@
+"""A table as text of at most 78 columns: the head, the board, and advice."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from zebjax import tiles
+
+View = dict[str, Any]
+RELATIONS = ("you", "left", "partner", "right")
+_NAME = 22
+
+
+def relation(view: View, seat: int) -> str:
+    """A seat as the person sees it: you, left, partner or right."""
+    return RELATIONS[(seat - view["seat"]) % tiles.N_PLAYERS]
+
+
+def head(view: View) -> str:
+    """One line: the hand, its declaration and the score."""
+    us = view["seat"] % 2
+    points, won = view["points"], view["won"]
+    return (
+        f"hand {view['number']}   {view['declaration_name']}   "
+        f"points: us {points[us]}, they {points[1 - us]}   "
+        f"hands won: us {won[us]}, they {won[1 - us]}"
+    )
+
+
+def board(view: View) -> str:
+    """The four seats around the trick on the table, or the last trick, in 8 lines."""
+    trick = view["tricks"][-1] if view["tricks"] else {"leader": view["leader"], "tiles": []}
+    shown = {
+        relation(view, (trick["leader"] + place) % 4): f"[{tiles.TILE_NAMES[tile]}]"
+        for place, tile in enumerate(trick["tiles"])
+    }
+    tile = {name: shown.get(name, "  .  ") for name in RELATIONS}
+    label = {relation(view, seat): _label(view, seat) for seat in range(4)}
+    return "\n".join(
+        [
+            f"{label['partner']:^78}",
+            f"{tile['partner']:^78}",
+            "",
+            f" {label['left']:<38}{label['right']:>38}",
+            f"{tile['left']:^38}{tile['right']:^40}",
+            "",
+            f"{tile['you']:^78}",
+            f"{_said(view):^78}",
+        ]
+    )
+
+
+def _label(view: View, seat: int) -> str:
+    name = view["players"][seat]
+    short = name if len(name) <= _NAME else name[: _NAME - 3] + "..."
+    turn = "> " if view["turn"] == seat else ""
+    return f"{turn}{relation(view, seat)}: {short}, {view['counts'][seat]} left"
+
+
+def _said(view: View) -> str:
+    if view["phase"] == "over":
+        us = view["seat"] % 2
+        ours, theirs = view["points"][us], view["points"][1 - us]
+        result = "you win" if ours > theirs else "they win" if theirs > ours else "a tie"
+        return f"{result} {ours} to {theirs}"
+    trick = view["tricks"][-1] if view["tricks"] else None
+    won = ""
+    if trick and trick["winner"] is not None:
+        who = relation(view, trick["winner"])
+        won = f"{who} won {trick['points']}; " if who != "you" else f"you won {trick['points']}; "
+    if view["turn"] != view["seat"]:
+        return f"{won}{relation(view, view['turn'])} is thinking"
+    leads = not trick or trick["winner"] is not None
+    return f"{won}you {'lead' if leads else 'follow'}"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    return [
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def hint(found: dict[str, Any]) -> str:
+    """A hint as a table."""
+    rows = [["tile", "P(win)", "points", ""]]
+    for row in sorted(found["tiles"], key=lambda row: (-row["p_win"], -row["points"])):
+        best = "best" if row["best"] else ""
+        rows.append(
+            [
+                tiles.TILE_NAMES[row["tile"]],
+                f"{100 * row['p_win']:.0f} %",
+                f"{row['points']:.1f}",
+                best,
+            ]
+        )
+    return "\n".join([f"over {found['worlds']:,} deals of the hidden tiles", *_table(rows)])
+
+
+def beliefs(view: View, found: dict[str, Any]) -> str:
+    """Beliefs as a table: for each hidden tile and seat exact counting, and the network's."""
+    names = [relation(view, seat) for seat in found["seats"]]
+    rows = [["tile", *names, *(f"{name}*" for name in names if found["network"])]]
+    for row in found["tiles"]:
+        shares = [*row["exact"], *(row["network"] or [])]
+        rows.append([tiles.TILE_NAMES[row["tile"]], *(f"{100 * each:.0f}" for each in shares)])
+    lines = [f"who holds a hidden tile, in %; {found['worlds']:,} deals are possible"]
+    if found["network"]:
+        lines.append(f"left columns: exact counting; *: the network {found['network']}")
+    return "\n".join([*lines, *_table(rows)])
+
+
+def review(view: View, found: dict[str, Any]) -> str:
+    """A review as a table, one row for each decision."""
+    rows = [["trick", "", "played", "best", "P(win) lost", "points lost", "in the deal", "lost"]]
+    for move in found["moves"]:
+        who = relation(view, move["seat"])
+        rows.append(
+            [
+                str(move["ply"] // 4 + 1),
+                who,
+                tiles.TILE_NAMES[move["tile"]],
+                tiles.TILE_NAMES[move["best"]],
+                f"{100 * move['p_win_loss']:.0f} %",
+                f"{move['points_loss']:.1f}",
+                tiles.TILE_NAMES[move["deal_best"]],
+                f"{move['deal_loss']:.0f}",
+            ]
+        )
+    lines = [
+        f"best: by what the seat could know, over {found['worlds']} deals",
+        "in the deal: the best move with all hands known",
+    ]
+    hands = view["hands"] or []
+    shown = [
+        f"{relation(view, seat):>8}: {' '.join(tiles.TILE_NAMES[tile] for tile in hand)}"
+        for seat, hand in enumerate(hands)
+    ]
+    return "\n".join([*lines, *_table(rows), "", *shown])

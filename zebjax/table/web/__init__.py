@@ -1,0 +1,1 @@
+"""A table in a browser: the server's routes, its limits, and the page."""

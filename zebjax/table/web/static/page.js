@@ -1,0 +1,260 @@
+// The page: shows the views of a table and sends what the person does to a backend.
+//
+// A backend has `about()`, `create({players, seat})`, `resume()`, `leave()`, and
+// `act(action, view, tile)`; each returns a promise. `create`, `resume` and the actions play, undo
+// and next give {views: [...]}, the table after each play; other actions give what their panel
+// shows. `can` lists the actions.
+"use strict";
+
+(function () {
+  const { make, name, draw, relation, percent } = zebjax;
+  const get = (id) => document.getElementById(id);
+  const PLACES = ["partner", "left", "right", "you"];
+  const CHANGES = ["play", "undo", "next"];
+  const KEYS = { h: "hint", b: "beliefs", u: "undo", r: "review", n: "next" };
+
+  class Page {
+    constructor(backend, paceMs) {
+      this.backend = backend;
+      this.paceMs = paceMs;
+      this.view = null;
+      this.busy = false;
+    }
+
+    async start() {
+      for (const action of [...CHANGES, "hint", "beliefs", "review", "text"]) {
+        const button = get(action);
+        if (button) button.addEventListener("click", () => this.act(action));
+      }
+      get("leave").addEventListener("click", () => this.leave());
+      get("setup").addEventListener("submit", (event) => {
+        event.preventDefault();
+        this.create();
+      });
+      document.addEventListener("keydown", (event) => this.onKey(event));
+      await this.attempt(async () => {
+        const about = await this.backend.about();
+        for (const place of ["left", "partner", "right"]) {
+          get(place).replaceChildren(...about.players.map((each, index) => {
+            const option = make("option", "", each);
+            option.value = String(index);
+            return option;
+          }));
+          get(place).value = String(about.chosen ?? about.players.length - 1);
+        }
+        const found = await this.backend.resume();
+        if (found) await this.show(found.views);
+      });
+      get("setup").hidden = this.view !== null;
+    }
+
+    // ---- what the person does
+
+    onKey(event) {
+      const typing = event.target instanceof Element && event.target.closest("select, input");
+      if (event.ctrlKey || event.metaKey || event.altKey || typing || !this.view) return;
+      const key = event.key.toLowerCase();
+      if (key >= "1" && key <= "7" && key.length === 1) {
+        const held = this.view.hand[Number(key) - 1];
+        if (held.legal) this.act("play", held.tile);
+        event.preventDefault();
+      } else if (KEYS[key] && !get(KEYS[key]).hidden && !get(KEYS[key]).disabled) {
+        this.act(KEYS[key]);
+        event.preventDefault();
+      } else if (["ArrowLeft", "ArrowRight"].includes(event.key)) {
+        const buttons = [...get("hand").querySelectorAll("button")];
+        const at = buttons.indexOf(document.activeElement);
+        const step = event.key === "ArrowRight" ? 1 : -1;
+        if (at >= 0) buttons[(at + step + buttons.length) % buttons.length].focus();
+      }
+    }
+
+    create() {
+      const players = ["left", "partner", "right"].map((place) => Number(get(place).value));
+      return this.attempt(async () => {
+        const seat = Number(get("seat").value);
+        const found = await this.backend.create({ players, seat });
+        get("setup").hidden = true;
+        await this.show(found.views);
+        this.focusHand();
+      });
+    }
+
+    leave() {
+      return this.attempt(async () => {
+        await this.backend.leave();
+        this.view = null;
+        get("table").hidden = true;
+        get("score").textContent = "";
+        get("setup").hidden = false;
+        get("left").focus();
+      });
+    }
+
+    act(action, tile) {
+      const place = document.activeElement && document.activeElement.dataset.slot;
+      return this.attempt(async () => {
+        const found = await this.backend.act(action, this.view, tile);
+        if (CHANGES.includes(action)) {
+          get("panel").replaceChildren();
+          await this.show(found.views);
+          if (place !== undefined || action === "next") this.focusHand(place);
+        } else {
+          get("panel").replaceChildren(...this.panel(action, found[action]));
+          get("panel").focus({ preventScroll: action === "hint" });
+          if (action === "hint") this.showBadges(found.hint);
+        }
+      });
+    }
+
+    panel(action, found) {
+      const make = zebjax.panels[action];
+      return make.length > 1 ? make(this.view, found) : make(found);
+    }
+
+    // Does one thing at a time, and says what went wrong.
+    async attempt(work) {
+      if (this.busy) return;
+      this.busy = true;
+      document.body.classList.add("busy");
+      get("problem").textContent = "";
+      try {
+        await work();
+      } catch (error) {
+        get("problem").textContent = error.message || String(error);
+        if (error.gone) {
+          this.view = null;
+          get("table").hidden = true;
+          get("setup").hidden = false;
+        }
+      } finally {
+        this.busy = false;
+        document.body.classList.remove("busy");
+        if (this.view) this.showControls();
+      }
+    }
+
+    // ---- what is shown
+
+    async show(views) {
+      for (const [at, view] of views.entries()) {
+        if (at) await new Promise((done) => setTimeout(done, this.paceMs));
+        this.view = view;
+        this.showView();
+      }
+    }
+
+    showView() {
+      const view = this.view, us = view.seat % 2;
+      get("table").hidden = false;
+      get("score").replaceChildren(
+        make("b", "", view.declaration_name), ` · hand ${view.number}`,
+        make("br"),
+        `us ${view.points[us]}, they ${view.points[1 - us]}`,
+        view.number > 1 ? ` · hands won ${view.won[us]} : ${view.won[1 - us]}` : "");
+      this.showBoard();
+      this.showHand();
+      this.showControls();
+      get("message").textContent = this.said();
+      get("tricks").querySelector("ol").replaceChildren(
+        ...view.tricks.filter((trick) => trick.winner !== null).map((trick) => make("li", "",
+          `${relation(view, trick.leader)} led ${trick.tiles.map(name).join(", ")}: `,
+          `${relation(view, trick.winner)} won ${trick.points}`)));
+    }
+
+    showBoard() {
+      const view = this.view;
+      const trick = view.tricks.at(-1) || { leader: view.leader, tiles: [] };
+      const played = {};
+      trick.tiles.forEach((tile, place) => {
+        played[relation(view, (trick.leader + place) % 4)] = tile;
+      });
+      get("board").replaceChildren(...PLACES.map((place) => {
+        const seat = (["you", "left", "partner", "right"].indexOf(place) + view.seat) % 4;
+        const turn = view.turn === seat;
+        const won = trick.winner === seat;
+        const label = make("div", "label", make("b", "", place),
+          place === "you" ? "" : make("span", "player", view.players[seat]));
+        const backs = make("div", "backs", ...Array.from({ length: view.counts[seat] },
+          () => draw(null)));
+        backs.setAttribute("role", "img");
+        backs.setAttribute("aria-label", `${view.counts[seat]} tiles left`);
+        const tile = played[place];
+        const spot = make("div", won ? "spot won" : "spot", tile === undefined ? "" :
+          draw(tile, `${place} played ${name(tile)}`));
+        return make("div", `seat ${place}${turn ? " turn" : ""}`,
+          label, place === "you" ? "" : backs, spot);
+      }));
+    }
+
+    showHand() {
+      const view = this.view;
+      get("hand").replaceChildren(...view.hand.map((held, slot) => {
+        const button = make("button", held.played ? "tile played" : "tile", draw(held.tile));
+        button.type = "button";
+        button.dataset.slot = slot;
+        button.dataset.tile = held.tile;
+        // Not `disabled`: a screen reader should find the tiles that may not be played now.
+        button.setAttribute("aria-disabled", String(!held.legal));
+        const why = held.played ? ", played" : held.legal ? ", may be played" : "";
+        button.setAttribute("aria-label", `${name(held.tile)}${why}`);
+        button.setAttribute("aria-keyshortcuts", String(slot + 1));
+        button.addEventListener("click", () => {
+          if (held.legal) this.act("play", held.tile);
+        });
+        return button;
+      }));
+    }
+
+    showBadges(hint) {
+      for (const row of hint.tiles) {
+        const button = get("hand").querySelector(`[data-tile="${row.tile}"]`);
+        const badge = make("span", row.best ? "badge best" : "badge", percent(row.p_win));
+        badge.setAttribute("aria-hidden", "true");
+        if (button) button.append(badge);
+      }
+    }
+
+    showControls() {
+      const view = this.view, over = view.phase === "over", can = this.backend.can;
+      const turn = view.turn === view.seat;
+      const use = { hint: turn, beliefs: turn, undo: view.can_undo, review: over, text: over,
+        next: over };
+      for (const [action, usable] of Object.entries(use)) {
+        const once = ["review", "text", "next"].includes(action);
+        get(action).hidden = !can.includes(action) || (once && !over) ||
+          (over && (action === "hint" || action === "beliefs"));
+        get(action).disabled = !usable;
+      }
+    }
+
+    said() {
+      const view = this.view, trick = view.tricks.at(-1);
+      const us = view.seat % 2;
+      if (view.phase === "over") {
+        const [ours, theirs] = [view.points[us], view.points[1 - us]];
+        const result = ours > theirs ? "You win" : ours < theirs ? "They win" : "A tie";
+        return `${result}, ${ours} to ${theirs}.`;
+      }
+      const parts = [];
+      const done = trick && trick.winner !== null;
+      if (trick) {
+        const last = (trick.leader + trick.tiles.length - 1) % 4;
+        parts.push(`${relation(view, last)} played ${name(trick.tiles.at(-1))}.`);
+      }
+      if (done) parts.push(`${relation(view, trick.winner)} won ${trick.points}.`);
+      if (view.turn !== view.seat) parts.push(`${relation(view, view.turn)} is thinking.`);
+      else parts.push(!trick || done ? "You lead." : "You follow.");
+      const text = parts.join(" ");
+      return text[0].toUpperCase() + text.slice(1);
+    }
+
+    focusHand(slot) {
+      const buttons = [...get("hand").querySelectorAll('button[aria-disabled="false"]')];
+      const wanted = buttons.find((button) => button.dataset.slot >= (slot || 0)) || buttons[0];
+      (wanted || get("next")).focus();
+    }
+  }
+
+  zebjax.Page = Page;
+})();

@@ -1,0 +1,90 @@
+// Advice as HTML: hint, beliefs, review, notation.
+"use strict";
+
+(function () {
+  const { make, name, draw } = zebjax;
+  const RELATIONS = ["you", "left", "partner", "right"];
+
+  function relation(view, seat) {
+    return RELATIONS[(seat - view.seat + 4) % 4];
+  }
+
+  function percent(share) {
+    return `${Math.round(100 * share)} %`;
+  }
+
+  function tileHeading(tile) {
+    const heading = make("th", "", make("span", "named", draw(tile), name(tile)));
+    heading.scope = "row";
+    return heading;
+  }
+
+  function table(caption, headings, rows) {
+    const head = make("tr", "", ...headings.map((text) => {
+      const cell = make("th", "", text);
+      cell.scope = "col";
+      return cell;
+    }));
+    return make("table", "", make("caption", "", caption), make("thead", "", head),
+      make("tbody", "", ...rows));
+  }
+
+  // A number with a bar behind it.
+  function bar(share) {
+    const cell = make("td", "bar", String(Math.round(100 * share)));
+    cell.style.setProperty("--share", `${Math.round(100 * share)}%`);
+    return cell;
+  }
+
+  function hint(found) {
+    const rows = [...found.tiles].sort((a, b) => b.p_win - a.p_win || b.points - a.points)
+      .map((row) => make("tr", row.best ? "best" : "", tileHeading(row.tile),
+        make("td", "", percent(row.p_win)),
+        ...(row.points === null ? [] : [make("td", "", row.points.toFixed(1))]),
+        make("td", "", row.best ? "best" : "")));
+    const what = found.caption ||
+      `What each tile is worth, over ${found.worlds.toLocaleString("en")} deals of the hidden tiles`;
+    return [make("h2", "", "Hint"), table(what, found.headings || ["tile", "you win", "points", ""], rows)];
+  }
+
+  function beliefs(view, found) {
+    const names = found.seats.map((seat) => relation(view, seat));
+    const nets = found.network ? names.map((each) => `${each}*`) : [];
+    const rows = found.tiles.map((row) => make("tr", "", tileHeading(row.tile),
+      ...row.exact.map(bar), ...(row.network || []).map(bar)));
+    const said = `Who holds a hidden tile, in %, by exact counting over ` +
+      `${found.worlds.toLocaleString("en")} possible deals` +
+      (found.network ? `; * as the network ${found.network} believes` : "");
+    return [make("h2", "", "Beliefs"), table(said, ["tile", ...names, ...nets], rows)];
+  }
+
+  function review(view, found) {
+    const rows = found.moves.map((move) => {
+      const own = move.seat === view.seat;
+      const bad = move.p_win_loss >= 0.1 || move.deal_loss >= 5;
+      return make("tr", `${own ? "own" : ""} ${bad ? "bad" : ""}`,
+        make("td", "", String(Math.floor(move.ply / 4) + 1)),
+        make("th", "", relation(view, move.seat)), make("td", "", name(move.tile)),
+        make("td", "", name(move.best)), make("td", "", percent(move.p_win_loss)),
+        make("td", "", move.points_loss.toFixed(1)), make("td", "", name(move.deal_best)),
+        make("td", "", String(move.deal_loss)));
+    });
+    const said = `Every move with a choice. Best and lost: by what the seat could know, over ` +
+      `${found.worlds} deals of the hidden tiles; deal: the best with all hands known, and the points lost`;
+    const head = ["trick", "", "tile", "best", "win lost", "pts lost", "deal", "pts lost"];
+    return [make("h2", "", "Review"), table(said, head, rows), ...hands(view)];
+  }
+
+  function hands(view) {
+    return [make("h2", "", "All hands"), ...view.hands.map((hand, seat) => make("div", "row",
+      make("span", "who", relation(view, seat)),
+      make("span", "tiles", ...hand.map((tile) => draw(tile, name(tile))))))];
+  }
+
+  function notation(text) {
+    return [make("h2", "", "Notation"), make("pre", "", text)];
+  }
+
+  zebjax.panels = { hint, beliefs, review, text: notation };
+  Object.assign(zebjax, { relation, percent });
+})();
