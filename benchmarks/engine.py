@@ -22,7 +22,7 @@ def play(key: jax.Array, games: int) -> jax.Array:
 
     def one(key: jax.Array) -> jax.Array:
         deal_key, play_key = jax.random.split(key)
-        return game.play_randomly(play_key, game.deal(deal_key), game.N_PLIES)[0].points
+        return game.play_randomly(play_key, game.fast_deal(deal_key), game.N_PLIES)[0].points
 
     return jax.vmap(one)(jax.random.split(key, games))
 
