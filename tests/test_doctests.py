@@ -7,6 +7,7 @@ import pytest
 
 MODULES = (
     "common.arrays",
+    "common.draws",
     "evaluation.belief_scores",
     "evaluation.steps",
     "game",

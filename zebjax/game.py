@@ -187,29 +187,33 @@ def is_over(state: GameState) -> Array:
 
 
 def _unsigned(numbers: Array | Scalar) -> jax.Array:
-    """As uint32. Numbers that cannot be negative need no correction of the sign, which XLA computes
-    in each index and each remainder of signed ones.
-    """
+    """As uint32: XLA corrects the sign in each index and each remainder of signed numbers."""
     return jnp.asarray(numbers).astype(jnp.uint32)
 
 
-def _trick(state: GameState) -> tuple[jax.Array, jax.Array]:
-    """The trick on the table: the seat that leads it, uint32; its tiles, int8 `[4]`, -1 not yet."""
-    index = jnp.minimum(_unsigned(state.ply) // 4, tiles.N_TRICKS - 1)
-    leader = jnp.asarray(state.trick_leaders)[index]
-    return _unsigned(leader), jnp.asarray(state.history).reshape(tiles.N_TRICKS, 4)[index]
+def _trick_index(state: GameState) -> jax.Array:
+    """Number of the trick on the table, uint32 0..6."""
+    return jnp.minimum(_unsigned(state.ply) // 4, tiles.N_TRICKS - 1)
+
+
+def _leader(state: GameState) -> jax.Array:
+    """Seat that leads the trick on the table, uint32."""
+    return _unsigned(jnp.asarray(state.trick_leaders)[_trick_index(state)])
+
+
+def _trick(state: GameState) -> jax.Array:
+    """Tiles of the trick on the table in order of play, int8 `[4]`; -1 not yet."""
+    return jnp.asarray(state.history).reshape(tiles.N_TRICKS, 4)[_trick_index(state)]
 
 
 def current_player(state: GameState) -> jax.Array:
     """Seat 0..3 to move, int32; a meaningless seat if the game is over."""
-    leader, _ = _trick(state)
-    return ((leader + _unsigned(state.ply)) % 4).astype(jnp.int32)
+    return ((_leader(state) + _unsigned(state.ply)) % 4).astype(jnp.int32)
 
 
 def led_suit(state: GameState) -> jax.Array:
     """Suit 0..7 that the mover must follow, int32; -1 when the mover leads."""
-    _, trick = _trick(state)
-    suit = jnp.asarray(tiles.LED_SUIT)[state.declaration, trick[0]]
+    suit = jnp.asarray(tiles.LED_SUIT)[state.declaration, _trick(state)[0]]
     return jnp.where(state.ply % 4 == 0, -1, suit.astype(jnp.int32))
 
 
@@ -229,10 +233,9 @@ def legal_slots(state: GameState) -> jax.Array:
 def _legal_bits(state: GameState) -> jax.Array:
     """The legal slots as bits 0..6 of a uint8, so that the rule is arithmetic of one number."""
     declaration, ply = _unsigned(state.declaration), _unsigned(state.ply)
-    leader, trick = _trick(state)
-    mover = (leader + ply) % 4
+    mover = (_leader(state) + ply) % 4
     unplayed = _as_bits(~jnp.asarray(state.played)[mover])
-    followers = jnp.asarray(tiles.FOLLOWERS)[declaration, _unsigned(trick[0])]
+    followers = jnp.asarray(tiles.FOLLOWERS)[declaration, _unsigned(_trick(state)[0])]
     hand = _unsigned(jnp.asarray(state.hands)[mover])
     can_follow = _as_bits((followers >> hand) % 2) & unplayed
     return jnp.where((ply % 4 > 0) & (can_follow > 0), can_follow, unplayed)
@@ -295,7 +298,7 @@ def play(state: GameState, slot: Scalar) -> GameState:
     check("slot", slot, (), int)
     slot, ply, over = _unsigned(slot), _unsigned(state.ply), is_over(state)
     place = ply % 4
-    leader, trick = _trick(state)
+    leader = _leader(state)
     mover = (leader + place) % 4
     tile = jnp.asarray(state.hands)[mover, slot]
     # Fields are written by comparing each of their few places with an index: XLA fuses that, but
@@ -305,7 +308,7 @@ def play(state: GameState, slot: Scalar) -> GameState:
 
     # The winner and the points are computed at every ply and used at every fourth: under vmap both
     # branches of a `cond` would run anyway.
-    trick = jnp.where(np.arange(4, dtype=np.uint32) == place, tile, trick)
+    trick = jnp.where(np.arange(4, dtype=np.uint32) == place, tile, _trick(state))
     winner = (leader + _unsigned(trick_winner(state.declaration, trick))) % 4
     complete = place == 3  # never past the end
     trick_points = 1 + jnp.asarray(tiles.POINTS)[_unsigned(trick)].sum(dtype=jnp.int8)
