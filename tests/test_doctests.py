@@ -9,6 +9,7 @@ MODULES = (
     "common.arrays",
     "common.bids",
     "contract",
+    "common.draws",
     "evaluation.belief_scores",
     "evaluation.intervals",
     "evaluation.steps",

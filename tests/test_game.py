@@ -130,8 +130,9 @@ def test_a_slot_is_forced_where_it_is_the_only_one(legal):
     assert int(game.forced_slot(jnp.array([legal, legal]))[1]) == expected
 
 
-def test_deals_are_uniform():
-    states = jax.jit(jax.vmap(game.deal))(jax.random.split(jax.random.key(0), 20_000))
+@pytest.mark.parametrize("deal", [game.deal, game.fast_deal])
+def test_deals_are_uniform(deal):
+    states = jax.jit(jax.vmap(deal))(jax.random.split(jax.random.key(0), 20_000))
     np.testing.assert_allclose(
         np.bincount(states.declaration, minlength=10) / 20_000, 0.1, atol=0.01
     )
@@ -143,6 +144,37 @@ def test_deals_are_uniform():
     holder = np.argmax((np.asarray(states.hands) == 27).any(-1), axis=1)
     table = np.histogram2d(states.declaration, holder, bins=(10, 4))[0] / 20_000
     np.testing.assert_allclose(table, 0.025, atol=0.005)
+    places = np.asarray(states.hands).reshape(-1, 28).argsort(1)
+    np.testing.assert_array_equal(
+        np.sort(np.asarray(states.hands).reshape(-1, 28)), [range(28)] * 20_000
+    )
+    # Chi-square: each tile in each place, 27^2 degrees of freedom as rows and columns are fixed;
+    # the places of two tiles, which are independent but for being different.
+    each = np.stack([np.bincount(column, minlength=28) for column in places.T])
+    two = np.histogram2d(places[:, 3], places[:, 17], bins=range(29))[0][~np.eye(28, dtype=bool)]
+    for counts, scale, freedom in ((each, 27 / 28, 27 * 27), (two, 1, 28 * 27 - 1)):
+        chi_square = scale * ((counts - counts.mean()) ** 2).sum() / counts.mean()
+        assert abs(chi_square - freedom) < 4 * np.sqrt(2 * freedom)
+
+
+def test_random_play_is_uniform_over_the_legal_slots():
+    start = game.new_game(ORDERED, 3, 1)
+    keys = jax.random.split(jax.random.key(2), 7_000)
+    final, slots = jax.jit(jax.vmap(lambda key: game.play_randomly(key, start, 3)))(keys)
+    assert (np.asarray(final.ply) == 3).all()
+    first = np.bincount(slots[:, 0], minlength=7)
+    assert ((first - 1000) ** 2 / 1000).sum() < 22.5  # 6 degrees of freedom, one in a thousand
+    led = np.asarray(slots[:, 0])
+    for slot in range(7):
+        suit = tiles.LED_SUIT[3, ORDERED[1, slot]]
+        legal = tiles.CAN_FOLLOW[3, suit, ORDERED[2]]
+        legal = legal if legal.any() else np.ones(7, bool)
+        second = np.bincount(np.asarray(slots)[led == slot, 1], minlength=7)
+        assert (second[~legal] == 0).all()
+        expected = second.sum() / legal.sum()
+        assert ((second[legal] - expected) ** 2 / expected).sum() < 22.5
+    # The third mover's slot is of the state after two plies, so its tile is in the history.
+    np.testing.assert_array_equal(final.history[:, 2], ORDERED[3, slots[:, 2]])
 
 
 ORDERED = np.arange(28).reshape(4, 7)

@@ -15,10 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from zebjax import tiles
+from zebjax.common import draws
 from zebjax.common.arrays import Array, Scalar, check, check_key
 
 N_PLIES = 28
 Tree = TypeVar("Tree")
+_SLOTS = np.arange(tiles.HAND_SIZE, dtype=np.uint8)
+_PLACES = np.arange(N_PLIES, dtype=np.uint8).reshape(4, 7)
 
 
 class GameState(NamedTuple):
@@ -157,22 +160,60 @@ def deal(key: jax.Array) -> GameState:
     )
 
 
+def fast_deal(key: jax.Array) -> GameState:
+    """Deal a new game with the probabilities of `deal`, but another one, 8 times as fast on a CPU.
+
+    `deal` sorts; here the place of each tile is the rank of a random word (`draws.ranks`). The
+    published ladder was played with the games of `deal`.
+
+    Args:
+        key: one typed random key.
+
+    >>> games = jax.vmap(fast_deal)(jax.random.split(jax.random.key(0), 100))
+    >>> games.hands.shape
+    (100, 4, 7)
+    """
+    words = draws.words(key, tiles.N_TILES + 2)
+    return new_game(
+        draws.ranks(words[: tiles.N_TILES]).reshape(4, 7),
+        draws.below(words[-2], tiles.N_DECLARATIONS),
+        draws.below(words[-1], tiles.N_PLAYERS),
+    )
+
+
 def is_over(state: GameState) -> Array:
     """True if all 28 tiles have been played, bool."""
     return state.ply >= N_PLIES
 
 
+def _unsigned(numbers: Array | Scalar) -> jax.Array:
+    """As uint32: XLA corrects the sign in each index and each remainder of signed numbers."""
+    return jnp.asarray(numbers).astype(jnp.uint32)
+
+
+def _trick_index(state: GameState) -> jax.Array:
+    """Number of the trick on the table, uint32 0..6."""
+    return jnp.minimum(_unsigned(state.ply) // 4, tiles.N_TRICKS - 1)
+
+
+def _leader(state: GameState) -> jax.Array:
+    """Seat that leads the trick on the table, uint32."""
+    return _unsigned(jnp.asarray(state.trick_leaders)[_trick_index(state)])
+
+
+def _trick(state: GameState) -> jax.Array:
+    """Tiles of the trick on the table in order of play, int8 `[4]`; -1 not yet."""
+    return jnp.asarray(state.history).reshape(tiles.N_TRICKS, 4)[_trick_index(state)]
+
+
 def current_player(state: GameState) -> jax.Array:
     """Seat 0..3 to move, int32; a meaningless seat if the game is over."""
-    trick = jnp.minimum(state.ply // 4, tiles.N_TRICKS - 1)
-    leaders = jnp.asarray(state.trick_leaders)
-    return (leaders[trick].astype(jnp.int32) + state.ply % 4) % 4
+    return ((_leader(state) + _unsigned(state.ply)) % 4).astype(jnp.int32)
 
 
 def led_suit(state: GameState) -> jax.Array:
     """Suit 0..7 that the mover must follow, int32; -1 when the mover leads."""
-    trick_start = jnp.minimum(state.ply // 4 * 4, N_PLIES - 4)
-    suit = jnp.asarray(tiles.LED_SUIT)[state.declaration, jnp.asarray(state.history)[trick_start]]
+    suit = jnp.asarray(tiles.LED_SUIT)[state.declaration, _trick(state)[0]]
     return jnp.where(state.ply % 4 == 0, -1, suit.astype(jnp.int32))
 
 
@@ -186,12 +227,23 @@ def legal_slots(state: GameState) -> jax.Array:
         ValueError: if a field of `state` has a wrong shape or dtype.
     """
     check_state(state)
-    player = current_player(state)
-    unplayed = ~jnp.asarray(state.played)[player]
-    suit = led_suit(state)
-    hand = jnp.asarray(state.hands)[player]
-    can_follow = jnp.asarray(tiles.CAN_FOLLOW)[state.declaration, suit, hand] & unplayed
-    return jnp.where((suit >= 0) & can_follow.any(), can_follow, unplayed)
+    return (_legal_bits(state) >> _SLOTS) % 2 == 1
+
+
+def _legal_bits(state: GameState) -> jax.Array:
+    """The legal slots as bits 0..6 of a uint8, so that the rule is arithmetic of one number."""
+    declaration, ply = _unsigned(state.declaration), _unsigned(state.ply)
+    mover = (_leader(state) + ply) % 4
+    unplayed = _as_bits(~jnp.asarray(state.played)[mover])
+    followers = jnp.asarray(tiles.FOLLOWERS)[declaration, _unsigned(_trick(state)[0])]
+    hand = _unsigned(jnp.asarray(state.hands)[mover])
+    can_follow = _as_bits((followers >> hand) % 2) & unplayed
+    return jnp.where((ply % 4 > 0) & (can_follow > 0), can_follow, unplayed)
+
+
+def _as_bits(flags: jax.Array) -> jax.Array:
+    """Seven flags, 0 or 1, as bits of a uint8."""
+    return (flags.astype(jnp.uint8) << _SLOTS).sum(dtype=jnp.uint8)
 
 
 def forced_slot(legal: Array) -> Array:
@@ -220,8 +272,13 @@ def trick_winner(declaration: Scalar, trick: Array) -> jax.Array:
     """
     check("declaration", declaration, (), int)
     check("trick", trick, (4,), int)
-    suit = jnp.asarray(tiles.LED_SUIT)[declaration, trick[0]]
-    return jnp.argmax(jnp.asarray(tiles.TRICK_RANK)[declaration, suit, trick]).astype(jnp.int32)
+    declaration, trick = _unsigned(declaration), _unsigned(trick)
+    suit = _unsigned(jnp.asarray(tiles.LED_SUIT)[declaration, trick[0]])
+    ranks = _unsigned(jnp.asarray(tiles.TRICK_RANK)[declaration, suit, trick])
+    # The place goes into the number, the first of equals highest: XLA reduces single numbers
+    # faster than the pairs of an argmax.
+    best = (4 * ranks + (3 - np.arange(4, dtype=np.uint32))).max()
+    return 3 - (best % 4).astype(jnp.int32)
 
 
 def play(state: GameState, slot: Scalar) -> GameState:
@@ -239,31 +296,28 @@ def play(state: GameState, slot: Scalar) -> GameState:
     """
     check_state(state)
     check("slot", slot, (), int)
-    player = current_player(state)
-    hands, history = jnp.asarray(state.hands), jnp.asarray(state.history)
-    trick_leaders = jnp.asarray(state.trick_leaders)
+    slot, ply, over = _unsigned(slot), _unsigned(state.ply), is_over(state)
+    place = ply % 4
+    leader = _leader(state)
+    mover = (leader + place) % 4
+    tile = jnp.asarray(state.hands)[mover, slot]
     # Fields are written by comparing each of their few places with an index: XLA fuses that, but
-    # each scatter is a loop on a CPU, and a kernel and a copy on a GPU. No place has the index of
-    # the ply past the end.
-    tile, place = hands[player, slot], state.ply % 4
-    over = is_over(state)
-    in_hand = (jnp.arange(4)[:, None] == player) & (jnp.arange(tiles.HAND_SIZE) == slot)
+    # each scatter is a loop on a CPU, and a kernel and a copy on a GPU. A CPU compares indices of 8
+    # bits many at once. No place has the index of the ply past the end.
+    in_hand = _PLACES == (mover * tiles.HAND_SIZE + slot).astype(jnp.uint8)
 
     # The winner and the points are computed at every ply and used at every fourth: under vmap both
     # branches of a `cond` would run anyway.
-    trick_index = state.ply // 4
-    trick = jax.lax.dynamic_slice(history, (jnp.minimum(trick_index * 4, N_PLIES - 4),), (4,))
-    trick = jnp.where(jnp.arange(4) == place, tile, trick)
-    leader = trick_leaders[jnp.minimum(trick_index, tiles.N_TRICKS - 1)]
-    winner = (leader + trick_winner(state.declaration, trick)) % 4
+    trick = jnp.where(np.arange(4, dtype=np.uint32) == place, tile, _trick(state))
+    winner = (leader + _unsigned(trick_winner(state.declaration, trick))) % 4
     complete = place == 3  # never past the end
-    trick_points = 1 + jnp.asarray(tiles.POINTS)[trick].sum(dtype=jnp.int8)
+    trick_points = 1 + jnp.asarray(tiles.POINTS)[_unsigned(trick)].sum(dtype=jnp.int8)
     # After the last trick nobody leads.
-    leads_next = complete & (jnp.arange(tiles.N_TRICKS) == trick_index + 1)
+    leads_next = complete & (jnp.arange(tiles.N_TRICKS) == ply // 4 + 1)
     return state._replace(
         played=jnp.asarray(state.played) | (in_hand & ~over),
-        history=jnp.where(jnp.arange(N_PLIES) == state.ply, tile, history),
-        trick_leaders=jnp.where(leads_next, winner.astype(jnp.int8), trick_leaders),
+        history=jnp.where(_PLACES.ravel() == ply.astype(jnp.uint8), tile, state.history),
+        trick_leaders=jnp.where(leads_next, winner.astype(jnp.int8), state.trick_leaders),
         ply=state.ply + jnp.where(over, 0, 1).astype(jnp.int8),
         points=state.points
         + jnp.where(complete & (jnp.arange(2) == winner % 2), trick_points, 0).astype(jnp.int8),
@@ -283,11 +337,11 @@ def play_randomly(key: jax.Array, state: GameState, n_plies: int) -> tuple[GameS
     """
     check_key("key", key)
 
-    def step(state: GameState, key: jax.Array) -> tuple[GameState, jax.Array]:
-        slot = jax.random.categorical(key, jnp.where(legal_slots(state), 0.0, -jnp.inf))
+    def step(state: GameState, word: jax.Array) -> tuple[GameState, jax.Array]:
+        slot = draws.member(word, _legal_bits(state)).astype(jnp.int32)
         return play(state, slot), slot
 
-    return jax.lax.scan(step, state, jax.random.split(key, n_plies))
+    return jax.lax.scan(step, state, draws.words(key, n_plies))
 
 
 def points(state: GameState) -> jax.Array:

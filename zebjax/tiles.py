@@ -86,8 +86,15 @@ def _trick_rank() -> np.ndarray:
     return trick_rank
 
 
+def _as_bits(flags: np.ndarray) -> np.ndarray:
+    """Flags of the 28 tiles in the last axis as bits of a uint32, bit t for tile t."""
+    return (flags.astype(np.uint32) << np.arange(N_TILES, dtype=np.uint32)).sum(-1, np.uint32)
+
+
 CALLED = _called()
 # int8 [10, 28] (declaration, tile): the suit that must be followed when the tile is led.
 LED_SUIT = np.where(CALLED, CALLED_SUIT, HIGH).astype(np.int8)
 CAN_FOLLOW = _can_follow()
 TRICK_RANK = _trick_rank()
+FOLLOWERS = _as_bits(CAN_FOLLOW[np.arange(N_DECLARATIONS)[:, None], LED_SUIT])
+"""uint32 `[10, 28]` (declaration, led tile): bit t is 1 if tile t follows."""

@@ -53,7 +53,7 @@ def init(config: SelfPlayConfig, key: jax.Array, step: jax.Array | int = 0) -> A
 
 
 def _new_games(key: jax.Array, lanes: int, step: Scalar) -> tuple[game.GameState, GameRecord]:
-    states = jax.vmap(game.deal)(jax.random.split(key, lanes))
+    states = jax.vmap(game.fast_deal)(jax.random.split(key, lanes))
     records = record.empty(lanes)._replace(
         hands=states.hands,
         declaration=states.declaration,
