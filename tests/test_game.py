@@ -130,6 +130,15 @@ def test_a_slot_is_forced_where_it_is_the_only_one(legal):
     assert int(game.forced_slot(jnp.array([legal, legal]))[1]) == expected
 
 
+def test_the_deals_of_the_published_ladder_stay():
+    state = game.deal(jax.random.key(7))
+    assert np.asarray(state.hands).ravel().tolist() == [
+        *(1, 2, 25, 27, 7, 13, 12, 10, 17, 4, 9, 16, 24, 22),
+        *(18, 14, 23, 20, 21, 15, 6, 11, 8, 26, 19, 3, 0, 5),
+    ]
+    assert (int(state.declaration), int(state.leader)) == (8, 0)
+
+
 @pytest.mark.parametrize("deal", [game.deal, game.fast_deal])
 def test_deals_are_uniform(deal):
     states = jax.jit(jax.vmap(deal))(jax.random.split(jax.random.key(0), 20_000))
