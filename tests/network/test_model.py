@@ -87,7 +87,7 @@ def test_dropout_only_with_a_key(params, observation):
 
 def test_dropout_drops_at_its_rate_and_keeps_the_mean():
     values = jnp.full((101, 37), 2.0)
-    drop = forward.Dropout(0.1, jax.random.key(0), 2 * values.size)
+    drop = forward.Dropout(0.1, jax.random.key(0), 37, 2 * 101)
     dropped, other = np.asarray(drop(values)), np.asarray(drop(values))
     assert (dropped != other).mean() > 0.1  # each call has random bits of its own
     assert (dropped == 0).mean() == pytest.approx(26 / 256, abs=0.02)
