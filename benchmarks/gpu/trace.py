@@ -46,8 +46,11 @@ def read(folder: Path) -> list[Event]:
 
 
 def _is_operation(name: str) -> bool:
-    """True for an instruction of a compiled program; its thread also has events of the runtime."""
-    return re.fullmatch(r"[a-z][a-z0-9_\-]*(\.\d+)*", name) is not None
+    """True for an instruction of a compiled program, except loops and branches, whose instructions
+    are there too; its thread also has events of the runtime.
+    """
+    is_instruction = re.fullmatch(r"[a-z][a-z0-9_\-]*(\.\d+)*", name) is not None
+    return is_instruction and not re.match(r"(while|cond|conditional|call)\b", name)
 
 
 def busy_ns(events: Iterable[Event]) -> float:

@@ -79,6 +79,7 @@ def test_kernels_are_summed_by_name_and_busy_time_counts_once():
     (largest,) = found["largest"]
     assert largest == {"name": "gemm", "ms": 7.5e-5, "number": 1.0, "share": 0.6}
     assert trace._is_operation("loop_fusion.3") and not trace._is_operation("ThreadPool::Run")
+    assert not trace._is_operation("while.1369") and trace._is_operation("call_fusion.1")
 
 
 def test_a_folder_without_a_trace_is_refused(tmp_path):

@@ -219,7 +219,7 @@ def _layer(
     # Softmax in float32 even with bfloat16 products: sums of small weights need the precision.
     valid = jnp.moveaxis(jnp.asarray(mask), 0, 1)[:, None, None, :]
     scores = jnp.where(valid, scores.astype(jnp.float32), -jnp.inf)
-    attention = drop(jax.nn.softmax(scores)).astype(value.dtype)
+    attention = drop(jax.nn.softmax(scores), axis=0).astype(value.dtype)
     attended = jnp.einsum("bhqk,kbhd->qbhd", attention, value).reshape(x.shape)
     x = x + drop(_times(weights.attention_out, attended)).astype(x.dtype)
     normed = _norm(x).astype(config.compute_dtype)
