@@ -343,3 +343,18 @@ def test_one_compiled_program_predicts_several_cards(tmp_path, monkeypatch, caps
     assert "  as before" in capsys.readouterr().out and saved.read_text() == before
     assert gpu_program.main(["--programs", "engine", "--out", str(saved)]) == 0
     assert len(show.saved_rows(saved)) == 1 and compiled_for == [H100.name] * 3
+
+
+def test_a_kernel_of_pallas_costs_the_products_that_it_states():
+    module = hlo.parse(
+        r"""ENTRY %main (x: bf16[64,256]) -> bf16[64,256] {
+  %x = bf16[64,256]{1,0} parameter(0)
+  ROOT %call = bf16[64,256]{1,0} custom-call(%x), custom_call_target="__gpu$xla.gpu.triton", \
+backend_config={ir = "\01", name = "f", serialized_metadata = "{\22flop\22: \2260129542144\22}"}
+}
+""".replace("\\\n", "")
+    )
+    card = CARDS["h100"]
+    cost = roofline.predict(module, card).cost
+    assert (cost.kernels, cost.flop, cost.n_bytes) == (1, 60129542144, 2 * 64 * 256 * 2)
+    assert cost.seconds == pytest.approx(60129542144 / (card.flop_per_s * FLOP_SHARE))
