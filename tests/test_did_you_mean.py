@@ -60,7 +60,9 @@ def test_a_key_of_a_player_is_suggested(spec, meant):
 def test_an_empty_player_is_told_which_there_are():
     with pytest.raises(ValueError, match="unknown kind '🎲'; expected one of random, heuristic"):
         players.make("🎲")
-    with pytest.raises(ValueError, match=r"'': expected one of random, heuristic, zeb, eq, cheat, ext$"):
+    with pytest.raises(
+        ValueError, match=r"'': expected one of random, heuristic, zeb, eq, cheat, ext$"
+    ):
         players.make("")
 
 

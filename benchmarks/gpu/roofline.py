@@ -242,6 +242,10 @@ def _products(
         listed = instruction.attribute(pattern)
         left = body[instruction.operands[0]].arrays[0]
         yield left.dtype, 2 * math.prod(instruction.arrays[0].dims) * _contracted(listed, left)
+    elif "gpu.triton" in instruction.attributes:
+        # XLA cannot look into a kernel of Pallas; ours state their products in their metadata.
+        flop = instruction.attribute(r"flop\\22: \\22(\d+)")
+        yield body[instruction.operands[0]].arrays[0].dtype, float(flop or 0)
 
 
 def _contracted(listed: str | None, left: Array) -> int:

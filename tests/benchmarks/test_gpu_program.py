@@ -423,3 +423,18 @@ def test_rows_of_several_devices_are_in_the_table_and_not_taken_for_one(tmp_path
     assert said.endswith("| predicted, 2026-11-26, 2 collectives, 0.25 MB a simulation |")
     assert speeds.predicted("original", tmp_path)["NVIDIA H100"] == 400.0
     assert plan.learners(tmp_path)["NVIDIA H100"] == plan.LEARNERS["NVIDIA H100"]
+
+
+def test_a_kernel_of_pallas_costs_the_products_that_it_states():
+    module = hlo.parse(
+        r"""ENTRY %main (x: bf16[64,256]) -> bf16[64,256] {
+  %x = bf16[64,256]{1,0} parameter(0)
+  ROOT %call = bf16[64,256]{1,0} custom-call(%x), custom_call_target="__gpu$xla.gpu.triton", \
+backend_config={ir = "\01", name = "f", serialized_metadata = "{\22flop\22: \2260129542144\22}"}
+}
+""".replace("\\\n", "")
+    )
+    card = CARDS["h100"]
+    cost = roofline.predict(module, card).cost
+    assert (cost.kernels, cost.flop, cost.n_bytes) == (1, 60129542144, 2 * 64 * 256 * 2)
+    assert cost.seconds == pytest.approx(60129542144 / (card.flop_per_s * FLOP_SHARE))

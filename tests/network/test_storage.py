@@ -57,7 +57,7 @@ def test_a_folder_holds_what_others_can_read(folder, params):
     with safetensors.safe_open(folder / "model.safetensors", "np") as opened:
         metadata = opened.metadata()
     assert metadata["zebjax_format"] == "1"
-    assert json.loads(metadata["config"]) == dataclasses.asdict(TINY)
+    assert json.loads(metadata["config"]) == TINY.stored_fields()
     assert json.loads((folder / "training.json").read_text())["total_games"] == 1200
 
 

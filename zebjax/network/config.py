@@ -34,6 +34,9 @@ class ZebConfig:
     """Dtype of the matrix products: float32, bfloat16, or auto: bfloat16 on an accelerator that has
     it, float32 on a CPU. Outside training also of the sums between layers. Parameters, softmax,
     LayerNorm and heads stay float32. It may change when a run resumes."""
+    kernels: str = "xla"
+    """How one GPU evaluates the network: `xla`, or `pallas` for kernels of our own, which need
+    bfloat16. Training, a CPU and several devices use XLA. Not stored with weights."""
 
     def __post_init__(self) -> None:
         # Do not look up v1: importing observe imports jax, which would slow down `--help`.
@@ -62,14 +65,41 @@ class ZebConfig:
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout: expected a rate in [0, 1), got {self.dropout}")
+        self._check_kernels()
+
+    def _check_kernels(self) -> None:
+        if self.kernels not in ("xla", "pallas"):
+            raise ValueError(f"kernels: expected xla or pallas, got {self.kernels!r}")
+        if self.kernels == "xla":
+            return
+        # In Triton each axis of a tile is a power of 2, and those of a product are at least 16.
+        head = self.embed_dim // self.n_heads
+        if self.embed_dim.bit_count() > 1 or head.bit_count() > 1 or head < 16:
+            raise ValueError(
+                f"kernels: pallas needs embed_dim and its n_heads-th part to be powers of 2, the "
+                f"latter at least 16; got embed_dim {self.embed_dim}, n_heads {self.n_heads}"
+            )
+        if self.ff_dim % 32:
+            raise ValueError(f"kernels: pallas needs a multiple of 32 as ff_dim, got {self.ff_dim}")
+        if self.compute_dtype != "bfloat16":
+            raise ValueError(
+                f"kernels: pallas needs compute_dtype bfloat16, got {self.compute_dtype}"
+            )
+
+    def stored_fields(self) -> dict[str, Any]:
+        """Return the fields that are stored with weights: all but `kernels`, which is a choice of
+        the machine that evaluates them.
+        """
+        fields = dataclasses.asdict(self)
+        return {name: fields[name] for name in fields if name != "kernels"}
 
     def parameter_fields(self) -> dict[str, Any]:
         """Return the fields that decide the shapes of the parameters: not dropout, not dtype."""
-        fields = dataclasses.asdict(self)
+        fields = self.stored_fields()
         return {name: fields[name] for name in fields.keys() - {"dropout", "compute_dtype"}}
 
     def same_weights(self, other: "ZebConfig") -> bool:
-        """True if both have the same parameters; dropout and compute dtype may differ."""
+        """True if both have the same parameters; dropout, compute dtype and kernels may differ."""
         return self.parameter_fields() == other.parameter_fields()
 
 

@@ -171,27 +171,35 @@ def forward(
     place = jnp.broadcast_to(place, flat.mask.shape).astype(jnp.int8)
     length, games = flat.mask.shape
     drop = Dropout(config.dropout, dropout_key)
-    hot = _multi_hot(config, weights, flat.tokens, place)
+    tokens, at = flat.tokens, place
     if jax.device_count() == 1:
         # The gradient of a product over two axes transposes its operands in memory. Over several
         # devices games are divided, and an axis of both could not be.
-        hot = hot.reshape(-1, hot.shape[-1])
-    x = hot @ weights.table
+        tokens, at = tokens.reshape(-1, tokens.shape[-1]), place.reshape(-1)
+    x = embed(config, weights, tokens, at)
     for layer in weights.layers:
         x = _layer(config, layer, x, flat.mask, drop)
     output = _heads(config, weights, x.reshape(length, games, -1), flat.mask, place)
     return jax.tree.map(lambda leaf: leaf.reshape(*lead, *leaf.shape[1:]), output)
 
 
-def _multi_hot(config: ZebConfig, weights: Prepared, tokens: Array, place: Array) -> jax.Array:
-    """Return 1 for the columns of the table that a token adds up, `[tokens, games, columns]`."""
+def embed(config: ZebConfig, weights: Prepared, tokens: Array, place: Array) -> jax.Array:
+    """Return the first activations, `[..., width]`.
+
+    Args:
+        config: the network.
+        weights: from `prepare`.
+        tokens: int8 `[..., features]`.
+        place: int8 `[...]`, the position of each token in the whole observation.
+    """
+    # A row has 1 for each column of the table that its token adds up.
     features = tokenizer(config.tokenizer).features
     sizes = [cardinality for cardinality, _ in features.values()]
     values = jnp.concatenate([tokens, place[..., None]], axis=-1)
     n_columns, dtype = weights.table.shape[0], weights.table.dtype
     sizes.append(n_columns - sum(sizes))  # positions, and the zeros after them
     hot = [jax.nn.one_hot(values[..., i], size, dtype=dtype) for i, size in enumerate(sizes)]
-    return jnp.concatenate(hot, axis=-1)
+    return jnp.concatenate(hot, axis=-1) @ weights.table
 
 
 def _layer(
@@ -206,7 +214,7 @@ def _layer(
         mask: bool `[tokens, games]`.
         drop: dropout.
     """
-    normed = _norm(x).astype(config.compute_dtype)
+    normed = norm(x).astype(config.compute_dtype)
     if len(weights.qkv) == 1:
         # Split with the axes of the mask: XLA makes one kernel of that, of rows it makes three.
         parts = jnp.split(_times(weights.qkv[0], normed).reshape(*mask.shape, -1), 3, axis=-1)
@@ -219,10 +227,10 @@ def _layer(
     # Softmax in float32 even with bfloat16 products: sums of small weights need the precision.
     valid = jnp.moveaxis(jnp.asarray(mask), 0, 1)[:, None, None, :]
     scores = jnp.where(valid, scores.astype(jnp.float32), -jnp.inf)
-    attention = drop(jax.nn.softmax(scores), axis=0).astype(value.dtype)
+    attention = drop(jax.nn.softmax(scores)).astype(value.dtype)
     attended = jnp.einsum("bhqk,kbhd->qbhd", attention, value).reshape(x.shape)
     x = x + drop(_times(weights.attention_out, attended)).astype(x.dtype)
-    normed = _norm(x).astype(config.compute_dtype)
+    normed = norm(x).astype(config.compute_dtype)
     hidden = drop(jax.nn.relu(_times(weights.ff_in, normed)))
     return x + drop(_times(weights.ff_out, hidden)).astype(x.dtype)
 
@@ -231,7 +239,7 @@ def _times(weights: Affine, x: jax.Array) -> jax.Array:
     return x @ weights.kernel + weights.bias
 
 
-def _norm(x: jax.Array) -> jax.Array:
+def norm(x: jax.Array) -> jax.Array:
     """LayerNorm over the last axis without scale and bias, float32."""
     x = x.astype(jnp.float32)
     # One reduction after the other, in the form that XLA makes one kernel of on a GPU. With the
@@ -245,15 +253,33 @@ def _heads(
 ) -> Output:
     """Policy, value and belief of `[tokens, games, width]`, with the leading axis games."""
     x = x.astype(jnp.float32)
-    # One logit for each token; then each slot takes that of its token, and 0 if it has none.
     logits = (x * weights.policy.kernel[:, 0]).sum(-1)
+    policy_logits = at_slots(config, weights, logits.T, place.T)
+    # The mean over valid tokens. `where` removes the padding, not a product: inf * 0 is nan.
+    valid = jnp.asarray(mask)[..., None]
+    return heads(weights, policy_logits, jnp.where(valid, x, 0).sum(0) / valid.sum(0))
+
+
+def at_slots(config: ZebConfig, weights: Prepared, logits: jax.Array, place: Array) -> jax.Array:
+    """Give each of the mover's slots the logit of its token, or 0 if it has none.
+
+    Args:
+        config: the network.
+        weights: from `prepare`.
+        logits: `[games, tokens]`, without the bias.
+        place: int8 `[games, tokens]`.
+
+    Returns:
+        The policy logits, `[games, 7]`.
+    """
     hand = tokenizer(config.tokenizer).hand
     slots = np.arange(hand.start, hand.stop, dtype=np.int8)
     at_slot = place[..., None] == slots
-    policy_logits = jnp.where(at_slot, logits[..., None], 0).sum(0) + weights.policy.bias
-    # The mean over valid tokens. `where` removes the padding, not a product: inf * 0 is nan.
-    valid = jnp.asarray(mask)[..., None]
-    pooled = jnp.where(valid, x, 0).sum(0) / valid.sum(0)
+    return jnp.where(at_slot, logits[..., None], 0).sum(1) + weights.policy.bias
+
+
+def heads(weights: Prepared, policy_logits: jax.Array, pooled: jax.Array) -> Output:
+    """Return the outputs, with value and belief of the mean of valid tokens `[games, width]`."""
 
     def head(hidden: Affine, out: Affine) -> jax.Array:
         return _times(out, jax.nn.gelu(_times(hidden, pooled), approximate=False))

@@ -163,6 +163,8 @@ def apply(
     config = resolved(config)
     _check_params(config, params)
     # Training adds many small updates to the residual stream, so it stays float32 here.
+    # It uses no kernels of our own either: they have no gradient.
+    config = dataclasses.replace(config, kernels="xla")
     return evaluate(config, forward.prepare_for_training(config, params), observation, dropout_key)
 
 
@@ -225,4 +227,10 @@ def evaluate(
         check("observation.mask", observation.mask, (spec.length,), bool, leading=True)
     if dropout_key is not None:
         check_key("dropout_key", dropout_key)
+    # A GPU's kernels compile for nothing else, and XLA cannot divide them over several devices.
+    one_gpu = jax.default_backend() == "gpu" and jax.device_count() == 1
+    if config.kernels == "pallas" and one_gpu and dropout_key is None:
+        from zebjax.network import pallas_kernels  # takes a second to import
+
+        return pallas_kernels.forward(config, weights, observation)
     return forward.forward(config, weights, observation, dropout_key)

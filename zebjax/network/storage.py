@@ -10,7 +10,6 @@ A network folder holds
 Folders of older runs, with an orbax item `params/` for `model.safetensors`, can be read too.
 """
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,7 +70,7 @@ def to_bytes(config: ZebConfig, params: Params) -> bytes:
         name: np.ascontiguousarray(leaf)
         for name, leaf in zip(array_names(params), leaves, strict=True)
     }
-    metadata = {_FORMAT_KEY: _FORMAT, _CONFIG_KEY: json.dumps(dataclasses.asdict(config))}
+    metadata = {_FORMAT_KEY: _FORMAT, _CONFIG_KEY: json.dumps(config.stored_fields())}
     return safetensors.numpy.save(arrays, metadata)
 
 
@@ -141,7 +140,7 @@ def _check_metadata(metadata: Mapping[str, str], config: ZebConfig) -> None:
         return
     written = _config_of(metadata)
     if not written.same_weights(config):
-        theirs, ours = dataclasses.asdict(written), dataclasses.asdict(config)
+        theirs, ours = written.stored_fields(), config.stored_fields()
         name = next(name for name in theirs if theirs[name] != ours[name])
         raise ValueError(
             f"made for another network: {name} is {theirs[name]}, expected {ours[name]}"
@@ -175,7 +174,7 @@ def save(
         ValueError: if a file cannot be written.
     """
     with writing(folder / WEIGHTS_FILE):
-        write_json(folder / CONFIG_FILE, dataclasses.asdict(config))
+        write_json(folder / CONFIG_FILE, config.stored_fields())
         (folder / WEIGHTS_FILE).write_bytes(to_bytes(config, params))
         if training is not None:
             write_json(folder / TRAINING_FILE, dict(training))
@@ -379,7 +378,7 @@ def model_card(config: ZebConfig, n: int, training: Mapping[str, Any]) -> str:
         title=_cell(title),
         n_params=n,
         belief=", and who holds each hidden tile" if config.belief_head else "",
-        config=_table("field", dataclasses.asdict(config)),
+        config=_table("field", config.stored_fields()),
         weights=WEIGHTS_FILE,
         training=_table("fact", known) if known else "Nothing is recorded about its training.",
     )

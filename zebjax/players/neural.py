@@ -154,7 +154,7 @@ def load_zeb(
 
 def _digest(config: network.ZebConfig, params: network.Params) -> str:
     """Return the sha256 of a network's config and arrays, wherever they are stored."""
-    digest = hashlib.sha256(json.dumps(dataclasses.asdict(config), sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(config.stored_fields(), sort_keys=True).encode())
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         array = np.asarray(leaf)
         digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
