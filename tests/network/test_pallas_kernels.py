@@ -54,6 +54,7 @@ def test_kernels_agree_with_xla_in_the_large_network(length):
     exact_config = dataclasses.replace(network.PRESETS["large"], n_layers=2)
     config = dataclasses.replace(exact_config, compute_dtype="bfloat16", kernels="pallas")
     params, seen = _case(config, 9, length)
+    params["value_out"]["kernel"] *= 0.02  # so that tanh is not saturated, where all errors are 0
     exact = network.evaluate(exact_config, network.prepare(exact_config, params), seen)
     weights = network.prepare(config, params)
     # On a CPU this is XLA, whatever the config says.
