@@ -31,17 +31,17 @@ LANES = {"original": 8192, "recommended": 16384}
 
 def planned(args: argparse.Namespace) -> Iterator[programs.Program]:
     """The programs that the options ask for; made when requested."""
-    dtype = args.compute_dtype
+    compute = programs.Compute(args.compute_dtype, args.kernels)
     for name in args.programs:
         if name in ("selfplay", "search"):
             make = programs.self_play if name == "selfplay" else programs.one_search
             for setting in args.settings:
-                yield make(setting, args.lanes or LANES.get(setting, 8192), dtype)
+                yield make(setting, args.lanes or LANES.get(setting, 8192), compute)
         elif name == "network":
-            yield programs.evaluation("large", args.positions, args.length, dtype)
+            yield programs.evaluation("large", args.positions, args.length, compute)
         elif name == "learner":
             for batch in args.batches:
-                yield programs.updates("large", batch, dtype)
+                yield programs.updates("large", batch, args.compute_dtype)
         else:
             yield programs.rules(2**17)
 
@@ -187,6 +187,13 @@ def _parser() -> argparse.ArgumentParser:
         choices=("float32", "bfloat16"),
         default="bfloat16",
         help="dtype of the matrix products (default %(default)s)",
+    )
+    add(
+        "--kernels",
+        choices=("xla", "pallas"),
+        default="xla",
+        help="of the network in self-play, search and evaluations: XLA's or our own (default "
+        "%(default)s)",
     )
     add(
         "--devices",

@@ -57,10 +57,22 @@ def _turns(is_outermost_one: bool) -> Turns:
     return turns
 
 
-def _setting(name: str, dtype: str) -> tuple[network.ZebConfig, search.SearchConfig]:
+class Compute(NamedTuple):
+    """How the network is evaluated: fields of a ZebConfig."""
+
+    compute_dtype: str
+    kernels: str = "xla"
+
+    def facts(self) -> dict[str, str]:
+        """Those that a row names; a row of older results has no `kernels`."""
+        facts = self._asdict()
+        return facts if self.kernels != "xla" else {"compute_dtype": self.compute_dtype}
+
+
+def _setting(name: str, compute: Compute) -> tuple[network.ZebConfig, search.SearchConfig]:
     setting = selfplay.SETTINGS[name]
     net = dataclasses.replace(
-        network.PRESETS[setting.preset], belief_head=setting.belief_head, compute_dtype=dtype
+        network.PRESETS[setting.preset], belief_head=setting.belief_head, **compute._asdict()
     )
     return net, setting.search
 
@@ -69,14 +81,14 @@ def _params(net: network.ZebConfig) -> Any:
     return jax.eval_shape(lambda: network.init(net, jax.random.key(0)))
 
 
-def self_play(name: str, lanes: int, dtype: str) -> Program:
+def self_play(name: str, lanes: int, compute: Compute) -> Program:
     """Moves of self-play; `name` is a setting of the benchmark `selfplay`."""
-    net, settings = _setting(name, dtype)
+    net, settings = _setting(name, compute)
     # Room for as many games as lanes: the size of the buffer hardly matters to the program.
     config = SelfPlayConfig(lanes=lanes, games_per_cycle=lanes, search=settings)
     lanes_state = jax.eval_shape(lambda: actor.init(config, jax.random.key(0)))
     return Program(
-        {"program": "selfplay", "setting": name, "lanes": lanes, "compute_dtype": dtype},
+        {"program": "selfplay", "setting": name, "lanes": lanes, **compute.facts()},
         actor.advance,
         (config, net, _params(net), lanes_state, jnp.int32(0), jnp.int32(1)),
         "move",
@@ -89,16 +101,16 @@ def self_play(name: str, lanes: int, dtype: str) -> Program:
     )
 
 
-def one_search(name: str, lanes: int, dtype: str) -> Program:
+def one_search(name: str, lanes: int, compute: Compute) -> Program:
     """One search of `lanes` games."""
-    net, settings = _setting(name, dtype)
+    net, settings = _setting(name, compute)
     states = jax.eval_shape(lambda: jax.vmap(game.deal)(jax.random.split(jax.random.key(0), lanes)))
 
     def run(params: network.Params, states: game.GameState, key: jax.Array) -> Any:
         return search.search(settings, search.evaluator(net, params), states, key)
 
     return Program(
-        {"program": "search", "setting": name, "lanes": lanes, "compute_dtype": dtype},
+        {"program": "search", "setting": name, "lanes": lanes, **compute.facts()},
         jax.jit(run),
         (_params(net), states, jax.eval_shape(lambda: jax.random.key(0))),
         "search",
@@ -111,11 +123,11 @@ def one_search(name: str, lanes: int, dtype: str) -> Program:
     )
 
 
-def evaluation(preset: str, positions: int, length: int, dtype: str) -> Program:
+def evaluation(preset: str, positions: int, length: int, compute: Compute) -> Program:
     """One evaluation of the network without a belief head, positions of one length, with weights
     that were prepared before.
     """
-    net = dataclasses.replace(network.PRESETS[preset], belief_head=False, compute_dtype=dtype)
+    net = dataclasses.replace(network.PRESETS[preset], belief_head=False, **compute._asdict())
     seen = jax.eval_shape(lambda: report.zeros(net, positions, length))
     weights = jax.eval_shape(lambda params: network.prepare(net, params), _params(net))
     return Program(
@@ -124,7 +136,7 @@ def evaluation(preset: str, positions: int, length: int, dtype: str) -> Program:
             "setting": preset,
             "positions": positions,
             "length": length,
-            "compute_dtype": dtype,
+            **compute.facts(),
         },
         network.evaluate,
         (net, weights, seen),

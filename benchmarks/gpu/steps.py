@@ -209,7 +209,7 @@ def _self_play(job: Job) -> Work:
     if job.is_smoke:
         selfplay.SETTINGS["smoke"] = selfplay.Setting("small", SearchConfig("gumbel", sims=2))
     bench, moves = selfplay.prepare(setting, lanes), 2
-    made = programs.self_play(setting, lanes, bench.network.compute_dtype)
+    made = programs.self_play(setting, lanes, programs.Compute(bench.network.compute_dtype))
     arguments = (bench.config, bench.network, bench.params, _shapes(bench.box[0]), 0, 1)
     return made._replace(arguments=arguments), lambda: bench.move(moves), moves
 

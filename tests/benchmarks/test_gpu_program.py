@@ -358,7 +358,7 @@ def test_loops_of_unknown_length_have_turns_that_the_code_explains():
 def test_an_evaluation_starts_from_prepared_weights(monkeypatch):
     tiny = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)
     monkeypatch.setitem(network.PRESETS, "tiny", tiny)
-    made = programs.evaluation("tiny", 8, 20, "bfloat16")
+    made = programs.evaluation("tiny", 8, 20, programs.Compute("bfloat16"))
     _, weights, seen = made.arguments
     assert weights.table.dtype == "bfloat16" and weights.belief_out is None
     assert seen.mask.shape == (8, 20)
