@@ -28,7 +28,7 @@ def test_cheat_loses_nothing_in_the_true_deal():
 def test_eq_loses_nothing_against_the_worlds_it_sees_and_something_against_others(monkeypatch):
     player = exact.player(2, "points")
     assert regret.measure(player, players.random(), 4, KEY, n=2).all.against_eq > 0
-    monkeypatch.setattr(regret, "_own_keys", lambda states, keys: keys)
+    monkeypatch.setattr(regret, "own_keys", lambda states, keys: keys)
     assert regret.measure(player, players.random(), 4, KEY, n=2).all.against_eq == 0
 
 

@@ -121,7 +121,7 @@ def measure(
         watched, seen = base.watch(player)
         matches.play_deals(watched, opponent, key, index * size, size)
         parts.extend(
-            points_lost(*_answered(*decisions), n, _deal_numbers(key, index * size, size))
+            points_lost(*_answered(*decisions), n, deal_numbers(key, index * size, size))
             for decisions in seen
         )
         if progress is not None:
@@ -154,7 +154,7 @@ def _answered(
     return base.gather(states, rows), keys[rows], slots[rows]
 
 
-def _deal_numbers(key: jax.Array, first: int, size: int) -> dict[bytes, int]:
+def deal_numbers(key: jax.Array, first: int, size: int) -> dict[bytes, int]:
     """Return a map from the bytes of the hands to the number of the deal, for one batch."""
     # There are 28! / 7!^4 = 4.7e14 different hands, so two equal deals in a match are no concern.
     hands = np.asarray(matches.deals(key, first, size)[0].hands)
@@ -162,7 +162,7 @@ def _deal_numbers(key: jax.Array, first: int, size: int) -> dict[bytes, int]:
 
 
 @jax.jit
-def _own_keys(states: game.GameState, keys: jax.Array) -> jax.Array:
+def own_keys(states: game.GameState, keys: jax.Array) -> jax.Array:
     return jax.vmap(
         lambda key: jax.random.key_data(
             jax.random.fold_in(jax.random.wrap_key_data(key, impl=PRNG), 1)
@@ -188,7 +188,7 @@ def points_lost(
     """
     rows = np.arange(len(slots))
     in_deal = solver.solve(states)
-    mean = exact.eq_values(states, base.in_chunks(_own_keys, states, keys), n).mean_points
+    mean = exact.eq_values(states, base.in_chunks(own_keys, states, keys), n).mean_points
     return Decisions(
         deal=np.array([deal_numbers[hands.tobytes()] for hands in np.asarray(states.hands)]),
         trick=np.asarray(states.ply) // 4,
