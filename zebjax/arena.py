@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -195,6 +195,13 @@ def _note(text: str) -> None:
     cli.complain("arena", text)
 
 
+def _tell(contenders: Iterable["Player"]) -> None:
+    """Print what users should know of the players' play, such as forfeited games."""
+    for player in contenders:
+        if text := player.summary():
+            _note(f"{player.spec}: {text}")
+
+
 def _match(arguments: argparse.Namespace, rules: "ladder.Rules", cache: "ladder.Cache") -> None:
     """Play A against B and print the result."""
     from zebjax.evaluation import ladder, tables
@@ -202,6 +209,7 @@ def _match(arguments: argparse.Namespace, rules: "ladder.Rules", cache: "ladder.
     a, b = players.make(arguments.players[0]), players.make(arguments.players[2])
     with _show_progress(f"{a.spec} vs {b.spec}") as progress:
         pair = ladder.play(a, b, arguments.deals, rules, cache, progress)
+    _tell((a, b))
     if arguments.json:
         more = {
             "seed": rules.seed,
@@ -244,6 +252,7 @@ def _round_robin(
         return pair
 
     standings = ladder.round_robin(contenders, deals, rules, cache, anchor, play_pair)
+    _tell(contenders)
     kind = (
         f"{tables.kind_of_interval(rules.until)}; ratings: Bradley-Terry by maximum likelihood, "
         "a pair is one observation"
@@ -294,6 +303,7 @@ def _steps(arguments: argparse.Namespace, rules: "ladder.Rules", cache: "ladder.
             f"{', from the cache' if one.cached else ''}",
             file=sys.stderr,
         )
+    _tell(contenders)
     curve = steps.rate(run, chosen, contenders, played, arguments.anchor)
     if arguments.json:
         more = {"seed": rules.seed, "until": rules.until}

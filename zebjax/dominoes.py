@@ -102,13 +102,19 @@ def row(
     return Drawing("".join(drawn), x + STEP * len(drawn), y + 2 * HALF)
 
 
-def document(drawing: Drawing, title: str) -> str:
-    """A drawing as a whole SVG file."""
+def document(drawing: Drawing, title: str, style: str = STYLE) -> str:
+    """A drawing as a whole SVG element, also a file.
+
+    Args:
+        drawing: see `position` or `row`.
+        title: what it shows, for those who do not see it.
+        style: empty inside a page that has `STYLE` itself.
+    """
     width, height = drawing.width + 2 * GAP, drawing.height + 2 * GAP
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{-GAP} {-GAP} {width:g} {height:g}" '
         f'width="{width:g}" height="{height:g}" role="img">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style>{drawing.elements}</svg>\n"
+        f"<title>{html.escape(title)}</title><style>{style}</style>{drawing.elements}</svg>\n"
     )
 
 
@@ -122,6 +128,13 @@ def describe(position: Position) -> str:
     parts.append(f"points {first} to {second}")
     parts.append("the end" if position.is_over else f"seat {position.mover} to play")
     return ", ".join(parts)
+
+
+def win_name(position: Position) -> str:
+    """Name of the mover's probability to win: of more points, of making or of setting its bid."""
+    if position.bid is None:
+        return "P(win)"
+    return "P(make)" if position.bid.seat % 2 == position.mover % 2 else "P(set)"
 
 
 def position(position: Position, best: Collection[int] = ()) -> Drawing:

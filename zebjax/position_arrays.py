@@ -76,6 +76,23 @@ def of_state(state: GameState, seat: int | None = None, bid: Bid | None = None) 
     return made if seat is None else made.seen_by(seat)
 
 
+def view(state: GameState) -> Position:
+    """What the seat to move knows of a state; hidden hands are not read.
+
+    Raises:
+        Impossible: if no game can lead to it.
+    """
+    ply = int(state.ply)
+    seat = (int(state.trick_leaders[min(ply // 4, tiles.N_TRICKS - 1)]) + ply) % tiles.N_PLAYERS
+    own = _ints(np.asarray(state.hands)[seat])
+    return Position(
+        four(own if at == seat else UNKNOWN for at in range(tiles.N_PLAYERS)),
+        int(state.declaration),
+        int(state.leader),
+        _ints(np.asarray(state.history)[:ply]),
+    )
+
+
 def slots(position: Position) -> np.ndarray:
     """The mover's slot at each play, int8 `[plays]`."""
     hands = full_hands(position)

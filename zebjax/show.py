@@ -41,13 +41,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from zebjax.common import files
     from zebjax.study import reading, text
 
-    position = reading.read_one(arguments.file, arguments.game)
-    if arguments.ply is not None:
-        if arguments.ply > len(position.plays):
-            raise ValueError(
-                f"--ply: this game has {len(position.plays)} plays, got {arguments.ply}"
-            )
-        position = position.before(arguments.ply)
+    position = reading.read_at(arguments.file, arguments.game, arguments.ply)
     if arguments.seat is not None:
         position = position.seen_by(arguments.seat)
     print(notation.write(position) if arguments.text else "\n".join(text.lines(position)))

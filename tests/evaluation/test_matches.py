@@ -73,6 +73,30 @@ def test_the_books_equal_a_plain_loop():
     )
 
 
+def test_a_forfeited_game_is_lost_by_42_points():
+    """And the player that has given up is not asked again."""
+    asked = []
+
+    def choose(states, keys):
+        gives_up = (states.declaration % 2 == 0) & (states.ply >= 8)
+        asked.extend(zip(states.hands[gives_up, 0, 0], states.points[gives_up, 0], strict=True))
+        return np.where(gives_up, base.FORFEIT, HEURISTIC.choose(states, keys))
+
+    key = jax.random.key(11)
+    quitter = base.Player("quitter", choose, may_forfeit=True)
+    even = np.asarray(matches.deals(key, 2, 4)[0].declaration) % 2 == 0
+    assert 0 < even.sum() < 4
+    played = matches.play_deals(HEURISTIC, RANDOM, key, 2, 4)
+    expected = np.where(even[:, None], -42, played)
+    np.testing.assert_array_equal(matches.play_deals(quitter, RANDOM, key, 2, 4), expected)
+    assert len(asked) == 2 * even.sum()
+    np.testing.assert_array_equal(
+        matches.play_deals(RANDOM, quitter, key, 2, 4), -expected[:, ::-1]
+    )
+    with pytest.raises(ValueError, match="player 'quitter': expected one of the legal slots"):
+        matches.play_deals(base.Player("quitter", choose), RANDOM, key, 2, 4)
+
+
 @jax.jit
 def legal_and_mover(states, keys):
     legal = jax.vmap(game.legal_slots)(states)

@@ -1,5 +1,8 @@
 """Players: golden moves, the spec grammar, distributions, and independence of hidden hands."""
 
+import sys
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -59,7 +62,9 @@ SEARCHES = pytest.mark.parametrize(
 def every_kind(checkpoint_path, search):
     """One spec of each kind that may not look, and a searching one; a kind that takes an argument
     must be added."""
+    toy = Path(__file__).parents[1] / "support" / "toy_player.py"
     arguments = {"zeb": f":{checkpoint_path},temperature=0.5", "eq": ":n=3"}
+    arguments["ext"] = f":{sys.executable} {toy}"
     kinds = [kind + arguments.get(kind, "") for kind in KINDS if kind != "cheat"]
     return [*kinds, f"zeb:{checkpoint_path},temperature=0.5,sims=3,worlds=4,search={search}"]
 
@@ -78,7 +83,7 @@ def test_heuristic_equals_the_reference(reference):
     [
         ("heuristc", "player 'heuristc': unknown kind 'heuristc'; did you mean 'heuristic'\\?"),
         ("Zeb:x", "did you mean 'zeb'"),
-        ("", "player '': expected one of random, heuristic, zeb, eq, cheat"),
+        ("", "player '': expected one of random, heuristic, zeb, eq, ext, cheat"),
         ("random:x", "player 'random:x': expected 'random' and nothing more, got 'x'"),
         ("zeb", r"expected zeb:PATH\[,temperature=0.1\]"),
         ("zeb:", r"expected zeb:PATH\[,temperature=0.1\]"),

@@ -214,26 +214,36 @@ def play_deals(
         on_ply: called after every ply with the number of plies played.
 
     Returns:
-        int32 `[n_deals, 2]`: A's points minus B's, with A as team 0 and with A as team 1.
+        int32 `[n_deals, 2]`: A's points minus B's, with A as team 0 and with A as team 1. A game
+        that a player forfeits counts as 0 points to 42; it is played to its end with the first
+        legal slots.
 
     Raises:
         ValueError: if a player chooses a slot that is not legal.
     """
     states, play_keys = _deal_twice(key, first, n_deals)
     team_of_a = np.repeat([0, 1], n_deals)
+    forfeiter = np.full(len(team_of_a), -1)  # the team that has forfeited
 
     def choose(turn: Turn) -> np.ndarray:
         slots = turn.legal.argmax(-1).astype(np.int32)
         has_choice = turn.legal.sum(-1) > 1
         for player, team in ((a, team_of_a), (b, 1 - team_of_a)):
-            rows = np.flatnonzero(has_choice & (turn.movers % 2 == team))
+            rows = np.flatnonzero(has_choice & (turn.movers % 2 == team) & (forfeiter < 0))
             if len(rows):
-                slots[rows] = ask(player, turn, rows)
+                chosen = ask(player, turn, rows, forfeits=True)
+                given_up = chosen == base.FORFEIT
+                forfeiter[rows[given_up]] = team[rows[given_up]]
+                slots[rows] = np.where(given_up, slots[rows], chosen)
         return slots
 
     states = play_out(states, play_keys, choose, on_ply)
     points = np.asarray(states.points, np.int32)
-    margin_of_team_0 = points[:, 0] - points[:, 1]
+    margin_of_team_0 = np.select(
+        [forfeiter == 0, forfeiter == 1],
+        [-tiles.TOTAL_POINTS, tiles.TOTAL_POINTS],
+        points[:, 0] - points[:, 1],
+    ).astype(np.int32)
     return np.where(team_of_a == 0, margin_of_team_0, -margin_of_team_0).reshape(2, n_deals).T
 
 
@@ -280,8 +290,14 @@ def play_out(
     return states
 
 
-def ask(player: Player, turn: Turn, rows: np.ndarray) -> np.ndarray:
+def ask(player: Player, turn: Turn, rows: np.ndarray, forfeits: bool = False) -> np.ndarray:
     """Let a player choose slots in the games `rows`.
+
+    Args:
+        player: the player.
+        turn: many games.
+        rows: integers, those to choose in.
+        forfeits: True if the caller can do with `base.FORFEIT` of a player that may forfeit.
 
     Returns:
         int `[len(rows)]`.
@@ -292,6 +308,8 @@ def ask(player: Player, turn: Turn, rows: np.ndarray) -> np.ndarray:
     slots, legal = player.choose(base.gather(turn.states, rows), turn.keys[rows]), turn.legal[rows]
     in_range = (slots >= 0) & (slots < tiles.HAND_SIZE)
     wrong = ~(in_range & legal[np.arange(len(slots)), np.where(in_range, slots, 0)])
+    if forfeits and player.may_forfeit:
+        wrong &= slots != base.FORFEIT
     if wrong.any():
         row = np.flatnonzero(wrong)[0]
         raise ValueError(

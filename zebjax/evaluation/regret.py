@@ -121,7 +121,8 @@ def measure(
         watched, seen = base.watch(player)
         matches.play_deals(watched, opponent, key, index * size, size)
         parts.extend(
-            points_lost(*decisions, n, _deal_numbers(key, index * size, size)) for decisions in seen
+            points_lost(*_answered(*decisions), n, _deal_numbers(key, index * size, size))
+            for decisions in seen
         )
         if progress is not None:
             so_far = _join(parts)
@@ -143,6 +144,14 @@ def measure(
             for declaration, name in enumerate(tiles.DECLARATION_NAMES)
         },
     )
+
+
+def _answered(
+    states: game.GameState, keys: np.ndarray, slots: np.ndarray
+) -> tuple[game.GameState, np.ndarray, np.ndarray]:
+    """Leave out the decisions that the player has forfeited."""
+    rows = np.flatnonzero(slots != base.FORFEIT)
+    return base.gather(states, rows), keys[rows], slots[rows]
 
 
 def _deal_numbers(key: jax.Array, first: int, size: int) -> dict[bytes, int]:

@@ -20,6 +20,9 @@ the last chunk has less padding."""
 ACCELERATOR_CHUNK = 1024
 """Games in one compiled call on an accelerator, where each call costs more than the evaluations."""
 
+FORFEIT = -1
+"""Slot by which a player gives up a game, see `Player.may_forfeit`."""
+
 Choose = Callable[[game.GameState, np.ndarray], np.ndarray]
 
 
@@ -40,6 +43,11 @@ class Player:
     identity: str = ""
     """Cache key: players with the same identity choose the same slots, in one version of the code.
     Empty: unknown, so results may not be cached."""
+    may_forfeit: bool = False
+    """True if `choose` may return `FORFEIT`: an external program that does not answer with a legal
+    move. The game then counts as lost with 0 points to 42."""
+    summary: Callable[[], str] = str
+    """Called after play; returns what users should be told of it, or nothing."""
 
 
 def watch(player: Player) -> tuple[Player, list[tuple[game.GameState, np.ndarray, np.ndarray]]]:
@@ -57,6 +65,11 @@ def watch(player: Player) -> tuple[Player, list[tuple[game.GameState, np.ndarray
         return slots
 
     return dataclasses.replace(player, choose=choose), seen
+
+
+def one(states: game.GameState, row: int) -> game.GameState:
+    """Select one game of a batch of NumPy arrays."""
+    return jax.tree.map(lambda leaf: leaf[row], states)
 
 
 def gather(states: game.GameState, rows: np.ndarray) -> game.GameState:

@@ -48,7 +48,7 @@ def make(spec: str) -> "Player":
     if kind.takes_argument:
         if not items or not items[0]:
             raise ValueError(f"player {spec!r}: expected {kind.usage}")
-        n = _argument_items(items, kind.options)
+        n = _argument_items(items, kind.options, kind.is_path)
         positional.append(",".join(items[:n]))
         items = items[n:]
     try:
@@ -77,8 +77,9 @@ def _meant(spec: str) -> str:
     return similar(spec.partition(":")[0], KINDS)
 
 
-def _argument_items(items: list[str], keys: Container[str]) -> int:
-    """Return how many of the comma-separated items are the argument: 1 unless its path has commas.
+def _argument_items(items: list[str], keys: Container[str], is_path: bool) -> int:
+    """Return how many of the comma-separated items are the argument: 1 unless its path has commas;
+    all before the options if it is no path.
 
     Items at the end with a known key are options. So a path such as `a,sims=8` is recognised only
     if there is no file or folder `a`.
@@ -87,6 +88,8 @@ def _argument_items(items: list[str], keys: Container[str]) -> int:
     while n_options < len(items) - 1 and items[-1 - n_options].partition("=")[0] in keys:
         n_options += 1
     shortest = len(items) - n_options
+    if not is_path:
+        return shortest
     # The shorter candidates find the path even if a wrong option follows it, so that the message is
     # about that option.
     ends = (*range(shortest, len(items) + 1), *range(shortest - 1, 0, -1))
@@ -133,6 +136,8 @@ class PlayerKind(NamedTuple):
     usage: str
     about: str
     takes_argument: bool = False
+    is_path: bool = True
+    """True if the argument is a path, of which the file system knows where it ends."""
     options: Mapping[str, Callable[[str], Any]] = types.MappingProxyType({})
     """Name -> parser of the option's text, which raises ValueError with what was expected."""
 
@@ -173,6 +178,16 @@ KINDS = {
             "criterion": one_of(*CRITERIA),
             "n_trick1": integer(1, MAX_WORLDS),
         },
+    ),
+    "ext": PlayerKind(
+        "zebjax.players.external:load",
+        "ext:COMMAND[,timeout=10]",
+        "another program, which answers the lines of zebjax/engine.md; COMMAND is divided into "
+        "words as by a shell, but no shell runs. A reply that is wrong or takes more than "
+        "`timeout` seconds forfeits the game",
+        takes_argument=True,
+        is_path=False,
+        options={"timeout": number(0.01, 3600)},
     ),
     "cheat": PlayerKind(
         "zebjax.players.exact:cheat",

@@ -59,3 +59,15 @@ def read_one(path: str, number: int | None = None) -> Position:
     if number is not None and not 1 <= number <= len(games):
         raise ValueError(f"--game: expected 1..{len(games)}, got {number}")
     return games[(number or 1) - 1]
+
+
+def read_at(path: str, number: int | None = None, ply: int | None = None) -> Position:
+    """Read one position: that after `ply` plays of one game; None for all plays.
+
+    Raises:
+        ValueError: as `read_one`; also if the game has fewer plays.
+    """
+    position = read_one(path, number)
+    if ply is not None and ply > len(position.plays):
+        raise ValueError(f"--ply: this game has {len(position.plays)} plays, got {ply}")
+    return position if ply is None else position.before(ply)
