@@ -7,6 +7,8 @@ import pytest
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 DESKTOP, PHONE = 1280, 390
+PATIENCE_MS = 600_000
+"""Before a test fails for waiting: a server may have to compile on a machine with other work."""
 
 
 @contextlib.contextmanager

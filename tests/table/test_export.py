@@ -139,6 +139,7 @@ def test_a_hand_against_the_exported_page_from_disk(tmp_path, capsys):
     assert "556,970" in capsys.readouterr().out or file.stat().st_size < 2_000_000
     with browsers.opened() as browser:
         context = browser.new_context(viewport={"width": PHONE, "height": 844}, has_touch=True)
+        context.set_default_timeout(browsers.PATIENCE_MS)
         page = context.new_page()
         wrong, asked = [], []
         page.on("console", lambda message: wrong.append(message.text))

@@ -56,6 +56,7 @@ def opened(browser, address, width, scheme="light"):
     context = browser.new_context(
         viewport={"width": width, "height": 844}, color_scheme=scheme, has_touch=width == PHONE
     )
+    context.set_default_timeout(browsers.PATIENCE_MS)
     page = context.new_page()
     page.requests, page.wrong = [], []
     page.on("request", lambda request: page.requests.append(request.url))

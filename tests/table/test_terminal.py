@@ -1,8 +1,10 @@
 """`zebjax play`, driven by keys in a terminal of 80 x 24 that does not exist."""
 
 import asyncio
+import dataclasses
 import importlib.util
 
+import numpy as np
 import pytest
 
 pytest.importorskip("textual")
@@ -10,6 +12,7 @@ pytest.importorskip("textual")
 from textual.widgets import Button, Static
 
 from zebjax import play
+from zebjax.players import Player
 from zebjax.table import bots, state
 from zebjax.table.host import Host
 from zebjax.table.terminal import PlayApp
@@ -113,6 +116,23 @@ def test_hint_beliefs_undo_and_a_click(host):
         assert "expected one that may be played now" in shown(app, "#problem")
 
     drive(host, steps)
+
+
+def test_a_player_that_gives_up_is_a_sentence_and_the_program_goes_on(host):
+    def give_up(states, keys):
+        return np.full(len(keys), -1)
+
+    fails = Player("heuristic", give_up)
+    broken = dataclasses.replace(host, bots={**host.bots, "heuristic": fails})
+
+    async def steps(app, pilot):
+        while "cannot play" not in shown(app, "#problem"):
+            await pilot.press(legal_keys(app)[0])
+            await settle(app, pilot)
+        assert "heuristic cannot play" in shown(app, "#problem")
+        await pilot.press("q")
+
+    assert drive(broken, steps).return_code == 0
 
 
 def test_without_a_terminal_or_the_package_there_is_a_sentence(monkeypatch, capsys):

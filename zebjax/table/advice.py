@@ -1,19 +1,17 @@
-"""Advice to the person: what each tile is worth, and who may hold the hidden tiles.
+"""Advice to the person as JSON data: hint, beliefs, and the review of a finished hand.
 
-Both use only what the person's seat has seen.
+Hint and beliefs use only what the person's seat has seen. All numbers are those of `study`.
 """
 
 import dataclasses
-import functools
 from typing import Any
 
-import jax
-import numpy as np
-
-from zebjax import game, network, observe, position_arrays, worlds
-from zebjax.players import exact
-from zebjax.table import HINT_WORLDS
-from zebjax.table.request import Request
+from zebjax.protocol import Request
+from zebjax.study import analysis
+from zebjax.study import review as reviews
+from zebjax.study.analysis import Analysis, Network
+from zebjax.table import HINT_WORLDS, state
+from zebjax.table.state import Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,8 +19,7 @@ class Believer:
     """A network with a belief head."""
 
     name: str
-    config: network.ZebConfig
-    params: network.Params
+    network: Network
 
 
 def believer(path: str) -> Believer:
@@ -31,86 +28,102 @@ def believer(path: str) -> Believer:
     Raises:
         ValueError: if there is no network at `path`, or it has no belief head.
     """
-    config, params = network.load(path)
-    if not config.belief_head:
+    loaded = analysis.load(path)
+    if not loaded.config.belief_head:
         raise ValueError(f"{path}: this network has no belief head")
-    return Believer(path, config, params)
+    return Believer(path, loaded)
+
+
+def _analysed(asked: Request, n: int, by: Network | None = None) -> Analysis:
+    assert asked.position is not None
+    (found,) = analysis.analyse([asked.position], [asked.seed], n, by)
+    return found
 
 
 def hint(asked: Request, n: int = HINT_WORLDS) -> dict[str, Any]:
-    """The value of each tile that may be played, by E[Q] (see `players.exact`).
+    """The value of each tile that may be played, by E[Q].
 
     Args:
         asked: the decision.
         n: worlds; all of them if there are fewer.
 
     Returns:
-        `worlds`: their number. `tiles`: for each legal tile its `tile`, `p_win` (probability of
-        more points than the other team), `points` (mean points of the own team at the end) and
-        `best` (True for the tile with the highest p_win, then the most points). JSON data.
+        `worlds`: their number. `tiles`: for each legal tile, the best first, its `tile`, `p_win`
+        (probability of more points than the other team), `points` (mean points of the own team at
+        the end) and `best` (True if no tile is better).
     """
-    states = position_arrays.to_states([asked.seen])
-    values = exact.eq_values(states, np.array([asked.seed], np.uint32), n)
-    rows = [
-        {
-            "tile": tile,
-            "p_win": float(values.p_win[0, slot]),
-            "points": float(values.mean_points[0, slot]),
-        }
-        for slot, tile in enumerate(asked.hand)
-        if tile in asked.seen.legal
-    ]
-    top = max((row["p_win"], row["points"]) for row in rows)
+    found = _analysed(asked, n)
+    top = found.moves[0]
     return {
-        "worlds": int(values.n_worlds[0]),
-        "tiles": [{**row, "best": (row["p_win"], row["points"]) == top} for row in rows],
+        "worlds": found.n_worlds,
+        "tiles": [
+            {
+                "tile": move.tile,
+                "p_win": move.p_win,
+                "points": move.points,
+                "best": (move.p_win, move.points) == (top.p_win, top.points),
+            }
+            for move in found.moves
+        ],
     }
 
 
-@functools.partial(jax.jit, static_argnames="config")
-def _network_belief(
-    config: network.ZebConfig, params: network.Params, state: game.GameState
-) -> jax.Array:
-    seen = observe.observe(state, config.tokenizer)
-    seen = jax.tree.map(lambda leaf: leaf[None], seen)
-    return jax.nn.softmax(network.apply(config, params, seen).belief_logits)[0]
-
-
-@jax.jit
-def _exact_belief(state: game.GameState) -> tuple[jax.Array, jax.Array]:
-    return worlds.marginals(state), worlds.count(state)
-
-
-def beliefs(asked: Request, by: Believer | None) -> dict[str, Any]:
+def beliefs(asked: Request, by: Believer | None, n: int = HINT_WORLDS) -> dict[str, Any]:
     """Who may hold each hidden tile, as far as the seat can know.
 
     Args:
         asked: the decision.
-        by: a network, or None for the exact marginal alone.
+        by: a network, or None for exact counting alone.
+        n: as of `hint`, so that one compiled program serves both; it does not change the result.
 
     Returns:
         `worlds`: number of ways to deal the hidden tiles. `seats`: the seats left, partner and
         right. `network`: name of the network, or None. `tiles`: for each hidden tile its `tile`,
         `exact` (probability by seat, all consistent worlds equally likely) and `network` (the
-        same by the belief head, or None). JSON data.
+        same by the belief head, or None).
     """
-    here = position_arrays.to_state(asked.seen)
-    marginals, count = (np.asarray(part) for part in _exact_belief(here))
-    belief = None
-    if by is not None:
-        belief = np.asarray(_network_belief(by.config, by.params, here))
+    found = _analysed(asked, n, None if by is None else by.network)
+    seat = found.position.mover
     return {
-        "worlds": int(count),
-        "seats": [(asked.seat + step) % 4 for step in (1, 2, 3)],
-        "network": by.name if by is not None else None,
+        "worlds": found.all_worlds,
+        "seats": [(seat + step) % 4 for step in (1, 2, 3)],
+        "network": None if by is None else by.name,
         "tiles": [
-            {
-                "tile": tile,
-                "exact": [round(float(share), 4) for share in marginals[tile]],
-                "network": None
-                if belief is None
-                else [round(float(share), 4) for share in belief[tile]],
-            }
-            for tile in asked.seen.hidden
+            {"tile": each.tile, "exact": each.marginal, "network": each.network}
+            for each in found.holders
         ],
     }
+
+
+def review(table: Table, n: int = HINT_WORLDS) -> dict[str, Any]:
+    """What each move of a finished hand that had an alternative has cost; see `study.review`.
+
+    Args:
+        table: its hand must be over.
+        n: worlds per decision.
+
+    Returns:
+        `worlds`: n. `moves`: for each decision `ply`, `seat`, `tile`; `best`, the best tile by
+        what the seat could know; `p_win_loss` and `points_loss`, what the tile played is worth
+        less by the same worlds; `deal_best` and `deal_loss`, the best tile and the points lost in
+        the true deal.
+
+    Raises:
+        ValueError: if the hand is not over.
+    """
+    if not table.game.is_over:
+        raise ValueError("review: this hand is not over")
+    moves = [
+        {
+            "ply": each.ply,
+            "seat": each.seat,
+            "tile": each.played.tile,
+            "best": each.best.tile,
+            "p_win_loss": each.p_win_lost,
+            "points_loss": each.points_lost,
+            "deal_best": each.deal_best.tile,
+            "deal_loss": each.deal_lost,
+        }
+        for each in reviews.review(table.game, n, state.decision_seed(table, 0))
+    ]
+    return {"worlds": n, "moves": moves}

@@ -1,18 +1,16 @@
-"""Players at a table. Each chooses from a decision request alone."""
+"""Players at a table. Each chooses from a request of `protocol` alone."""
 
 from collections.abc import Callable, Iterable, Mapping
 
-import numpy as np
-
-from zebjax import game, players, position_arrays, tiles
+from zebjax import game, players, protocol
 from zebjax.players import Player
-from zebjax.table import request, state
-from zebjax.table.request import Request
+from zebjax.protocol import Request
+from zebjax.study import answering
+from zebjax.table import state
 from zebjax.table.state import Table
 
 Bots = Mapping[str, Player]
 """By spec."""
-SEES_ALL = "cheat"
 OnProgress = Callable[[str, int, int], None]
 """Called with a player's spec, the plays done and the plays to do."""
 
@@ -20,10 +18,7 @@ OnProgress = Callable[[str, int, int], None]
 def check_specs(specs: Iterable[str]) -> None:
     """Raise ValueError for a player that reads hidden hands: it may not sit at a table."""
     for spec in specs:
-        if spec.partition(":")[0] == SEES_ALL:
-            raise ValueError(
-                f"player {spec!r} sees all hands; expected one that uses what its seat has seen"
-            )
+        answering.check_spec(spec)
 
 
 def load(specs: Iterable[str]) -> dict[str, Player]:
@@ -37,26 +32,14 @@ def load(specs: Iterable[str]) -> dict[str, Player]:
     return {spec: players.make(spec) for spec in names}
 
 
-def choose(player: Player, asked: Request) -> int:
-    """Let a player choose a tile.
+def choose(player: Player, request: Request) -> int:
+    """Let a player choose a tile; a line of the protocol is all that it is given.
 
     Raises:
-        ValueError: if it chooses a tile that may not be played; the message names the player.
+        ValueError: if it chooses a tile that may not be played.
     """
-    legal = asked.seen.legal
-    if len(legal) == 1:
-        return legal[0]
-    states = position_arrays.to_states([asked.seen])
-    slot = int(player.choose(states, np.array([asked.seed], np.uint32))[0])
-    tile = asked.hand[slot] if 0 <= slot < tiles.HAND_SIZE else -1
-    if tile not in legal:
-        raise ValueError(f"player {player.spec!r}: chose slot {slot}, which may not be played")
-    return tile
-
-
-def answer(player: Player, line: str) -> int:
-    """Let a player choose a tile from one line of JSON; see `request`."""
-    return choose(player, request.from_json(line))
+    (reply,) = answering.answer([protocol.write_request(request).encode()], player)
+    return protocol.read_reply(reply.encode(), request)
 
 
 def advance(table: Table, bots: Bots) -> Table:
@@ -67,9 +50,12 @@ def advance(table: Table, bots: Bots) -> Table:
 
 
 def step(table: Table, bots: Bots) -> Table:
-    """Let the player to move choose; a line of JSON is all that it is given."""
+    """Let the player to move choose, unless it has no choice."""
+    legal = table.game.legal
+    if len(legal) == 1:
+        return state.play(table, legal[0])
     player = bots[table.game.players[table.game.mover]]
-    return state.play(table, answer(player, state.request(table).to_json()))
+    return state.play(table, choose(player, state.request(table)))
 
 
 def warm_up(bots: Bots, progress: OnProgress) -> None:

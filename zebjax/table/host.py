@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zebjax.table import HINT_WORLDS, advice, bots, review, saving, state
+from zebjax.table import HINT_WORLDS, advice, bots, saving, state
 from zebjax.table.advice import Believer
 from zebjax.table.bots import Bots
 from zebjax.table.state import Table
@@ -33,11 +33,11 @@ class Host:
     def beliefs(self, table: Table) -> dict[str, Any]:
         """See `advice.beliefs`; raises ValueError if it is not the person's turn."""
         self._check_turn(table, "beliefs")
-        return advice.beliefs(state.request(table), self.believer)
+        return advice.beliefs(state.request(table), self.believer, self.worlds)
 
     def review(self, table: Table) -> dict[str, Any]:
-        """See `review.review`; raises ValueError if the hand is not over."""
-        return review.review(table, self.worlds)
+        """See `advice.review`; raises ValueError if the hand is not over."""
+        return advice.review(table, self.worlds)
 
     def save(self, table: Table) -> Path | None:
         """Save a finished hand; the path of its text, or None if hands are not saved."""
@@ -72,6 +72,6 @@ def open_host(specs: list[str], host: Host, show: Show) -> Host:
     show(len(loaded) / parts, "hint and beliefs")
     table = state.new(0, tuple(specs[:1]) * 3, seed=0)
     advice.hint(state.request(table), host.worlds)
-    advice.beliefs(state.request(table), host.believer)
+    advice.beliefs(state.request(table), host.believer, host.worlds)
     show(1.0, "ready")
     return host

@@ -24,7 +24,12 @@ def save(table: Table, folder: Path) -> Path:
         OSError: if a file cannot be written.
     """
     made = position_arrays.to_record([table.game])
-    facts = {"players": list(table.game.players), "seat": table.seat, "seed": table.seed}
+    facts = {
+        "players": list(table.game.players),
+        "seat": table.seat,
+        "seed": table.seed,
+        "undone": table.undone,
+    }
     with files.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     now = datetime.datetime.now(datetime.UTC)

@@ -9,8 +9,8 @@ import numpy as np
 from zebjax import game, position, tiles
 from zebjax.common import jax_settings
 from zebjax.position import Position
+from zebjax.protocol import PLAY, Request
 from zebjax.table import MAX_SEED
-from zebjax.table.request import Request
 
 YOU = "you"
 """Name of the person among the players."""
@@ -118,19 +118,22 @@ def undo(table: Table) -> Table:
     return dataclasses.replace(table, game=table.game.before(own[-1]), undone=table.undone + 1)
 
 
-def request(table: Table, ply: int | None = None) -> Request:
-    """The decision request of the seat to move, now or before an earlier play.
+def decision_seed(table: Table, ply: int) -> int:
+    """The seed of a player's random choices at a ply. It says nothing of the deal."""
+    return int(np.asarray(_decision_key(jax_settings.key(table.seed), np.int32(ply)))[0])
+
+
+def request(table: Table) -> Request:
+    """What the seat to move is told: its own hand, the public record, and a seed.
 
     Raises:
         ValueError: if the hand is over.
     """
-    here = table.game if ply is None else table.game.before(ply)
+    here, ply = table.game, len(table.game.plays)
     if here.is_over:
         raise ValueError("request: this hand is over")
-    key = _decision_key(jax_settings.key(table.seed), np.int32(len(here.plays)))
-    first, second = (int(word) for word in np.asarray(key))
     seen = dataclasses.replace(here.seen_by(here.mover), players=("",) * 4)
-    return Request(seen, (first, second))
+    return Request(ply, PLAY, seen, decision_seed(table, ply))
 
 
 def view(table: Table) -> dict[str, Any]:

@@ -137,21 +137,26 @@ class PlayApp(App[None]):
         self.run_worker(self._others_play, thread=True)
 
     def _others_play(self) -> None:
-        table = self.table
-        while not table.is_turn and not table.game.is_over:
-            start = time.monotonic()
-            table = bots.step(table, self._host.bots)
-            time.sleep(max(0.0, self._pace_s - (time.monotonic() - start)))
-            self.call_from_thread(self._others_played, table)
-        self.call_from_thread(self._others_done)
+        table, problem = self.table, ""
+        try:
+            while not table.is_turn and not table.game.is_over:
+                start = time.monotonic()
+                table = bots.step(table, self._host.bots)
+                time.sleep(max(0.0, self._pace_s - (time.monotonic() - start)))
+                self.call_from_thread(self._others_played, table)
+        except ValueError as error:  # such as a program of `ext:` that does not answer
+            name = table.game.players[table.game.mover]
+            problem = f"{name} cannot play: {error}; u takes back your last tile"
+        self.call_from_thread(self._others_done, problem)
 
     def _others_played(self, table: Table) -> None:
         self.table = table
         self._show()
 
-    def _others_done(self) -> None:
+    def _others_done(self, problem: str) -> None:
         self._is_busy = False
         self._show()
+        self._complain(problem)
         if self.table.game.is_over:
             try:
                 path = self._host.save(self.table)
