@@ -79,6 +79,9 @@ def test_the_view_of_the_page_is_the_view_of_the_server():
         assert found["view"] == json.loads(json.dumps(ours))
 
 
+# It compiles a network and the counting of worlds. In the fast suite the rules that they read are
+# compared, and a wrong network would play legally.
+@pytest.mark.slow
 def test_the_network_of_the_page_and_its_counting_are_ours():
     states = playouts.positions(56, range(28), seed=6)
     params = network.init(TINY, jax.random.key(3))
@@ -133,6 +136,9 @@ def test_the_page_is_one_file_that_names_nothing_outside(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+# Its page is that of the server, which is played in `test_page_browser`; its rules are compared
+# above.
+@pytest.mark.slow
 def test_a_hand_against_the_exported_page_from_disk(tmp_path, capsys):
     file = tmp_path / "page.html"
     assert export.main(["bundled", "--html", str(file)]) == 0

@@ -105,6 +105,8 @@ def small_targets(page):
     return [box for box in boxes if box[1] and box[2] and not (box[1] >= MIN_TARGET <= box[2])]
 
 
+# A hand by touch covers the page and its requests; this one the keys.
+@pytest.mark.slow
 def test_a_hand_by_keys_on_a_desktop(browser, address):
     with opened(browser, address, DESKTOP) as page:
         page.select_option("#left", label=SCRIPT)
@@ -157,6 +159,8 @@ def test_a_hand_by_touch_on_a_phone(browser, address):
         assert page.locator("#setup").is_visible()
 
 
+# Colours and names do not change with the code of a table.
+@pytest.mark.slow
 def test_names_for_a_screen_reader_and_colours_in_the_dark(browser, address):
     with opened(browser, address, PHONE, "dark") as page:
         by_touch(page, "#setup button")
