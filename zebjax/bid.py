@@ -185,7 +185,7 @@ def _hand(arguments: argparse.Namespace) -> int:
             out.print(f"pass: no bid has P(make) of {arguments.theta:g} or more")
         else:
             name = tiles.DECLARATION_NAMES[highest[1]]
-            out.print(f"bid up to {highest[0]} with {name}: P(make) {highest[2]:.2f}")
+            out.print(f"bid up to {highest[0]} with {name}: P(make) {100 * highest[2]:.0f} %")
     if arguments.plot:
         _plot(chances, f"P(make) in %: {names}, {n:,} worlds", arguments.plot)
         print(f"wrote {arguments.plot}", file=sys.stderr)

@@ -13,7 +13,7 @@ from zebjax.evaluation import divergence, matches
 from zebjax.players import Player, base
 from zebjax.players.takeover import takeover
 
-HEURISTIC, RANDOM, CHEAT = players.heuristic(), players.random(), players.make("cheat")
+HEURISTIC, RANDOM, CHEAT = (players.make(kind) for kind in ("heuristic", "random", "cheat"))
 
 
 def test_a_player_does_not_differ_from_itself():
@@ -23,6 +23,7 @@ def test_a_player_does_not_differ_from_itself():
     assert sum(one.decisions for one in result.by_trick.values()) == result.all.decisions
 
 
+@pytest.mark.slow  # solves two matches; the test of gains compares with the solver
 def test_perfect_play_never_loses_in_the_true_deal():
     seen = []
     result = divergence.measure(CHEAT, HEURISTIC, 6, jax.random.key(3), 5, seen.append)
@@ -88,7 +89,7 @@ def test_the_command_prints_both(capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["random"], "expected players; see zebjax compare --help"),
+        (["random"], "expected PLAYER; see zebjax compare --help"),
         (["random", "heuristc"], "did you mean 'heuristic'?"),
         (["random", "random", "--deals", "1"], "--deals: expected a whole number from 2"),
     ],

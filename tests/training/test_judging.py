@@ -34,6 +34,7 @@ def test_names_in_metrics_are_stable():
         ("random randum", "unknown 'randum'; did you mean 'random'"),
         ("random random", "two are named 'random' in the metrics"),
         ("'random", "No closing quotation"),
+        ("random eq:n=5,criterion=make", "plays games with a contract, and a run's have none"),
     ],
 )
 def test_what_names_no_opponent_is_refused(text, message):

@@ -32,6 +32,11 @@ def words(text: str) -> list[str]:
             raise ValueError(
                 f"evaluation.opponents: unknown {word!r}; did you mean {nearest(word, known)!r}?"
             )
+        if "criterion=make" in re.split("[:,]", word):
+            raise ValueError(
+                f"evaluation.opponents: {word!r} plays games with a contract, and a run's have "
+                "none; expected criterion=win or criterion=points"
+            )
         if [name(other) for other in found].count(name(word)) > 1:
             raise ValueError(f"evaluation.opponents: two are named {name(word)!r} in the metrics")
     return found
