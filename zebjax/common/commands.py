@@ -21,6 +21,7 @@ COMMANDS = {
     "regret": Command("zebjax.regret", "measure the points that a player's decisions lose"),
     "belief": Command("zebjax.belief", "measure what a network knows about hidden tiles"),
     "teach": Command("zebjax.teach", "make training games of the exact teacher"),
+    "iterate": Command("zebjax.iterate", "train the small network for CPUs by policy iteration"),
     "convert": Command("zebjax.convert", "convert PyTorch checkpoints of the original and back"),
     "doctor": Command("zebjax.doctor", "check that this machine can run an experiment"),
     "status": Command("zebjax.status", "show the state of a run and what is wrong"),

@@ -165,12 +165,18 @@ def _by_size(
             yield rows, size
 
 
+def mover(states: game.GameState) -> np.ndarray:
+    """Return the seat to move, int64 `[N]`."""
+    ply = np.asarray(states.ply)[:, None].astype(np.int64)
+    trick = np.minimum(ply // 4, tiles.N_TRICKS - 1)
+    seat = (np.take_along_axis(np.asarray(states.trick_leaders), trick, 1) + ply) % tiles.N_PLAYERS
+    return np.asarray(seat[:, 0])
+
+
 def mover_points(states: game.GameState) -> np.ndarray:
     """Return the points that the mover's team has taken, int64 `[N]`."""
-    ply = np.asarray(states.ply)[:, None]
-    trick = np.minimum(ply // 4, tiles.N_TRICKS - 1)
-    team = (np.take_along_axis(np.asarray(states.trick_leaders), trick, 1) + ply) % 2
-    return np.take_along_axis(np.asarray(states.points), team, 1)[:, 0].astype(np.int64)
+    points = np.take_along_axis(np.asarray(states.points), mover(states)[:, None] % 2, 1)
+    return points[:, 0].astype(np.int64)
 
 
 def eq_values(

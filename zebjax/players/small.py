@@ -24,7 +24,7 @@ def player(path: str = storage.BUNDLED_NAME, temperature: float = 0.0) -> Player
     """Make the player of the spec `small[:PATH][,temperature=0]`.
 
     Args:
-        path: a file that `zebjax small` made, or `small` for the bundled one.
+        path: a file that `zebjax iterate` made, or `small` for the bundled one.
         temperature: the slot is drawn from softmax(score / temperature); 0 plays the best.
 
     Raises:

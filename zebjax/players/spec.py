@@ -181,7 +181,7 @@ KINDS = {
         "zebjax.players.small:player",
         "small[:PATH][,temperature=0]",
         "the policy of a small network for CPUs, about a microsecond a move; PATH is a file that "
-        "`zebjax small` made (default: the one that comes with zebjax)",
+        "`zebjax iterate` made (default: the one that comes with zebjax)",
         takes_argument=True,
         default_argument="small",
         options={"temperature": number(0, 100)},

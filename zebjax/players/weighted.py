@@ -21,7 +21,9 @@ from zebjax.small.network import Net, scorer
 
 _POINTS = tiles.TOTAL_POINTS + 1
 _DECISIONS_AT_ONCE = 64
-"""Decisions whose worlds are drawn and solved together."""
+"""Decisions that are solved together."""
+_DRAWN_AT_ONCE = 16
+"""Decisions whose candidates are drawn by one compiled call."""
 _RESAMPLE, _ROLL = 2, 3
 """Streams of random numbers, see `batch.seeds_of`."""
 
@@ -175,8 +177,8 @@ def worlds_of(
     sizes = np.full(len(keys), settings.n)
     if settings.n_trick1 is not None:
         sizes[np.asarray(states.ply) < tiles.N_PLAYERS] = settings.n_trick1
-    for first in range(0, len(keys), _DECISIONS_AT_ONCE):
-        rows = np.arange(first, min(first + _DECISIONS_AT_ONCE, len(keys)))
+    for first in range(0, len(keys), _DRAWN_AT_ONCE):
+        rows = np.arange(first, min(first + _DRAWN_AT_ONCE, len(keys)))
         block = base.gather(states, rows)
         hands, real = _candidates(block, keys[rows], settings.candidates)
         if not real.any(-1).all():
@@ -204,9 +206,32 @@ def worlds_of(
     return Worlds(decision, kept_hands, kept_weights, effective)
 
 
+def holders(states: game.GameState, worlds: Worlds) -> np.ndarray:
+    """Return the weight of the worlds in which each other seat holds each hidden tile.
+
+    Args:
+        states: N games; only what the mover has seen is read.
+        worlds: weighted worlds of them.
+
+    Returns:
+        float64 `[N, 28, 3]` by tile id and (left, partner, right), as `worlds.marginals`.
+    """
+    n = len(np.asarray(states.ply))
+    shares = np.zeros((n, tiles.N_TILES, 3))
+    me = (exact.mover(states) + 1)[:, None] % tiles.N_PLAYERS
+    for other in range(3):
+        seat = (me + other) % tiles.N_PLAYERS
+        hidden = ~np.take_along_axis(np.asarray(states.played), seat[..., None], 1)[:, 0]
+        held = np.take_along_axis(worlds.hands, seat[worlds.decision][..., None], 1)[:, 0]
+        world, slot = np.nonzero(hidden[worlds.decision])
+        place = (worlds.decision[world], held[world, slot], other)
+        np.add.at(shares, place, worlds.weights[world])
+    return shares
+
+
 def _candidates(states: game.GameState, keys: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     # Always the same shape, for one compiled program; rows past the end are dropped.
-    rows = np.arange(_DECISIONS_AT_ONCE)
+    rows = np.arange(_DRAWN_AT_ONCE)
     hands, real = exact.sample_or_all(
         base.gather(states, rows), np.take(keys, rows, axis=0, mode="clip"), n
     )

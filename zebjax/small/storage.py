@@ -57,7 +57,7 @@ def load(path: Path | str) -> Net:
     except OSError as error:
         raise ValueError(
             f"{file}: cannot be read ({error.strerror}); expected `{BUNDLED_NAME}` or a file that "
-            "`zebjax small` made"
+            "`zebjax iterate` made"
         ) from None
     if len(data) > MAX_BYTES:
         raise ValueError(f"{file}: larger than the {MAX_BYTES:,} bytes allowed")

@@ -61,6 +61,11 @@ for _first in features.tile_features():
     _RANK_ORDER[:, _first : _first + tiles.N_TILES] = _first + RANK_OF_TILE
 
 
+def tile_rows() -> np.ndarray:
+    """Return the features that stand for a tile."""
+    return np.flatnonzero((_TILE_ORDER < features.N_FEATURES).all(0))
+
+
 def init(hidden: int, second: int, seed: int) -> Params:
     """Draw parameters whose policy is uniform: the last layer is 0."""
     rng, wanted = np.random.default_rng(seed), shapes(hidden, second)
@@ -277,6 +282,14 @@ def new_moments(params: Params) -> Moments:
     return Moments(Params(*map(np.zeros_like, params)), Params(*map(np.zeros_like, params)))
 
 
+def slopes_of(grad: _Gradient) -> Params:
+    """Return the gradient with respect to the parameters, summed over decisions."""
+    padded = np.pad(grad.first, ((0, 0), (0, 1), (0, 0)))
+    by_tile = sum(padded[d, _RANK_ORDER[d]] for d in range(tiles.N_DECLARATIONS))
+    rest = (getattr(grad, name).sum(0) for name in Net._fields[1:])
+    return Params(grad.first.sum(0), by_tile, grad.first, *rest)
+
+
 def update(
     params: Params, grad: _Gradient, moments: Moments, rate: float, decay: float, step: int
 ) -> None:
@@ -291,14 +304,7 @@ def update(
         step: number of the update, from 1.
     """
     n = np.float32(max(1, grad.losses[:, 0].sum()))
-    padded = np.pad(grad.first, ((0, 0), (0, 1), (0, 0)))
-    by_tile = sum(padded[d, _RANK_ORDER[d]] for d in range(tiles.N_DECLARATIONS))
-    slopes = Params(
-        grad.first.sum(0),
-        by_tile,
-        grad.first,
-        *(getattr(grad, name).sum(0) for name in Net._fields[1:]),
-    )
+    slopes = slopes_of(grad)
     for param, slope, mean, square in zip(params, slopes, *moments, strict=True):
         _adam(
             param.reshape(-1),
@@ -316,14 +322,14 @@ class Fit:
 
     passes: float = 2.0
     """Times that each game is read."""
-    games: int = 320
+    games: int = 80
     """Games of one update, a multiple of 10; a game has about 17 decisions."""
     rate: float = 2e-3
     """Highest learning rate; it rises over the first updates and falls along a cosine to 2 %."""
     decay: float = 0.01
     """Weight decay."""
     warm_up: int = 100
-    """Updates until the highest learning rate."""
+    """Updates until the highest learning rate, at most a tenth of all."""
 
 
 def fit(params: Params, games: Games, settings: Fit, seed: int, threads: int) -> np.ndarray:
@@ -347,7 +353,7 @@ def fit(params: Params, games: Games, settings: Fit, seed: int, threads: int) ->
         chosen = np.stack([order[step * m : (step + 1) * m] for order in orders])
         gradient(net_of(params), games, chosen, grad, threads)
         fall = 0.02 + 0.98 * (1 + math.cos(math.pi * step / n)) / 2
-        rate = settings.rate * min(1.0, (step + 1) / settings.warm_up) * fall
+        rate = settings.rate * min(1.0, (step + 1) / min(settings.warm_up, n / 10)) * fall
         update(params, grad, moments, rate, settings.decay, step + 1)
         losses = grad.losses.sum(0)
         errors[step] = losses[1:] / losses[0]

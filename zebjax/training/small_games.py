@@ -16,6 +16,7 @@ from zebjax.small.batch import in_threads
 from zebjax.small.network import Net, Scratch, new_scratch, scorer
 from zebjax.solver.bounds import count, lowest
 from zebjax.solver.cached_code import compiled
+from zebjax.training.small_config import Exploration
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,18 +48,6 @@ def join(parts: list[Games]) -> Games:
             for field in dataclasses.fields(Games)
         }
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class Exploration:
-    """How moves are drawn, in play and in the rollouts that label it."""
-
-    temperature: float = 0.05
-    """Of play, in units of the score: a move that wins 5 % less often gets 1/e of the weight."""
-    random: float = 0.05
-    """Share of moves in play that are uniformly random."""
-    rollout_temperature: float = 0.02
-    """Of all moves in rollouts."""
 
 
 @compiled
@@ -133,6 +122,6 @@ def play(net: Net, n: int, seed: tuple[int, ...], how: Exploration, threads: int
     settings = (how.temperature, how.random, how.rollout_temperature)
     deals = (hands, declaration, leader)
     in_threads(
-        _play_many, n, (scorer(net), settings, deals, seeds, (plays, labels)), threads, piece=50
+        _play_many, n, (scorer(net), settings, deals, seeds, (plays, labels)), threads, piece=20
     )
     return Games(hands, declaration, leader, plays, labels)

@@ -17,55 +17,15 @@ from typing import NamedTuple
 import numpy as np
 import safetensors.numpy
 
-from zebjax.common import checks, files
+from zebjax.common import files
 from zebjax.small import storage
 from zebjax.training import small_fit, small_games
+from zebjax.training.small_config import Settings
 from zebjax.training.small_fit import Fit, Params
-from zebjax.training.small_games import Exploration, Games
+from zebjax.training.small_games import Games
 
-GAMES_PER_FILE = 2000
+GAMES_PER_FILE = 1000
 _SETTINGS_FILE = "settings.json"
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Settings of a run; stored in its folder."""
-
-    rounds: int = 16
-    games: int = 60_000
-    """Games of a round. The first rounds have fewer: 1/8, 1/4, 1/2 of it."""
-    window: int = 4
-    """Rounds whose games are fitted."""
-    hidden: int = 128
-    """Width of the first layer, a multiple of 4."""
-    second: int = 32
-    """Width of the second layer, a multiple of 4."""
-    passes: float = 1.5
-    """Times that each game of the window is read in a round."""
-    rate: float = 2e-3
-    """Learning rate of the first round; it falls by a tenth each round down to `last_rate`."""
-    last_rate: float = 5e-4
-    seed: int = 0
-    explore: Exploration = Exploration()
-
-    def __post_init__(self) -> None:
-        checks.at_least(self, "small", 1, "rounds", "window")
-        checks.at_least(self, "small", 80, "games")
-        checks.at_least(self, "small", 4, "hidden", "second")
-        checks.positive(self, "small", "passes", "rate", "last_rate")
-        for name in ("hidden", "second"):
-            if getattr(self, name) % 4:
-                raise ValueError(
-                    f"small.{name}: expected a multiple of 4, got {getattr(self, name)}"
-                )
-
-    def games_of(self, number: int) -> int:
-        """Return the number of games of a round, counted from 0."""
-        return math.ceil(self.games / (8 >> min(number, 3)) / 10) * 10
-
-    def rate_of(self, number: int) -> float:
-        """Return the learning rate of a round, counted from 0."""
-        return max(self.last_rate, self.rate * 0.9**number)
 
 
 class Round(NamedTuple):
@@ -180,7 +140,7 @@ def _read_arrays(file: Path) -> dict[str, np.ndarray]:
     try:
         return safetensors.numpy.load_file(file)
     except (OSError, safetensors.SafetensorError, ValueError) as error:
-        raise ValueError(f"{file}: cannot be read ({error}); delete it to make it again") from None
+        raise ValueError(f"{file}: cannot be read ({error})") from None
 
 
 def _read_games(file: Path) -> Games:
