@@ -217,16 +217,16 @@ def holders(states: game.GameState, worlds: Worlds) -> np.ndarray:
         float64 `[N, 28, 3]` by tile id and (left, partner, right), as `worlds.marginals`.
     """
     n = len(np.asarray(states.ply))
-    shares = np.zeros((n, tiles.N_TILES, 3))
+    shares = np.zeros(n * tiles.N_TILES * 3)
     me = (exact.mover(states) + 1)[:, None] % tiles.N_PLAYERS
     for other in range(3):
         seat = (me + other) % tiles.N_PLAYERS
         hidden = ~np.take_along_axis(np.asarray(states.played), seat[..., None], 1)[:, 0]
         held = np.take_along_axis(worlds.hands, seat[worlds.decision][..., None], 1)[:, 0]
         world, slot = np.nonzero(hidden[worlds.decision])
-        place = (worlds.decision[world], held[world, slot], other)
-        np.add.at(shares, place, worlds.weights[world])
-    return shares
+        place = (worlds.decision[world] * tiles.N_TILES + held[world, slot]) * 3 + other
+        shares += np.bincount(place, worlds.weights[world], minlength=len(shares))
+    return shares.reshape(n, tiles.N_TILES, 3)
 
 
 def _candidates(states: game.GameState, keys: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
