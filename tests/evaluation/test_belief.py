@@ -135,5 +135,5 @@ def test_worlds_weighted_by_plays_are_judged_on_the_same_tiles(positions, judged
     np.testing.assert_array_equal(found.marginal, counted.marginal)
     np.testing.assert_allclose(found.network.sum(-1), 1, atol=1e-5)
     assert found.network[counted.marginal > 0].min() > 0
-    error = np.abs(plain.network - plain.marginal).mean()
-    assert error < 0.06 < np.abs(found.network - plain.marginal).mean()
+    np.testing.assert_allclose(plain.network, plain.marginal, atol=1e-5)  # without weights
+    assert np.abs(found.network - found.marginal).mean() > 0.02

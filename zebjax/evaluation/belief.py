@@ -181,8 +181,9 @@ def predict_by_plays(
 ) -> Tiles:
     """Predict the owners by worlds that are weighted by the others' plays (`players.weighted`).
 
-    The marginal counts as much as one more candidate beside the effective number of them, so that
-    no holder gets probability 0 by chance.
+    The exact marginal is multiplied by how much the weights change the share of each holder among
+    the same candidates, which cancels most of the chance in what was drawn. The marginal counts as
+    one more candidate beside the effective number, so that no holder gets 0 or infinity by chance.
 
     Args:
         net: the model of the others, with 28 scores.
@@ -195,9 +196,13 @@ def predict_by_plays(
 
     def beliefs(some: game.GameState, rows: np.ndarray, marginal: np.ndarray) -> np.ndarray:
         found = weighted.worlds_of(some, np.take(keys, rows, axis=0, mode="clip"), net, settings)
-        share = weighted.holders(some, found)
-        trust = (found.effective / (found.effective + 1))[:, None, None]
-        return np.asarray(trust * share + (1 - trust) * marginal)
+        one = marginal / found.effective[:, None, None]
+        each = 1 / np.bincount(found.decision, minlength=len(rows))
+        plain = dataclasses.replace(found, weights=each[found.decision])
+        weighted_share = weighted.holders(some, found) + one
+        ratio = weighted_share / np.maximum(weighted.holders(some, plain) + one, 1e-12)
+        belief = marginal * ratio
+        return np.asarray(belief / np.maximum(belief.sum(-1, keepdims=True), 1e-12))
 
     return _judged(states, beliefs)
 

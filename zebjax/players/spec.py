@@ -188,16 +188,16 @@ KINDS = {
     ),
     "eq": PlayerKind(
         "zebjax.players.weighted:make",
-        "eq[:n=100,criterion=win,n_trick1=N][,belief=small,candidates=500,floor=0.02,power=1,"
-        "temperature=0.05,points=0.02][,rollouts=small,blend=0.5]",
+        "eq[:n=100,criterion=win,n_trick1=N][,belief=small][,rollouts=small]",
         "E[Q], the exact teacher: the move that is best on average over n sampled worlds, each "
         "solved to the end, by wins or points (criterion=points); n_trick1 worlds in the first "
         "trick, which takes longest (default: as n). With belief=PATH, a small network, the worlds "
-        "are drawn from `candidates` uniform ones by how likely the network makes the others' past "
-        "plays in them: ((1 - floor) * softmax(scores / temperature) + floor / legal tiles)^power "
-        "for each. With rollouts=PATH a share `blend` of each move's result comes from games that "
-        "the network plays to the end in each world, every seat from its own view, and the rest "
-        "from exact solutions. `points` is the weight of one mean point beside P(win)",
+        "are drawn from `candidates` uniform ones (default 500, or 5 * n) by how likely the "
+        "network makes the others' past plays in them, each ((1 - floor) * softmax(scores / "
+        "temperature) + floor / legal tiles)^power (defaults: floor 0.02, temperature 0.05, power "
+        "1). With rollouts=PATH a share `blend` (default 0.5) of each move's result comes from "
+        "games that the network plays to the end in each world, every seat from its own view. "
+        "`points` is the weight of a mean point beside P(win) (default 0.02)",
         options={
             "n": integer(1, MAX_WORLDS),
             "criterion": one_of(*CRITERIA),
