@@ -1,0 +1,173 @@
+"""E[Q] over weighted worlds and with rollouts: weights, sums, and what the options mean."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from tests.support.playouts import positions, raw_keys
+from tests.support.small import net_of_seed
+from zebjax import players, solver, worlds
+from zebjax.players import exact, weighted
+from zebjax.players.weighted import Settings
+from zebjax.small import batch, network, storage
+
+N = 12
+ALL = Settings(n=400, candidates=400, temperature=0.1)  # takes every world of the endings below
+FEW = Settings(n=20, candidates=400, temperature=0.1)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    file = tmp_path_factory.mktemp("weighted") / "net.safetensors"
+    storage.save(file, net_of_seed(5), {})
+    return file
+
+
+@pytest.fixture(scope="module")
+def net(path):
+    return network.scorer(storage.load(path))
+
+
+@pytest.fixture(scope="module")
+def endings():
+    """Positions with at most 400 worlds."""
+    states = positions(60, [17, 18, 19, 20, 21, 22], seed=7)
+    real = np.asarray(exact.sample_or_all(states, raw_keys(60), 401)[1])
+    rows = np.flatnonzero((real.sum(-1) <= 400) & (real.sum(-1) > 20))[:N]
+    assert len(rows) == N
+    return type(states)(*(field[rows] for field in states))
+
+
+@pytest.fixture(scope="module")
+def judged(endings, net):
+    return weighted.values(endings, raw_keys(N), (net, net), ALL)
+
+
+def test_few_worlds_are_all_taken_with_the_weights_of_bayes(endings, net, judged):
+    hands, real = (np.asarray(x) for x in exact.sample_or_all(endings, raw_keys(N), 400))
+    how = (ALL.temperature, ALL.floor)
+    logs = batch.log_likelihoods(net, batch.read(endings), hands, real.sum(-1), how)
+    different = False
+    for row in range(N):
+        n = real[row].sum()
+        weights = np.exp(logs[row, :n]) / np.exp(logs[row, :n]).sum()
+        same = type(endings)(*(np.repeat(field[row : row + 1], n, 0) for field in endings))
+        same = same._replace(hands=hands[row, :n])
+        points = solver.solve(same) + exact.mover_points(same)[:, None]
+        for slot in np.flatnonzero(~np.isnan(points[0])):
+            expected = np.bincount(points[:, slot].astype(int), weights, minlength=43)
+            np.testing.assert_allclose(judged.shares[row, slot], expected, atol=1e-12)
+        assert judged.effective[row] == pytest.approx(1 / (weights**2).sum())
+        different |= weights.max() > 2 / n
+    assert different
+
+
+def test_power_0_and_all_worlds_is_plain_eq(endings, net):
+    flat = weighted.values(
+        endings, raw_keys(N), (net, None), dataclasses.replace(ALL, power=0.0, points=1.0)
+    )
+    plain = exact.eq_values(endings, raw_keys(N), n=400)
+    np.testing.assert_allclose(
+        flat.shares, plain.counts / plain.n_worlds[:, None, None], atol=1e-12
+    )
+    np.testing.assert_allclose(flat.effective, plain.n_worlds)
+
+
+def test_a_score_is_wins_and_points_of_both_kinds(judged):
+    results = np.arange(43)
+    legal = judged.shares.sum(-1) > 0
+    for part in (judged.shares, judged.rollouts):
+        np.testing.assert_allclose(part.sum(-1), legal, atol=1e-9)
+    assert (judged.shares != judged.rollouts).any()
+    for points, blend in ((0.0, 0.0), (0.02, 0.0), (0.02, 1.0), (0.5, 0.25)):
+        wins, means = (
+            (1 - blend) * (judged.shares @ worth) + blend * (judged.rollouts @ worth)
+            for worth in ((results >= 22).astype(float), results.astype(float))
+        )
+        scores = judged.scores(dataclasses.replace(ALL, points=points, blend=blend))
+        np.testing.assert_allclose(scores[legal], (wins + points * means)[legal], atol=1e-9)
+        assert np.isnan(scores[~legal]).all()
+
+
+def test_equal_wins_are_decided_by_points_in_every_trick():
+    shares = np.zeros((1, 7, 43))
+    shares[0, [1, 4, 5], [30, 35, 35]] = 1
+    values = weighted.Values(shares, None, np.ones(1))
+    assert values.best_slots(dataclasses.replace(ALL, points=0.0)).tolist() == [4]
+
+
+@pytest.mark.parametrize("start", [0.0, 0.3, 0.999])
+def test_resampling_draws_each_world_by_its_weight(start):
+    weights = np.random.default_rng(0).dirichlet(np.full(50, 0.3))
+    times = weighted.resample(weights, 20, start) * 20
+    assert times.sum() == pytest.approx(20)
+    assert (times >= np.floor(20 * weights) - 1e-9).all()
+    assert (times <= np.ceil(20 * weights) + 1e-9).all()
+
+
+def test_resampled_worlds_keep_their_weights_on_average(endings, net, judged):
+    shares = np.mean(
+        [weighted.values(endings, raw_keys(N, s), (net, None), FEW).shares for s in range(30)], 0
+    )
+    error = np.abs(shares - judged.shares).max()
+    assert error < 0.15  # 5 standard errors of 600 draws at most
+
+
+def test_rollouts_of_a_decision_do_not_depend_on_its_batch(endings, net):
+    keys = raw_keys(N)
+    both = weighted.values(endings, keys, (net, net), FEW)
+    rows = [7, 2]
+    again = weighted.values(
+        type(endings)(*(field[rows] for field in endings)), keys[rows], (net, net), FEW, threads=1
+    )
+    np.testing.assert_array_equal(again.shares, both.shares[rows])
+    np.testing.assert_array_equal(again.rollouts, both.rollouts[rows])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("floor=0.1", "floor: expected belief with it, as in belief=small"),
+        ("blend=0.1", "blend: expected rollouts with it, as in rollouts=small"),
+        ("belief=PATH,criterion=win", "criterion: not with belief; expected points=0 for wins"),
+        ("belief=PATH,candidates=50", "candidates: expected at least n, 100, got 50"),
+        ("belief=", "belief: expected the path of a small network, or `small`, got ''"),
+        ("rollouts=/no/such", "/no/such: cannot be read"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(path, options, message):
+    with pytest.raises(ValueError, match=message):
+        players.make(f"eq:{options.replace('PATH', str(path))}")
+
+
+def test_the_identity_is_that_of_the_networks_and_settings(path, tmp_path):
+    def identity(options):
+        return players.make(f"eq:n=5,{options}").identity
+
+    storage.save(tmp_path / "same", storage.load(path), {"round": "9"})
+    storage.save(tmp_path / "other", net_of_seed(6), {})
+    known = identity(f"belief={path}")
+    assert known == identity(f"belief={tmp_path / 'same'},floor=0.02")
+    others = [
+        identity(options)
+        for options in (
+            f"belief={tmp_path / 'other'}",
+            f"belief={path},power=0.5",
+            f"belief={path},rollouts={path}",
+            f"rollouts={path}",
+            "points=0.02",
+        )
+    ]
+    assert len({known, *others}) == 6
+
+
+def test_holders_are_the_sums_of_the_worlds_that_give_them_the_tile(endings, net):
+    keys = raw_keys(N)
+    flat = weighted.worlds_of(endings, keys, None, ALL)
+    exactly = np.asarray(jax.jit(jax.vmap(worlds.marginals))(endings))
+    np.testing.assert_allclose(weighted.holders(endings, flat), exactly, atol=1e-6)
+    read = weighted.holders(endings, weighted.worlds_of(endings, keys, net, ALL))
+    np.testing.assert_allclose(read.sum(-1), exactly.sum(-1), atol=1e-6)
+    assert np.abs(read - exactly).max() > 0.05
