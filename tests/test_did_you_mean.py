@@ -61,8 +61,7 @@ def test_a_key_of_a_player_is_suggested(spec, meant):
 def test_an_empty_player_is_told_which_there_are():
     with pytest.raises(ValueError, match="unknown kind '🎲'; expected one of random, heuristic"):
         players.make("🎲")
-    kinds = ", ".join(KINDS)
-    with pytest.raises(ValueError, match=f"'': expected one of {kinds}$"):
+    with pytest.raises(ValueError, match=f"'': expected one of {', '.join(KINDS)}$"):
         players.make("")
 
 

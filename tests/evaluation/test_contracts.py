@@ -37,7 +37,7 @@ def lowest():
         told.append((states, given))
         return choose(states, keys)
 
-    return Player("lowest", choose, "lowest", choose_in_contract), told
+    return Player("lowest", choose, "lowest", choose_in_contract=choose_in_contract), told
 
 
 def test_a_deal_is_played_twice_with_the_same_contract():

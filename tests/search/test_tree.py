@@ -306,6 +306,7 @@ def test_evaluating_by_length_does_not_change_the_search(policy, plain):
         assert np.abs(np.asarray(fast.policy) - np.asarray(slow.policy)).max(1).mean() < 0.01
 
 
+@pytest.mark.slow  # test_jax_settings.py compares games of one seed
 def test_same_key_same_result():
     states = late_positions(jax.random.key(2), 48, 5)
     config = search.SearchConfig(sims=24)

@@ -132,6 +132,7 @@ def test_rows_of_lost_cycles_are_written_again_once(tmp_path):
     assert "train/total_loss" in metrics.read(file)[-1]
 
 
+@pytest.mark.slow  # test_teacher.py tests a teacher's games, the other runs here a run
 def test_a_run_with_a_teacher_plays_nothing(tmp_path, games):
     lessons = tmp_path / "lessons"
     lessons.mkdir()
@@ -331,6 +332,7 @@ def test_what_may_change_does(tmp_path):
     assert "resuming with changed settings: network.dropout: 0.1 -> 0.2" in run.session.report.notes
 
 
+@pytest.mark.slow  # test_resume.py tests the rule, test_killed.py a cycle that resumes
 def test_a_cycle_half_trained_goes_on_only_in_calls_that_fit(tmp_path, uninterrupted):
     settings = dataclasses.replace(TINY, runs=str(tmp_path))
     run = training.Run(settings, Quiet(), lambda: False)

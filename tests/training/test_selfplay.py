@@ -134,7 +134,7 @@ def test_leader_and_declaration_are_uniform(params):
 
 
 def test_impossible_settings_are_named():
-    with pytest.raises(ValueError, match=r"selfplay\.lanes: expected 1 to 1,000,000"):
+    with pytest.raises(ValueError, match=r"selfplay\.lanes: expected auto or 1 to 1,000,000"):
         SelfPlayConfig(lanes=0)
 
 
