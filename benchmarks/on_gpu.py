@@ -24,7 +24,7 @@ original's outputs if ZEBJAX_REFERENCE names the folder of golden data. all: the
 sweep: self-play by number of lanes; in benchmarks/results, its file is what `--selfplay.lanes auto`
 reads. profile: the largest kernels by time of self-play and of the learner, beside the roofline's
 prediction; the traces for TensorBoard or Perfetto are in DIR/trace. pallas: the network with
-Pallas kernels and without, if it has them.
+Pallas kernels and without.
 
 It needs a GPU that nothing else uses; --smoke tries the same with tiny sizes on any device."""
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from zebjax import game, network, observe, players, tiles, worlds
 from zebjax.common import charts
-from zebjax.evaluation import belief_scores, intervals, matches
+from zebjax.evaluation import belief_scores, intervals, matches, turns
 from zebjax.players import base, weighted
 from zebjax.small.network import Net
 
@@ -253,16 +253,16 @@ def positions_of(
     """
     decisions: list[game.GameState] = []
 
-    def choose(turn: matches.Turn) -> np.ndarray:
+    def choose(turn: turns.Turn) -> np.ndarray:
         slots = np.array(game.forced_slot(turn.legal))
         rows = np.flatnonzero(slots < 0)
         if len(rows):
-            slots[rows] = matches.ask(player, turn, rows)
+            slots[rows] = turns.ask(player, turn, rows)
             decisions.append(base.gather(turn.states, rows))
         return slots
 
     states, play_keys = matches.deals(key, first, n_deals)
-    matches.play_out(states, play_keys, choose)
+    turns.play_out(states, play_keys, choose)
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *decisions)
 
 

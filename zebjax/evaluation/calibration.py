@@ -16,7 +16,7 @@ import numpy as np
 from zebjax import contract
 from zebjax.common import charts, files, jax_settings
 from zebjax.contract import Contract
-from zebjax.evaluation import intervals, matches
+from zebjax.evaluation import intervals, matches, turns
 from zebjax.players import auction, exact
 
 N_BINS = 10
@@ -143,8 +143,8 @@ def play(settings: Settings, first: int, n_deals: int) -> list[Row]:
         declarations = np.array([row[0] for row in estimates], np.int8)
         contracts = Contract(leaders, declarations, bids, np.ones(n_deals, np.int8))
         player = exact.player(settings.play_n, "make")
-        choose = matches.seated(player, player, np.zeros(n_deals, int), contracts)
-        final = matches.play_out(states._replace(declaration=declarations), play_keys, choose)
+        choose = turns.seated(player, player, np.zeros(n_deals, int), contracts)
+        final = turns.play_out(states._replace(declaration=declarations), play_keys, choose)
     made = contract.made(contracts, np.asarray(final.points))
     return [
         Row(int(bid), *chosen, bool(is_made))

@@ -15,7 +15,7 @@ import numpy as np
 from zebjax import contract, game, tiles
 from zebjax.common import checks, jax_settings
 from zebjax.contract import Contract
-from zebjax.evaluation import intervals, matches
+from zebjax.evaluation import intervals, matches, turns
 from zebjax.evaluation.intervals import Z95
 from zebjax.evaluation.ladder import Cache, Rules, remembered
 from zebjax.players import Player, auction
@@ -149,8 +149,8 @@ def play_deals(
     """
     states, play_keys, contracts = deals(key, first, n_deals, terms)
     team_of_a = np.repeat([0, 1], n_deals)
-    choose = matches.seated(a, b, team_of_a, contracts)
-    points = np.asarray(matches.play_out(states, play_keys, choose, on_ply).points, np.int32)
+    choose = turns.seated(a, b, team_of_a, contracts)
+    points = np.asarray(turns.play_out(states, play_keys, choose, on_ply).points, np.int32)
     rows = np.arange(2 * n_deals)
     margins = points[rows, team_of_a] - points[rows, 1 - team_of_a]
     # The bidder's team is the same in both games of a deal, so A bids in one of them.

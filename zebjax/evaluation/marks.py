@@ -15,7 +15,7 @@ import numpy as np
 from zebjax import contract, game
 from zebjax.common import checks, jax_settings
 from zebjax.contract import Contract
-from zebjax.evaluation import contracts, intervals, matches
+from zebjax.evaluation import contracts, intervals, matches, turns
 from zebjax.evaluation.contracts import OnProgress
 from zebjax.evaluation.ladder import Cache, Rules, remembered
 from zebjax.players import Player, auction
@@ -135,7 +135,7 @@ def play_games(
         states = _begin(states.hands, agreed)
         # In a finished game no player is asked: team -1 is nobody's.
         seats = np.where(is_open, team_of_a, -1)
-        final = matches.play_out(states, play_keys, matches.seated(a, b, seats, agreed))
+        final = turns.play_out(states, play_keys, turns.seated(a, b, seats, agreed))
         won = contract.made(agreed, np.asarray(final.points))
         winners = np.where(won, agreed.bidder % 2, 1 - agreed.bidder % 2)
         marks[is_open, winners[is_open]] += 1

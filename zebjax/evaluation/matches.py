@@ -10,7 +10,7 @@ import functools
 import json
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,10 +18,10 @@ import numpy as np
 from zebjax import game, tiles
 from zebjax.common import jax_settings
 from zebjax.common.arrays import check_key
-from zebjax.contract import Contract
+from zebjax.evaluation import turns
 from zebjax.evaluation.config import DEALS_AT_ONCE
 from zebjax.evaluation.intervals import Z95, confidence_sequence
-from zebjax.players import Player, base
+from zebjax.players import Player
 
 VERSION = 2
 """Part of the key of cached results. Increase it when the same players, deals and seed would give
@@ -225,7 +225,8 @@ def play_deals(
     states, play_keys = deal_twice(key, first, n_deals)
     team_of_a = np.repeat([0, 1], n_deals)
     forfeiter = np.full(len(team_of_a), -1)
-    states = play_out(states, play_keys, seated(a, b, team_of_a, forfeiter=forfeiter), on_ply)
+    choose = turns.seated(a, b, team_of_a, forfeiter=forfeiter)
+    states = turns.play_out(states, play_keys, choose, on_ply)
     points = np.asarray(states.points, np.int32)
     margin_of_team_0 = np.select(
         [forfeiter == 0, forfeiter == 1],
@@ -235,133 +236,10 @@ def play_deals(
     return np.where(team_of_a == 0, margin_of_team_0, -margin_of_team_0).reshape(2, n_deals).T
 
 
-def seated(
-    a: Player,
-    b: Player,
-    team_of_a: np.ndarray,
-    contracts: Contract | None = None,
-    forfeiter: np.ndarray | None = None,
-) -> Callable[["Turn"], np.ndarray]:
-    """Return the choice of moves for `play_out`: A plays both seats of its team, B the others.
-
-    Args:
-        a: a player.
-        b: the other.
-        team_of_a: 0 or 1 for each game.
-        contracts: those of the games, if they have any.
-        forfeiter: integers, -1 for each game; becomes the team that forfeits it. None: no player
-            may forfeit.
-
-    Raises:
-        ValueError: if a player of games with a contract is an external program: the protocol has
-            none.
-    """
-    for player in (a, b):
-        if contracts is not None and player.may_forfeit:
-            raise ValueError(
-                f"player {player.spec!r}: an external program knows no contract; expected another "
-                "kind of player"
-            )
-    lost = np.full(len(team_of_a), -1) if forfeiter is None else forfeiter
-
-    def choose(turn: Turn) -> np.ndarray:
-        slots = turn.legal.argmax(-1).astype(np.int32)
-        has_choice = turn.legal.sum(-1) > 1
-        for player, team in ((a, team_of_a), (b, 1 - team_of_a)):
-            rows = np.flatnonzero(has_choice & (turn.movers % 2 == team) & (lost < 0))
-            if len(rows):
-                chosen = ask(player, turn, rows, contracts, forfeits=forfeiter is not None)
-                given_up = chosen == base.FORFEIT
-                lost[rows[given_up]] = team[rows[given_up]]
-                slots[rows] = np.where(given_up, slots[rows], chosen)
-        return slots
-
-    return choose
-
-
 @functools.partial(jax.jit, static_argnames="n_deals")
 def deals(key: jax.Array, first: jax.Array | int, n_deals: int) -> tuple[game.GameState, jax.Array]:
     """Make the deals first .. first + n_deals - 1 of a match and their play keys (`deal_at`)."""
     return jax.vmap(deal_at, (None, 0))(key, first + jax.numpy.arange(n_deals))
-
-
-class Turn(NamedTuple):
-    """Many games at one ply, as NumPy arrays with a leading axis."""
-
-    states: game.GameState
-    legal: np.ndarray
-    """bool `[games, 7]`."""
-    movers: np.ndarray
-    """The seat to move."""
-    keys: np.ndarray
-    """uint32 `[games, 2]`, the raw random key of each game at this ply."""
-
-
-def play_out(
-    states: game.GameState,
-    play_keys: jax.Array,
-    choose: Callable[[Turn], np.ndarray],
-    on_ply: Callable[[int], None] | None = None,
-) -> game.GameState:
-    """Play many new games to their end, all together, one ply at a time.
-
-    Args:
-        states: new games, with a leading axis.
-        play_keys: one typed random key per game; the number of each ply is folded in.
-        choose: called once per ply; returns a legal slot for each game.
-        on_ply: called after every ply with the number of plies played.
-
-    Returns:
-        The finished games.
-    """
-    for ply in range(game.N_PLIES):
-        legal, movers, keys = (np.asarray(array) for array in _view(states, play_keys, ply))
-        states = _play(states, choose(Turn(jax.tree.map(np.asarray, states), legal, movers, keys)))
-        if on_ply is not None:
-            on_ply(ply + 1)
-    return states
-
-
-def ask(
-    player: Player,
-    turn: Turn,
-    rows: np.ndarray,
-    contracts: Contract | None = None,
-    forfeits: bool = False,
-) -> np.ndarray:
-    """Let a player choose slots in the games `rows`.
-
-    Args:
-        player: the player.
-        turn: many games.
-        rows: integers, those to choose in.
-        contracts: those of all games, if they have any.
-        forfeits: True if the caller can do with `base.FORFEIT` of a player that may forfeit.
-
-    Returns:
-        int `[len(rows)]`.
-
-    Raises:
-        ValueError: if a slot is not legal; the message names the player.
-    """
-    states, keys, legal = base.gather(turn.states, rows), turn.keys[rows], turn.legal[rows]
-    if contracts is None or player.choose_in_contract is None:
-        slots = player.choose(states, keys)
-    else:
-        some = Contract(*(np.asarray(field)[rows] for field in contracts))
-        slots = player.choose_in_contract(states, some, keys)
-    in_range = (slots >= 0) & (slots < tiles.HAND_SIZE)
-    wrong = ~(in_range & legal[np.arange(len(slots)), np.where(in_range, slots, 0)])
-    if forfeits and player.may_forfeit:
-        wrong &= slots != base.FORFEIT
-    if wrong.any():
-        row = np.flatnonzero(wrong)[0]
-        raise ValueError(
-            f"player {player.spec!r}: expected one of the legal slots "
-            f"{np.flatnonzero(legal[row]).tolist()}, "
-            f"got {slots[row]}"
-        )
-    return slots
 
 
 @functools.partial(jax.jit, static_argnames="n_deals")
@@ -370,24 +248,6 @@ def deal_twice(key: jax.Array, first: jax.Array, n_deals: int) -> tuple[game.Gam
     states, play_keys = deals(key, first, n_deals)
     twice = jax.numpy.tile(jax.numpy.arange(n_deals), 2)
     return jax.tree.map(lambda leaf: leaf[twice], (states, play_keys))
-
-
-@jax.jit
-def _view(
-    states: game.GameState, play_keys: jax.Array, ply: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return the fields `legal`, `movers` and `keys` of `Turn`."""
-    keys = jax.vmap(jax.random.fold_in, (0, None))(play_keys, ply)
-    return (
-        jax.vmap(game.legal_slots)(states),
-        jax.vmap(game.current_player)(states),
-        jax.random.key_data(keys),
-    )
-
-
-@jax.jit
-def _play(states: game.GameState, slots: jax.Array) -> game.GameState:
-    return jax.vmap(game.play)(states, slots)
 
 
 def pair_scores(margins: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ import numpy as np
 
 from zebjax import game, players, record, tiles
 from zebjax.common import jax_settings
-from zebjax.evaluation import matches
+from zebjax.evaluation import matches, turns
 from zebjax.players import Player, base, exact
 from zebjax.record import GameRecord, TargetKind
 from zebjax.training.teacher_config import Settings as Settings
@@ -105,7 +105,7 @@ def play_file(
     team = np.arange(n_games) % 2
     ply = 0
 
-    def choose(turn: matches.Turn) -> np.ndarray:
+    def choose(turn: turns.Turn) -> np.ndarray:
         nonlocal ply
         slots = np.array(game.forced_slot(turn.legal))
         decisions = np.flatnonzero(slots < 0)
@@ -127,14 +127,14 @@ def play_file(
         records.kind[:, ply] = TargetKind.FORCED
         records.kind[rows, ply] = TargetKind.TEACHER
         if opponent is not None and len(theirs):
-            slots[theirs] = matches.ask(opponent, turn, theirs)
+            slots[theirs] = turns.ask(opponent, turn, theirs)
             if not label_opponent:
                 records.kind[theirs, ply], records.weight[theirs, ply] = TargetKind.NONE, 0
         records.slots[:, ply], records.policy[:, ply], records.value[:, ply] = slots, policy, value
         ply += 1
         return slots
 
-    matches.play_out(states, play_keys, choose, on_ply)
+    turns.play_out(states, play_keys, choose, on_ply)
     return records._replace(
         hands=np.asarray(states.hands),
         declaration=np.asarray(states.declaration),
