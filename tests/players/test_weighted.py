@@ -31,6 +31,11 @@ def net(path):
 
 
 @pytest.fixture(scope="module")
+def models(net):
+    return weighted.Models(net, net)
+
+
+@pytest.fixture(scope="module")
 def endings():
     """Positions with at most 400 worlds."""
     states = positions(60, [17, 18, 19, 20, 21, 22], seed=7)
@@ -41,8 +46,8 @@ def endings():
 
 
 @pytest.fixture(scope="module")
-def judged(endings, net):
-    return weighted.values(endings, raw_keys(N), (net, net), ALL)
+def judged(endings, net, models):
+    return weighted.values(endings, raw_keys(N), (models, net), ALL)
 
 
 def test_few_worlds_are_all_taken_with_the_weights_of_bayes(endings, net, judged):
@@ -52,7 +57,9 @@ def test_few_worlds_are_all_taken_with_the_weights_of_bayes(endings, net, judged
     different = False
     for row in range(N):
         n = real[row].sum()
-        weights = np.exp(logs[row, :n]) / np.exp(logs[row, :n]).sum()
+        likelihoods = np.exp(logs[row, :n])  # partner, opponents; by the model, at random
+        weights = (0.9 * likelihoods[:, :2] + 0.1 * likelihoods[:, 2:]).prod(-1)
+        weights /= weights.sum()
         same = type(endings)(*(np.repeat(field[row : row + 1], n, 0) for field in endings))
         same = same._replace(hands=hands[row, :n])
         points = solver.solve(same) + exact.mover_points(same)[:, None]
@@ -64,10 +71,8 @@ def test_few_worlds_are_all_taken_with_the_weights_of_bayes(endings, net, judged
     assert different
 
 
-def test_power_0_and_all_worlds_is_plain_eq(endings, net):
-    flat = weighted.values(
-        endings, raw_keys(N), (net, None), dataclasses.replace(ALL, power=0.0, points=1.0)
-    )
+def test_all_worlds_without_a_model_is_plain_eq(endings):
+    flat = weighted.values(endings, raw_keys(N), (None, None), ALL)
     plain = exact.eq_values(endings, raw_keys(N), n=400)
     np.testing.assert_allclose(
         flat.shares, plain.counts / plain.n_worlds[:, None, None], atol=1e-12
@@ -107,20 +112,23 @@ def test_resampling_draws_each_world_by_its_weight(start):
     assert (times <= np.ceil(20 * weights) + 1e-9).all()
 
 
-def test_resampled_worlds_keep_their_weights_on_average(endings, net, judged):
-    shares = np.mean(
-        [weighted.values(endings, raw_keys(N, s), (net, None), FEW).shares for s in range(30)], 0
-    )
+def test_resampled_worlds_keep_their_weights_on_average(endings, models, judged):
+    drawn = [weighted.values(endings, raw_keys(N, s), (models, None), FEW) for s in range(30)]
+    shares = np.mean([values.shares for values in drawn], 0)
     error = np.abs(shares - judged.shares).max()
     assert error < 0.15  # 5 standard errors of 600 draws at most
 
 
-def test_rollouts_of_a_decision_do_not_depend_on_its_batch(endings, net):
+def test_rollouts_of_a_decision_do_not_depend_on_its_batch(endings, net, models):
     keys = raw_keys(N)
-    both = weighted.values(endings, keys, (net, net), FEW)
+    both = weighted.values(endings, keys, (models, net), FEW)
     rows = [7, 2]
     again = weighted.values(
-        type(endings)(*(field[rows] for field in endings)), keys[rows], (net, net), FEW, threads=1
+        type(endings)(*(field[rows] for field in endings)),
+        keys[rows],
+        (models, net),
+        FEW,
+        threads=1,
     )
     np.testing.assert_array_equal(again.shares, both.shares[rows])
     np.testing.assert_array_equal(again.rollouts, both.rollouts[rows])
@@ -130,6 +138,7 @@ def test_rollouts_of_a_decision_do_not_depend_on_its_batch(endings, net):
     ("options", "message"),
     [
         ("floor=0.1", "floor: expected belief with it, as in belief=small"),
+        ("partner=PATH", "partner: expected belief with it, as in belief=small"),
         ("blend=0.1", "blend: expected rollouts with it, as in rollouts=small"),
         ("belief=PATH,criterion=win", "criterion: not with belief; expected points=0 for wins"),
         ("belief=PATH,candidates=50", "candidates: expected at least n, 100, got 50"),
@@ -155,19 +164,65 @@ def test_the_identity_is_that_of_the_networks_and_settings(path, tmp_path):
         for options in (
             f"belief={tmp_path / 'other'}",
             f"belief={path},power=0.5",
+            f"belief={path},doubt=0.5",
+            f"belief={path},partner={tmp_path / 'other'}",
             f"belief={path},rollouts={path}",
             f"rollouts={path}",
             "points=0.02",
         )
     ]
-    assert len({known, *others}) == 6
+    assert len({known, *others}) == 8
 
 
-def test_holders_are_the_sums_of_the_worlds_that_give_them_the_tile(endings, net):
+def test_holders_are_the_sums_of_the_worlds_that_give_them_the_tile(endings, models):
     keys = raw_keys(N)
     flat = weighted.worlds_of(endings, keys, None, ALL)
     exactly = np.asarray(jax.jit(jax.vmap(worlds.marginals))(endings))
     np.testing.assert_allclose(weighted.holders(endings, flat), exactly, atol=1e-6)
-    read = weighted.holders(endings, weighted.worlds_of(endings, keys, net, ALL))
+    read = weighted.holders(endings, weighted.worlds_of(endings, keys, models, ALL))
     np.testing.assert_allclose(read.sum(-1), exactly.sum(-1), atol=1e-6)
     assert np.abs(read - exactly).max() > 0.05
+
+
+def test_a_team_that_plays_unlike_the_model_in_every_world_tells_nothing():
+    # Four worlds. The partner plays as the model expects in the last; the opponents' plays are
+    # unlikely in each, least so in the first.
+    model = np.log([[0.1, 1e-9], [0.1, 1e-12], [0.1, 1e-12], [0.8, 1e-12]])
+    logs = np.concatenate([model, np.log(np.full((4, 2), 1e-5))], -1)
+    naive = weighted.weigh(weighted.log_evidence(logs, 1.0, 0.0)[None], np.ones((1, 4), bool))[0]
+    weights = weighted.weigh(weighted.log_evidence(logs, 1.0, 0.1)[None], np.ones((1, 4), bool))[0]
+    assert naive[0] > 0.9
+    np.testing.assert_allclose(weights, np.array([1, 1, 1, 8]) / 11, atol=0.01)
+
+
+def test_each_group_of_seats_has_its_own_model(endings, models):
+    other = network.scorer(net_of_seed(6))
+    keys = raw_keys(N)
+    both = weighted.worlds_of(endings, keys, models, ALL)
+    mixed = weighted.worlds_of(endings, keys, weighted.Models(other, models.opponents), ALL)
+    sure = dataclasses.replace(ALL, doubt=0.0)
+    of_both = [
+        weighted.worlds_of(endings, keys, made, sure).weights
+        for made in (
+            models,
+            weighted.Models(other, other),
+            weighted.Models(other, models.opponents),
+            weighted.Models(models.partner, other),
+        )
+    ]
+    assert np.abs(both.weights - mixed.weights).max() > 0.01
+    # Without doubt the evidence is a product over seats.
+    a, b, c, d = (np.log(weights) for weights in of_both)
+    difference = a + b - c - d
+    for row in range(N):
+        rows = both.decision == row
+        np.testing.assert_allclose(difference[rows], difference[rows][0], atol=1e-3)
+
+
+def test_candidates_grow_until_enough_have_weight(endings, models):
+    # 20 uniform worlds have fewer than 20 effective ones; 16 * 20 have enough, or are all.
+    small = Settings(n=20, candidates=20, temperature=0.1)
+    found = weighted.worlds_of(endings, raw_keys(N), models, small)
+    all_worlds = weighted.worlds_of(endings, raw_keys(N), models, ALL)
+    assert (found.effective >= np.minimum(20, 0.5 * all_worlds.effective)).all()
+    assert (found.effective > 19).sum() > N / 2

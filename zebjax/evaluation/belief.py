@@ -189,13 +189,15 @@ def predict_by_plays(
         net: the model of the others, with 28 scores.
         states: as for `predict`.
         keys: uint32 `[N, 2]`, one raw random key per position.
-        settings: `candidates`, `floor`, `power` and `temperature` are used.
+        settings: `candidates`, `floor`, `power`, `temperature` and `doubt` are used.
     """
     game.check_state(states, (len(keys),), "states")
     settings = dataclasses.replace(settings, n=settings.candidates, n_trick1=None)
 
     def beliefs(some: game.GameState, rows: np.ndarray, marginal: np.ndarray) -> np.ndarray:
-        found = weighted.worlds_of(some, np.take(keys, rows, axis=0, mode="clip"), net, settings)
+        found = weighted.worlds_of(
+            some, np.take(keys, rows, axis=0, mode="clip"), weighted.Models(net, net), settings
+        )
         one = marginal / found.effective[:, None, None]
         each = 1 / np.bincount(found.decision, minlength=len(rows))
         plain = dataclasses.replace(found, weights=each[found.decision])

@@ -201,7 +201,9 @@ KINDS = {
         "are drawn from `candidates` uniform ones (default 500, or 5 * n) by how likely the "
         "network makes the others' past plays in them, each ((1 - floor) * softmax(scores / "
         "temperature) + floor / legal tiles)^power (defaults: floor 0.02, temperature 0.05, power "
-        "1). With rollouts=PATH a share `blend` (default 0.5) of each move's result comes from "
+        "1), or by chance, with the prior probability `doubt` (default 0.1), so that plays of "
+        "somebody else do not mislead; partner=PATH models the partner by another network. With "
+        "rollouts=PATH a share `blend` (default 0.5) of each move's result comes from "
         "games that the network plays to the end in each world, every seat from its own view. "
         "`points` is the weight of a mean point beside P(win) (default 0.02)",
         options={
@@ -213,6 +215,8 @@ KINDS = {
             "floor": number(0, 1),
             "power": number(0, 10),
             "temperature": number(0.001, 100),
+            "doubt": number(0, 1),
+            "partner": _path,
             "points": number(0, 1),
             "rollouts": _path,
             "blend": number(0, 1),

@@ -8,6 +8,7 @@ not, but play worse; the two err differently, so a blend of both is stronger tha
 """
 
 import dataclasses
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -24,6 +25,8 @@ _DECISIONS_AT_ONCE = 64
 """Decisions that are solved together."""
 _DRAWN_AT_ONCE = 16
 """Decisions whose candidates are drawn by one compiled call."""
+_GROWTH = (1, 4, 16)
+"""Candidates of a decision in units of the setting, until enough of them have weight."""
 _RESAMPLE, _ROLL = 2, 3
 """Streams of random numbers, see `batch.seeds_of`."""
 
@@ -37,7 +40,8 @@ class Settings:
     n_trick1: int | None = None
     """The same in the first trick; None for n."""
     candidates: int = 500
-    """Uniform worlds from which those are drawn by weight."""
+    """Uniform worlds from which those are drawn by weight. A decision whose effective number of
+    candidates is less than n draws 4 times as many, then 16 times."""
     floor: float = 0.02
     """Share of uniformly random plays in the model of the others. It bounds what one play that the
     model does not expect can take from the true world."""
@@ -45,6 +49,9 @@ class Settings:
     """Exponent of the likelihood; 0 makes all weights equal."""
     temperature: float = 0.05
     """Of the others' plays, in units of the score."""
+    doubt: float = 0.1
+    """Probability before the first play that the partner plays at random instead of by the model;
+    the same for the opponents together. What has been seen of them decides."""
     points: float = 0.02
     """Weight of one mean point beside P(win)."""
     blend: float = 0.5
@@ -61,6 +68,13 @@ class Settings:
                 f"candidates: expected at least n, {max(self.n, self.n_trick1 or 0)}, "
                 f"got {self.candidates}"
             )
+
+
+class Models(NamedTuple):
+    """How the others play: networks with 28 scores (`network.scorer`)."""
+
+    partner: Net
+    opponents: Net
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,18 +128,37 @@ class Values:
         return points.argmax(-1).astype(np.int32)
 
 
-def weigh(log_likelihood: np.ndarray, real: np.ndarray, power: float) -> np.ndarray:
+def log_evidence(log_likelihoods: np.ndarray, power: float, doubt: float) -> np.ndarray:
+    """Return the logarithm of how likely worlds make what the others played.
+
+    The partner plays by the model or at random, and so do the opponents: a mixture of players, not
+    of plays. Where the model explains what was seen in no world, all worlds are about equal.
+
+    Args:
+        log_likelihoods: float64 `[..., 4]`, from `batch.log_likelihoods`.
+        power: exponent of the likelihood by the model.
+        doubt: prior probability of random play.
+
+    >>> float(log_evidence(np.log([0.2, 0.3, 1.0, 1.0]), 1.0, 0.0).round(4) - np.log(0.06).round(4))
+    0.0
+    """
+    by_model, at_random = log_likelihoods[..., :2], log_likelihoods[..., 2:]
+    with np.errstate(divide="ignore"):  # a doubt of 0 or 1
+        parts = np.log1p(-doubt) + power * by_model, np.log(doubt) + at_random
+    return np.asarray(np.logaddexp(*parts).sum(-1))
+
+
+def weigh(log_evidence: np.ndarray, real: np.ndarray) -> np.ndarray:
     """Return the weights of candidates, float64 `[N, C]`; each row sums to 1.
 
     Args:
-        log_likelihood: float64 `[N, C]`.
+        log_evidence: float64 `[N, C]`.
         real: bool `[N, C]`, False for rows that are no worlds.
-        power: exponent of the likelihood.
 
-    >>> weigh(np.log([[0.1, 0.3, 1.0]]), np.array([[True, True, False]]), 1.0).round(2).tolist()
+    >>> weigh(np.log([[0.1, 0.3, 1.0]]), np.array([[True, True, False]])).round(2).tolist()
     [[0.25, 0.75, 0.0]]
     """
-    scaled = np.where(real, power * log_likelihood, -np.inf)
+    scaled = np.where(real, log_evidence, -np.inf)
     weights = np.exp(scaled - scaled.max(-1, keepdims=True))
     return weights / weights.sum(-1, keepdims=True)
 
@@ -154,7 +187,7 @@ def resample(weights: np.ndarray, n: int, start: float) -> np.ndarray:
 def worlds_of(
     states: game.GameState,
     keys: np.ndarray,
-    model: Net | None,
+    models: Models | None,
     settings: Settings,
     threads: int | None = None,
 ) -> Worlds:
@@ -165,7 +198,7 @@ def worlds_of(
     Args:
         states: N games, NumPy arrays with a leading axis. Hidden tiles are not read.
         keys: uint32 `[N, 2]`, one raw random key per game.
-        model: how the others play, with 28 scores (`network.scorer`); None: uniform weights.
+        models: how the others play; None: uniform weights.
         settings: see `Settings`.
         threads: as for `batch.in_threads`.
 
@@ -179,31 +212,66 @@ def worlds_of(
         sizes[np.asarray(states.ply) < tiles.N_PLAYERS] = settings.n_trick1
     for first in range(0, len(keys), _DRAWN_AT_ONCE):
         rows = np.arange(first, min(first + _DRAWN_AT_ONCE, len(keys)))
-        block = base.gather(states, rows)
-        hands, real = _candidates(block, keys[rows], settings.candidates)
-        if not real.any(-1).all():
-            place = rows[np.flatnonzero(~real.any(-1))[0]]
-            raise ValueError(
-                f"decision {place}: no hands fit what its mover has seen; expected a position that "
-                "a game can reach"
-            )
-        likelihood = np.zeros(real.shape)
-        if model is not None and settings.power > 0:
-            how = (settings.temperature, settings.floor)
-            likelihood = batch.log_likelihoods(
-                model, batch.read(block), hands, real.sum(-1), how, threads
-            )
-        weights = weigh(likelihood, real, settings.power)
-        effective[rows] = 1 / np.square(weights).sum(-1)
         starts = batch.seeds_of(keys[rows], _RESAMPLE)
-        for i, row in enumerate(rows):
-            own = weights[i]
-            if real[i].sum() > sizes[row]:
-                own = resample(own, sizes[row], np.random.default_rng(starts[i]).random())
+        block = base.gather(states, rows)
+        drawn = _candidates(block, keys[rows], models, settings, sizes[rows], threads)
+        for row, start, (hands, own) in zip(rows, starts, drawn, strict=True):
+            effective[row] = effective_number(own)
+            if np.count_nonzero(own) > sizes[row]:
+                own = resample(own, sizes[row], np.random.default_rng(start).random())
             kept = np.flatnonzero(own)
-            parts.append((np.full(len(kept), row), hands[i, kept], own[kept]))
+            parts.append((np.full(len(kept), row), hands[kept], own[kept]))
     decision, kept_hands, kept_weights = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Worlds(decision, kept_hands, kept_weights, effective)
+
+
+def _candidates(
+    states: game.GameState,
+    keys: np.ndarray,
+    models: Models | None,
+    settings: Settings,
+    wanted: np.ndarray,
+    threads: int | None,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return for each decision its candidates `[C, 4, 7]` and their weights `[C]`."""
+    made: list[tuple[np.ndarray, np.ndarray]] = [(np.zeros(0), np.ones(1))] * len(keys)
+    left = np.arange(len(keys))
+    for times in _GROWTH:
+        n = times * settings.candidates
+        some = base.gather(states, left)
+        hands, real = _draw(some, keys[left], n)
+        weights = weigh(_evidence(some, hands, real, models, settings, threads), real)
+        for i, row in enumerate(left):
+            made[row] = (hands[i], weights[i])
+        # With a row that is no world, the candidates are all worlds.
+        is_small = (effective_number(weights) < wanted[left]) & real.all(-1)
+        left = left[is_small]
+        if not len(left):
+            break
+    return made
+
+
+def _evidence(
+    states: game.GameState,
+    hands: np.ndarray,
+    real: np.ndarray,
+    models: Models | None,
+    settings: Settings,
+    threads: int | None,
+) -> np.ndarray:
+    if models is None:
+        return np.zeros(real.shape)
+    read, how = batch.read(states), (settings.temperature, settings.floor)
+    logs = batch.log_likelihoods(models.opponents, read, hands, real.sum(-1), how, threads)
+    if models.partner is not models.opponents:
+        of_partner = batch.log_likelihoods(models.partner, read, hands, real.sum(-1), how, threads)
+        logs[..., 0] = of_partner[..., 0]
+    return log_evidence(logs, settings.power, settings.doubt)
+
+
+def effective_number(weights: np.ndarray) -> np.ndarray:
+    """Return (sum w)^2 / sum w^2 over the last axis (Kish 1965), for weights whose sum is 1."""
+    return np.asarray(1 / np.square(weights).sum(-1))
 
 
 def holders(states: game.GameState, worlds: Worlds) -> np.ndarray:
@@ -229,19 +297,26 @@ def holders(states: game.GameState, worlds: Worlds) -> np.ndarray:
     return shares.reshape(n, tiles.N_TILES, 3)
 
 
-def _candidates(states: game.GameState, keys: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+def _draw(states: game.GameState, keys: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return n uniform worlds of each decision, or all; False in the second array: no world."""
     # Always the same shape, for one compiled program; rows past the end are dropped.
     rows = np.arange(_DRAWN_AT_ONCE)
     hands, real = exact.sample_or_all(
         base.gather(states, rows), np.take(keys, rows, axis=0, mode="clip"), n
     )
-    return np.asarray(hands)[: len(keys)], np.asarray(real)[: len(keys)]
+    real = np.asarray(real)[: len(keys)]
+    if len(impossible := np.flatnonzero(~real.any(-1))):
+        raise ValueError(
+            f"decision {impossible[0]}: no hands fit what its mover has seen; expected a position "
+            "that a game can reach"
+        )
+    return np.asarray(hands)[: len(keys)], real
 
 
 def values(
     states: game.GameState,
     keys: np.ndarray,
-    nets: tuple[Net | None, Net | None],
+    nets: tuple[Models | None, Net | None],
     settings: Settings,
     threads: int | None = None,
 ) -> Values:
@@ -254,7 +329,7 @@ def values(
         states: N games that are not over, NumPy arrays with a leading axis. Hidden tiles are not
             read.
         keys: uint32 `[N, 2]`, one raw random key per game.
-        nets: the model of the others and the policy of rollouts, with 28 scores; None: uniform
+        nets: the models of the others, and the policy of rollouts, with 28 scores; None: uniform
             weights, and no rollouts.
         settings: see `Settings`.
         threads: as for `batch.in_threads`.
@@ -265,8 +340,8 @@ def values(
     check("keys", keys, ("N", 2), int)
     game.check_state(states, (len(keys),), "states")
     states = jax.tree.map(np.asarray, states)
-    model, policy = nets
-    worlds = worlds_of(states, keys, model, settings, threads)
+    models, policy = nets
+    worlds = worlds_of(states, keys, models, settings, threads)
     positions = base.gather(states, worlds.decision)._replace(hands=worlds.hands)
     solved = solver.solve(positions, threads) + exact.mover_points(positions)[:, None]
     solved = np.where(np.isnan(solved), -1, solved).astype(np.int64)
@@ -291,19 +366,28 @@ def _shares(points: np.ndarray, worlds: Worlds, n: int) -> np.ndarray:
     return sums.reshape(n, tiles.HAND_SIZE, _POINTS)
 
 
-def player(settings: Settings, belief: str | None = None, rollouts: str | None = None) -> Player:
+def player(
+    settings: Settings,
+    belief: str | None = None,
+    partner: str | None = None,
+    rollouts: str | None = None,
+) -> Player:
     """Make the player.
 
     Args:
         settings: see `Settings`.
         belief: path of the small network that models the others; None: uniform weights.
+        partner: path of another one that models the partner; None: `belief`.
         rollouts: path of the small network that plays the rollouts; None: none.
 
     Raises:
         ValueError: if there is no network at a path.
     """
-    loaded = [None if path is None else storage.load(path) for path in (belief, rollouts)]
-    model, policy = (None if net is None else scorer(net) for net in loaded)
+    paths = (belief, partner or belief, rollouts)
+    loaded = {path: storage.load(path) for path in paths if path is not None}
+    scorers = {path: scorer(net) for path, net in loaded.items()}
+    models = Models(scorers[paths[1]], scorers[belief]) if belief and paths[1] else None
+    policy = scorers.get(rollouts or "")
 
     def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:
         if not len(keys):
@@ -313,11 +397,11 @@ def player(settings: Settings, belief: str | None = None, rollouts: str | None =
         rows = np.flatnonzero(slots < 0)
         for first in range(0, len(rows), _DECISIONS_AT_ONCE):
             some = rows[first : first + _DECISIONS_AT_ONCE]
-            judged = values(base.gather(states, some), keys[some], (model, policy), settings)
+            judged = values(base.gather(states, some), keys[some], (models, policy), settings)
             slots[some] = judged.best_slots(settings)
         return slots
 
-    digests = ["" if net is None else digest(net) for net in loaded]
+    digests = ["" if path is None else digest(loaded[path]) for path in paths]
     return Player("eq:weighted", choose, identity=f"weighted:{settings!r},{','.join(digests)}")
 
 
@@ -330,7 +414,7 @@ def make(
         n: worlds per decision.
         criterion: as for `exact.player`; only without the options below.
         n_trick1: as for `exact.player`.
-        **options: `belief` and `rollouts`, as for `player`; fields of `Settings`.
+        **options: `belief`, `partner` and `rollouts`, as for `player`; fields of `Settings`.
 
     Raises:
         ValueError: if the options do not fit together.
@@ -343,16 +427,20 @@ def make(
             "points"
         )
     belief, rollouts = options.pop("belief", None), options.pop("rollouts", None)
+    partner = options.pop("partner", None)
+    of_belief = ("candidates", "floor", "power", "temperature", "doubt")
     for name, needed, given in (
-        *((name, "belief", belief) for name in ("candidates", "floor", "power", "temperature")),
+        *((name, "belief", belief) for name in of_belief),
         ("blend", "rollouts", rollouts),
     ):
         if name in options and given is None:
             raise ValueError(f"{name}: expected {needed} with it, as in {needed}=small")
     sizes = max(n, n_trick1 or 0)
+    if partner is not None and belief is None:
+        raise ValueError("partner: expected belief with it, as in belief=small")
     if belief is None:
         options["candidates"] = sizes
     elif "candidates" not in options:
         options["candidates"] = max(Settings.candidates, 5 * sizes)
     settings = Settings(n=n, n_trick1=n_trick1, **options)  # type: ignore[arg-type]
-    return player(settings, belief, rollouts)  # type: ignore[arg-type]
+    return player(settings, belief, partner, rollouts)  # type: ignore[arg-type]

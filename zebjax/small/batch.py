@@ -128,9 +128,10 @@ def log_likelihoods(
         threads: as for `in_threads`.
 
     Returns:
-        float64 `[N, C]`, natural logarithms; 0 past the last world.
+        float64 `[N, C, 4]`, natural logarithms; 0 past the last world. The plays of the partner and
+        of the opponents by the model; the same if all legal tiles were equally likely.
     """
-    out = np.zeros(worlds.shape[:2])
+    out = np.zeros((*worlds.shape[:2], 4))
     arguments = (net, tuple(games), worlds, counts.astype(np.int64), policy, out)
     in_threads(kernels.log_likelihoods, len(out), arguments, threads, piece=1)
     return out

@@ -4,6 +4,7 @@ import numpy as np
 
 from zebjax.small import features, policy, rules
 from zebjax.small.network import Net, add_features, finish, new_scratch
+from zebjax.solver.bounds import count
 from zebjax.solver.cached_code import compiled
 
 _HANDS, _LED, _FOLLOWED = rules.HANDS, rules.LED, rules.FOLLOWED
@@ -80,6 +81,7 @@ def log_likelihoods(
         for ply in range(games[4][number]):
             rank, seat = rules.RANKS[declaration, games[3][number, ply]], rules.mover(row)
             if seat != me:
+                group = (seat ^ me) & 1  # 0 the partner, 1 an opponent
                 # All worlds share the public features, so their rows are added once.
                 k = features.public_features(row, scratch.features, 0)
                 public[:] = net.first_bias
@@ -95,9 +97,10 @@ def log_likelihoods(
                         scratch.hidden[j] = public[j]
                     add_features(net.first, declaration, scratch.features, k, scratch.hidden)
                     finish(net, scratch.hidden, scratch.second, scratch.out)
-                    out[number, world] += policy.log_probability(
+                    out[number, world, group] += policy.log_probability(
                         scratch.out, legal, rank, temperature, floor
                     )
+                    out[number, world, 2 + group] -= np.log(count(legal))
             rules.play(row, rank)
 
 
