@@ -44,7 +44,8 @@ class LearnerConfig:
     clip_norm: float = 0.0
     """Maximum global norm of the gradients; 0: no clipping."""
     batch: int = 64
-    """Examples per update."""
+    """Examples per update. With AdamW, lr goes with its square root: four times the examples, twice
+    the lr."""
     updates_per_cycle: int = 1000
     """Optimiser updates per training cycle."""
     updates_per_call: int = 0
