@@ -158,7 +158,7 @@ def test_the_identity_is_that_of_the_networks_and_settings(path, tmp_path):
     storage.save(tmp_path / "same", storage.load(path), {"round": "9"})
     storage.save(tmp_path / "other", net_of_seed(6), {})
     known = identity(f"belief={path}")
-    assert known == identity(f"belief={tmp_path / 'same'},floor=0.02")
+    assert known == identity(f"belief={tmp_path / 'same'},floor=0.1")
     others = [
         identity(options)
         for options in (

@@ -200,7 +200,7 @@ KINDS = {
         "(default: as n). With belief=PATH, a small network, the worlds "
         "are drawn from `candidates` uniform ones (default 500, or 5 * n) by how likely the "
         "network makes the others' past plays in them, each ((1 - floor) * softmax(scores / "
-        "temperature) + floor / legal tiles)^power (defaults: floor 0.02, temperature 0.05, power "
+        "temperature) + floor / legal tiles)^power (defaults: floor 0.1, temperature 0.07, power "
         "1), or by chance, with the prior probability `doubt` (default 0.1), so that plays of "
         "somebody else do not mislead; partner=PATH models the partner by another network. With "
         "rollouts=PATH a share `blend` (default 0.5) of each move's result comes from "

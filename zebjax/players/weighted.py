@@ -42,12 +42,12 @@ class Settings:
     candidates: int = 500
     """Uniform worlds from which those are drawn by weight. A decision whose effective number of
     candidates is less than n draws 4 times as many, then 16 times."""
-    floor: float = 0.02
+    floor: float = 0.1
     """Share of uniformly random plays in the model of the others. It bounds what one play that the
     model does not expect can take from the true world."""
     power: float = 1.0
     """Exponent of the likelihood; 0 makes all weights equal."""
-    temperature: float = 0.05
+    temperature: float = 0.07
     """Of the others' plays, in units of the score."""
     doubt: float = 0.1
     """Probability before the first play that the partner plays at random instead of by the model;
