@@ -1,5 +1,7 @@
 """Measure the strength beyond E[Q]: weighted worlds, rollouts and the small network, in pairs."""
 
+import dataclasses
+import functools
 import hashlib
 import sys
 import time
@@ -10,8 +12,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from zebjax import players
-from zebjax.common import cli, files
+from zebjax import game, players
+from zebjax.common import charts, cli, files
 from zebjax.evaluation import matches
 
 from . import report
@@ -27,8 +29,9 @@ PAIRS = (
 )
 ABOUT = """Plays pairs of players on the same deals, each deal twice with the teams swapped, a few
 deals of each pair in turn. The margins of finished deals are kept in --keep, so the same command
-resumes, and a larger --deals adds deals after the same first ones. CPU seconds are those of this
-process, of both players together; with other programs on the machine they are too high."""
+resumes, and a larger --deals adds deals after the same first ones. Times are CPU time of this
+process in A's decisions, those without a choice excluded; with other programs on the machine they
+are too high. --plot draws strength against time for the pairs that have the most common B."""
 
 
 def keep_file(keep: Path, a: str, b: str, seed: int) -> Path:
@@ -38,16 +41,45 @@ def keep_file(keep: Path, a: str, b: str, seed: int) -> Path:
     return keep / f"{name}.json"
 
 
+class Timed:
+    """A player, and the CPU time of its decisions."""
+
+    def __init__(self, spec: str):
+        made = players.make(spec)
+        self.seconds, self.decisions, self._choose = 0.0, 0, made.choose
+        self.player = dataclasses.replace(made, choose=self._timed)
+
+    def _timed(self, states: game.GameState, keys: np.ndarray) -> np.ndarray:
+        start = time.process_time()
+        slots = self._choose(states, keys)
+        self.seconds += time.process_time() - start
+        self.decisions += len(keys)
+        return slots
+
+
 def play_some(pair: tuple[str, str], key: jax.Array, file: Path, batch: int) -> dict[str, Any]:
     """Play the next deals of a pair, add them to its file, and return its contents."""
-    kept = files.read_json(file) if file.exists() else {"margins": [], "cpu_s": 0.0}
-    start = time.process_time()
-    a, b = (players.make(spec) for spec in pair)
-    margins = matches.play_deals(a, b, key, len(kept["margins"]), batch)
-    kept["cpu_s"] += time.process_time() - start
-    kept["margins"] += margins.tolist()
+    kept = read(file)
+    first = len(kept["margins"])
+    a, b = Timed(pair[0]), players.make(pair[1])
+    _compiled(*pair)
+    kept["margins"] += matches.play_deals(a.player, b, key, first, batch).tolist()
+    kept["a_cpu_s"] += a.seconds
+    kept["a_decisions"] += a.decisions
     files.write_json(file, kept)
-    return dict(kept)
+    return kept
+
+
+def read(file: Path) -> dict[str, Any]:
+    """The finished deals of a pair; none if the file does not exist."""
+    empty = {"margins": [], "a_cpu_s": 0.0, "a_decisions": 0}
+    return dict(files.read_json(file)) if file.exists() else empty
+
+
+@functools.cache
+def _compiled(a: str, b: str) -> None:
+    """Compile what a pair needs, once a process, so that it is not in the times."""
+    matches.play_deals(players.make(a), players.make(b), jax.random.key(0), 0, 2)
 
 
 def row_of(pair: tuple[str, str], kept: dict[str, Any]) -> dict[str, Any]:
@@ -61,8 +93,33 @@ def row_of(pair: tuple[str, str], kept: dict[str, Any]) -> dict[str, Any]:
         "win_rate_ci95": [round(bound, 4) for bound in result.win_rate_ci95],
         "margin": round(result.margin, 3),
         "margin_ci95": [round(bound, 3) for bound in result.margin_ci95],
-        "cpu_s_per_game": round(kept["cpu_s"] / (2 * result.n_deals), 3),
+        "ms_per_decision": round(1000 * kept["a_cpu_s"] / max(1, kept["a_decisions"]), 3),
     }
+
+
+def plot(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Draw win rates against the most common opponent over the time of a decision, as PNG."""
+    opponents = [row["b"] for row in rows]
+    opponent = max(opponents, key=opponents.count)
+    figure = charts.new_figure(8, 5)
+    axes = figure.subplots()
+    for row in rows:
+        if row["b"] != opponent:
+            continue
+        rate, (low, high) = 100 * row["win_rate"], row["win_rate_ci95"]
+        sides = [[max(0.0, rate - 100 * low)], [max(0.0, 100 * high - rate)]]
+        place = (max(row["ms_per_decision"], 1e-3), rate)
+        axes.errorbar(*place, yerr=sides, fmt="o", capsize=3)
+        axes.annotate(row["a"], place, xytext=(6, 4), textcoords="offset points", fontsize=8)
+    axes.axhline(50, color="gray", linewidth=0.8)
+    axes.set(
+        xscale="log",
+        xlabel="CPU time of a decision, ms",
+        ylabel=f"wins against {opponent}, %",
+        title="Strength and time; 95 % intervals, paired deals",
+    )
+    axes.margins(x=0.3)
+    charts.save_figure(figure, path)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -101,6 +158,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--seed", type=cli.integer(0, 2**31), default=0, help="of deals and play (default 0)"
     )
+    parser.add_argument("--plot", type=cli.picture, metavar="FILE.png", help="draw the result")
     args = parser.parse_args(argv)
     args.keep.mkdir(parents=True, exist_ok=True)
     key, result = jax.random.key(args.seed), report.surroundings(args.note)
@@ -109,7 +167,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for last in range(args.batch, args.deals + args.batch, args.batch):
         for pair in pairs:
             file = keep_file(args.keep, *pair, args.seed)
-            kept = files.read_json(file) if file.exists() else {"margins": []}
+            kept = read(file)
             if len(kept["margins"]) < min(last, args.deals):
                 kept = play_some(pair, key, file, min(args.batch, args.deals))
                 report.show(row_of(pair, kept))
@@ -117,6 +175,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     report.write(
         args.out or report.default_name("strength"), result | {"pairs": list(rows.values())}
     )
+    if args.plot:
+        plot(args.plot, list(rows.values()))
 
 
 if __name__ == "__main__":

@@ -234,10 +234,12 @@ def test_a_measurement_of_strength_resumes(tmp_path, capsys):
     words = f"--pair heuristic random --batch 2 --keep {tmp_path} --out {tmp_path}/out.json".split()
     strength.main([*words, "--deals", "2"])
     first = json.loads((tmp_path / "out.json").read_text())["pairs"][0]
-    strength.main([*words, "--deals", "4"])
+    strength.main([*words, "--deals", "4", "--plot", f"{tmp_path}/plot.png"])
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
     more = json.loads((tmp_path / "out.json").read_text())["pairs"][0]
     assert (first["deals"], more["deals"]) == (2, 4)
     (kept,) = tmp_path.glob("*[0-9a-f].json")
+    assert 0 < json.loads(kept.read_text())["a_decisions"] <= 2 * 4 * 14
     margins = json.loads(kept.read_text())["margins"]
     expected = matches.play_pairs(
         players.make("heuristic"), players.make("random"), 4, jax.random.key(0), batch=2
