@@ -96,6 +96,15 @@ def test_a_score_is_wins_and_points_of_both_kinds(judged):
         assert np.isnan(scores[~legal]).all()
 
 
+def test_only_what_counts_is_computed(endings, net, models, judged):
+    for blend, name in ((0.0, "exact"), (1.0, "rollouts")):
+        how = dataclasses.replace(ALL, blend=blend)
+        values = weighted.values(endings, raw_keys(N), (models, net), how)
+        assert values.exact is None or values.rollouts is None
+        np.testing.assert_array_equal(values.shares, getattr(judged, name))
+        np.testing.assert_array_equal(values.scores(how), judged.scores(how))
+
+
 def test_equal_wins_are_decided_by_points_in_every_trick():
     shares = np.zeros((1, 7, 43))
     shares[0, [1, 4, 5], [30, 35, 35]] = 1

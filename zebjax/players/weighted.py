@@ -95,13 +95,21 @@ class Worlds:
 class Values:
     """Results of each move over the weighted worlds of N decisions."""
 
-    shares: np.ndarray
+    exact: np.ndarray | None
     """float64 `[N, 7, 43]`: P(the mover's team ends with 0..42 points) by exact solutions; all 0
-    for a slot that is not legal."""
+    for a slot that is not legal. None if only rollouts count."""
     rollouts: np.ndarray | None
     """The same by rollouts; None without them."""
     effective: np.ndarray
     """See `Worlds`."""
+
+    @property
+    def shares(self) -> np.ndarray:
+        """The exact results if there are any, else those of rollouts."""
+        shares = self.rollouts if self.exact is None else self.exact
+        if shares is None:
+            raise ValueError("values: expected exact results or rollouts")
+        return shares
 
     @property
     def legal(self) -> np.ndarray:
@@ -112,7 +120,7 @@ class Values:
         """Return P(win) + points * mean points, blended, float64 `[N, 7]`; nan where not legal."""
         per_result = (np.arange(_POINTS) >= exact.ENOUGH) + settings.points * np.arange(_POINTS)
         scores = self.shares @ per_result
-        if self.rollouts is not None:
+        if self.exact is not None and self.rollouts is not None:
             scores += settings.blend * (self.rollouts @ per_result - scores)
         return np.where(self.legal, scores, np.nan)
 
@@ -343,10 +351,11 @@ def values(
     models, policy = nets
     worlds = worlds_of(states, keys, models, settings, threads)
     positions = base.gather(states, worlds.decision)._replace(hands=worlds.hands)
-    solved = solver.solve(positions, threads) + exact.mover_points(positions)[:, None]
-    solved = np.where(np.isnan(solved), -1, solved).astype(np.int64)
-    rolled = None
-    if policy is not None:
+    solved = rolled = None
+    if policy is None or settings.blend < 1:
+        points = solver.solve(positions, threads) + exact.mover_points(positions)[:, None]
+        solved = _shares(np.nan_to_num(points, nan=-1).astype(np.int64), worlds, len(keys))
+    if policy is not None and settings.blend > 0:
         # Other random numbers in each world, the same for all moves of a world.
         seeds = batch.seeds_of(keys, _ROLL)[worlds.decision]
         place = np.arange(len(seeds)) - np.searchsorted(worlds.decision, worlds.decision)
@@ -355,7 +364,7 @@ def values(
             policy, batch.read(positions), seeds, settings.rollout_temperature, threads
         )
         rolled = _shares(points.astype(np.int64), worlds, len(keys))
-    return Values(_shares(solved, worlds, len(keys)), rolled, worlds.effective)
+    return Values(solved, rolled, worlds.effective)
 
 
 def _shares(points: np.ndarray, worlds: Worlds, n: int) -> np.ndarray:
