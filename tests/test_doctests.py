@@ -25,7 +25,7 @@ MODULES = (
     "operations.recap.markdown",
     "operations.recap.text",
     "operations.rented.ranking",
-    "players.weighted",
+    "players.inference",
     "search.config",
     pytest.param("search.tree", marks=pytest.mark.slow),  # compiles a search
     "tiles",

@@ -116,7 +116,7 @@ def _judge(path: str, seed: int) -> "tuple[Callable[[GameState], Tiles], str]":
 
     from zebjax.common import jax_settings
     from zebjax.evaluation import belief
-    from zebjax.players import weighted
+    from zebjax.players import inference
     from zebjax.small import storage
     from zebjax.small.network import scorer
 
@@ -127,7 +127,7 @@ def _judge(path: str, seed: int) -> "tuple[Callable[[GameState], Tiles], str]":
         def by_plays(states: "GameState") -> "Tiles":
             keys = jax.random.split(jax_settings.key(seed), len(states.ply))
             data = np.asarray(jax.random.key_data(keys))
-            return belief.predict_by_plays(net, states, data, weighted.Settings())
+            return belief.predict_by_plays(net, states, data, inference.Settings())
 
         return by_plays, path
     config, params = network.load(path)

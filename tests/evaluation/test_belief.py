@@ -13,7 +13,7 @@ from zebjax import belief as belief_command
 from zebjax import network, observe, players, worlds
 from zebjax.common import files
 from zebjax.evaluation import belief, intervals
-from zebjax.players import base, weighted
+from zebjax.players import base, inference
 from zebjax.small.network import scorer
 
 TINY = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)
@@ -126,9 +126,9 @@ def test_command(tmp_path, capsys):
 def test_worlds_weighted_by_plays_are_judged_on_the_same_tiles(positions, judged):
     some = base.gather(positions, np.arange(0, len(positions.ply), 40))
     net, keys = scorer(net_of_seed(1)), raw_keys(len(some.ply))
-    found = belief.predict_by_plays(net, some, keys, weighted.Settings(candidates=50, n=1))
+    found = belief.predict_by_plays(net, some, keys, inference.Settings(candidates=50, n=1))
     plain = belief.predict_by_plays(
-        net, some, keys, weighted.Settings(candidates=50, n=1, power=0.0)
+        net, some, keys, inference.Settings(candidates=50, n=1, power=0.0)
     )
     counted = belief.predict(TINY, network.init(TINY, jax.random.key(1)), some)
     np.testing.assert_array_equal(found.owner, counted.owner)

@@ -9,13 +9,15 @@ import pytest
 from tests.support.playouts import positions, raw_keys
 from tests.support.small import net_of_seed
 from zebjax import players, solver, worlds
-from zebjax.players import exact, weighted
-from zebjax.players.weighted import Settings
+from zebjax.players import exact, inference, weighted
+from zebjax.players.inference import Settings
 from zebjax.small import batch, network, storage
 
 N = 12
 ALL = Settings(n=400, candidates=400, temperature=0.1)  # takes every world of the endings below
 FEW = Settings(n=20, candidates=400, temperature=0.1)
+POINTS = weighted.Settings(points=0.02)
+WINS = weighted.Settings()
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def net(path):
 
 @pytest.fixture(scope="module")
 def models(net):
-    return weighted.Models(net, net)
+    return inference.Models(net, net)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def endings():
 
 @pytest.fixture(scope="module")
 def judged(endings, net, models):
-    return weighted.values(endings, raw_keys(N), (models, net), ALL)
+    return weighted.values(endings, raw_keys(N), (models, net), (ALL, POINTS))
 
 
 def test_few_worlds_are_all_taken_with_the_weights_of_bayes(endings, net, judged):
@@ -63,84 +65,89 @@ def test_few_worlds_are_all_taken_with_the_weights_of_bayes(endings, net, judged
         same = type(endings)(*(np.repeat(field[row : row + 1], n, 0) for field in endings))
         same = same._replace(hands=hands[row, :n])
         points = solver.solve(same) + exact.mover_points(same)[:, None]
-        for slot in np.flatnonzero(~np.isnan(points[0])):
-            expected = np.bincount(points[:, slot].astype(int), weights, minlength=43)
-            np.testing.assert_allclose(judged.shares[row, slot], expected, atol=1e-12)
-        assert judged.effective[row] == pytest.approx(1 / (weights**2).sum())
+        legal = ~np.isnan(points[0])
+        for found, results in (
+            (judged.exact.wins, points >= 22),
+            (judged.exact.points, points),
+        ):
+            np.testing.assert_allclose(found[row, legal], (weights @ results)[legal], atol=1e-9)
+            assert np.isnan(found[row, ~legal]).all()
+        assert judged.worlds.effective[row] == pytest.approx(1 / (weights**2).sum())
         different |= weights.max() > 2 / n
     assert different
 
 
 def test_all_worlds_without_a_model_is_plain_eq(endings):
-    flat = weighted.values(endings, raw_keys(N), (None, None), ALL)
     plain = exact.eq_values(endings, raw_keys(N), n=400)
-    np.testing.assert_allclose(
-        flat.shares, plain.counts / plain.n_worlds[:, None, None], atol=1e-12
-    )
-    np.testing.assert_allclose(flat.effective, plain.n_worlds)
+    for how in (POINTS, WINS):
+        flat = weighted.values(endings, raw_keys(N), (None, None), (ALL, how))
+        np.testing.assert_allclose(flat.exact.wins, plain.p_win, atol=1e-12)
+    np.testing.assert_array_equal(flat.worlds.effective.round(6), plain.n_worlds)
+    # Equal wins are decided by points, which only the decisions that need them compute.
+    wins, points = (np.nan_to_num(x, nan=-1.0) for x in (plain.p_win, plain.mean_points))
+    assert (np.isclose(wins, wins.max(-1, keepdims=True)).sum(-1) > 1).any()
+    for row, slot in enumerate(flat.best_slots(WINS)):
+        best = np.flatnonzero(np.isclose(wins[row], wins[row].max()))
+        assert slot == best[points[row, best].argmax()]
 
 
 def test_a_score_is_wins_and_points_of_both_kinds(judged):
-    results = np.arange(43)
-    legal = judged.shares.sum(-1) > 0
-    for part in (judged.shares, judged.rollouts):
-        np.testing.assert_allclose(part.sum(-1), legal, atol=1e-9)
-    assert (judged.shares != judged.rollouts).any()
+    solved, rolled = judged.exact, judged.rollouts
+    assert (np.nan_to_num(solved.wins) != np.nan_to_num(rolled.wins)).any()
     for points, blend in ((0.0, 0.0), (0.02, 0.0), (0.02, 1.0), (0.5, 0.25)):
-        wins, means = (
-            (1 - blend) * (judged.shares @ worth) + blend * (judged.rollouts @ worth)
-            for worth in ((results >= 22).astype(float), results.astype(float))
+        expected = (1 - blend) * (solved.wins + points * solved.points) + blend * (
+            rolled.wins + points * rolled.points
         )
-        scores = judged.scores(dataclasses.replace(ALL, points=points, blend=blend))
-        np.testing.assert_allclose(scores[legal], (wins + points * means)[legal], atol=1e-9)
-        assert np.isnan(scores[~legal]).all()
+        scores = judged.scores(dataclasses.replace(WINS, points=points, blend=blend))
+        np.testing.assert_allclose(scores, expected, atol=1e-9)
 
 
 def test_only_what_counts_is_computed(endings, net, models, judged):
     for blend, name in ((0.0, "exact"), (1.0, "rollouts")):
-        how = dataclasses.replace(ALL, blend=blend)
-        values = weighted.values(endings, raw_keys(N), (models, net), how)
+        how = dataclasses.replace(POINTS, blend=blend)
+        values = weighted.values(endings, raw_keys(N), (models, net), (ALL, how))
         assert values.exact is None or values.rollouts is None
-        np.testing.assert_array_equal(values.shares, getattr(judged, name))
+        np.testing.assert_array_equal(getattr(values, name).wins, getattr(judged, name).wins)
         np.testing.assert_array_equal(values.scores(how), judged.scores(how))
+        np.testing.assert_array_equal(values.best_slots(how), judged.best_slots(how))
 
 
-def test_equal_wins_are_decided_by_points_in_every_trick():
-    shares = np.zeros((1, 7, 43))
-    shares[0, [1, 4, 5], [30, 35, 35]] = 1
-    values = weighted.Values(shares, None, np.ones(1))
-    assert values.best_slots(dataclasses.replace(ALL, points=0.0)).tolist() == [4]
+def test_equal_wins_are_decided_by_points_of_rollouts_in_every_trick(judged):
+    wins, points = np.full((2, 1, 7), np.nan)
+    wins[0, [1, 4, 5]], points[0, [1, 4, 5]] = 1, [30, 35, 35]
+    known = weighted.Results(wins, points)
+    for solved in (None, weighted.Results(wins, None)):
+        values = weighted.Values(solved, known, judged.positions, judged.worlds)
+        assert values.best_slots(WINS).tolist() == [4]
 
 
 @pytest.mark.parametrize("start", [0.0, 0.3, 0.999])
 def test_resampling_draws_each_world_by_its_weight(start):
     weights = np.random.default_rng(0).dirichlet(np.full(50, 0.3))
-    times = weighted.resample(weights, 20, start) * 20
+    times = inference.resample(weights, 20, start) * 20
     assert times.sum() == pytest.approx(20)
     assert (times >= np.floor(20 * weights) - 1e-9).all()
     assert (times <= np.ceil(20 * weights) + 1e-9).all()
 
 
 def test_resampled_worlds_keep_their_weights_on_average(endings, models, judged):
-    drawn = [weighted.values(endings, raw_keys(N, s), (models, None), FEW) for s in range(30)]
-    shares = np.mean([values.shares for values in drawn], 0)
-    error = np.abs(shares - judged.shares).max()
+    drawn = [
+        weighted.values(endings, raw_keys(N, s), (models, None), (FEW, WINS)) for s in range(30)
+    ]
+    wins = np.mean([values.exact.wins for values in drawn], 0)
+    error = np.nanmax(np.abs(wins - judged.exact.wins))
     assert error < 0.15  # 5 standard errors of 600 draws at most
 
 
 def test_rollouts_of_a_decision_do_not_depend_on_its_batch(endings, net, models):
     keys = raw_keys(N)
-    both = weighted.values(endings, keys, (models, net), FEW)
+    both = weighted.values(endings, keys, (models, net), (FEW, WINS))
     rows = [7, 2]
-    again = weighted.values(
-        type(endings)(*(field[rows] for field in endings)),
-        keys[rows],
-        (models, net),
-        FEW,
-        threads=1,
-    )
-    np.testing.assert_array_equal(again.shares, both.shares[rows])
-    np.testing.assert_array_equal(again.rollouts, both.rollouts[rows])
+    some = type(endings)(*(field[rows] for field in endings))
+    again = weighted.values(some, keys[rows], (models, net), (FEW, WINS), threads=1)
+    np.testing.assert_array_equal(again.exact.wins, both.exact.wins[rows])
+    np.testing.assert_array_equal(again.rollouts.points, both.rollouts.points[rows])
+    np.testing.assert_array_equal(again.best_slots(WINS), both.best_slots(WINS)[rows])
 
 
 @pytest.mark.parametrize(
@@ -185,10 +192,10 @@ def test_the_identity_is_that_of_the_networks_and_settings(path, tmp_path):
 
 def test_holders_are_the_sums_of_the_worlds_that_give_them_the_tile(endings, models):
     keys = raw_keys(N)
-    flat = weighted.worlds_of(endings, keys, None, ALL)
+    flat = inference.worlds_of(endings, keys, None, ALL)
     exactly = np.asarray(jax.jit(jax.vmap(worlds.marginals))(endings))
-    np.testing.assert_allclose(weighted.holders(endings, flat), exactly, atol=1e-6)
-    read = weighted.holders(endings, weighted.worlds_of(endings, keys, models, ALL))
+    np.testing.assert_allclose(inference.holders(endings, flat), exactly, atol=1e-6)
+    read = inference.holders(endings, inference.worlds_of(endings, keys, models, ALL))
     np.testing.assert_allclose(read.sum(-1), exactly.sum(-1), atol=1e-6)
     assert np.abs(read - exactly).max() > 0.05
 
@@ -198,8 +205,10 @@ def test_a_team_that_plays_unlike_the_model_in_every_world_tells_nothing():
     # unlikely in each, least so in the first.
     model = np.log([[0.1, 1e-9], [0.1, 1e-12], [0.1, 1e-12], [0.8, 1e-12]])
     logs = np.concatenate([model, np.log(np.full((4, 2), 1e-5))], -1)
-    naive = weighted.weigh(weighted.log_evidence(logs, 1.0, 0.0)[None], np.ones((1, 4), bool))[0]
-    weights = weighted.weigh(weighted.log_evidence(logs, 1.0, 0.1)[None], np.ones((1, 4), bool))[0]
+    naive = inference.weigh(inference.log_evidence(logs, 1.0, 0.0)[None], np.ones((1, 4), bool))[0]
+    weights = inference.weigh(inference.log_evidence(logs, 1.0, 0.1)[None], np.ones((1, 4), bool))[
+        0
+    ]
     assert naive[0] > 0.9
     np.testing.assert_allclose(weights, np.array([1, 1, 1, 8]) / 11, atol=0.01)
 
@@ -207,16 +216,16 @@ def test_a_team_that_plays_unlike_the_model_in_every_world_tells_nothing():
 def test_each_group_of_seats_has_its_own_model(endings, models):
     other = network.scorer(net_of_seed(6))
     keys = raw_keys(N)
-    both = weighted.worlds_of(endings, keys, models, ALL)
-    mixed = weighted.worlds_of(endings, keys, weighted.Models(other, models.opponents), ALL)
+    both = inference.worlds_of(endings, keys, models, ALL)
+    mixed = inference.worlds_of(endings, keys, inference.Models(other, models.opponents), ALL)
     sure = dataclasses.replace(ALL, doubt=0.0)
     of_both = [
-        weighted.worlds_of(endings, keys, made, sure).weights
+        inference.worlds_of(endings, keys, made, sure).weights
         for made in (
             models,
-            weighted.Models(other, other),
-            weighted.Models(other, models.opponents),
-            weighted.Models(models.partner, other),
+            inference.Models(other, other),
+            inference.Models(other, models.opponents),
+            inference.Models(models.partner, other),
         )
     ]
     assert np.abs(both.weights - mixed.weights).max() > 0.01
@@ -231,7 +240,7 @@ def test_each_group_of_seats_has_its_own_model(endings, models):
 def test_candidates_grow_until_enough_have_weight(endings, models):
     # 20 uniform worlds have fewer than 20 effective ones; 16 * 20 have enough, or are all.
     small = Settings(n=20, candidates=20, temperature=0.1)
-    found = weighted.worlds_of(endings, raw_keys(N), models, small)
-    all_worlds = weighted.worlds_of(endings, raw_keys(N), models, ALL)
+    found = inference.worlds_of(endings, raw_keys(N), models, small)
+    all_worlds = inference.worlds_of(endings, raw_keys(N), models, ALL)
     assert (found.effective >= np.minimum(20, 0.5 * all_worlds.effective)).all()
     assert (found.effective > 19).sum() > N / 2

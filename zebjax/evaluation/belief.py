@@ -18,7 +18,7 @@ import numpy as np
 from zebjax import game, network, observe, players, tiles, worlds
 from zebjax.common import charts
 from zebjax.evaluation import belief_scores, intervals, matches, turns
-from zebjax.players import base, weighted
+from zebjax.players import base, inference
 from zebjax.small.network import Net
 
 N_BINS = 15
@@ -177,9 +177,9 @@ def predict(config: network.ZebConfig, params: network.Params, states: game.Game
 
 
 def predict_by_plays(
-    net: Net, states: game.GameState, keys: np.ndarray, settings: weighted.Settings
+    net: Net, states: game.GameState, keys: np.ndarray, settings: inference.Settings
 ) -> Tiles:
-    """Predict the owners by worlds that are weighted by the others' plays (`players.weighted`).
+    """Predict the owners by worlds that are weighted by the others' plays (`players.inference`).
 
     The exact marginal is multiplied by how much the weights change the share of each holder among
     the same candidates, which cancels most of the chance in what was drawn. The marginal counts as
@@ -195,14 +195,14 @@ def predict_by_plays(
     settings = dataclasses.replace(settings, n=settings.candidates, n_trick1=None)
 
     def beliefs(some: game.GameState, rows: np.ndarray, marginal: np.ndarray) -> np.ndarray:
-        found = weighted.worlds_of(
-            some, np.take(keys, rows, axis=0, mode="clip"), weighted.Models(net, net), settings
+        found = inference.worlds_of(
+            some, np.take(keys, rows, axis=0, mode="clip"), inference.Models(net, net), settings
         )
         one = marginal / found.effective[:, None, None]
         each = 1 / np.bincount(found.decision, minlength=len(rows))
         plain = dataclasses.replace(found, weights=each[found.decision])
-        weighted_share = weighted.holders(some, found) + one
-        ratio = weighted_share / np.maximum(weighted.holders(some, plain) + one, 1e-12)
+        weighted_share = inference.holders(some, found) + one
+        ratio = weighted_share / np.maximum(inference.holders(some, plain) + one, 1e-12)
         belief = marginal * ratio
         return np.asarray(belief / np.maximum(belief.sum(-1, keepdims=True), 1e-12))
 

@@ -205,7 +205,7 @@ KINDS = {
         "somebody else do not mislead; partner=PATH models the partner by another network. With "
         "rollouts=PATH a share `blend` (default 0.5) of each move's result comes from "
         "games that the network plays to the end in each world, every seat from its own view. "
-        "`points` is the weight of a mean point beside P(win) (default 0.02)",
+        "`points` is the weight of a mean point beside P(win) (default 0: they break ties)",
         options={
             "n": integer(1, MAX_WORLDS),
             "criterion": one_of(*CRITERIA),
