@@ -25,7 +25,7 @@ def parser() -> cli.Parser:
         "command resumes an interrupted one, and more --rounds continue a finished one.\n\n"
         "Printed for each round are errors (mean squared): of the value of moves relative to\n"
         "their mean, and of the mean; `before` on the new games, `after` on those of the fit.",
-        "runs/small --rounds 12 --games 8000",
+        "runs/small --rounds 20",
     )
     add = made.add_argument
     add("out", type=Path, metavar="OUT", help="folder; round_NN.safetensors are the networks")

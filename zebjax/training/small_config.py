@@ -22,16 +22,16 @@ class Exploration:
 class Settings:
     """Settings of a run; stored in its folder."""
 
-    rounds: int = 16
-    games: int = 24_000
+    rounds: int = 40
+    games: int = 10_000
     """Games of a round. The first rounds have fewer: 1/8, 1/4, 1/2 of it."""
-    window: int = 8
+    window: int = 16
     """Rounds whose games are fitted."""
-    hidden: int = 128
+    hidden: int = 256
     """Width of the first layer, a multiple of 4."""
     second: int = 32
     """Width of the second layer, a multiple of 4."""
-    passes: float = 1.5
+    passes: float = 0.8
     """Times that each game of the window is read in a round."""
     rate: float = 1e-3
     """Learning rate of the first round; it falls by a tenth each round down to `last_rate`."""
