@@ -242,6 +242,7 @@
 
     showHand() {
       const view = this.view;
+      get("hand").classList.toggle("bidding", ["bid", "declare"].includes(view.phase));
       get("hand").replaceChildren(...view.hand.map((held, slot) => {
         const button = make("button", held.played ? "tile played" : "tile", draw(held.tile));
         button.type = "button";
