@@ -199,6 +199,7 @@ def test_a_wrong_player_is_a_sentence_before_anything_is_loaded(monkeypatch, cap
         (["random", "random"], "players: expected one, or left, partner and right, got 2"),
         (["cheat"], "player 'cheat' sees all hands"),
         (["nobody"], "unknown kind 'nobody'"),
+        (["random", "--theta", "0.4"], "--theta: expected --bid with it"),
     ):
         assert play.main(words) == 2
         err = capsys.readouterr().err

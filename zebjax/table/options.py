@@ -49,10 +49,8 @@ def add(parser: cli.Parser) -> None:
     parser.add_argument(
         "--theta",
         type=cli.checked(parsing.number(0, 1)),
-        default=THETA,
         metavar="P",
-        help="with --bid: the others raise by one if their P(make) is P or more (default "
-        "%(default)s)",
+        help=f"with --bid: the others raise by one if their P(make) is P or more (default {THETA})",
     )
     parser.add_argument(
         "--seed",
@@ -84,11 +82,14 @@ def open_host(arguments: argparse.Namespace, specs: list[str]) -> "Host":
     from zebjax.players.auction import Bidder
     from zebjax.table import advice, bots, host
 
+    if arguments.theta is not None and not arguments.bid:
+        raise ValueError("--theta: expected --bid with it")
     bots.check_specs(specs)
     if arguments.games is not None:
         files.require_folder(arguments.games)
     believer = advice.believer(arguments.beliefs)
-    bidder = Bidder(arguments.theta) if arguments.bid else None
+    theta = THETA if arguments.theta is None else arguments.theta
+    bidder = Bidder(theta) if arguments.bid else None
     empty = host.Host({}, believer, arguments.worlds, arguments.games, bidder)
     with cli.progress("warming up") as show:
         made = host.open_host(specs, empty, show)
