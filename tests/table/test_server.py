@@ -88,7 +88,7 @@ JSON = {"content-type": "application/json"}
 
 
 def test_a_hand_with_a_bid_and_hostile_bids(loaded):
-    host = Host(loaded, None, worlds=1, bidder=Bidder(1.0, worlds=1))
+    host = Host(loaded, None, worlds=2, bidder=Bidder(1.0, worlds=1))
     with client_of(host)[0] as client:
         about = client.get("/api/about").json()
         assert about["bids"] and "play for points" in about["notice"]
