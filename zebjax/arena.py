@@ -279,6 +279,7 @@ def _with_bids(arguments: argparse.Namespace, rules: "ladder.Rules", cache: "lad
             goal = marks.Terms(arguments.marks, arguments.theta)
             whole, seconds, cached = marks.play(a, b, arguments.deals, goal, *how)
             result, table = whole.to_dict(), tables.marks_table(whole, seconds, cached)
+    _tell((a, b))
     if arguments.json:
         more = {"seed": rules.seed, "seconds": seconds, "cached": cached}
         print(json.dumps({**result, **more}))

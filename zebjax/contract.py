@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zebjax import game, tiles
+from zebjax.bidding import DECLARATIONS as DECLARATIONS
 from zebjax.common.arrays import Array, Scalar
 from zebjax.common.bids import MAX_BID as MAX_BID
 from zebjax.common.bids import MAX_MARKS as MAX_MARKS
@@ -19,8 +20,6 @@ from zebjax.common.bids import MIN_BID as MIN_BID
 
 VALUE = "make/set"
 """Name of this game's value in files and results; without a contract it is the points won."""
-DECLARATIONS = (*range(7), tiles.DOUBLES_TRUMP, tiles.NO_TRUMP)
-"""The nine declarations of real 42. Doubles as a suit without trump power are a table's option."""
 
 
 class Contract(NamedTuple):

@@ -7,9 +7,11 @@ learns points won. A file names its value in its metadata.
 from pathlib import Path
 
 import numpy as np
+import safetensors
 
-from zebjax import contract, record
+from zebjax import contract, position_arrays, record
 from zebjax.contract import Contract
+from zebjax.position import N_PLIES, Position
 from zebjax.record import GameRecord, InvalidRecords, Metadata
 
 FIELDS = ("bidder", "bid", "marks")
@@ -90,3 +92,30 @@ def from_bytes(data: bytes, name: str) -> tuple[GameRecord, Contract, Metadata]:
     except InvalidRecords as error:
         raise InvalidRecords(f"{name}: {error}") from None
     return records, contracts, metadata
+
+
+def positions(path: Path) -> list[Position]:
+    """Read the games of a record file, with contracts or without.
+
+    A hand of a table ends when its contract is made or set; its record goes on with plays that
+    nobody has made, see `table.saving`, which are left out.
+
+    Raises:
+        InvalidRecords: as `record.read`.
+    """
+    if not _has_contracts(path):
+        return position_arrays.of_record(record.read(path)[0])
+    records, contracts, metadata = read(path)
+    games = position_arrays.of_record(records, position_arrays.bids(contracts))
+    played = metadata.search.get("played")
+    if type(played) is int and 0 <= played < N_PLIES:
+        return [game.before(played) for game in games]
+    return games
+
+
+def _has_contracts(path: Path) -> bool:
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            return FIELDS[0] in file.keys()  # noqa: SIM118  it is no mapping
+    except (safetensors.SafetensorError, OSError):
+        return False  # `record.read` says what is wrong

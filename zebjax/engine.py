@@ -15,9 +15,9 @@ def parser() -> cli.Parser:
     """The command's parser."""
     made = cli.Parser(
         "engine",
-        "Answer requests for moves, one object of JSON a line, from standard input on standard\n"
-        "output, until the input ends. Each request has the whole public record of a game and the\n"
-        "hand of the seat to play, so the program keeps no state. The protocol is described in\n"
+        "Answer requests for moves and bids, one object of JSON a line, from standard input on\n"
+        "standard output, until the input ends. Each request has the whole public record of a\n"
+        "game and the hand of the seat to play, so the program keeps no state. The protocol is in\n"
         "zebjax/engine.md. Another program that answers it is a player: ext:COMMAND.",
         "zeb:bundled",
         notes=spec.help_text(),

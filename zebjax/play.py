@@ -17,10 +17,12 @@ def parser() -> cli.Parser:
         "play",
         "Play Texas 42 in a terminal with three players: one for all three seats, or those on\n"
         "your left, opposite (your partner) and on your right. Hands, declaration and leader are\n"
-        "drawn by the seed. Keys: 1 to 7 play a tile, h hint, b beliefs, u undo, r review of a\n"
-        "finished hand, n next hand, q quit.",
+        "drawn by the seed; with --bid you bid for them. Keys: 1 to 7 play a tile, h hint, b\n"
+        "beliefs, u undo, r review of a finished hand, n next hand, q quit; +, - and y bid, p\n"
+        "passes, 0 to 9 declare.",
         "",
         "heuristic zeb:bundled heuristic --seat 2 --games runs/table",
+        "--bid",
         "eq:n=20",
         notes=f'It needs the extra play: pip install "zebjax[play]"\n\n{spec.help_text()}',
     )
@@ -28,7 +30,8 @@ def parser() -> cli.Parser:
         "players",
         nargs="*",
         metavar="PLAYER",
-        help=f"none ({DEFAULT}), one, or three: left, partner, right; as listed below, not cheat",
+        help=f"none ({DEFAULT}; with --bid {options.BIDDING_PLAYER}), one, or three: left, "
+        "partner, right; as listed below, not cheat",
     )
     made.add_argument("--seat", type=cli.integer(0, 3), default=0, help="yours, 0 to 3 (default 0)")
     options.add(made)
@@ -39,7 +42,7 @@ def _run(arguments: argparse.Namespace) -> int:
     options.need_extra("play", "textual")
     if not (console.is_terminal() and sys.stdin.isatty()):
         raise ValueError("expected a terminal; in a browser use `zebjax serve`")
-    given = arguments.players or [DEFAULT]
+    given = arguments.players or [options.BIDDING_PLAYER if arguments.bid else DEFAULT]
     if len(given) not in (1, 3):
         raise ValueError(f"players: expected one, or left, partner and right, got {len(given)}")
     others = tuple(given * 3 if len(given) == 1 else given)
@@ -53,7 +56,7 @@ def _run(arguments: argparse.Namespace) -> int:
     def seeds(number: int) -> int:
         return (seed + number - 1) % (MAX_SEED + 1)
 
-    app = PlayApp(host, state.new(arguments.seat, others, seed), seeds)
+    app = PlayApp(host, state.new(arguments.seat, others, seed, arguments.bid), seeds)
     app.run()
     return app.return_code or 0
 

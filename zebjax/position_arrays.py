@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from zebjax import game, record, tiles
+from zebjax.contract import Contract
 from zebjax.game import GameState
 from zebjax.position import UNKNOWN, Bid, Hand, Position, four
 from zebjax.record import GameRecord, TargetKind
@@ -76,8 +77,8 @@ def of_state(state: GameState, seat: int | None = None, bid: Bid | None = None) 
     return made if seat is None else made.seen_by(seat)
 
 
-def view(state: GameState) -> Position:
-    """What the seat to move knows of a state; hidden hands are not read.
+def view(state: GameState, bid: Bid | None = None) -> Position:
+    """What the seat to move knows of a state, with its contract; hidden hands are not read.
 
     Raises:
         Impossible: if no game can lead to it.
@@ -90,7 +91,45 @@ def view(state: GameState) -> Position:
         int(state.declaration),
         int(state.leader),
         _ints(np.asarray(state.history)[:ply]),
+        bid,
     )
+
+
+def contracts(positions: Sequence[Position]) -> Contract:
+    """The contracts of n positions, int8 NumPy arrays `[n]`.
+
+    Raises:
+        ValueError: if a position has none.
+    """
+    rows = []
+    for index, position in enumerate(positions):
+        if position.bid is None:
+            raise ValueError(f"game {index}: expected a contract")
+        seat, points, marks = position.bid
+        rows.append((seat, position.declaration, points, marks))
+    return Contract(*np.array(rows, np.int8).reshape(-1, 4).T)
+
+
+def by_contract(positions: Sequence[Position]) -> list[tuple[np.ndarray, Contract | None]]:
+    """Divide n positions into those without a contract and those with one.
+
+    Returns:
+        For each part that is not empty the places of its positions, int64 `[m]`, and the contracts
+        `[m]` or None.
+    """
+    has_bid = np.array([position.bid is not None for position in positions], bool)
+    parts: list[tuple[np.ndarray, Contract | None]] = []
+    if len(without := np.flatnonzero(~has_bid)):
+        parts.append((without, None))
+    if len(rows := np.flatnonzero(has_bid)):
+        parts.append((rows, contracts([positions[row] for row in rows.tolist()])))
+    return parts
+
+
+def bids(contracts: Contract) -> list[Bid]:
+    """The bids of n contracts; the declaration is the position's own."""
+    fields = (contracts.bidder, contracts.bid, contracts.marks)
+    return [Bid(*_ints(row)) for row in np.stack(fields, 1)]
 
 
 def slots(position: Position) -> np.ndarray:

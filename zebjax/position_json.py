@@ -23,10 +23,10 @@ MAX_ID = 200
 _SHOWN = 40
 
 
-def shown(value: Any) -> str:
-    """A value of JSON for a message, cut to 40 characters."""
+def shown(value: Any, most: int = _SHOWN) -> str:
+    """A value of JSON for a message, cut to `most` characters."""
     text = json.dumps(value)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def refuse(field: str, expected: str, value: Any) -> NoReturn:
@@ -95,7 +95,12 @@ def _tile(field: str, value: Any) -> int:
     return tiles.tile_id(int(match[1]), int(match[2]))
 
 
-def _tiles(field: str, value: Any, most: int) -> tuple[int, ...]:
+def tiles_of(field: str, value: Any, most: int) -> tuple[int, ...]:
+    """The tile ids of a list of names.
+
+    Raises:
+        ValueError: if it is none, or has more than `most` tiles.
+    """
     if not isinstance(value, list) or len(value) > most:
         refuse(field, f"a list of at most {most} tiles", value)
     return tuple(_tile(f"{field}[{place}]", each) for place, each in enumerate(value))
@@ -137,12 +142,12 @@ def read(data: Any) -> Position:
     try:
         return Position(
             four(
-                () if hand is None else _tiles(f"hands[{seat}]", hand, tiles.HAND_SIZE)
+                () if hand is None else tiles_of(f"hands[{seat}]", hand, tiles.HAND_SIZE)
                 for seat, hand in enumerate(hands)
             ),
             tiles.DECLARATION_NAMES.index(declaration),
             integer(data, "leader", 0, 3),
-            _tiles("plays", data.get("plays", []), tiles.N_TILES),
+            tiles_of("plays", data.get("plays", []), tiles.N_TILES),
             _bid(data.get("bid")),
         )
     except Impossible as error:

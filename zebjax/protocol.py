@@ -8,27 +8,32 @@ import dataclasses
 import json
 from typing import Any
 
-from zebjax import position_json, tiles
+from zebjax import bidding, position_json, tiles
+from zebjax.bidding import Bidding, Call, Seen
 from zebjax.position import Position
 from zebjax.position_json import refuse
 
 VERSION = 1
-HELLO, PLAY = "hello", "play"
+HELLO, PLAY, BID, DECLARE = KINDS = "hello", "play", "bid", "declare"
 MAX_SEED = 2**32 - 1
+_ERROR = 160
+"""Characters that are shown of another program's error."""
 Id = str | int | None
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """A request to choose a tile, or a greeting."""
+    """A request to choose a tile, a bid or a declaration, or a greeting."""
 
     id: Id
     kind: str
-    """`HELLO` or `PLAY`."""
+    """One of `KINDS`."""
     position: Position | None = None
-    """What the seat to move knows."""
+    """Of `PLAY`: what the seat to move knows."""
     seed: int = 0
     """Of the program's random choices."""
+    auction: Seen | None = None
+    """Of `BID` and `DECLARE`: what the seat to speak, or the highest bidder, knows."""
 
 
 def check_view(position: Position) -> None:
@@ -41,6 +46,16 @@ def check_view(position: Position) -> None:
             raise ValueError(f"position: hands[{seat}]: expected {expected}")
 
 
+def check_auction(kind: str, auction: Seen) -> None:
+    """Raise ValueError unless the round of bids is open for a bid, and over for a declaration."""
+    calls = len(auction.bidding.calls)
+    if auction.bidding.is_over != (kind == DECLARE):
+        raise ValueError(
+            f"auction: expected {'four' if kind == DECLARE else 'fewer than four'} calls for "
+            f"{kind}, got {calls}"
+        )
+
+
 def write_request(request: Request) -> str:
     """One line of JSON.
 
@@ -51,6 +66,15 @@ def write_request(request: Request) -> str:
     if request.position is not None:
         check_view(request.position)
         data |= {"position": position_json.write(request.position), "seed": request.seed}
+    if request.auction is not None:
+        check_auction(request.kind, request.auction)
+        held = request.auction
+        data["auction"] = {
+            "hand": position_json.names(held.hand),
+            "dealer": held.bidding.dealer,
+            "calls": [bidding.name(call) for call in held.bidding.calls],
+        }
+        data["seed"] = request.seed
     return _line(data)
 
 
@@ -61,20 +85,43 @@ def read_request(data: dict[str, Any]) -> Request:
         ValueError: if it is not one; the message names the field.
     """
     made = position_json.id_of(data)
-    position_json.check_keys(data, ("id", "request", "version", "position", "seed"))
+    position_json.check_keys(data, ("id", "request", "version", "position", "auction", "seed"))
     if data.get("version") != VERSION or type(data["version"]) is not int:
         refuse("version", str(VERSION), data.get("version"))
     kind = data.get("request")
     if kind == HELLO:
         return Request(made, HELLO)
+    if kind not in KINDS:
+        refuse("request", f"one of {', '.join(KINDS)}", kind)
+    seed = position_json.integer(data, "seed", 0, MAX_SEED, 0)
     if kind != PLAY:
-        refuse("request", f"{HELLO} or {PLAY}", kind)
+        auction = _auction(data.get("auction"))
+        check_auction(kind, auction)
+        return Request(made, kind, seed=seed, auction=auction)
     try:
         position = position_json.read(data.get("position"))
     except ValueError as error:
         raise ValueError(f"position: {str(error).removeprefix('position: ')}") from None
     check_view(position)
-    return Request(made, PLAY, position, position_json.integer(data, "seed", 0, MAX_SEED, 0))
+    return Request(made, PLAY, position, seed)
+
+
+def _auction(data: Any) -> Seen:
+    if not isinstance(data, dict):
+        refuse("auction", "an object with hand, dealer and calls", data)
+    position_json.check_keys(data, ("hand", "dealer", "calls"), "auction.")
+    calls = data.get("calls")
+    if not isinstance(calls, list) or not all(isinstance(call, str) for call in calls):
+        refuse("auction.calls", 'a list of bids as in ["pass", "31", "2 marks"]', calls)
+    if len(calls) > tiles.N_PLAYERS:
+        raise ValueError(f"auction.calls: expected at most four, got {len(calls)}")
+    try:
+        return Seen(
+            position_json.tiles_of("hand", data.get("hand"), tiles.HAND_SIZE),
+            Bidding(position_json.integer(data, "dealer", 0, 3), tuple(map(bidding.read, calls))),
+        )
+    except ValueError as error:
+        raise ValueError(f"auction: {error}") from None
 
 
 def write_play(request: Request, tile: int) -> str:
@@ -88,6 +135,16 @@ def write_play(request: Request, tile: int) -> str:
             "points": list(request.position.points),
         }
     )
+
+
+def write_bid(request: Request, call: Call) -> str:
+    """The reply to a request for a bid."""
+    return _line({"id": request.id, "bid": bidding.name(call)})
+
+
+def write_declaration(request: Request, declaration: int) -> str:
+    """The reply to a request for a declaration."""
+    return _line({"id": request.id, "declaration": tiles.DECLARATION_NAMES[declaration]})
 
 
 def write_hello(made: Id, name: str) -> str:
@@ -107,11 +164,7 @@ def read_reply(line: bytes, request: Request) -> int:
         ValueError: if the reply is not one to this request, is an error, has a tile that may not be
             played, or another leader or other points than ours; the message says what.
     """
-    data = position_json.parse(line)
-    if data.get("id") != request.id:
-        refuse("id", json.dumps(request.id), data.get("id"))
-    if "error" in data:
-        raise ValueError(f"it answers the error {position_json.shown(data['error'])}")
+    data = _reply(line, request)
     if request.position is None:
         if data.get("version") != VERSION:
             refuse("version", str(VERSION), data.get("version"))
@@ -126,6 +179,46 @@ def read_reply(line: bytes, request: Request) -> int:
     if data.get("move") not in legal:
         refuse("move", f"a legal tile ({', '.join(legal)})", data.get("move"))
     return tiles.TILE_NAMES.index(data["move"])
+
+
+def read_bid(line: bytes, request: Request) -> Call:
+    """The bid that a program makes, or `bidding.PASS`.
+
+    Raises:
+        ValueError: if the reply is not one to this request, is an error, or has a bid that is not
+            allowed.
+    """
+    data = _reply(line, request)
+    assert request.auction is not None
+    allowed = {bidding.name(call): call for call in request.auction.bidding.allowed}
+    word = data.get("bid")
+    if not isinstance(word, str) or word not in allowed:
+        refuse("bid", f"one of {', '.join(allowed)}", word)
+    return allowed[word]
+
+
+def read_declaration(line: bytes, request: Request) -> int:
+    """The declaration that a program chooses, one of `bidding.DECLARATIONS`.
+
+    Raises:
+        ValueError: if the reply is not one to this request, is an error, or has none.
+    """
+    data = _reply(line, request)
+    names = {tiles.DECLARATION_NAMES[each]: each for each in bidding.DECLARATIONS}
+    word = data.get("declaration")
+    if not isinstance(word, str) or word not in names:
+        refuse("declaration", f"one of {', '.join(names)}", word)
+    return names[word]
+
+
+def _reply(line: bytes, request: Request) -> dict[str, Any]:
+    """A reply to this request that is no error."""
+    data = position_json.parse(line)
+    if data.get("id") != request.id:
+        refuse("id", json.dumps(request.id), data.get("id"))
+    if "error" in data:
+        raise ValueError(f"it answers the error {position_json.shown(data['error'], _ERROR)}")
+    return data
 
 
 def _line(data: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from zebjax.table.host import Host
 
 DEFAULT = ("random", "heuristic", "zeb:bundled")
+BIDDING_DEFAULT = ("heuristic", options.BIDDING_PLAYER)
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _MAX_CONNECTIONS = 200
 _MAX_HEADER_BYTES = 16 << 10
@@ -27,6 +28,7 @@ def parser() -> cli.Parser:
         "Serve tables of Texas 42 to browsers: one page, on which a person plays with three of\n"
         "the players given here. On this machine only, unless --host says otherwise.",
         "",
+        "--bid",
         "heuristic zeb:bundled eq:n=20 --port 8042 --games runs/table",
         notes='It needs the extra serve: pip install "zebjax[serve]"\n'
         "There are no accounts and no encryption: for other machines than your own, put it behind\n"
@@ -37,7 +39,8 @@ def parser() -> cli.Parser:
         "players",
         nargs="*",
         metavar="PLAYER",
-        help=f"to choose from (default {' '.join(DEFAULT)}); as listed below, not cheat",
+        help=f"to choose from (default {' '.join(DEFAULT)}; with --bid "
+        f"{' '.join(BIDDING_DEFAULT)}); as listed below, not cheat",
     )
     made.add_argument("--host", default="127.0.0.1", help="address (default 127.0.0.1)")
     made.add_argument(
@@ -78,8 +81,9 @@ def _bound(host: str, port: int) -> socket.socket:
 
 def _run(arguments: argparse.Namespace) -> int:
     options.need_extra("serve", "starlette", "uvicorn")
+    default = BIDDING_DEFAULT if arguments.bid else DEFAULT
     with _bound(arguments.host, arguments.port) as bound:
-        host = options.open_host(arguments, arguments.players or list(DEFAULT))
+        host = options.open_host(arguments, arguments.players or list(default))
         _serve(host, arguments, bound)
     return 0
 

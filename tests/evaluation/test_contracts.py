@@ -72,6 +72,18 @@ def test_margins_are_of_the_bidders_game_first_and_swap_with_the_players():
     np.testing.assert_array_equal(made[:, 1], (42 - margins[:, 1]) / 2 >= 30)
 
 
+def test_a_forfeited_game_loses_its_contract():
+    """Whoever bids: the player that gives up makes nothing, and the other makes or sets all."""
+
+    def give_up(states, keys):
+        return np.full(len(keys), base.FORFEIT)
+
+    quitter = Player("quitter", give_up, may_forfeit=True)
+    margins = contracts.play_deals(quitter, lowest()[0], KEY(), 0, N, PIPS)
+    assert (margins == -42).all()
+    assert contracts.makes(margins, 30).tolist() == [[False, True]] * N
+
+
 def test_a_result_counts_makes_and_sets():
     # A makes and B does not; both make; neither; B makes and A does not; exactly the bid.
     margins = np.array([[42, 42], [20, -20], [0, 0], [-42, -42], [18, -16]])

@@ -1,5 +1,7 @@
 """Programs as players: real processes that play, look for hidden hands, and break the protocol."""
 
+import dataclasses
+import json
 import random
 import sys
 import time
@@ -9,9 +11,9 @@ import numpy as np
 import pytest
 
 from tests.support import played
-from zebjax import players, position_arrays
+from zebjax import players, position_arrays, tiles
 from zebjax.players import base, external
-from zebjax.position import four
+from zebjax.position import Bid, four
 
 TOY = f"{sys.executable} {Path(__file__).parents[1] / 'support' / 'toy_player.py'}"
 GAMES = [played.random_game(random.Random(seed), seed % 28) for seed in range(60)]
@@ -51,6 +53,28 @@ def test_a_program_never_gets_a_hidden_hand(tmp_path):
         choose(player, GAMES if name == "a" else [permuted(game) for game in GAMES])
         sent.append(log.read_bytes())
     assert sent[0] == sent[1] and sent[0].count(b"\n") == 61
+
+
+def test_a_program_is_told_the_contract(tmp_path):
+    log = tmp_path / "sent"
+    player = players.make(f"ext:sh -c 'tee {log} | {TOY}',timeout=60")
+    rng, bids = random.Random(4), [Bid(0, 30), Bid(3, 42, 2), Bid(1, 35)]
+    games = []
+    for bid in bids:
+        game = played.random_game(rng, 9)
+        while game.leader != bid.seat:
+            game = played.random_game(rng, 9)
+        games.append(dataclasses.replace(game, bid=bid))
+    contracts = position_arrays.contracts(games)
+    assert position_arrays.bids(contracts) == bids
+    keys = np.zeros((len(games), 2), np.uint32)
+    slots = player.slots(position_arrays.to_states(games), contracts, keys)
+    _, *requests = map(json.loads, log.read_text().splitlines())
+    for game, slot, request in zip(games, slots, requests, strict=True):
+        assert game.hands[game.mover][slot] == game.legal[0]
+        assert request["position"]["bid"] == game.bid._asdict()
+        assert request["position"]["declaration"] == tiles.DECLARATION_NAMES[game.declaration]
+        assert [bool(hand) for hand in request["position"]["hands"]].count(True) == 1
 
 
 def permuted(game):

@@ -1,5 +1,6 @@
 """`zebjax engine`: requests answered together, hostile lines answered with errors."""
 
+import dataclasses
 import io
 import json
 import random
@@ -12,6 +13,7 @@ import pytest
 from tests.support import hostile, played
 from zebjax import engine, game, protocol, tiles
 from zebjax.players import Player, base
+from zebjax.position import Bid
 from zebjax.protocol import Request
 from zebjax.study import answering
 
@@ -77,3 +79,26 @@ def test_an_engine_of_ours_plays_as_the_player_itself():
     there = players.make(spec).choose(states, keys)
     np.testing.assert_array_equal(there, players.make("heuristic").choose(states, keys))
     assert game.N_PLIES == tiles.N_TILES
+
+
+def test_games_with_and_without_a_contract_are_answered_in_one_batch():
+    """A player is told the contract, and one that needs it says so where there is none."""
+    told = []
+
+    def without(states, keys):
+        raise ValueError("this player needs a contract")
+
+    def within(states, contracts, keys):
+        told.extend(zip(contracts.bidder.tolist(), contracts.bid.tolist(), strict=True))
+        return last_tile(states, keys)
+
+    bid = Bid(GAMES[3].leader, 33)
+    with_bid = dataclasses.replace(GAMES[3], bid=bid)
+    request = Request(3, protocol.PLAY, with_bid.seen_by(with_bid.mover), 3)
+    line = protocol.write_request(request).encode()
+    player = Player("needs", without, choose_in_contract=within)
+    first, second, third = answering.answer([LINES[2], line, LINES[4]], player)
+    for number, reply in ((2, first), (4, third)):
+        assert json.loads(reply) == {"id": number, "error": "this player needs a contract"}
+    assert protocol.read_reply(second.encode(), request) == GAMES[3].legal[-1]
+    assert told == [(bid.seat, 33)]

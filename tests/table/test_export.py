@@ -16,7 +16,7 @@ from tests.support import playouts
 from tests.support.browser import PHONE
 from zebjax import export, game, network, observe, position_arrays, worlds
 from zebjax.table import export as pages
-from zebjax.table import state
+from zebjax.table import state, views
 from zebjax.table.web import app
 
 STATIC = Path(app.__file__).parent / "static"
@@ -75,7 +75,7 @@ def test_the_view_of_the_page_is_the_view_of_the_server():
     positions, said = ask_node(states)
     for here, found in zip(positions, said, strict=True):
         table = state.Table(1, 0, here)
-        ours = state.view(table) | {"players": ["a", "b", "c", "d"], "seed": None}
+        ours = views.view(table) | {"players": ["a", "b", "c", "d"], "seed": None}
         assert found["view"] == json.loads(json.dumps(ours))
 
 

@@ -18,6 +18,7 @@ import uvicorn
 
 from tests.support import browser as browsers
 from tests.support.browser import DESKTOP, PHONE
+from zebjax.players.auction import Bidder
 from zebjax.table import advice, bots
 from zebjax.table.host import Host
 from zebjax.table.web import app, guard
@@ -34,9 +35,17 @@ def browser():
 
 @pytest.fixture(scope="module")
 def address():
-    """A server in a thread; the name of one player is a script."""
+    """A server; the name of one player is a script."""
     loaded = bots.load(["random", "heuristic"])
-    host = Host({**loaded, SCRIPT: loaded["random"]}, advice.believer("bundled"), worlds=2)
+    with serving(
+        Host({**loaded, SCRIPT: loaded["random"]}, advice.believer("bundled"), worlds=2)
+    ) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def serving(host):
+    """The address of a server in a thread."""
     count = itertools.count(21)
     served = app.make(app.Server(host, lambda: next(count)), {"127.0.0.1"}, guard.Rates(1e9, 1e9))
     config = uvicorn.Config(served, port=0, ws="none", log_level="error", lifespan="off")
@@ -157,6 +166,39 @@ def test_a_hand_by_touch_on_a_phone(browser, address):
         assert is_not_scrolled_sideways(page, PHONE) and small_targets(page) == []
         by_touch(page, "#leave")
         assert page.locator("#setup").is_visible()
+
+
+# test_server.py plays a hand with a bid by requests; this one shows that the page makes them.
+@pytest.mark.slow
+def test_a_hand_with_a_bid_by_touch_and_by_keys(browser):
+    host = Host(bots.load(["heuristic"]), None, worlds=2, bidder=Bidder(0.5, worlds=1))
+    with serving(host) as address, opened(browser, address, PHONE) as page:
+        assert "heuristic plays for points" in page.locator("#notice").inner_text()
+        assert "7 marks" in page.locator("#about").inner_text()
+        by_touch(page, "#setup button")
+        assert "Your bid" in page.locator("#bids").get_attribute("aria-label")
+        assert "marks 0 : 0 of 7" in page.locator("#score").inner_text()
+        assert page.locator("#message").inner_text().endswith("Your bid.")
+        by_touch(page, "#hint")
+        assert page.locator("#panel tbody tr").count() == 9
+        assert is_not_scrolled_sideways(page, PHONE) and small_targets(page) == []
+        by_touch(page, '#bids button:has-text("2 marks")')
+        assert page.locator("#bids button").count() == 9
+        assert "what is trump" in page.locator("#message").inner_text()
+        assert page.evaluate("document.activeElement.textContent") == "trump 0"
+        by_key(page, '#bids button:has-text("no trump")')
+        assert page.locator("#bids").is_hidden()
+        assert "2 marks by you, no trump" in page.locator("#score").inner_text()
+        assert is_not_scrolled_sideways(page, PHONE) and small_targets(page) == []
+        while legal(page).count():
+            by_touch(page, '#hand button[aria-disabled="false"]')
+        said = page.locator("#message").inner_text()
+        assert "You bid 2 marks and took" in said and "2 marks for" in said
+        by_touch(page, "#review")
+        assert said in page.locator("#panel").inner_text()
+        assert is_not_scrolled_sideways(page, PHONE) and small_targets(page) == []
+        by_touch(page, "#next")
+        assert "hand 2" in page.locator("#score").inner_text()
 
 
 # Colours and names do not change with the code of a table.

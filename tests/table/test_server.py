@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 from tests.support.tables import swapped
 from zebjax import notation, serve
+from zebjax.players.auction import Bidder
 from zebjax.table import bots, state
 from zebjax.table.host import Host
 from zebjax.table.web import app, guard
@@ -55,7 +56,7 @@ def act(client, name, view, action, **more):
 def play_on(client, name, view, until=28):
     """Play the first legal tile; every view on the way, and the last."""
     seen = [view]
-    while seen[-1]["ply"] < until:
+    while seen[-1]["ply"] < until and seen[-1]["phase"] != "over":
         tile = next(held["tile"] for held in seen[-1]["hand"] if held["legal"])
         answer = act(client, name, seen[-1], "play", tile=tile)
         assert answer.status_code == 200
@@ -65,7 +66,8 @@ def play_on(client, name, view, until=28):
 
 def test_a_hand_is_played_reviewed_and_followed_by_another(client):
     name, view = start(client, seat=2)
-    assert client.get("/api/about").json() == {"players": ["random", "heuristic"]}
+    about = {"players": ["random", "heuristic"], "bids": False, "notice": ""}
+    assert client.get("/api/about").json() == about
     assert view["players"] == ["heuristic", "random", "you", "random"]
     seen = play_on(client, name, view)
     plies = [view["ply"] for view in seen]
@@ -83,6 +85,57 @@ def test_a_hand_is_played_reviewed_and_followed_by_another(client):
 
 
 JSON = {"content-type": "application/json"}
+
+
+def test_a_hand_with_a_bid_and_hostile_bids(loaded):
+    host = Host(loaded, None, worlds=2, bidder=Bidder(1.0, worlds=1))
+    with client_of(host)[0] as client:
+        about = client.get("/api/about").json()
+        assert about["bids"] and "play for points" in about["notice"]
+        name, view = start(client, seat=1)
+        assert view["phase"] == "bid" and view["turn"] == 1
+        assert view["declaration"] is None and view["auction"]["needs"] is None
+        lowest = int(next(call for call in view["auction"]["allowed"] if call != "pass"))
+        for status, action, fields in (
+            (400, "bid", {}),
+            (400, "bid", {"bid": lowest}),
+            (400, "bid", {"bid": "trump"}),
+            (400, "bid", {"bid": "9" * 900}),
+            (400, "bid", {"bid": str(lowest), "tile": 3}),
+            (409, "bid", {"bid": "3 marks"}),
+            (400, "declare", {"declaration": "6"}),
+            (409, "declare", {"declaration": 6}),
+            (409, "play", {"tile": view["hand"][0]["tile"]}),
+            (409, "beliefs", {}),
+            (409, "undo", {}),
+            (409, "next", {}),
+            (409, "review", {}),
+        ):
+            answer = act(client, name, view, action, **fields)
+            assert answer.status_code == status, (action, fields)
+            assert len(answer.json()["error"]) < 200
+        hint = act(client, name, view, "hint").json()["hint"]
+        assert len(hint["rows"]) == 9 and hint["bids"][hint["lowest"]] == lowest
+        view = act(client, name, view, "bid", bid="2 marks").json()["views"][-1]
+        assert view["phase"] == "declare" and view["turn"] == 1
+        assert act(client, name, view, "bid", bid="3 marks").status_code == 409
+        assert act(client, name, view, "declare", declaration=8).status_code == 409
+        view = act(client, name, view, "declare", declaration=9).json()["views"][-1]
+        assert view["declaration_name"] == "no trump" and view["leader"] == view["turn"] == 1
+        assert view["auction"]["needs"] == [1, 42]
+        last = play_on(client, name, view, until=29)[-1]
+        auction = last["auction"]
+        team = auction["winner"]
+        assert auction["result"] == ("made" if team == 1 else "set")
+        assert auction["marks"][team] >= 2 and last["hands"] is not None
+        assert act(client, name, last, "bid", bid="30").status_code == 409
+        review = act(client, name, last, "review").json()["review"]
+        assert review["result"] == auction["result"] and review["value"] == "make/set"
+        text = act(client, name, last, "text").json()["text"]
+        assert notation.read(text).bid == (1, 42, 2)
+        after = act(client, name, last, "next").json()["views"]
+        assert after[0]["phase"] == "bid" and after[0]["number"] == last["number"] + 1
+        assert after[0]["auction"]["dealer"] == (auction["dealer"] + 1) % 4
 
 
 def test_no_answer_before_the_end_has_a_hidden_tile_or_the_seed(loaded):
@@ -180,7 +233,7 @@ def hostile(rng, name):
         fields = {"players": rng.choice(values), "seat": rng.choice(values)}
         return "POST", "/api/tables", JSON, json.dumps(fields).encode()
     fields = {"ply": rng.choice(values), "number": 1, rng.choice(["tile", "x"]): rng.choice(values)}
-    action = rng.choice(["play", "hint", "undo", "eval", "%2e%2e"])
+    action = rng.choice(["play", "bid", "declare", "hint", "undo", "eval", "%2e%2e"])
     return "POST", f"/api/tables/{name}/{action}", JSON, json.dumps(fields).encode()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.tables import swapped
 from zebjax import notation, players, position_arrays, protocol, record, tiles
-from zebjax.table import advice, bots, saving, state
+from zebjax.table import advice, bots, saving, state, views
 
 FIRST = "heuristic"
 
@@ -44,7 +44,7 @@ def test_seats_are_left_partner_right_of_the_person():
 
 def test_a_hand_is_played_to_its_end_and_the_view_counts_its_points(made):
     table = played(made, 28)
-    seen = state.view(table)
+    seen = views.view(table)
     assert seen["phase"] == "over" and seen["turn"] is None and sum(seen["points"]) == 42
     assert [trick["winner"] for trick in seen["tricks"][:-1]] == [
         trick["leader"] for trick in seen["tricks"][1:]
@@ -64,8 +64,8 @@ def test_a_hand_is_played_to_its_end_and_the_view_counts_its_points(made):
 def test_the_view_is_the_same_whatever_the_hidden_hands_are(made, seat):
     for plies in (0, 9, 18):
         table = played(made, plies, seed=7 + seat, seat=seat)
-        seen = state.view(table)
-        assert seen == state.view(swapped(table))
+        seen = views.view(table)
+        assert seen == views.view(swapped(table))
         assert seen["hands"] is None and seen["seed"] is None
         shown = {each["tile"] for each in seen["hand"]}
         shown |= {tile for trick in seen["tricks"] for tile in trick["tiles"]}

@@ -11,8 +11,9 @@ pytest.importorskip("textual")
 
 from textual.widgets import Button, Static
 
-from zebjax import play
+from zebjax import bidding, play
 from zebjax.players import Player
+from zebjax.players.auction import Bidder
 from zebjax.table import bots, state
 from zebjax.table.host import Host
 from zebjax.table.terminal import PlayApp
@@ -28,7 +29,7 @@ def drive(host, steps, seat=1):
     """Run `steps(app, pilot)` in the program."""
 
     async def run():
-        table = state.new(seat, ("random", "heuristic", "random"), seed=11)
+        table = state.new(seat, ("random", "heuristic", "random"), 11, host.bidder is not None)
         app = PlayApp(host, table, lambda number: 10 + number, pace_s=0)
         async with app.run_test(size=(80, 24)) as pilot:
             await settle(app, pilot)
@@ -60,7 +61,7 @@ def legal_keys(app):
 
 async def play_on(app, pilot):
     """Play the first legal tile until the hand is over."""
-    while not app.table.game.is_over:
+    while not app.table.is_over:
         await pilot.press(legal_keys(app)[0])
         await settle(app, pilot)
 
@@ -118,6 +119,49 @@ def test_hint_beliefs_undo_and_a_click(host):
     drive(host, steps)
 
 
+def test_a_hand_with_a_bid_is_played_by_keys(host, tmp_path):
+    """The person is the dealer and bids last, so that nobody bids more."""
+    bids = dataclasses.replace(host, bidder=Bidder(1.0, worlds=1), games=tmp_path)
+    dealer = state.new(0, ("random", "heuristic", "random"), 11, bids=True).bidding.dealer
+
+    async def steps(app, pilot):
+        assert "random, heuristic play for points" in shown(app, "#advice")
+        assert app.table.phase == "bid" and "marks: us" in shown(app, "#head")
+        await pilot.press("1")
+        assert "the bids come first" in shown(app, "#problem") and app.table.phase == "bid"
+        lowest = next(call[0] for call in app.table.bidding.allowed if call)
+        for key, expected in (("minus", 0), ("plus", 1), ("plus", 2), ("minus", 1)):
+            await pilot.press(key)
+            label = str(app.query_one("#call-say", Button).label)
+            assert label == f"y: {lowest + expected}", key
+        await pilot.press("h")
+        await settle(app, pilot)
+        assert "P(make) in %" in shown(app, "#advice") and "no trump" in shown(app, "#advice")
+        await pilot.press("y")
+        await settle(app, pilot)
+        assert app.table.phase == "declare" and app.table.bidding.winner == (dealer, lowest + 1, 1)
+        assert app.query_one("#declare-9", Button).display
+        await pilot.press("8")
+        assert "declaration: expected one of" in shown(app, "#problem")
+        await pilot.press("7")
+        await settle(app, pilot)
+        assert app.table.game.declaration == 7 and app.table.is_turn
+        assert f"{lowest + 1} by you, doubles trump" in shown(app, "#head")
+        assert "points: us 0 of" in shown(app, "#head") and len(screen(app)) == 24
+        await play_on(app, pilot)
+        said = shown(app, "#board").splitlines()[-1]
+        assert bidding.result(app.table.game) in said and "1 mark for" in said
+        assert "saved as" in shown(app, "#advice")
+        await pilot.press("r")
+        await settle(app, pilot)
+        assert "P(make/set) lost" in shown(app, "#advice") and "bids:" in shown(app, "#advice")
+        await pilot.press("n")
+        await settle(app, pilot)
+        assert sum(app.table.score) >= 1
+
+    drive(bids, steps, seat=dealer)
+
+
 def test_a_player_that_gives_up_is_a_sentence_and_the_program_goes_on(host):
     def give_up(states, keys):
         return np.full(len(keys), -1)
@@ -155,6 +199,7 @@ def test_a_wrong_player_is_a_sentence_before_anything_is_loaded(monkeypatch, cap
         (["random", "random"], "players: expected one, or left, partner and right, got 2"),
         (["cheat"], "player 'cheat' sees all hands"),
         (["nobody"], "unknown kind 'nobody'"),
+        (["random", "--theta", "0.4"], "--theta: expected --bid with it"),
     ):
         assert play.main(words) == 2
         err = capsys.readouterr().err

@@ -142,15 +142,17 @@ def play_deals(
     """Play deals of a match with contracts, each twice.
 
     Returns:
-        int32 `[n_deals, 2]`: A's points minus B's, where A's team bids and where B's team bids.
+        int32 `[n_deals, 2]`: A's points minus B's, where A's team bids and where B's team bids. A
+        forfeited game counts as 0 points to 42, and so its contract as lost.
 
     Raises:
         ValueError: if a player chooses a slot that is not legal.
     """
     states, play_keys, contracts = deals(key, first, n_deals, terms)
     team_of_a = np.repeat([0, 1], n_deals)
-    choose = turns.seated(a, b, team_of_a, contracts)
-    points = np.asarray(turns.play_out(states, play_keys, choose, on_ply).points, np.int32)
+    forfeiter = np.full(len(team_of_a), -1)
+    choose = turns.seated(a, b, team_of_a, contracts, forfeiter)
+    points = turns.final_points(turns.play_out(states, play_keys, choose, on_ply), forfeiter)
     rows = np.arange(2 * n_deals)
     margins = points[rows, team_of_a] - points[rows, 1 - team_of_a]
     # The bidder's team is the same in both games of a deal, so A bids in one of them.

@@ -135,8 +135,10 @@ def play_games(
         states = _begin(states.hands, agreed)
         # In a finished game no player is asked: team -1 is nobody's.
         seats = np.where(is_open, team_of_a, -1)
-        final = turns.play_out(states, play_keys, turns.seated(a, b, seats, agreed))
-        won = contract.made(agreed, np.asarray(final.points))
+        forfeiter = np.full(len(seats), -1)
+        choose = turns.seated(a, b, seats, agreed, forfeiter)
+        final = turns.play_out(states, play_keys, choose)
+        won = contract.made(agreed, turns.final_points(final, forfeiter))
         winners = np.where(won, agreed.bidder % 2, 1 - agreed.bidder % 2)
         marks[is_open, winners[is_open]] += 1
         number += 1

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from zebjax import game, tiles
+from zebjax import game
 from zebjax.common import jax_settings
 from zebjax.common.arrays import check_key
 from zebjax.evaluation import turns
@@ -227,12 +227,8 @@ def play_deals(
     forfeiter = np.full(len(team_of_a), -1)
     choose = turns.seated(a, b, team_of_a, forfeiter=forfeiter)
     states = turns.play_out(states, play_keys, choose, on_ply)
-    points = np.asarray(states.points, np.int32)
-    margin_of_team_0 = np.select(
-        [forfeiter == 0, forfeiter == 1],
-        [-tiles.TOTAL_POINTS, tiles.TOTAL_POINTS],
-        points[:, 0] - points[:, 1],
-    ).astype(np.int32)
+    points = turns.final_points(states, forfeiter)
+    margin_of_team_0 = points[:, 0] - points[:, 1]
     return np.where(team_of_a == 0, margin_of_team_0, -margin_of_team_0).reshape(2, n_deals).T
 
 

@@ -65,16 +65,7 @@ def seated(
         forfeiter: integers, -1 for each game; becomes the team that forfeits it. None: no player
             may forfeit.
 
-    Raises:
-        ValueError: if a player of games with a contract is an external program: the protocol has
-            none.
     """
-    for player in (a, b):
-        if contracts is not None and player.may_forfeit:
-            raise ValueError(
-                f"player {player.spec!r}: an external program knows no contract; expected another "
-                "kind of player"
-            )
     lost = np.full(len(team_of_a), -1) if forfeiter is None else forfeiter
 
     def choose(turn: Turn) -> np.ndarray:
@@ -115,11 +106,10 @@ def ask(
         ValueError: if a slot is not legal; the message names the player.
     """
     states, keys, legal = base.gather(turn.states, rows), turn.keys[rows], turn.legal[rows]
-    if contracts is None or player.choose_in_contract is None:
-        slots = player.choose(states, keys)
-    else:
+    some = None
+    if contracts is not None:
         some = Contract(*(np.asarray(field)[rows] for field in contracts))
-        slots = player.choose_in_contract(states, some, keys)
+    slots = player.slots(states, some, keys)
     in_range = (slots >= 0) & (slots < tiles.HAND_SIZE)
     wrong = ~(in_range & legal[np.arange(len(slots)), np.where(in_range, slots, 0)])
     if forfeits and player.may_forfeit:
@@ -132,6 +122,20 @@ def ask(
             f"got {slots[row]}"
         )
     return slots
+
+
+def final_points(states: game.GameState, forfeiter: np.ndarray) -> np.ndarray:
+    """Points by team of finished games, int32 `[n, 2]`; a forfeited game is 0 to 42.
+
+    Args:
+        states: n finished games.
+        forfeiter: as for `seated`.
+    """
+    points = np.array(states.points, np.int32)
+    for team in (0, 1):
+        points[forfeiter == team, team] = 0
+        points[forfeiter == team, 1 - team] = tiles.TOTAL_POINTS
+    return points
 
 
 @jax.jit

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from zebjax import contract, game, solver, tiles
+from zebjax import bidding, contract, game, solver, tiles
+from zebjax.bidding import Call, Seen
 from zebjax.players.spec import MAX_WORLDS
 
 BIDS = tuple(range(contract.MIN_BID, contract.MAX_BID + 1))
@@ -259,3 +260,51 @@ def bid_round(
         bidders = np.where(bids, seats, bidders).astype(np.int8)
         declarations = np.where(bids, chosen, declarations).astype(np.int8)
     return contract.Contract(bidders, declarations, high, np.ones(len(hands), np.int8))
+
+
+THETA, WORLDS = 0.5, 25
+"""Those of a bidder, unless its user chooses."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Bidder:
+    """The rule of `bid_round` for one seat at a time; it knows its own hand and the bids."""
+
+    theta: float = THETA
+    """The least P(make) to bid with, 0 to 1."""
+    worlds: int = WORLDS
+    """Per declaration."""
+
+    def call(self, seen: Seen, seed: int) -> Call:
+        """Bid one point more than the last bid, or 30, if P(make) is `theta` or more; else pass.
+
+        A bid of 42 or of marks is never raised. The dealer bids 30 if all others have passed.
+
+        Args:
+            seen: the round must be open for a bid.
+            seed: of the worlds.
+        """
+        high = seen.bidding.high
+        points = contract.MIN_BID if high is None else high.points + 1
+        if bidding.PASS not in seen.bidding.allowed:
+            return bidding.LOWEST
+        if points > contract.MAX_BID:
+            return bidding.PASS
+        _, p_make = self._best(seen, points, seed)
+        return (points, 1) if p_make >= self.theta else bidding.PASS
+
+    def declare(self, seen: Seen, seed: int) -> int:
+        """Choose the declaration with the highest P(make) for the contract, see `declare`.
+
+        Args:
+            seen: the hand of the highest bidder; the round must be over.
+            seed: of the worlds.
+        """
+        bid = seen.bidding.winner
+        assert bid is not None
+        return self._best(seen, bid.points, seed)[0]
+
+    def _best(self, seen: Seen, points: int, seed: int) -> tuple[int, float]:
+        rng = np.random.default_rng([seed, points])
+        found, p_make = declare(np.array([seen.hand]), np.array([points]), self.worlds, rng)
+        return int(found[0]), float(p_make[0])

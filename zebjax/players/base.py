@@ -54,6 +54,14 @@ class Player:
     """As `choose`, in games with a contract: `choose_in_contract(states, contracts, keys)`, the
     contracts with the same leading axis. None: the player plays every game by `choose`."""
 
+    def slots(
+        self, states: game.GameState, contracts: Contract | None, keys: np.ndarray
+    ) -> np.ndarray:
+        """Choose in games with contracts or, for None, without; see `choose`."""
+        if contracts is None or self.choose_in_contract is None:
+            return self.choose(states, keys)
+        return self.choose_in_contract(states, contracts, keys)
+
 
 def watch(player: Player) -> tuple[Player, list[tuple[game.GameState, np.ndarray, np.ndarray]]]:
     """Record the decisions of a player.

@@ -15,14 +15,16 @@ import subprocess
 import threading
 import time
 import weakref
+from collections.abc import Sequence
 
 import numpy as np
 
 from zebjax import game, position_arrays, position_json, protocol
 from zebjax.common import console, lines
+from zebjax.contract import Contract
 from zebjax.players import base
 from zebjax.players.base import Player
-from zebjax.position import Position
+from zebjax.position import Bid, Position
 from zebjax.protocol import Request
 
 TIMEOUT_S = 10.0
@@ -195,10 +197,10 @@ def load(command: str, timeout: float = TIMEOUT_S) -> Player:
     program = Program(command, timeout)
     spec = f"ext:{command}"
 
-    def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:
+    def ask_all(states: game.GameState, bids: Sequence[Bid | None], keys: np.ndarray) -> np.ndarray:
         slots = np.full(len(keys), base.FORFEIT, np.int32)
-        for row in range(len(keys)):
-            view = position_arrays.view(base.one(states, row))
+        for row, bid in enumerate(bids):
+            view = position_arrays.view(base.one(states, row), bid)
             try:
                 tile = program.ask(view, int(keys[row, 1]))
             except ValueError as error:
@@ -207,4 +209,18 @@ def load(command: str, timeout: float = TIMEOUT_S) -> Player:
                 slots[row] = view.hands[view.mover].index(tile)
         return slots
 
-    return Player(spec, choose, may_forfeit=True, summary=program.summary)
+    def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:
+        return ask_all(states, [None] * len(keys), keys)
+
+    def choose_in_contract(
+        states: game.GameState, contracts: Contract, keys: np.ndarray
+    ) -> np.ndarray:
+        return ask_all(states, position_arrays.bids(contracts), keys)
+
+    return Player(
+        spec,
+        choose,
+        may_forfeit=True,
+        summary=program.summary,
+        choose_in_contract=choose_in_contract,
+    )

@@ -154,7 +154,11 @@ def analyse(
     if by is not None:
         compiled = functools.partial(_evaluated, params=by.params, config=by.config)
         outputs = base.in_chunks(compiled, states, keys)
-    chosen = {player.spec: player.choose(states, keys) for player in players}
+    chosen = {player.spec: np.zeros(len(keys), np.int64) for player in players}
+    for player in players:
+        for rows, contracts in position_arrays.by_contract(views):
+            some = base.gather(states, rows)
+            chosen[player.spec][rows] = player.slots(some, contracts, keys[rows])
     made = []
     for row, (position, view) in enumerate(zip(positions, views, strict=True)):
         hand = view.hands[view.mover]

@@ -1,9 +1,13 @@
 """`zebjax engine`: a player that answers the lines of the protocol, see engine.md."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
 
 from zebjax import position_arrays, position_json, protocol
 from zebjax.players import Player
+from zebjax.players.auction import Bidder
+from zebjax.position import Position
 from zebjax.protocol import Request
 from zebjax.study.analysis import raw_keys
 
@@ -18,18 +22,26 @@ def check_spec(spec: str) -> None:
         )
 
 
-def answer(lines: Iterable[bytes], player: Player) -> Iterator[str]:
+def answer(lines: Iterable[bytes], player: Player, bidder: Bidder | None = None) -> Iterator[str]:
     """Answer requests together, in their order; empty lines are ignored.
+
+    Args:
+        lines: requests.
+        player: plays.
+        bidder: bids and declares; None for the usual one.
 
     Yields:
         One line of JSON for each.
     """
+    bidder = bidder or Bidder()
     parsed = [_read(line) for line in lines if line.strip()]
     asked = [part for part in parsed if isinstance(part, Request) and part.position is not None]
     replies = dict(zip(map(id, asked), _play(asked, player), strict=True))
     for part in parsed:
         if isinstance(part, str):
             yield part
+        elif part.auction is not None:
+            yield _bid(part, bidder)
         elif part.position is None:
             yield protocol.write_hello(part.id, f"zebjax {player.spec}")
         else:
@@ -47,12 +59,33 @@ def _read(line: bytes) -> Request | str:
         return protocol.write_error(made, str(error))
 
 
+def _bid(request: Request, bidder: Bidder) -> str:
+    assert request.auction is not None
+    if request.kind == protocol.BID:
+        return protocol.write_bid(request, bidder.call(request.auction, request.seed))
+    return protocol.write_declaration(request, bidder.declare(request.auction, request.seed))
+
+
 def _play(requests: list[Request], player: Player) -> list[str]:
-    if not requests:
-        return []
+    """The replies to requests for a tile, in their order."""
     views = [request.position for request in requests if request.position is not None]
-    states = position_arrays.to_states(views)
-    slots = player.choose(states, raw_keys([request.seed for request in requests]))
+    replies: dict[int, str] = {}
+    for rows, contracts in position_arrays.by_contract(views):
+        places = rows.tolist()
+        asked, some = [requests[row] for row in places], [views[row] for row in places]
+        keys = raw_keys([request.seed for request in asked])
+        try:
+            slots = player.slots(position_arrays.to_states(some), contracts, keys)
+            said = _replies(asked, some, slots)
+        except ValueError as error:  # such as criterion=make in a game without a contract
+            said = [protocol.write_error(request.id, str(error)) for request in asked]
+        replies |= dict(zip(places, said, strict=True))
+    return [replies[row] for row in range(len(requests))]
+
+
+def _replies(
+    requests: Sequence[Request], views: Sequence[Position], slots: np.ndarray
+) -> list[str]:
     replies = []
     for request, view, slot in zip(requests, views, slots, strict=True):
         tile = view.hands[view.mover][int(slot)] if slot >= 0 else -1

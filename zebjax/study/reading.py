@@ -22,9 +22,9 @@ def read(path: str) -> list[Position]:
     """
     if path.endswith(RECORDS):
         # Imported here, because they import jax, which takes a second.
-        from zebjax import position_arrays, record
+        from zebjax import contract_record
 
-        return position_arrays.of_record(record.read(Path(path))[0])
+        return contract_record.positions(Path(path))
     name = "standard input" if path == "-" else path
     if path == "-":
         data = sys.stdin.buffer.read(notation.MAX_BYTES + 1)

@@ -6,11 +6,15 @@ Hint and beliefs use only what the person's seat has seen. All numbers are those
 import dataclasses
 from typing import Any
 
+import numpy as np
+
+from zebjax import bidding, contract, tiles
+from zebjax.players import auction
 from zebjax.protocol import Request
 from zebjax.study import analysis
 from zebjax.study import review as reviews
 from zebjax.study.analysis import Analysis, Network
-from zebjax.table import HINT_WORLDS, state
+from zebjax.table import BID_WORLDS, HINT_WORLDS, state
 from zebjax.table.state import Table
 
 
@@ -48,14 +52,17 @@ def hint(asked: Request, n: int = HINT_WORLDS) -> dict[str, Any]:
         n: worlds; all of them if there are fewer.
 
     Returns:
-        `worlds`: their number. `tiles`: for each legal tile, the best first, its `tile`, `p_win`
-        (probability of more points than the other team), `points` (mean points of the own team at
-        the end) and `best` (True if no tile is better).
+        `worlds`: their number. `value`: what P(win) is, "win", or with a contract "make" or
+        "set". `tiles`: for each legal tile, the best first, its `tile`, `p_win`
+        (probability of more points than the other team, or of making or setting), `points` (mean
+        points of the own team at the end) and `best` (True if no tile is better).
     """
     found = _analysed(asked, n)
-    top = found.moves[0]
+    top, bid = found.moves[0], found.position.bid
+    is_ours = bid is not None and bid.seat % 2 == found.position.mover % 2
     return {
         "worlds": found.n_worlds,
+        "value": "win" if bid is None else "make" if is_ours else "set",
         "tiles": [
             {
                 "tile": move.tile,
@@ -65,6 +72,51 @@ def hint(asked: Request, n: int = HINT_WORLDS) -> dict[str, Any]:
             }
             for move in found.moves
         ],
+    }
+
+
+def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any]:
+    """P(make) of each declaration and bid if the seat leads, see `auction.chances`.
+
+    Args:
+        asked: a bid or a declaration; the hand alone is used.
+        theta: bids with this P(make) or more are advised.
+        n: worlds.
+
+    Returns:
+        `worlds`: n. `bids`: the points 30 to 42. `rows`: for each declaration, the best for the
+        lowest bid first, its `declaration` and `name`, `p_make` (by bid) and `points` (mean points
+        of the team). `lowest`: place in `bids` of the lowest bid that is allowed now, or of the
+        contract's; None if no bid of points is. `theta`. `advice`: the highest bid with P(make) of
+        theta or more as `bid`, `name` of the declaration and `p_make`; None for a pass.
+    """
+    assert asked.auction is not None
+    said = asked.auction.bidding
+    found = auction.chances(np.array(asked.auction.hand), n, np.random.default_rng(asked.seed))
+    points = [call[0] for call in said.allowed if call is not None and call[1] == 1]
+    if said.winner is not None:
+        points = [said.winner.points]
+    place = auction.BIDS.index(points[0]) if points else None
+    rows = [
+        {
+            "declaration": declaration,
+            "name": tiles.DECLARATION_NAMES[declaration],
+            "p_make": [float(share) for share in p_make],
+            "points": float(mean),
+        }
+        for declaration, p_make, mean in zip(
+            found.declarations, found.p_make, found.mean_points, strict=True
+        )
+    ]
+    highest = auction.highest_bid(found, theta)
+    return {
+        "worlds": n,
+        "bids": list(auction.BIDS),
+        "rows": sorted(rows, key=lambda row: (-row["p_make"][place or 0], -row["points"])),
+        "lowest": place,
+        "theta": theta,
+        "advice": highest
+        and {"bid": highest[0], "name": tiles.DECLARATION_NAMES[highest[1]], "p_make": highest[2]},
     }
 
 
@@ -103,15 +155,16 @@ def review(table: Table, n: int = HINT_WORLDS) -> dict[str, Any]:
         n: worlds per decision.
 
     Returns:
-        `worlds`: n. `moves`: for each decision `ply`, `seat`, `tile`; `best`, the best tile by
-        what the seat could know; `p_win_loss` and `points_loss`, what the tile played is worth
-        less by the same worlds; `deal_best` and `deal_loss`, the best tile and the points lost in
-        the true deal.
+        `worlds`: n. `value`: "win", or with a contract "make/set", which `p_win_loss` then is of.
+        `result`: "made", "set" or None. `moves`: for each decision `ply`, `seat`, `tile`; `best`,
+        the best tile by what the seat could know; `p_win_loss` and `points_loss`, what the tile
+        played is worth less by the same worlds; `deal_best` and `deal_loss`, the best tile and the
+        points lost in the true deal.
 
     Raises:
         ValueError: if the hand is not over.
     """
-    if not table.game.is_over:
+    if not table.is_over:
         raise ValueError("review: this hand is not over")
     moves = [
         {
@@ -126,4 +179,9 @@ def review(table: Table, n: int = HINT_WORLDS) -> dict[str, Any]:
         }
         for each in reviews.review(table.game, n, state.decision_seed(table, 0))
     ]
-    return {"worlds": n, "moves": moves}
+    return {
+        "worlds": n,
+        "value": "win" if table.game.bid is None else contract.VALUE,
+        "result": bidding.result(table.game),
+        "moves": moves,
+    }

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zebjax.table import HINT_WORLDS, advice, bots, saving, state
+from zebjax.players.auction import Bidder
+from zebjax.table import BID_WORLDS, HINT_WORLDS, advice, bots, saving, state
 from zebjax.table.advice import Believer
 from zebjax.table.bots import Bots
 from zebjax.table.state import Table
@@ -24,15 +25,40 @@ class Host:
     """Of a hint and of a review."""
     games: Path | None = None
     """Folder of finished hands; None: they are not saved."""
+    bidder: Bidder | None = None
+    """Bids and declares for the players; None: tables without bids."""
+
+    @property
+    def notice(self) -> str:
+        """What a person should know of the players before bidding; empty if nothing."""
+        return "" if self.bidder is None else bots.about_contracts(self.bots)
+
+    def step(self, table: Table) -> Table:
+        """See `bots.step`."""
+        return bots.step(table, self.bots, self.bidder)
 
     def hint(self, table: Table) -> dict[str, Any]:
-        """See `advice.hint`; raises ValueError if it is not the person's turn."""
+        """See `advice.hint` and, before the first play, `advice.bid_hint`.
+
+        Raises:
+            ValueError: if it is not the person's turn.
+        """
         self._check_turn(table, "hint")
-        return advice.hint(state.request(table), self.worlds)
+        request = state.request(table)
+        if request.auction is not None:
+            theta = (self.bidder or Bidder()).theta
+            return advice.bid_hint(request, theta, min(self.worlds, BID_WORLDS))
+        return advice.hint(request, self.worlds)
 
     def beliefs(self, table: Table) -> dict[str, Any]:
-        """See `advice.beliefs`; raises ValueError if it is not the person's turn."""
+        """See `advice.beliefs`.
+
+        Raises:
+            ValueError: if it is not the person's turn to play a tile.
+        """
         self._check_turn(table, "beliefs")
+        if table.phase != "play":
+            raise ValueError("beliefs: nobody has played, so every seat is equally likely")
         return advice.beliefs(state.request(table), self.believer, self.worlds)
 
     def review(self, table: Table) -> dict[str, Any]:
@@ -68,8 +94,12 @@ def open_host(specs: list[str], host: Host, show: Show) -> Host:
         place = list(loaded).index(spec)
         show((place + done / all_plies) / parts, f"{spec} plays a hand")
 
-    bots.warm_up(loaded, on_player)
+    bots.warm_up(loaded, on_player, host.bidder is not None)
     show(len(loaded) / parts, "hint and beliefs")
+    if host.bidder is not None:
+        first = state.request(state.new(0, tuple(specs[:1]) * 3, 0, bids=True))
+        assert first.auction is not None
+        host.bidder.call(first.auction, first.seed)
     table = state.new(0, tuple(specs[:1]) * 3, seed=0)
     advice.hint(state.request(table), host.worlds)
     advice.beliefs(state.request(table), host.believer, host.worlds)

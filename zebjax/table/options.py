@@ -6,12 +6,17 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zebjax.common import cli
+from zebjax.common import cli, parsing
 from zebjax.players import spec
 from zebjax.table import HINT_WORLDS, MAX_SEED
 
 if TYPE_CHECKING:
     from zebjax.table.host import Host
+
+THETA = 0.5
+"""The default of --theta."""
+BIDDING_PLAYER = "eq:n=20,criterion=make"
+"""The default player with --bid: it plays to make or set."""
 
 
 def add(parser: cli.Parser) -> None:
@@ -34,6 +39,18 @@ def add(parser: cli.Parser) -> None:
         type=Path,
         metavar="FOLDER",
         help="save each finished hand there, as a record and as text",
+    )
+    parser.add_argument(
+        "--bid",
+        action="store_true",
+        help="whole games to 7 marks: one round of bids before each hand, and the highest bidder "
+        "must make its bid. Without it the declaration is drawn and more points win",
+    )
+    parser.add_argument(
+        "--theta",
+        type=cli.checked(parsing.number(0, 1)),
+        metavar="P",
+        help=f"with --bid: the others raise by one if their P(make) is P or more (default {THETA})",
     )
     parser.add_argument(
         "--seed",
@@ -61,13 +78,21 @@ def open_host(arguments: argparse.Namespace, specs: list[str]) -> "Host":
         ValueError: for a player or a network that cannot be loaded, or a folder of games that
             cannot be made.
     """
-    from zebjax.common import files
+    from zebjax.common import console, files
+    from zebjax.players.auction import Bidder
     from zebjax.table import advice, bots, host
 
+    if arguments.theta is not None and not arguments.bid:
+        raise ValueError("--theta: expected --bid with it")
     bots.check_specs(specs)
     if arguments.games is not None:
         files.require_folder(arguments.games)
     believer = advice.believer(arguments.beliefs)
-    empty = host.Host({}, believer, arguments.worlds, arguments.games)
+    theta = THETA if arguments.theta is None else arguments.theta
+    bidder = Bidder(theta) if arguments.bid else None
+    empty = host.Host({}, believer, arguments.worlds, arguments.games, bidder)
     with cli.progress("warming up") as show:
-        return host.open_host(specs, empty, show)
+        made = host.open_host(specs, empty, show)
+    if made.notice:
+        console.warn(made.notice)
+    return made

@@ -3,14 +3,20 @@
 import datetime
 from pathlib import Path
 
-from zebjax import notation, position_arrays, record
+from zebjax import bidding, contract_record, notation, position_arrays, record
 from zebjax.common import files
+from zebjax.position import Position
 from zebjax.record import Metadata
 from zebjax.table.state import Table
 
 
 def save(table: Table, folder: Path) -> Path:
     """Write a finished hand as `DATE-TIME.safetensors` and, in the notation, `DATE-TIME.txt`.
+
+    A hand with a contract is over when it is made or set, but a record holds 28 plays. So its
+    record goes on with the first legal tiles, which cannot change the value; the metadata says as
+    `played` how many plays are the table's, and as `calls` what was bid. The text has the plays of
+    the table alone.
 
     Args:
         table: its hand must be over.
@@ -23,21 +29,41 @@ def save(table: Table, folder: Path) -> Path:
         ValueError: if the hand is not over or the folder cannot be made.
         OSError: if a file cannot be written.
     """
-    made = position_arrays.to_record([table.game])
+    if not table.is_over:
+        raise ValueError("save: expected a finished game")
+    made = position_arrays.to_record([played_out(table.game)])
     facts = {
         "players": list(table.game.players),
         "seat": table.seat,
         "seed": table.seed,
         "undone": table.undone,
     }
+    if table.bidding is not None:
+        facts |= {
+            "played": len(table.game.plays),
+            "dealer": table.bidding.dealer,
+            "calls": [bidding.name(call) for call in table.bidding.calls],
+        }
     with files.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     now = datetime.datetime.now(datetime.UTC)
     path = files.unused_name(folder / f"{now:%Y%m%d-%H%M%S}.safetensors")
-    record.write(path, made, Metadata(record.TABLE, "table", 0, facts))
+    metadata = Metadata(record.TABLE, "table", 0, facts)
+    if table.game.bid is None:
+        record.write(path, made, metadata)
+    else:
+        contracts = position_arrays.contracts([table.game])
+        contract_record.write(path, made, contracts, metadata)
     text = path.with_suffix(".txt")
     files.write_text(text, as_text(table))
     return text
+
+
+def played_out(game: Position) -> Position:
+    """The game with all 28 plays; those that are missing are the first legal tiles."""
+    while not game.is_over:
+        game = game.play(game.legal[0])
+    return game
 
 
 def as_text(table: Table) -> str:

@@ -1,16 +1,23 @@
-"""The state of one table: who sits where, the deal, the plays; undo, and what a seat may see."""
+"""The state of one table: who sits where, the deal, bids and plays; undo.
+
+At a table with bids the highest bidder's team must make its bid. The hand is over as soon as it is
+made or set, as among people; it gives marks, and `GOAL` marks win a whole game.
+"""
 
 import dataclasses
-from typing import Any
+from typing import Literal
 
 import jax
 import numpy as np
 
-from zebjax import game, position, tiles
+from zebjax import bidding, game, position, tiles
+from zebjax.bidding import Bidding, Call, Seen
 from zebjax.common import jax_settings
 from zebjax.position import Position
-from zebjax.protocol import PLAY, Request
-from zebjax.table import MAX_SEED
+from zebjax.protocol import BID, DECLARE, PLAY, Request
+from zebjax.table import GOAL, MAX_SEED
+
+Phase = Literal["bid", "declare", "play", "over"]
 
 YOU = "you"
 """Name of the person among the players."""
@@ -25,18 +32,66 @@ class Table:
     seed: int
     """Of this hand: it decides the deal and the players' choices."""
     game: Position
-    """The true position; its names are the specs of the players, and `YOU`."""
+    """The true position; its names are the specs of the players, and `YOU`. While its declaration
+    is not chosen, in the phases bid and declare, only its hands and names mean anything."""
     number: int = 1
     """Number of the hand, from 1."""
     won: tuple[int, int] = (0, 0)
-    """Earlier hands won by team 0 and by team 1."""
+    """Earlier hands won by team 0 and by team 1; with bids, their marks in this game."""
     undone: int = 0
     """Number of plays that the person has taken back in this hand."""
+    bidding: Bidding | None = None
+    """The round of bids; None at a table without bids."""
+    games: tuple[int, int] = (0, 0)
+    """With bids: earlier games of `GOAL` marks won by team 0 and by team 1."""
+
+    @property
+    def phase(self) -> Phase:
+        """What comes next."""
+        if self.bidding is not None and self.game.bid is None:
+            return "declare" if self.bidding.is_over else "bid"
+        is_decided = bidding.winner(self.game) is not None
+        return "over" if is_decided or self.game.is_over else "play"
+
+    @property
+    def is_over(self) -> bool:
+        """True if the hand is over."""
+        return self.phase == "over"
+
+    @property
+    def turn(self) -> int:
+        """The seat to bid, to declare or to play; -1 if the hand is over."""
+        if self.bidding is None or self.phase == "play":
+            return self.game.mover
+        if self.phase == "over":
+            return -1
+        winner = self.bidding.winner
+        return self.bidding.turn if winner is None else winner.seat
 
     @property
     def is_turn(self) -> bool:
-        """True if the person is to play."""
-        return self.game.mover == self.seat
+        """True if the person is to bid, to declare or to play."""
+        return self.turn == self.seat
+
+    @property
+    def score(self) -> tuple[int, int]:
+        """`won`, with this hand if it is over."""
+        if not self.is_over:
+            return self.won
+        if self.game.bid is None:
+            points = self.game.points
+            gains = (int(points[0] > points[1]), int(points[1] > points[0]))
+        else:
+            team, marks = bidding.winner(self.game), self.game.bid.marks
+            gains = (marks * (team == 0), marks * (team == 1))
+        return self.won[0] + gains[0], self.won[1] + gains[1]
+
+    @property
+    def game_winner(self) -> int | None:
+        """With bids: the team that has won the game by this hand, or None."""
+        if self.bidding is None or max(self.score) < GOAL:
+            return None
+        return int(self.score[1] >= GOAL)
 
 
 @jax.jit
@@ -45,18 +100,19 @@ def _deal(key: jax.Array) -> game.GameState:
 
 
 @jax.jit
-def _decision_key(key: jax.Array, ply: jax.Array) -> jax.Array:
+def _decision_key(key: jax.Array, number: jax.Array) -> jax.Array:
     # Not the key of the deal: what a player is told must not tell the deal.
-    return jax.random.key_data(jax.random.fold_in(jax.random.fold_in(key, 1), ply))
+    return jax.random.key_data(jax.random.fold_in(jax.random.fold_in(key, 1), number))
 
 
-def new(seat: int, others: tuple[str, ...], seed: int) -> Table:
+def new(seat: int, others: tuple[str, ...], seed: int, bids: bool = False) -> Table:
     """Deal the first hand of a table.
 
     Args:
         seat: the person's, 0..3.
         others: three player specs: left, partner, right of the person.
         seed: 0..2**32 - 1.
+        bids: True for a table with bids. The dealer is then the seat that would lead without.
 
     Raises:
         ValueError: for an argument out of range.
@@ -68,7 +124,8 @@ def new(seat: int, others: tuple[str, ...], seed: int) -> Table:
             raise ValueError(f"{name}: expected 0..{limit}, got {value}")
     around = (YOU, *others)
     players = position.four(around[(at - seat) % tiles.N_PLAYERS] for at in range(4))
-    return Table(seat, seed, _dealt(seed, players))
+    dealt = _dealt(seed, players)
+    return Table(seat, seed, dealt, bidding=Bidding(dealt.leader) if bids else None)
 
 
 def _dealt(seed: int, players: tuple[str, str, str, str]) -> Position:
@@ -78,16 +135,48 @@ def _dealt(seed: int, players: tuple[str, str, str, str]) -> Position:
 
 
 def next_hand(table: Table, seed: int) -> Table:
-    """Deal the next hand of a table whose hand is over.
+    """Deal the next hand of a table whose hand is over, with bids by the next dealer to the left.
+
+    After the last hand of a game it is the first of a new one.
 
     Raises:
         ValueError: if the hand is not over.
     """
-    if not table.game.is_over:
+    if not table.is_over:
         raise ValueError("next: this hand is not over")
-    points, (first, second) = table.game.points, table.won
-    won = (first + (points[0] > points[1]), second + (points[1] > points[0]))
-    return Table(table.seat, seed, _dealt(seed, table.game.players), table.number + 1, won)
+    won, games = table.score, table.games
+    if (team := table.game_winner) is not None:
+        won, games = (0, 0), (games[0] + (team == 0), games[1] + (team == 1))
+    round_ = table.bidding and Bidding((table.bidding.dealer + 1) % tiles.N_PLAYERS)
+    dealt = _dealt(seed, table.game.players)
+    return Table(table.seat, seed, dealt, table.number + 1, won, bidding=round_, games=games)
+
+
+def call(table: Table, said: Call) -> Table:
+    """Let the seat to bid say something.
+
+    Raises:
+        ValueError: if no seat is to bid, or the bid is not allowed.
+    """
+    if table.bidding is None or table.phase != "bid":
+        raise ValueError("bid: there are no bids now")
+    return dataclasses.replace(table, bidding=table.bidding.call(said))
+
+
+def declare(table: Table, declaration: int) -> Table:
+    """Let the highest bidder choose the declaration; it leads the first trick.
+
+    Raises:
+        ValueError: if no declaration is to be chosen now, or it is none of the nine.
+    """
+    bid = None if table.bidding is None else table.bidding.winner
+    if bid is None or table.phase != "declare":
+        raise ValueError("declare: there is nothing to declare now")
+    if declaration not in bidding.DECLARATIONS:
+        names = ", ".join(tiles.DECLARATION_NAMES[each] for each in bidding.DECLARATIONS)
+        raise ValueError(f"declaration: expected one of {names}")
+    made = dataclasses.replace(table.game, declaration=declaration, leader=bid.seat, bid=bid)
+    return dataclasses.replace(table, game=made)
 
 
 def play(table: Table, tile: int) -> Table:
@@ -96,8 +185,9 @@ def play(table: Table, tile: int) -> Table:
     Raises:
         ValueError: if the hand is over or the tile may not be played; the message says which may.
     """
-    if table.game.is_over:
-        raise ValueError("play: this hand is over")
+    if table.phase != "play":
+        reason = "this hand is over" if table.is_over else "the bids come first"
+        raise ValueError(f"play: {reason}")
     if tile not in table.game.legal:
         legal = ", ".join(tiles.TILE_NAMES[each] for each in table.game.legal)
         raise ValueError(f"tile: expected one that may be played now ({legal})")
@@ -112,67 +202,35 @@ def undo(table: Table) -> Table:
     Raises:
         ValueError: if the person has not played in this hand.
     """
+    if table.phase in ("bid", "declare"):
+        raise ValueError("undo: a bid stands")
     own = [ply for ply, seat in enumerate(table.game.movers) if seat == table.seat]
     if not own:
         raise ValueError("undo: you have not played in this hand")
     return dataclasses.replace(table, game=table.game.before(own[-1]), undone=table.undone + 1)
 
 
-def decision_seed(table: Table, ply: int) -> int:
-    """The seed of a player's random choices at a ply. It says nothing of the deal."""
-    return int(np.asarray(_decision_key(jax_settings.key(table.seed), np.int32(ply)))[0])
+def decision_seed(table: Table, number: int) -> int:
+    """The seed of a player's random choices at a ply or, from 28 on, a call and the declaration.
+
+    It says nothing of the deal.
+    """
+    return int(np.asarray(_decision_key(jax_settings.key(table.seed), np.int32(number)))[0])
 
 
 def request(table: Table) -> Request:
-    """What the seat to move is told: its own hand, the public record, and a seed.
+    """What the seat to act is told: its own hand, the public record, and a seed.
 
     Raises:
         ValueError: if the hand is over.
     """
     here, ply = table.game, len(table.game.plays)
-    if here.is_over:
+    if table.is_over:
         raise ValueError("request: this hand is over")
+    if table.bidding is not None and table.phase != "play":
+        number = position.N_PLIES + len(table.bidding.calls)
+        seen_now = Seen(here.hands[table.turn], table.bidding)
+        kind = BID if table.phase == "bid" else DECLARE
+        return Request(number, kind, seed=decision_seed(table, number), auction=seen_now)
     seen = dataclasses.replace(here.seen_by(here.mover), players=("",) * 4)
     return Request(ply, PLAY, seen, decision_seed(table, ply))
-
-
-def view(table: Table) -> dict[str, Any]:
-    """What the person may see, as plain data for JSON.
-
-    Before the end it has no hidden tile and not the seed, from which the deal would follow.
-    """
-    here, over = table.game, table.game.is_over
-    legal = here.legal if table.is_turn else ()
-    return {
-        "phase": "over" if over else "play",  # with bidding there are others
-        "number": table.number,
-        "seat": table.seat,
-        "players": list(here.players),
-        "declaration": here.declaration,
-        "declaration_name": tiles.DECLARATION_NAMES[here.declaration],
-        "leader": here.leader,
-        "ply": len(here.plays),
-        "turn": None if over else here.mover,
-        "hand": [
-            {"tile": tile, "played": tile in here.plays, "legal": tile in legal}
-            for tile in here.hands[table.seat]
-        ],
-        "tricks": [_trick(trick) for trick in here.tricks],
-        "points": list(here.points),
-        "counts": [tiles.HAND_SIZE - here.movers.count(seat) for seat in range(4)],
-        "won": list(table.won),
-        "can_undo": table.seat in here.movers,
-        "undone": table.undone,
-        "hands": [list(hand) for hand in here.hands] if over else None,
-        "seed": table.seed if over else None,
-    }
-
-
-def _trick(trick: position.Trick) -> dict[str, Any]:
-    done = len(trick.tiles) == tiles.N_PLAYERS
-    return {
-        "leader": trick.leader,
-        "tiles": list(trick.tiles),
-        "winner": trick.winner if done else None,
-        "points": trick.points if done else None,
-    }

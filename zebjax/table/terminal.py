@@ -9,15 +9,28 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Button, Footer, Static
 
-from zebjax import tiles
-from zebjax.table import bots, state, text
+from zebjax import bidding, tiles
+from zebjax.bidding import Call
+from zebjax.table import state, text, views
 from zebjax.table.host import Host
 from zebjax.table.state import Table
 
 _SLOTS = range(tiles.HAND_SIZE)
+_SHORT = {tiles.DOUBLES_TRUMP: "doubles", tiles.NO_TRUMP: "none"}
+"""Labels of declarations; the others are their pips."""
 HELP = (
     "Click a tile, or press its number. You and your partner need more of the 42 points.\n"
     "h: what each tile is worth   b: who may hold the hidden tiles   u: take back your last tile"
+)
+HELP_OF_CONTRACTS = (
+    "Click a tile, or press its number. The hand ends when the bid is made or set.\n"
+    "h: what each tile is worth   b: who may hold the hidden tiles   u: take back your last tile"
+)
+BID_HELP = (
+    "One round of bids. The highest bidder names trump, leads, and must take its points with its\n"
+    "partner: then the hand is worth its marks for them, else for the others. 7 marks win.\n"
+    "+ and -: another bid   y: say it   p: pass   h: what you can make   r: review at the end\n"
+    "Trump: its number 0 to 6, 7 doubles, 9 none."
 )
 
 
@@ -25,7 +38,9 @@ class PlayApp(App[None]):
     """One person at one table."""
 
     CSS = """
-    #head { background: $primary-darken-2; color: $text; padding: 0 1; }
+    #head { background: $primary-darken-2; color: $text; padding: 0 1; height: auto; }
+    #calls { height: 3; }
+    #calls Button { width: 1fr; min-width: 6; margin: 0 1 0 0; }
     #board { height: 8; padding: 0 1; }
     #hand { height: 3; }
     #hand Button { width: 1fr; min-width: 8; margin: 0 1 0 0; }
@@ -36,7 +51,11 @@ class PlayApp(App[None]):
     TITLE = "zebjax play"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(slot + 1), f"play({slot})", show=False) for slot in _SLOTS),
+        *(Binding(str(digit), f"digit({digit})", show=False) for digit in range(10)),
+        Binding("p", "pass_", show=False),
+        Binding("y", "say", show=False),
+        Binding("plus,equals_sign,up", "raise_(1)", show=False),
+        Binding("minus,down", "raise_(-1)", show=False),
         Binding("h", "hint", "hint"),
         Binding("b", "beliefs", "beliefs"),
         Binding("u", "undo", "undo"),
@@ -60,6 +79,8 @@ class PlayApp(App[None]):
         self.table = table
         self._host, self._seeds, self._pace_s = host, seeds, pace_s
         self._is_busy = False
+        self._at = 0  # place of the chosen bid among those that are allowed
+        self._help = HELP if table.bidding is None else BID_HELP
 
     def compose(self) -> ComposeResult:
         """The widgets."""
@@ -68,9 +89,16 @@ class PlayApp(App[None]):
         with Horizontal(id="hand"):
             for slot in _SLOTS:
                 yield Button("", id=f"slot-{slot}")
+        if self.table.bidding is not None:
+            with Horizontal(id="calls"):
+                for name in ("pass_", "lower", "say", "higher"):
+                    yield Button("", id=f"call-{name}")
+                for each in bidding.DECLARATIONS:
+                    label = _SHORT.get(each, str(each))
+                    yield Button(label, id=f"declare-{each}")
         yield Static(id="problem", markup=False)
         with VerticalScroll(id="panel"):
-            yield Static(HELP, id="advice", markup=False)
+            yield Static(self._introduction(), id="advice", markup=False)
         yield Footer()
 
     def on_mount(self) -> None:
@@ -80,8 +108,63 @@ class PlayApp(App[None]):
     # ---- keys and clicks
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        """Play the tile of a button."""
-        self.action_play(int((event.button.id or "slot-0").rpartition("-")[2]))
+        """Do what a button says: play its tile, bid, or declare."""
+        kind, _, what = (event.button.id or "slot-0").rpartition("-")
+        if kind == "call":
+            acts = {
+                "lower": lambda: self.action_raise_(-1),
+                "higher": lambda: self.action_raise_(1),
+                "pass_": self.action_pass_,
+                "say": self.action_say,
+            }
+            acts[what]()
+        elif kind == "declare":
+            self._declare(int(what))
+        else:
+            self.action_play(int(what))
+
+    def action_digit(self, digit: int) -> None:
+        """Declare a trump, if that is the next thing to do, or play the tile with this number."""
+        if self.table.phase == "declare":
+            self._declare(digit)
+        elif digit - 1 in _SLOTS:
+            self.action_play(digit - 1)
+
+    def action_pass_(self) -> None:
+        """Pass."""
+        self._call(bidding.PASS)
+
+    def action_say(self) -> None:
+        """Make the chosen bid."""
+        if bids := self._bids():
+            self._call(bids[self._at])
+        else:
+            self._complain("you cannot bid now")
+
+    def action_raise_(self, step: int) -> None:
+        """Choose a higher or a lower bid to make."""
+        if self.table.phase == "bid" and (bids := self._bids()):
+            self._at = min(max(0, self._at + step), len(bids) - 1)
+            self._show()
+
+    def _bids(self) -> list[Call]:
+        """The bids that the person may make now, the lowest first."""
+        if not (self.table.is_turn and self.table.bidding):
+            return []
+        return [call for call in self.table.bidding.allowed if call is not bidding.PASS]
+
+    def _call(self, call: Call) -> None:
+        if not self.table.is_turn:
+            self._complain("it is not your turn")
+        elif self._change(lambda: state.call(self.table, call)):
+            self._at = 0
+            self._let_others_play()
+
+    def _declare(self, declaration: int) -> None:
+        if not self.table.is_turn:
+            self._complain("it is not your turn")
+        elif self._change(lambda: state.declare(self.table, declaration)):
+            self._advise(HELP_OF_CONTRACTS)
 
     def action_play(self, slot: int) -> None:
         """Play the tile of a slot."""
@@ -89,32 +172,38 @@ class PlayApp(App[None]):
         if not self.table.is_turn:
             self._complain("it is not your turn")
         elif self._change(lambda: state.play(self.table, tile)):
-            self._advise(HELP)
+            self._advise(self._play_help())
             self._let_others_play()
 
     def action_undo(self) -> None:
         """Take back the person's last tile."""
         if self._change(lambda: state.undo(self.table)):
-            self._advise(HELP)
+            self._advise(self._play_help())
 
     def action_next(self) -> None:
         """Deal the next hand."""
         seed = self._seeds(self.table.number + 1)
         if self._change(lambda: state.next_hand(self.table, seed)):
-            self._advise(HELP)
+            self._at = 0
+            self._advise(self._help)
             self._let_others_play()
 
     def action_hint(self) -> None:
-        """Show what each tile is worth."""
-        self._ask(lambda table: text.hint(self._host.hint(table)))
+        """Show what each tile, or each declaration and bid, is worth."""
+
+        def advise(table: Table) -> str:
+            found = self._host.hint(table)
+            return text.hint(found) if "tiles" in found else text.bid_hint(found)
+
+        self._ask(advise)
 
     def action_beliefs(self) -> None:
         """Show who may hold the hidden tiles."""
-        self._ask(lambda table: text.beliefs(state.view(table), self._host.beliefs(table)))
+        self._ask(lambda table: text.beliefs(views.view(table), self._host.beliefs(table)))
 
     def action_review(self) -> None:
         """Show what each move of the finished hand has cost."""
-        self._ask(lambda table: text.review(state.view(table), self._host.review(table)))
+        self._ask(lambda table: text.review(views.view(table), self._host.review(table)))
 
     # ---- changes
 
@@ -139,13 +228,13 @@ class PlayApp(App[None]):
     def _others_play(self) -> None:
         table, problem = self.table, ""
         try:
-            while not table.is_turn and not table.game.is_over:
+            while not table.is_turn and not table.is_over:
                 start = time.monotonic()
-                table = bots.step(table, self._host.bots)
+                table = self._host.step(table)
                 time.sleep(max(0.0, self._pace_s - (time.monotonic() - start)))
                 self.call_from_thread(self._others_played, table)
         except ValueError as error:  # such as a program of `ext:` that does not answer
-            name = table.game.players[table.game.mover]
+            name = table.game.players[table.turn]
             problem = f"{name} cannot play: {error}; u takes back your last tile"
         self.call_from_thread(self._others_done, problem)
 
@@ -157,7 +246,7 @@ class PlayApp(App[None]):
         self._is_busy = False
         self._show()
         self._complain(problem)
-        if self.table.game.is_over:
+        if self.table.is_over:
             try:
                 path = self._host.save(self.table)
             except (ValueError, OSError) as error:
@@ -185,6 +274,13 @@ class PlayApp(App[None]):
 
     # ---- what is shown
 
+    def _introduction(self) -> str:
+        notice = self._host.notice
+        return f"{self._help}\n\n{notice}" if notice else self._help
+
+    def _play_help(self) -> str:
+        return HELP if self.table.bidding is None else HELP_OF_CONTRACTS
+
     def _complain(self, sentence: str) -> None:
         self.query_one("#problem", Static).update(sentence)
 
@@ -193,7 +289,7 @@ class PlayApp(App[None]):
         self.query_one("#panel", VerticalScroll).scroll_home(animate=False)
 
     def _show(self) -> None:
-        view = state.view(self.table)
+        view = views.view(self.table)
         self.query_one("#head", Static).update(text.head(view))
         self.query_one("#board", Static).update(text.board(view))
         self.query_one("#problem", Static).update("")
@@ -203,3 +299,22 @@ class PlayApp(App[None]):
             button.set_class(held["played"], "played")
             button.disabled = not held["legal"]
             button.variant = "primary" if held["legal"] else "default"
+        if self.table.bidding is not None:
+            self._show_calls()
+
+    def _show_calls(self) -> None:
+        """Show the buttons of a bid, or of a declaration, when the person is to make one."""
+        is_mine, phase, bids = self.table.is_turn, self.table.phase, self._bids()
+        is_bid, is_declaration = is_mine and phase == "bid", is_mine and phase == "declare"
+        self.query_one("#calls", Horizontal).display = is_bid or is_declaration
+        chosen = bidding.name(bids[min(self._at, len(bids) - 1)]) if bids else ""
+        labels = {"pass_": "p: pass", "lower": "-", "say": f"y: {chosen}", "higher": "+"}
+        for name, label in labels.items():
+            button = self.query_one(f"#call-{name}", Button)
+            button.label, button.display = label, is_bid
+        if is_bid and self.table.bidding:
+            is_forced = bidding.PASS not in self.table.bidding.allowed
+            self.query_one("#call-pass_", Button).disabled = is_forced
+            self.query_one("#call-say", Button).disabled = not bids
+        for each in bidding.DECLARATIONS:
+            self.query_one(f"#declare-{each}", Button).display = is_declaration

@@ -16,14 +16,48 @@ def relation(view: View, seat: int) -> str:
 
 
 def head(view: View) -> str:
-    """One line: the hand, its declaration and the score."""
+    """The hand, its declaration and the score: one line, or two at a table with bids."""
     us = view["seat"] % 2
+    if view["auction"]:
+        return f"{_game(view)}\n{contract(view)}"
     points, won = view["points"], view["won"]
     return (
         f"hand {view['number']}   {view['declaration_name']}   "
         f"points: us {points[us]}, they {points[1 - us]}   "
         f"hands won: us {won[us]}, they {won[1 - us]}"
     )
+
+
+def _game(view: View) -> str:
+    us, auction = view["seat"] % 2, view["auction"]
+    marks, games = auction["marks"], auction["games"]
+    won = f"   games: us {games[us]}, they {games[1 - us]}" if any(games) else ""
+    dealer = relation(view, auction["dealer"])
+    return (
+        f"hand {view['number']}   marks: us {marks[us]}, they {marks[1 - us]} of "
+        f"{auction['goal']}{won}   dealer: {dealer}"
+    )
+
+
+def contract(view: View) -> str:
+    """The bids, or the contract and the points that each team has and needs; one line."""
+    us, auction = view["seat"] % 2, view["auction"]
+    if not auction["needs"]:
+        return f"bids: {', '.join(calls(view)) or 'none yet'}"
+    bid, points, needs = auction["bid"], view["points"], auction["needs"]
+    return (
+        f"{bid['name']} by {relation(view, bid['seat'])}, {view['declaration_name']}   points: "
+        f"us {points[us]} of {needs[us]}, they {points[1 - us]} of {needs[1 - us]}"
+    )
+
+
+def calls(view: View) -> list[str]:
+    """What each seat has said, as in `left pass`."""
+    auction = view["auction"]
+    return [
+        f"{relation(view, (auction['dealer'] + 1 + place) % tiles.N_PLAYERS)} {call}"
+        for place, call in enumerate(auction["calls"])
+    ]
 
 
 def board(view: View) -> str:
@@ -56,7 +90,39 @@ def _label(view: View, seat: int) -> str:
     return f"{turn}{relation(view, seat)}: {short}, {view['counts'][seat]} left"
 
 
+def outcome(view: View) -> str:
+    """How a hand with a contract has ended, and the game if it has; one line."""
+    us, auction = view["seat"] % 2, view["auction"]
+    bid, ours = auction["bid"], auction["winner"] == us
+    who = relation(view, bid["seat"])
+    marks = f"{bid['marks']} mark{'s' * (bid['marks'] > 1)}"
+    end = ""
+    if auction["game_winner"] is not None:
+        end = f"; {'you win' if auction['game_winner'] == us else 'they win'} the game"
+    taken = view["points"][bid["seat"] % 2]
+    return (
+        f"{who} bid {bid['name']}, took {taken}: {auction['result']}, {marks} for "
+        f"{'us' if ours else 'them'}{end}"
+    )
+
+
+def _said_of_bids(view: View) -> str:
+    who, auction = relation(view, view["turn"]), view["auction"]
+    if view["phase"] == "declare":
+        return "your bid is the highest: declare" if who == "you" else f"{who} declares"
+    if who != "you":
+        return f"{who} is thinking of a bid"
+    if "pass" not in auction["allowed"]:
+        return "all have passed: you must bid"
+    lowest = auction["allowed"][1:]
+    return f"your bid: {lowest[0]} or more, or pass" if lowest else "no bid is higher: pass"
+
+
 def _said(view: View) -> str:
+    if view["phase"] in ("bid", "declare"):
+        return _said_of_bids(view)
+    if view["phase"] == "over" and view["auction"]:
+        return outcome(view)
     if view["phase"] == "over":
         us = view["seat"] % 2
         ours, theirs = view["points"][us], view["points"][1 - us]
@@ -73,17 +139,17 @@ def _said(view: View) -> str:
     return f"{won}you {'lead' if leads else 'follow'}"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+def _table(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     return [
-        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        gap.join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
 
 
 def hint(found: dict[str, Any]) -> str:
     """A hint as a table."""
-    rows = [["tile", "P(win)", "points", ""]]
+    rows = [["tile", f"P({found['value']})", "points", ""]]
     for row in sorted(found["tiles"], key=lambda row: (-row["p_win"], -row["points"])):
         best = "best" if row["best"] else ""
         rows.append(
@@ -95,6 +161,20 @@ def hint(found: dict[str, Any]) -> str:
             ]
         )
     return "\n".join([f"over {found['worlds']:,} deals of the hidden tiles", *_table(rows)])
+
+
+def bid_hint(found: dict[str, Any]) -> str:
+    """P(make) of declarations and bids as a table, and what to say."""
+    share = found["advice"]
+    rows = [["", *map(str, found["bids"]), "pts"]]
+    for row in found["rows"]:
+        shares = (f"{100 * each:.0f}" for each in row["p_make"])
+        rows.append([row["name"], *shares, f"{row['points']:.0f}"])
+    advice = f"pass: no bid has P(make) of {100 * found['theta']:.0f} % or more"
+    if share:
+        advice = f"up to {share['bid']} with {share['name']}: P(make) {100 * share['p_make']:.0f} %"
+    about = f"P(make) in % if you lead, over {found['worlds']} deals; it promises too much"
+    return "\n".join([about, *_table(rows, " "), advice])
 
 
 def beliefs(view: View, found: dict[str, Any]) -> str:
@@ -112,7 +192,8 @@ def beliefs(view: View, found: dict[str, Any]) -> str:
 
 def review(view: View, found: dict[str, Any]) -> str:
     """A review as a table, one row for each decision."""
-    rows = [["trick", "", "played", "best", "P(win) lost", "points lost", "in the deal", "lost"]]
+    lost = f"P({found['value']}) lost"
+    rows = [["trick", "", "played", "best", lost, "points lost", "in the deal", "lost"]]
     for move in found["moves"]:
         who = relation(view, move["seat"])
         rows.append(
@@ -136,4 +217,6 @@ def review(view: View, found: dict[str, Any]) -> str:
         f"{relation(view, seat):>8}: {' '.join(tiles.TILE_NAMES[tile] for tile in hand)}"
         for seat, hand in enumerate(hands)
     ]
+    if view["auction"]:
+        lines = [f"{outcome(view)}; bids: {', '.join(calls(view))}", *lines]
     return "\n".join([*lines, *_table(rows), "", *shown])

@@ -15,7 +15,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from zebjax.table import bots, saving, state
+from zebjax import bidding
+from zebjax.table import saving, state, views
 from zebjax.table.host import Host
 from zebjax.table.state import Table
 from zebjax.table.web.guard import Guard, Rates, Refused, body, refusal
@@ -59,8 +60,9 @@ class Server:
         self._waiting = self._saved = 0
 
     async def about(self, _: Request) -> Response:
-        """The players that may be chosen."""
-        return JSONResponse({"players": self._names})
+        """The players that may be chosen, and what to know of them."""
+        has_bids = self._host.bidder is not None
+        return JSONResponse({"players": self._names, "bids": has_bids, "notice": self._host.notice})
 
     async def create(self, request: Request) -> Response:
         """Start a table."""
@@ -75,15 +77,16 @@ class Server:
         seat = _integer("seat", fields.get("seat"), 3)
         self._check_waiting()
         self.tables.check_room()
-        table = await self._work(lambda: state.new(seat, others, self._seeds()))
+        has_bids = self._host.bidder is not None
+        table = await self._work(lambda: state.new(seat, others, self._seeds(), has_bids))
         name = self.tables.add(table)
-        views = await self._others_play(name, self.tables.find(name))
-        return JSONResponse({"table": name, "views": [state.view(table), *views]}, 201)
+        after = await self._others_play(name, self.tables.find(name))
+        return JSONResponse({"table": name, "views": [views.view(table), *after]}, 201)
 
     async def show(self, request: Request) -> Response:
         """The state of a table."""
         sitting = self.tables.find(request.path_params["name"])
-        return JSONResponse({"views": [state.view(sitting.table)]})
+        return JSONResponse({"views": [views.view(sitting.table)]})
 
     async def leave(self, request: Request) -> Response:
         """Forget a table."""
@@ -97,11 +100,15 @@ class Server:
         if action not in ACTIONS:
             raise Refused(404, f"action: expected one of {', '.join(ACTIONS)}")
         fields = await body(request)
-        _only(fields, "ply", "number", *(["tile"] if action == "play" else []))
+        _only(fields, "ply", "number", *FIELDS.get(action, ()))
         ply = _integer("ply", fields.get("ply"), 28)
         number = _integer("number", fields.get("number"), 2**31)
         if action == "play":
             _integer("tile", fields.get("tile"), 27)
+        elif action == "bid":
+            _call(fields.get("bid"))
+        elif action == "declare":
+            _integer("declaration", fields.get("declaration"), 9)
         sitting = self.tables.find(name)
         self._check_waiting()
         if sitting.lock.locked():
@@ -120,16 +127,20 @@ class Server:
             advise = getattr(self._host, action)
             return {action: await self._guarded(name, lambda: advise(table))}
         if action == "text":
-            if not table.game.is_over:
+            if not table.is_over:
                 raise Refused(409, "text: this hand is not over")
             return {"text": saving.as_text(table)}
+        if action in ("play", "bid", "declare") and not table.is_over and not table.is_turn:
+            raise Refused(409, f"{action}: it is not your turn")
         changes = {
+            "bid": lambda: state.call(table, _call(fields["bid"])),
+            "declare": lambda: state.declare(table, fields["declaration"]),
             "play": lambda: state.play(table, fields["tile"]),
             "undo": lambda: state.undo(table),
             "next": lambda: state.next_hand(table, self._seeds()),
         }
         sitting.table = await self._guarded(name, changes[action])
-        first = state.view(sitting.table)
+        first = views.view(sitting.table)
         return {"views": [first, *await self._others_play(name, sitting)]}
 
     async def _guarded(self, name: str, work: Callable[[], T]) -> T:
@@ -142,21 +153,21 @@ class Server:
             raise self._failed(name, error) from error
 
     async def _others_play(self, name: str, sitting: Sitting) -> list[View]:
-        """Let the others play until it is the person's turn; the view after each play."""
-        views = []
+        """Let the others act until it is the person's turn; the view after each step."""
+        after = []
         try:
-            while not sitting.table.is_turn and not sitting.table.game.is_over:
-                step = functools.partial(bots.step, sitting.table, self._host.bots)
+            while not sitting.table.is_turn and not sitting.table.is_over:
+                step = functools.partial(self._host.step, sitting.table)
                 sitting.table = await self._work(step)
-                views.append(state.view(sitting.table))
+                after.append(views.view(sitting.table))
         except Exception as error:
             raise self._failed(name, error) from error
-        if views or sitting.table.game.is_over:
+        if after or sitting.table.is_over:
             await self._save(sitting.table)
-        return views
+        return after
 
     async def _save(self, table: Table) -> None:
-        if not table.game.is_over or self._saved >= MAX_SAVED:
+        if not table.is_over or self._saved >= MAX_SAVED:
             return
         self._saved += 1
         try:
@@ -184,7 +195,9 @@ class Server:
 
 
 ADVICE = ("hint", "beliefs", "review")
-ACTIONS = ("play", "undo", "next", *ADVICE, "text")
+FIELDS = {"play": ["tile"], "bid": ["bid"], "declare": ["declaration"]}
+"""Fields of an action beside the place of the page, `number` and `ply`."""
+ACTIONS = (*FIELDS, "undo", "next", *ADVICE, "text")
 
 
 def _only(fields: dict[str, Any], *names: str) -> None:
@@ -197,6 +210,16 @@ def _integer(name: str, value: Any, high: int) -> int:
     if type(value) is not int or not 0 <= value <= high:
         raise Refused(400, f"{name}: expected an integer 0..{high}")
     return value
+
+
+def _call(value: Any) -> bidding.Call:
+    """The call of a field: a text as in `pass`, `31`, `2 marks`."""
+    if not isinstance(value, str):
+        raise Refused(400, "bid: expected a text as in pass, 31 or 2 marks")
+    try:
+        return bidding.read(value[:20])
+    except ValueError as error:
+        raise Refused(400, f"bid: {error}") from None
 
 
 def static(path: str) -> Answer:

@@ -1,16 +1,18 @@
 // The page: shows the views of a table and sends what the person does to a backend.
 //
 // A backend has `about()`, `create({players, seat})`, `resume()`, `leave()`, and
-// `act(action, view, tile)`; each returns a promise. `create`, `resume` and the actions play, undo
-// and next give {views: [...]}, the table after each play; other actions give what their panel
-// shows. `can` lists the actions.
+// `act(action, view, value)`; each returns a promise. The value is a tile to play, a text to bid or
+// a declaration. `create`, `resume` and the actions in CHANGES give {views: [...]}, the table after
+// each step; other actions give what their panel shows. `can` lists the actions.
 "use strict";
 
 (function () {
-  const { make, name, draw, relation, percent } = zebjax;
+  const { make, name, draw, relation, percent, outcome } = zebjax;
   const get = (id) => document.getElementById(id);
   const PLACES = ["partner", "left", "right", "you"];
-  const CHANGES = ["play", "undo", "next"];
+  const CHANGES = ["play", "bid", "declare", "undo", "next"];
+  const ABOUT_BIDS = "Your partner sits opposite. One round of bids; the highest bidder names trump "
+    + "and must take its points with its partner. The first team with 7 marks wins.";
   const KEYS = { h: "hint", b: "beliefs", u: "undo", r: "review", n: "next" };
 
   class Page {
@@ -42,6 +44,12 @@
           }));
           get(place).value = String(about.chosen ?? about.players.length - 1);
         }
+        if (about.bids) {
+          get("about").textContent = ABOUT_BIDS;
+          get("keys").append(" P passes.");
+        }
+        get("notice").textContent = about.notice || "";
+        get("notice").hidden = !about.notice;
         const found = await this.backend.resume();
         if (found) await this.show(found.views);
       });
@@ -57,6 +65,9 @@
       if (key >= "1" && key <= "7" && key.length === 1) {
         const held = this.view.hand[Number(key) - 1];
         if (held.legal) this.act("play", held.tile);
+        event.preventDefault();
+      } else if (key === "p" && this.view.auction && this.view.auction.allowed[0] === "pass") {
+        this.act("bid", "pass");
         event.preventDefault();
       } else if (KEYS[key] && !get(KEYS[key]).hidden && !get(KEYS[key]).disabled) {
         this.act(KEYS[key]);
@@ -91,18 +102,20 @@
       });
     }
 
-    act(action, tile) {
+    act(action, value) {
       const place = document.activeElement && document.activeElement.dataset.slot;
       return this.attempt(async () => {
-        const found = await this.backend.act(action, this.view, tile);
+        const found = await this.backend.act(action, this.view, value);
         if (CHANGES.includes(action)) {
           get("panel").replaceChildren();
           await this.show(found.views);
-          if (place !== undefined || action === "next") this.focusHand(place);
+          if (place !== undefined || ["next", "bid", "declare"].includes(action)) {
+            this.focusHand(place);
+          }
         } else {
           get("panel").replaceChildren(...this.panel(action, found[action]));
           get("panel").focus({ preventScroll: action === "hint" });
-          if (action === "hint") this.showBadges(found.hint);
+          if (action === "hint" && found.hint.tiles) this.showBadges(found.hint);
         }
       });
     }
@@ -147,19 +160,58 @@
     showView() {
       const view = this.view, us = view.seat % 2;
       get("table").hidden = false;
-      get("score").replaceChildren(
+      get("score").replaceChildren(...(view.auction ? this.marks() : [
         make("b", "", view.declaration_name), ` · hand ${view.number}`,
         make("br"),
         `us ${view.points[us]}, they ${view.points[1 - us]}`,
-        view.number > 1 ? ` · hands won ${view.won[us]} : ${view.won[1 - us]}` : "");
+        view.number > 1 ? ` · hands won ${view.won[us]} : ${view.won[1 - us]}` : ""]));
       this.showBoard();
       this.showHand();
+      this.showBids();
       this.showControls();
       get("message").textContent = this.said();
       get("tricks").querySelector("ol").replaceChildren(
         ...view.tricks.filter((trick) => trick.winner !== null).map((trick) => make("li", "",
           `${relation(view, trick.leader)} led ${trick.tiles.map(name).join(", ")}: `,
           `${relation(view, trick.winner)} won ${trick.points}`)));
+    }
+
+    // The contract, the points that each team has and needs, and the marks of the game.
+    marks() {
+      const view = this.view, us = view.seat % 2, { bid, needs, marks, goal, games } = view.auction;
+      const points = (team) => `${view.points[team]} of ${needs[team]}`;
+      return [
+        make("b", "", needs ? `${bid.name} by ${relation(view, bid.seat)}, ${view.declaration_name}`
+          : bid ? `${bid.name} by ${relation(view, bid.seat)}` : "no bid yet"),
+        ...(needs ? [make("br"), `points: us ${points(us)}, they ${points(1 - us)}`] : []),
+        make("br"), `hand ${view.number} · marks ${marks[us]} : ${marks[1 - us]} of ${goal}`,
+        games[0] + games[1] ? ` · games ${games[us]} : ${games[1 - us]}` : ""];
+    }
+
+    // What a seat has said; empty if it has not spoken.
+    call(seat) {
+      const { auction } = this.view;
+      if (!auction) return "";
+      const place = (seat - auction.dealer + 3) % 4, said = auction.calls[place];
+      const words = said === undefined ? [] : [said === "pass" ? "pass" : `bid ${said}`];
+      return [...words, ...(seat === auction.dealer ? ["dealer"] : [])].join(" · ");
+    }
+
+    showBids() {
+      const { auction } = this.view, group = get("bids");
+      const said = auction ? auction.allowed.map((call) => ["bid", call,
+        call === "pass" ? "Pass" : call]) : [];
+      const named = auction ? auction.declarations.map((each) => ["declare", each.declaration,
+        each.name]) : [];
+      group.hidden = said.length + named.length === 0;
+      group.setAttribute("aria-label", named.length ? "Your declaration" : "Your bid");
+      group.replaceChildren(...[...said, ...named].map(([action, value, label]) => {
+        const button = make("button", "", label);
+        button.type = "button";
+        if (action === "bid" && value !== "pass") button.setAttribute("aria-label", `bid ${label}`);
+        button.addEventListener("click", () => this.act(action, value));
+        return button;
+      }));
     }
 
     showBoard() {
@@ -174,7 +226,8 @@
         const turn = view.turn === seat;
         const won = trick.winner === seat;
         const label = make("div", "label", make("b", "", place),
-          place === "you" ? "" : make("span", "player", view.players[seat]));
+          place === "you" ? "" : make("span", "player", view.players[seat]),
+          this.call(seat) ? make("span", "call", this.call(seat)) : "");
         const backs = make("div", "backs", ...Array.from({ length: view.counts[seat] },
           () => draw(null)));
         backs.setAttribute("role", "img");
@@ -189,6 +242,7 @@
 
     showHand() {
       const view = this.view;
+      get("hand").classList.toggle("bidding", ["bid", "declare"].includes(view.phase));
       get("hand").replaceChildren(...view.hand.map((held, slot) => {
         const button = make("button", held.played ? "tile played" : "tile", draw(held.tile));
         button.type = "button";
@@ -218,7 +272,7 @@
     showControls() {
       const view = this.view, over = view.phase === "over", can = this.backend.can;
       const turn = view.turn === view.seat;
-      const use = { hint: turn, beliefs: turn, undo: view.can_undo, review: over, text: over,
+      const use = { hint: turn, beliefs: turn && view.phase === "play", undo: view.can_undo, review: over, text: over,
         next: over };
       for (const [action, usable] of Object.entries(use)) {
         const once = ["review", "text", "next"].includes(action);
@@ -231,6 +285,8 @@
     said() {
       const view = this.view, trick = view.tricks.at(-1);
       const us = view.seat % 2;
+      if (view.phase === "bid" || view.phase === "declare") return this.saidOfBids();
+      if (view.phase === "over" && view.auction) return outcome(view);
       if (view.phase === "over") {
         const [ours, theirs] = [view.points[us], view.points[1 - us]];
         const result = ours > theirs ? "You win" : ours < theirs ? "They win" : "A tie";
@@ -249,10 +305,24 @@
       return text[0].toUpperCase() + text.slice(1);
     }
 
+    saidOfBids() {
+      const view = this.view, { allowed, calls, dealer } = view.auction;
+      const mine = view.turn === view.seat, who = relation(view, view.turn);
+      const last = calls.length ? [dealer + calls.length, calls.at(-1)] : null;
+      const before = last ? `${relation(view, last[0] % 4)} ${last[1] === "pass" ? "passed"
+        : `bid ${last[1]}`}. ` : "";
+      let now = mine ? "Your bid." : `${who} is thinking.`;
+      if (view.phase === "declare") now = mine ? "Your bid is the highest: what is trump?"
+        : `${who} names trump.`;
+      else if (mine && allowed[0] !== "pass") now = "All have passed: you must bid.";
+      const text = before + now;
+      return text[0].toUpperCase() + text.slice(1);
+    }
+
     focusHand(slot) {
       const buttons = [...get("hand").querySelectorAll('button[aria-disabled="false"]')];
       const wanted = buttons.find((button) => button.dataset.slot >= (slot || 0)) || buttons[0];
-      (wanted || get("next")).focus();
+      (wanted || get("bids").querySelector("button") || get("next")).focus();
     }
   }
 

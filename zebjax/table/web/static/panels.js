@@ -36,7 +36,40 @@
     return cell;
   }
 
+  // How a hand with a contract has ended, as one sentence.
+  function outcome(view) {
+    const us = view.seat % 2, { bid, result, winner, game_winner: game } = view.auction;
+    const who = relation(view, bid.seat);
+    const marks = `${bid.marks} mark${bid.marks > 1 ? "s" : ""} for ${winner === us ? "us" : "them"}`;
+    const end = game === null ? "" : game === us ? " You win the game." : " They win the game.";
+    const text = `${who} bid ${bid.name} and took ${view.points[bid.seat % 2]}: ${result}, ${marks}.`;
+    return text[0].toUpperCase() + text.slice(1) + end;
+  }
+
+  // P(make) of each declaration: the lowest bids that may be made, and 42.
+  function bidHint(found) {
+    const from = Math.min(found.lowest ?? 0, found.bids.length - 5);
+    const last = found.bids.length - 1;
+    const places = [0, 1, 2, 3].map((step) => from + step).concat([last]);
+    const rows = found.rows.map((row) => {
+      const heading = make("th", "", row.name);
+      heading.scope = "row";
+      const said = found.advice && found.advice.name === row.name;
+      return make("tr", said ? "best" : "", heading, ...places.map((at) => bar(row.p_make[at])),
+        make("td", "", row.points.toFixed(0)));
+    });
+    const advice = found.advice
+      ? `Up to ${found.advice.bid} with ${found.advice.name}, made in ${percent(found.advice.p_make)}.`
+      : `Pass: no bid is made in ${percent(found.theta)} or more.`;
+    const said = `How often you make a bid if you lead, in %, over ${found.worlds} deals of the `
+      + "hidden tiles, each played with all hands known, which promises too much";
+    const head = ["declaration", ...places.map((at) => String(found.bids[at])), "points"];
+    return [make("h2", "", "Hint"), make("p", "", advice), table(said, head, rows)];
+  }
+
   function hint(found) {
+    if (found.rows) return bidHint(found);
+    const wins = { make: "you make", set: "you set" }[found.value] || "you win";
     const rows = [...found.tiles].sort((a, b) => b.p_win - a.p_win || b.points - a.points)
       .map((row) => make("tr", row.best ? "best" : "", tileHeading(row.tile),
         make("td", "", percent(row.p_win)),
@@ -44,7 +77,7 @@
         make("td", "", row.best ? "best" : "")));
     const what = found.caption ||
       `What each tile is worth, over ${found.worlds.toLocaleString("en")} deals of the hidden tiles`;
-    return [make("h2", "", "Hint"), table(what, found.headings || ["tile", "you win", "points", ""], rows)];
+    return [make("h2", "", "Hint"), table(what, found.headings || ["tile", wins, "points", ""], rows)];
   }
 
   function beliefs(view, found) {
@@ -71,8 +104,10 @@
     });
     const said = `Every move with a choice. Best and lost: by what the seat could know, over ` +
       `${found.worlds} deals of the hidden tiles; deal: the best with all hands known, and the points lost`;
-    const head = ["trick", "", "tile", "best", "win lost", "pts lost", "deal", "pts lost"];
-    return [make("h2", "", "Review"), table(said, head, rows), ...hands(view)];
+    const lost = found.value === "make/set" ? "bid lost" : "win lost";
+    const head = ["trick", "", "tile", "best", lost, "pts lost", "deal", "pts lost"];
+    const end = view.auction ? [make("p", "", outcome(view))] : [];
+    return [make("h2", "", "Review"), ...end, table(said, head, rows), ...hands(view)];
   }
 
   function hands(view) {
@@ -86,5 +121,5 @@
   }
 
   zebjax.panels = { hint, beliefs, review, text: notation };
-  Object.assign(zebjax, { relation, percent });
+  Object.assign(zebjax, { relation, percent, outcome });
 })();

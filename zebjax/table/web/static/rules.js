@@ -97,7 +97,7 @@ globalThis.zebjax = zebjax;
     return found;
   }
 
-  // What the page shows, as `zebjax.table.state.view` does.
+  // What the page shows, as `zebjax.table.views.view` does.
   function view(table) {
     const { game, seat } = table;
     const over = game.plays.length === 28, turn = mover(game), seats = movers(game);
@@ -112,7 +112,7 @@ globalThis.zebjax = zebjax;
       tricks: tricks(game), points: points(game),
       counts: [0, 1, 2, 3].map((each) => 7 - seats.filter((one) => one === each).length),
       won: table.won, can_undo: seats.includes(seat), undone: table.undone,
-      hands: over ? game.hands : null, seed: null,
+      hands: over ? game.hands : null, seed: null, auction: null,
     };
   }
 

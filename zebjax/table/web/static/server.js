@@ -31,7 +31,7 @@
   }
 
   const backend = {
-    can: ["play", "undo", "next", "hint", "beliefs", "review", "text"],
+    can: ["play", "bid", "declare", "undo", "next", "hint", "beliefs", "review", "text"],
     about: () => ask("GET", "/api/about"),
     async create(choice) {
       const found = await ask("POST", "/api/tables", choice);
@@ -51,9 +51,10 @@
         // It is gone already.
       }
     },
-    act(action, view, tile) {
+    act(action, view, value) {
       const fields = { ply: view.ply, number: view.number };
-      if (action === "play") fields.tile = tile;
+      const name = { play: "tile", bid: "bid", declare: "declaration" }[action];
+      if (name) fields[name] = value;
       return ask("POST", `/api/tables/${table}/${action}`, fields);
     },
   };

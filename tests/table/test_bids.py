@@ -1,0 +1,214 @@
+"""A table with bids: whole hands by the state machine, what is told, marks, advice, files."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from tests.support.tables import swapped
+from zebjax import bidding, contract_record, notation, players, position_arrays, protocol, tiles
+from zebjax.bidding import PASS, Bidding, Seen
+from zebjax.players import Player, auction
+from zebjax.players.auction import Bidder
+from zebjax.study import answering, reading
+from zebjax.table import bots, host, saving, state, views
+
+NAMES = ("a", "b", "c")
+RANDOM = players.make("random")
+
+
+def start(seed=3, seat=0):
+    return state.new(seat, NAMES, seed, bids=True)
+
+
+def bid(table, *calls, declaration=6):
+    for call in calls:
+        table = state.call(table, call)
+    return state.declare(table, declaration)
+
+
+def first_legal(table):
+    """Play the first legal tiles until the hand is over."""
+    while not table.is_over:
+        table = state.play(table, table.game.legal[0])
+    return table
+
+
+def test_a_hand_goes_from_bids_to_a_declaration_to_play_and_ends_when_it_is_decided():
+    table = start()
+    dealer = table.bidding.dealer
+    assert (table.phase, table.turn) == ("bid", (dealer + 1) % 4)
+    for early in (lambda: state.play(table, 0), lambda: state.declare(table, 6)):
+        with pytest.raises(ValueError, match=r"bids come first|nothing to declare"):
+            early()
+    seen = views.view(table)
+    assert seen["declaration"] is None and seen["declaration_name"] is None
+    table = state.call(state.call(state.call(table, PASS), (31, 1)), PASS)
+    with pytest.raises(ValueError, match="expected pass or a bid from 32 to 2 marks, got 31"):
+        state.call(table, (31, 1))
+    table = state.call(table, PASS)
+    bidder = (dealer + 2) % 4
+    assert (table.phase, table.turn) == ("declare", bidder)
+    with pytest.raises(ValueError, match=r"expected one of trump 0, .*, doubles trump, no trump"):
+        state.declare(table, tiles.DECLARATION_NAMES.index("doubles suit"))
+    table = state.declare(table, 2)
+    assert (table.phase, table.turn) == ("play", bidder)
+    assert table.game.bid == (bidder, 31, 1) and table.game.declaration == 2
+    with pytest.raises(ValueError, match="there are no bids now"):
+        state.call(table, PASS)
+    over = first_legal(table)
+    last = over.game.before(len(over.game.plays) - 1)
+    assert bidding.winner(last) is None and bidding.result(over.game) in ("made", "set")
+    team = bidding.winner(over.game)
+    assert over.score[team] == 1 and over.score[1 - team] == 0 and over.turn == -1
+    assert state.undo(over).phase == "play"
+    json.dumps(views.view(over))
+
+
+def test_marks_are_counted_to_seven_and_the_deal_moves_to_the_left():
+    table, dealers = start(), []
+    while table.game_winner is None:
+        dealers.append(table.bidding.dealer)
+        table = first_legal(bid(table, (42, 2), PASS, PASS, PASS))
+        assert sum(table.score) == 2 * table.number
+        before = table
+        if table.game_winner is None:
+            table = state.next_hand(table, table.number)
+    assert dealers == [(dealers[0] + n) % 4 for n in range(len(dealers))]
+    winner = before.game_winner
+    assert before.score[winner] >= 7 > before.score[1 - winner]
+    after = state.next_hand(before, 0)
+    assert after.score == (0, 0) and after.games[winner] == 1 and sum(after.games) == 1
+
+
+def test_a_game_without_bids_has_none():
+    table = state.new(0, NAMES, 3)
+    assert table.phase == "play" and views.view(table)["auction"] is None
+    assert table.game_winner is None
+    with pytest.raises(ValueError, match="there are no bids now"):
+        state.call(table, (30, 1))
+
+
+def test_what_is_told_at_the_bid_has_the_own_hand_alone():
+    table = start(seat=2)
+    while not table.is_turn:
+        table = state.call(table, PASS)
+    other = swapped(dataclasses.replace(table, game=table.game))
+    assert other.game.hands != table.game.hands
+    assert views.view(table) == views.view(other)
+    line = protocol.write_request(state.request(table))
+    assert line == protocol.write_request(state.request(other))
+    data = json.loads(line)
+    assert set(data) == {"id", "request", "version", "auction", "seed"}
+    assert data["auction"] == {
+        "hand": [tiles.TILE_NAMES[tile] for tile in table.game.hands[2]],
+        "dealer": table.bidding.dealer,
+        "calls": ["pass"] * len(table.bidding.calls),
+    }
+
+
+ALL_SIXES = tuple(tiles.tile_id(6, low) for low in range(7))
+WEAK = tuple(map(tiles.TILE_NAMES.index, ("1-0", "2-0", "3-1", "4-2", "4-0", "5-3", "2-1")))
+
+
+def test_the_bidder_raises_by_one_passes_and_is_forced():
+    bidder = Bidder(0.9, worlds=1)
+    assert bidder.call(Seen(ALL_SIXES, Bidding(0)), 0) == (30, 1)
+    assert bidder.call(Seen(ALL_SIXES, Bidding(0, ((36, 1),))), 0) == (37, 1)
+    for high in ((42, 1), (42, 2)):
+        assert bidder.call(Seen(ALL_SIXES, Bidding(0, (high,))), 0) is PASS
+    assert bidder.call(Seen(WEAK, Bidding(0, ((40, 1),))), 0) is PASS
+    assert bidder.call(Seen(WEAK, Bidding(0, (PASS,) * 3)), 0) == (30, 1)
+    assert bidder.declare(Seen(ALL_SIXES, Bidding(0, ((30, 1), PASS, PASS, PASS))), 0) == 6
+
+
+def test_the_bots_bid_declare_and_play_with_the_contract():
+    seen = []
+
+    def choose_in_contract(states, contracts, keys):
+        seen.append(contracts)
+        return RANDOM.choose(states, keys)
+
+    knows = Player("knows", RANDOM.choose, choose_in_contract=choose_in_contract)
+    everyone = dict.fromkeys((*NAMES, state.YOU), knows)
+    table, bidder = start(seed=5), Bidder(0.5, worlds=1)
+    while not table.is_over:
+        table = bots.step(dataclasses.replace(table, seat=(table.turn + 1) % 4), everyone, bidder)
+    assert len(table.bidding.calls) == 4 and table.game.declaration in bidding.DECLARATIONS
+    for contracts in seen:
+        assert contracts.bidder == table.game.bid.seat and contracts.bid == table.game.bid.points
+    assert seen and bots.about_contracts(everyone) == ""
+    said = bots.about_contracts({"random": RANDOM, "knows": knows})
+    assert said.startswith("random plays for points and not to make or set the bid; ")
+
+
+def test_a_player_that_needs_a_contract_says_so_without_one():
+    table = state.new(0, NAMES, 3)
+    makes = players.make("eq:n=1,criterion=make")
+    with pytest.raises(ValueError, match="criterion=make plays games with a contract"):
+        bots.choose(makes, state.request(table))
+
+
+def test_the_hint_at_the_bid_is_that_of_zebjax_bid():
+    made = host.Host({}, None, worlds=2, bidder=Bidder(0.5))
+    table = start(seat=1)
+    while not table.is_turn:
+        table = state.call(table, (30, 1) if table.bidding.high is None else PASS)
+    found = made.hint(table)
+    request = state.request(table)
+    rng = np.random.default_rng(request.seed)
+    chances = auction.chances(np.array(table.game.hands[1]), 2, rng)
+    by_name = {row["declaration"]: row for row in found["rows"]}
+    for declaration, p_make in zip(chances.declarations, chances.p_make, strict=True):
+        np.testing.assert_allclose(by_name[declaration]["p_make"], p_make)
+    lowest = bidding.LOWEST[0] + (table.bidding.high is not None)
+    assert found["bids"][found["lowest"]] == lowest and found["worlds"] == 2
+    assert made.hint(swapped(table)) == found
+    with pytest.raises(ValueError, match="nobody has played"):
+        made.beliefs(table)
+
+
+@pytest.mark.parametrize("calls", [((42, 2), PASS, PASS, PASS), (PASS, (30, 1), (31, 1), PASS)])
+def test_a_hand_is_saved_with_its_contract_and_comes_back(tmp_path, calls):
+    table = first_legal(bid(start(), *calls, declaration=9))
+    text = saving.save(table, tmp_path)
+    assert notation.read(text.read_text()) == table.game
+    path = text.with_suffix(".safetensors")
+    records, contracts, facts = contract_record.read(path)
+    assert position_arrays.bids(contracts) == [table.game.bid]
+    assert facts.search["calls"] == [bidding.name(call) for call in calls]
+    assert facts.search["played"] == len(table.game.plays)
+    (back,) = reading.read(str(path))
+    assert dataclasses.replace(back, players=table.game.players) == table.game
+    (whole,) = position_arrays.of_record(records, position_arrays.bids(contracts))
+    assert bidding.result(whole) == bidding.result(table.game)
+    with pytest.raises(ValueError, match="expected a finished game"):
+        saving.save(state.undo(table), tmp_path)
+
+
+def test_requests_of_bids_are_answered_and_hostile_ones_refused():
+    request = protocol.Request(1, protocol.BID, seed=4, auction=Seen(ALL_SIXES, Bidding(3)))
+    good = json.loads(protocol.write_request(request))
+    assert protocol.read_request(good) == request
+    (line,) = answering.answer([json.dumps(good).encode()], RANDOM, Bidder(0.5, 1))
+    assert protocol.read_bid(line.encode(), request) == (30, 1)
+    held = good["auction"]
+    for change, said in (
+        ({"request": "declare"}, "auction: expected four calls for declare, got 0"),
+        ({"auction": None}, "auction: expected an object with hand, dealer and calls"),
+        ({"auction": held | {"hand": held["hand"][:6]}}, "auction: hand: expected seven different"),
+        ({"auction": held | {"hand": ["6-6"] * 7}}, "auction: hand: expected seven different"),
+        ({"auction": held | {"dealer": 4}}, r"auction: dealer: expected an integer 0\.\.3"),
+        ({"auction": held | {"calls": [31]}}, "auction.calls: expected a list of bids"),
+        ({"auction": held | {"calls": ["31", "30"]}}, "auction: bid: expected pass or a bid from"),
+        ({"auction": held | {"calls": ["pass"] * 5}}, "auction.calls: expected at most four"),
+        ({"auction": held | {"calls": ["29"]}}, "auction: expected points from 30 to 42"),
+        ({"auction": held | {"hands": []}}, "unknown key"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            protocol.read_request(good | change)
+    for reply in ({"bid": "29"}, {"bid": 31}, {"bid": None}, {"error": "no"}, {"bid": ["31"]}):
+        said = r"bid: expected one of pass, 30|it answers the error"
+        with pytest.raises(ValueError, match=said):
+            protocol.read_bid(json.dumps({"id": 1, **reply}).encode(), request)
