@@ -37,7 +37,9 @@ def read(states: game.GameState) -> Games:
     """
     n = len(np.asarray(states.ply))
     game.check_state(states, (n,), "states")
-    made = Games(*(np.ascontiguousarray(getattr(states, name), np.int8) for name in Games._fields))
+    # Copies, because for numba arrays that cannot be written are another type: it would compile
+    # every kernel once more.
+    made = Games(*(np.array(getattr(states, name), np.int8, order="C") for name in Games._fields))
     limits = Games(tiles.N_TILES, tiles.N_DECLARATIONS, tiles.N_PLAYERS, 0, game.N_PLIES + 1)  # type: ignore[arg-type]
     for name in ("hands", "declaration", "leader", "ply"):
         field, limit = getattr(made, name), getattr(limits, name)
