@@ -23,6 +23,7 @@ PAIRS = (
     ("small", "random"),
     ("small", "eq:n=10"),
     ("small", "eq:n=100"),
+    ("eq:n=100,points=0", "eq:n=100"),
     (WEIGHTED, "eq:n=100"),
     (f"{WEIGHTED},rollouts=small,blend=1", "eq:n=100"),
     (f"{WEIGHTED},rollouts=small,blend=0.5", "eq:n=100"),
@@ -32,7 +33,9 @@ ABOUT = """Plays pairs of players on the same deals, each deal twice with the te
 deals of each pair in turn. The margins of finished deals are kept in --keep, so the same command
 resumes, and a larger --deals adds deals after the same first ones. Times are CPU time of this
 process in A's decisions, those without a choice excluded; with other programs on the machine they
-are too high. --plot draws strength against time for the pairs that have the most common B."""
+are too high. `eq:n=100,points=0` is a control: `eq:n=100` breaks ties by points from the third
+trick on only, the players here in every trick. --plot draws strength against time for the pairs
+that have the most common B."""
 
 
 def keep_file(keep: Path, a: str, b: str, seed: int) -> Path:
@@ -169,8 +172,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         for pair in pairs:
             file = keep_file(args.keep, *pair, args.seed)
             kept = read(file)
-            if len(kept["margins"]) < min(last, args.deals):
-                kept = play_some(pair, key, file, min(args.batch, args.deals))
+            if (left := min(last, args.deals) - len(kept["margins"])) > 0:
+                kept = play_some(pair, key, file, left)
                 report.show(row_of(pair, kept))
             rows[pair] = row_of(pair, kept)
     report.write(

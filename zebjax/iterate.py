@@ -73,15 +73,15 @@ def _run(arguments: argparse.Namespace) -> int:
         locks.locked(arguments.out, "wait for it or choose another OUT"),
         cli.progress(f"policy iteration in {arguments.out}") as show,
     ):
-        run(
+        done = run(
             settings,
             arguments.out,
             numba.config.NUMBA_NUM_THREADS,
             show,
             lambda result: print(_line(result), flush=True),
         )
-    last = arguments.out / f"round_{settings.rounds:02}.safetensors"
-    print(f"wrote {last}; try: zebjax arena small:{last} vs heuristic --deals 1000")
+    last = arguments.out / f"round_{done:02}.safetensors"
+    print(f"the newest network is {last}; try: zebjax arena small:{last} vs heuristic --deals 1000")
     return 0
 
 

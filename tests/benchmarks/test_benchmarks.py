@@ -239,7 +239,7 @@ def test_a_measurement_of_strength_resumes(tmp_path, capsys):
     more = json.loads((tmp_path / "out.json").read_text())["pairs"][0]
     assert (first["deals"], more["deals"]) == (2, 4)
     (kept,) = tmp_path.glob("*[0-9a-f].json")
-    assert 0 < json.loads(kept.read_text())["a_decisions"] <= 2 * 4 * 14
+    assert 0 < json.loads(kept.read_text())["a_decisions"] < 2 * 4 * 14
     margins = json.loads(kept.read_text())["margins"]
     expected = matches.play_pairs(
         players.make("heuristic"), players.make("random"), 4, jax.random.key(0), batch=2

@@ -11,7 +11,7 @@ from tests.support.small import net_of_seed
 from zebjax import players, solver, worlds
 from zebjax.players import exact, inference, weighted
 from zebjax.players.inference import Settings
-from zebjax.small import batch, network, storage
+from zebjax.small import batch, network, policy, storage
 
 N = 12
 ALL = Settings(n=400, candidates=400, temperature=0.1)  # takes every world of the endings below
@@ -244,3 +244,23 @@ def test_candidates_grow_until_enough_have_weight(endings, models):
     all_worlds = inference.worlds_of(endings, raw_keys(N), models, ALL)
     assert (found.effective >= np.minimum(20, 0.5 * all_worlds.effective)).all()
     assert (found.effective > 19).sum() > N / 2
+
+
+def test_worlds_that_are_all_impossible_are_equal():
+    never = np.full((3, 4), -np.inf)
+    assert inference.log_evidence(never, 0.0, 0.0).tolist() == [0, 0, 0]
+    evidence = inference.log_evidence(never, 1.0, 0.0)
+    weights = inference.weigh(evidence[None], np.array([[True, True, False]]))
+    assert weights.tolist() == [[0.5, 0.5, 0.0]]
+
+
+def test_nothing_is_drawn_for_no_decision(endings, models):
+    none = type(endings)(*(field[:0] for field in endings))
+    assert len(inference.worlds_of(none, raw_keys(0), models, ALL).weights) == 0
+
+
+def test_no_two_worlds_share_random_numbers():
+    seeds = batch.split(np.zeros(50, np.uint64), np.arange(50))
+    streams = [[policy.uniform(seed) for _ in range(100)] for seed in seeds[:, None].copy()]
+    assert len(np.unique(streams)) == 50 * 100
+    assert abs(np.mean(streams) - 0.5) < 0.02

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from tests.support.small import net_of_seed
 from zebjax import iterate
@@ -136,11 +137,40 @@ def test_a_stopped_run_resumes_to_the_same_network(tmp_path):
     for one, other in zip(again, net, strict=True):
         np.testing.assert_array_equal(one, other)
     assert run(parts, TINY) == []
+    assert run(parts, dataclasses.replace(TINY, rounds=1)) == []  # keeps what it has
+    assert (parts / "round_02.safetensors").exists()
     (parts / "params_02.safetensors").write_bytes(b"damaged")
     with pytest.raises(ValueError, match=r"params_02.safetensors: cannot be read"):
         run(parts, TINY)
     with pytest.raises(ValueError, match=r"made with other settings \(window is 2, now 3\)"):
         run(tmp_path / "whole", dataclasses.replace(TINY, window=3))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a | {"plays": a["plays"] + 28}, r"array plays: expected 0\.\.27"),
+        (
+            lambda a: a | {"labels": a["labels"][:, :27]},
+            r"array labels: expected int8 \(10, 28, 7\)",
+        ),
+        (lambda a: a | {"leader": a["leader"].astype(np.int64)}, "array leader: expected int8"),
+        (lambda a: {"plays": a["plays"]}, "expected the arrays hands, declaration, leader"),
+    ],
+)
+def test_damaged_games_are_refused_when_a_run_resumes(tmp_path, games, change, message):
+    few = vars(games.where(np.arange(10)))
+    safetensors.numpy.save_file(change(dict(few)), tmp_path / "games_01_000.safetensors")
+    with pytest.raises(ValueError, match=message):
+        small_run._read_games(tmp_path / "games_01_000.safetensors")
+
+
+def test_a_network_that_is_not_finite_is_not_written(tmp_path):
+    net = small_fit.net_of(small_fit.init(8, 4, 0))
+    net.second[0, 0] = 1e6  # more than float16 holds
+    with pytest.raises(ValueError, match="array second is not finite, so nothing is written"):
+        storage.save(tmp_path / "net.safetensors", net, {})
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_command_trains_and_says_what_to_try(tmp_path, capsys):

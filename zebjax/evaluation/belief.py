@@ -192,10 +192,9 @@ def predict_by_plays(
         settings: `candidates`, `floor`, `power`, `temperature` and `doubt` are used.
     """
     game.check_state(states, (len(keys),), "states")
-    settings = dataclasses.replace(settings, n=settings.candidates, n_trick1=None)
 
     def beliefs(some: game.GameState, rows: np.ndarray, marginal: np.ndarray) -> np.ndarray:
-        found = inference.worlds_of(
+        found = inference.candidates_of(
             some, np.take(keys, rows, axis=0, mode="clip"), inference.Models(net, net), settings
         )
         one = marginal / found.effective[:, None, None]

@@ -5,6 +5,7 @@ network: Bayes' rule with the uniform distribution over consistent worlds as pri
 """
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -20,6 +21,8 @@ _DRAWN_AT_ONCE = 16
 """Decisions whose candidates are drawn by one compiled call."""
 _GROWTH = (1, 4, 16)
 """Candidates of a decision in units of the setting, until enough of them have weight."""
+VERSION = 1
+"""Counts changes of what is drawn and weighed; part of a player's identity."""
 _RESAMPLE = 2
 """Stream of random numbers, see `batch.seeds_of`."""
 
@@ -39,7 +42,7 @@ class Settings:
     """Share of uniformly random plays in the model of the others. It bounds what one play that the
     model does not expect can take from the true world."""
     power: float = 1.0
-    """Exponent of the likelihood; 0 makes all weights equal."""
+    """Exponent of the evidence; 0 makes all weights equal."""
     temperature: float = 0.07
     """Of the others' plays, in units of the score."""
     doubt: float = 0.1
@@ -68,7 +71,7 @@ def settings_of(n: int, n_trick1: int | None, weigh: bool, options: Mapping[str,
         options: other fields of `Settings`.
     """
     most = max(n, n_trick1 or 0)
-    usual = max(Settings.candidates, 5 * most) if weigh else most
+    usual = min(max(Settings.candidates, 5 * most), MAX_WORLDS) if weigh else most
     return Settings(n=n, n_trick1=n_trick1, **({"candidates": usual} | dict(options)))
 
 
@@ -97,20 +100,21 @@ def log_evidence(log_likelihoods: np.ndarray, power: float, doubt: float) -> np.
     """Return the logarithm of how likely worlds make what the others played.
 
     The partner plays by the model or at random, and so do the opponents: a mixture of players, not
-    of plays. Where the model explains what was seen in no world, all worlds are about equal.
+    of plays. Where the model makes what was seen unlikely in all worlds, a world counts by the
+    choices that its seats had, as it would if they played at random.
 
     Args:
         log_likelihoods: float64 `[..., 4]`, from `batch.log_likelihoods`.
-        power: exponent of the likelihood by the model.
+        power: exponent of the mixture.
         doubt: prior probability of random play.
 
-    >>> float(log_evidence(np.log([0.2, 0.3, 1.0, 1.0]), 1.0, 0.0).round(4) - np.log(0.06).round(4))
-    0.0
+    >>> float(np.exp(log_evidence(np.log([0.2, 0.3, 1.0, 0.5]), 1.0, 0.1)).round(4))
+    0.0896
     """
     by_model, at_random = log_likelihoods[..., :2], log_likelihoods[..., 2:]
     with np.errstate(divide="ignore"):  # a doubt of 0 or 1
-        parts = np.log1p(-doubt) + power * by_model, np.log(doubt) + at_random
-    return np.asarray(np.logaddexp(*parts).sum(-1))
+        mixture = np.logaddexp(np.log1p(-doubt) + by_model, np.log(doubt) + at_random).sum(-1)
+    return np.asarray(power * mixture if power > 0 else np.zeros_like(mixture))
 
 
 def weigh(log_evidence: np.ndarray, real: np.ndarray) -> np.ndarray:
@@ -124,7 +128,9 @@ def weigh(log_evidence: np.ndarray, real: np.ndarray) -> np.ndarray:
     [[0.25, 0.75, 0.0]]
     """
     scaled = np.where(real, log_evidence, -np.inf)
-    weights = np.exp(scaled - scaled.max(-1, keepdims=True))
+    most = scaled.max(-1, keepdims=True)
+    # Without a floor and doubt all worlds may be impossible under the model: then they are equal.
+    weights = np.where(np.isneginf(most), real, np.exp(scaled - np.nan_to_num(most)))
     return weights / weights.sum(-1, keepdims=True)
 
 
@@ -170,24 +176,44 @@ def worlds_of(
     Raises:
         ValueError: for a decision without a consistent world.
     """
-    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    effective = np.zeros(len(keys))
-    sizes = np.full(len(keys), settings.n)
-    if settings.n_trick1 is not None:
-        sizes[np.asarray(states.ply) < tiles.N_PLAYERS] = settings.n_trick1
+    drawn = candidates_of(states, keys, models, settings, threads)
+    starts, sizes = batch.seeds_of(keys, _RESAMPLE), _sizes(states, settings)
+    weights = np.zeros(len(drawn.weights))
+    ends = np.searchsorted(drawn.decision, np.arange(len(keys) + 1))
+    for row, (first, last) in enumerate(itertools.pairwise(ends)):
+        own = drawn.weights[first:last]
+        if np.count_nonzero(own) > sizes[row]:
+            own = resample(own, sizes[row], np.random.default_rng(starts[row]).random())
+        weights[first:last] = own
+    kept = np.flatnonzero(weights)
+    return Worlds(drawn.decision[kept], drawn.hands[kept], weights[kept], drawn.effective)
+
+
+def candidates_of(
+    states: game.GameState,
+    keys: np.ndarray,
+    models: Models | None,
+    settings: Settings,
+    threads: int | None = None,
+) -> Worlds:
+    """Draw candidates for many decisions, and weigh them; arguments and errors as `worlds_of`."""
+    sizes = _sizes(states, settings)
+    parts = [(np.zeros((0, tiles.N_PLAYERS, tiles.HAND_SIZE), np.int8), np.zeros(0))]
     for first in range(0, len(keys), _DRAWN_AT_ONCE):
         rows = np.arange(first, min(first + _DRAWN_AT_ONCE, len(keys)))
-        starts = batch.seeds_of(keys[rows], _RESAMPLE)
         block = base.gather(states, rows)
-        drawn = _candidates(block, keys[rows], models, settings, sizes[rows], threads)
-        for row, start, (hands, own) in zip(rows, starts, drawn, strict=True):
-            effective[row] = effective_number(own)
-            if np.count_nonzero(own) > sizes[row]:
-                own = resample(own, sizes[row], np.random.default_rng(start).random())
-            kept = np.flatnonzero(own)
-            parts.append((np.full(len(kept), row), hands[kept], own[kept]))
-    decision, kept_hands, kept_weights = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Worlds(decision, kept_hands, kept_weights, effective)
+        parts += _candidates(block, keys[rows], models, settings, sizes[rows], threads)
+    hands, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
+    decision = np.repeat(np.arange(len(keys)), [len(own) for _, own in parts[1:]])
+    effective = np.array([effective_number(own) for _, own in parts[1:]])
+    return Worlds(decision, hands, weights, effective)
+
+
+def _sizes(states: game.GameState, settings: Settings) -> np.ndarray:
+    """Return the number of worlds wanted for each decision."""
+    is_early = np.asarray(states.ply) < tiles.N_PLAYERS
+    early = settings.n if settings.n_trick1 is None else settings.n_trick1
+    return np.where(is_early, early, settings.n)
 
 
 def _candidates(
@@ -202,14 +228,14 @@ def _candidates(
     made: list[tuple[np.ndarray, np.ndarray]] = [(np.zeros(0), np.ones(1))] * len(keys)
     left = np.arange(len(keys))
     for times in _GROWTH:
-        n = times * settings.candidates
+        n = min(times * settings.candidates, MAX_WORLDS)
         some = base.gather(states, left)
         hands, real = _draw(some, keys[left], n)
         weights = weigh(_evidence(some, hands, real, models, settings, threads), real)
         for i, row in enumerate(left):
-            made[row] = (hands[i], weights[i])
-        # With a row that is no world, the candidates are all worlds.
-        # Without models all weights are equal, and less than n effective by rounding only.
+            made[row] = (hands[i, real[i]], weights[i, real[i]])
+        # With a row that is no world, the candidates are all worlds. Without models all weights are
+        # equal, and less than n effective by rounding only.
         is_small = (effective_number(weights) < wanted[left]) & real.all(-1) & (models is not None)
         left = left[is_small]
         if not len(left):

@@ -2,7 +2,7 @@
 
 The weighted worlds of `inference` are solved exactly, as in `exact`. An exact solution lets every
 seat see all hands after the move ("strategy fusion", Frank and Basin 1998). Rollouts by a policy do
-not, but play worse; the two err differently, so a blend of both is stronger than either.
+not, but play worse; `blend` mixes the two.
 """
 
 import dataclasses
@@ -76,7 +76,7 @@ class Values:
         The points are those of rollouts, or exact ones without rollouts. int32 `[N]`.
         """
         # Rounded, so that moves with equal results are equal whatever the order of the sums.
-        scores = np.nan_to_num(np.round(self.scores(settings), 9), nan=-1)
+        scores = np.nan_to_num(np.round(self.scores(settings), 9), nan=-np.inf)
         best = scores == scores.max(-1, keepdims=True)
         points = self._points(best, threads)
         return np.where(best, np.round(points, 9), -np.inf).argmax(-1).astype(np.int32)
@@ -148,9 +148,8 @@ def values(
         solved = _solved(positions, worlds, legal, how, threads)
     if policy is not None and how.blend > 0:
         # Other random numbers in each world, the same for all moves of a world.
-        seeds = batch.seeds_of(keys, _ROLL)[worlds.decision]
-        place = np.arange(len(seeds)) - np.searchsorted(worlds.decision, worlds.decision)
-        seeds += place.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        place = np.arange(len(positions.ply)) - np.searchsorted(worlds.decision, worlds.decision)
+        seeds = batch.split(batch.seeds_of(keys, _ROLL)[worlds.decision], place)
         points = batch.rollouts(
             policy, batch.read(positions), seeds, how.rollout_temperature, threads
         )
@@ -215,7 +214,11 @@ def player(
         return slots
 
     digests = ["" if path is None else digest(loaded[path]) for path in paths]
-    return Player("eq:weighted", choose, identity=f"weighted:{settings!r},{','.join(digests)}")
+    return Player(
+        "eq:weighted",
+        choose,
+        identity=f"weighted:{inference.VERSION},{settings!r},{','.join(digests)}",
+    )
 
 
 def check_together(options: Mapping[str, object], names: tuple[str, ...], **needed: object) -> None:

@@ -37,16 +37,21 @@ def read(states: game.GameState) -> Games:
     """
     n = len(np.asarray(states.ply))
     game.check_state(states, (n,), "states")
-    # Copies, because for numba arrays that cannot be written are another type: it would compile
-    # every kernel once more.
-    made = Games(*(np.array(getattr(states, name), np.int8, order="C") for name in Games._fields))
-    limits = Games(tiles.N_TILES, tiles.N_DECLARATIONS, tiles.N_PLAYERS, 0, game.N_PLIES + 1)  # type: ignore[arg-type]
-    for name in ("hands", "declaration", "leader", "ply"):
-        field, limit = getattr(made, name), getattr(limits, name)
+    limits = {
+        "hands": tiles.N_TILES,
+        "declaration": tiles.N_DECLARATIONS,
+        "leader": tiles.N_PLAYERS,
+        "ply": game.N_PLIES + 1,
+    }
+    for name, limit in limits.items():
+        field = np.asarray(getattr(states, name))
         if ((field < 0) | (field >= limit)).any():
             raise ValueError(
                 f"states.{name}: expected 0..{limit - 1}, got {field.min()}..{field.max()}"
             )
+    # Copies, because for numba arrays that cannot be written are another type: it would compile
+    # every kernel once more.
+    made = Games(*(np.array(getattr(states, name), np.int8, order="C") for name in Games._fields))
     past = np.arange(game.N_PLIES) < made.ply[:, None]
     if ((made.history < 0) & past).any() or (made.history >= tiles.N_TILES).any():
         raise ValueError("states.history: expected tile ids 0..27 before ply")
@@ -62,6 +67,22 @@ def seeds_of(keys: np.ndarray, stream: int) -> np.ndarray:
     """
     high, low = keys.astype(np.uint64).T
     return (high << np.uint64(32) | low) ^ np.uint64(stream * 0xD1342543DE82EF95 % 2**64)
+
+
+def split(seeds: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Return independent seeds made of seeds and numbers, uint64 `[N]`.
+
+    Seeds at equal distances would not do: `policy.uniform` adds a constant to its seed, so two
+    streams whose seeds differ by a multiple of it are one stream.
+    """
+    return mixed(mixed(seeds) ^ mixed(numbers.astype(np.uint64) + np.uint64(1)))
+
+
+def mixed(x: np.ndarray) -> np.ndarray:
+    """Return the finaliser of SplitMix64, see `policy.uniform`, of uint64 `[N]`."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
 
 
 def in_threads(

@@ -2,7 +2,7 @@
 
 It gives two numbers for each tile, from the view of the seat to move. The value of playing it, P of
 more points less P of fewer, as everywhere; and the difference of the points at the end over 20. The
-policy prefers a high score, which is P(win) + 0.02 * points but for a constant.
+policy prefers a high score, which is P(win) + P(tie) / 2 + 0.02 * points but for a constant.
 """
 
 from typing import NamedTuple

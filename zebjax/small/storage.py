@@ -7,6 +7,7 @@ import safetensors
 import safetensors.numpy
 
 from zebjax.common import files
+from zebjax.small import MAX_WIDTH
 from zebjax.small.network import Net, shapes
 
 BUNDLED_NAME = "small"
@@ -14,7 +15,6 @@ BUNDLED = Path(__file__).parents[1] / "bundled" / "small.safetensors"
 """The small network that comes with zebjax, with the path `small`."""
 MAX_BYTES = 100 << 20
 """Maximum size of a file."""
-MAX_WIDTH = 4096
 _FORMAT_KEY, _FORMAT = "zebjax_small_format", "1"
 
 
@@ -27,12 +27,16 @@ def save(path: Path, net: Net, facts: dict[str, str]) -> None:
         facts: where it comes from; they become metadata.
 
     Raises:
-        ValueError: if it cannot be written.
+        ValueError: if it cannot be written, or a weight is no number of float16.
     """
-    arrays = {
-        name: np.ascontiguousarray(field, np.float16)
-        for name, field in zip(Net._fields, net, strict=True)
-    }
+    with np.errstate(over="ignore"):  # inf is refused below
+        arrays = {
+            name: np.ascontiguousarray(field, np.float16)
+            for name, field in zip(Net._fields, net, strict=True)
+        }
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{path}: array {name} is not finite, so nothing is written")
     with files.writing(path):
         files.write_bytes(path, safetensors.numpy.save(arrays, {_FORMAT_KEY: _FORMAT, **facts}))
 

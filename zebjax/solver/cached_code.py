@@ -14,7 +14,12 @@ from numba.core.caching import FunctionCache, NullCache
 from zebjax import tiles
 from zebjax.common import caches
 
-SOURCES = (*Path(__file__).parent.glob("*.py"), Path(tiles.__file__))
+SOURCES = (
+    *Path(__file__).parent.glob("*.py"),
+    *(Path(__file__).parents[1] / "small").glob("*.py"),
+    Path(tiles.__file__),
+)
+"""All whose compiled functions others call."""
 
 
 @functools.cache

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 from zebjax.common import checks
+from zebjax.small import MAX_WIDTH
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +49,10 @@ class Settings:
             if getattr(self, name) % 4:
                 raise ValueError(
                     f"small.{name}: expected a multiple of 4, got {getattr(self, name)}"
+                )
+            if getattr(self, name) > MAX_WIDTH:
+                raise ValueError(
+                    f"small.{name}: expected at most {MAX_WIDTH}, got {getattr(self, name)}"
                 )
 
     def games_of(self, number: int) -> int:

@@ -332,7 +332,9 @@ class Fit:
     """Updates until the highest learning rate, at most a tenth of all."""
 
 
-def fit(params: Params, games: Games, settings: Fit, seed: int, threads: int) -> np.ndarray:
+def fit(
+    params: Params, games: Games, settings: Fit, seed: int | tuple[int, ...], threads: int
+) -> np.ndarray:
     """Fit parameters to games, in place.
 
     Returns:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import safetensors.numpy
 
+from zebjax import tiles
 from zebjax.common import files
 from zebjax.small import storage
 from zebjax.training import small_fit, small_games
@@ -51,7 +52,7 @@ def run(
     threads: int,
     on_progress: OnProgress,
     on_round: Callable[[Round], None],
-) -> None:
+) -> int:
     """Run or resume policy iteration in the folder `out`.
 
     Args:
@@ -61,12 +62,15 @@ def run(
         on_progress: see `OnProgress`.
         on_round: called after every round that is run now.
 
+    Returns:
+        The number of finished rounds; more than `settings.rounds` in a folder that has more.
+
     Raises:
-        ValueError: if `out` belongs to other settings, or a file in it is damaged.
+        ValueError: if `out` belongs to other settings, a file in it is damaged, or a fit diverged.
     """
     out.mkdir(parents=True, exist_ok=True)
     _check_settings(settings, out)
-    done = max((n for n in range(settings.rounds) if _params_file(out, n).exists()), default=-1)
+    done = _last_round(out)
     params = (
         _load_params(_params_file(out, done), settings)
         if done >= 0
@@ -86,8 +90,13 @@ def run(
         ]
         show(0.8, "fitting")
         how = Fit(passes=settings.passes, rate=settings.rate_of(number))
-        seed = settings.seed + 1 + number
+        seed = (settings.seed, number)
         errors = small_fit.fit(params, small_games.join([*old, new]), how, seed, threads)
+        if not np.isfinite(errors).all():
+            raise ValueError(
+                f"{out}: round {number + 1} diverged; start again in another folder with a lower "
+                "--rate"
+            )
         total = sum(settings.games_of(n) for n in range(number + 1))
         facts = {"round": str(number + 1), "games": str(total)}
         storage.save(out / f"round_{number + 1:02}.safetensors", small_fit.net_of(params), facts)
@@ -95,6 +104,7 @@ def run(
         _forget(settings, out, number)
         after = errors[-max(1, len(errors) // 10) :].mean(0)
         on_round(Round(number + 1, total, before, after))
+    return max(done + 1, settings.rounds)
 
 
 def _check_settings(settings: Settings, out: Path) -> None:
@@ -102,12 +112,22 @@ def _check_settings(settings: Settings, out: Path) -> None:
     plain.pop("rounds")
     if not file.exists():
         files.write_json(file, plain)
-    elif (found := files.read_json(file, 1 << 16)) != plain:
-        name = next((name for name in plain if plain[name] != found.get(name)), "its fields")
-        raise ValueError(
-            f"{out}: made with other settings ({name} is {found.get(name)}, now "
-            f"{plain.get(name)}); choose another folder, or the same settings"
-        )
+        return
+    found = files.read_json(file, 1 << 16)
+    if not isinstance(found, dict) or set(found) != set(plain):
+        raise ValueError(f"{file}: not the settings of `zebjax iterate`; choose another folder")
+    for name, value in plain.items():
+        if found[name] != value:
+            raise ValueError(
+                f"{out}: made with other settings ({name} is {found[name]}, now {value}); choose "
+                "another folder, or the same settings"
+            )
+
+
+def _last_round(out: Path) -> int:
+    """Return the number of the last finished round, from 0; -1 if there is none."""
+    names = (file.stem.partition("_")[2] for file in out.glob("params_*.safetensors"))
+    return max((int(name) for name in names if name.isdecimal()), default=0) - 1
 
 
 def _params_file(out: Path, number: int) -> Path:
@@ -144,16 +164,45 @@ def _read_arrays(file: Path) -> dict[str, np.ndarray]:
 
 
 def _read_games(file: Path) -> Games:
-    return Games(**_read_arrays(file))
+    arrays = _read_arrays(file)
+    n = len(arrays["leader"]) if "leader" in arrays else 0
+    limits = {
+        "hands": ((n, 4, 7), 0, tiles.N_TILES),
+        "declaration": ((n,), 0, tiles.N_DECLARATIONS),
+        "leader": ((n,), 0, tiles.N_PLAYERS),
+        "plays": ((n, 28), 0, tiles.N_TILES),
+        "labels": ((n, 28, 7), -1, tiles.TOTAL_POINTS + 1),
+    }
+    _check_arrays(file, arrays, {name: shape for name, (shape, _, _) in limits.items()}, np.int8)
+    for name, (_, low, high) in limits.items():
+        if ((arrays[name] < low) | (arrays[name] >= high)).any():
+            raise ValueError(f"{file}: array {name}: expected {low}..{high - 1}")
+    return Games(**arrays)
 
 
 def _load_params(file: Path, settings: Settings) -> Params:
     arrays = _read_arrays(file)
     wanted = small_fit.init(settings.hidden, settings.second, 0)
-    for name, field in zip(Params._fields, wanted, strict=True):
-        if name not in arrays or arrays[name].shape != field.shape:
-            raise ValueError(f"{file}: array {name}: expected the shape {field.shape}")
+    shapes = {name: field.shape for name, field in wanted._asdict().items()}
+    _check_arrays(file, arrays, shapes, np.float32)
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{file}: array {name} is not finite")
     return Params(**arrays)
+
+
+def _check_arrays(
+    file: Path, arrays: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]], dtype: type
+) -> None:
+    if set(arrays) != set(shapes):
+        raise ValueError(f"{file}: expected the arrays {', '.join(shapes)}")
+    for name, shape in shapes.items():
+        found = arrays[name]
+        if found.shape != shape or found.dtype != dtype:
+            raise ValueError(
+                f"{file}: array {name}: expected {np.dtype(dtype)} {shape}, got {found.dtype} "
+                f"{found.shape}"
+            )
 
 
 def _save_arrays(file: Path, arrays: dict[str, np.ndarray]) -> None:
