@@ -112,9 +112,8 @@ def plot(path: Path, rows: Sequence[dict[str, Any]]) -> None:
             continue
         rate, (low, high) = 100 * row["win_rate"], row["win_rate_ci95"]
         sides = [[max(0.0, rate - 100 * low)], [max(0.0, 100 * high - rate)]]
-        place = (max(row["ms_per_decision"], 1e-3), rate)
-        axes.errorbar(*place, yerr=sides, fmt="o", capsize=3)
-        axes.annotate(row["a"], place, xytext=(6, 4), textcoords="offset points", fontsize=8)
+        place = max(row["ms_per_decision"], 1e-3)
+        axes.errorbar(place, rate, yerr=sides, fmt="o", capsize=3, label=row["a"])
     axes.axhline(50, color="gray", linewidth=0.8)
     axes.set(
         xscale="log",
@@ -122,7 +121,9 @@ def plot(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         ylabel=f"wins against {opponent}, %",
         title="Strength and time; 95 % intervals, paired deals",
     )
-    axes.margins(x=0.3)
+    axes.legend(fontsize=8, loc="upper left")
+    # Room for the names above the points.
+    axes.set_ylim(top=axes.get_ylim()[1] + 0.06 * len(axes.lines))
     charts.save_figure(figure, path)
 
 

@@ -185,7 +185,7 @@ KINDS = {
     "small": PlayerKind(
         "zebjax.players.small:player",
         "small[:PATH][,temperature=0]",
-        "the policy of a small network for CPUs, about a microsecond a move; PATH is a file that "
+        "the policy of a small network for CPUs, a few microseconds a move; PATH is a file that "
         "`zebjax iterate` made (default: the one that comes with zebjax)",
         takes_argument=True,
         default_argument="small",

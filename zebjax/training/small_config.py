@@ -26,13 +26,13 @@ class Settings:
     rounds: int = 40
     games: int = 10_000
     """Games of a round. The first rounds have fewer: 1/8, 1/4, 1/2 of it."""
-    window: int = 16
+    window: int = 8
     """Rounds whose games are fitted."""
-    hidden: int = 256
+    hidden: int = 128
     """Width of the first layer, a multiple of 4."""
     second: int = 32
     """Width of the second layer, a multiple of 4."""
-    passes: float = 0.8
+    passes: float = 1.5
     """Times that each game of the window is read in a round."""
     rate: float = 1e-3
     """Learning rate of the first round; it falls by a tenth each round down to `last_rate`."""
