@@ -25,6 +25,7 @@ MODULES = (
     "operations.recap.markdown",
     "operations.recap.text",
     "operations.rented.ranking",
+    "players.inference",
     "search.config",
     pytest.param("search.tree", marks=pytest.mark.slow),  # compiles a search
     "tiles",

@@ -67,4 +67,4 @@ def test_the_brackets_of_player_specs_are_explained_once(capsys, monkeypatch):
     # Every value in the brackets is a default, or the letter N.
     for kind in spec.KINDS.values():
         for name, value in re.findall(r"(\w+)=([\w.]+)", kind.usage):
-            assert name in kind.options and (value == "N" or kind.options[name](value))
+            assert name in kind.options and (value == "N" or kind.options[name](value) is not None)

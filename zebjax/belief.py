@@ -6,7 +6,8 @@ import json
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from zebjax import network, players
@@ -17,7 +18,8 @@ from zebjax.players import spec
 if TYPE_CHECKING:  # imported when a game is played, so that `--help` does not import jax
     from rich.table import Table
 
-    from zebjax.evaluation.belief import Comparison
+    from zebjax.evaluation.belief import Comparison, Tiles
+    from zebjax.game import GameState
 
 
 _LEGEND = """\
@@ -50,7 +52,8 @@ def parser() -> cli.Parser:
         metavar="PATH",
         type=places.without_prefix,
         help="the network: `bundled`, a run, one of its checkpoints, a folder that `zebjax "
-        "convert` made, or hf://USER/REPO",
+        "convert` made, or hf://USER/REPO; or small[:PATH], a small network, which has no belief "
+        "head: consistent hands weighted by how likely it makes the others' plays",
     )
     made.add_argument(
         "--deals", type=cli.integer(2, 10**6), default=200, metavar="N", help="deals (default 200)"
@@ -106,6 +109,37 @@ def _table(title: str, results: "dict[str, Comparison | None]") -> "Table":
     return table
 
 
+def _judge(path: str, seed: int) -> "tuple[Callable[[GameState], Tiles], str]":
+    """Return what judges positions, and the spec of the network as a player."""
+    import jax
+    import numpy as np
+
+    from zebjax.common import jax_settings
+    from zebjax.evaluation import belief
+    from zebjax.players import inference
+    from zebjax.small import storage
+    from zebjax.small.network import scorer
+
+    name, colon, rest = path.partition(":")
+    if name == storage.BUNDLED_NAME and not places.exists(Path(path)):
+        net = scorer(storage.load(rest if colon else name))
+
+        def by_plays(states: "GameState") -> "Tiles":
+            keys = jax.random.split(jax_settings.key(seed), len(states.ply))
+            data = np.asarray(jax.random.key_data(keys))
+            return belief.predict_by_plays(net, states, data, inference.Settings())
+
+        return by_plays, path
+    config, params = network.load(path)
+    config = network.on_this_device(config)
+    if not config.belief_head:
+        raise ValueError(
+            f"{path}: this network has no belief head; `zebjax convert --belief-head fresh` adds "
+            "one"
+        )
+    return lambda states: belief.predict(config, params, states), f"zeb:{path}"
+
+
 def _run(arguments: argparse.Namespace) -> int:
     import jax
     import numpy as np
@@ -116,17 +150,10 @@ def _run(arguments: argparse.Namespace) -> int:
         by_trick,
         plot,
         positions_of,
-        predict,
     )
 
-    config, params = network.load(arguments.path)
-    config = network.on_this_device(config)
-    if not config.belief_head:
-        raise ValueError(
-            f"{arguments.path}: this network has no belief head; `zebjax convert --belief-head "
-            "fresh` adds one"
-        )
-    player = players.make(arguments.by or f"zeb:{arguments.path}")
+    judge, itself = _judge(arguments.path, arguments.seed)
+    player = players.make(arguments.by or itself)
     key, start, parts = jax_settings.key(arguments.seed), time.perf_counter(), []
     n_batches = math.ceil(arguments.deals / DEALS_AT_ONCE)
     size = math.ceil(arguments.deals / n_batches)  # one size, so that nothing is compiled twice
@@ -134,9 +161,7 @@ def _run(arguments: argparse.Namespace) -> int:
         for index in range(n_batches):
             parts.append(positions_of(player, key, index * size, size))
             show(0.9 * (index + 1) / n_batches, "playing")
-        judged = predict(
-            config, params, jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
-        )
+        judged = judge(jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts))
         show(1.0, "judged")
     n_deals = n_batches * size
     results = by_trick(judged)

@@ -51,7 +51,10 @@ def _options(name: str) -> _Options:
     if "players" in positional or "player" in positional:
         from zebjax.players.spec import KINDS
 
-        words += [kind + ":" * about.takes_argument for kind, about in KINDS.items()]
+        words += [
+            kind + ":" * (about.takes_argument and not about.default_argument)
+            for kind, about in KINDS.items()
+        ]
     if name == "benchmark":
         from zebjax.benchmark import names
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from benchmarks import all as everything
-from benchmarks import eq, faults, report, selfplay, table, targets
-from zebjax import experiment, game, network, observe, search
+from benchmarks import eq, faults, report, selfplay, strength, table, targets
+from zebjax import experiment, game, network, observe, players, search
+from zebjax.evaluation import matches
 
 
 @pytest.mark.parametrize("preset", ["small", "medium"])
@@ -229,11 +230,31 @@ def test_games_of_a_player_are_measured():
     assert row["games"] == 4 and row["games_per_cpu_s"] > 0
 
 
+def test_a_measurement_of_strength_resumes(tmp_path, capsys):
+    words = f"--pair heuristic random --batch 2 --keep {tmp_path} --out {tmp_path}/out.json".split()
+    strength.main([*words, "--deals", "2"])
+    first = json.loads((tmp_path / "out.json").read_text())["pairs"][0]
+    strength.main([*words, "--deals", "4", "--plot", f"{tmp_path}/plot.png"])
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+    more = json.loads((tmp_path / "out.json").read_text())["pairs"][0]
+    assert (first["deals"], more["deals"]) == (2, 4)
+    (kept,) = tmp_path.glob("*[0-9a-f].json")
+    assert 0 < json.loads(kept.read_text())["a_decisions"] < 2 * 4 * 14
+    margins = json.loads(kept.read_text())["margins"]
+    expected = matches.play_pairs(
+        players.make("heuristic"), players.make("random"), 4, jax.random.key(0), batch=2
+    )
+    assert margins == expected.tolist()
+    capsys.readouterr()
+    strength.main([*words, "--deals", "4"])  # plays nothing
+    assert capsys.readouterr().out.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     "name",
     [
         *("engine", "network", "selfplay", "learner", "search", "targets"),
-        *("oracle", "eq", "ingest", "faults"),
+        *("oracle", "eq", "strength", "ingest", "faults"),
         *("compile", "table", "plan", "gpu_program", "on_gpu", "all"),
     ],
 )

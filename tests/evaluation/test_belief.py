@@ -7,10 +7,15 @@ import jax
 import numpy as np
 import pytest
 
+from tests.support import playouts
+from tests.support.playouts import raw_keys
+from tests.support.small import net_of_seed
 from zebjax import belief as belief_command
 from zebjax import network, observe, players, worlds
 from zebjax.common import files
 from zebjax.evaluation import belief, intervals
+from zebjax.players import base, exact, inference
+from zebjax.small.network import scorer
 
 TINY = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)
 
@@ -117,3 +122,33 @@ def test_command(tmp_path, capsys):
     assert "no belief head" in capsys.readouterr().err
     assert belief_command.main([str(tmp_path / "nowhere")]) == 2
     assert "no network here" in capsys.readouterr().err
+
+
+def test_worlds_weighted_by_plays_are_judged_on_the_same_tiles(positions, judged):
+    some = base.gather(positions, np.arange(0, len(positions.ply), 40))
+    net, keys = scorer(net_of_seed(1)), raw_keys(len(some.ply))
+    found = belief.predict_by_plays(net, some, keys, inference.Settings(candidates=50, n=1))
+    plain = belief.predict_by_plays(
+        net, some, keys, inference.Settings(candidates=50, n=1, power=0.0)
+    )
+    counted = belief.predict(TINY, network.init(TINY, jax.random.key(1)), some)
+    np.testing.assert_array_equal(found.owner, counted.owner)
+    np.testing.assert_array_equal(found.marginal, counted.marginal)
+    np.testing.assert_allclose(found.network.sum(-1), 1, atol=1e-5)
+    assert found.network[counted.marginal > 0].min() > 0
+    np.testing.assert_allclose(plain.network, plain.marginal, atol=1e-5)  # without weights
+    assert np.abs(found.network - found.marginal).mean() > 0.02
+
+
+def test_a_belief_by_drawn_worlds_is_near_that_of_all_worlds():
+    states = playouts.positions(40, [11, 12, 13, 14, 15], seed=5)
+    real = np.asarray(exact.sample_or_all(states, raw_keys(40), 3001)[1]).sum(-1)
+    some = base.gather(states, np.flatnonzero((real > 1000) & (real <= 3000))[:6])
+    assert len(some.ply) >= 3
+    net, keys = scorer(net_of_seed(1)), raw_keys(len(some.ply))
+    drawn, complete = (
+        belief.predict_by_plays(net, some, keys, inference.Settings(n=100, candidates=candidates))
+        for candidates in (500, 3001)
+    )
+    error = np.abs(drawn.network - complete.network).mean()
+    assert error < 0.3 * np.abs(complete.network - complete.marginal).mean()

@@ -66,7 +66,9 @@ def every_kind(checkpoint_path, search):
     arguments = {"zeb": f":{checkpoint_path},temperature=0.5", "eq": ":n=3"}
     arguments["ext"] = f":{sys.executable} {toy}"
     kinds = [kind + arguments.get(kind, "") for kind in KINDS if kind != "cheat"]
-    return [*kinds, f"zeb:{checkpoint_path},temperature=0.5,sims=3,worlds=4,search={search}"]
+    more = ["eq:n=3,belief=small,candidates=15,rollouts=small", "small:temperature=0.1"]
+    searching = f"zeb:{checkpoint_path},temperature=0.5,sims=3,worlds=4,search={search}"
+    return [*kinds, *more, searching]
 
 
 def test_heuristic_equals_the_reference(reference):
@@ -83,7 +85,7 @@ def test_heuristic_equals_the_reference(reference):
     [
         ("heuristc", "player 'heuristc': unknown kind 'heuristc'; did you mean 'heuristic'\\?"),
         ("Zeb:x", "did you mean 'zeb'"),
-        ("", "player '': expected one of random, heuristic, zeb, eq, ext, cheat"),
+        ("", "player '': expected one of random, heuristic, zeb, small, eq, ext, cheat"),
         ("random:x", "player 'random:x': expected 'random' and nothing more, got 'x'"),
         ("zeb", r"expected zeb:PATH\[,temperature=0.1\]"),
         ("zeb:", r"expected zeb:PATH\[,temperature=0.1\]"),

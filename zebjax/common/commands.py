@@ -30,6 +30,7 @@ COMMANDS = {
     "review": Command("zebjax.review", "say what each decision of a game has cost"),
     "engine": Command("zebjax.engine", "let another program ask a player for moves"),
     "teach": Command("zebjax.teach", "make training games of the exact teacher"),
+    "iterate": Command("zebjax.iterate", "train the small network for CPUs by policy iteration"),
     "convert": Command("zebjax.convert", "convert PyTorch checkpoints of the original and back"),
     "doctor": Command("zebjax.doctor", "check that this machine can run an experiment"),
     "status": Command("zebjax.status", "show the state of a run and what is wrong"),

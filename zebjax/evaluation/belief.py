@@ -9,6 +9,7 @@ baseline.
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -17,7 +18,8 @@ import numpy as np
 from zebjax import game, network, observe, players, tiles, worlds
 from zebjax.common import charts
 from zebjax.evaluation import belief_scores, intervals, matches, turns
-from zebjax.players import base
+from zebjax.players import base, inference
+from zebjax.small.network import Net
 
 N_BINS = 15
 """Number of bins of the calibration error, over confidence 0 to 1."""
@@ -36,7 +38,7 @@ class Tiles:
     owner: np.ndarray
     """0 left, 1 partner, 2 right."""
     network: np.ndarray
-    """Probabilities `[n, 3]`."""
+    """Probabilities `[n, 3]`, of the network's belief head or by weighted worlds."""
     marginal: np.ndarray
     """Probabilities `[n, 3]`."""
 
@@ -138,13 +140,17 @@ def by_trick(predicted: Tiles) -> dict[str, Comparison | None]:
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def _probabilities(
+def _network_beliefs(
     config: network.ZebConfig, params: network.Params, states: game.GameState
-) -> tuple[jax.Array, ...]:
+) -> jax.Array:
     seen = jax.vmap(lambda state: observe.observe(state, config.tokenizer))(states)
-    belief = jax.nn.softmax(network.apply(config, params, seen).belief_logits)
+    return jax.nn.softmax(network.apply(config, params, seen).belief_logits)
+
+
+@jax.jit
+def _facts(states: game.GameState) -> tuple[jax.Array, ...]:
     owner, _ = jax.vmap(observe.belief_targets)(states)
-    return belief, jax.vmap(worlds.marginals)(states), owner, jax.vmap(observe.hidden_tiles)(states)
+    return jax.vmap(worlds.marginals)(states), owner, jax.vmap(observe.hidden_tiles)(states)
 
 
 def predict(config: network.ZebConfig, params: network.Params, states: game.GameState) -> Tiles:
@@ -162,21 +168,73 @@ def predict(config: network.ZebConfig, params: network.Params, states: game.Game
     game.check_state(states, ("N",), "states")
     if not config.belief_head:
         raise ValueError("belief: this network has no belief head")
+
+    def beliefs(some: game.GameState, rows: np.ndarray, marginal: np.ndarray) -> np.ndarray:
+        del rows, marginal
+        return np.asarray(_network_beliefs(config, params, some), np.float64)
+
+    return _judged(states, beliefs)
+
+
+def predict_by_plays(
+    net: Net, states: game.GameState, keys: np.ndarray, settings: inference.Settings
+) -> Tiles:
+    """Predict the owners by worlds that are weighted by the others' plays (`players.inference`).
+
+    The exact marginal is multiplied by how much the weights change the share of each holder among
+    the same candidates, which cancels most of the chance in what was drawn. The marginal counts as
+    one more candidate beside the effective number, so that no holder gets 0 or infinity by chance.
+
+    Args:
+        net: the model of the others, with 28 scores.
+        states: as for `predict`.
+        keys: uint32 `[N, 2]`, one raw random key per position.
+        settings: `candidates`, `floor`, `power`, `temperature` and `doubt` are used.
+    """
+    game.check_state(states, (len(keys),), "states")
+
+    def beliefs(some: game.GameState, rows: np.ndarray, marginal: np.ndarray) -> np.ndarray:
+        found = inference.candidates_of(
+            some, np.take(keys, rows, axis=0, mode="clip"), inference.Models(net, net), settings
+        )
+        one = marginal / found.effective[:, None, None]
+        each = 1 / np.bincount(found.decision, minlength=len(rows))
+        plain = dataclasses.replace(found, weights=each[found.decision])
+        weighted_share = inference.holders(some, found) + one
+        ratio = weighted_share / np.maximum(inference.holders(some, plain) + one, 1e-12)
+        belief = marginal * ratio
+        return np.asarray(belief / np.maximum(belief.sum(-1, keepdims=True), 1e-12))
+
+    return _judged(states, beliefs)
+
+
+def _judged(
+    states: game.GameState,
+    beliefs: Callable[[game.GameState, np.ndarray, np.ndarray], np.ndarray],
+) -> Tiles:
+    """Judge beliefs about N positions.
+
+    Args:
+        states: see `predict`.
+        beliefs: called with some of the states, their row numbers, which may lie past the end, and
+            their marginals `[n, 28, 3]`; returns probabilities of that shape.
+    """
     n, chunk = len(states.ply), 4 * base.CHUNK
     parts = []
     for start in range(0, n, chunk):
-        belief, marginal, owner, hidden = (
-            np.asarray(part, np.float64 if part.ndim == 3 else None)
-            for part in _probabilities(
-                config, params, base.gather(states, np.arange(start, start + chunk))
-            )
-        )
-        row, tile = np.nonzero(hidden[: n - start])  # the rest is padding
-        parts.append((start + row, owner[row, tile], belief[row, tile], marginal[row, tile]))
-    row, owner, belief, marginal = (np.concatenate(column) for column in zip(*parts, strict=True))
+        rows = np.arange(start, start + chunk)  # those past the end are padding
+        some = base.gather(states, rows)
+        marginals, owners, hidden = (np.asarray(part) for part in _facts(some))
+        marginals = marginals.astype(np.float64)
+        belief = beliefs(some, rows, marginals)
+        row, tile = np.nonzero(hidden[: n - start])
+        parts.append((start + row, owners[row, tile], belief[row, tile], marginals[row, tile]))
+    row, owner, predicted, marginal = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
+    )
     hands = np.asarray(states.hands).reshape(n, -1)
     deal = np.unique(hands, axis=0, return_inverse=True)[1].reshape(-1)
-    return Tiles(deal[row], np.asarray(states.ply)[row] // 4, owner, belief, marginal)
+    return Tiles(deal[row], np.asarray(states.ply)[row] // 4, owner, predicted, marginal)
 
 
 def positions_of(

@@ -106,14 +106,14 @@ def _best(legal: np.ndarray, *scores: np.ndarray) -> np.ndarray:
 
 
 @functools.partial(jax.jit, static_argnames="n")
-def _sample(states: game.GameState, keys: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
+def sample_or_all(states: game.GameState, keys: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
     return jax.vmap(
         lambda state, key: worlds.sample_or_all(jax.random.wrap_key_data(key, impl=PRNG), state, n)
     )(states, keys)
 
 
 @jax.jit
-def _legal_slots(states: game.GameState, keys: jax.Array) -> jax.Array:
+def legal_slots(states: game.GameState, keys: jax.Array) -> jax.Array:
     return jax.vmap(game.legal_slots)(states)
 
 
@@ -138,7 +138,7 @@ def worlds_of(
     for start in range(0, len(keys), block):
         # Always the same shape, for one compiled program; rows past the end are dropped below.
         rows = np.arange(start, start + block)
-        hands, counts = _sample(
+        hands, counts = sample_or_all(
             base.gather(states, rows), np.take(keys, rows, axis=0, mode="clip"), n
         )
         counts = np.asarray(counts) & (rows < len(keys))[:, None]
@@ -165,12 +165,18 @@ def _by_size(
             yield rows, size
 
 
-def _mover_points(states: game.GameState) -> np.ndarray:
-    """Return the points that the mover's team has taken, int64 `[N]`."""
-    ply = np.asarray(states.ply)[:, None]
+def mover(states: game.GameState) -> np.ndarray:
+    """Return the seat to move, int64 `[N]`."""
+    ply = np.asarray(states.ply)[:, None].astype(np.int64)
     trick = np.minimum(ply // 4, tiles.N_TRICKS - 1)
-    team = (np.take_along_axis(np.asarray(states.trick_leaders), trick, 1) + ply) % 2
-    return np.take_along_axis(np.asarray(states.points), team, 1)[:, 0].astype(np.int64)
+    seat = (np.take_along_axis(np.asarray(states.trick_leaders), trick, 1) + ply) % tiles.N_PLAYERS
+    return np.asarray(seat[:, 0])
+
+
+def mover_points(states: game.GameState) -> np.ndarray:
+    """Return the points that the mover's team has taken, int64 `[N]`."""
+    points = np.take_along_axis(np.asarray(states.points), mover(states)[:, None] % 2, 1)
+    return points[:, 0].astype(np.int64)
 
 
 def eq_values(
@@ -204,7 +210,7 @@ def eq_values(
     n_worlds = np.zeros(len(keys), np.int32)
     for rows, size in _by_size(states, n, n_trick1):
         for decision, positions in worlds_of(base.gather(states, rows), keys[rows], size):
-            values = solver.solve(positions, threads) + _mover_points(positions)[:, None]
+            values = solver.solve(positions, threads) + mover_points(positions)[:, None]
             world, slot = np.nonzero(~np.isnan(values))
             place = rows[decision[world]] * tiles.HAND_SIZE + slot
             at = place * (tiles.TOTAL_POINTS + 1) + values[world, slot].astype(np.int64)
@@ -306,7 +312,7 @@ def player(n: int = 100, criterion: str = "win", n_trick1: int | None = None) ->
     ) -> np.ndarray:
         if not len(keys):
             return np.zeros(0, np.int32)
-        legal = base.in_chunks(_legal_slots, states, keys)
+        legal = base.in_chunks(legal_slots, states, keys)
         slots = np.array(game.forced_slot(legal))
         rows = np.flatnonzero(slots < 0)
         if len(rows):

@@ -45,7 +45,9 @@ def make(spec: str) -> "Player":
     kind = KINDS[name]
     items = rest.split(",") if colon else []
     positional = []
-    if kind.takes_argument:
+    if kind.default_argument and not _is_argument(items, kind.options):
+        positional.append(kind.default_argument)
+    elif kind.takes_argument:
         if not items or not items[0]:
             raise ValueError(f"player {spec!r}: expected {kind.usage}")
         n = _argument_items(items, kind.options, kind.is_path)
@@ -75,6 +77,11 @@ def _meant(spec: str) -> str:
     if other and nearest(str(path), [other, *KINDS]) == other:
         return f"zeb:{other}"
     return similar(spec.partition(":")[0], KINDS)
+
+
+def _is_argument(items: list[str], keys: Container[str]) -> bool:
+    """True if the first item is a path and not an option."""
+    return bool(items) and items[0].partition("=")[0] not in keys
 
 
 def _argument_items(items: list[str], keys: Container[str], is_path: bool) -> int:
@@ -126,6 +133,12 @@ CRITERIA = ("win", "points", "make")
 """Quantities that E[Q] can maximise, see `exact.player`."""
 
 
+def _path(text: str) -> str:
+    if not text:
+        raise ValueError("expected the path of a small network, or `small`, got ''")
+    return text
+
+
 class PlayerKind(NamedTuple):
     """One kind of player in the spec grammar."""
 
@@ -138,6 +151,8 @@ class PlayerKind(NamedTuple):
     takes_argument: bool = False
     is_path: bool = True
     """True if the argument is a path, of which the file system knows where it ends."""
+    default_argument: str = ""
+    """The argument if the spec has none; empty: it must have one."""
     options: Mapping[str, Callable[[str], Any]] = types.MappingProxyType({})
     """Name -> parser of the option's text, which raises ValueError with what was expected."""
 
@@ -167,17 +182,44 @@ KINDS = {
             "worlds": integer(1, 10_000),
         },
     ),
+    "small": PlayerKind(
+        "zebjax.players.small:player",
+        "small[:PATH][,temperature=0]",
+        "the policy of a small network for CPUs, a few microseconds a move; PATH is a file that "
+        "`zebjax iterate` made (default: the one that comes with zebjax)",
+        takes_argument=True,
+        default_argument="small",
+        options={"temperature": number(0, 100)},
+    ),
     "eq": PlayerKind(
-        "zebjax.players.exact:player",
-        "eq[:n=100,criterion=win,n_trick1=N]",
+        "zebjax.players.weighted:make",
+        "eq[:n=100,criterion=win,n_trick1=N][,belief=small][,rollouts=small]",
         "E[Q], the exact teacher: the move that is best on average over n sampled worlds, each "
         "solved to the end, by wins or points (criterion=points), or with a contract by making or "
         "setting it (criterion=make); n_trick1 worlds in the first trick, which takes longest "
-        "(default: as n)",
+        "(default: as n). With belief=PATH, a small network, the worlds "
+        "are drawn from `candidates` uniform ones (default 500, or 5 * n) by how likely the "
+        "network makes the others' past plays in them, each ((1 - floor) * softmax(scores / "
+        "temperature) + floor / legal tiles)^power (defaults: floor 0.1, temperature 0.07, power "
+        "1), or by chance, with the prior probability `doubt` (default 0.1), so that plays of "
+        "somebody else do not mislead; partner=PATH models the partner by another network. With "
+        "rollouts=PATH a share `blend` (default 0.5) of each move's result comes from "
+        "games that the network plays to the end in each world, every seat from its own view. "
+        "`points` is the weight of a mean point beside P(win) (default 0: they break ties)",
         options={
             "n": integer(1, MAX_WORLDS),
             "criterion": one_of(*CRITERIA),
             "n_trick1": integer(1, MAX_WORLDS),
+            "belief": _path,
+            "candidates": integer(1, MAX_WORLDS),
+            "floor": number(0, 1),
+            "power": number(0, 10),
+            "temperature": number(0.001, 100),
+            "doubt": number(0, 1),
+            "partner": _path,
+            "points": number(0, 1),
+            "rollouts": _path,
+            "blend": number(0, 1),
         },
     ),
     "ext": PlayerKind(

@@ -1,0 +1,187 @@
+"""The small network's rules, likelihoods and rollouts, against the game and plain Python."""
+
+import numpy as np
+import pytest
+
+from tests.support.playouts import positions, raw_keys
+from tests.support.small import net_of_seed
+from zebjax import solver, tiles
+from zebjax.players import exact
+from zebjax.small import batch, features, network, rules, storage
+
+TEMPERATURE, FLOOR = 0.1, 0.05
+
+
+@pytest.fixture(scope="module")
+def net():
+    return net_of_seed(0)
+
+
+@pytest.fixture(scope="module")
+def states():
+    return positions(150, np.arange(150) % 28)
+
+
+@pytest.fixture(scope="module")
+def rolled(net, states):
+    seeds = batch.seeds_of(raw_keys(150), 1)
+    return batch.rollouts(network.scorer(net), batch.read(states), seeds, 0.1)
+
+
+def test_legal_moves_are_those_of_the_game(states, rolled):
+    legal = exact.legal_slots(states, raw_keys(150))
+    np.testing.assert_array_equal(rolled >= 0, legal)
+
+
+def test_where_every_move_is_forced_a_rollout_is_the_solution(states, rolled):
+    rows = np.flatnonzero(states.ply >= 24)
+    assert len(rows) > 10
+    points = solver.solve(states)[rows] + exact.mover_points(states)[rows, None]
+    np.testing.assert_array_equal(rolled[rows], np.nan_to_num(points, nan=-1))
+
+
+def test_a_rollout_is_never_better_than_all_points(rolled):
+    assert rolled.max() <= tiles.TOTAL_POINTS and len(np.unique(rolled)) > 10
+
+
+def scores_in_python(net, row):
+    """Outputs for the seat to move, without the compiled layers; and its legal ranks."""
+    out = np.zeros(features.MAX_ACTIVE, np.int64)
+    n = features.private_features(row, out, features.public_features(row, out, 0))
+    assert len(set(out[:n].tolist())) == n and out[:n].max() < features.N_FEATURES
+    hidden = net.first_bias + net.first[row[rules.DECLARATION], out[:n]].sum(0)
+    second = net.second_bias + np.maximum(hidden, 0) @ net.second
+    both = (net.last_bias + np.maximum(second, 0) @ net.last).reshape(2, 28)
+    legal = int(rules.legal_tiles(row))
+    score = network.VALUE_WEIGHT * both[0] + network.POINTS_WEIGHT * both[1]
+    return score.astype(np.float64), [rank for rank in range(28) if legal >> rank & 1]
+
+
+def log_likelihood_in_python(net, state, hands, me, own_too=False):
+    """Sums over the past plays of the others, in one world: partner, opponents; log P(play), and
+    -log(legal tiles)."""
+    row, total = np.zeros(rules.SIZE, np.int64), np.zeros(4)
+    rules.start(row, hands, state.declaration, state.leader)
+    for tile in state.history[: state.ply]:
+        rank = rules.RANKS[state.declaration, tile]
+        score, legal = scores_in_python(net, row)
+        assert rank in legal
+        if len(legal) > 1 and (own_too or rules.mover(row) != me):
+            share = np.exp((score[legal] - score[legal].max()) / TEMPERATURE)
+            share = (share / share.sum())[legal.index(rank)]
+            group = 0 if (rules.mover(row) - me) % 2 == 0 else 1
+            total[group] += np.log((1 - FLOOR) * share + FLOOR / len(legal))
+            total[2 + group] -= np.log(len(legal))
+        rules.play(row, rank)
+    return total
+
+
+@pytest.fixture(scope="module")
+def judged(net):
+    """Positions, three worlds of each, their likelihoods."""
+    states = positions(8, [3, 6, 9, 12, 15, 18, 21, 25], seed=4)
+    hands, real = exact.sample_or_all(states, raw_keys(8), 3)
+    hands, counts = np.asarray(hands), np.asarray(real).sum(-1)
+    found = batch.log_likelihoods(
+        network.scorer(net), batch.read(states), hands, counts, (TEMPERATURE, FLOOR)
+    )
+    return states, hands, counts, found
+
+
+def one_of(states, number):
+    return type(states)(*(np.asarray(field)[number] for field in states))
+
+
+def test_a_likelihood_is_the_product_over_the_plays_of_the_others(net, judged):
+    states, hands, counts, found = judged
+    differs = 0.0
+    for number in range(8):
+        state = one_of(states, number)
+        me = int((state.trick_leaders[state.ply // 4] + state.ply % 4) % 4)
+        for world in range(counts[number]):
+            expected = log_likelihood_in_python(net, state, hands[number, world], me)
+            np.testing.assert_allclose(found[number, world], expected, atol=1e-4)
+            with_own = log_likelihood_in_python(net, state, hands[number, world], me, True)
+            differs += abs(with_own - expected).max()
+        assert (found[number, counts[number] :] == 0).all()
+    assert differs > 1  # the mover's own plays would have counted
+
+
+def test_hidden_hands_are_not_read(net, judged):
+    states, hands, counts, found = judged
+    other = states._replace(hands=hands[:, 0])
+    again = batch.log_likelihoods(
+        network.scorer(net), batch.read(other), hands, counts, (TEMPERATURE, FLOOR)
+    )
+    np.testing.assert_array_equal(again, found)
+
+
+def test_under_a_uniform_policy_a_play_counts_by_the_choice_that_its_seat_had(judged):
+    """The principle of restricted choice: fewer legal tiles make the tile played more likely."""
+    states, hands, counts, _ = judged
+    blank = network.Net(*(np.zeros_like(field) for field in net_of_seed(1)))
+    found = batch.log_likelihoods(
+        network.scorer(blank), batch.read(states), hands, counts, (TEMPERATURE, FLOOR)
+    )
+    for number in range(8):
+        state = one_of(states, number)
+        me = int((state.trick_leaders[state.ply // 4] + state.ply % 4) % 4)
+        for world in range(counts[number]):
+            row, total = np.zeros(rules.SIZE, np.int64), 0.0
+            rules.start(row, hands[number, world], state.declaration, state.leader)
+            for tile in state.history[: state.ply]:
+                n = bin(int(rules.legal_tiles(row))).count("1")
+                total -= np.log(n) if rules.mover(row) != me else 0
+                rules.play(row, rules.RANKS[state.declaration, tile])
+            assert found[number, world, :2].sum() == pytest.approx(total, abs=1e-9)
+            assert found[number, world, 2:].sum() == pytest.approx(total, abs=1e-9)
+
+
+def test_the_floor_bounds_how_unlikely_the_true_world_can_be(states):
+    sure = net_of_seed(2, spread=30.0)  # a policy that is certain of every move, and wrong
+    found = batch.log_likelihoods(
+        network.scorer(sure),
+        batch.read(states),
+        states.hands[:, None],
+        np.ones(150, int),
+        (TEMPERATURE, FLOOR),
+    )[:, 0, :2].sum(-1)
+    plays = states.ply - states.ply // 4  # at most those of the three others
+    assert (found >= plays * np.log(FLOOR / 7) - 1e-9).all() and found.min() < -10
+    assert np.isfinite(found).all()
+
+
+def test_a_network_is_saved_and_loaded(net, tmp_path):
+    storage.save(tmp_path / "net.safetensors", net, {"round": "3"})
+    loaded = storage.load(tmp_path / "net.safetensors")
+    for name, field, again in zip(net._fields, net, loaded, strict=True):
+        np.testing.assert_allclose(again, field, rtol=1e-3, atol=1e-4, err_msg=name)
+        assert again.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda arrays: arrays.pop("last"), "not a small network; expected the arrays first, "),
+        (lambda arrays: arrays.update(second=arrays["second"][:3]), "two multiples of 4 up to"),
+        (lambda arrays: arrays.update(last=arrays["last"][:, :5]), "array last: expected float16"),
+        (lambda arrays: arrays["last"].fill(np.inf), "array last is not finite"),
+    ],
+)
+def test_a_wrong_file_is_answered_in_one_sentence(net, tmp_path, change, message):
+    import safetensors.numpy
+
+    arrays = {name: field.astype(np.float16) for name, field in net._asdict().items()}
+    change(arrays)
+    safetensors.numpy.save_file(arrays, tmp_path / "net.safetensors")
+    with pytest.raises(ValueError, match=message) as error:
+        storage.load(tmp_path / "net.safetensors")
+    assert str(error.value).startswith(str(tmp_path)) and "\n" not in str(error.value)
+
+
+def test_other_files_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"missing: cannot be read .*; expected `small` or a file"):
+        storage.load(tmp_path / "missing")
+    (tmp_path / "junk").write_bytes(b"x" * 100)
+    with pytest.raises(ValueError, match="junk: not a readable safetensors file"):
+        storage.load(tmp_path / "junk")

@@ -1,0 +1,192 @@
+"""Policy iteration of the small network: labels, gradients, and a run that resumes."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from tests.support.small import net_of_seed
+from zebjax import iterate
+from zebjax.small import features, network, policy, rules, storage
+from zebjax.small.network import new_scratch
+from zebjax.training import small_fit, small_games, small_run
+from zebjax.training.small_config import Exploration, Settings
+
+# Slow: most of it is compiling two large kernels. tests/small covers rules, features and layers.
+pytestmark = pytest.mark.slow
+TINY = Settings(rounds=2, games=240, window=2, hidden=8, second=4, passes=3.0)
+
+
+@pytest.fixture(scope="module")
+def games():
+    return small_games.play(net_of_seed(3), 40, (1,), Exploration(), 1)
+
+
+def decisions(games):
+    """(row before, legal ranks, labels, game, ply) of every labelled decision."""
+    for number in range(len(games.plays)):
+        row = np.zeros(rules.SIZE, np.int64)
+        rules.start(row, games.hands[number], games.declaration[number], games.leader[number])
+        for ply in range(28):
+            legal = int(rules.legal_tiles(row))
+            ranks = [rank for rank in range(28) if legal >> rank & 1]
+            assert games.plays[number, ply] in ranks
+            if len(ranks) > 1:
+                yield row.copy(), ranks, games.labels[number, ply, : len(ranks)], number, ply
+            else:
+                assert (games.labels[number, ply] == -1).all()
+            rules.play(row, games.plays[number, ply])
+        assert row[rules.POINTS : rules.POINTS + 2].sum() == 42
+
+
+def test_every_decision_is_labelled_by_the_outcome_of_each_move(games):
+    n = 0
+    for row, ranks, labels, number, ply in decisions(games):
+        assert (labels >= 0).all() and (labels <= 42).all()
+        assert (games.labels[number, ply, len(ranks) :] == -1).all()
+        taken = row[rules.POINTS + (rules.mover(row) & 1)]
+        assert (labels >= taken).all()
+        n += 1
+    assert n > 400
+
+
+def test_a_label_is_the_rollout_of_a_greedy_policy():
+    """Without temperature a rollout can be repeated move by move."""
+    net = net_of_seed(3)
+    greedy = Exploration(0.0, 0.0, 0.0)
+    games = small_games.play(net, 10, (2,), greedy, 1)
+    scores, scratch = network.scorer(net), None
+    for row, ranks, labels, number, ply in decisions(games):
+        scratch = new_scratch(scores) if scratch is None else scratch
+        chosen = ranks.index(games.plays[number, ply])
+        after, me = row.copy(), rules.mover(row)
+        for later in range(ply, 28):  # the game itself goes on as the rollout of the move played
+            rules.play(after, games.plays[number, later])
+        assert labels[chosen] == after[rules.POINTS + (me & 1)]
+
+
+def test_threads_do_not_change_games(games):
+    again = small_games.play(net_of_seed(3), 40, (1,), Exploration(), 2)
+    for name, field in vars(games).items():
+        np.testing.assert_array_equal(getattr(again, name), field)
+
+
+def loss_in_python(params, games):
+    """The loss that `gradient` differentiates, summed over decisions, in float64."""
+    net, total = small_fit.net_of(params), 0.0
+    net = network.Net(*(field.astype(np.float64) for field in net))
+    out = np.zeros(features.MAX_ACTIVE, np.int64)
+    for row, ranks, labels, _, _ in decisions(games):
+        n = features.private_features(row, out, features.public_features(row, out, 0))
+        hidden = net.first_bias + net.first[row[rules.DECLARATION], out[:n]].sum(0)
+        second = net.second_bias + np.maximum(hidden, 0) @ net.second
+        both = (net.last_bias + np.maximum(second, 0) @ net.last).reshape(2, 28)[:, ranks]
+        points = labels.astype(float)
+        for error in (both[0] - np.sign(points - 21), both[1] - (points - 21) / 10):
+            total += ((error - error.mean()) ** 2).sum() / 4 + 0.2 * error.mean() ** 2
+    return total
+
+
+def test_the_gradient_is_that_of_the_loss(games):
+    params = small_fit.init(8, 4, 0)
+    rng = np.random.default_rng(0)
+    params = small_fit.Params(
+        *(np.ascontiguousarray(p + rng.normal(0, 0.1, p.shape), np.float32) for p in params)
+    )
+    params.by_tile[~np.isin(np.arange(features.N_FEATURES), small_fit.tile_rows())] = 0
+    few = games.where(np.arange(10))
+    grad = small_fit.new_gradient(small_fit.net_of(params))
+    small_fit.gradient(small_fit.net_of(params), few, np.arange(10)[:, None], grad, 1)
+    slopes = small_fit.slopes_of(grad)
+    assert grad.losses[:, 0].sum() == len(list(decisions(few)))
+    for name in params._fields:
+        slope = getattr(slopes, name).reshape(-1)
+        place = int(np.abs(slope).argmax())
+        step = 1e-2
+        ends = []
+        for sign in (1, -1):
+            moved = small_fit.Params(*(p.astype(np.float64) for p in params))
+            getattr(moved, name).reshape(-1)[place] += sign * step
+            ends.append(loss_in_python(moved, few))
+        expected = (ends[0] - ends[1]) / (2 * step)
+        assert slope[place] == pytest.approx(expected, rel=0.03), name
+
+
+def test_a_fit_learns_the_games_and_repeats(games):
+    params, again = small_fit.init(8, 4, 0), small_fit.init(8, 4, 0)
+    how = small_fit.Fit(passes=60, games=20, rate=5e-3)
+    errors = small_fit.fit(params, games, how, 1, threads=1)
+    assert errors[-10:, 2].mean() < 0.7 * errors[:10, 2].mean()
+    small_fit.fit(again, games, how, 1, threads=2)
+    for one, other in zip(params, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_stopped_run_resumes_to_the_same_network(tmp_path):
+    def run(out, settings):
+        done = []
+        small_run.run(settings, out, 1, lambda part, doing: None, done.append)
+        return [each.number for each in done]
+
+    assert run(tmp_path / "whole", TINY) == [1, 2]
+    parts = tmp_path / "parts"
+    assert run(parts, dataclasses.replace(TINY, rounds=1)) == [1]
+    assert run(parts, TINY) == [2]
+    again, net = (storage.load(out / "round_02.safetensors") for out in (parts, tmp_path / "whole"))
+    for one, other in zip(again, net, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert run(parts, TINY) == []
+    assert run(parts, dataclasses.replace(TINY, rounds=1)) == []  # keeps what it has
+    assert (parts / "round_02.safetensors").exists()
+    (parts / "params_02.safetensors").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=r"params_02.safetensors: cannot be read"):
+        run(parts, TINY)
+    with pytest.raises(ValueError, match=r"made with other settings \(window is 2, now 3\)"):
+        run(tmp_path / "whole", dataclasses.replace(TINY, window=3))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a | {"plays": a["plays"] + 28}, r"array plays: expected 0\.\.27"),
+        (
+            lambda a: a | {"labels": a["labels"][:, :27]},
+            r"array labels: expected int8 \(10, 28, 7\)",
+        ),
+        (lambda a: a | {"leader": a["leader"].astype(np.int64)}, "array leader: expected int8"),
+        (lambda a: {"plays": a["plays"]}, "expected the arrays hands, declaration, leader"),
+    ],
+)
+def test_damaged_games_are_refused_when_a_run_resumes(tmp_path, games, change, message):
+    few = vars(games.where(np.arange(10)))
+    safetensors.numpy.save_file(change(dict(few)), tmp_path / "games_01_000.safetensors")
+    with pytest.raises(ValueError, match=message):
+        small_run._read_games(tmp_path / "games_01_000.safetensors")
+
+
+def test_a_network_that_is_not_finite_is_not_written(tmp_path):
+    net = small_fit.net_of(small_fit.init(8, 4, 0))
+    net.second[0, 0] = 1e6  # more than float16 holds
+    with pytest.raises(ValueError, match="array second is not finite, so nothing is written"):
+        storage.save(tmp_path / "net.safetensors", net, {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_trains_and_says_what_to_try(tmp_path, capsys):
+    options = ["--rounds", "1", "--games", "80", "--hidden", "8", "--second", "4"]
+    assert iterate.main([str(tmp_path / "out"), *options]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("round  1         10 games  value of moves")
+    assert "try: zebjax arena small:" in shown
+    assert iterate.main([str(tmp_path / "out"), *options, "--hidden", "9"]) == 2
+    assert "small.hidden: expected a multiple of 4, got 9" in capsys.readouterr().err
+
+
+def test_the_policy_prefers_the_highest_score():
+    scores = np.array([0.0, 3.0, 1.0, 5.0], np.float32)
+    seed = np.zeros(1, np.uint64)
+    assert policy.best(scores, 0b0111) == 1 and policy.draw(scores, 0b1101, 0.0, seed) == 3
+    draws = np.bincount([policy.draw(scores, 0b0111, 2.0, seed) for _ in range(4000)], minlength=4)
+    expected = np.exp(scores[:3] / 2) / np.exp(scores[:3] / 2).sum()
+    np.testing.assert_allclose(draws[:3] / 4000, expected, atol=0.04)

@@ -1,0 +1,96 @@
+"""The command `zebjax iterate`: train the small network by honest policy iteration."""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zebjax.common import cli, locks, parsing
+from zebjax.training.small_config import Settings
+
+if TYPE_CHECKING:  # imported when the command runs, so that `--help` does not import numba
+    from zebjax.training.small_run import Round
+
+
+def parser() -> cli.Parser:
+    """The command's parser."""
+    defaults = Settings()
+    made = cli.Parser(
+        "iterate",
+        "Train the small network for `small:PATH` and eq:...,belief=PATH on CPUs, from nothing.\n"
+        "In each round the network plays games against itself; every legal move is played to the\n"
+        "end by it, each seat from its own view; then it is fitted to the outcomes. The same\n"
+        "command resumes an interrupted one, and more --rounds continue a finished one.\n\n"
+        "Printed for each round are errors (mean squared): of the value of moves relative to\n"
+        "their mean, and of the mean; `before` on the new games, `after` on those of the fit.",
+        "runs/small --rounds 20",
+    )
+    add = made.add_argument
+    add("out", type=Path, metavar="OUT", help="folder; round_NN.safetensors are the networks")
+    whole = cli.integer(1, 10**9)
+    for name, about in (
+        ("rounds", "rounds in all"),
+        ("games", "games of a round; the first three have 1/8, 1/4 and 1/2 of it"),
+        ("window", "the last rounds whose games are fitted"),
+        ("hidden", "width of the first layer, a multiple of 4"),
+        ("second", "width of the second layer, a multiple of 4"),
+    ):
+        default = getattr(defaults, name)
+        help_text = f"{about} (default {default})"
+        add(f"--{name}", type=whole, default=default, metavar="N", help=help_text)
+    positive = cli.checked(parsing.number(1e-6, 1000))
+    for name, about in (
+        ("passes", "times that each game of the window is read in a round"),
+        ("rate", "learning rate of the first round; it falls to --last-rate"),
+        ("last_rate", "lowest learning rate"),
+    ):
+        default = getattr(defaults, name)
+        help_text = f"{about} (default {default:g})"
+        option = f"--{name.replace('_', '-')}"
+        add(option, type=positive, default=default, metavar="X", help=help_text)
+    add("--seed", type=cli.integer(0, 2**32 - 1), default=0, help="of deals and play (default 0)")
+    return made
+
+
+def _line(result: "Round") -> str:
+    return (
+        f"round {result.number:2}  {result.n_games:>9,} games  value of moves "
+        f"{result.before[0]:.3f} before, {result.after[0]:.3f} after; mean "
+        f"{result.before[2]:.3f}, {result.after[2]:.3f}"
+    )
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    import numba
+
+    from zebjax.training.small_run import run
+
+    names = [field.name for field in dataclasses.fields(Settings) if field.name != "explore"]
+    settings = Settings(**{name: getattr(arguments, name) for name in names})
+    with (
+        locks.locked(arguments.out, "wait for it or choose another OUT"),
+        cli.progress(f"policy iteration in {arguments.out}") as show,
+    ):
+        done = run(
+            settings,
+            arguments.out,
+            numba.config.NUMBA_NUM_THREADS,
+            show,
+            lambda result: print(_line(result), flush=True),
+        )
+    last = arguments.out / f"round_{done:02}.safetensors"
+    print(f"the newest network is {last}; try: zebjax arena small:{last} vs heuristic --deals 1000")
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command, see `--help`, and return its exit status; 2 after one sentence on stderr
+    for bad input.
+    """
+    return cli.run("iterate", _run, parser().parse(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""The player of the small network: its policy, compiled by numba, without search."""
+
+import hashlib
+
+import numpy as np
+
+from zebjax import game
+from zebjax.common.arrays import check
+from zebjax.players.base import Player
+from zebjax.small import batch, storage
+from zebjax.small.network import Net, scorer
+
+
+def digest(net: Net) -> str:
+    """Return the sha256 of a network's arrays."""
+    made = hashlib.sha256()
+    for name, array in zip(Net._fields, net, strict=True):
+        made.update(f"{name} {array.dtype} {array.shape}".encode())
+        made.update(array.tobytes())
+    return made.hexdigest()
+
+
+def player(path: str = storage.BUNDLED_NAME, temperature: float = 0.0) -> Player:
+    """Make the player of the spec `small[:PATH][,temperature=0]`.
+
+    Args:
+        path: a file that `zebjax iterate` made, or `small` for the bundled one.
+        temperature: the slot is drawn from softmax(score / temperature); 0 plays the best.
+
+    Raises:
+        ValueError: if there is no network at `path`.
+    """
+    net = storage.load(path)
+    scores = scorer(net)
+
+    def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:
+        check("keys", keys, ("n", 2), int)
+        return batch.choose(scores, batch.read(states), batch.seeds_of(keys, 1), temperature)
+
+    identity = f"small:sha256={digest(net)},temperature={temperature!r}"
+    return Player(f"small:{path},temperature={temperature:g}", choose, identity=identity)

@@ -1,0 +1,265 @@
+"""E[Q] over worlds that are weighted by what the others have played, and by honest rollouts.
+
+The weighted worlds of `inference` are solved exactly, as in `exact`. An exact solution lets every
+seat see all hands after the move ("strategy fusion", Frank and Basin 1998). Rollouts by a policy do
+not, but play worse; `blend` mixes the two.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+
+from zebjax import game, solver, tiles
+from zebjax.common.arrays import check
+from zebjax.players import Player, base, exact, inference
+from zebjax.players.inference import Models, Worlds
+from zebjax.players.small import digest
+from zebjax.small import batch, storage
+from zebjax.small.network import Net, scorer
+
+OF_BELIEF = ("candidates", "floor", "power", "temperature", "doubt", "partner")
+"""Options that need a model of the others."""
+_DECISIONS_AT_ONCE = 64
+"""Decisions that are judged together."""
+_ROLL = 3
+"""Stream of random numbers, see `batch.seeds_of`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How moves are judged."""
+
+    points: float = 0.0
+    """Weight of one mean point beside P(win). At 0 points only decide among equals, which makes
+    exact solutions several times faster."""
+    blend: float = 0.5
+    """Share of rollouts in the result of a move, the rest is exact."""
+    rollout_temperature: float = 0.02
+    """Of the policy in rollouts, in units of the score."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """Mean results of each move over the weighted worlds of N decisions."""
+
+    wins: np.ndarray
+    """float64 `[N, 7]`: P(more points than the other team at the end); nan where not legal."""
+    points: np.ndarray | None
+    """float64 `[N, 7]`: mean points of the mover's team at the end; None: not computed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Values:
+    """What is known about the moves of N decisions."""
+
+    exact: Results | None
+    """By exact solutions; None if only rollouts count."""
+    rollouts: Results | None
+    """By rollouts; None without them."""
+    positions: game.GameState
+    """The worlds, with what has happened; leading axis M."""
+    worlds: Worlds
+
+    def scores(self, settings: Settings) -> np.ndarray:
+        """Return P(win) + points * mean points, blended, float64 `[N, 7]`; nan where not legal."""
+        parts = [_score(part, settings) for part in (self.exact, self.rollouts) if part is not None]
+        if len(parts) == 1:
+            return parts[0]
+        solved, rolled = parts
+        return solved + settings.blend * (rolled - solved)
+
+    def best_slots(self, settings: Settings, threads: int | None = None) -> np.ndarray:
+        """Return the slot with the highest score, then the most mean points, then the lowest.
+
+        The points are those of rollouts, or exact ones without rollouts. int32 `[N]`.
+        """
+        # Rounded, so that moves with equal results are equal whatever the order of the sums.
+        scores = np.nan_to_num(np.round(self.scores(settings), 9), nan=-np.inf)
+        best = scores == scores.max(-1, keepdims=True)
+        points = self._points(best, threads)
+        return np.where(best, np.round(points, 9), -np.inf).argmax(-1).astype(np.int32)
+
+    def _points(self, best: np.ndarray, threads: int | None) -> np.ndarray:
+        """Return mean points at least of the slots `best`, if a decision has several."""
+        known = self.rollouts or self.exact
+        if known is not None and known.points is not None:
+            return known.points
+        tied = np.flatnonzero((best.sum(-1) > 1)[self.worlds.decision])
+        left = np.zeros((len(self.worlds.decision), tiles.HAND_SIZE))
+        if len(tied):
+            left[tied] = solver.solve(base.gather(self.positions, tied), threads)
+        return _means(left, self.worlds, best)
+
+
+def _score(part: Results, settings: Settings) -> np.ndarray:
+    if part.points is None or settings.points == 0:
+        return part.wins
+    return part.wins + settings.points * part.points
+
+
+def _means(results: np.ndarray, worlds: Worlds, legal: np.ndarray) -> np.ndarray:
+    """Return weighted means by decision and slot, float64 `[N, 7]`; nan where not legal.
+
+    Args:
+        results: `[M, 7]`; those of slots that are not legal mean nothing.
+        worlds: weighted worlds.
+        legal: bool `[N, 7]`.
+    """
+    sums = np.zeros(legal.shape)
+    np.add.at(sums, worlds.decision, np.nan_to_num(results) * worlds.weights[:, None])
+    return np.where(legal, sums, np.nan)
+
+
+def values(
+    states: game.GameState,
+    keys: np.ndarray,
+    nets: tuple[Models | None, Net | None],
+    settings: tuple[inference.Settings, Settings],
+    threads: int | None = None,
+) -> Values:
+    """Compute the results of every move over weighted worlds.
+
+    The results depend on what the mover has seen and on the key alone, not on hidden hands and not
+    on the place in the batch.
+
+    Args:
+        states: N games that are not over, NumPy arrays with a leading axis. Hidden tiles are not
+            read.
+        keys: uint32 `[N, 2]`, one raw random key per game.
+        nets: the models of the others, and the policy of rollouts, with 28 scores; None: uniform
+            weights, and no rollouts.
+        settings: of the worlds, and of the results.
+        threads: as for `batch.in_threads`.
+
+    Raises:
+        ValueError: if no game can reach a state, or an argument has a wrong shape or dtype.
+    """
+    check("keys", keys, ("N", 2), int)
+    game.check_state(states, (len(keys),), "states")
+    states = jax.tree.map(np.asarray, states)
+    (models, policy), (of_worlds, how) = nets, settings
+    legal = base.in_chunks(exact.legal_slots, states, keys)
+    worlds = inference.worlds_of(states, keys, models, of_worlds, threads)
+    positions = base.gather(states, worlds.decision)._replace(hands=worlds.hands)
+    solved = rolled = None
+    if policy is None or how.blend < 1:
+        solved = _solved(positions, worlds, legal, how, threads)
+    if policy is not None and how.blend > 0:
+        # Other random numbers in each world, the same for all moves of a world.
+        place = np.arange(len(positions.ply)) - np.searchsorted(worlds.decision, worlds.decision)
+        seeds = batch.split(batch.seeds_of(keys, _ROLL)[worlds.decision], place)
+        points = batch.rollouts(
+            policy, batch.read(positions), seeds, how.rollout_temperature, threads
+        )
+        rolled = _results(points, worlds, legal)
+    return Values(solved, rolled, positions, worlds)
+
+
+def _solved(
+    positions: game.GameState,
+    worlds: Worlds,
+    legal: np.ndarray,
+    settings: Settings,
+    threads: int | None,
+) -> Results:
+    if settings.points == 0:
+        # One yes-or-no question per move takes a fifth of the time of its value.
+        return Results(
+            _means(solver.at_least(positions, exact.ENOUGH, threads), worlds, legal), None
+        )
+    points = solver.solve(positions, threads) + exact.mover_points(positions)[:, None]
+    return _results(points, worlds, legal)
+
+
+def _results(points: np.ndarray, worlds: Worlds, legal: np.ndarray) -> Results:
+    wins = points >= exact.ENOUGH  # False for nan
+    return Results(_means(wins, worlds, legal), _means(points, worlds, legal))
+
+
+def player(
+    settings: tuple[inference.Settings, Settings],
+    belief: str | None = None,
+    partner: str | None = None,
+    rollouts: str | None = None,
+) -> Player:
+    """Make the player.
+
+    Args:
+        settings: of the worlds, and of the results.
+        belief: path of the small network that models the others; None: uniform weights.
+        partner: path of another one that models the partner; None: `belief`.
+        rollouts: path of the small network that plays the rollouts; None: none.
+
+    Raises:
+        ValueError: if there is no network at a path.
+    """
+    paths = (belief, partner or belief, rollouts)
+    loaded = {path: storage.load(path) for path in paths if path is not None}
+    scorers = {path: scorer(net) for path, net in loaded.items()}
+    models = Models(scorers[paths[1]], scorers[belief]) if belief and paths[1] else None
+    policy = scorers.get(rollouts or "")
+
+    def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:
+        if not len(keys):
+            return np.zeros(0, np.int32)
+        legal = base.in_chunks(exact.legal_slots, states, keys)
+        slots = np.array(game.forced_slot(legal))
+        rows = np.flatnonzero(slots < 0)
+        for first in range(0, len(rows), _DECISIONS_AT_ONCE):
+            some = rows[first : first + _DECISIONS_AT_ONCE]
+            judged = values(base.gather(states, some), keys[some], (models, policy), settings)
+            slots[some] = judged.best_slots(settings[1])
+        return slots
+
+    digests = ["" if path is None else digest(loaded[path]) for path in paths]
+    return Player(
+        "eq:weighted",
+        choose,
+        identity=f"weighted:{inference.VERSION},{settings!r},{','.join(digests)}",
+    )
+
+
+def check_together(options: Mapping[str, object], names: tuple[str, ...], **needed: object) -> None:
+    """Check that options are given with another one, the keyword, whose value is None without it.
+
+    Raises:
+        ValueError: if one of `names` is in `options` and the other is None.
+    """
+    (other, value), *_ = needed.items()
+    for name in names:
+        if name in options and value is None:
+            raise ValueError(f"{name}: expected {other} with it, as in {other}=small")
+
+
+def make(
+    n: int = 100, criterion: str | None = None, n_trick1: int | None = None, **options: object
+) -> Player:
+    """Make the player of the spec `eq:...`.
+
+    Args:
+        n: worlds per decision.
+        criterion: as for `exact.player`; only without the options below.
+        n_trick1: as for `exact.player`.
+        **options: `belief`, `partner` and `rollouts`, as for `player`; fields of `Settings` and
+            `inference.Settings`.
+
+    Raises:
+        ValueError: if the options do not fit together.
+    """
+    if not options:
+        return exact.player(n, criterion or "win", n_trick1)
+    if criterion is not None:
+        raise ValueError(
+            f"criterion: not with {next(iter(options))}; expected points=0 for wins, points=1 for "
+            "points"
+        )
+    belief, rollouts = options.pop("belief", None), options.pop("rollouts", None)
+    check_together(options, OF_BELIEF, belief=belief)
+    check_together(options, ("blend",), rollouts=rollouts)
+    partner = options.pop("partner", None)
+    own = {field.name for field in dataclasses.fields(Settings)} & set(options)
+    settings = Settings(**{name: options.pop(name) for name in own})  # type: ignore[arg-type]
+    worlds = inference.settings_of(n, n_trick1, belief is not None, options)
+    return player((worlds, settings), belief, partner, rollouts)  # type: ignore[arg-type]

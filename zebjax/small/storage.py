@@ -1,0 +1,93 @@
+"""Save and load small networks: one safetensors file, float16."""
+
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from zebjax.common import files
+from zebjax.small import MAX_WIDTH
+from zebjax.small.network import Net, shapes
+
+BUNDLED_NAME = "small"
+BUNDLED = Path(__file__).parents[1] / "bundled" / "small.safetensors"
+"""The small network that comes with zebjax, with the path `small`."""
+MAX_BYTES = 100 << 20
+"""Maximum size of a file."""
+_FORMAT_KEY, _FORMAT = "zebjax_small_format", "1"
+
+
+def save(path: Path, net: Net, facts: dict[str, str]) -> None:
+    """Write a network as one file.
+
+    Args:
+        path: of the file; its folder must exist.
+        net: a network with 56 outputs.
+        facts: where it comes from; they become metadata.
+
+    Raises:
+        ValueError: if it cannot be written, or a weight is no number of float16.
+    """
+    with np.errstate(over="ignore"):  # inf is refused below
+        arrays = {
+            name: np.ascontiguousarray(field, np.float16)
+            for name, field in zip(Net._fields, net, strict=True)
+        }
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{path}: array {name} is not finite, so nothing is written")
+    with files.writing(path):
+        files.write_bytes(path, safetensors.numpy.save(arrays, {_FORMAT_KEY: _FORMAT, **facts}))
+
+
+def load(path: Path | str) -> Net:
+    """Read a network.
+
+    Args:
+        path: a file that `save` made, or `small` for the bundled one.
+
+    Returns:
+        The network with 56 outputs, float32.
+
+    Raises:
+        ValueError: if there is no such file, or it is damaged, too large or not finite; the message
+            names it.
+    """
+    file = BUNDLED if str(path) == BUNDLED_NAME else Path(path)
+    try:
+        with open(file, "rb") as opened:
+            data = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ValueError(
+            f"{file}: cannot be read ({error.strerror}); expected `{BUNDLED_NAME}` or a file that "
+            "`zebjax iterate` made"
+        ) from None
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"{file}: larger than the {MAX_BYTES:,} bytes allowed")
+    try:
+        arrays = safetensors.numpy.load(data)
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise ValueError(f"{file}: not a readable safetensors file ({error})") from None
+    return _checked(file, arrays)
+
+
+def _checked(file: Path, arrays: dict[str, np.ndarray]) -> Net:
+    if set(arrays) != set(Net._fields):
+        raise ValueError(
+            f"{file}: not a small network; expected the arrays {', '.join(Net._fields)}"
+        )
+    widths = arrays["second"].shape
+    if len(widths) != 2 or not all(4 <= width <= MAX_WIDTH and width % 4 == 0 for width in widths):
+        raise ValueError(
+            f"{file}: array second: expected two multiples of 4 up to {MAX_WIDTH}, got {widths}"
+        )
+    for name, shape in shapes(*widths).items():
+        found = arrays[name]
+        if found.shape != shape or found.dtype != np.float16:
+            raise ValueError(
+                f"{file}: array {name}: expected float16 {shape}, got {found.dtype} {found.shape}"
+            )
+        if not np.isfinite(found).all():
+            raise ValueError(f"{file}: array {name} is not finite")
+    return Net(*(np.ascontiguousarray(arrays[name], np.float32) for name in Net._fields))

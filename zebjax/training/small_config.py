@@ -1,0 +1,64 @@
+"""Settings of policy iteration. Nothing here imports numba, so that `--help` is fast."""
+
+import dataclasses
+import math
+
+from zebjax.common import checks
+from zebjax.small import MAX_WIDTH
+
+
+@dataclasses.dataclass(frozen=True)
+class Exploration:
+    """How moves are drawn, in play and in the rollouts that label it."""
+
+    temperature: float = 0.05
+    """Of play, in units of the score: a move that wins 5 % less often gets 1/e of the weight."""
+    random: float = 0.05
+    """Share of moves in play that are uniformly random."""
+    rollout_temperature: float = 0.02
+    """Of all moves in rollouts."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of a run; stored in its folder."""
+
+    rounds: int = 40
+    games: int = 10_000
+    """Games of a round. The first rounds have fewer: 1/8, 1/4, 1/2 of it."""
+    window: int = 8
+    """Rounds whose games are fitted."""
+    hidden: int = 128
+    """Width of the first layer, a multiple of 4."""
+    second: int = 32
+    """Width of the second layer, a multiple of 4."""
+    passes: float = 1.5
+    """Times that each game of the window is read in a round."""
+    rate: float = 1e-3
+    """Learning rate of the first round; it falls by a tenth each round down to `last_rate`."""
+    last_rate: float = 3e-4
+    seed: int = 0
+    explore: Exploration = Exploration()
+
+    def __post_init__(self) -> None:
+        checks.at_least(self, "small", 1, "rounds", "window")
+        checks.at_least(self, "small", 80, "games")
+        checks.at_least(self, "small", 4, "hidden", "second")
+        checks.positive(self, "small", "passes", "rate", "last_rate")
+        for name in ("hidden", "second"):
+            if getattr(self, name) % 4:
+                raise ValueError(
+                    f"small.{name}: expected a multiple of 4, got {getattr(self, name)}"
+                )
+            if getattr(self, name) > MAX_WIDTH:
+                raise ValueError(
+                    f"small.{name}: expected at most {MAX_WIDTH}, got {getattr(self, name)}"
+                )
+
+    def games_of(self, number: int) -> int:
+        """Return the number of games of a round, counted from 0."""
+        return math.ceil(self.games / (8 >> min(number, 3)) / 10) * 10
+
+    def rate_of(self, number: int) -> float:
+        """Return the learning rate of a round, counted from 0."""
+        return max(self.last_rate, self.rate * 0.9**number)

@@ -1,0 +1,219 @@
+"""Honest policy iteration of the small network: play and label games, fit, repeat.
+
+A round plays games by the network of the round before, labels every legal move by the outcome when
+all go on by that network (`small_games`), and fits the network to the games of the last rounds
+(`small_fit`). The first network knows nothing: it plays at random.
+
+Every file is written when it is complete, and settings and numbers determine its contents, so the
+same call resumes a stopped run.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import safetensors.numpy
+
+from zebjax import tiles
+from zebjax.common import files
+from zebjax.small import storage
+from zebjax.training import small_fit, small_games
+from zebjax.training.small_config import Settings
+from zebjax.training.small_fit import Fit, Params
+from zebjax.training.small_games import Games
+
+GAMES_PER_FILE = 1000
+_SETTINGS_FILE = "settings.json"
+
+
+class Round(NamedTuple):
+    """What a round reports."""
+
+    number: int
+    """From 1."""
+    n_games: int
+    """Games played in all rounds so far."""
+    before: np.ndarray
+    """Errors of the network that played, on the new games, as `small_fit.judge`."""
+    after: np.ndarray
+    """Errors of the fitted network in the last tenth of its updates."""
+
+
+OnProgress = Callable[[float, str], None]
+"""Called with the share of the run that is done, and what is being done."""
+
+
+def run(
+    settings: Settings,
+    out: Path,
+    threads: int,
+    on_progress: OnProgress,
+    on_round: Callable[[Round], None],
+) -> int:
+    """Run or resume policy iteration in the folder `out`.
+
+    Args:
+        settings: of the run. A folder of other settings is refused, but for `rounds`.
+        out: receives `round_NN.safetensors` (networks for `small:PATH`) and what resuming needs.
+        threads: number of threads; they do not change the result.
+        on_progress: see `OnProgress`.
+        on_round: called after every round that is run now.
+
+    Returns:
+        The number of finished rounds; more than `settings.rounds` in a folder that has more.
+
+    Raises:
+        ValueError: if `out` belongs to other settings, a file in it is damaged, or a fit diverged.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    _check_settings(settings, out)
+    done = _last_round(out)
+    params = (
+        _load_params(_params_file(out, done), settings)
+        if done >= 0
+        else small_fit.init(settings.hidden, settings.second, settings.seed)
+    )
+    for number in range(done + 1, settings.rounds):
+
+        def show(part: float, doing: str, number: int = number) -> None:
+            on_progress((number + part) / settings.rounds, f"round {number + 1}: {doing}")
+
+        new = _games_of_round(settings, out, number, params, threads, show)
+        before = small_fit.judge(small_fit.net_of(params), new, threads)
+        old = [
+            _read_games(file)
+            for earlier in range(max(0, number + 1 - settings.window), number)
+            for file in _games_files(settings, out, earlier)
+        ]
+        show(0.8, "fitting")
+        how = Fit(passes=settings.passes, rate=settings.rate_of(number))
+        seed = (settings.seed, number)
+        errors = small_fit.fit(params, small_games.join([*old, new]), how, seed, threads)
+        if not np.isfinite(errors).all():
+            raise ValueError(
+                f"{out}: round {number + 1} diverged; start again in another folder with a lower "
+                "--rate"
+            )
+        total = sum(settings.games_of(n) for n in range(number + 1))
+        facts = {"round": str(number + 1), "games": str(total)}
+        storage.save(out / f"round_{number + 1:02}.safetensors", small_fit.net_of(params), facts)
+        _save_arrays(_params_file(out, number), dict(zip(Params._fields, params, strict=True)))
+        _forget(settings, out, number)
+        after = errors[-max(1, len(errors) // 10) :].mean(0)
+        on_round(Round(number + 1, total, before, after))
+    return max(done + 1, settings.rounds)
+
+
+def _check_settings(settings: Settings, out: Path) -> None:
+    file, plain = out / _SETTINGS_FILE, dataclasses.asdict(settings)
+    plain.pop("rounds")
+    if not file.exists():
+        files.write_json(file, plain)
+        return
+    found = files.read_json(file, 1 << 16)
+    if not isinstance(found, dict) or set(found) != set(plain):
+        raise ValueError(f"{file}: not the settings of `zebjax iterate`; choose another folder")
+    for name, value in plain.items():
+        if found[name] != value:
+            raise ValueError(
+                f"{out}: made with other settings ({name} is {found[name]}, now {value}); choose "
+                "another folder, or the same settings"
+            )
+
+
+def _last_round(out: Path) -> int:
+    """Return the number of the last finished round, from 0; -1 if there is none."""
+    names = (file.stem.partition("_")[2] for file in out.glob("params_*.safetensors"))
+    return max((int(name) for name in names if name.isdecimal()), default=0) - 1
+
+
+def _params_file(out: Path, number: int) -> Path:
+    return out / f"params_{number + 1:02}.safetensors"
+
+
+def _games_files(settings: Settings, out: Path, number: int) -> list[Path]:
+    n = math.ceil(settings.games_of(number) / GAMES_PER_FILE)
+    return [out / f"games_{number + 1:02}_{index:03}.safetensors" for index in range(n)]
+
+
+def _games_of_round(
+    settings: Settings, out: Path, number: int, params: Params, threads: int, show: OnProgress
+) -> Games:
+    net, parts = small_fit.net_of(params), []
+    left, places = settings.games_of(number), _games_files(settings, out, number)
+    for index, file in enumerate(places):
+        show(0.8 * index / len(places), "playing")
+        n = min(left, GAMES_PER_FILE)
+        left -= n
+        if not file.exists():
+            seed = (settings.seed, number, index)
+            games = small_games.play(net, n, seed, settings.explore, threads)
+            _save_arrays(file, vars(games))
+        parts.append(_read_games(file))
+    return small_games.join(parts)
+
+
+def _read_arrays(file: Path) -> dict[str, np.ndarray]:
+    try:
+        return safetensors.numpy.load_file(file)
+    except (OSError, safetensors.SafetensorError, ValueError) as error:
+        raise ValueError(f"{file}: cannot be read ({error})") from None
+
+
+def _read_games(file: Path) -> Games:
+    arrays = _read_arrays(file)
+    n = len(arrays["leader"]) if "leader" in arrays else 0
+    limits = {
+        "hands": ((n, 4, 7), 0, tiles.N_TILES),
+        "declaration": ((n,), 0, tiles.N_DECLARATIONS),
+        "leader": ((n,), 0, tiles.N_PLAYERS),
+        "plays": ((n, 28), 0, tiles.N_TILES),
+        "labels": ((n, 28, 7), -1, tiles.TOTAL_POINTS + 1),
+    }
+    _check_arrays(file, arrays, {name: shape for name, (shape, _, _) in limits.items()}, np.int8)
+    for name, (_, low, high) in limits.items():
+        if ((arrays[name] < low) | (arrays[name] >= high)).any():
+            raise ValueError(f"{file}: array {name}: expected {low}..{high - 1}")
+    return Games(**arrays)
+
+
+def _load_params(file: Path, settings: Settings) -> Params:
+    arrays = _read_arrays(file)
+    wanted = small_fit.init(settings.hidden, settings.second, 0)
+    shapes = {name: field.shape for name, field in wanted._asdict().items()}
+    _check_arrays(file, arrays, shapes, np.float32)
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{file}: array {name} is not finite")
+    return Params(**arrays)
+
+
+def _check_arrays(
+    file: Path, arrays: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]], dtype: type
+) -> None:
+    if set(arrays) != set(shapes):
+        raise ValueError(f"{file}: expected the arrays {', '.join(shapes)}")
+    for name, shape in shapes.items():
+        found = arrays[name]
+        if found.shape != shape or found.dtype != dtype:
+            raise ValueError(
+                f"{file}: array {name}: expected {np.dtype(dtype)} {shape}, got {found.dtype} "
+                f"{found.shape}"
+            )
+
+
+def _save_arrays(file: Path, arrays: dict[str, np.ndarray]) -> None:
+    with files.writing(file):
+        files.write_bytes(file, safetensors.numpy.save(arrays))
+
+
+def _forget(settings: Settings, out: Path, number: int) -> None:
+    """Delete what no later round needs."""
+    for earlier in range(number):
+        _params_file(out, earlier).unlink(missing_ok=True)
+        if earlier <= number + 1 - settings.window:
+            for file in _games_files(settings, out, earlier):
+                file.unlink(missing_ok=True)
