@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # imported when it runs, so that `--help` does not import num
 
 WORLDS, CALIBRATION_WORLDS = 200, 100
 """Defaults of --n."""
-THETA = 0.5
+THETA, BY = 0.5, "small"
 
 
 def parser() -> cli.Parser:
@@ -28,8 +28,9 @@ def parser() -> cli.Parser:
         "bid",
         "Estimate the chance to make each bid from 30 to 42 with each declaration, if the hand's\n"
         "owner leads: P(make). The other three hands are sampled N times, and every lead is\n"
-        "solved exactly in each of these worlds, as E[Q] does. So the estimate takes all hands as\n"
-        "known after the lead; --calibrate compares it with what comes when contracts are played.",
+        "played to the end in each of these worlds by the small network, each seat from its own\n"
+        "view; or, with --by exact, solved exactly, as if all hands were known after the lead.\n"
+        "--calibrate compares the estimate with what comes when contracts are played.",
         "6-6 6-5 6-4 5-5 3-2 1-0 4-4",
         "6-6 6-5 6-4 5-5 3-2 1-0 4-4 --n 1000 --plot bid.png",
         "--calibrate 200 --keep deals.json --plot calibration.png",
@@ -43,6 +44,12 @@ def parser() -> cli.Parser:
         metavar="N",
         help=f"worlds (default {WORLDS}; with --calibrate {CALIBRATION_WORLDS}); with 200, P(make) "
         "of a half is known to about +-7 %%",
+    )
+    add(
+        "--by",
+        default=BY,
+        metavar="PATH",
+        help="a small network, see `zebjax iterate`, or `exact` (default the bundled network)",
     )
     add(
         "--theta",
@@ -171,11 +178,16 @@ def _hand(arguments: argparse.Namespace) -> int:
         declarations.insert(-1, tiles.DOUBLES_SUIT)
     n = arguments.n or WORLDS
     rng = np.random.default_rng(arguments.seed)
-    chances = auction.chances(np.array(hand), n, rng, declarations)
+    policy = auction.policy_of(arguments.by)
+    chances = auction.chances(np.array(hand), n, rng, policy, declarations)
     names = " ".join(tiles.TILE_NAMES[tile] for tile in hand)
     highest = auction.highest_bid(chances, arguments.theta)
     if arguments.json:
-        print(json.dumps(_plain(chances, names, highest) | {"seed": arguments.seed}))
+        print(
+            json.dumps(
+                _plain(chances, names, highest) | {"seed": arguments.seed, "by": arguments.by}
+            )
+        )
     else:
         out = console.make()
         out.print(f"P(make) in %, {names}, {n:,} worlds")
@@ -256,7 +268,10 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     from zebjax.evaluation import calibration
 
     settings = calibration.Settings(
-        n=arguments.n or CALIBRATION_WORLDS, bid=arguments.bid, seed=arguments.seed
+        n=arguments.n or CALIBRATION_WORLDS,
+        bid=arguments.bid,
+        seed=arguments.seed,
+        by=arguments.by,
     )
     with cli.progress("calibration of P(make)") as show:
         result = calibration.measure(

@@ -19,7 +19,7 @@ SIXES = list(range(21, 28))
 def test_one_round_of_bids(monkeypatch):
     """The rule alone: P(make) is that of the hand's first tile, less a tenth a bid."""
 
-    def declare(hands, bids, n, rng):
+    def declare(hands, bids, n, rng, policy):
         return hands[:, 0].astype(np.int8), hands[:, 0] / 10 - (np.asarray(bids) - 30) / 10
 
     monkeypatch.setattr(auction, "declare", declare)
@@ -27,7 +27,9 @@ def test_one_round_of_bids(monkeypatch):
     def held(strengths, dealer, theta):
         hands = np.zeros((1, 4, 7), int)
         hands[0, :, 0] = strengths
-        made = auction.bid_round(hands, np.array([dealer]), theta, 3, np.random.default_rng(0))
+        made = auction.bid_round(
+            hands, np.array([dealer]), theta, 3, np.random.default_rng(0), None
+        )
         contract.check(made)
         return tuple(int(field[0]) for field in made)
 
@@ -43,11 +45,11 @@ def test_one_round_of_bids(monkeypatch):
 def test_auctions_with_the_solver():
     rest = np.setdiff1d(np.arange(28), SIXES)
     hand = np.array([rest[:7], rest[7:14], rest[14:], SIXES])
-    made = auction.bid_round(hand[None], np.array([2]), 1.0, 1, np.random.default_rng(0))
+    made = auction.bid_round(hand[None], np.array([2]), 1.0, 1, np.random.default_rng(0), None)
     contract.check(made)
     if made.bid[0] == 30:  # nobody raised the hand that cannot lose
         assert (made.bidder[0], made.declaration[0]) == (3, 6)
-    easy = auction.bid_round(hand[None], np.array([1]), 0.0, 1, np.random.default_rng(0))
+    easy = auction.bid_round(hand[None], np.array([1]), 0.0, 1, np.random.default_rng(0), None)
     assert (easy.bidder[0], easy.bid[0], easy.marks[0]) == (1, 33, 1)
 
 

@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from tests.support.small import net_of_seed
 from zebjax import bid, contract, solver, tiles
 from zebjax.players import auction
+from zebjax.small import batch, network
 
 HAND = np.array(bid.read_hand(["6-6", "6-5", "6-4", "5-5", "3-2", "1-0", "4-4"]))
 ALL_SIXES = np.array([tiles.tile_id(6, low) for low in range(7)])
@@ -29,7 +31,7 @@ def test_worlds_are_uniform_deals_of_the_hidden_tiles():
 
 def test_counts_are_those_of_the_solver_and_both_ways_agree():
     declarations = (6, 7, 9)
-    chances = auction.chances(HAND, 6, rng(), declarations, threads=1)
+    chances = auction.chances(HAND, 6, rng(), None, declarations, threads=1)
     worlds = auction.sample_worlds(HAND[None].astype(np.int8), 6, rng())[0]
     for row, declaration in enumerate(declarations):
         states = auction._starts(worlds, np.full(6, declaration))
@@ -39,19 +41,38 @@ def test_counts_are_those_of_the_solver_and_both_ways_agree():
             np.testing.assert_array_equal(found, np.sort(points[:, slot]))
     assert chances.n_worlds == 6
     for points in (30, 36, 42):
-        made = auction.count_makes(HAND[None], np.array([points]), 6, rng(), declarations)
+        made = auction.count_makes(HAND[None], np.array([points]), 6, rng(), None, declarations)
         np.testing.assert_allclose(made[0] / 6, chances.by_lead[..., points - 30])
     # Hands of one call have their own bids.
-    both = auction.count_makes(np.array([ALL_SIXES, HAND]), np.array([42, 30]), 3, rng(1), (6,))
+    both = auction.count_makes(
+        np.array([ALL_SIXES, HAND]), np.array([42, 30]), 3, rng(1), None, (6,)
+    )
     assert (both[0] == 3).all() and both.shape == (2, 1, 7)
 
 
-def test_a_hand_of_all_trumps_makes_everything():
-    chances = auction.chances(ALL_SIXES, 3, rng())
+def test_counts_by_a_network_are_those_of_its_games():
+    policy = network.scorer(net_of_seed(3))
+    made = auction.count_makes(HAND[None], np.array([30]), 6, rng(), policy, (6, 9))[0]
+    source = rng()
+    worlds = auction.sample_worlds(HAND[None].astype(np.int8), 6, source)[0]
+    states = auction._starts(np.tile(worlds, (2, 1, 1)), np.repeat([6, 9], 6))
+    seeds = source.integers(2**64, size=12, dtype=np.uint64)
+    points = batch.rollouts(policy, batch.read(states), seeds, 0.02)
+    np.testing.assert_array_equal(made, (points >= 30).reshape(2, 6, 7).sum(1))
+    assert 0 < made.sum() < made.size * 6
+    chances = auction.chances(HAND, 6, rng(), policy, (6,))
+    np.testing.assert_array_equal(
+        chances.counts[0, :, 30:].sum(-1), made[0]
+    )  # the first declaration has the same worlds and seeds
+
+
+@pytest.mark.parametrize("policy", [None, auction.policy_of("small")])
+def test_a_hand_of_all_trumps_makes_everything(policy):
+    chances = auction.chances(ALL_SIXES, 3, rng(), policy)
     row = chances.declarations.index(6)
     assert (chances.p_make[row] == 1).all() and chances.mean_points[row] == 42
     assert auction.highest_bid(chances, 1.0) == (42, 6, 1.0)
-    declared, p_make = auction.declare(ALL_SIXES[None], np.array([42]), 3, rng())
+    declared, p_make = auction.declare(ALL_SIXES[None], np.array([42]), 3, rng(), policy)
     assert declared.tolist() == [6] and p_make.tolist() == [1.0]
 
 
@@ -82,9 +103,9 @@ def test_the_highest_bid_falls_with_theta():
 )
 def test_a_hand_that_does_not_exist_is_refused(hand, message):
     with pytest.raises(ValueError, match=message):
-        auction.chances(np.array(hand), 2, rng())
+        auction.chances(np.array(hand), 2, rng(), None)
     with pytest.raises(ValueError, match="n: expected 1 to 100,000 worlds, got 0"):
-        auction.chances(HAND, 0, rng())
+        auction.chances(HAND, 0, rng(), None)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +120,10 @@ def test_a_hand_that_does_not_exist_is_refused(hand, message):
         (["6-6", "--keep", "a"], "--keep: expected --calibrate with it"),
         (["6-6", "--bid", "30"], "--bid: expected --calibrate with it"),
         (["--calibrate", "3", "--bid", "29"], "--bid: expected a whole number from 30 to 42"),
+        (
+            [*["66", "65", "64", "55", "32", "10", "44"], "--by", "/no/such"],
+            "/no/such: cannot be read",
+        ),
         (["6-6", "--theta", "2"], "--theta: expected a number from 0 to 1"),
     ],
 )
@@ -122,8 +147,12 @@ def test_the_command_prints_a_table_of_80_columns_and_json(capsys, tmp_path):
     assert bid.main([*words, "--json", "--theta", "1", "--plot", str(picture)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["value"] == "make/set" and found["worlds"] == 3
-    chances = auction.chances(HAND, 3, rng(), [*range(9), 9])
+    chances = auction.chances(HAND, 3, rng(), auction.policy_of("small"), [*range(9), 9])
     assert found["p_make"]["trump 6"] == chances.p_make[6].tolist()
     assert list(found["p_make"])[-2:] == ["doubles suit", "no trump"]
+    assert bid.main([*words, "--json", "--by", "exact"]) == 0
+    exact = auction.chances(HAND, 3, rng(), None, [*range(9), 9])
+    found = json.loads(capsys.readouterr().out)
+    assert found["p_make"]["trump 6"] == exact.p_make[6].tolist() and found["by"] == "exact"
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert contract.DECLARATIONS == (0, 1, 2, 3, 4, 5, 6, 7, 9)

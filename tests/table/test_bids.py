@@ -158,7 +158,7 @@ def test_the_hint_at_the_bid_is_that_of_zebjax_bid():
     found = made.hint(table)
     request = state.request(table)
     rng = np.random.default_rng(request.seed)
-    chances = auction.chances(np.array(table.game.hands[1]), 2, rng)
+    chances = auction.chances(np.array(table.game.hands[1]), 2, rng, auction.policy_of(auction.BY))
     by_name = {row["declaration"]: row for row in found["rows"]}
     for declaration, p_make in zip(chances.declarations, chances.p_make, strict=True):
         np.testing.assert_allclose(by_name[declaration]["p_make"], p_make)

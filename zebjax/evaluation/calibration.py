@@ -37,6 +37,8 @@ class Settings:
     bid: int | None = None
     """The bid of every deal; None: 30, 31, ... 42, 30, ... in turn."""
     seed: int = 0
+    by: str = auction.BY
+    """What the estimates play or solve the worlds by, see `auction.policy_of`."""
 
     def bid_of(self, deal: int) -> int:
         """The bid of one deal."""
@@ -137,7 +139,7 @@ def play(settings: Settings, first: int, n_deals: int) -> list[Row]:
         hands = np.asarray(states.hands)[np.arange(n_deals), leaders]
         bids = np.array([settings.bid_of(first + index) for index in range(n_deals)], np.int8)
         estimates = [
-            estimate(hand, int(bid), settings.n, np.random.default_rng([settings.seed, deal]))
+            estimate(hand, int(bid), settings, np.random.default_rng([settings.seed, deal]))
             for deal, (hand, bid) in enumerate(zip(hands, bids, strict=True), first)
         ]
         declarations = np.array([row[0] for row in estimates], np.int8)
@@ -153,26 +155,26 @@ def play(settings: Settings, first: int, n_deals: int) -> list[Row]:
 
 
 def estimate(
-    hand: np.ndarray, bid: int, n: int, rng: np.random.Generator
+    hand: np.ndarray, bid: int, settings: Settings, rng: np.random.Generator
 ) -> tuple[int, float, float]:
     """Choose a declaration for a bid, and estimate P(make) twice.
 
     Args:
         hand: integers `[7]`, tile ids.
         bid: 30 to 42 points.
-        n: worlds per declaration.
+        settings: `n` and `by` are used.
         rng: the source of all randomness.
 
     Returns:
         The declaration; P(make) over the worlds that chose it and its lead; P(make) of both over n
         fresh worlds.
     """
-    bids = np.array([bid])
-    counts = auction.count_makes(hand[None], bids, n, rng)[0]
+    bids, n, policy = np.array([bid]), settings.n, auction.policy_of(settings.by)
+    counts = auction.count_makes(hand[None], bids, n, rng, policy)[0]
     row = auction.best_rows(counts[None], n)[0]
     lead = int(counts[row].argmax())
     declaration = contract.DECLARATIONS[row]
-    again = auction.count_makes(hand[None], bids, n, rng, (declaration,))[0, 0, lead]
+    again = auction.count_makes(hand[None], bids, n, rng, policy, (declaration,))[0, 0, lead]
     return declaration, float(counts[row, lead] / n), float(again / n)
 
 

@@ -39,6 +39,8 @@ class Terms:
     `contract.declare_by_pips`."""
     worlds: int = 50
     """Worlds per declaration for "make"."""
+    by: str = auction.BY
+    """What plays or solves the worlds, see `auction.policy_of`."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for a wrong field."""
@@ -111,7 +113,11 @@ def deals(
         chosen = np.array(
             [
                 auction.declare(
-                    hand[None], np.array([terms.bid]), terms.worlds, _rng(seed, first + index)
+                    hand[None],
+                    np.array([terms.bid]),
+                    terms.worlds,
+                    _rng(seed, first + index),
+                    auction.policy_of(terms.by),
                 )[0][0]
                 for index, hand in enumerate(hands)
             ],

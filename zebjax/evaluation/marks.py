@@ -36,6 +36,8 @@ class Terms:
     """The least P(make) to bid with, see `auction.bid_round`."""
     worlds: int = 25
     """Worlds per declaration of a bidder."""
+    by: str = auction.BY
+    """What plays or solves the worlds, see `auction.policy_of`."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for a wrong field."""
@@ -126,6 +128,7 @@ def play_games(
                 terms.theta,
                 terms.worlds,
                 np.random.default_rng([*seed, first + row, number]),
+                auction.policy_of(terms.by),
             )
             if is_open[row] or is_open[n_games + row]
             else Contract(*(np.array([value], np.int8) for value in contract.of(0, 0)))

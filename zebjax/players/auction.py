@@ -1,11 +1,14 @@
 """What a hand is worth in the auction: P(make) of each declaration and bid, and a bidder.
 
 The hand's owner leads the first trick. The other three hands are sampled: before the first play
-every deal of the 21 hidden tiles is equally likely. In each world every lead is solved exactly, as
-E[Q] does (`players.exact`), so the estimate assumes that all hands are known after the lead.
+every deal of the 21 hidden tiles is equally likely. In each world every lead is played to the end by
+the small network, each seat from its own view (`small.batch.rollouts`). Or it is solved exactly,
+as E[Q] does (`players.exact`); that assumes that all hands are known after the lead, and promises
+too much.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,9 +16,15 @@ import numpy as np
 from zebjax import bidding, contract, game, solver, tiles
 from zebjax.bidding import Call, Seen
 from zebjax.players.spec import MAX_WORLDS
+from zebjax.small import batch, storage
+from zebjax.small.network import Net, scorer
 
 BIDS = tuple(range(contract.MIN_BID, contract.MAX_BID + 1))
 """Bids in points, 30 to 42."""
+EXACT = "exact"
+"""Names exact solutions in place of a small network."""
+_TEMPERATURE = 0.02
+"""Of the network's play, in units of the score."""
 _POSITIONS_AT_ONCE = 8192
 """Positions in one call of the solver; Ctrl-C waits for the call."""
 
@@ -73,6 +82,22 @@ def highest_bid(chances: Chances, theta: float) -> tuple[int, int, float] | None
     return None
 
 
+@functools.cache
+def policy_of(by: str) -> Net | None:
+    """Return what plays the hands out.
+
+    Args:
+        by: path of a small network, `small` for the bundled one, or `EXACT`.
+
+    Returns:
+        Its policy; None for exact solutions.
+
+    Raises:
+        ValueError: if there is no network at the path.
+    """
+    return None if by == EXACT else scorer(storage.load(by))
+
+
 def check_hands(hands: np.ndarray) -> np.ndarray:
     """Return hands as int8 `[H, 7]`.
 
@@ -124,19 +149,31 @@ def _starts(hands: np.ndarray, declarations: np.ndarray) -> game.GameState:
     )
 
 
+def _points(
+    states: game.GameState, policy: Net | None, rng: np.random.Generator, threads: int | None
+) -> np.ndarray:
+    """Return the points of the first leader's team with each lead, `[N, 7]`."""
+    if policy is None:
+        return solver.solve(states, threads)
+    seeds = rng.integers(2**64, size=len(states.ply), dtype=np.uint64)
+    return batch.rollouts(policy, batch.read(states), seeds, _TEMPERATURE, threads)
+
+
 def chances(
     hand: np.ndarray,
     n: int,
     rng: np.random.Generator,
+    policy: Net | None,
     declarations: Sequence[int] = contract.DECLARATIONS,
     threads: int | None = None,
 ) -> Chances:
-    """Solve every lead of a hand in n worlds, for each declaration in the same worlds.
+    """Play every lead of a hand out in n worlds, for each declaration in the same worlds.
 
     Args:
         hand: integers `[7]`, tile ids.
         n: number of worlds, 1..100,000.
         rng: the source of all randomness.
+        policy: see `policy_of`.
         declarations: those to try.
         threads: as for `solver.solve`.
 
@@ -148,7 +185,8 @@ def chances(
     for row, declaration in enumerate(declarations):
         for start in range(0, n, _POSITIONS_AT_ONCE):
             some = worlds[start : start + _POSITIONS_AT_ONCE]
-            points = solver.solve(_starts(some, np.full(len(some), declaration)), threads)
+            states = _starts(some, np.full(len(some), declaration))
+            points = _points(states, policy, rng, threads)
             for slot in range(tiles.HAND_SIZE):
                 counts[row, slot] += np.bincount(
                     points[:, slot].astype(np.int64), minlength=tiles.TOTAL_POINTS + 1
@@ -161,17 +199,19 @@ def count_makes(
     bids: np.ndarray,
     n: int,
     rng: np.random.Generator,
+    policy: Net | None,
     declarations: Sequence[int] = contract.DECLARATIONS,
 ) -> np.ndarray:
     """Count the worlds in which each declaration and lead makes one bid.
 
-    It is the count that `chances` gives, in about a fifth of the time.
+    With exact solutions it is the count that `chances` gives, in about a fifth of the time.
 
     Args:
         hands: integers `[H, 7]`, tile ids.
         bids: integers `[H]`, points.
         n: worlds per hand.
         rng: the source of all randomness.
+        policy: see `policy_of`.
         declarations: those to try, in the same worlds.
 
     Returns:
@@ -192,7 +232,10 @@ def count_makes(
             np.tile(np.repeat(declarations, n), size),
         )
         need = np.repeat(np.asarray(bids)[start : start + size], n * n_declarations)
-        enough = solver.at_least(states, need.astype(np.int64))
+        if policy is None:
+            enough = solver.at_least(states, need.astype(np.int64))
+        else:
+            enough = _points(states, policy, rng, None) >= need[:, None]
         made[start : start + size] = enough.reshape(size, n_declarations, n, -1).sum(2)
     return made
 
@@ -215,6 +258,7 @@ def declare(
     bids: np.ndarray,
     n: int,
     rng: np.random.Generator,
+    policy: Net | None,
     declarations: Sequence[int] = contract.DECLARATIONS,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Choose the declaration with the highest P(make) for the bid of each hand, see `best_rows`.
@@ -224,12 +268,17 @@ def declare(
     Returns:
         Declarations, int8 `[H]`, and P(make), float64 `[H]`.
     """
-    made = count_makes(hands, bids, n, rng, declarations)
+    made = count_makes(hands, bids, n, rng, policy, declarations)
     return np.asarray(declarations, np.int8)[best_rows(made, n)], made.max((1, 2)) / n
 
 
 def bid_round(
-    hands: np.ndarray, dealers: np.ndarray, theta: float, n: int, rng: np.random.Generator
+    hands: np.ndarray,
+    dealers: np.ndarray,
+    theta: float,
+    n: int,
+    rng: np.random.Generator,
+    policy: Net | None,
 ) -> contract.Contract:
     """Hold the auctions of many hands: one round, in which every seat follows the same rule.
 
@@ -244,6 +293,7 @@ def bid_round(
             the bid before it alone.
         n: worlds per declaration.
         rng: the source of all randomness.
+        policy: see `policy_of`.
 
     Returns:
         The contracts, int8 `[H]`.
@@ -253,7 +303,7 @@ def bid_round(
     bidders, declarations = np.array(dealers, np.int8), np.zeros(len(hands), np.int8)
     for place in range(1, tiles.N_PLAYERS + 1):
         seats = (dealers + place) % tiles.N_PLAYERS
-        chosen, p_make = declare(hands[rows, seats], high + 1, n, rng)
+        chosen, p_make = declare(hands[rows, seats], high + 1, n, rng, policy)
         is_forced = (high < contract.MIN_BID) & (place == tiles.N_PLAYERS)
         bids = (p_make >= theta) | is_forced
         high = np.where(bids, high + 1, high).astype(np.int8)
@@ -262,7 +312,7 @@ def bid_round(
     return contract.Contract(bidders, declarations, high, np.ones(len(hands), np.int8))
 
 
-THETA, WORLDS = 0.5, 25
+THETA, WORLDS, BY = 0.5, 50, storage.BUNDLED_NAME
 """Those of a bidder, unless its user chooses."""
 
 
@@ -274,6 +324,8 @@ class Bidder:
     """The least P(make) to bid with, 0 to 1."""
     worlds: int = WORLDS
     """Per declaration."""
+    by: str = BY
+    """See `policy_of`."""
 
     def call(self, seen: Seen, seed: int) -> Call:
         """Bid one point more than the last bid, or 30, if P(make) is `theta` or more; else pass.
@@ -306,5 +358,6 @@ class Bidder:
 
     def _best(self, seen: Seen, points: int, seed: int) -> tuple[int, float]:
         rng = np.random.default_rng([seed, points])
-        found, p_make = declare(np.array([seen.hand]), np.array([points]), self.worlds, rng)
+        hands, points_of = np.array([seen.hand]), np.array([points])
+        found, p_make = declare(hands, points_of, self.worlds, rng, policy_of(self.by))
         return int(found[0]), float(p_make[0])

@@ -92,7 +92,8 @@ def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any
     """
     assert asked.auction is not None
     said = asked.auction.bidding
-    found = auction.chances(np.array(asked.auction.hand), n, np.random.default_rng(asked.seed))
+    rng, policy = np.random.default_rng(asked.seed), auction.policy_of(auction.BY)
+    found = auction.chances(np.array(asked.auction.hand), n, rng, policy)
     points = [call[0] for call in said.allowed if call is not None and call[1] == 1]
     if said.winner is not None:
         points = [said.winner.points]
