@@ -173,7 +173,7 @@ def bid_hint(found: dict[str, Any]) -> str:
     advice = f"pass: no bid has P(make) of {100 * found['theta']:.0f} % or more"
     if share:
         advice = f"up to {share['bid']} with {share['name']}: P(make) {100 * share['p_make']:.0f} %"
-    about = f"P(make) in % if you lead, over {found['worlds']} deals; it promises too much"
+    about = f"P(make) in % if you lead, over {found['worlds']} deals of the others"
     return "\n".join([about, *_table(rows, " "), advice])
 
 

@@ -62,7 +62,7 @@
       ? `Up to ${found.advice.bid} with ${found.advice.name}, made in ${percent(found.advice.p_make)}.`
       : `Pass: no bid is made in ${percent(found.theta)} or more.`;
     const said = `How often you make a bid if you lead, in %, over ${found.worlds} deals of the `
-      + "hidden tiles, each played with all hands known, which promises too much";
+      + "hidden tiles, each played to the end by the small network";
     const head = ["declaration", ...places.map((at) => String(found.bids[at])), "points"];
     return [make("h2", "", "Hint"), make("p", "", advice), table(said, head, rows)];
   }
