@@ -292,7 +292,8 @@ def test_the_bundled_network_is_there_and_small():
         "README.md",
         "config.json",
         "model.safetensors",
+        "small.safetensors",
         "training.json",
     }
-    assert sum(file.stat().st_size for file in found) < 3_000_000
+    assert sum(file.stat().st_size for file in found) < 8_000_000
     assert "**Strength**" in (network.BUNDLED / "README.md").read_text()

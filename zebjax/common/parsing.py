@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 _MAX_INTEGER = 10**15
 _SHOWN = 100
+_BY_CHANCE = 0.3
 _SIMILAR = 0.7
 """Minimum similarity of a typing error, 0 to 1."""
 
@@ -15,7 +16,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
     Of equally similar words the one of the most similar length, so that `n` is meant by `m`.
     """
-    return max(known, key=lambda other: (_likeness(word, other), -abs(len(other) - len(word))))
+
+    def rank(other: str) -> tuple[float, int]:
+        likeness = _likeness(word, other)
+        # Below that it is chance: `temperature` has an m.
+        return (likeness if likeness >= _BY_CHANCE else 0.0, -abs(len(other) - len(word)))
+
+    return max(known, key=rank)
 
 
 def similar(word: str, known: Iterable[str]) -> str:
