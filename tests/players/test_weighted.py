@@ -156,7 +156,8 @@ def test_rollouts_of_a_decision_do_not_depend_on_its_batch(endings, net, models)
         ("floor=0.1", "floor: expected belief with it, as in belief=small"),
         ("partner=PATH", "partner: expected belief with it, as in belief=small"),
         ("blend=0.1", "blend: expected rollouts with it, as in rollouts=small"),
-        ("belief=PATH,criterion=win", "criterion: not with belief; expected points=0 for wins"),
+        ("belief=PATH,criterion=points", "criterion=points: not with belief; expected points=1"),
+        ("belief=PATH,criterion=make", "criterion=make: not with belief; .* they know no contract"),
         ("belief=PATH,candidates=50", "candidates: expected at least n, 100, got 50"),
         ("belief=", "belief: expected the path of a small network, or `small`, got ''"),
         ("rollouts=/no/such", "/no/such: cannot be read"),
@@ -174,7 +175,7 @@ def test_the_identity_is_that_of_the_networks_and_settings(path, tmp_path):
     storage.save(tmp_path / "same", storage.load(path), {"round": "9"})
     storage.save(tmp_path / "other", net_of_seed(6), {})
     known = identity(f"belief={path}")
-    assert known == identity(f"belief={tmp_path / 'same'},floor=0.1")
+    assert known == identity(f"belief={tmp_path / 'same'},floor=0.1,criterion=win")
     others = [
         identity(options)
         for options in (

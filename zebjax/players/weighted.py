@@ -240,7 +240,7 @@ def make(
 
     Args:
         n: worlds per decision.
-        criterion: as for `exact.player`; only without the options below.
+        criterion: as for `exact.player`; with the options below only "win".
         n_trick1: as for `exact.player`.
         **options: `belief`, `partner` and `rollouts`, as for `player`; fields of `Settings` and
             `inference.Settings`.
@@ -250,10 +250,12 @@ def make(
     """
     if not options:
         return exact.player(n, criterion or "win", n_trick1)
-    if criterion is not None:
+    if criterion not in (None, "win"):
+        instead = (
+            "points=1" if criterion == "points" else "a player without it: they know no contract"
+        )
         raise ValueError(
-            f"criterion: not with {next(iter(options))}; expected points=0 for wins, points=1 for "
-            "points"
+            f"criterion={criterion}: not with {next(iter(options))}; expected {instead}"
         )
     belief, rollouts = options.pop("belief", None), options.pop("rollouts", None)
     check_together(options, OF_BELIEF, belief=belief)
