@@ -82,7 +82,11 @@ class Values:
         return np.where(best, np.round(points, 9), -np.inf).argmax(-1).astype(np.int32)
 
     def _points(self, best: np.ndarray, threads: int | None) -> np.ndarray:
-        """Return mean points at least of the slots `best`, if a decision has several."""
+        """Return mean points by which to choose among the slots `best`, float64 `[N, 7]`.
+
+        Those of a decision with one best slot mean nothing. Points already taken may be missing:
+        they are equal for all moves.
+        """
         known = self.rollouts or self.exact
         if known is not None and known.points is not None:
             return known.points
