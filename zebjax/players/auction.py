@@ -1,8 +1,8 @@
 """What a hand is worth in the auction: P(make) of each declaration and bid, and a bidder.
 
 The hand's owner leads the first trick. The other three hands are sampled: before the first play
-every deal of the 21 hidden tiles is equally likely. In each world every lead is played to the end by
-the small network, each seat from its own view (`small.batch.rollouts`). Or it is solved exactly,
+every deal of the 21 hidden tiles is equally likely. In each world every lead is played to the end
+by the small network, each seat from its own view (`small.batch.rollouts`). Or it is solved exactly,
 as E[Q] does (`players.exact`); that assumes that all hands are known after the lead, and promises
 too much.
 """
