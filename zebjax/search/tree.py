@@ -37,6 +37,9 @@ _ILLEGAL_LOGIT = -1e9
 # Larger than any PUCT score of a visited child: |Q| <= 1, and c * P * sqrt(N) / 2 < 99 for N up to
 # about 19,000 simulations.
 _UNVISITED_Q = 100.0
+# A trick's leader may play any tile, and has three or more until a game is settled. So only the
+# three seats after it can be forced.
+_FORCED_IN_A_ROW = tiles.N_PLAYERS - 1
 
 
 class SearchResult(NamedTuple):
@@ -328,17 +331,11 @@ def _forced_slots(states: game.GameState) -> jax.Array:
 
 def _play_forced(states: game.GameState) -> game.GameState:
     """Play forced moves in every game, up to its next decision or until it is settled."""
-
-    def play(carry: tuple[game.GameState, jax.Array]) -> tuple[game.GameState, jax.Array]:
-        states, slots = carry
+    # Written out, because a GPU's host waits for each turn of a loop of unknown length.
+    for _ in range(_FORCED_IN_A_ROW):
+        slots = _forced_slots(states)
         states = game.select(slots >= 0, jax.vmap(game.play)(states, slots), states)
-        return states, _forced_slots(states)
-
-    # All games step until the last of them is at a decision. Few forced moves come in a row, and
-    # their cost is negligible beside a network evaluation.
-    return jax.lax.while_loop(
-        lambda carry: (carry[1] >= 0).any(), play, (states, _forced_slots(states))
-    )[0]
+    return states
 
 
 def _is_settled(config: SearchConfig, states: game.GameState) -> Array:

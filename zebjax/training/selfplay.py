@@ -7,7 +7,7 @@ games which finish early are not favoured.
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,10 @@ from zebjax.common.arrays import Array, Scalar, check, check_key
 from zebjax.record import GameRecord, TargetKind
 from zebjax.search import endgame, evaluator, search
 from zebjax.training.config import SelfPlayConfig
+
+# A trick's leader may play any tile. So the longest row of forced plies begins with the followers
+# in the second to last trick, and ends the game.
+_FORCED_IN_A_ROW = 2 * tiles.N_PLAYERS - 1
 
 
 class Actor(NamedTuple):
@@ -117,10 +121,9 @@ def advance(
             value=result.value,
         )
         # Play forced moves until every lane is at a decision or its game is over: a search of a
-        # forced move would be wasted.
-        (states, records), _ = jax.lax.while_loop(
-            lambda carry: (carry[1] >= 0).any(), _play_forced, (moved, _forced_slots(moved[0]))
-        )
+        # forced move would be wasted. A fixed number of turns, because a GPU's host waits for each
+        # turn of a loop of unknown length.
+        states, records = jax.lax.fori_loop(0, _FORCED_IN_A_ROW, _play_forced, moved)
         actor = actor._replace(states=states, records=records, key=key)
         return move + 1, _hand_over(actor, deal_key, step)
 
@@ -148,14 +151,9 @@ def pop_finished(config: SelfPlayConfig, actor: Actor) -> tuple[Actor, GameRecor
 Lanes = tuple[game.GameState, GameRecord]
 
 
-def _forced_slots(states: game.GameState) -> Array:
-    """Return the forced slot of each lane, int32 `[lanes]`; -1 at a decision and past the end."""
-    return game.forced_slot(jax.vmap(game.legal_slots)(states))
-
-
-def _play_forced(carry: tuple[Lanes, Array]) -> tuple[Lanes, Array]:
-    """Play the forced slots, and compute the next ones."""
-    lanes, slots = carry
+def _play_forced(_: Any, lanes: Lanes) -> Lanes:
+    """Play one ply in each lane whose mover has no choice."""
+    slots = game.forced_slot(jax.vmap(game.legal_slots)(lanes[0]))
     moved = _write_and_play(
         lanes,
         slots,
@@ -163,8 +161,7 @@ def _play_forced(carry: tuple[Lanes, Array]) -> tuple[Lanes, Array]:
         policy=jax.nn.one_hot(slots, tiles.HAND_SIZE),
         value=jnp.zeros(slots.shape[0]),
     )
-    lanes = game.select(slots >= 0, moved, lanes)
-    return lanes, _forced_slots(lanes[0])
+    return game.select(slots >= 0, moved, lanes)
 
 
 def _write_and_play(
