@@ -47,62 +47,73 @@
     return found;
   }
 
-  // Kernels [inputs, outputs] as [outputs, inputs]: a dot product then reads both in order.
-  function transpose(kernel, outputs) {
-    const inputs = kernel.length / outputs, turned = new Float32Array(kernel.length);
-    for (let input = 0; input < inputs; input += 1) {
-      for (let at = 0; at < outputs; at += 1) {
-        turned[at * inputs + input] = kernel[input * outputs + at];
+  const upTo = (multiple, count) => Math.ceil(count / multiple) * multiple;
+
+  // A product in the order in which `linear` reads it: columns in blocks of four, and in a block
+  // input by input. Numbers of inputs and outputs are multiples of four; what is added is 0.
+  // `scale` and `shift` are those of the LayerNorm before it: (x * scale + shift) @ kernel + bias.
+  function product(arrays, name, scale = null, shift = null) {
+    const kernel = arrays[`${name}.kernel`], bias = arrays[`${name}.bias`];
+    const width = bias.length, rows = kernel.length / width;
+    const inputs = upTo(4, rows), outputs = upTo(4, width);
+    const packed = new Float32Array(inputs * outputs), sums = Float64Array.from(bias);
+    for (let input = 0; input < rows; input += 1) {
+      for (let at = 0; at < width; at += 1) {
+        const weight = kernel[input * width + at], block = at - (at % 4);
+        packed[block * inputs + 4 * input + (at % 4)] = scale ? scale[input] * weight : weight;
+        if (shift) sums[at] += shift[input] * weight;
       }
     }
-    return turned;
+    const all = new Float32Array(outputs);
+    all.set(sums);
+    return { kernel: packed, bias: all, inputs, outputs };
   }
 
-  // rows x inputs times the kernel, plus the bias. Four outputs share each read of x.
-  function linear(net, name, x, rows) {
-    const kernel = net.kernels[name], bias = net.arrays[`${name}.bias`];
-    const outputs = bias.length, inputs = kernel.length / outputs;
-    const y = new Float32Array(rows * outputs), last = outputs - 3;
-    for (let row = 0; row < rows; row += 1) {
-      const start = row * inputs;
-      let at = 0;
-      for (; at < last; at += 4) {
-        let a = 0, b = 0, c = 0, d = 0, k = at * inputs;
-        for (let input = start; input < start + inputs; input += 1, k += 1) {
-          const value = x[input];
-          a += value * kernel[k];
-          b += value * kernel[k + inputs];
-          c += value * kernel[k + 2 * inputs];
-          d += value * kernel[k + 3 * inputs];
+  // Activations of so many tokens; `linear` takes three at once.
+  const activations = (rows, width) => new Float32Array(upTo(3, rows) * width);
+
+  // x times the kernel, plus the bias. Three rows and four columns at once: twelve sums in
+  // registers share each read. Weights are read once, in the order in which they are in memory.
+  // Float32Array and sums in doubles are what V8 does fastest; Math.fround costs three times it.
+  function linear({ kernel, bias, inputs, outputs }, x) {
+    const y = new Float32Array(x.length / inputs * outputs);
+    for (let at = 0; at < outputs; at += 4) {
+      const b0 = bias[at], b1 = bias[at + 1], b2 = bias[at + 2], b3 = bias[at + 3];
+      for (let p = 0, to = at; p < x.length; to += 3 * outputs) {
+        let a0 = b0, a1 = b1, a2 = b2, a3 = b3, c0 = b0, c1 = b1, c2 = b2, c3 = b3;
+        let d0 = b0, d1 = b1, d2 = b2, d3 = b3, k = at * inputs;
+        const q = p + inputs, r = q + inputs;
+        for (let input = 0; input < inputs; input += 1, k += 4) {
+          const u = x[p + input], v = x[q + input], w = x[r + input];
+          const k0 = kernel[k], k1 = kernel[k + 1], k2 = kernel[k + 2], k3 = kernel[k + 3];
+          a0 += u * k0; c0 += v * k0; d0 += w * k0;
+          a1 += u * k1; c1 += v * k1; d1 += w * k1;
+          a2 += u * k2; c2 += v * k2; d2 += w * k2;
+          a3 += u * k3; c3 += v * k3; d3 += w * k3;
         }
-        const to = row * outputs + at;
-        y[to] = a + bias[at];
-        y[to + 1] = b + bias[at + 1];
-        y[to + 2] = c + bias[at + 2];
-        y[to + 3] = d + bias[at + 3];
-      }
-      for (; at < outputs; at += 1) {
-        let sum = bias[at];
-        for (let input = 0; input < inputs; input += 1) {
-          sum += x[start + input] * kernel[at * inputs + input];
-        }
-        y[row * outputs + at] = sum;
+        y[to] = a0; y[to + 1] = a1; y[to + 2] = a2; y[to + 3] = a3;
+        const next = to + outputs, last = next + outputs;
+        y[next] = c0; y[next + 1] = c1; y[next + 2] = c2; y[next + 3] = c3;
+        y[last] = d0; y[last + 1] = d1; y[last + 2] = d2; y[last + 3] = d3;
+        p = r + inputs;
       }
     }
     return y;
   }
 
-  function layerNorm(net, name, x, width) {
-    const scale = net.arrays[`${name}.scale`], bias = net.arrays[`${name}.bias`];
+  // LayerNorm without scale and bias, which are part of the product after it.
+  function normed(x, width) {
     const y = new Float32Array(x.length);
     for (let start = 0; start < x.length; start += width) {
-      let mean = 0, square = 0;
-      for (let at = 0; at < width; at += 1) mean += x[start + at] / width;
-      for (let at = 0; at < width; at += 1) square += (x[start + at] - mean) ** 2 / width;
-      const by = 1 / Math.sqrt(square + EPSILON);
-      for (let at = 0; at < width; at += 1) {
-        y[start + at] = (x[start + at] - mean) * by * scale[at] + bias[at];
+      let sum = 0, squares = 0;
+      for (let at = start; at < start + width; at += 1) sum += x[at];
+      const mean = sum / width;
+      for (let at = start; at < start + width; at += 1) {
+        const off = x[at] - mean;
+        squares += off * off;
       }
+      const by = 1 / Math.sqrt(squares / width + EPSILON);
+      for (let at = start; at < start + width; at += 1) y[at] = (x[at] - mean) * by;
     }
     return y;
   }
@@ -115,22 +126,26 @@
   }
 
   function attention(qkv, rows, width, heads) {
-    const size = width / heads, y = new Float32Array(rows * width);
-    for (let head = 0; head < heads; head += 1) {
+    const size = width / heads, y = activations(rows, width), scores = new Float64Array(rows);
+    const by = 1 / Math.sqrt(size), stride = 3 * width;
+    for (let start = 0; start < width; start += size) {
       for (let query = 0; query < rows; query += 1) {
-        const q = query * 3 * width + head * size, scores = new Array(rows);
-        for (let key = 0; key < rows; key += 1) {
-          const k = key * 3 * width + width + head * size;
+        const q = query * stride + start, to = query * width + start;
+        let top = -Infinity, total = 0;
+        for (let key = 0, k = width + start; key < rows; key += 1, k += stride) {
           let sum = 0;
           for (let at = 0; at < size; at += 1) sum += qkv[q + at] * qkv[k + at];
-          scores[key] = sum / Math.sqrt(size);
+          scores[key] = sum * by;
+          if (scores[key] > top) top = scores[key];
         }
-        softmax(scores).forEach((share, key) => {
-          const v = key * 3 * width + 2 * width + head * size;
-          for (let at = 0; at < size; at += 1) {
-            y[query * width + head * size + at] += share * qkv[v + at];
-          }
-        });
+        for (let key = 0; key < rows; key += 1) {
+          scores[key] = Math.exp(scores[key] - top);
+          total += scores[key];
+        }
+        for (let key = 0, v = 2 * width + start; key < rows; key += 1, v += stride) {
+          const share = scores[key] / total;
+          for (let at = 0; at < size; at += 1) y[to + at] += share * qkv[v + at];
+        }
       }
     }
     return y;
@@ -145,21 +160,62 @@
   }
 
   const gelu = (x) => x * (1 + erf(x / Math.SQRT2)) / 2;
-  const plus = (x, y) => x.map((value, at) => value + y[at]);
+
+  function add(x, y) {
+    for (let at = 0; at < x.length; at += 1) x[at] += y[at];
+  }
+
+  function relu(x) {
+    for (let at = 0; at < x.length; at += 1) if (x[at] < 0) x[at] = 0;
+    return x;
+  }
+
+  function dot(x, start, y) {
+    let sum = 0;
+    for (let at = 0; at < y.length; at += 1) sum += x[start + at] * y[at];
+    return sum;
+  }
+
+  // The mean over tokens, as activations of one token.
+  function meanOf(x, rows, width) {
+    const mean = activations(1, width);
+    for (let row = 0; row < rows; row += 1) {
+      for (let at = 0; at < width; at += 1) mean[at] += x[row * width + at] / rows;
+    }
+    return mean;
+  }
+
+  // The embedding tables times their projection: `columns[feature][value]` is a row. The
+  // projection of joined rows is the sum of their projections.
+  function projected(file, arrays) {
+    const kernel = arrays["embed_project.kernel"], width = file.config.embed_dim;
+    let start = 0;
+    return FEATURES.map((feature) => {
+      const table = arrays[`embed.${feature}.embedding`], n = file.cardinalities[feature];
+      const size = table.length / n, first = start;
+      start += size;
+      return Array.from({ length: n }, (_, value) => {
+        const row = new Float64Array(width);
+        for (let input = 0; input < size; input += 1) {
+          const weight = table[value * size + input];
+          for (let at = 0; at < width; at += 1) {
+            row[at] += weight * kernel[(first + input) * width + at];
+          }
+        }
+        return row;
+      });
+    });
+  }
 
   function embed(net, seen) {
-    const width = net.config.embed_dim;
-    const parts = seen.map(({ row }) => FEATURES.flatMap((feature, at) => {
-      const table = net.arrays[`embed.${feature}.embedding`];
-      const size = table.length / net.cardinalities[feature];
-      return Array.from(table.subarray(row[at] * size, (row[at] + 1) * size));
-    }));
-    const x = linear(net, "embed_project", Float32Array.from(parts.flat()), seen.length);
-    const position = net.arrays["position.embedding"];
-    seen.forEach(({ place }, token) => {
-      for (let at = 0; at < width; at += 1) {
-        x[token * width + at] += position[place * width + at];
-      }
+    const { embed_dim: width } = net.config, x = activations(seen.length, width);
+    seen.forEach(({ place, row }, token) => {
+      const to = token * width, from = place * width;
+      for (let at = 0; at < width; at += 1) x[to + at] = net.positions[from + at] + net.bias[at];
+      row.forEach((value, feature) => {
+        const column = net.columns[feature][value];
+        for (let at = 0; at < width; at += 1) x[to + at] += column[at];
+      });
     });
     return x;
   }
@@ -167,41 +223,69 @@
   // Evaluates the position for its mover.
   // Gives policy logits by slot (null for a played slot), the value, and belief shares by tile.
   function evaluate(net, game) {
-    const { embed_dim: width, n_heads: heads, n_layers: layers } = net.config;
-    const seen = tokens(game), rows = seen.length;
-    let x = embed(net, seen);
-    for (let layer = 0; layer < layers; layer += 1) {
-      const name = `layers.${String(layer).padStart(2, "0")}`;
-      const qkv = linear(net, `${name}.qkv`, layerNorm(net, `${name}.norm1`, x, width), rows);
-      x = plus(x, linear(net, `${name}.attention_out`, attention(qkv, rows, width, heads), rows));
-      const hidden = linear(net, `${name}.ff_in`, layerNorm(net, `${name}.norm2`, x, width), rows);
-      x = plus(x, linear(net, `${name}.ff_out`, hidden.map((each) => Math.max(0, each)), rows));
-    }
-    const pooled = new Float32Array(width);
-    x.forEach((value, at) => { pooled[at % width] += value / rows; });
-    const scores = linear(net, "policy", x, rows);
-    const policy = new Array(7).fill(null);
-    seen.forEach(({ place }, token) => {
-      if (place >= 1 && place <= 7) policy[place - 1] = scores[token];
+    const { embed_dim: width, n_heads: heads } = net.config;
+    const seen = tokens(game), rows = seen.length, x = embed(net, seen);
+    let hidden = null;
+    net.layers.forEach((layer, at) => {
+      const attended = attention(linear(layer.qkv, normed(x, width)), rows, width, heads);
+      add(x, linear(layer.attentionOut, attended));
+      hidden = relu(linear(layer.ffIn, normed(x, width)));
+      if (at < net.layers.length - 1) add(x, linear(layer.ffOut, hidden));
     });
-    const hidden = linear(net, "value_hidden", pooled, 1).map(gelu);
-    const value = Math.tanh(linear(net, "value_out", hidden, 1)[0]);
+    // The last product is left out for the single tokens. What is read of it is linear: the mean
+    // of all tokens, and the score of a token.
+    const { ffIn: { outputs: ffWidth }, ffOut } = net.layers[net.layers.length - 1];
+    const pooled = meanOf(x, rows, width);
+    add(pooled, linear(ffOut, meanOf(hidden, rows, ffWidth)));
+    const { direct, ofHidden, bias } = net.score, policy = new Array(7).fill(null);
+    seen.forEach(({ place }, token) => {
+      if (place < 1 || place > 7) return;
+      policy[place - 1] = dot(x, token * width, direct) + dot(hidden, token * ffWidth, ofHidden)
+        + bias;
+    });
+    const value = Math.tanh(linear(net.valueOut, linear(net.valueHidden, pooled).map(gelu))[0]);
     let belief = null;
-    if (net.arrays["belief_out.bias"]) {
-      const logits = linear(net, "belief_out", linear(net, "belief_hidden", pooled, 1).map(gelu), 1);
+    if (net.beliefOut) {
+      const logits = linear(net.beliefOut, linear(net.beliefHidden, pooled).map(gelu));
       belief = Array.from({ length: 28 }, (_, tile) =>
         softmax(Array.from(logits.subarray(3 * tile, 3 * tile + 3))));
     }
     return { policy, value, belief };
   }
 
-  function load(file) {
-    const net = read(file), kernels = {};
-    for (const name of Object.keys(net.arrays).filter((each) => each.endsWith(".kernel"))) {
-      const layer = name.slice(0, -".kernel".length);
-      kernels[layer] = transpose(net.arrays[name], net.arrays[`${layer}.bias`].length);
+  // The policy's score of a token: of its activations before the last product, and of the hidden
+  // units that this product would read.
+  function scoreOf(arrays, lastOut, ffWidth) {
+    const direct = arrays["policy.kernel"], kernel = arrays[`${lastOut}.kernel`];
+    const ofHidden = new Float64Array(ffWidth), width = direct.length;
+    for (let unit = 0; unit * width < kernel.length; unit += 1) {
+      ofHidden[unit] = dot(kernel, unit * width, direct);
     }
-    return { ...net, kernels, cardinalities: file.cardinalities };
+    const bias = arrays["policy.bias"][0] + dot(arrays[`${lastOut}.bias`], 0, direct);
+    return { direct, ofHidden, bias };
+  }
+
+  // All that can be computed once is computed here.
+  function load(file) {
+    const { config, name, arrays } = read(file);
+    const after = (norm, product_) => product(arrays, product_, arrays[`${norm}.scale`],
+      arrays[`${norm}.bias`]);
+    const at = (layer) => `layers.${String(layer).padStart(2, "0")}`;
+    const layers = Array.from({ length: config.n_layers }, (_, layer) => ({
+      qkv: after(`${at(layer)}.norm1`, `${at(layer)}.qkv`),
+      attentionOut: product(arrays, `${at(layer)}.attention_out`),
+      ffIn: after(`${at(layer)}.norm2`, `${at(layer)}.ff_in`),
+      ffOut: product(arrays, `${at(layer)}.ff_out`),
+    }));
+    const last = config.n_layers - 1;
+    return {
+      config, name, layers, columns: projected(file, arrays),
+      positions: arrays["position.embedding"], bias: arrays["embed_project.bias"],
+      score: scoreOf(arrays, `${at(last)}.ff_out`, layers[last].ffIn.outputs),
+      valueHidden: product(arrays, "value_hidden"), valueOut: product(arrays, "value_out"),
+      beliefHidden: arrays["belief_out.bias"] ? product(arrays, "belief_hidden") : null,
+      beliefOut: arrays["belief_out.bias"] ? product(arrays, "belief_out") : null,
+    };
   }
 
   zebjax.network = { load, evaluate, softmax };
