@@ -1,0 +1,143 @@
+"""A player of nello and sevens: E[Q] for contracts that are made or set, see `special`.
+
+It deals the hidden tiles many times as they may lie, all such worlds equally likely; in each it
+asks `solver.special` which tiles make the contract if everybody saw all hands; and it plays the
+tile that makes (or sets) it most often. What E[Q] cannot see, it cannot: that the others know less.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from zebjax import special, tiles
+from zebjax.position import UNKNOWN, Bid, Hand, Position, four
+from zebjax.solver import special as exact
+from zebjax.tricks import not_held
+
+WORLDS = 100
+"""Of a decision, unless the caller chooses."""
+
+
+def may_hold(seen: Position) -> np.ndarray:
+    """What the plays allow each seat to hold, bool `[4, 28]`: who was out of a suit, and in sevens
+    no tile nearer than the last one played.
+    """
+    allowed = np.ones((tiles.N_PLAYERS, tiles.N_TILES), bool)
+    for trick in seen.tricks:
+        for place, (seat, tile) in enumerate(zip(trick.seats, trick.tiles, strict=False)):
+            gone = not_held(seen.declaration, trick.tiles[:place], tile)
+            allowed[seat, list(gone)] = False
+    return allowed
+
+
+def _ways(allowed: np.ndarray, room: list[int]) -> np.ndarray:
+    """Count the ways to deal tiles `i`.. to three seats.
+
+    Args:
+        allowed: bool `[tiles, 3]`.
+        room: tiles that each seat gets.
+
+    Returns:
+        float64 `[tiles + 1, *room + 1]`, exact below 2**53: by the first tile and the room left.
+    """
+    ways = np.zeros((len(allowed) + 1, *(each + 1 for each in room)))
+    ways[-1, 0, 0, 0] = 1
+    for tile in reversed(range(len(allowed))):
+        for seat in np.flatnonzero(allowed[tile]):
+            more = [slice(None)] * 3
+            fewer = [slice(None)] * 3
+            more[seat], fewer[seat] = slice(1, None), slice(None, -1)
+            ways[(tile, *more)] += ways[(tile + 1, *fewer)]
+    return ways
+
+
+def sample(seen: Position, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Deal the hidden tiles n times, uniformly over all deals that fit what was seen.
+
+    Args:
+        seen: only the mover's hand is read.
+        n: worlds, 1 or more.
+        rng: the source of all randomness.
+
+    Returns:
+        int8 `[n, 4, 7]`: tile ids by seat, those that it has played first, except the mover's hand.
+    """
+    seen = seen.seen_by(seen.mover)
+    others = [seat for seat in range(tiles.N_PLAYERS) if seat != seen.mover]
+    allowed = may_hold(seen)[others][:, list(seen.hidden)].T
+    room = [tiles.HAND_SIZE - len(seen.played_by(seat)) for seat in others]
+    ways = _ways(allowed, room)
+    worlds = np.zeros((n, tiles.N_PLAYERS, tiles.HAND_SIZE), np.int8)
+    worlds[:, seen.mover] = seen.hands[seen.mover]
+    for seat in others:
+        played = seen.played_by(seat)
+        worlds[:, seat, : len(played)] = played
+    left, rows = np.tile(room, (n, 1)), np.arange(n)
+    for index, tile in enumerate(seen.hidden):
+        # The chance of a seat is the share of the ways that give it the tile.
+        shares = np.zeros((n, 3))
+        for seat in np.flatnonzero(allowed[index]):
+            has_room = left[:, seat] > 0
+            after = left.copy()
+            after[:, seat] -= has_room
+            shares[:, seat] = has_room * ways[index + 1, after[:, 0], after[:, 1], after[:, 2]]
+        total = shares.cumsum(1)
+        chosen = (rng.random(n)[:, None] * total[:, -1:] >= total).sum(1)
+        seats = np.array(others)[chosen]
+        worlds[rows, seats, tiles.HAND_SIZE - left[rows, chosen]] = tile
+        left[rows, chosen] -= 1
+    return worlds
+
+
+@dataclasses.dataclass(frozen=True)
+class Values:
+    """What each tile that may be played is worth."""
+
+    moves: Hand
+    """In the order of `Position.legal`."""
+    p_win: tuple[float, ...]
+    """Share of the worlds in which the mover's team makes, or sets, the contract with each."""
+    n_worlds: int
+
+    @property
+    def best(self) -> int:
+        """The tile of the highest `p_win`, the first of several."""
+        return self.moves[int(np.argmax(self.p_win))]
+
+
+def values(seen: Position, seed: int, n: int = WORLDS) -> Values:
+    """Judge the mover's tiles.
+
+    Args:
+        seen: a position of nello or sevens that is not decided; only the mover's hand is read.
+        seed: of the worlds, 0 or more.
+        n: worlds.
+    """
+    made = exact.makes(seen, sample(seen, n, np.random.default_rng(seed))).mean(0)
+    assert seen.bid is not None
+    shares = made if seen.bid.seat % 2 == seen.mover % 2 else 1 - made
+    return Values(seen.legal, tuple(map(float, shares)), n)
+
+
+def choose(seen: Position, seed: int, n: int = WORLDS) -> int:
+    """Choose a tile: the best of `values`, whose arguments these are."""
+    return seen.legal[0] if len(seen.legal) == 1 else values(seen, seed, n).best
+
+
+def p_make(hand: Hand, declaration: int, seed: int, n: int = WORLDS) -> float:
+    """P(make) of a hand that bids and names nello or sevens: the best lead's share of worlds.
+
+    Args:
+        hand: seven tile ids.
+        declaration: of nello or sevens.
+        seed: of the worlds.
+        n: worlds.
+    """
+    hands = four((hand, UNKNOWN, UNKNOWN, UNKNOWN))
+    start = Position(hands, declaration, 0, (), Bid(0, tiles.TOTAL_POINTS))
+    return max(values(start, seed, n).p_win)
+
+
+def is_known(position: Position) -> bool:
+    """True if this player plays the position: nello or sevens."""
+    return special.is_special(position.declaration)
