@@ -43,11 +43,10 @@ def _ways(allowed: np.ndarray, room: list[int]) -> np.ndarray:
     ways = np.zeros((len(allowed) + 1, *(each + 1 for each in room)))
     ways[-1, 0, 0, 0] = 1
     for tile in reversed(range(len(allowed))):
-        for seat in np.flatnonzero(allowed[tile]):
-            more = [slice(None)] * 3
-            fewer = [slice(None)] * 3
+        for seat in np.flatnonzero(allowed[tile]).tolist():
+            more, fewer = [slice(None)] * 3, [slice(None)] * 3
             more[seat], fewer[seat] = slice(1, None), slice(None, -1)
-            ways[(tile, *more)] += ways[(tile + 1, *fewer)]
+            ways[tile][tuple(more)] += ways[tile + 1][tuple(fewer)]
     return ways
 
 
@@ -73,10 +72,10 @@ def sample(seen: Position, n: int, rng: np.random.Generator) -> np.ndarray:
         played = seen.played_by(seat)
         worlds[:, seat, : len(played)] = played
     left, rows = np.tile(room, (n, 1)), np.arange(n)
-    for index, tile in enumerate(seen.hidden):
+    for index, hidden in enumerate(seen.hidden):
         # The chance of a seat is the share of the ways that give it the tile.
         shares = np.zeros((n, 3))
-        for seat in np.flatnonzero(allowed[index]):
+        for seat in np.flatnonzero(allowed[index]).tolist():
             has_room = left[:, seat] > 0
             after = left.copy()
             after[:, seat] -= has_room
@@ -84,7 +83,7 @@ def sample(seen: Position, n: int, rng: np.random.Generator) -> np.ndarray:
         total = shares.cumsum(1)
         chosen = (rng.random(n)[:, None] * total[:, -1:] >= total).sum(1)
         seats = np.array(others)[chosen]
-        worlds[rows, seats, tiles.HAND_SIZE - left[rows, chosen]] = tile
+        worlds[rows, seats, tiles.HAND_SIZE - left[rows, chosen]] = hidden
         left[rows, chosen] -= 1
     return worlds
 

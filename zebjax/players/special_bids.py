@@ -69,9 +69,7 @@ def declare_for_partner(
     parts: list[np.ndarray] = []
     for _ in range(_TRIES):
         dealt = auction.sample_worlds(np.array([hand], np.int8), n * _DRAWS, rng)[0]
-        parts.append(
-            dealt[tiles.IS_DOUBLE[dealt[:, 2]].sum(1) >= special.DOUBLES_NEEDED[kind]][:n]
-        )
+        parts.append(dealt[tiles.IS_DOUBLE[dealt[:, 2]].sum(1) >= special.DOUBLES_NEEDED[kind]][:n])
         if sum(map(len, parts)) >= n:
             break
     worlds = np.concatenate(parts)[:n]

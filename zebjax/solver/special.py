@@ -10,7 +10,7 @@ import numpy as np
 
 from zebjax import special, tiles
 from zebjax.position import Position
-from zebjax.solver.bounds import count, highest, legal, lowest
+from zebjax.solver.bounds import highest, legal, lowest
 from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import FOLLOWS, RANK_OF_TILE, WINS
 from zebjax.solver.search import are_equal
@@ -110,36 +110,33 @@ def _is_made(
 def _nello(
     declaration: int,
     worlds: np.ndarray,
-    leader: int,
-    laid: tuple[int, int, int],
     ranks: np.ndarray,
+    leaders: np.ndarray,
+    laid: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Fill `out[world, move]`, see `makes`; `ranks` are those of the moves."""
+    """Fill `out[world, move]`, see `makes`.
+
+    Args:
+        declaration: 8 or 9.
+        worlds: int64 `[n, 3]`, the hands of each deal before the move.
+        ranks: int64 `[moves]`, the tile of each move.
+        leaders: int64 `[moves]`, who leads the trick on the table after it; 0 with no tile on the
+            table: the bidder has taken the trick.
+        laid: int64 `[moves, 3]`, what is on the table after it.
+        out: bool, changed in place.
+    """
     table = np.zeros(1 << TABLE_BITS, np.int64)
-    n, first, second = laid
-    none, zero = np.int64(-1), np.int64(0)
     for row in range(len(worlds)):
         table[:] = 0
         for at in range(len(ranks)):
-            tile = ranks[at]
-            bit = np.int64(1) << tile
-            after = (worlds[row, 0] & ~bit, worlds[row, 1] & ~bit, worlds[row, 2] & ~bit)
-            if n == 0:
-                value = _is_made(table, declaration, after, leader, (n + 1, tile, none))
-            elif n == 1:
-                value = _is_made(table, declaration, after, leader, (n + 1, first, tile))
-            else:
-                best = highest((1 << first | 1 << second | bit) & WINS[declaration, first])
-                winner = leader
-                if best == second:
-                    winner = (leader + 1) % 3
-                elif best == tile:
-                    winner = (leader + 2) % 3
-                value = np.int64(0)
-                if winner != 0:
-                    value = _is_made(table, declaration, after, winner, (zero, none, none))
-            out[row, at] = value == 1
+            if leaders[at] == 0 and laid[at, 0] == 0:
+                out[row, at] = False
+                continue
+            kept = ~(np.int64(1) << ranks[at])
+            after = (worlds[row, 0] & kept, worlds[row, 1] & kept, worlds[row, 2] & kept)
+            on_table = (laid[at, 0], laid[at, 1], laid[at, 2])
+            out[row, at] = _is_made(table, declaration, after, leaders[at], on_table) == 1
 
 
 def _solve_nello(position: Position, worlds: np.ndarray) -> np.ndarray:
@@ -150,12 +147,18 @@ def _solve_nello(position: Position, worlds: np.ndarray) -> np.ndarray:
     rank = RANK_OF_TILE[suits]
     played = np.isin(worlds, position.plays)
     masks = np.where(played, 0, np.int64(1) << rank[worlds]).sum(-1)[:, list(seats)]
-    trick = [int(rank[tile]) for tile in position.trick]
-    laid = (len(trick), *(np.int64(each) for each in (*trick, _NONE, _NONE)[:2]))
-    moves = rank[list(position.legal)]
-    out = np.zeros((len(worlds), len(moves)), bool)
-    leader = np.int64(seats.index(position.trick_leader))
-    _nello(np.int64(suits), np.ascontiguousarray(masks), leader, laid, moves, out)
+    leaders, laid = [], []
+    for tile in position.legal:
+        after = position.play(tile)
+        on_table = [int(rank[each]) for each in after.trick]
+        laid.append((len(on_table), *(*on_table, _NONE, _NONE)[:2]))
+        leader = after.trick_leader if on_table else after.tricks[-1].winner
+        leaders.append(seats.index(leader))
+    out = np.zeros((len(worlds), len(laid)), bool)
+    ranks = rank[list(position.legal)].astype(np.int64)
+    table = np.array(laid, np.int64)
+    leads = np.array(leaders, np.int64)
+    _nello(np.int64(suits), np.ascontiguousarray(masks), ranks, leads, table, out)
     return out
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from zebjax import bidding, contract, tiles
-from zebjax.players import auction
+from zebjax.players import auction, special, special_bids
 from zebjax.protocol import Request
 from zebjax.study import analysis
 from zebjax.study import review as reviews
@@ -55,13 +55,17 @@ def hint(asked: Request, n: int = HINT_WORLDS) -> dict[str, Any]:
         `worlds`: their number. `value`: what P(win) is, "win", or with a contract "make" or
         "set". `tiles`: for each legal tile, the best first, its `tile`, `p_win`
         (probability of more points than the other team, or of making or setting), `points` (mean
-        points of the own team at the end) and `best` (True if no tile is better).
+        points of the own team at the end; None in nello and sevens) and `best` (True if no tile is
+        better). `has_points`: False in nello and sevens.
     """
+    if asked.position is not None and special.is_known(asked.position):
+        return _special_hint(asked, n)
     found = _analysed(asked, n)
     top, bid = found.moves[0], found.position.bid
     is_ours = bid is not None and bid.seat % 2 == found.position.mover % 2
     return {
         "worlds": found.n_worlds,
+        "has_points": True,
         "value": "win" if bid is None else "make" if is_ours else "set",
         "tiles": [
             {
@@ -72,6 +76,22 @@ def hint(asked: Request, n: int = HINT_WORLDS) -> dict[str, Any]:
             }
             for move in found.moves
         ],
+    }
+
+
+def _special_hint(asked: Request, n: int) -> dict[str, Any]:
+    here = asked.position
+    assert here is not None and here.bid is not None
+    found = special.values(here, asked.seed, n)
+    rows = [
+        {"tile": tile, "p_win": p_win, "points": None, "best": p_win == max(found.p_win)}
+        for tile, p_win in zip(found.moves, found.p_win, strict=True)
+    ]
+    return {
+        "worlds": found.n_worlds,
+        "has_points": False,
+        "value": "make" if here.bid.seat % 2 == here.mover % 2 else "set",
+        "tiles": sorted(rows, key=lambda row: -row["p_win"]),
     }
 
 
@@ -89,6 +109,8 @@ def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any
         of the team). `lowest`: place in `bids` of the lowest bid that is allowed now, or of the
         contract's; None if no bid of points is. `theta`. `advice`: the highest bid with P(make) of
         theta or more as `bid`, `name` of the declaration and `p_make`; None for a pass.
+        `special`: the special contracts that may be had now, each with `name`, the `call` for it
+        and `p_make` (of play with all hands known).
     """
     assert asked.auction is not None
     said = asked.auction.bidding
@@ -110,7 +132,12 @@ def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any
         )
     ]
     highest = auction.highest_bid(found, theta)
+    offers = special_bids.offers(asked.auction, asked.seed, n) if said.options else []
     return {
+        "special": [
+            {"name": each.name, "call": bidding.name(each.call), "p_make": each.p_make}
+            for each in offers
+        ],
         "worlds": n,
         "bids": list(auction.BIDS),
         "rows": sorted(rows, key=lambda row: (-row["p_make"][place or 0], -row["points"])),

@@ -5,6 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from zebjax import special
+from zebjax.common import bids
+from zebjax.players import special as player
 from zebjax.players.auction import Bidder
 from zebjax.table import BID_WORLDS, HINT_WORLDS, advice, bots, saving, state
 from zebjax.table.advice import Believer
@@ -27,11 +30,15 @@ class Host:
     """Folder of finished hands; None: they are not saved."""
     bidder: Bidder | None = None
     """Bids and declares for the players; None: tables without bids."""
+    options: tuple[str, ...] = ()
+    """With bids: what the tables allow, of `common.bids.OPTIONS`."""
 
     @property
     def notice(self) -> str:
         """What a person should know of the players before bidding; empty if nothing."""
-        return "" if self.bidder is None else bots.about_contracts(self.bots)
+        if self.bidder is None:
+            return ""
+        return "; ".join(filter(None, (bots.about_contracts(self.bots), about(self.options))))
 
     def step(self, table: Table) -> Table:
         """See `bots.step`."""
@@ -59,10 +66,14 @@ class Host:
         self._check_turn(table, "beliefs")
         if table.phase != "play":
             raise ValueError("beliefs: nobody has played, so every seat is equally likely")
+        if special.is_special(table.game.declaration):
+            raise ValueError("beliefs: they are not counted in nello and sevens; ask for a hint")
         return advice.beliefs(state.request(table), self.believer, self.worlds)
 
     def review(self, table: Table) -> dict[str, Any]:
-        """See `advice.review`; raises ValueError if the hand is not over."""
+        """See `advice.review`; raises ValueError if the hand is not over, or of nello or sevens."""
+        if table.is_over and special.is_special(table.game.declaration):
+            raise ValueError("review: nello and sevens are not reviewed")
         return advice.review(table, self.worlds)
 
     def save(self, table: Table) -> Path | None:
@@ -73,6 +84,17 @@ class Host:
     def _check_turn(table: Table, what: str) -> None:
         if not table.is_turn:
             raise ValueError(f"{what}: it is not your turn")
+
+
+def about(options: tuple[str, ...]) -> str:
+    """One sentence about the special contracts of a table; empty if it has none."""
+    names = [each for each in options if each != bids.DOUBLES_SUIT]
+    if not names:
+        return ""
+    said = f"special contracts: {', '.join(names)}"
+    if any(special.is_special(special.OF_OPTION.get(each, 0)) for each in names):
+        return f"{said}; in nello and sevens all others play by E[Q] of {player.WORLDS} worlds"
+    return said
 
 
 def open_host(specs: list[str], host: Host, show: Show) -> Host:
@@ -97,7 +119,7 @@ def open_host(specs: list[str], host: Host, show: Show) -> Host:
     bots.warm_up(loaded, on_player, host.bidder is not None)
     show(len(loaded) / parts, "hint and beliefs")
     if host.bidder is not None:
-        first = state.request(state.new(0, tuple(specs[:1]) * 3, 0, bids=True))
+        first = state.request(state.new(0, tuple(specs[:1]) * 3, 0, True, host.options))
         assert first.auction is not None
         host.bidder.call(first.auction, first.seed)
     table = state.new(0, tuple(specs[:1]) * 3, seed=0)
