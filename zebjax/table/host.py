@@ -5,9 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from zebjax import special
 from zebjax.common import bids
 from zebjax.players import special as player
+from zebjax.players import special_bids
 from zebjax.players.auction import Bidder
 from zebjax.table import BID_WORLDS, HINT_WORLDS, advice, bots, saving, state
 from zebjax.table.advice import Believer
@@ -122,6 +125,8 @@ def open_host(specs: list[str], host: Host, show: Show) -> Host:
         first = state.request(state.new(0, tuple(specs[:1]) * 3, 0, True, host.options))
         assert first.auction is not None
         host.bidder.call(first.auction, first.seed)
+        if host.options:  # the solver, also if that hand may not plunge
+            special_bids.p_make_for_partner(first.auction.hand, 1, np.random.default_rng(0))
     table = state.new(0, tuple(specs[:1]) * 3, seed=0)
     advice.hint(state.request(table), host.worlds)
     advice.beliefs(state.request(table), host.believer, host.worlds)

@@ -11,7 +11,6 @@ from textual.widgets import Button, Footer, Static
 
 from zebjax import bidding, special, tiles
 from zebjax.bidding import Call
-from zebjax.common import bids
 from zebjax.table import state, text, views
 from zebjax.table.host import Host
 from zebjax.table.state import Table
@@ -28,6 +27,7 @@ _SHORT = {
 """Labels of declarations; the others are their pips."""
 _KEYS = {"l": special.NELLO, "d": special.NELLO_DOUBLES, "s": special.SEVENS}
 """Keys of declarations beside the digits."""
+_OPTION_KEYS = "Instead of trump: l nello, d nello with doubles a suit, s sevens, 8 doubles suit."
 HELP = (
     "Click a tile, or press its number. You and your partner need more of the 42 points.\n"
     "h: what each tile is worth   b: who may hold the hidden tiles   u: take back your last tile"
@@ -52,14 +52,6 @@ BID_HELP = (
     "+ and -: another bid   y: say it   p: pass   h: what you can make   r: review at the end\n"
     "Trump: its number 0 to 6, 7 doubles, 9 none."
 )
-BID_HELP_OF_OPTIONS = {
-    bids.NELLO: "nello: after a bid of 42 or marks, l instead of trump: you must take no trick",
-    bids.NELLO_DOUBLES: "or d: the same with the doubles as a suit of their own",
-    bids.PLUNGE: "plunge: four doubles, 4 marks or more; your partner names trump and leads",
-    bids.SPLASH: "splash: three doubles, 2 marks or more; else as plunge",
-    bids.SEVENS: "sevens: after a bid of 42 or marks, s: the tile nearest to seven wins; take all",
-    bids.DOUBLES_SUIT: "8: doubles are a suit without trump power",
-}
 
 
 class PlayApp(App[None]):
@@ -111,8 +103,9 @@ class PlayApp(App[None]):
         self._at = 0  # place of the chosen bid among those that are allowed
         self._help = HELP
         if table.bidding is not None:
-            more = (BID_HELP_OF_OPTIONS[each] for each in table.bidding.options)
-            self._help = "\n".join((BID_HELP, *more))
+            more = [text.RULES_OF_OPTIONS[each] for each in table.bidding.options]
+            keys = [_OPTION_KEYS] * bool(more)
+            self._help = "\n".join((BID_HELP, *more, *keys))
 
     def compose(self) -> ComposeResult:
         """The widgets."""

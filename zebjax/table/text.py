@@ -4,10 +4,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from zebjax import special, tiles
+from zebjax.common import bids
 
 View = dict[str, Any]
 RELATIONS = ("you", "left", "partner", "right")
 _NAME = 22
+RULES_OF_OPTIONS = {
+    bids.NELLO: "nello: after a bid of 42 or marks, instead of trump. The bidder leads and must\n"
+    "take no trick; its partner takes no part",
+    bids.NELLO_DOUBLES: "nello doubles suit: the same, with the doubles as a suit of their own",
+    bids.PLUNGE: "plunge: a bid of 4 marks or more with four doubles in hand. The partner names\n"
+    "trump and leads, and the two must take every trick",
+    bids.SPLASH: "splash: as plunge, for 2 marks or more, with three doubles in hand",
+    bids.SEVENS: "sevens: after a bid of 42 or marks, instead of trump. Each plays its tile\n"
+    "nearest to seven pips, the nearest wins, and the bidder's team must take all",
+    bids.DOUBLES_SUIT: "doubles suit: the doubles may be declared a suit without trump power",
+}
+"""One sentence about each option of `common.bids`, in lines of at most 78 columns."""
 
 
 def relation(view: View, seat: int) -> str:

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from zebjax import bidding, special
-from zebjax.table import saving, state, views
+from zebjax.table import saving, state, text, views
 from zebjax.table.host import Host
 from zebjax.table.state import Table
 from zebjax.table.web.guard import Guard, Rates, Refused, body, refusal
@@ -62,7 +62,9 @@ class Server:
     async def about(self, _: Request) -> Response:
         """The players that may be chosen, and what to know of them."""
         has_bids = self._host.bidder is not None
-        return JSONResponse({"players": self._names, "bids": has_bids, "notice": self._host.notice})
+        rules = [text.RULES_OF_OPTIONS[each] for each in self._host.options]
+        known = {"players": self._names, "bids": has_bids, "notice": self._host.notice}
+        return JSONResponse(known | {"special": rules})
 
     async def create(self, request: Request) -> Response:
         """Start a table."""

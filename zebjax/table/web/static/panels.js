@@ -42,7 +42,10 @@
     const who = relation(view, bid.seat);
     const marks = `${bid.marks} mark${bid.marks > 1 ? "s" : ""} for ${winner === us ? "us" : "them"}`;
     const end = game === null ? "" : game === us ? " You win the game." : " They win the game.";
-    const text = `${who} bid ${bid.name} and took ${view.points[bid.seat % 2]}: ${result}, ${marks}.`;
+    const { special, tricks } = view.auction, n = tricks[bid.seat % 2];
+    const took = special ? `${n || "no"} trick${n > 1 ? "s" : ""} in ${special}`
+      : view.points[bid.seat % 2];
+    const text = `${who} bid ${bid.name} and took ${took}: ${result}, ${marks}.`;
     return text[0].toUpperCase() + text.slice(1) + end;
   }
 
@@ -64,7 +67,9 @@
     const said = `How often you make a bid if you lead, in %, over ${found.worlds} deals of the `
       + "hidden tiles, each played to the end by the small network";
     const head = ["declaration", ...places.map((at) => String(found.bids[at])), "points"];
-    return [make("h2", "", "Hint"), make("p", "", advice), table(said, head, rows)];
+    const others = found.special.map((each) => make("p", "",
+      `${each.name} (${each.call}): made in ${percent(each.p_make)} with all hands seen.`));
+    return [make("h2", "", "Hint"), make("p", "", advice), ...others, table(said, head, rows)];
   }
 
   function hint(found) {
@@ -77,7 +82,9 @@
         make("td", "", row.best ? "best" : "")));
     const what = found.caption ||
       `What each tile is worth, over ${found.worlds.toLocaleString("en")} deals of the hidden tiles`;
-    return [make("h2", "", "Hint"), table(what, found.headings || ["tile", wins, "points", ""], rows)];
+    const points = found.tiles.some((row) => row.points !== null) ? ["points"] : [];
+    const head = found.headings || ["tile", wins, ...points, ""];
+    return [make("h2", "", "Hint"), table(what, head, rows)];
   }
 
   function beliefs(view, found) {
