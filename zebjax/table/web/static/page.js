@@ -188,9 +188,9 @@
     marks() {
       const view = this.view, us = view.seat % 2, { bid, needs, marks, goal, games } = view.auction;
       const points = (team) => `${view.points[team]} of ${needs[team]}`;
-      const taken = view.auction.tricks, aim = view.silent < 0 ? "every trick for the bidder's team"
-        : "the bidder must take no trick";
-      const count = view.auction.special ? `${aim}; tricks: us ${taken[us]}, they ${taken[1 - us]}`
+      const taken = view.auction.tricks, aim = view.silent < 0 ? "the bidder's team must take all"
+        : "the bidder must take none";
+      const count = view.auction.special ? `${aim} · tricks ${taken[us]} : ${taken[1 - us]}`
         : needs ? `points: us ${points(us)}, they ${points(1 - us)}` : "";
       return [
         make("b", "", needs ? `${bid.name} by ${relation(view, bid.seat)}, ${view.declaration_name}`
