@@ -249,7 +249,8 @@ def test_a_hand_of_nello_by_touch(browser):
         assert "takes no part" in page.locator(".seat.partner").inner_text()
         by_touch(page, "#hint")
         assert page.locator("#panel th").all_inner_texts()[:3] == ["tile", "you make", ""]
-        assert page.locator("#beliefs").is_disabled()
+        by_touch(page, "#beliefs")
+        assert page.locator("#panel tbody tr").count() == 21
         by_touch(page, '#hand button[aria-disabled="false"]')
         if legal(page).count():
             by_touch(page, "#undo")
@@ -259,7 +260,9 @@ def test_a_hand_of_nello_by_touch(browser):
             by_touch(page, '#hand button[aria-disabled="false"]')
         said = page.locator("#message").inner_text()
         assert "in nello: " in said and "2 marks for" in said
-        assert page.locator("#review").is_disabled()
+        by_touch(page, "#review")
+        assert said in page.locator("#panel").inner_text()
+        assert is_not_scrolled_sideways(page, PHONE) and small_targets(page) == []
         by_touch(page, "#text")
         assert "declaration nello" in page.locator("#panel").inner_text()
         by_touch(page, "#next")

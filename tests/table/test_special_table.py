@@ -133,10 +133,27 @@ def test_a_hint_in_nello_says_how_often_each_tile_makes_it():
     assert found["tiles"][0]["p_win"] > 0.5
     assert "P(make)" in text.hint(found)
     assert made.hint(swapped(table)) == found
-    for refused in (made.beliefs, made.review):
-        with pytest.raises(ValueError, match="nello and sevens"):
-            refused(first_legal(table) if refused == made.review else table)
+    beliefs = made.beliefs(table)
+    assert beliefs["worlds"] == 399_072_960 and len(beliefs["tiles"]) == 21
+    assert made.beliefs(swapped(table)) == beliefs and "right" in text.beliefs(
+        views.view(table), beliefs
+    )
     assert "in nello and sevens all others play by E[Q] of 100 worlds" in made.notice
+
+
+def test_a_review_says_which_move_has_lost_the_contract():
+    made = host.Host({}, None, worlds=20, bidder=SpecialBidder())
+    table = won(start(), (42, 1), special.NELLO)
+    for tile in ids("0-0"):  # the highest of its suit: it takes its own trick
+        table = state.play(table, tile)
+    over = first_legal(table)
+    assert bidding.result(over.game) == "set"
+    found = made.review(over)
+    first = found["moves"][0]
+    assert (first["tile"], first["seat"], first["deal_loss"]) == (0, 1, 1)
+    assert first["p_win_loss"] > 0.5 and first["deal_best"] != 0 and not found["has_points"]
+    assert "the hand" in text.review(views.view(over), found)
+    json.dumps(found)
 
 
 def test_the_options_of_a_table_go_on_to_the_next_hand_and_to_the_players():

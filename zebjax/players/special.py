@@ -50,6 +50,45 @@ def _ways(allowed: np.ndarray, room: list[int]) -> np.ndarray:
     return ways
 
 
+def _hidden(seen: Position) -> tuple[list[int], np.ndarray, list[int]]:
+    """The seats after the mover, what each may hold of the hidden tiles, bool `[tiles, 3]`, and the
+    hidden tiles that each holds.
+    """
+    others = [(seen.mover + step) % tiles.N_PLAYERS for step in (1, 2, 3)]
+    allowed = may_hold(seen)[others][:, list(seen.hidden)].T
+    return others, allowed, [tiles.HAND_SIZE - len(seen.played_by(seat)) for seat in others]
+
+
+def beliefs(seen: Position) -> tuple[int, list[tuple[float, ...]]]:
+    """Count who may hold each hidden tile; all deals that fit what was seen are equally likely.
+
+    Args:
+        seen: only the mover's hand is read.
+
+    Returns:
+        The number of deals; for each of the hidden tiles, in ascending order, the probabilities
+        of the seats left, partner and right of the mover.
+    """
+    seen = seen.seen_by(seen.mover)
+    _, allowed, room = _hidden(seen)
+    ways = _ways(allowed, room)
+    total = ways[(0, *room)]
+    reached = np.zeros(ways.shape[1:])  # ways to deal the tiles before, by the room left
+    reached[tuple(room)] = 1
+    shares = []
+    for index in range(len(allowed)):
+        after, holds = np.zeros_like(reached), [0.0, 0.0, 0.0]
+        for seat in np.flatnonzero(allowed[index]).tolist():
+            more, fewer = [slice(None)] * 3, [slice(None)] * 3
+            more[seat], fewer[seat] = slice(1, None), slice(None, -1)
+            given = reached[tuple(more)]
+            after[tuple(fewer)] += given
+            holds[seat] = float((given * ways[index + 1][tuple(fewer)]).sum() / total)
+        reached = after
+        shares.append(tuple(holds))
+    return int(total), shares
+
+
 def sample(seen: Position, n: int, rng: np.random.Generator) -> np.ndarray:
     """Deal the hidden tiles n times, uniformly over all deals that fit what was seen.
 
@@ -62,9 +101,7 @@ def sample(seen: Position, n: int, rng: np.random.Generator) -> np.ndarray:
         int8 `[n, 4, 7]`: tile ids by seat, those that it has played first, except the mover's hand.
     """
     seen = seen.seen_by(seen.mover)
-    others = [seat for seat in range(tiles.N_PLAYERS) if seat != seen.mover]
-    allowed = may_hold(seen)[others][:, list(seen.hidden)].T
-    room = [tiles.HAND_SIZE - len(seen.played_by(seat)) for seat in others]
+    others, allowed, room = _hidden(seen)
     ways = _ways(allowed, room)
     worlds = np.zeros((n, tiles.N_PLAYERS, tiles.HAND_SIZE), np.int8)
     worlds[:, seen.mover] = seen.hands[seen.mover]

@@ -10,7 +10,9 @@ import numpy as np
 
 from zebjax import bidding, contract, tiles
 from zebjax.players import auction, special, special_bids
+from zebjax.position import Position
 from zebjax.protocol import Request
+from zebjax.solver import special as exact_special
 from zebjax.study import analysis
 from zebjax.study import review as reviews
 from zebjax.study.analysis import Analysis, Network
@@ -162,6 +164,8 @@ def beliefs(asked: Request, by: Believer | None, n: int = HINT_WORLDS) -> dict[s
         `exact` (probability by seat, all consistent worlds equally likely) and `network` (the
         same by the belief head, or None).
     """
+    if asked.position is not None and special.is_known(asked.position):
+        return _special_beliefs(asked.position)
     found = _analysed(asked, n, None if by is None else by.network)
     seat = found.position.mover
     return {
@@ -175,6 +179,20 @@ def beliefs(asked: Request, by: Believer | None, n: int = HINT_WORLDS) -> dict[s
     }
 
 
+def _special_beliefs(here: Position) -> dict[str, Any]:
+    """By exact counting alone: no network knows these contracts."""
+    worlds, shares = special.beliefs(here)
+    return {
+        "worlds": worlds,
+        "seats": [(here.mover + step) % 4 for step in (1, 2, 3)],
+        "network": None,
+        "tiles": [
+            {"tile": tile, "exact": exact, "network": None}
+            for tile, exact in zip(here.hidden, shares, strict=True)
+        ],
+    }
+
+
 def review(table: Table, n: int = HINT_WORLDS) -> dict[str, Any]:
     """What each move of a finished hand that had an alternative has cost; see `study.review`.
 
@@ -184,7 +202,9 @@ def review(table: Table, n: int = HINT_WORLDS) -> dict[str, Any]:
 
     Returns:
         `worlds`: n. `value`: "win", or with a contract "make/set", which `p_win_loss` then is of.
-        `result`: "made", "set" or None. `moves`: for each decision `ply`, `seat`, `tile`; `best`,
+        `result`: "made", "set" or None. `has_points`: False in nello and sevens, where
+        `points_loss` is None and `deal_loss` is 1 if the move has lost the contract in the true
+        deal. `moves`: for each decision `ply`, `seat`, `tile`; `best`,
         the best tile by what the seat could know; `p_win_loss` and `points_loss`, what the tile
         played is worth less by the same worlds; `deal_best` and `deal_loss`, the best tile and the
         points lost in the true deal.
@@ -194,6 +214,8 @@ def review(table: Table, n: int = HINT_WORLDS) -> dict[str, Any]:
     """
     if not table.is_over:
         raise ValueError("review: this hand is not over")
+    if special.is_known(table.game):
+        return _special_review(table, n)
     moves = [
         {
             "ply": each.ply,
@@ -211,5 +233,44 @@ def review(table: Table, n: int = HINT_WORLDS) -> dict[str, Any]:
         "worlds": n,
         "value": "win" if table.game.bid is None else contract.VALUE,
         "result": bidding.result(table.game),
+        "has_points": True,
+        "moves": moves,
+    }
+
+
+def _special_review(table: Table, n: int) -> dict[str, Any]:
+    game, seed = table.game, state.decision_seed(table, 0)
+    deal = np.array([game.hands])
+    moves = []
+    for ply, tile in enumerate(game.plays):
+        here = game.before(ply)
+        if len(here.legal) < 2 or bidding.winner(here) is not None:
+            continue
+        found, played = special.values(here, seed, n), here.legal.index(tile)
+        assert here.bid is not None
+        is_bidders = here.bid.seat % 2 == here.mover % 2
+        wins = [bool(made) == is_bidders for made in exact_special.makes(here, deal)[0]]
+        # The tile that was played wins ties.
+        best = max(
+            found.moves, key=lambda each: (found.p_win[found.moves.index(each)], each == tile)
+        )
+        right = tile if wins[played] or True not in wins else here.legal[wins.index(True)]
+        moves.append(
+            {
+                "ply": ply,
+                "seat": here.mover,
+                "tile": tile,
+                "best": best,
+                "p_win_loss": max(found.p_win) - found.p_win[played],
+                "points_loss": None,
+                "deal_best": right,
+                "deal_loss": int(right != tile),
+            }
+        )
+    return {
+        "worlds": n,
+        "value": contract.VALUE,
+        "result": bidding.result(game),
+        "has_points": False,
         "moves": moves,
     }

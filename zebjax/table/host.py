@@ -69,14 +69,10 @@ class Host:
         self._check_turn(table, "beliefs")
         if table.phase != "play":
             raise ValueError("beliefs: nobody has played, so every seat is equally likely")
-        if special.is_special(table.game.declaration):
-            raise ValueError("beliefs: they are not counted in nello and sevens; ask for a hint")
         return advice.beliefs(state.request(table), self.believer, self.worlds)
 
     def review(self, table: Table) -> dict[str, Any]:
-        """See `advice.review`; raises ValueError if the hand is not over, or of nello or sevens."""
-        if table.is_over and special.is_special(table.game.declaration):
-            raise ValueError("review: nello and sevens are not reviewed")
+        """See `advice.review`; raises ValueError if the hand is not over."""
         return advice.review(table, self.worlds)
 
     def save(self, table: Table) -> Path | None:

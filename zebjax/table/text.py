@@ -229,22 +229,31 @@ def beliefs(view: View, found: dict[str, Any]) -> str:
     return "\n".join([*lines, *_table(rows)])
 
 
+def _trick_number(view: View, ply: int) -> int:
+    return ply // len(view["tricks"][0]["seats"]) + 1
+
+
+def _lost(move: dict[str, Any]) -> str:
+    return "the hand" if move["deal_loss"] else ""
+
+
 def review(view: View, found: dict[str, Any]) -> str:
     """A review as a table, one row for each decision."""
     lost = f"P({found['value']}) lost"
-    rows = [["trick", "", "played", "best", lost, "points lost", "in the deal", "lost"]]
+    points = ["points lost"] if found["has_points"] else []
+    rows = [["trick", "", "played", "best", lost, *points, "in the deal", "lost"]]
     for move in found["moves"]:
         who = relation(view, move["seat"])
         rows.append(
             [
-                str(move["ply"] // 4 + 1),
+                str(_trick_number(view, move["ply"])),
                 who,
                 tiles.TILE_NAMES[move["tile"]],
                 tiles.TILE_NAMES[move["best"]],
                 f"{100 * move['p_win_loss']:.0f} %",
-                f"{move['points_loss']:.1f}",
+                *([f"{move['points_loss']:.1f}"] if found["has_points"] else []),
                 tiles.TILE_NAMES[move["deal_best"]],
-                f"{move['deal_loss']:.0f}",
+                f"{move['deal_loss']:.0f}" if found["has_points"] else _lost(move),
             ]
         )
     lines = [

@@ -284,8 +284,8 @@
 
     showControls() {
       const view = this.view, over = view.phase === "over", can = this.backend.can;
-      const turn = view.turn === view.seat, special = view.auction && view.auction.special;
-      const use = { hint: turn, beliefs: turn && view.phase === "play" && !special, undo: view.can_undo, review: over && !special, text: over,
+      const turn = view.turn === view.seat;
+      const use = { hint: turn, beliefs: turn && view.phase === "play", undo: view.can_undo, review: over, text: over,
         next: over };
       for (const [action, usable] of Object.entries(use)) {
         const once = ["review", "text", "next"].includes(action);

@@ -101,18 +101,21 @@
   function review(view, found) {
     const rows = found.moves.map((move) => {
       const own = move.seat === view.seat;
-      const bad = move.p_win_loss >= 0.1 || move.deal_loss >= 5;
+      const bad = move.p_win_loss >= 0.1 || move.deal_loss >= (found.has_points ? 5 : 1);
       return make("tr", `${own ? "own" : ""} ${bad ? "bad" : ""}`,
-        make("td", "", String(Math.floor(move.ply / 4) + 1)),
+        make("td", "", String(Math.floor(move.ply / view.tricks[0].seats.length) + 1)),
         make("th", "", relation(view, move.seat)), make("td", "", name(move.tile)),
         make("td", "", name(move.best)), make("td", "", percent(move.p_win_loss)),
-        make("td", "", move.points_loss.toFixed(1)), make("td", "", name(move.deal_best)),
-        make("td", "", String(move.deal_loss)));
+        ...(found.has_points ? [make("td", "", move.points_loss.toFixed(1))] : []),
+        make("td", "", name(move.deal_best)), make("td", "", found.has_points
+          ? String(move.deal_loss) : move.deal_loss ? "the hand" : ""));
     });
     const said = `Every move with a choice. Best and lost: by what the seat could know, over ` +
-      `${found.worlds} deals of the hidden tiles; deal: the best with all hands known, and the points lost`;
+      `${found.worlds} deals of the hidden tiles; deal: the best with all hands known, and ${found.has_points ? "the points lost" : "if it lost the hand"}`;
     const lost = found.value === "make/set" ? "bid lost" : "win lost";
-    const head = ["trick", "", "tile", "best", lost, "pts lost", "deal", "pts lost"];
+    const points = found.has_points ? ["pts lost"] : [];
+    const head = ["trick", "", "tile", "best", lost, ...points, "deal", ...points];
+    if (!found.has_points) head.push("lost");
     const end = view.auction ? [make("p", "", outcome(view))] : [];
     return [make("h2", "", "Review"), ...end, table(said, head, rows), ...hands(view)];
   }
