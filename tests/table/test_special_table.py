@@ -76,6 +76,9 @@ def test_after_a_plunge_the_partner_names_trump_and_leads(tmp_path):
     assert (table.phase, table.turn) == ("declare", 3)
     assert table.bidding.winner.seat == 1
     assert "you bid plunge 4 marks: partner names trump" in text.board(views.view(table))
+    partner = dataclasses.replace(table, seat=3)
+    hint = host.Host({}, None, worlds=4, bidder=SpecialBidder()).hint(partner)
+    assert hint["worlds"] == 4 and hint["bids"][hint["lowest"]] == 42 and hint["special"] == []
     table = state.declare(table, 6)
     assert table.turn == 3 and table.game.bid == (3, 42, 4)
     view = views.view(table)

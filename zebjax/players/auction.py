@@ -181,6 +181,18 @@ def chances(
         ValueError: for a hand that does not exist, or n out of range.
     """
     worlds = sample_worlds(check_hands(np.asarray(hand)[None]), n, rng)[0]
+    return chances_in(worlds, rng, policy, declarations, threads)
+
+
+def chances_in(
+    worlds: np.ndarray,
+    rng: np.random.Generator,
+    policy: Net | None,
+    declarations: Sequence[int] = contract.DECLARATIONS,
+    threads: int | None = None,
+) -> Chances:
+    """As `chances`, in worlds that the caller has dealt: int8 `[n, 4, 7]`, the hand at seat 0."""
+    n = len(worlds)
     counts = np.zeros((len(declarations), tiles.HAND_SIZE, tiles.TOTAL_POINTS + 1), np.int64)
     for row, declaration in enumerate(declarations):
         for start in range(0, n, _POSITIONS_AT_ONCE):

@@ -52,29 +52,45 @@ def p_make_for_partner(hand: Hand, n: int, rng: np.random.Generator) -> float:
     return float(solver.at_least(states, np.full(n, tiles.TOTAL_POINTS)).any(1).mean())
 
 
+def worlds_of_partner(hand: Hand, kind: str, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Deal n worlds in which the partner holds the doubles of its plunge or splash.
+
+    Args:
+        hand: of the seat that declares.
+        kind: of the bid.
+        n: worlds.
+        rng: the source of all randomness.
+
+    Returns:
+        int8 `[m, 4, 7]` with m from 1 to n, the hand at seat 0.
+
+    Raises:
+        ValueError: if no such world is found; the table would not have allowed the bid.
+    """
+    parts: list[np.ndarray] = []
+    for _ in range(_TRIES):
+        dealt = auction.sample_worlds(np.array([hand], np.int8), n * _DRAWS, rng)[0]
+        enough = tiles.IS_DOUBLE[dealt[:, 2]].sum(1) >= special.DOUBLES_NEEDED[kind]
+        parts.append(dealt[enough])
+        if sum(map(len, parts)) >= n:
+            break
+    worlds = np.concatenate(parts)[:n]
+    if len(worlds) == 0:
+        raise ValueError(f"auction: no partner of this hand has the doubles of a {kind}")
+    return worlds
+
+
 def declare_for_partner(
     hand: Hand, kind: str, n: int, rng: np.random.Generator
 ) -> tuple[int, float]:
     """Choose trump after the partner's plunge or splash: the one that takes all points most often.
 
-    Args:
-        hand: of the seat that declares.
-        kind: of the bid; the partner holds at least so many doubles in all worlds.
-        n: worlds.
-        rng: the source of all randomness.
+    Arguments and errors are those of `worlds_of_partner`.
 
     Returns:
         The declaration, one of the nine, and its P(make).
     """
-    parts: list[np.ndarray] = []
-    for _ in range(_TRIES):
-        dealt = auction.sample_worlds(np.array([hand], np.int8), n * _DRAWS, rng)[0]
-        parts.append(dealt[tiles.IS_DOUBLE[dealt[:, 2]].sum(1) >= special.DOUBLES_NEEDED[kind]][:n])
-        if sum(map(len, parts)) >= n:
-            break
-    worlds = np.concatenate(parts)[:n]
-    if len(worlds) == 0:  # the table would not have allowed the bid, but a request may say so
-        raise ValueError(f"auction: no partner of this hand has the doubles of a {kind}")
+    worlds = worlds_of_partner(hand, kind, n, rng)
     size, n_declarations = len(worlds), len(contract.DECLARATIONS)
     # Axes: declaration, world.
     states = auction.starts(

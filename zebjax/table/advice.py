@@ -106,7 +106,8 @@ def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any
         n: worlds.
 
     Returns:
-        `worlds`: n. `bids`: the points 30 to 42. `rows`: for each declaration, the best for the
+        `worlds`: their number; after a plunge or splash the partner holds its doubles in all of
+        them. `bids`: the points 30 to 42. `rows`: for each declaration, the best for the
         lowest bid first, its `declaration` and `name`, `p_make` (by bid) and `points` (mean points
         of the team). `lowest`: place in `bids` of the lowest bid that is allowed now, or of the
         contract's; None if no bid of points is. `theta`. `advice`: the highest bid with P(make) of
@@ -117,7 +118,12 @@ def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any
     assert asked.auction is not None
     said = asked.auction.bidding
     rng, policy = np.random.default_rng(asked.seed), auction.policy_of(auction.BY)
-    found = auction.chances(np.array(asked.auction.hand), n, rng, policy)
+    hand = asked.auction.hand
+    if said.kind and said.is_over:
+        worlds = special_bids.worlds_of_partner(hand, said.kind, n, rng)
+        found = auction.chances_in(worlds, rng, policy)
+    else:
+        found = auction.chances(np.array(hand), n, rng, policy)
     points = [call[0] for call in said.allowed if call is not None and call[1] == 1]
     if said.winner is not None:
         points = [said.winner.points]
@@ -140,7 +146,7 @@ def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any
             {"name": each.name, "call": bidding.name(each.call), "p_make": each.p_make}
             for each in offers
         ],
-        "worlds": n,
+        "worlds": found.n_worlds,
         "bids": list(auction.BIDS),
         "rows": sorted(rows, key=lambda row: (-row["p_make"][place or 0], -row["points"])),
         "lowest": place,
