@@ -239,7 +239,7 @@ def test_a_hand_of_nello_by_touch(browser):
         assert "play by E[Q] of 100 worlds" in page.locator("#notice").inner_text()
         by_touch(page, "#setup button")
         by_touch(page, "#hint")
-        assert "nello (42): made in" in page.locator("#panel").inner_text()
+        assert "nello for 42: made in" in page.locator("#panel").inner_text()
         assert is_not_scrolled_sideways(page, PHONE) and small_targets(page) == []
         by_touch(page, '#bids button:has-text("2 marks")')
         assert page.locator("#bids button").count() == 11

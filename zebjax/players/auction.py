@@ -149,7 +149,7 @@ def starts(hands: np.ndarray, declarations: np.ndarray) -> game.GameState:
     )
 
 
-def _points(
+def points_by_lead(
     states: game.GameState, policy: Net | None, rng: np.random.Generator, threads: int | None
 ) -> np.ndarray:
     """Return the points of the first leader's team with each lead, `[N, 7]`."""
@@ -198,7 +198,7 @@ def chances_in(
         for start in range(0, n, _POSITIONS_AT_ONCE):
             some = worlds[start : start + _POSITIONS_AT_ONCE]
             states = starts(some, np.full(len(some), declaration))
-            points = _points(states, policy, rng, threads)
+            points = points_by_lead(states, policy, rng, threads)
             for slot in range(tiles.HAND_SIZE):
                 counts[row, slot] += np.bincount(
                     points[:, slot].astype(np.int64), minlength=tiles.TOTAL_POINTS + 1
@@ -247,7 +247,7 @@ def count_makes(
         if policy is None:
             enough = solver.at_least(states, need.astype(np.int64))
         else:
-            enough = _points(states, policy, rng, None) >= need[:, None]
+            enough = points_by_lead(states, policy, rng, None) >= need[:, None]
         made[start : start + size] = enough.reshape(size, n_declarations, n, -1).sum(2)
     return made
 

@@ -11,6 +11,8 @@ from zebjax.players import auction
 from zebjax.players import special as player
 from zebjax.players.auction import Bidder
 from zebjax.position import Hand
+from zebjax.small import batch
+from zebjax.small.network import Net
 
 _PARTNER = [2, 3, 0, 1]
 """Seats as the partner of seat 0 counts them."""
@@ -35,21 +37,30 @@ class Offer(NamedTuple):
         return self.call[1] * (2 * self.p_make - 1)
 
 
-def p_make_for_partner(hand: Hand, n: int, rng: np.random.Generator) -> float:
-    """P(make) of a plunge or splash: the share of n worlds that the partner can make.
+def p_make_for_partner(
+    hand: Hand, n: int, rng: np.random.Generator, policy: Net | None = None
+) -> float:
+    """P(make) of a plunge or splash: the share of n worlds in which its team takes all points.
 
-    The partner declares by its pips (`contract.declare_by_pips`) and leads; then all play with all
-    hands known, which is more than they know at a table.
+    The partner declares by its pips (`contract.declare_by_pips`) and leads. With a policy it leads
+    as the policy does, and all play by it; with exact solutions it may lead what is best in each
+    world, which is far more than it knows at a table.
 
     Args:
         hand: of the seat that plunges.
         n: worlds.
         rng: the source of all randomness.
+        policy: see `auction.policy_of`.
     """
     worlds = auction.sample_worlds(np.array([hand], np.int8), n, rng)[0][:, _PARTNER]
     declarations = np.array([contract.declare_by_pips(world[0]) for world in worlds])
     states = auction.starts(worlds, declarations)
-    return float(solver.at_least(states, np.full(n, tiles.TOTAL_POINTS)).any(1).mean())
+    if policy is None:
+        return float(solver.at_least(states, np.full(n, tiles.TOTAL_POINTS)).any(1).mean())
+    seeds = rng.integers(2**64, size=n, dtype=np.uint64)
+    leads = batch.choose(policy, batch.read(states), seeds, 0.0)
+    points = auction.points_by_lead(states, policy, rng, None)
+    return float((points[np.arange(n), leads] >= tiles.TOTAL_POINTS).mean())
 
 
 def worlds_of_partner(hand: Hand, kind: str, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -102,19 +113,20 @@ def declare_for_partner(
     return contract.DECLARATIONS[row], float(made[0, row].max() / size)
 
 
-def offers(seen: Seen, seed: int, n: int) -> list[Offer]:
+def offers(seen: Seen, seed: int, n: int, by: str = auction.BY) -> list[Offer]:
     """The special contracts that a hand may bid now, or name after a won bid, with their P(make).
 
     Args:
         seen: the round may be over; then what may be declared counts.
         seed: of the worlds.
         n: worlds of each.
+        by: plays a plunge or splash out, see `auction.policy_of`.
     """
     said, made = seen.bidding, list[Offer]()
     calls = [call for call in seen.allowed if call is not None and bidding.kind_of(call)]
     if calls:
         rng = np.random.default_rng([seed, special.N_DECLARATIONS])
-        p_make = p_make_for_partner(seen.hand, n, rng)
+        p_make = p_make_for_partner(seen.hand, n, rng, auction.policy_of(by))
         made += [Offer(bidding.kind_of(call), call, p_make) for call in calls]
     if said.is_over:
         assert said.winner is not None
@@ -141,8 +153,7 @@ def offers(seen: Seen, seed: int, n: int) -> list[Offer]:
 class SpecialBidder(Bidder):
     """A `Bidder` that also considers the special contracts of its table; elsewhere it is the same.
 
-    Of all bids with P(make) of `theta` or more it makes the one with the most mean marks. P(make)
-    of a special contract is that of play with all hands known, so it is too high.
+    Of all bids with P(make) of `theta` or more it makes the one with the most mean marks.
     """
 
     def call(self, seen: Seen, seed: int) -> Call:
@@ -150,7 +161,9 @@ class SpecialBidder(Bidder):
         usual, p_make = self.offer(seen, seed)
         if not seen.bidding.options:
             return usual
-        found = [each for each in offers(seen, seed, self.worlds) if each.p_make >= self.theta]
+        found = [
+            each for each in offers(seen, seed, self.worlds, self.by) if each.p_make >= self.theta
+        ]
         if usual is not bidding.PASS and p_make >= self.theta:
             found.insert(0, Offer("", usual, p_make))
         return max(found, key=lambda each: each.mean_marks).call if found else usual
@@ -163,7 +176,7 @@ class SpecialBidder(Bidder):
         if said.kind:
             rng = np.random.default_rng([seed, tiles.TOTAL_POINTS])
             return declare_for_partner(seen.hand, said.kind, self.worlds, rng)[0]
-        found = offers(seen, seed, self.worlds)
+        found = offers(seen, seed, self.worlds, self.by)
         if not found:
             return super().declare(seen, seed)
         assert said.winner is not None

@@ -113,7 +113,7 @@ def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any
         contract's; None if no bid of points is. `theta`. `advice`: the highest bid with P(make) of
         theta or more as `bid`, `name` of the declaration and `p_make`; None for a pass.
         `special`: the special contracts that may be had now, each with `name`, the `call` for it
-        and `p_make` (of play with all hands known).
+        and `p_make`.
     """
     assert asked.auction is not None
     said = asked.auction.bidding

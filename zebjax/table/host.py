@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from zebjax import special
+from zebjax import special, tiles
 from zebjax.common import bids
 from zebjax.players import special as player
 from zebjax.players import special_bids
@@ -121,8 +121,9 @@ def open_host(specs: list[str], host: Host, show: Show) -> Host:
         first = state.request(state.new(0, tuple(specs[:1]) * 3, 0, True, host.options))
         assert first.auction is not None
         host.bidder.call(first.auction, first.seed)
-        if host.options:  # the solver, also if that hand may not plunge
-            special_bids.p_make_for_partner(first.auction.hand, 1, np.random.default_rng(0))
+        if host.options:  # the solver, with which a partner declares
+            hand = tuple(range(tiles.HAND_SIZE))
+            special_bids.declare_for_partner(hand, bids.SPLASH, 1, np.random.default_rng(0))
     table = state.new(0, tuple(specs[:1]) * 3, seed=0)
     advice.hint(state.request(table), host.worlds)
     advice.beliefs(state.request(table), host.believer, host.worlds)

@@ -210,7 +210,7 @@ def bid_hint(found: dict[str, Any]) -> str:
         advice = f"up to {share['bid']} with {share['name']}: P(make) {100 * share['p_make']:.0f} %"
     about = f"P(make) in % if you lead, over {found['worlds']} deals of the others"
     others = [
-        f"{each['name']} ({each['call']}): {100 * each['p_make']:.0f} %, with all hands seen"
+        f"{each['name']} for {each['call']}: P(make) {100 * each['p_make']:.0f} %"
         for each in found["special"]
     ]
     return "\n".join([about, *_table(rows, " "), *others, advice])

@@ -68,7 +68,7 @@
       + "hidden tiles, each played to the end by the small network";
     const head = ["declaration", ...places.map((at) => String(found.bids[at])), "points"];
     const others = found.special.map((each) => make("p", "",
-      `${each.name} (${each.call}): made in ${percent(each.p_make)} with all hands seen.`));
+      `${each.name} for ${each.call}: made in ${percent(each.p_make)}.`));
     return [make("h2", "", "Hint"), make("p", "", advice), ...others, table(said, head, rows)];
   }
 
