@@ -18,8 +18,8 @@ from . import report
 
 ABOUT = """Deals hands and gives the contract to the seat whose P(make) is highest, as an auction
 would. Each deal is then played four times: the bidder's side and the others each by E[Q] of N
-worlds or by random legal tiles. `set_more` and `make_more` compare two of them on the same deals.
-In sevens no choice changes a trick, so all four agree, and only P(make) is measured."""
+worlds or by random legal tiles. `promised` is the mean P(make), `brier` its Brier score where all
+play by E[Q]. `set_more` and `make_more` compare two of them on the same deals. In sevens no choice changes a trick, so all four agree, and only P(make) is measured."""
 
 Choose = Callable[[Position, int], int]
 SIDES = (("E[Q]", "E[Q]"), ("E[Q]", "random"), ("random", "E[Q]"), ("random", "random"))
@@ -80,6 +80,7 @@ def measure(declaration: int, deals: int, worlds: int) -> dict[str, Any]:
         "deals": deals,
         "worlds": worlds,
         "promised": round(float(np.mean(promised)), 3),
+        "brier": round(float(np.mean((np.array(promised) - results["E[Q]", "E[Q]"]) ** 2)), 3),
         **{f"made: {a} vs {b}": round(float(np.mean(results[a, b])), 3) for a, b in SIDES},
         "make_more": [round(each, 3) for each in make_more],
         "set_more": [round(each, 3) for each in set_more],

@@ -78,7 +78,7 @@ def test_worlds_are_uniform_over_all_that_fit():
 
 def test_p_make_knows_a_sure_hand_and_a_hopeless_one():
     assert player.p_make(LOW, special.NELLO, 0, 20) > 0.8
-    assert player.p_make(ids("6-6 6-5 5-5 6-4 4-4 5-4 3-3"), special.NELLO, 0, 20) == 0
+    assert player.p_make(ids("6-6 6-5 5-5 6-4 4-4 5-4 3-3"), special.NELLO, 0, 20) < 0.1
     assert player.p_make(NEAR, special.SEVENS, 0, 20) == 1
 
 
