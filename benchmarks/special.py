@@ -19,7 +19,9 @@ from . import report
 ABOUT = """Deals hands and gives the contract to the seat whose P(make) is highest, as an auction
 would. Each deal is then played four times: the bidder's side and the others each by E[Q] of N
 worlds or by random legal tiles. `promised` is the mean P(make), `brier` its Brier score where all
-play by E[Q]. `set_more` and `make_more` compare two of them on the same deals. In sevens no choice changes a trick, so all four agree, and only P(make) is measured."""
+play by E[Q].
+`set_more` and `make_more` compare two of them on the same deals.
+In sevens no choice changes a trick, so all four agree, and only P(make) is measured."""
 
 Choose = Callable[[Position, int], int]
 SIDES = (("E[Q]", "E[Q]"), ("E[Q]", "random"), ("random", "E[Q]"), ("random", "random"))

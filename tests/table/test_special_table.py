@@ -134,7 +134,7 @@ def test_a_hint_in_nello_says_how_often_each_tile_makes_it():
     found = made.hint(table)
     assert {row["tile"] for row in found["tiles"]} == set(ids(LOW)) and found["value"] == "make"
     assert found["tiles"][0]["p_win"] > 0.5
-    assert "P(make)" in text.hint(found)
+    assert "P(make)" in text.hint(found) and "with all hands seen" in text.hint(found)
     assert made.hint(swapped(table)) == found
     beliefs = made.beliefs(table)
     assert beliefs["worlds"] == 399_072_960 and len(beliefs["tiles"]) == 21

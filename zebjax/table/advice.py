@@ -13,6 +13,7 @@ from zebjax.players import auction, special, special_bids
 from zebjax.position import Position
 from zebjax.protocol import Request
 from zebjax.solver import special as exact_special
+from zebjax.special import is_nello
 from zebjax.study import analysis
 from zebjax.study import review as reviews
 from zebjax.study.analysis import Analysis, Network
@@ -58,7 +59,7 @@ def hint(asked: Request, n: int = HINT_WORLDS) -> dict[str, Any]:
         "set". `tiles`: for each legal tile, the best first, its `tile`, `p_win`
         (probability of more points than the other team, or of making or setting), `points` (mean
         points of the own team at the end; None in nello and sevens) and `best` (True if no tile is
-        better). `has_points`: False in nello and sevens.
+        better). `has_points`: False in nello and sevens, and then a `caption` says what is counted.
     """
     if asked.position is not None and special.is_known(asked.position):
         return _special_hint(asked, n)
@@ -89,9 +90,13 @@ def _special_hint(asked: Request, n: int) -> dict[str, Any]:
         {"tile": tile, "p_win": p_win, "points": None, "best": p_win == max(found.p_win)}
         for tile, p_win in zip(found.moves, found.p_win, strict=True)
     ]
+    about = f"over {found.n_worlds:,} deals, each played on with all hands seen"
+    if is_nello(here.declaration):
+        about += "; at a table it is made more often"
     return {
         "worlds": found.n_worlds,
         "has_points": False,
+        "caption": about,
         "value": "make" if here.bid.seat % 2 == here.mover % 2 else "set",
         "tiles": sorted(rows, key=lambda row: -row["p_win"]),
     }

@@ -195,7 +195,8 @@ def hint(found: dict[str, Any]) -> str:
                 best,
             ]
         )
-    return "\n".join([f"over {found['worlds']:,} deals of the hidden tiles", *_table(rows)])
+    about = found.get("caption", f"over {found['worlds']:,} deals of the hidden tiles")
+    return "\n".join([about, *_table(rows)])
 
 
 def bid_hint(found: dict[str, Any]) -> str:

@@ -80,7 +80,8 @@
         make("td", "", percent(row.p_win)),
         ...(row.points === null ? [] : [make("td", "", row.points.toFixed(1))]),
         make("td", "", row.best ? "best" : "")));
-    const what = found.caption ||
+    const caption = found.caption && found.caption[0].toUpperCase() + found.caption.slice(1);
+    const what = caption ||
       `What each tile is worth, over ${found.worlds.toLocaleString("en")} deals of the hidden tiles`;
     const points = found.tiles.some((row) => row.points !== null) ? ["points"] : [];
     const head = found.headings || ["tile", wins, ...points, ""];
