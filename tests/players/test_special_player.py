@@ -82,6 +82,26 @@ def test_p_make_knows_a_sure_hand_and_a_hopeless_one():
     assert player.p_make(NEAR, special.SEVENS, 0, 20) == 1
 
 
+def test_a_bidder_without_hope_still_keeps_out_of_the_trick():
+    hands = four(
+        map(
+            ids,
+            (
+                "6-6 5-5 4-4 3-3 6-5 6-1 4-0",
+                "2-0 1-1 2-1 2-2 3-1 3-2 4-1",
+                "0-0 1-0 4-2 4-3 5-1 5-2 5-3",
+                "5-0 3-0 5-4 6-0 6-2 6-3 6-4",
+            ),
+        )
+    )
+    start = Position(hands, special.NELLO, 0, (), bidding.Bid(0, 42))
+    assert max(player.values(start, 0, 20).p_win) == 0
+    assert player.choose(start, 0, 20) == ids("4-0")[0]
+    second = dataclasses.replace(start, plays=ids("4-0 4-1 6-4 6-3"))
+    assert second.mover == 0 and set(second.legal) == set(ids("6-6 6-5 6-1"))
+    assert player.choose(second, 0, 20) == ids("6-1")[0]
+
+
 def played(declaration, seed, by_player):
     """True if a contract is made when one side plays by the player, the other at random."""
     rng, hands = random.Random(seed), special_games.deal(random.Random(seed))

@@ -12,6 +12,7 @@ import numpy as np
 from zebjax import special, tiles
 from zebjax.position import UNKNOWN, Bid, Hand, Position, four
 from zebjax.solver import special as exact
+from zebjax.solver.ranks import RANK_OF_TILE
 from zebjax.tricks import not_held
 
 WORLDS = 100
@@ -138,9 +139,12 @@ class Values:
     n_worlds: int
 
     @property
-    def best(self) -> int:
-        """The tile of the highest `p_win`, the first of several."""
-        return self.moves[int(np.argmax(self.p_win))]
+    def best(self) -> Hand:
+        """The tiles of the highest `p_win`."""
+        highest = max(self.p_win)
+        return tuple(
+            tile for tile, p_win in zip(self.moves, self.p_win, strict=True) if p_win == highest
+        )
 
 
 def values(seen: Position, seed: int, n: int = WORLDS) -> Values:
@@ -158,8 +162,26 @@ def values(seen: Position, seed: int, n: int = WORLDS) -> Values:
 
 
 def choose(seen: Position, seed: int, n: int = WORLDS) -> int:
-    """Choose a tile: the best of `values`, whose arguments these are."""
-    return seen.legal[0] if len(seen.legal) == 1 else values(seen, seed, n).best
+    """Choose a tile: the best of `values`, whose arguments these are.
+
+    Often no tile of nello's bidder makes it in any world, since there the opponents see its hand.
+    Then, as for other ties, it leads its lowest tile, and follows with the highest one that does
+    not win the trick so far. The others play the first of several.
+    """
+    if len(seen.legal) == 1:
+        return seen.legal[0]
+    best = values(seen, seed, n).best
+    assert seen.bid is not None
+    if not special.is_nello(seen.declaration) or seen.mover != seen.bid.seat:
+        return best[0]
+    rank = RANK_OF_TILE[special.suits_of(seen.declaration)]
+    if not seen.trick:
+        return min(best, key=lambda tile: int(rank[tile]))
+
+    def keeps_out(tile: int) -> tuple[bool, int]:
+        return seen.play(tile).tricks[-1].winner != seen.mover, int(rank[tile])
+
+    return max(best, key=keeps_out)
 
 
 def p_make(hand: Hand, declaration: int, seed: int, n: int = WORLDS) -> float:
