@@ -72,7 +72,9 @@ DEAL = four(tuple(range(seat, 28, 4)) for seat in range(4))
 @pytest.mark.parametrize(
     ("changes", "place", "message"),
     [
-        ({"declaration": 10}, "declaration", r"declaration: expected an integer 0\.\.9, got 10"),
+        ({"declaration": 13}, "declaration", r"declaration: expected an integer 0\.\.12, got 13"),
+        ({"declaration": 10}, "bid", "nello is played with a bid of 42 points or of marks"),
+        ({"declaration": 12, "bid": Bid(0, 41)}, "bid", "42 points or marks for sevens, got 41"),
         ({"leader": -1}, "leader", r"leader: expected an integer 0\.\.3, got -1"),
         ({"hands": (DEAL[0],) * 4}, "hand", "0-0 is in hand 0 too"),
         (

@@ -8,7 +8,7 @@ import html
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from zebjax import tiles
+from zebjax import special, tiles
 from zebjax.position import Position
 
 HALF = 22
@@ -120,7 +120,7 @@ def document(drawing: Drawing, title: str, style: str = STYLE) -> str:
 
 def describe(position: Position) -> str:
     """One line about a position: contract, declaration, points, the seat to move."""
-    parts = [tiles.DECLARATION_NAMES[position.declaration]]
+    parts = [special.DECLARATION_NAMES[position.declaration]]
     if position.bid is not None:
         worth = f"{position.bid.marks} marks" if position.bid.marks > 1 else position.bid.points
         parts.append(f"bid {worth} by seat {position.bid.seat}")
@@ -164,8 +164,7 @@ def position(position: Position, best: Collection[int] = ()) -> Drawing:
         # Two columns of tricks, since seven would be higher than the hands.
         x = left + (number % 2) * (4 * STEP + 4 * GAP)
         top = _LINE + GAP + number // 2 * (_LINE + 2 * HALF + 2 * GAP)
-        won = f", +{trick.points}" if len(trick.tiles) == 4 else ""
+        won = f", +{trick.points}" if trick.is_done else ""
         elements.append(words(f"{number + 1}: led by {trick.leader}{won}", x, top + 11))
-        winner = trick.tiles[(trick.winner - trick.leader) % 4]
-        elements.append(row(trick.tiles, {winner: "wins"}, x, top + _LINE).elements)
+        elements.append(row(trick.tiles, {trick.winning_tile: "wins"}, x, top + _LINE).elements)
     return Drawing("".join(elements), left + 8 * STEP + 4 * GAP, y)

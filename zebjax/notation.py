@@ -17,7 +17,10 @@ A line is a keyword and its words; blank lines and everything after `#` are igno
 
 Seats go 0..3 to the left; teams are seats 0 and 2, and seats 1 and 3. A declaration is one of
 `trump 0` to `trump 6`, `doubles trump`, `doubles suit` (doubles are a suit without trump power)
-and `no trump`. A tile is its two pips in either order. A trick has its number, the seat that leads,
+`no trump`; or of `nello`, `nello doubles suit` and `sevens` (see `special`), which need a bid of 42
+or of marks. A trick of nello has three tiles, since the bidder's partner plays none. A plunge or a
+splash is written as a bid of marks by the seat that leads, the partner of the one who made it.
+A tile is its two pips in either order. A trick has its number, the seat that leads,
 and one to four tiles in the order of play; only the last may be incomplete. `by` and `won by SEAT
 with POINTS` may be left out; where they stand, they must be right. A hand may leave out tiles that
 its seat has played: they are then added at its end. Several games are separated by lines `---`.
@@ -31,7 +34,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, NoReturn
 
-from zebjax import position, tiles
+from zebjax import position, special, tiles
 from zebjax.common.parsing import nearest
 from zebjax.position import Bid, Impossible, Place, Position, Trick
 
@@ -127,8 +130,9 @@ class _Claim(NamedTuple):
     def check(self, trick: Trick) -> None:
         if self.leader and self.leader[1] != trick.leader:
             self.leader[0].refuse(f"seat {trick.leader} leads this trick, not {self.leader[1]}")
-        if self.winner and len(trick.tiles) < 4:
-            self.winner[0].refuse("nobody has won this trick: it has fewer than 4 tiles")
+        if self.winner and not trick.is_done:
+            size = len(trick.seats)
+            self.winner[0].refuse(f"nobody has won this trick: it has fewer than {size} tiles")
         if self.winner and self.winner[1] != trick.winner:
             self.winner[0].refuse(f"seat {trick.winner} wins this trick, not {self.winner[1]}")
         if self.points and self.points[1] != trick.points:
@@ -196,10 +200,12 @@ class _Reader:
         word = words.peek()
         self._mark(("declaration", 0, 0), word, "the declaration")
         name = " ".join(part.text for part in words.until(""))
-        if name not in tiles.DECLARATION_NAMES:
-            guess = nearest(name[:_SHOWN], tiles.DECLARATION_NAMES)
+        if name not in special.DECLARATION_NAMES:
+            guess = nearest(name[:_SHOWN], special.DECLARATION_NAMES)
             word.refuse(f"{name[:_SHOWN]!r} is not a declaration; did you mean {guess!r}?")
-        self.declaration = tiles.DECLARATION_NAMES.index(name)
+        self.declaration = special.DECLARATION_NAMES.index(name)
+        if self.claims and special.is_nello(self.declaration):
+            word.refuse(f"{name} must stand before the tricks, which have three tiles in it")
 
     def _leader(self, words: _Words) -> None:
         word = words.take()
@@ -219,16 +225,17 @@ class _Reader:
         word, number = words.take(), len(self.claims) + 1
         if word.number(f"the number {number}", 1, tiles.N_TRICKS) != number:
             word.refuse_itself(f"the number {number}, since tricks stand in order")
-        if len(self.plays) % 4:
-            word.refuse(f"trick {number - 1} has fewer than 4 tiles")
+        size = 4 if self.declaration is None else special.trick_size(self.declaration)
+        if len(self.plays) % size:
+            word.refuse(f"trick {number - 1} has fewer than {size} tiles")
         leader = winner = points = None
         if words.skip("by"):
             leader = (words.peek(), words.take().seat())
         if not words.peek().text:
             words.peek().refuse_itself("a tile")
         for place, part in enumerate(words.until("won")):
-            if place == 4:
-                part.refuse("a trick has 4 tiles; this is one more")
+            if place == size:
+                part.refuse(f"a trick has {size} tiles; this is one more")
             self.words["play", len(self.plays), 0] = part
             self.plays.append(part.tile())
         if words.skip("won"):
@@ -332,12 +339,12 @@ def write(game: Position) -> str:
     """Return the text of a game or position, with a newline at its end."""
     lines = [f"player {seat}  {name}" for seat, name in enumerate(game.players) if name]
     lines += [f"hand {seat}  {_names(hand) or '?'}" for seat, hand in enumerate(game.hands)]
-    lines += [f"declaration {tiles.DECLARATION_NAMES[game.declaration]}", f"leader {game.leader}"]
+    lines += [f"declaration {special.DECLARATION_NAMES[game.declaration]}", f"leader {game.leader}"]
     if game.bid is not None:
         seat, points, marks = game.bid
         lines.append(f"bid {f'{marks} marks' if marks > 1 else points} by {seat}")
     for number, trick in enumerate(game.tricks, 1):
-        won = f"  won by {trick.winner} with {trick.points}" if len(trick.tiles) == 4 else ""
+        won = f"  won by {trick.winner} with {trick.points}" if trick.is_done else ""
         lines.append(f"trick {number}  by {trick.leader}  {_names(trick.tiles)}{won}")
     return "\n".join(lines) + "\n"
 

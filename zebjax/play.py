@@ -19,10 +19,11 @@ def parser() -> cli.Parser:
         "your left, opposite (your partner) and on your right. Hands, declaration and leader are\n"
         "drawn by the seed; with --bid you bid for them. Keys: 1 to 7 play a tile, h hint, b\n"
         "beliefs, u undo, r review of a finished hand, n next hand, q quit; +, - and y bid, p\n"
-        "passes, 0 to 9 declare.",
+        "passes, 0 to 9 declare, l, d and s nello and sevens.",
         "",
         "heuristic zeb:bundled heuristic --seat 2 --games runs/table",
         "--bid",
+        "--bid --special nello,plunge,splash,sevens",
         "eq:n=20",
         notes=f'It needs the extra play: pip install "zebjax[play]"\n\n{spec.help_text()}',
     )
@@ -56,7 +57,8 @@ def _run(arguments: argparse.Namespace) -> int:
     def seeds(number: int) -> int:
         return (seed + number - 1) % (MAX_SEED + 1)
 
-    app = PlayApp(host, state.new(arguments.seat, others, seed, arguments.bid), seeds)
+    table = state.new(arguments.seat, others, seed, arguments.bid, host.options)
+    app = PlayApp(host, table, seeds)
     app.run()
     return app.return_code or 0
 

@@ -2,7 +2,8 @@
 
 This is the form that people and other programs exchange: text (`notation`), JSON, requests to a
 player. It needs no JAX. The rules here read the same tables as `game`, for one game on the host;
-`position_arrays` turns a position into a `GameState` and back.
+`position_arrays` turns a position into a `GameState` and back. A position may also be one of nello
+or sevens (see `special`), which `game` does not know.
 """
 
 import dataclasses
@@ -11,20 +12,19 @@ import itertools
 from collections.abc import Iterable
 from typing import NamedTuple, TypeVar
 
-from zebjax import tiles
+from zebjax import special, tiles
+from zebjax.tricks import Hand as Hand
+from zebjax.tricks import Trick as Trick
+from zebjax.tricks import legal_tiles as legal_tiles
+from zebjax.tricks import movers_of as movers_of
+from zebjax.tricks import not_held, trick_of
+from zebjax.tricks import tricks_of as tricks_of
 
-Hand = tuple[int, ...]
-"""Tile ids; a hand's place of a tile is its slot."""
 Place = tuple[str, int, int]
 """A field of a position, with two indices: see `Impossible`."""
 T = TypeVar("T")
 UNKNOWN: Hand = ()
 N_PLIES = tiles.N_TILES
-# Lists: they are read one entry at a time.
-_LED_SUIT: list[list[int]] = tiles.LED_SUIT.tolist()
-_FOLLOWS: list[list[list[bool]]] = tiles.CAN_FOLLOW.tolist()
-_RANK: list[list[list[int]]] = tiles.TRICK_RANK.tolist()
-_POINTS: list[int] = tiles.POINTS.tolist()
 MIN_BID, MAX_BID, MAX_MARKS = 30, tiles.TOTAL_POINTS, 7
 MAX_NAME = 200
 """Maximum length of a player's name."""
@@ -50,21 +50,9 @@ class Bid(NamedTuple):
     """1..7, worth of the hand; more than 1 only with 42 points."""
 
 
-class Trick(NamedTuple):
-    """One trick, complete or not."""
-
-    leader: int
-    tiles: Hand
-    """1 to 4 tile ids in the order of play."""
-    winner: int
-    """The seat that has won it, or holds it so far."""
-    points: int
-    """Points on its tiles, and 1 for the trick."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Position:
-    """One game after some plays; all 28 plays are a finished game.
+    """One game after some plays; all 28 plays are a finished game, in nello all 21.
 
     It is checked when it is made.
 
@@ -75,7 +63,7 @@ class Position:
     hands: tuple[Hand, Hand, Hand, Hand]
     """By seat, the seven tiles dealt, those already played included; `UNKNOWN` is allowed."""
     declaration: int
-    """0..9, see `tiles`."""
+    """0..9, see `tiles`; 10..12, see `special`."""
     leader: int
     """The seat that led the first trick."""
     plays: Hand = ()
@@ -102,14 +90,14 @@ class Position:
         """Points by team, of finished tricks."""
         points = [0, 0]
         for trick in self.tricks:
-            if len(trick.tiles) == 4:
+            if trick.is_done:
                 points[trick.winner % 2] += trick.points
         return points[0], points[1]
 
     @property
     def is_over(self) -> bool:
-        """True if all 28 tiles have been played."""
-        return len(self.plays) == N_PLIES
+        """True if all tiles have been played, except those of a seat that takes no part."""
+        return len(self.plays) == tiles.N_TRICKS * special.trick_size(self.declaration)
 
     @property
     def mover(self) -> int:
@@ -119,7 +107,7 @@ class Position:
         if not self.tricks:
             return self.leader
         last = self.tricks[-1]
-        return last.winner if len(last.tiles) == 4 else (last.leader + len(last.tiles)) % 4
+        return last.winner if last.is_done else last.seats[len(last.tiles)]
 
     @property
     def trick_leader(self) -> int:
@@ -127,12 +115,12 @@ class Position:
         if self.is_over or not self.tricks:
             return -1 if self.is_over else self.leader
         last = self.tricks[-1]
-        return last.winner if len(last.tiles) == 4 else last.leader
+        return last.winner if last.is_done else last.leader
 
     @property
     def trick(self) -> Hand:
         """The tiles on the table."""
-        return self.plays[len(self.plays) // 4 * 4 :]
+        return () if not self.tricks or self.tricks[-1].is_done else self.tricks[-1].tiles
 
     @functools.cached_property
     def legal(self) -> Hand:
@@ -182,52 +170,8 @@ def four(parts: Iterable[T]) -> tuple[T, T, T, T]:
     return first, second, third, fourth
 
 
-def legal_tiles(declaration: int, trick: Hand, left: Iterable[int]) -> Hand:
-    """The tiles of a hand that may be played.
-
-    Args:
-        declaration: 0..9.
-        trick: the tiles on the table; empty for the leader.
-        left: the tiles left in the hand.
-    """
-    left = tuple(left)
-    if not trick:
-        return left
-    follows = _FOLLOWS[declaration][_LED_SUIT[declaration][trick[0]]]
-    return tuple(tile for tile in left if follows[tile]) or left
-
-
-def movers_of(tricks: Iterable[Trick]) -> tuple[int, ...]:
-    """The seat of each play of some tricks."""
-    return tuple(
-        (trick.leader + place) % 4 for trick in tricks for place in range(len(trick.tiles))
-    )
-
-
-def tricks_of(declaration: int, leader: int, plays: Hand) -> tuple[Trick, ...]:
-    """The tricks of some plays, which are not checked.
-
-    Args:
-        declaration: 0..9.
-        leader: the seat that leads the first trick.
-        plays: tile ids in the order of play.
-    """
-    tricks = []
-    for start in range(0, len(plays), 4):
-        tricks.append(_trick(declaration, leader, plays[start : start + 4]))
-        leader = tricks[-1].winner
-    return tuple(tricks)
-
-
-def _trick(declaration: int, leader: int, trick: Hand) -> Trick:
-    rank = _RANK[declaration][_LED_SUIT[declaration][trick[0]]]
-    ranks = [rank[tile] for tile in trick]
-    winner = (leader + ranks.index(max(ranks))) % 4
-    return Trick(leader, trick, winner, 1 + sum(_POINTS[tile] for tile in trick))
-
-
 def _check(position: Position) -> None:
-    _check_range("declaration", position.declaration, tiles.N_DECLARATIONS)
+    _check_range("declaration", position.declaration, special.N_DECLARATIONS)
     _check_range("leader", position.leader, 4)
     _check_hands(position.hands)
     _check_bid(position)
@@ -264,16 +208,22 @@ def _check_hands(hands: tuple[Hand, ...]) -> None:
 
 
 def _check_bid(position: Position) -> None:
-    bid = position.bid
+    bid, reason = position.bid, ""
     if bid is None:
+        if special.is_special(position.declaration):
+            name = special.DECLARATION_NAMES[position.declaration]
+            reason = f"bid: {name} is played with a bid of {MAX_BID} points or of marks"
+            raise Impossible(("bid", 0, 0), reason)
         return
-    reason = ""
     if not MIN_BID <= bid.points <= MAX_BID:
         reason = f"bid: expected points from {MIN_BID} to {MAX_BID}, got {bid.points}"
     elif not 1 <= bid.marks <= MAX_MARKS:
         reason = f"bid: expected marks from 1 to {MAX_MARKS}, got {bid.marks}"
     elif bid.marks > 1 and bid.points != MAX_BID:
         reason = f"bid: expected {MAX_BID} points for {bid.marks} marks, got {bid.points}"
+    elif special.is_special(position.declaration) and bid.points != MAX_BID:
+        name = special.DECLARATION_NAMES[position.declaration]
+        reason = f"bid: expected {MAX_BID} points or marks for {name}, got {bid.points}"
     elif bid.seat != position.leader:
         reason = f"bid: the bidder leads the first trick, {position.leader}; got {bid.seat}"
     if reason:
@@ -282,14 +232,16 @@ def _check_bid(position: Position) -> None:
 
 def _check_plays(position: Position) -> None:
     """Walk through the plays; then check that the unknown hands can be dealt."""
-    if len(position.plays) > N_PLIES:
-        raise Impossible(("play", N_PLIES, 0), f"a game has {N_PLIES} plays; this is one more")
+    size = special.trick_size(position.declaration)
+    silent = special.silent_seat(position.declaration, position.leader)
+    if len(position.plays) > (most := tiles.N_TRICKS * size):
+        raise Impossible(("play", most, 0), f"a game has {most} plays; this is one more")
     holders = {tile: seat for seat, hand in enumerate(position.hands) for tile in hand}
     left = [list(hand) for hand in position.hands]
     may_hold = [set(range(tiles.N_TILES)) for _ in range(4)]
     leader, trick, seen = position.leader, UNKNOWN, set[int]()
     for ply, tile in enumerate(position.plays):
-        seat = (leader + len(trick)) % 4
+        seat = special.seats_from(leader, silent)[len(trick)]
         reason = ""
         if not 0 <= tile < tiles.N_TILES:
             reason = f"expected tile ids 0..27, got {tile}"
@@ -300,24 +252,28 @@ def _check_plays(position: Position) -> None:
         elif position.hands[seat]:
             reason = _wrong_play(position.declaration, trick, left[seat], seat, tile)
         elif tile not in may_hold[seat]:
-            reason = f"{_says(seat, tile)}, but did not follow its suit earlier"
+            reason = _no_longer(position.declaration, seat, tile)
         if reason:
             raise Impossible(("play", ply, 0), reason)
         seen.add(tile)
         if position.hands[seat]:
             left[seat].remove(tile)
-        elif trick:
-            follows = _FOLLOWS[position.declaration][_LED_SUIT[position.declaration][trick[0]]]
-            if not follows[tile]:
-                may_hold[seat] -= {other for other in range(tiles.N_TILES) if follows[other]}
+        else:
+            may_hold[seat] -= not_held(position.declaration, trick, tile)
         trick = (*trick, tile)
-        if len(trick) == 4:
-            leader, trick = _trick(position.declaration, leader, trick).winner, UNKNOWN
+        if len(trick) == size:
+            leader, trick = trick_of(position.declaration, leader, trick, silent).winner, UNKNOWN
     _check_hidden(position, may_hold)
 
 
 def _says(seat: int, tile: int) -> str:
     return f"seat {seat} plays {tiles.TILE_NAMES[tile]}"
+
+
+def _no_longer(declaration: int, seat: int, tile: int) -> str:
+    if declaration == special.SEVENS:
+        return f"{_says(seat, tile)}, but has played a tile farther from seven before"
+    return f"{_says(seat, tile)}, but did not follow its suit earlier"
 
 
 def _wrong_play(declaration: int, trick: Hand, left: list[int], seat: int, tile: int) -> str:
@@ -328,6 +284,8 @@ def _wrong_play(declaration: int, trick: Hand, left: list[int], seat: int, tile:
     if tile in legal:
         return ""
     names = ", ".join(tiles.TILE_NAMES[each] for each in legal)
+    if declaration == special.SEVENS:
+        return f"{_says(seat, tile)}, but must play its tile nearest to seven: {names}"
     return f"{_says(seat, tile)}, but must follow {tiles.TILE_NAMES[trick[0]]}: {names}"
 
 

@@ -4,11 +4,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from zebjax import game, record, tiles
+from zebjax import game, record, special, tiles
 from zebjax.contract import Contract
 from zebjax.game import GameState
 from zebjax.position import UNKNOWN, Bid, Hand, Position, four
 from zebjax.record import GameRecord, TargetKind
+
+
+def check_declaration(position: Position) -> None:
+    """Raise ValueError for a contract that states and records cannot hold, see `special`."""
+    if special.is_special(position.declaration):
+        raise ValueError(
+            f"declaration: {special.DECLARATION_NAMES[position.declaration]} is no game of trumps "
+            "and points, so states, records, networks and exact values do not hold it; expected "
+            "one of the ten others"
+        )
 
 
 def full_hands(position: Position) -> tuple[Hand, Hand, Hand, Hand]:
@@ -30,6 +40,7 @@ def full_hands(position: Position) -> tuple[Hand, Hand, Hand, Hand]:
 
 def to_state(position: Position) -> GameState:
     """The state after the plays, in NumPy arrays; see `full_hands` for unknown hands."""
+    check_declaration(position)
     hands = full_hands(position)
     history = np.full(game.N_PLIES, -1, np.int8)
     history[: len(position.plays)] = position.plays
@@ -151,6 +162,7 @@ def to_record(games: Sequence[Position]) -> GameRecord:
         ValueError: if a game is not over, or a hand is not known.
     """
     for index, position in enumerate(games):
+        check_declaration(position)
         if not position.is_over or UNKNOWN in position.hands:
             raise ValueError(f"game {index}: expected a finished game with four known hands")
     n = len(games)

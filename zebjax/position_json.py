@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection
 from typing import Any, NoReturn
 
-from zebjax import tiles
+from zebjax import special, tiles
 from zebjax.common.parsing import nearest
 from zebjax.position import Bid, Impossible, Position, four
 
@@ -137,15 +137,15 @@ def read(data: Any) -> Position:
     if not isinstance(hands, list) or len(hands) != 4:
         refuse("hands", "a list of four hands, each seven tiles or null", hands)
     declaration = data.get("declaration")
-    if declaration not in tiles.DECLARATION_NAMES:
-        refuse("declaration", f"one of {', '.join(tiles.DECLARATION_NAMES)}", declaration)
+    if declaration not in special.DECLARATION_NAMES:
+        refuse("declaration", f"one of {', '.join(special.DECLARATION_NAMES)}", declaration)
     try:
         return Position(
             four(
                 () if hand is None else tiles_of(f"hands[{seat}]", hand, tiles.HAND_SIZE)
                 for seat, hand in enumerate(hands)
             ),
-            tiles.DECLARATION_NAMES.index(declaration),
+            special.DECLARATION_NAMES.index(declaration),
             integer(data, "leader", 0, 3),
             tiles_of("plays", data.get("plays", []), tiles.N_TILES),
             _bid(data.get("bid")),
@@ -162,7 +162,7 @@ def write(position: Position) -> dict[str, Any]:
     bid = position.bid
     return {
         "hands": [names(hand) if hand else None for hand in position.hands],
-        "declaration": tiles.DECLARATION_NAMES[position.declaration],
+        "declaration": special.DECLARATION_NAMES[position.declaration],
         "leader": position.leader,
         "plays": names(position.plays),
         "bid": None if bid is None else bid._asdict(),

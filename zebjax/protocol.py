@@ -8,7 +8,7 @@ import dataclasses
 import json
 from typing import Any
 
-from zebjax import bidding, position_json, tiles
+from zebjax import bidding, position_json, special, tiles
 from zebjax.bidding import Bidding, Call, Seen
 from zebjax.position import Position
 from zebjax.position_json import refuse
@@ -74,6 +74,8 @@ def write_request(request: Request) -> str:
             "dealer": held.bidding.dealer,
             "calls": [bidding.name(call) for call in held.bidding.calls],
         }
+        if held.bidding.options:
+            data["auction"]["options"] = list(held.bidding.options)
         data["seed"] = request.seed
     return _line(data)
 
@@ -109,16 +111,20 @@ def read_request(data: dict[str, Any]) -> Request:
 def _auction(data: Any) -> Seen:
     if not isinstance(data, dict):
         refuse("auction", "an object with hand, dealer and calls", data)
-    position_json.check_keys(data, ("hand", "dealer", "calls"), "auction.")
+    position_json.check_keys(data, ("hand", "dealer", "calls", "options"), "auction.")
     calls = data.get("calls")
     if not isinstance(calls, list) or not all(isinstance(call, str) for call in calls):
         refuse("auction.calls", 'a list of bids as in ["pass", "31", "2 marks"]', calls)
     if len(calls) > tiles.N_PLAYERS:
         raise ValueError(f"auction.calls: expected at most four, got {len(calls)}")
+    options = data.get("options", [])
+    if not isinstance(options, list) or not all(isinstance(each, str) for each in options):
+        refuse("auction.options", 'a list of names as in ["nello", "plunge"]', options)
     try:
+        dealer = position_json.integer(data, "dealer", 0, 3)
         return Seen(
             position_json.tiles_of("hand", data.get("hand"), tiles.HAND_SIZE),
-            Bidding(position_json.integer(data, "dealer", 0, 3), tuple(map(bidding.read, calls))),
+            Bidding(dealer, tuple(map(bidding.read, calls)), tuple(options)),
         )
     except ValueError as error:
         raise ValueError(f"auction: {error}") from None
@@ -144,7 +150,7 @@ def write_bid(request: Request, call: Call) -> str:
 
 def write_declaration(request: Request, declaration: int) -> str:
     """The reply to a request for a declaration."""
-    return _line({"id": request.id, "declaration": tiles.DECLARATION_NAMES[declaration]})
+    return _line({"id": request.id, "declaration": special.DECLARATION_NAMES[declaration]})
 
 
 def write_hello(made: Id, name: str) -> str:
@@ -190,7 +196,7 @@ def read_bid(line: bytes, request: Request) -> Call:
     """
     data = _reply(line, request)
     assert request.auction is not None
-    allowed = {bidding.name(call): call for call in request.auction.bidding.allowed}
+    allowed = {bidding.name(call): call for call in request.auction.allowed}
     word = data.get("bid")
     if not isinstance(word, str) or word not in allowed:
         refuse("bid", f"one of {', '.join(allowed)}", word)
@@ -198,13 +204,15 @@ def read_bid(line: bytes, request: Request) -> Call:
 
 
 def read_declaration(line: bytes, request: Request) -> int:
-    """The declaration that a program chooses, one of `bidding.DECLARATIONS`.
+    """The declaration that a program chooses, one of those that the bids allow.
 
     Raises:
         ValueError: if the reply is not one to this request, is an error, or has none.
     """
     data = _reply(line, request)
-    names = {tiles.DECLARATION_NAMES[each]: each for each in bidding.DECLARATIONS}
+    assert request.auction is not None
+    allowed = request.auction.bidding.declarations
+    names = {special.DECLARATION_NAMES[each]: each for each in allowed}
     word = data.get("declaration")
     if not isinstance(word, str) or word not in names:
         refuse("declaration", f"one of {', '.join(names)}", word)

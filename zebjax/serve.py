@@ -28,7 +28,7 @@ def parser() -> cli.Parser:
         "Serve tables of Texas 42 to browsers: one page, on which a person plays with three of\n"
         "the players given here. On this machine only, unless --host says otherwise.",
         "",
-        "--bid",
+        "--bid --special nello,plunge,splash,sevens",
         "heuristic zeb:bundled eq:n=20 --port 8042 --games runs/table",
         notes='It needs the extra serve: pip install "zebjax[serve]"\n'
         "There are no accounts and no encryption: for other machines than your own, put it behind\n"

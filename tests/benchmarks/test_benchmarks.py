@@ -254,7 +254,7 @@ def test_a_measurement_of_strength_resumes(tmp_path, capsys):
     "name",
     [
         *("engine", "network", "selfplay", "learner", "search", "targets"),
-        *("oracle", "eq", "strength", "ingest", "faults"),
+        *("oracle", "eq", "special", "strength", "ingest", "faults"),
         *("compile", "table", "plan", "gpu_program", "on_gpu", "all"),
     ],
 )

@@ -34,7 +34,7 @@ def test_counts_are_those_of_the_solver_and_both_ways_agree():
     chances = auction.chances(HAND, 6, rng(), None, declarations, threads=1)
     worlds = auction.sample_worlds(HAND[None].astype(np.int8), 6, rng())[0]
     for row, declaration in enumerate(declarations):
-        states = auction._starts(worlds, np.full(6, declaration))
+        states = auction.starts(worlds, np.full(6, declaration))
         points = solver.solve(states)
         for slot in range(7):
             found = np.repeat(np.arange(43), chances.counts[row, slot])
@@ -55,7 +55,7 @@ def test_counts_by_a_network_are_those_of_its_games():
     made = auction.count_makes(HAND[None], np.array([30]), 6, rng(), policy, (6, 9))[0]
     source = rng()
     worlds = auction.sample_worlds(HAND[None].astype(np.int8), 6, source)[0]
-    states = auction._starts(np.tile(worlds, (2, 1, 1)), np.repeat([6, 9], 6))
+    states = auction.starts(np.tile(worlds, (2, 1, 1)), np.repeat([6, 9], 6))
     seeds = source.integers(2**64, size=12, dtype=np.uint64)
     points = batch.rollouts(policy, batch.read(states), seeds, 0.02)
     np.testing.assert_array_equal(made, (points >= 30).reshape(2, 6, 7).sum(1))

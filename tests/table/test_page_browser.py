@@ -19,6 +19,7 @@ import uvicorn
 from tests.support import browser as browsers
 from tests.support.browser import DESKTOP, PHONE
 from zebjax.players.auction import Bidder
+from zebjax.players.special_bids import SpecialBidder
 from zebjax.table import advice, bots
 from zebjax.table.host import Host
 from zebjax.table.web import app, guard
@@ -225,3 +226,44 @@ def test_names_for_a_screen_reader_and_colours_in_the_dark(browser, address):
 
         assert brightness("backgroundColor") < 60 and brightness("color") > 180
         assert len(page.screenshot()) > 15_000  # a blank page has some thousand bytes
+
+
+# test_server.py and test_terminal.py play such hands; this one shows that the page can.
+@pytest.mark.slow
+def test_a_hand_of_nello_by_touch(browser):
+    options = ("nello", "plunge", "splash", "sevens")
+    bidder = SpecialBidder(1.0, worlds=1)
+    host = Host(bots.load(["heuristic"]), None, worlds=2, bidder=bidder, options=options)
+    with serving(host) as address, opened(browser, address, PHONE) as page:
+        assert page.locator("#special li").count() == 4
+        assert "play by E[Q] of 100 worlds" in page.locator("#notice").inner_text()
+        by_touch(page, "#setup button")
+        by_touch(page, "#hint")
+        assert "nello for 42: made in" in page.locator("#panel").inner_text()
+        assert is_not_scrolled_sideways(page, PHONE) and small_targets(page) == []
+        by_touch(page, '#bids button:has-text("2 marks")')
+        assert page.locator("#bids button").count() == 11
+        by_touch(page, '#bids button:has-text("nello")')
+        score = page.locator("#score").inner_text()
+        assert "2 marks by you, nello" in score and "must take none · tricks 0 : 0" in score
+        assert "takes no part" in page.locator(".seat.partner").inner_text()
+        by_touch(page, "#hint")
+        assert page.locator("#panel th").all_inner_texts()[:3] == ["tile", "you make", ""]
+        by_touch(page, "#beliefs")
+        assert page.locator("#panel tbody tr").count() == 21
+        by_touch(page, '#hand button[aria-disabled="false"]')
+        if legal(page).count():
+            by_touch(page, "#undo")
+            by_touch(page, '#hand button[aria-disabled="false"]')
+        assert is_not_scrolled_sideways(page, PHONE) and small_targets(page) == []
+        while legal(page).count():
+            by_touch(page, '#hand button[aria-disabled="false"]')
+        said = page.locator("#message").inner_text()
+        assert "in nello: " in said and "2 marks for" in said
+        by_touch(page, "#review")
+        assert said in page.locator("#panel").inner_text()
+        assert is_not_scrolled_sideways(page, PHONE) and small_targets(page) == []
+        by_touch(page, "#text")
+        assert "declaration nello" in page.locator("#panel").inner_text()
+        by_touch(page, "#next")
+        assert "hand 2" in page.locator("#score").inner_text()

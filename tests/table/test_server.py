@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 from tests.support.tables import swapped
 from zebjax import notation, serve
 from zebjax.players.auction import Bidder
+from zebjax.players.special_bids import SpecialBidder
 from zebjax.table import bots, state
 from zebjax.table.host import Host
 from zebjax.table.web import app, guard
@@ -66,7 +67,7 @@ def play_on(client, name, view, until=28):
 
 def test_a_hand_is_played_reviewed_and_followed_by_another(client):
     name, view = start(client, seat=2)
-    about = {"players": ["random", "heuristic"], "bids": False, "notice": ""}
+    about = {"players": ["random", "heuristic"], "bids": False, "notice": "", "special": []}
     assert client.get("/api/about").json() == about
     assert view["players"] == ["heuristic", "random", "you", "random"]
     seen = play_on(client, name, view)
@@ -136,6 +137,35 @@ def test_a_hand_with_a_bid_and_hostile_bids(loaded):
         after = act(client, name, last, "next").json()["views"]
         assert after[0]["phase"] == "bid" and after[0]["number"] == last["number"] + 1
         assert after[0]["auction"]["dealer"] == (auction["dealer"] + 1) % 4
+
+
+def test_a_hand_of_sevens_by_requests_and_the_rules_of_the_table(loaded):
+    options = ("plunge", "sevens")
+    host = Host(loaded, None, worlds=2, bidder=SpecialBidder(1.0, worlds=1), options=options)
+    with client_of(host)[0] as client:
+        about = client.get("/api/about").json()
+        assert [rule.partition(":")[0] for rule in about["special"]] == list(options)
+        name, view = start(client, seat=1)
+        hint = act(client, name, view, "hint").json()["hint"]
+        assert hint["special"][-1]["name"] == "sevens"
+        assert act(client, name, view, "bid", bid="splash 2 marks").status_code == 409
+        assert act(client, name, view, "bid", bid="plunge 9 marks").status_code == 400
+        view = act(client, name, view, "bid", bid="2 marks").json()["views"][-1]
+        for status, declaration in ((400, 13), (409, 10)):
+            answer = act(client, name, view, "declare", declaration=declaration)
+            assert answer.status_code == status
+        view = act(client, name, view, "declare", declaration=12).json()["views"][-1]
+        assert view["declaration_name"] == view["auction"]["special"] == "sevens"
+        if view["phase"] != "over":
+            hint = act(client, name, view, "hint").json()["hint"]
+            assert {row["points"] for row in hint["tiles"]} == {None}
+            assert act(client, name, view, "beliefs").json()["beliefs"]["network"] is None
+        last = play_on(client, name, view, until=29)[-1]
+        auction = last["auction"]
+        assert auction["marks"][auction["winner"]] >= 2 and last["tricks"][0]["seats"][0] == 1
+        assert not act(client, name, last, "review").json()["review"]["has_points"]
+        text = act(client, name, last, "text").json()["text"]
+        assert notation.read(text).declaration == 12
 
 
 def test_no_answer_before_the_end_has_a_hidden_tile_or_the_seed(loaded):

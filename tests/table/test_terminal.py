@@ -14,6 +14,7 @@ from textual.widgets import Button, Static
 from zebjax import bidding, play
 from zebjax.players import Player
 from zebjax.players.auction import Bidder
+from zebjax.players.special_bids import SpecialBidder
 from zebjax.table import bots, state
 from zebjax.table.host import Host
 from zebjax.table.terminal import PlayApp
@@ -29,7 +30,8 @@ def drive(host, steps, seat=1):
     """Run `steps(app, pilot)` in the program."""
 
     async def run():
-        table = state.new(seat, ("random", "heuristic", "random"), 11, host.bidder is not None)
+        others = ("random", "heuristic", "random")
+        table = state.new(seat, others, 11, host.bidder is not None, host.options)
         app = PlayApp(host, table, lambda number: 10 + number, pace_s=0)
         async with app.run_test(size=(80, 24)) as pilot:
             await settle(app, pilot)
@@ -204,3 +206,43 @@ def test_a_wrong_player_is_a_sentence_before_anything_is_loaded(monkeypatch, cap
         assert play.main(words) == 2
         err = capsys.readouterr().err
         assert said in err and err.startswith("zebjax play: ") and err.count("\n") == 1
+
+
+def test_nello_is_named_by_a_key_and_played_by_three(host, tmp_path):
+    allowed = ("nello", "sevens")
+    bids = dataclasses.replace(
+        host, bidder=SpecialBidder(1.0, worlds=1), games=tmp_path, options=allowed
+    )
+    dealer = state.new(0, ("random", "heuristic", "random"), 11, bids=True).bidding.dealer
+
+    async def steps(app, pilot):
+        assert "nello: after a bid of 42 or marks" in shown(app, "#advice")
+        assert "s sevens" in shown(app, "#advice") and "play by E[Q]" in shown(app, "#advice")
+        for _ in range(20):
+            await pilot.press("plus")
+        assert str(app.query_one("#call-say", Button).label) == "y: 2 marks"
+        await pilot.press("y")
+        await settle(app, pilot)
+        assert app.query_one("#declare-10", Button).display
+        assert not app.query_one("#declare-11", Button).display
+        await pilot.press("d")
+        assert "declaration: expected one of" in shown(app, "#problem")
+        await pilot.press("l")
+        await settle(app, pilot)
+        assert "2 marks by you, nello: take no trick   tricks: us 0" in shown(app, "#head")
+        assert "partner: heuristic, takes no part" in shown(app, "#board")
+        assert "Doubles are the highest" in shown(app, "#advice") and len(screen(app)) == 24
+        await pilot.press("h")
+        await settle(app, pilot)
+        assert "P(make)" in shown(app, "#advice") and "points" not in shown(app, "#advice")
+        await pilot.press(legal_keys(app)[0])
+        await settle(app, pilot)
+        await pilot.press("u")
+        assert app.table.game.plays == () and app.table.undone == 1
+        await play_on(app, pilot)
+        assert "2 marks for" in shown(app, "#board") and "in nello" in shown(app, "#board")
+        assert "saved as" in shown(app, "#advice")
+        (saved,) = tmp_path.iterdir()
+        assert "declaration nello" in saved.read_text()
+
+    drive(bids, steps, seat=dealer)

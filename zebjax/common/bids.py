@@ -6,6 +6,33 @@ MIN_BID, MAX_BID = 30, 42
 """Points; a bid of marks is one of all 42 points."""
 MAX_MARKS = 7
 """Marks that win a whole game; no bid is higher."""
+NELLO, NELLO_DOUBLES, SEVENS = "nello", "nello-doubles", "sevens"
+PLUNGE, SPLASH = "plunge", "splash"
+DOUBLES_SUIT = "doubles-suit"
+SPECIALS = (NELLO, NELLO_DOUBLES, PLUNGE, SPLASH, SEVENS)
+"""The special contracts that a table may allow, see `special`."""
+OPTIONS = (DOUBLES_SUIT, *SPECIALS)
+"""All that a table may allow beside the nine declarations and the bids of real 42."""
+
+
+def parse_specials(text: str) -> tuple[str, ...]:
+    """Read special contracts with commas between them; the result is in the order of `SPECIALS`.
+
+    Raises:
+        ValueError: for a name that is none of them or stands twice, or nello-doubles alone.
+
+    >>> parse_specials("sevens,nello")
+    ('nello', 'sevens')
+    """
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in SPECIALS:
+            raise ValueError(f"expected some of {','.join(SPECIALS)}, got {name!r}")
+        if names.count(name) > 1:
+            raise ValueError(f"expected each contract once, got {name} {names.count(name)} times")
+    if NELLO_DOUBLES in names and NELLO not in names:
+        raise ValueError(f"expected {NELLO} with {NELLO_DOUBLES}, which is a way to play it")
+    return tuple(name for name in SPECIALS if name in names)
 
 
 def parse(text: str) -> tuple[int, int]:

@@ -132,8 +132,8 @@ def sample_worlds(hands: np.ndarray, n: int, rng: np.random.Generator) -> np.nda
     return np.concatenate([own, dealt], 2).reshape(len(hands), n, tiles.N_PLAYERS, -1)
 
 
-def _starts(hands: np.ndarray, declarations: np.ndarray) -> game.GameState:
-    """New games that seat 0 leads: hands `[N, 4, 7]`, declarations `[N]`; NumPy arrays."""
+def starts(hands: np.ndarray, declarations: np.ndarray) -> game.GameState:
+    """Return new games that seat 0 leads: hands `[N, 4, 7]`, declarations `[N]`; NumPy arrays."""
     n = len(hands)
     trick_leaders = np.full((n, tiles.N_TRICKS), -1, np.int8)
     trick_leaders[:, 0] = 0
@@ -149,7 +149,7 @@ def _starts(hands: np.ndarray, declarations: np.ndarray) -> game.GameState:
     )
 
 
-def _points(
+def points_by_lead(
     states: game.GameState, policy: Net | None, rng: np.random.Generator, threads: int | None
 ) -> np.ndarray:
     """Return the points of the first leader's team with each lead, `[N, 7]`."""
@@ -181,12 +181,24 @@ def chances(
         ValueError: for a hand that does not exist, or n out of range.
     """
     worlds = sample_worlds(check_hands(np.asarray(hand)[None]), n, rng)[0]
+    return chances_in(worlds, rng, policy, declarations, threads)
+
+
+def chances_in(
+    worlds: np.ndarray,
+    rng: np.random.Generator,
+    policy: Net | None,
+    declarations: Sequence[int] = contract.DECLARATIONS,
+    threads: int | None = None,
+) -> Chances:
+    """As `chances`, in worlds that the caller has dealt: int8 `[n, 4, 7]`, the hand at seat 0."""
+    n = len(worlds)
     counts = np.zeros((len(declarations), tiles.HAND_SIZE, tiles.TOTAL_POINTS + 1), np.int64)
     for row, declaration in enumerate(declarations):
         for start in range(0, n, _POSITIONS_AT_ONCE):
             some = worlds[start : start + _POSITIONS_AT_ONCE]
-            states = _starts(some, np.full(len(some), declaration))
-            points = _points(states, policy, rng, threads)
+            states = starts(some, np.full(len(some), declaration))
+            points = points_by_lead(states, policy, rng, threads)
             for slot in range(tiles.HAND_SIZE):
                 counts[row, slot] += np.bincount(
                     points[:, slot].astype(np.int64), minlength=tiles.TOTAL_POINTS + 1
@@ -227,7 +239,7 @@ def count_makes(
         worlds = sample_worlds(hands[start : start + at_once], n, rng)
         size = len(worlds)
         # Axes: hand, declaration, world.
-        states = _starts(
+        states = starts(
             np.repeat(worlds[:, None], n_declarations, 1).reshape(-1, 4, 7),
             np.tile(np.repeat(declarations, n), size),
         )
@@ -235,7 +247,7 @@ def count_makes(
         if policy is None:
             enough = solver.at_least(states, need.astype(np.int64))
         else:
-            enough = _points(states, policy, rng, None) >= need[:, None]
+            enough = points_by_lead(states, policy, rng, None) >= need[:, None]
         made[start : start + size] = enough.reshape(size, n_declarations, n, -1).sum(2)
     return made
 
@@ -336,14 +348,18 @@ class Bidder:
             seen: the round must be open for a bid.
             seed: of the worlds.
         """
+        return self.offer(seen, seed)[0]
+
+    def offer(self, seen: Seen, seed: int) -> tuple[Call, float]:
+        """The `call`, and its P(make); 0 for a pass and for a bid that is forced."""
         high = seen.bidding.high
         points = contract.MIN_BID if high is None else high.points + 1
         if bidding.PASS not in seen.bidding.allowed:
-            return bidding.LOWEST
+            return bidding.LOWEST, 0.0
         if points > contract.MAX_BID:
-            return bidding.PASS
-        _, p_make = self._best(seen, points, seed)
-        return (points, 1) if p_make >= self.theta else bidding.PASS
+            return bidding.PASS, 0.0
+        _, p_make = self.best(seen, points, seed)
+        return ((points, 1), p_make) if p_make >= self.theta else (bidding.PASS, 0.0)
 
     def declare(self, seen: Seen, seed: int) -> int:
         """Choose the declaration with the highest P(make) for the contract, see `declare`.
@@ -354,9 +370,10 @@ class Bidder:
         """
         bid = seen.bidding.winner
         assert bid is not None
-        return self._best(seen, bid.points, seed)[0]
+        return self.best(seen, bid.points, seed)[0]
 
-    def _best(self, seen: Seen, points: int, seed: int) -> tuple[int, float]:
+    def best(self, seen: Seen, points: int, seed: int) -> tuple[int, float]:
+        """The declaration of the nine with the highest P(make) of a bid, and that P(make)."""
         rng = np.random.default_rng([seed, points])
         hands, points_of = np.array([seen.hand]), np.array([points])
         found, p_make = declare(hands, points_of, self.worlds, rng, policy_of(self.by))

@@ -74,7 +74,7 @@ def begin(job: np.ndarray, table: np.ndarray, hands: np.ndarray, declaration: in
 
 
 @compiled
-def _are_equal(declaration: int, tile: int, other: int, others: int) -> bool:
+def are_equal(declaration: int, tile: int, other: int, others: int) -> bool:
     """True if swapping two tiles of one hand, of equal points, does not change the game.
 
     Args:
@@ -115,7 +115,7 @@ def equals(declaration: int, tile: int, rest: int, others: int) -> int:
     while candidates:
         other = lowest(candidates)
         candidates &= candidates - 1
-        if _are_equal(declaration, tile, other, others):
+        if are_equal(declaration, tile, other, others):
             equal |= 1 << other
     return equal
 

@@ -188,6 +188,7 @@ def analyse(
 
 def check(position: Position) -> None:
     """Raise ValueError unless a position can be analysed."""
+    position_arrays.check_declaration(position)
     if position.is_over:
         raise ValueError("position: the game is over; expected one with a move to play")
     if not position.hands[position.mover]:

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from zebjax import position_arrays, position_json, protocol
-from zebjax.players import Player
+from zebjax import bidding, position_arrays, position_json, protocol
+from zebjax.players import Player, special
 from zebjax.players.auction import Bidder
+from zebjax.players.special_bids import SpecialBidder
 from zebjax.position import Position
 from zebjax.protocol import Request
 from zebjax.study.analysis import raw_keys
@@ -27,15 +28,19 @@ def answer(lines: Iterable[bytes], player: Player, bidder: Bidder | None = None)
 
     Args:
         lines: requests.
-        player: plays.
+        player: plays; nello and sevens are played by `players.special` instead.
         bidder: bids and declares; None for the usual one.
 
     Yields:
         One line of JSON for each.
     """
-    bidder = bidder or Bidder()
+    bidder = bidder or SpecialBidder()
     parsed = [_read(line) for line in lines if line.strip()]
-    asked = [part for part in parsed if isinstance(part, Request) and part.position is not None]
+    asked = [
+        part
+        for part in parsed
+        if isinstance(part, Request) and part.position and not special.is_known(part.position)
+    ]
     replies = dict(zip(map(id, asked), _play(asked, player), strict=True))
     for part in parsed:
         if isinstance(part, str):
@@ -44,8 +49,10 @@ def answer(lines: Iterable[bytes], player: Player, bidder: Bidder | None = None)
             yield _bid(part, bidder)
         elif part.position is None:
             yield protocol.write_hello(part.id, f"zebjax {player.spec}")
-        else:
+        elif id(part) in replies:
             yield replies[id(part)]
+        else:
+            yield _play_special(part)
 
 
 def _read(line: bytes) -> Request | str:
@@ -61,9 +68,19 @@ def _read(line: bytes) -> Request | str:
 
 def _bid(request: Request, bidder: Bidder) -> str:
     assert request.auction is not None
-    if request.kind == protocol.BID:
-        return protocol.write_bid(request, bidder.call(request.auction, request.seed))
-    return protocol.write_declaration(request, bidder.declare(request.auction, request.seed))
+    try:
+        if request.kind == protocol.BID:
+            return protocol.write_bid(request, bidder.call(request.auction, request.seed))
+        return protocol.write_declaration(request, bidder.declare(request.auction, request.seed))
+    except ValueError as error:  # such as a partner's hand that cannot have plunged
+        return protocol.write_error(request.id, str(error))
+
+
+def _play_special(request: Request) -> str:
+    assert request.position is not None
+    if bidding.winner(request.position) is not None:
+        return protocol.write_error(request.id, "position: the contract is decided")
+    return protocol.write_play(request, special.choose(request.position, request.seed))
 
 
 def _play(requests: list[Request], player: Player) -> list[str]:

@@ -36,6 +36,6 @@ def lines(position: Position) -> list[str]:
     if position.tricks:
         made += ["", "  trick  led by  tiles            won by  points"]
     for number, trick in enumerate(position.tricks, 1):
-        won = f"{trick.winner:>6}  {trick.points:>6}" if len(trick.tiles) == 4 else ""
+        won = f"{trick.winner:>6}  {trick.points:>6}" if trick.is_done else ""
         made.append(f"  {number:>5}  {trick.leader:>6}  {names(trick.tiles):15}  {won}".rstrip())
     return made

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from zebjax import bidding, contract, tiles
-from zebjax.players import auction
+from zebjax.players import auction, special, special_bids
+from zebjax.position import Position
 from zebjax.protocol import Request
+from zebjax.solver import special as exact_special
+from zebjax.special import is_nello
 from zebjax.study import analysis
 from zebjax.study import review as reviews
 from zebjax.study.analysis import Analysis, Network
@@ -55,13 +58,17 @@ def hint(asked: Request, n: int = HINT_WORLDS) -> dict[str, Any]:
         `worlds`: their number. `value`: what P(win) is, "win", or with a contract "make" or
         "set". `tiles`: for each legal tile, the best first, its `tile`, `p_win`
         (probability of more points than the other team, or of making or setting), `points` (mean
-        points of the own team at the end) and `best` (True if no tile is better).
+        points of the own team at the end; None in nello and sevens) and `best` (True if no tile is
+        better). `has_points`: False in nello and sevens, and then a `caption` says what is counted.
     """
+    if asked.position is not None and special.is_known(asked.position):
+        return _special_hint(asked, n)
     found = _analysed(asked, n)
     top, bid = found.moves[0], found.position.bid
     is_ours = bid is not None and bid.seat % 2 == found.position.mover % 2
     return {
         "worlds": found.n_worlds,
+        "has_points": True,
         "value": "win" if bid is None else "make" if is_ours else "set",
         "tiles": [
             {
@@ -75,6 +82,26 @@ def hint(asked: Request, n: int = HINT_WORLDS) -> dict[str, Any]:
     }
 
 
+def _special_hint(asked: Request, n: int) -> dict[str, Any]:
+    here = asked.position
+    assert here is not None and here.bid is not None
+    found = special.values(here, asked.seed, n)
+    rows = [
+        {"tile": tile, "p_win": p_win, "points": None, "best": p_win == max(found.p_win)}
+        for tile, p_win in zip(found.moves, found.p_win, strict=True)
+    ]
+    about = f"over {found.n_worlds:,} deals, each played on with all hands seen"
+    if is_nello(here.declaration):
+        about += "; at a table it is made more often"
+    return {
+        "worlds": found.n_worlds,
+        "has_points": False,
+        "caption": about,
+        "value": "make" if here.bid.seat % 2 == here.mover % 2 else "set",
+        "tiles": sorted(rows, key=lambda row: -row["p_win"]),
+    }
+
+
 def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any]:
     """P(make) of each declaration and bid if the seat leads, see `auction.chances`.
 
@@ -84,16 +111,24 @@ def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any
         n: worlds.
 
     Returns:
-        `worlds`: n. `bids`: the points 30 to 42. `rows`: for each declaration, the best for the
+        `worlds`: their number; after a plunge or splash the partner holds its doubles in all of
+        them. `bids`: the points 30 to 42. `rows`: for each declaration, the best for the
         lowest bid first, its `declaration` and `name`, `p_make` (by bid) and `points` (mean points
         of the team). `lowest`: place in `bids` of the lowest bid that is allowed now, or of the
         contract's; None if no bid of points is. `theta`. `advice`: the highest bid with P(make) of
         theta or more as `bid`, `name` of the declaration and `p_make`; None for a pass.
+        `special`: the special contracts that may be had now, each with `name`, the `call` for it
+        and `p_make`.
     """
     assert asked.auction is not None
     said = asked.auction.bidding
     rng, policy = np.random.default_rng(asked.seed), auction.policy_of(auction.BY)
-    found = auction.chances(np.array(asked.auction.hand), n, rng, policy)
+    hand = asked.auction.hand
+    if said.kind and said.is_over:
+        worlds = special_bids.worlds_of_partner(hand, said.kind, n, rng)
+        found = auction.chances_in(worlds, rng, policy)
+    else:
+        found = auction.chances(np.array(hand), n, rng, policy)
     points = [call[0] for call in said.allowed if call is not None and call[1] == 1]
     if said.winner is not None:
         points = [said.winner.points]
@@ -110,8 +145,13 @@ def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any
         )
     ]
     highest = auction.highest_bid(found, theta)
+    offers = special_bids.offers(asked.auction, asked.seed, n) if said.options else []
     return {
-        "worlds": n,
+        "special": [
+            {"name": each.name, "call": bidding.name(each.call), "p_make": each.p_make}
+            for each in offers
+        ],
+        "worlds": found.n_worlds,
         "bids": list(auction.BIDS),
         "rows": sorted(rows, key=lambda row: (-row["p_make"][place or 0], -row["points"])),
         "lowest": place,
@@ -135,6 +175,8 @@ def beliefs(asked: Request, by: Believer | None, n: int = HINT_WORLDS) -> dict[s
         `exact` (probability by seat, all consistent worlds equally likely) and `network` (the
         same by the belief head, or None).
     """
+    if asked.position is not None and special.is_known(asked.position):
+        return _special_beliefs(asked.position)
     found = _analysed(asked, n, None if by is None else by.network)
     seat = found.position.mover
     return {
@@ -148,6 +190,20 @@ def beliefs(asked: Request, by: Believer | None, n: int = HINT_WORLDS) -> dict[s
     }
 
 
+def _special_beliefs(here: Position) -> dict[str, Any]:
+    """By exact counting alone: no network knows these contracts."""
+    worlds, shares = special.beliefs(here)
+    return {
+        "worlds": worlds,
+        "seats": [(here.mover + step) % 4 for step in (1, 2, 3)],
+        "network": None,
+        "tiles": [
+            {"tile": tile, "exact": exact, "network": None}
+            for tile, exact in zip(here.hidden, shares, strict=True)
+        ],
+    }
+
+
 def review(table: Table, n: int = HINT_WORLDS) -> dict[str, Any]:
     """What each move of a finished hand that had an alternative has cost; see `study.review`.
 
@@ -157,7 +213,9 @@ def review(table: Table, n: int = HINT_WORLDS) -> dict[str, Any]:
 
     Returns:
         `worlds`: n. `value`: "win", or with a contract "make/set", which `p_win_loss` then is of.
-        `result`: "made", "set" or None. `moves`: for each decision `ply`, `seat`, `tile`; `best`,
+        `result`: "made", "set" or None. `has_points`: False in nello and sevens, where
+        `points_loss` is None and `deal_loss` is 1 if the move has lost the contract in the true
+        deal. `moves`: for each decision `ply`, `seat`, `tile`; `best`,
         the best tile by what the seat could know; `p_win_loss` and `points_loss`, what the tile
         played is worth less by the same worlds; `deal_best` and `deal_loss`, the best tile and the
         points lost in the true deal.
@@ -167,6 +225,8 @@ def review(table: Table, n: int = HINT_WORLDS) -> dict[str, Any]:
     """
     if not table.is_over:
         raise ValueError("review: this hand is not over")
+    if special.is_known(table.game):
+        return _special_review(table, n)
     moves = [
         {
             "ply": each.ply,
@@ -184,5 +244,44 @@ def review(table: Table, n: int = HINT_WORLDS) -> dict[str, Any]:
         "worlds": n,
         "value": "win" if table.game.bid is None else contract.VALUE,
         "result": bidding.result(table.game),
+        "has_points": True,
+        "moves": moves,
+    }
+
+
+def _special_review(table: Table, n: int) -> dict[str, Any]:
+    game, seed = table.game, state.decision_seed(table, 0)
+    deal = np.array([game.hands])
+    moves = []
+    for ply, tile in enumerate(game.plays):
+        here = game.before(ply)
+        if len(here.legal) < 2 or bidding.winner(here) is not None:
+            continue
+        found, played = special.values(here, seed, n), here.legal.index(tile)
+        assert here.bid is not None
+        is_bidders = here.bid.seat % 2 == here.mover % 2
+        wins = [bool(made) == is_bidders for made in exact_special.makes(here, deal)[0]]
+        # The tile that was played wins ties.
+        best = max(
+            found.moves, key=lambda each: (found.p_win[found.moves.index(each)], each == tile)
+        )
+        right = tile if wins[played] or True not in wins else here.legal[wins.index(True)]
+        moves.append(
+            {
+                "ply": ply,
+                "seat": here.mover,
+                "tile": tile,
+                "best": best,
+                "p_win_loss": max(found.p_win) - found.p_win[played],
+                "points_loss": None,
+                "deal_best": right,
+                "deal_loss": int(right != tile),
+            }
+        )
+    return {
+        "worlds": n,
+        "value": contract.VALUE,
+        "result": bidding.result(game),
+        "has_points": False,
         "moves": moves,
     }

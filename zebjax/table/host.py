@@ -5,6 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from zebjax import special, tiles
+from zebjax.common import bids
+from zebjax.players import special as player
+from zebjax.players import special_bids
 from zebjax.players.auction import Bidder
 from zebjax.table import BID_WORLDS, HINT_WORLDS, advice, bots, saving, state
 from zebjax.table.advice import Believer
@@ -27,11 +33,15 @@ class Host:
     """Folder of finished hands; None: they are not saved."""
     bidder: Bidder | None = None
     """Bids and declares for the players; None: tables without bids."""
+    options: tuple[str, ...] = ()
+    """With bids: what the tables allow, of `common.bids.OPTIONS`."""
 
     @property
     def notice(self) -> str:
         """What a person should know of the players before bidding; empty if nothing."""
-        return "" if self.bidder is None else bots.about_contracts(self.bots)
+        if self.bidder is None:
+            return ""
+        return "; ".join(filter(None, (bots.about_contracts(self.bots), about(self.options))))
 
     def step(self, table: Table) -> Table:
         """See `bots.step`."""
@@ -75,6 +85,17 @@ class Host:
             raise ValueError(f"{what}: it is not your turn")
 
 
+def about(options: tuple[str, ...]) -> str:
+    """One sentence about the special contracts of a table; empty if it has none."""
+    names = [each for each in options if each != bids.DOUBLES_SUIT]
+    if not names:
+        return ""
+    said = f"special contracts: {', '.join(names)}"
+    if any(special.is_special(special.OF_OPTION.get(each, 0)) for each in names):
+        return f"{said}; in nello and sevens all others play by E[Q] of {player.WORLDS} worlds"
+    return said
+
+
 def open_host(specs: list[str], host: Host, show: Show) -> Host:
     """Load players into a host and have them, and the advice, compile their programs.
 
@@ -97,9 +118,12 @@ def open_host(specs: list[str], host: Host, show: Show) -> Host:
     bots.warm_up(loaded, on_player, host.bidder is not None)
     show(len(loaded) / parts, "hint and beliefs")
     if host.bidder is not None:
-        first = state.request(state.new(0, tuple(specs[:1]) * 3, 0, bids=True))
+        first = state.request(state.new(0, tuple(specs[:1]) * 3, 0, True, host.options))
         assert first.auction is not None
         host.bidder.call(first.auction, first.seed)
+        if host.options:  # the solver, with which a partner declares
+            hand = tuple(range(tiles.HAND_SIZE))
+            special_bids.declare_for_partner(hand, bids.SPLASH, 1, np.random.default_rng(0))
     table = state.new(0, tuple(specs[:1]) * 3, seed=0)
     advice.hint(state.request(table), host.worlds)
     advice.beliefs(state.request(table), host.believer, host.worlds)

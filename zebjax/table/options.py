@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zebjax.common import cli, parsing
+from zebjax.common import bids, cli, parsing
 from zebjax.players import spec
 from zebjax.table import HINT_WORLDS, MAX_SEED
 
@@ -47,6 +47,19 @@ def add(parser: cli.Parser) -> None:
         "must make its bid. Without it the declaration is drawn and more points win",
     )
     parser.add_argument(
+        "--special",
+        type=cli.checked(bids.parse_specials),
+        default=(),
+        metavar="LIST",
+        help=f"with --bid: contracts that the table allows, of {','.join(bids.SPECIALS)}, with "
+        "commas between (default: none)",
+    )
+    parser.add_argument(
+        "--doubles-suit",
+        action="store_true",
+        help="with --bid: doubles may be declared a suit without trump power",
+    )
+    parser.add_argument(
         "--theta",
         type=cli.checked(parsing.number(0, 1)),
         metavar="P",
@@ -79,18 +92,20 @@ def open_host(arguments: argparse.Namespace, specs: list[str]) -> "Host":
             cannot be made.
     """
     from zebjax.common import console, files
-    from zebjax.players.auction import Bidder
+    from zebjax.players.special_bids import SpecialBidder
     from zebjax.table import advice, bots, host
 
-    if arguments.theta is not None and not arguments.bid:
-        raise ValueError("--theta: expected --bid with it")
+    for name in ("theta", "special", "doubles_suit"):
+        if getattr(arguments, name) not in (None, (), False) and not arguments.bid:
+            raise ValueError(f"--{name.replace('_', '-')}: expected --bid with it")
     bots.check_specs(specs)
     if arguments.games is not None:
         files.require_folder(arguments.games)
     believer = advice.believer(arguments.beliefs)
     theta = THETA if arguments.theta is None else arguments.theta
-    bidder = Bidder(theta) if arguments.bid else None
-    empty = host.Host({}, believer, arguments.worlds, arguments.games, bidder)
+    bidder = SpecialBidder(theta) if arguments.bid else None
+    allowed = (bids.DOUBLES_SUIT,) * arguments.doubles_suit + arguments.special
+    empty = host.Host({}, believer, arguments.worlds, arguments.games, bidder, allowed)
     with cli.progress("warming up") as show:
         made = host.open_host(specs, empty, show)
     if made.notice:

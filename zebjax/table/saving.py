@@ -3,7 +3,7 @@
 import datetime
 from pathlib import Path
 
-from zebjax import bidding, contract_record, notation, position_arrays, record
+from zebjax import bidding, contract_record, notation, position_arrays, record, special
 from zebjax.common import files
 from zebjax.position import Position
 from zebjax.record import Metadata
@@ -18,6 +18,9 @@ def save(table: Table, folder: Path) -> Path:
     `played` how many plays are the table's, and as `calls` what was bid. The text has the plays of
     the table alone.
 
+    A record cannot hold nello or sevens: such a hand is saved as text alone. The contract of a
+    plunge or splash stands in the name of the partner that led; `calls` tells who bid it.
+
     Args:
         table: its hand must be over.
         folder: is created.
@@ -31,7 +34,6 @@ def save(table: Table, folder: Path) -> Path:
     """
     if not table.is_over:
         raise ValueError("save: expected a finished game")
-    made = position_arrays.to_record([played_out(table.game)])
     facts = {
         "players": list(table.game.players),
         "seat": table.seat,
@@ -47,7 +49,12 @@ def save(table: Table, folder: Path) -> Path:
     with files.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     now = datetime.datetime.now(datetime.UTC)
+    if special.is_special(table.game.declaration):
+        text = files.unused_name(folder / f"{now:%Y%m%d-%H%M%S}.txt")
+        files.write_text(text, as_text(table))
+        return text
     path = files.unused_name(folder / f"{now:%Y%m%d-%H%M%S}.safetensors")
+    made = position_arrays.to_record([played_out(table.game)])
     metadata = Metadata(record.TABLE, "table", 0, facts)
     if table.game.bid is None:
         record.write(path, made, metadata)
@@ -68,4 +75,7 @@ def played_out(game: Position) -> Position:
 
 def as_text(table: Table) -> str:
     """A hand in the notation, finished or not, with all four hands."""
-    return notation.write(table.game)
+    said = table.bidding
+    if said is None or not said.kind or said.winner is None:
+        return notation.write(table.game)
+    return f"# {said.high_name} by {said.winner.seat}\n{notation.write(table.game)}"

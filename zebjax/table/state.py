@@ -10,7 +10,7 @@ from typing import Literal
 import jax
 import numpy as np
 
-from zebjax import bidding, game, position, tiles
+from zebjax import bidding, game, position, special, tiles
 from zebjax.bidding import Bidding, Call, Seen
 from zebjax.common import jax_settings
 from zebjax.position import Position
@@ -65,13 +65,18 @@ class Table:
             return self.game.mover
         if self.phase == "over":
             return -1
-        winner = self.bidding.winner
-        return self.bidding.turn if winner is None else winner.seat
+        return self.bidding.declarer if self.bidding.is_over else self.bidding.turn
 
     @property
     def is_turn(self) -> bool:
         """True if the person is to bid, to declare or to play."""
         return self.turn == self.seat
+
+    @property
+    def seen_bids(self) -> Seen:
+        """What the seat to bid or to declare knows."""
+        assert self.bidding is not None
+        return Seen(self.game.hands[self.turn], self.bidding)
 
     @property
     def score(self) -> tuple[int, int]:
@@ -105,7 +110,13 @@ def _decision_key(key: jax.Array, number: jax.Array) -> jax.Array:
     return jax.random.key_data(jax.random.fold_in(jax.random.fold_in(key, 1), number))
 
 
-def new(seat: int, others: tuple[str, ...], seed: int, bids: bool = False) -> Table:
+def new(
+    seat: int,
+    others: tuple[str, ...],
+    seed: int,
+    bids: bool = False,
+    options: tuple[str, ...] = (),
+) -> Table:
     """Deal the first hand of a table.
 
     Args:
@@ -113,6 +124,7 @@ def new(seat: int, others: tuple[str, ...], seed: int, bids: bool = False) -> Ta
         others: three player specs: left, partner, right of the person.
         seed: 0..2**32 - 1.
         bids: True for a table with bids. The dealer is then the seat that would lead without.
+        options: with bids, what the table allows, of `common.bids.OPTIONS`.
 
     Raises:
         ValueError: for an argument out of range.
@@ -125,7 +137,7 @@ def new(seat: int, others: tuple[str, ...], seed: int, bids: bool = False) -> Ta
     around = (YOU, *others)
     players = position.four(around[(at - seat) % tiles.N_PLAYERS] for at in range(4))
     dealt = _dealt(seed, players)
-    return Table(seat, seed, dealt, bidding=Bidding(dealt.leader) if bids else None)
+    return Table(seat, seed, dealt, bidding=Bidding(dealt.leader, (), options) if bids else None)
 
 
 def _dealt(seed: int, players: tuple[str, str, str, str]) -> Position:
@@ -147,7 +159,8 @@ def next_hand(table: Table, seed: int) -> Table:
     won, games = table.score, table.games
     if (team := table.game_winner) is not None:
         won, games = (0, 0), (games[0] + (team == 0), games[1] + (team == 1))
-    round_ = table.bidding and Bidding((table.bidding.dealer + 1) % tiles.N_PLAYERS)
+    last = table.bidding
+    round_ = last and Bidding((last.dealer + 1) % tiles.N_PLAYERS, (), last.options)
     dealt = _dealt(seed, table.game.players)
     return Table(table.seat, seed, dealt, table.number + 1, won, bidding=round_, games=games)
 
@@ -160,22 +173,30 @@ def call(table: Table, said: Call) -> Table:
     """
     if table.bidding is None or table.phase != "bid":
         raise ValueError("bid: there are no bids now")
-    return dataclasses.replace(table, bidding=table.bidding.call(said))
+    return dataclasses.replace(table, bidding=table.seen_bids.call(said))
 
 
 def declare(table: Table, declaration: int) -> Table:
-    """Let the highest bidder choose the declaration; it leads the first trick.
+    """Let the highest bidder, or its partner after a plunge or splash, choose the declaration.
+
+    It leads the first trick, and the contract stands in its name.
 
     Raises:
-        ValueError: if no declaration is to be chosen now, or it is none of the nine.
+        ValueError: if no declaration is to be chosen now, or it is none of those allowed.
     """
-    bid = None if table.bidding is None else table.bidding.winner
-    if bid is None or table.phase != "declare":
+    said = table.bidding
+    if said is None or said.winner is None or table.phase != "declare":
         raise ValueError("declare: there is nothing to declare now")
-    if declaration not in bidding.DECLARATIONS:
-        names = ", ".join(tiles.DECLARATION_NAMES[each] for each in bidding.DECLARATIONS)
+    if declaration not in said.declarations:
+        names = ", ".join(special.DECLARATION_NAMES[each] for each in said.declarations)
         raise ValueError(f"declaration: expected one of {names}")
-    made = dataclasses.replace(table.game, declaration=declaration, leader=bid.seat, bid=bid)
+    leader = said.declarer
+    made = dataclasses.replace(
+        table.game,
+        declaration=declaration,
+        leader=leader,
+        bid=said.winner._replace(seat=leader),
+    )
     return dataclasses.replace(table, game=made)
 
 
@@ -229,8 +250,7 @@ def request(table: Table) -> Request:
         raise ValueError("request: this hand is over")
     if table.bidding is not None and table.phase != "play":
         number = position.N_PLIES + len(table.bidding.calls)
-        seen_now = Seen(here.hands[table.turn], table.bidding)
         kind = BID if table.phase == "bid" else DECLARE
-        return Request(number, kind, seed=decision_seed(table, number), auction=seen_now)
+        return Request(number, kind, seed=decision_seed(table, number), auction=table.seen_bids)
     seen = dataclasses.replace(here.seen_by(here.mover), players=("",) * 4)
     return Request(ply, PLAY, seen, decision_seed(table, ply))

@@ -9,15 +9,25 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Button, Footer, Static
 
-from zebjax import bidding, tiles
+from zebjax import bidding, special, tiles
 from zebjax.bidding import Call
 from zebjax.table import state, text, views
 from zebjax.table.host import Host
 from zebjax.table.state import Table
 
 _SLOTS = range(tiles.HAND_SIZE)
-_SHORT = {tiles.DOUBLES_TRUMP: "doubles", tiles.NO_TRUMP: "none"}
+_SHORT = {
+    tiles.DOUBLES_TRUMP: "doubles",
+    tiles.DOUBLES_SUIT: "suit",
+    tiles.NO_TRUMP: "none",
+    special.NELLO: "l: nello",
+    special.NELLO_DOUBLES: "d: doubles",
+    special.SEVENS: "s: sevens",
+}
 """Labels of declarations; the others are their pips."""
+_KEYS = {"l": special.NELLO, "d": special.NELLO_DOUBLES, "s": special.SEVENS}
+"""Keys of declarations beside the digits."""
+_OPTION_KEYS = "Instead of trump: l nello, d nello with doubles a suit, s sevens, 8 doubles suit."
 HELP = (
     "Click a tile, or press its number. You and your partner need more of the 42 points.\n"
     "h: what each tile is worth   b: who may hold the hidden tiles   u: take back your last tile"
@@ -26,6 +36,16 @@ HELP_OF_CONTRACTS = (
     "Click a tile, or press its number. The hand ends when the bid is made or set.\n"
     "h: what each tile is worth   b: who may hold the hidden tiles   u: take back your last tile"
 )
+_NELLO_HELP = (
+    "Nello: no trump, the bidder's partner takes no part, and the bidder must take no trick.\n"
+    "{doubles}   h: how often each tile makes or sets it   u: take back your last tile"
+)
+HELP_OF_SPECIALS = {
+    "nello": _NELLO_HELP.format(doubles="Doubles are the highest of their suit."),
+    "nello doubles suit": _NELLO_HELP.format(doubles="Doubles are a suit of their own."),
+    "sevens": "Sevens: no suits. You play your tile whose pips are nearest to seven in all; the "
+    "nearest\nwins, the first of equals. The bidder's team must take every trick. u: undo",
+}
 BID_HELP = (
     "One round of bids. The highest bidder names trump, leads, and must take its points with its\n"
     "partner: then the hand is worth its marks for them, else for the others. 7 marks win.\n"
@@ -52,6 +72,7 @@ class PlayApp(App[None]):
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(str(digit), f"digit({digit})", show=False) for digit in range(10)),
+        *(Binding(key, f"declare({each})", show=False) for key, each in _KEYS.items()),
         Binding("p", "pass_", show=False),
         Binding("y", "say", show=False),
         Binding("plus,equals_sign,up", "raise_(1)", show=False),
@@ -80,7 +101,11 @@ class PlayApp(App[None]):
         self._host, self._seeds, self._pace_s = host, seeds, pace_s
         self._is_busy = False
         self._at = 0  # place of the chosen bid among those that are allowed
-        self._help = HELP if table.bidding is None else BID_HELP
+        self._help = HELP
+        if table.bidding is not None:
+            more = [text.RULES_OF_OPTIONS[each] for each in table.bidding.options]
+            keys = [_OPTION_KEYS] * bool(more)
+            self._help = "\n".join((BID_HELP, *more, *keys))
 
     def compose(self) -> ComposeResult:
         """The widgets."""
@@ -93,7 +118,7 @@ class PlayApp(App[None]):
             with Horizontal(id="calls"):
                 for name in ("pass_", "lower", "say", "higher"):
                     yield Button("", id=f"call-{name}")
-                for each in bidding.DECLARATIONS:
+                for each in range(special.N_DECLARATIONS):
                     label = _SHORT.get(each, str(each))
                     yield Button(label, id=f"declare-{each}")
         yield Static(id="problem", markup=False)
@@ -119,14 +144,14 @@ class PlayApp(App[None]):
             }
             acts[what]()
         elif kind == "declare":
-            self._declare(int(what))
+            self.action_declare(int(what))
         else:
             self.action_play(int(what))
 
     def action_digit(self, digit: int) -> None:
         """Declare a trump, if that is the next thing to do, or play the tile with this number."""
         if self.table.phase == "declare":
-            self._declare(digit)
+            self.action_declare(digit)
         elif digit - 1 in _SLOTS:
             self.action_play(digit - 1)
 
@@ -151,7 +176,9 @@ class PlayApp(App[None]):
         """The bids that the person may make now, the lowest first."""
         if not (self.table.is_turn and self.table.bidding):
             return []
-        return [call for call in self.table.bidding.allowed if call is not bidding.PASS]
+        if self.table.phase != "bid":
+            return []
+        return [call for call in self.table.seen_bids.allowed if call is not bidding.PASS]
 
     def _call(self, call: Call) -> None:
         if not self.table.is_turn:
@@ -160,11 +187,12 @@ class PlayApp(App[None]):
             self._at = 0
             self._let_others_play()
 
-    def _declare(self, declaration: int) -> None:
+    def action_declare(self, declaration: int) -> None:
+        """Declare a trump, nello or sevens."""
         if not self.table.is_turn:
             self._complain("it is not your turn")
         elif self._change(lambda: state.declare(self.table, declaration)):
-            self._advise(HELP_OF_CONTRACTS)
+            self._advise(self._play_help())
 
     def action_play(self, slot: int) -> None:
         """Play the tile of a slot."""
@@ -279,7 +307,10 @@ class PlayApp(App[None]):
         return f"{self._help}\n\n{notice}" if notice else self._help
 
     def _play_help(self) -> str:
-        return HELP if self.table.bidding is None else HELP_OF_CONTRACTS
+        if self.table.bidding is None:
+            return HELP
+        name = views.view(self.table)["auction"]["special"]
+        return HELP_OF_SPECIALS.get(name, HELP_OF_CONTRACTS)
 
     def _complain(self, sentence: str) -> None:
         self.query_one("#problem", Static).update(sentence)
@@ -316,5 +347,7 @@ class PlayApp(App[None]):
             is_forced = bidding.PASS not in self.table.bidding.allowed
             self.query_one("#call-pass_", Button).disabled = is_forced
             self.query_one("#call-say", Button).disabled = not bids
-        for each in bidding.DECLARATIONS:
-            self.query_one(f"#declare-{each}", Button).display = is_declaration
+        allowed = self.table.bidding.declarations if self.table.bidding else ()
+        for each in range(special.N_DECLARATIONS):
+            button = self.query_one(f"#declare-{each}", Button)
+            button.display = is_declaration and each in allowed

@@ -3,11 +3,24 @@
 from collections.abc import Sequence
 from typing import Any
 
-from zebjax import tiles
+from zebjax import special, tiles
+from zebjax.common import bids
 
 View = dict[str, Any]
 RELATIONS = ("you", "left", "partner", "right")
 _NAME = 22
+RULES_OF_OPTIONS = {
+    bids.NELLO: "nello: after a bid of 42 or marks, instead of trump. The bidder leads and must\n"
+    "take no trick; its partner takes no part",
+    bids.NELLO_DOUBLES: "nello doubles suit: the same, with the doubles as a suit of their own",
+    bids.PLUNGE: "plunge: a bid of 4 marks or more with four doubles in hand. The partner names\n"
+    "trump and leads, and the two must take every trick",
+    bids.SPLASH: "splash: as plunge, for 2 marks or more, with three doubles in hand",
+    bids.SEVENS: "sevens: after a bid of 42 or marks, instead of trump. Each plays its tile\n"
+    "nearest to seven pips, the nearest wins, and the bidder's team must take all",
+    bids.DOUBLES_SUIT: "doubles suit: the doubles may be declared a suit without trump power",
+}
+"""One sentence about each option of `common.bids`, in lines of at most 78 columns."""
 
 
 def relation(view: View, seat: int) -> str:
@@ -45,10 +58,21 @@ def contract(view: View) -> str:
     if not auction["needs"]:
         return f"bids: {', '.join(calls(view)) or 'none yet'}"
     bid, points, needs = auction["bid"], view["points"], auction["needs"]
+    who = f"{bid['name']} by {relation(view, bid['seat'])}, {view['declaration_name']}"
+    if auction["special"]:
+        taken = auction["tricks"]
+        return f"{who}: {aim(view)}   tricks: us {taken[us]}, they {taken[1 - us]}"
     return (
-        f"{bid['name']} by {relation(view, bid['seat'])}, {view['declaration_name']}   points: "
-        f"us {points[us]} of {needs[us]}, they {points[1 - us]} of {needs[1 - us]}"
+        f"{who}   points: us {points[us]} of {needs[us]}, they {points[1 - us]} of {needs[1 - us]}"
     )
+
+
+def aim(view: View) -> str:
+    """What the bidder of nello or sevens must do."""
+    who = relation(view, view["auction"]["bid"]["seat"])
+    if view["silent"] >= 0:
+        return f"{who} must take no trick" if who != "you" else "take no trick"
+    return "every trick for the bidder's team"
 
 
 def calls(view: View) -> list[str]:
@@ -62,10 +86,10 @@ def calls(view: View) -> list[str]:
 
 def board(view: View) -> str:
     """The four seats around the trick on the table, or the last trick, in 8 lines."""
-    trick = view["tricks"][-1] if view["tricks"] else {"leader": view["leader"], "tiles": []}
+    trick = view["tricks"][-1] if view["tricks"] else {"seats": [], "tiles": []}
     shown = {
-        relation(view, (trick["leader"] + place) % 4): f"[{tiles.TILE_NAMES[tile]}]"
-        for place, tile in enumerate(trick["tiles"])
+        relation(view, seat): f"[{tiles.TILE_NAMES[tile]}]"
+        for seat, tile in zip(trick["seats"], trick["tiles"], strict=False)
     }
     tile = {name: shown.get(name, "  .  ") for name in RELATIONS}
     label = {relation(view, seat): _label(view, seat) for seat in range(4)}
@@ -87,7 +111,8 @@ def _label(view: View, seat: int) -> str:
     name = view["players"][seat]
     short = name if len(name) <= _NAME else name[: _NAME - 3] + "..."
     turn = "> " if view["turn"] == seat else ""
-    return f"{turn}{relation(view, seat)}: {short}, {view['counts'][seat]} left"
+    left = "takes no part" if seat == view["silent"] else f"{view['counts'][seat]} left"
+    return f"{turn}{relation(view, seat)}: {short}, {left}"
 
 
 def outcome(view: View) -> str:
@@ -99,7 +124,10 @@ def outcome(view: View) -> str:
     end = ""
     if auction["game_winner"] is not None:
         end = f"; {'you win' if auction['game_winner'] == us else 'they win'} the game"
-    taken = view["points"][bid["seat"] % 2]
+    taken: str = str(view["points"][bid["seat"] % 2])
+    if auction["special"]:
+        n = auction["tricks"][bid["seat"] % 2]
+        taken = f"{n or 'no'} trick{'s' * (n > 1)} in {auction['special']}"
     return (
         f"{who} bid {bid['name']}, took {taken}: {auction['result']}, {marks} for "
         f"{'us' if ours else 'them'}{end}"
@@ -109,13 +137,20 @@ def outcome(view: View) -> str:
 def _said_of_bids(view: View) -> str:
     who, auction = relation(view, view["turn"]), view["auction"]
     if view["phase"] == "declare":
+        if auction["kind"]:
+            bidder = relation(view, auction["bid"]["seat"])
+            said = f"{bidder} bid {auction['bid']['name']}: "
+            return said + ("you name trump and lead" if who == "you" else f"{who} names trump")
         return "your bid is the highest: declare" if who == "you" else f"{who} declares"
     if who != "you":
         return f"{who} is thinking of a bid"
     if "pass" not in auction["allowed"]:
         return "all have passed: you must bid"
     lowest = auction["allowed"][1:]
-    return f"your bid: {lowest[0]} or more, or pass" if lowest else "no bid is higher: pass"
+    if not lowest:
+        return "no bid is higher: pass"
+    others = [call for call in lowest if call.partition(" ")[0] in special.DOUBLES_NEEDED]
+    return f"your bid: {', '.join([f'{lowest[0]} or more', *others])}, or pass"
 
 
 def _said(view: View) -> str:
@@ -149,18 +184,19 @@ def _table(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
 
 def hint(found: dict[str, Any]) -> str:
     """A hint as a table."""
-    rows = [["tile", f"P({found['value']})", "points", ""]]
-    for row in sorted(found["tiles"], key=lambda row: (-row["p_win"], -row["points"])):
+    rows = [["tile", f"P({found['value']})", "points" * found["has_points"], ""]]
+    for row in sorted(found["tiles"], key=lambda row: (-row["p_win"], -(row["points"] or 0))):
         best = "best" if row["best"] else ""
         rows.append(
             [
                 tiles.TILE_NAMES[row["tile"]],
                 f"{100 * row['p_win']:.0f} %",
-                f"{row['points']:.1f}",
+                f"{row['points']:.1f}" if found["has_points"] else "",
                 best,
             ]
         )
-    return "\n".join([f"over {found['worlds']:,} deals of the hidden tiles", *_table(rows)])
+    about = found.get("caption", f"over {found['worlds']:,} deals of the hidden tiles")
+    return "\n".join([about, *_table(rows)])
 
 
 def bid_hint(found: dict[str, Any]) -> str:
@@ -174,7 +210,11 @@ def bid_hint(found: dict[str, Any]) -> str:
     if share:
         advice = f"up to {share['bid']} with {share['name']}: P(make) {100 * share['p_make']:.0f} %"
     about = f"P(make) in % if you lead, over {found['worlds']} deals of the others"
-    return "\n".join([about, *_table(rows, " "), advice])
+    others = [
+        f"{each['name']} for {each['call']}: P(make) {100 * each['p_make']:.0f} %"
+        for each in found["special"]
+    ]
+    return "\n".join([about, *_table(rows, " "), *others, advice])
 
 
 def beliefs(view: View, found: dict[str, Any]) -> str:
@@ -190,22 +230,31 @@ def beliefs(view: View, found: dict[str, Any]) -> str:
     return "\n".join([*lines, *_table(rows)])
 
 
+def _trick_number(view: View, ply: int) -> int:
+    return ply // len(view["tricks"][0]["seats"]) + 1
+
+
+def _lost(move: dict[str, Any]) -> str:
+    return "the hand" if move["deal_loss"] else ""
+
+
 def review(view: View, found: dict[str, Any]) -> str:
     """A review as a table, one row for each decision."""
     lost = f"P({found['value']}) lost"
-    rows = [["trick", "", "played", "best", lost, "points lost", "in the deal", "lost"]]
+    points = ["points lost"] if found["has_points"] else []
+    rows = [["trick", "", "played", "best", lost, *points, "in the deal", "lost"]]
     for move in found["moves"]:
         who = relation(view, move["seat"])
         rows.append(
             [
-                str(move["ply"] // 4 + 1),
+                str(_trick_number(view, move["ply"])),
                 who,
                 tiles.TILE_NAMES[move["tile"]],
                 tiles.TILE_NAMES[move["best"]],
                 f"{100 * move['p_win_loss']:.0f} %",
-                f"{move['points_loss']:.1f}",
+                *([f"{move['points_loss']:.1f}"] if found["has_points"] else []),
                 tiles.TILE_NAMES[move["deal_best"]],
-                f"{move['deal_loss']:.0f}",
+                f"{move['deal_loss']:.0f}" if found["has_points"] else _lost(move),
             ]
         )
     lines = [

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from zebjax import bidding, position, tiles
+from zebjax import bidding, position, special, tiles
 from zebjax.table import GOAL
 from zebjax.table.state import Table
 
@@ -22,7 +22,8 @@ def view(table: Table) -> dict[str, Any]:
         "seat": table.seat,
         "players": list(here.players),
         "declaration": here.declaration if is_declared else None,
-        "declaration_name": tiles.DECLARATION_NAMES[here.declaration] if is_declared else None,
+        "declaration_name": special.DECLARATION_NAMES[here.declaration] if is_declared else None,
+        "silent": special.silent_seat(here.declaration, here.leader) if is_declared else -1,
         "leader": here.leader,
         "ply": len(here.plays),
         "turn": None if over else table.turn,
@@ -46,24 +47,30 @@ def _auction(table: Table) -> dict[str, Any] | None:
     """Bids, contract and marks; None at a table without bids.
 
     `calls`: what was said, from the seat left of the dealer on. `allowed`: what the person may say
-    now. `declarations`: what it may declare now. `bid`: the highest bid so far, with its text.
-    `needs`: points with which each team wins the contract. `result`: of this hand, and `winner` the
-    team. `marks`: of the game, this hand included; `games`: earlier games won.
+    now. `declarations`: what it may declare now. `bid`: the highest bid so far, with its text, and
+    `kind`: plunge, splash or empty. `special`: nello or sevens, if that is played; `tricks`: those
+    that each team has taken. `needs`: points with which each team wins the contract, in nello and
+    sevens without a meaning. `result`: of this hand, and `winner` the team. `marks`: of the game,
+    this hand included; `games`: earlier games won.
     """
     said = table.bidding
     if said is None:
         return None
     bid, is_mine = said.high, table.is_turn
+    allowed = table.seen_bids.allowed if is_mine and table.phase == "bid" else ()
     return {
         "dealer": said.dealer,
         "calls": [bidding.name(call) for call in said.calls],
-        "allowed": [bidding.name(call) for call in said.allowed] if is_mine else [],
+        "allowed": [bidding.name(call) for call in allowed],
         "declarations": [
-            {"declaration": each, "name": tiles.DECLARATION_NAMES[each]}
-            for each in bidding.DECLARATIONS
+            {"declaration": each, "name": special.DECLARATION_NAMES[each]}
+            for each in said.declarations
             if is_mine and table.phase == "declare"
         ],
-        "bid": bid and {**bid._asdict(), "name": bidding.name((bid.points, bid.marks))},
+        "bid": bid and {**bid._asdict(), "name": said.high_name},
+        "kind": said.kind,
+        "special": _special_name(table.game),
+        "tricks": _taken(table.game),
         "needs": table.game.bid and list(bidding.needs(table.game.bid)),
         "result": bidding.result(table.game),
         "winner": bidding.winner(table.game),
@@ -74,10 +81,24 @@ def _auction(table: Table) -> dict[str, Any] | None:
     }
 
 
+def _special_name(game: position.Position) -> str | None:
+    """Nello or sevens, if it has been declared."""
+    if game.bid is None or not special.is_special(game.declaration):
+        return None
+    return special.DECLARATION_NAMES[game.declaration]
+
+
+def _taken(game: position.Position) -> list[int]:
+    """Tricks that each team has taken."""
+    winners = [trick.winner % 2 for trick in game.tricks if trick.is_done]
+    return [winners.count(team) for team in range(2)]
+
+
 def _trick(trick: position.Trick) -> dict[str, Any]:
-    done = len(trick.tiles) == tiles.N_PLAYERS
+    done = trick.is_done
     return {
         "leader": trick.leader,
+        "seats": list(trick.seats),
         "tiles": list(trick.tiles),
         "winner": trick.winner if done else None,
         "points": trick.points if done else None,

@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from zebjax import bidding
-from zebjax.table import saving, state, views
+from zebjax import bidding, special
+from zebjax.table import saving, state, text, views
 from zebjax.table.host import Host
 from zebjax.table.state import Table
 from zebjax.table.web.guard import Guard, Rates, Refused, body, refusal
@@ -62,7 +62,9 @@ class Server:
     async def about(self, _: Request) -> Response:
         """The players that may be chosen, and what to know of them."""
         has_bids = self._host.bidder is not None
-        return JSONResponse({"players": self._names, "bids": has_bids, "notice": self._host.notice})
+        rules = [text.RULES_OF_OPTIONS[each] for each in self._host.options]
+        known = {"players": self._names, "bids": has_bids, "notice": self._host.notice}
+        return JSONResponse(known | {"special": rules})
 
     async def create(self, request: Request) -> Response:
         """Start a table."""
@@ -77,8 +79,8 @@ class Server:
         seat = _integer("seat", fields.get("seat"), 3)
         self._check_waiting()
         self.tables.check_room()
-        has_bids = self._host.bidder is not None
-        table = await self._work(lambda: state.new(seat, others, self._seeds(), has_bids))
+        has_bids, options = self._host.bidder is not None, self._host.options
+        table = await self._work(lambda: state.new(seat, others, self._seeds(), has_bids, options))
         name = self.tables.add(table)
         after = await self._others_play(name, self.tables.find(name))
         return JSONResponse({"table": name, "views": [views.view(table), *after]}, 201)
@@ -108,7 +110,7 @@ class Server:
         elif action == "bid":
             _call(fields.get("bid"))
         elif action == "declare":
-            _integer("declaration", fields.get("declaration"), 9)
+            _integer("declaration", fields.get("declaration"), special.N_DECLARATIONS - 1)
         sitting = self.tables.find(name)
         self._check_waiting()
         if sitting.lock.locked():

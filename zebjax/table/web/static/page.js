@@ -48,6 +48,8 @@
           get("about").textContent = ABOUT_BIDS;
           get("keys").append(" P passes.");
         }
+        get("special").replaceChildren(...(about.special || []).map((each) => make("li", "", each)));
+        get("special").hidden = !about.special || !about.special.length;
         get("notice").textContent = about.notice || "";
         get("notice").hidden = !about.notice;
         const found = await this.backend.resume();
@@ -173,17 +175,27 @@
       get("tricks").querySelector("ol").replaceChildren(
         ...view.tricks.filter((trick) => trick.winner !== null).map((trick) => make("li", "",
           `${relation(view, trick.leader)} led ${trick.tiles.map(name).join(", ")}: `,
-          `${relation(view, trick.winner)} won ${trick.points}`)));
+          this.took(trick))));
+    }
+
+    // Who has taken a trick, with its points where they count.
+    took(trick) {
+      const who = relation(this.view, trick.winner), { auction } = this.view;
+      return auction && auction.special ? `${who} took it` : `${who} won ${trick.points}`;
     }
 
     // The contract, the points that each team has and needs, and the marks of the game.
     marks() {
       const view = this.view, us = view.seat % 2, { bid, needs, marks, goal, games } = view.auction;
       const points = (team) => `${view.points[team]} of ${needs[team]}`;
+      const taken = view.auction.tricks, aim = view.silent < 0 ? "the bidder's team must take all"
+        : "the bidder must take none";
+      const count = view.auction.special ? `${aim} · tricks ${taken[us]} : ${taken[1 - us]}`
+        : needs ? `points: us ${points(us)}, they ${points(1 - us)}` : "";
       return [
         make("b", "", needs ? `${bid.name} by ${relation(view, bid.seat)}, ${view.declaration_name}`
           : bid ? `${bid.name} by ${relation(view, bid.seat)}` : "no bid yet"),
-        ...(needs ? [make("br"), `points: us ${points(us)}, they ${points(1 - us)}`] : []),
+        ...(count ? [make("br"), count] : []),
         make("br"), `hand ${view.number} · marks ${marks[us]} : ${marks[1 - us]} of ${goal}`,
         games[0] + games[1] ? ` · games ${games[us]} : ${games[1 - us]}` : ""];
     }
@@ -216,10 +228,10 @@
 
     showBoard() {
       const view = this.view;
-      const trick = view.tricks.at(-1) || { leader: view.leader, tiles: [] };
+      const trick = view.tricks.at(-1) || { seats: [], tiles: [] };
       const played = {};
       trick.tiles.forEach((tile, place) => {
-        played[relation(view, (trick.leader + place) % 4)] = tile;
+        played[relation(view, trick.seats[place])] = tile;
       });
       get("board").replaceChildren(...PLACES.map((place) => {
         const seat = (["you", "left", "partner", "right"].indexOf(place) + view.seat) % 4;
@@ -227,7 +239,8 @@
         const won = trick.winner === seat;
         const label = make("div", "label", make("b", "", place),
           place === "you" ? "" : make("span", "player", view.players[seat]),
-          this.call(seat) ? make("span", "call", this.call(seat)) : "");
+          this.call(seat) ? make("span", "call", this.call(seat)) : "",
+          view.silent === seat ? make("span", "call", "takes no part") : "");
         const backs = make("div", "backs", ...Array.from({ length: view.counts[seat] },
           () => draw(null)));
         backs.setAttribute("role", "img");
@@ -295,10 +308,10 @@
       const parts = [];
       const done = trick && trick.winner !== null;
       if (trick) {
-        const last = (trick.leader + trick.tiles.length - 1) % 4;
+        const last = trick.seats[trick.tiles.length - 1];
         parts.push(`${relation(view, last)} played ${name(trick.tiles.at(-1))}.`);
       }
-      if (done) parts.push(`${relation(view, trick.winner)} won ${trick.points}.`);
+      if (done) parts.push(`${this.took(trick)}.`);
       if (view.turn !== view.seat) parts.push(`${relation(view, view.turn)} is thinking.`);
       else parts.push(!trick || done ? "You lead." : "You follow.");
       const text = parts.join(" ");
@@ -312,7 +325,11 @@
       const before = last ? `${relation(view, last[0] % 4)} ${last[1] === "pass" ? "passed"
         : `bid ${last[1]}`}. ` : "";
       let now = mine ? "Your bid." : `${who} is thinking.`;
-      if (view.phase === "declare") now = mine ? "Your bid is the highest: what is trump?"
+      const { kind, bid } = view.auction;
+      if (view.phase === "declare" && kind) now = mine
+        ? `${relation(view, bid.seat)} bid ${bid.name}: you name trump and lead.`
+        : `${who} names trump.`;
+      else if (view.phase === "declare") now = mine ? "Your bid is the highest: what is trump?"
         : `${who} names trump.`;
       else if (mine && allowed[0] !== "pass") now = "All have passed: you must bid.";
       const text = before + now;

@@ -42,7 +42,10 @@
     const who = relation(view, bid.seat);
     const marks = `${bid.marks} mark${bid.marks > 1 ? "s" : ""} for ${winner === us ? "us" : "them"}`;
     const end = game === null ? "" : game === us ? " You win the game." : " They win the game.";
-    const text = `${who} bid ${bid.name} and took ${view.points[bid.seat % 2]}: ${result}, ${marks}.`;
+    const { special, tricks } = view.auction, n = tricks[bid.seat % 2];
+    const took = special ? `${n || "no"} trick${n > 1 ? "s" : ""} in ${special}`
+      : view.points[bid.seat % 2];
+    const text = `${who} bid ${bid.name} and took ${took}: ${result}, ${marks}.`;
     return text[0].toUpperCase() + text.slice(1) + end;
   }
 
@@ -64,7 +67,9 @@
     const said = `How often you make a bid if you lead, in %, over ${found.worlds} deals of the `
       + "hidden tiles, each played to the end by the small network";
     const head = ["declaration", ...places.map((at) => String(found.bids[at])), "points"];
-    return [make("h2", "", "Hint"), make("p", "", advice), table(said, head, rows)];
+    const others = found.special.map((each) => make("p", "",
+      `${each.name} for ${each.call}: made in ${percent(each.p_make)}.`));
+    return [make("h2", "", "Hint"), make("p", "", advice), ...others, table(said, head, rows)];
   }
 
   function hint(found) {
@@ -75,9 +80,12 @@
         make("td", "", percent(row.p_win)),
         ...(row.points === null ? [] : [make("td", "", row.points.toFixed(1))]),
         make("td", "", row.best ? "best" : "")));
-    const what = found.caption ||
+    const caption = found.caption && found.caption[0].toUpperCase() + found.caption.slice(1);
+    const what = caption ||
       `What each tile is worth, over ${found.worlds.toLocaleString("en")} deals of the hidden tiles`;
-    return [make("h2", "", "Hint"), table(what, found.headings || ["tile", wins, "points", ""], rows)];
+    const points = found.tiles.some((row) => row.points !== null) ? ["points"] : [];
+    const head = found.headings || ["tile", wins, ...points, ""];
+    return [make("h2", "", "Hint"), table(what, head, rows)];
   }
 
   function beliefs(view, found) {
@@ -94,18 +102,21 @@
   function review(view, found) {
     const rows = found.moves.map((move) => {
       const own = move.seat === view.seat;
-      const bad = move.p_win_loss >= 0.1 || move.deal_loss >= 5;
+      const bad = move.p_win_loss >= 0.1 || move.deal_loss >= (found.has_points ? 5 : 1);
       return make("tr", `${own ? "own" : ""} ${bad ? "bad" : ""}`,
-        make("td", "", String(Math.floor(move.ply / 4) + 1)),
+        make("td", "", String(Math.floor(move.ply / view.tricks[0].seats.length) + 1)),
         make("th", "", relation(view, move.seat)), make("td", "", name(move.tile)),
         make("td", "", name(move.best)), make("td", "", percent(move.p_win_loss)),
-        make("td", "", move.points_loss.toFixed(1)), make("td", "", name(move.deal_best)),
-        make("td", "", String(move.deal_loss)));
+        ...(found.has_points ? [make("td", "", move.points_loss.toFixed(1))] : []),
+        make("td", "", name(move.deal_best)), make("td", "", found.has_points
+          ? String(move.deal_loss) : move.deal_loss ? "the hand" : ""));
     });
     const said = `Every move with a choice. Best and lost: by what the seat could know, over ` +
-      `${found.worlds} deals of the hidden tiles; deal: the best with all hands known, and the points lost`;
+      `${found.worlds} deals of the hidden tiles; deal: the best with all hands known, and ${found.has_points ? "the points lost" : "if it lost the hand"}`;
     const lost = found.value === "make/set" ? "bid lost" : "win lost";
-    const head = ["trick", "", "tile", "best", lost, "pts lost", "deal", "pts lost"];
+    const points = found.has_points ? ["pts lost"] : [];
+    const head = ["trick", "", "tile", "best", lost, ...points, "deal", ...points];
+    if (!found.has_points) head.push("lost");
     const end = view.auction ? [make("p", "", outcome(view))] : [];
     return [make("h2", "", "Review"), ...end, table(said, head, rows), ...hands(view)];
   }

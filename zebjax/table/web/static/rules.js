@@ -51,7 +51,8 @@ globalThis.zebjax = zebjax;
     let leader = game.leader;
     for (let start = 0; start < game.plays.length; start += 4) {
       const tiles = game.plays.slice(start, start + 4);
-      const trick = { leader, tiles, winner: null, points: null };
+      const seats = [0, 1, 2, 3].map((step) => (leader + step) % 4);
+      const trick = { leader, seats, tiles, winner: null, points: null };
       if (tiles.length === 4) {
         const suit = ledSuit(game.declaration, tiles[0]);
         const ranks = tiles.map((tile) => rank(game.declaration, suit, tile));
@@ -105,7 +106,7 @@ globalThis.zebjax = zebjax;
     return {
       phase: over ? "over" : "play", number: table.number, seat, players: table.players,
       declaration: game.declaration, declaration_name: NAMES[game.declaration],
-      leader: game.leader, ply: game.plays.length, turn,
+      leader: game.leader, silent: -1, ply: game.plays.length, turn,
       hand: game.hands[seat].map((tile) => ({
         tile, played: game.plays.includes(tile), legal: may.includes(tile),
       })),
