@@ -117,8 +117,7 @@ def win_shares(values: exact.Values, positions: Sequence[Position]) -> np.ndarra
     """P(win) of each slot, see `Move.p_win`; float64 `[n, 7]`, nan where not legal."""
     # Not Values.p_win: with a contract other points are enough.
     enough = np.array([needed(position) for position in positions])
-    points = np.arange(tiles.TOTAL_POINTS + 1)
-    wins = (values.counts * (points >= enough[:, None])[:, None]).sum(-1)
+    wins = values.wins_with(enough)
     return np.where(values.legal, wins / np.maximum(values.n_worlds, 1)[:, None], np.nan)
 
 
