@@ -61,5 +61,5 @@ def test_observation_does_not_depend_on_hidden_hands(golden):
 
 
 def test_unknown_tokenizer_is_named():
-    with pytest.raises(ValueError, match="tokenizer: expected one of v1, got 'v9'"):
+    with pytest.raises(ValueError, match="tokenizer: expected one of v1, v2, got 'v9'"):
         observe.tokenizer("v9")

@@ -57,9 +57,7 @@ def _declare(settings: Settings, hand: np.ndarray, bid: int, rng: np.random.Gene
     if settings.declare == "pips":
         return contract.declare_by_pips(hand)
     policy = auction.policy_of(auction.BY)
-    found, _ = auction.declare(
-        hand[None], np.array([bid]), settings.declare_worlds, rng, policy
-    )
+    found, _ = auction.declare(hand[None], np.array([bid]), settings.declare_worlds, rng, policy)
     return int(found[0])
 
 
