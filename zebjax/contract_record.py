@@ -7,6 +7,7 @@ learns points won. A file names its value in its metadata.
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 import safetensors
 
@@ -48,6 +49,12 @@ AnyRecord = GameRecord | ContractRecord
 def joined(records: GameRecord, contracts: Contract) -> ContractRecord:
     """Put games and their contracts into one record, with the same leading axes."""
     return ContractRecord(*records, contracts.bidder, contracts.bid, contracts.marks)
+
+
+def empty(n: int) -> ContractRecord:
+    """`n` blank records, all zeros."""
+    none = jnp.zeros((3, n), jnp.int8)
+    return ContractRecord(*record.empty(n), *none)
 
 
 def contract_of(records: Any) -> Contract | None:
