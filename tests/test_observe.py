@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from zebjax import game, observe
+from tests.support.contracts import contracts_of
+from tests.support.playouts import positions
+from zebjax import contract, game, observe
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,74 @@ def test_observation_does_not_depend_on_hidden_hands(golden):
     before = jax.vmap(observe.observe)(states)
     after = jax.vmap(observe.observe)(states._replace(hands=jnp.asarray(hands)))
     jax.tree.map(np.testing.assert_array_equal, before, after)
+
+
+@pytest.fixture(scope="module")
+def in_contract():
+    """300 positions of all plies, their contracts, and v2's view of them."""
+    states = positions(300, np.arange(300) % 28)
+    bids = np.arange(300) % 13 + 30
+    contracts = contracts_of(states)._replace(bid=bids.astype(np.int8))
+    contracts.marks[bids == 42] = np.arange((bids == 42).sum()) % 2 + 1
+    return states, contracts, see_v2(states, contracts)
+
+
+see_v2 = jax.jit(jax.vmap(lambda state, terms: observe.observe(state, "v2", terms)))
+
+
+def test_v2_is_v1_and_what_the_contract_asks_for(in_contract):
+    states, contracts, seen = in_contract
+    plain = jax.vmap(observe.observe)(states)
+    np.testing.assert_array_equal(seen.mask, plain.mask)
+    np.testing.assert_array_equal(seen.tokens[..., :8], plain.tokens)
+    assert (np.asarray(seen.tokens)[~np.asarray(seen.mask)] == 0).all()
+    for row in range(300):
+        one = jax.tree.map(lambda leaf, row=row: leaf[row], (states, contracts))
+        me = int(game.current_player(one[0]))
+        taken = [int(one[0].points[seat % 2]) for seat in (me, me + 1)]
+        needs = [int(contract.needs(one[1], seat)) for seat in (me, me + 1)]
+        bid = 14 if one[1].marks > 1 else one[1].bid - 29
+        left = [max(need - points, 0) for need, points in zip(needs, taken, strict=True)]
+        about = np.asarray(seen.tokens[row])[np.asarray(seen.mask[row])][:, 8:]
+        assert (about == [bid, (one[1].bidder - me) % 4, *left]).all(), row
+        # A team needs nothing more exactly where the contract is made or set.
+        outcome = int(contract.outcome(*one, me))
+        assert outcome == (left[0] == 0) - (left[1] == 0)
+    assert np.asarray(seen.tokens)[..., 8].max() == 14
+
+
+def test_v2_features_are_within_their_cardinalities(in_contract):
+    sizes = [size for size, _ in observe.tokenizer("v2").features.values()]
+    most = np.asarray(in_contract[2].tokens).max((0, 1))
+    assert (most < sizes).all() and most.min() > 0
+
+
+def test_v2_without_a_contract_is_v1_with_zeros(in_contract):
+    states = in_contract[0]
+    seen = jax.vmap(lambda state: observe.observe(state, "v2"))(states)
+    assert (np.asarray(seen.tokens)[..., 8:] == 0).all()
+    plain = jax.vmap(observe.observe)(states)
+    np.testing.assert_array_equal(seen.tokens[..., :8], plain.tokens)
+
+
+def test_v2_does_not_depend_on_hidden_hands(in_contract):
+    states, contracts, seen = in_contract
+    rng = np.random.default_rng(0)
+    hidden = np.asarray(jax.vmap(observe.hidden_tiles)(states))
+    hands = np.asarray(states.hands).copy()
+    for row in range(len(hands)):
+        places = hidden[row][hands[row]]
+        hands[row][places] = rng.permutation(hands[row][places])
+    assert (hands != states.hands).any()
+    after = see_v2(states._replace(hands=hands), contracts)
+    jax.tree.map(np.testing.assert_array_equal, seen, after)
+
+
+def test_v1_has_no_place_for_a_contract(in_contract):
+    states, contracts, _ = in_contract
+    one = jax.tree.map(lambda leaf: leaf[0], (states, contracts))
+    with pytest.raises(ValueError, match=r"contract: tokenizer v1 has no place for it"):
+        observe.observe(one[0], "v1", one[1])
 
 
 def test_unknown_tokenizer_is_named():
