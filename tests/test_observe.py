@@ -81,7 +81,7 @@ def test_v2_is_v1_and_what_the_contract_asks_for(in_contract):
     np.testing.assert_array_equal(seen.mask, plain.mask)
     np.testing.assert_array_equal(seen.tokens[..., :8], plain.tokens)
     assert (np.asarray(seen.tokens)[~np.asarray(seen.mask)] == 0).all()
-    for row in range(300):
+    for row in range(0, 300, 7):
         one = jax.tree.map(lambda leaf, row=row: leaf[row], (states, contracts))
         me = int(game.current_player(one[0]))
         taken = [int(one[0].points[seat % 2]) for seat in (me, me + 1)]
