@@ -8,6 +8,7 @@ import pytest
 from tests.support.contracts import contracts_of
 from tests.support.playouts import positions
 from zebjax import contract, game, observe
+from zebjax.players import base
 
 
 @pytest.fixture(scope="module")
@@ -72,27 +73,26 @@ def in_contract():
     return states, contracts, see_v2(states, contracts)
 
 
+see_v1 = jax.jit(jax.vmap(observe.observe))
 see_v2 = jax.jit(jax.vmap(lambda state, terms: observe.observe(state, "v2", terms)))
 
 
 def test_v2_is_v1_and_what_the_contract_asks_for(in_contract):
     states, contracts, seen = in_contract
-    plain = jax.vmap(observe.observe)(states)
+    plain = see_v1(states)
     np.testing.assert_array_equal(seen.mask, plain.mask)
     np.testing.assert_array_equal(seen.tokens[..., :8], plain.tokens)
     assert (np.asarray(seen.tokens)[~np.asarray(seen.mask)] == 0).all()
-    for row in range(0, 300, 7):
-        one = jax.tree.map(lambda leaf, row=row: leaf[row], (states, contracts))
-        me = int(game.current_player(one[0]))
-        taken = [int(one[0].points[seat % 2]) for seat in (me, me + 1)]
-        needs = [int(contract.needs(one[1], seat)) for seat in (me, me + 1)]
-        bid = 14 if one[1].marks > 1 else one[1].bid - 29
-        left = [max(need - points, 0) for need, points in zip(needs, taken, strict=True)]
-        about = np.asarray(seen.tokens[row])[np.asarray(seen.mask[row])][:, 8:]
-        assert (about == [bid, (one[1].bidder - me) % 4, *left]).all(), row
-        # A team needs nothing more exactly where the contract is made or set.
-        outcome = int(contract.outcome(*one, me))
-        assert outcome == (left[0] == 0) - (left[1] == 0)
+    me, points = base.movers(states), np.asarray(states.points, int)
+    left = [
+        np.maximum(contract.needs(contracts, seat) - points[np.arange(300), seat % 2], 0)
+        for seat in (me, me + 1)
+    ]
+    bid = np.where(contracts.marks > 1, 14, contracts.bid - 29)
+    expected = np.stack([bid, (contracts.bidder - me) % 4, *left], 1)
+    valid = np.asarray(seen.mask)
+    about = np.asarray(seen.tokens)[..., 8:]
+    np.testing.assert_array_equal(about[valid], np.repeat(expected, valid.sum(1), 0))
     assert np.asarray(seen.tokens)[..., 8].max() == 14
 
 
@@ -104,9 +104,9 @@ def test_v2_features_are_within_their_cardinalities(in_contract):
 
 def test_v2_without_a_contract_is_v1_with_zeros(in_contract):
     states = in_contract[0]
-    seen = jax.vmap(lambda state: observe.observe(state, "v2"))(states)
+    seen = see_v2(states, None)
     assert (np.asarray(seen.tokens)[..., 8:] == 0).all()
-    plain = jax.vmap(observe.observe)(states)
+    plain = see_v1(states)
     np.testing.assert_array_equal(seen.tokens[..., :8], plain.tokens)
 
 
