@@ -5,17 +5,68 @@ learns points won. A file names its value in its metadata.
 """
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 import safetensors
 
 from zebjax import contract, position_arrays, record
+from zebjax.common.arrays import Array
 from zebjax.contract import Contract
 from zebjax.position import N_PLIES, Position
 from zebjax.record import GameRecord, InvalidRecords, Metadata
 
 FIELDS = ("bidder", "bid", "marks")
 """int8 `[n]` each, beside the arrays of the games. A game's declaration is its record's own."""
+
+
+class ContractRecord(NamedTuple):
+    """A game with its contract: the fields of `GameRecord`, then `FIELDS`; many with leading axes.
+
+    It goes wherever a GameRecord is only replayed, selected from and joined: the replay ring and
+    the learner's batches.
+    """
+
+    hands: Array
+    declaration: Array
+    leader: Array
+    slots: Array
+    policy: Array
+    weight: Array
+    kind: Array
+    value: Array
+    step_start: Array
+    step_end: Array
+    bidder: Array
+    bid: Array
+    marks: Array
+
+
+AnyRecord = GameRecord | ContractRecord
+
+
+def joined(records: GameRecord, contracts: Contract) -> ContractRecord:
+    """Put games and their contracts into one record, with the same leading axes."""
+    return ContractRecord(*records, contracts.bidder, contracts.bid, contracts.marks)
+
+
+def empty(n: int) -> ContractRecord:
+    """`n` blank records, all zeros."""
+    none = jnp.zeros((3, n), jnp.int8)
+    return ContractRecord(*record.empty(n), *none)
+
+
+def contract_of(records: Any) -> Contract | None:
+    """Return the contracts of records, or None for games without."""
+    if not isinstance(records, ContractRecord):
+        return None
+    return Contract(records.bidder, records.declaration, records.bid, records.marks)
+
+
+def without_contract(records: AnyRecord) -> GameRecord:
+    """Return the games alone."""
+    return GameRecord(*records[: len(GameRecord._fields)])
 
 
 def validate(records: GameRecord, contracts: Contract) -> None:
@@ -75,6 +126,33 @@ def read(path: Path) -> tuple[GameRecord, Contract, Metadata]:
     return from_bytes(data, str(path))
 
 
+def write_any(path: Path, records: AnyRecord, metadata: Metadata) -> None:
+    """Check games, with contracts or without, and write them as one file.
+
+    Raises:
+        InvalidRecords: if a game is not legal, or a contract is not that of its game.
+        OSError: if it cannot be written.
+    """
+    plain, contracts = without_contract(records), contract_of(records)
+    if contracts is None:
+        record.validate(plain)
+        record.write(path, plain, metadata)
+    else:
+        write(path, plain, contracts, metadata)
+
+
+def read_any(path: Path) -> tuple[AnyRecord, Metadata]:
+    """Read and validate games, with their contracts if the file has any.
+
+    Raises:
+        InvalidRecords: as `record.read`.
+    """
+    if not has_contracts(path):
+        return record.read(path)
+    records, contracts, metadata = read(path)
+    return joined(records, contracts), metadata
+
+
 def from_bytes(data: bytes, name: str) -> tuple[GameRecord, Contract, Metadata]:
     """Read and validate the bytes of a file of games with contracts.
 
@@ -103,7 +181,7 @@ def positions(path: Path) -> list[Position]:
     Raises:
         InvalidRecords: as `record.read`.
     """
-    if not _has_contracts(path):
+    if not has_contracts(path):
         return position_arrays.of_record(record.read(path)[0])
     records, contracts, metadata = read(path)
     games = position_arrays.of_record(records, position_arrays.bids(contracts))
@@ -113,7 +191,8 @@ def positions(path: Path) -> list[Position]:
     return games
 
 
-def _has_contracts(path: Path) -> bool:
+def has_contracts(path: Path) -> bool:
+    """True for a file of games with contracts; False for any other, also if it cannot be read."""
     try:
         with safetensors.safe_open(path, "numpy") as file:
             return FIELDS[0] in file.keys()  # noqa: SIM118  it is no mapping

@@ -1,7 +1,8 @@
 """Observations: the view of one seat as tokens for the network; and belief targets, the seat to
 which each tile was dealt.
 
-A tokenizer is one function from a GameState to an Observation and one entry in `TOKENIZERS`.
+A tokenizer is one function from a GameState to an Observation and one entry in `TOKENIZERS`; one
+that `sees_contract` takes the game's contract too.
 Shapes are of one game, unless a docstring says otherwise.
 """
 
@@ -12,8 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from zebjax import contract as contracts
 from zebjax import game, tiles
 from zebjax.common.arrays import Array, check
+from zebjax.contract import Contract
 
 
 class Observation(NamedTuple):
@@ -43,7 +46,8 @@ def check_observation(observation: Observation, name: str = "observation") -> No
 class Tokenizer(NamedTuple):
     """A tokenizer: the function, and the properties of its tokens that the network needs."""
 
-    observe: Callable[[game.GameState], Observation]
+    observe: Callable[..., Observation]
+    """From a GameState and, if `sees_contract`, a Contract or None."""
     length: int
     """Tokens of a whole observation."""
     features: dict[str, tuple[int, float]]
@@ -54,6 +58,8 @@ class Tokenizer(NamedTuple):
     lengths: tuple[int, ...]
     """Maximum number of valid tokens in each of the seven tricks, ascending; `shorten` leaves out
     the rest."""
+    sees_contract: bool = False
+    """True if the tokens say the contract of a game."""
 
 
 # high pip, low pip, is double, count class (0, 5, 10 points as 0, 1, 2)
@@ -92,24 +98,63 @@ def _observe_v1(state: game.GameState) -> Observation:
     return Observation(tokens=jnp.where(mask[:, None], tokens, 0), mask=mask)
 
 
+_BIDS = contracts.MAX_BID - contracts.MIN_BID + 1
+_NO_BID, _MARKS = 0, _BIDS + 1
+"""Classes of a bid: none; 1..13 for 30..42 points; and one for 2 marks or more."""
+
+
+def _observe_v2(state: game.GameState, contract: Contract | None) -> Observation:
+    """The tokens of v1 with four more features, the same on every valid token.
+
+    They are the class of the bid, the bidder's seat relative to the mover, and the points that the
+    mover's team and the other team still need to make or set the contract; 0 if they have them.
+    Without a contract all are 0. Nobody records the calls below the winning bid, so they are not
+    encoded.
+    """
+    seen = _observe_v1(state)
+    about = jnp.zeros(4, jnp.int8) if contract is None else _about_contract(state, contract)
+    about = jnp.where(seen.mask[:, None], about, 0).astype(jnp.int8)
+    return seen._replace(tokens=jnp.concatenate([seen.tokens, about], axis=1))
+
+
+def _about_contract(state: game.GameState, contract: Contract) -> jax.Array:
+    """Return the four features of a contract, int32 `[4]`."""
+    me = game.current_player(state)
+    contract = Contract(*(jnp.asarray(field, jnp.int32) for field in contract))
+    points = game.points(state)
+    bid = jnp.where(contract.marks > 1, _MARKS, contract.bid - contracts.MIN_BID + 1)
+    left = [
+        jnp.maximum(contracts.needs(contract, seat) - points[seat % 2], 0) for seat in (me, me + 1)
+    ]
+    return jnp.stack([bid, (contract.bidder - me) % 4, *left])
+
+
+_V1 = Tokenizer(
+    observe=_observe_v1,
+    length=36,
+    features={
+        "high_pip": (7, 1),
+        "low_pip": (7, 1),
+        "is_double": (2, 0.5),
+        "count": (3, 0.5),
+        "player": (4, 1),
+        "is_in_hand": (2, 0.5),
+        "declaration": (10, 1),
+        "token_type": (3, 1),
+    },
+    hand=slice(1, 8),
+    # A trick has 4 more plays than the one before, and the hand 1 tile less: 3 tokens more.
+    # The first has the declaration, 7 tiles and at most 3 plays.
+    lengths=tuple(11 + 3 * trick for trick in range(tiles.N_TRICKS)),
+)
+_LEFT = (contracts.MAX_BID + 1, 1)
 TOKENIZERS = {
-    "v1": Tokenizer(
-        observe=_observe_v1,
-        length=36,
-        features={
-            "high_pip": (7, 1),
-            "low_pip": (7, 1),
-            "is_double": (2, 0.5),
-            "count": (3, 0.5),
-            "player": (4, 1),
-            "is_in_hand": (2, 0.5),
-            "declaration": (10, 1),
-            "token_type": (3, 1),
-        },
-        hand=slice(1, 8),
-        # A trick has 4 more plays than the one before, and the hand 1 tile less: 3 tokens more.
-        # The first has the declaration, 7 tiles and at most 3 plays.
-        lengths=tuple(11 + 3 * trick for trick in range(tiles.N_TRICKS)),
+    "v1": _V1,
+    "v2": _V1._replace(
+        observe=_observe_v2,
+        features=_V1.features
+        | {"bid": (_MARKS + 1, 1), "bidder": (4, 0.5), "needs": _LEFT, "others_need": _LEFT},
+        sees_contract=True,
     ),
 }
 
@@ -125,25 +170,40 @@ def tokenizer(name: str) -> Tokenizer:
     return TOKENIZERS[name]
 
 
-def observe(state: game.GameState, tokenizer: str = "v1") -> Observation:
+def observe(
+    state: game.GameState, tokenizer: str = "v1", contract: Contract | None = None
+) -> Observation:
     """Return the view of the player to move.
 
     Args:
         state: one game.
         tokenizer: a name in `TOKENIZERS`.
+        contract: of the game, if it has one. Only a tokenizer that `sees_contract` takes it.
 
     Returns:
-        Tokens int8 `[length, features]` and mask bool `[length]`; `[36, 8]` and `[36]` for `v1`.
+        Tokens int8 `[length, features]` and mask bool `[length]`; `[36, 8]` and `[36]` for `v1`,
+        `[36, 12]` and `[36]` for `v2`.
 
     Raises:
-        ValueError: if a field of `state` has a wrong shape or dtype.
+        ValueError: if a field of `state` has a wrong shape or dtype, or the tokenizer does not see
+            contracts.
 
     >>> seen = observe(game.deal(jax.random.key(0)))
     >>> seen.tokens.shape, int(seen.mask.sum())
     ((36, 8), 8)
+    >>> from zebjax import contract
+    >>> state = game.deal(jax.random.key(0))
+    >>> terms = contract.of(int(state.leader), int(state.declaration), bid=32)
+    >>> observe(state, "v2", terms).tokens[0, 8:].tolist()  # 32 bid by the mover, who leads
+    [3, 0, 32, 11]
     """
     game.check_state(state)
-    return TOKENIZERS[tokenizer].observe(state)
+    spec = TOKENIZERS[tokenizer]
+    if spec.sees_contract:
+        return spec.observe(state, contract)
+    if contract is not None:
+        raise ValueError(f"contract: tokenizer {tokenizer} has no place for it; expected v2")
+    return spec.observe(state)
 
 
 def shorten(observation: Observation, length: int) -> Observation:

@@ -98,13 +98,13 @@ def empty(n: int) -> GameRecord:
     return GameRecord(*(jnp.zeros((n, *shape), dtype) for dtype, shape in FIELDS.values()))
 
 
-def check_record(records: GameRecord, batch: tuple[int | str, ...] = ()) -> None:
+def check_record(records: Any, batch: tuple[int | str, ...] = ()) -> None:
     """Raise an error unless every field has its shape and kind of numbers.
 
     This checks only shapes and dtypes and works on traced records; `validate` replays the games.
 
     Args:
-        records: one record, or many with leading axes.
+        records: one record, or many with leading axes: a GameRecord, or what has its fields.
         batch: the leading axes, as in `("B",)`; empty for one record.
 
     Raises:

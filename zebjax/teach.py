@@ -11,7 +11,14 @@ from pathlib import Path
 
 from zebjax.common import cli, console, locks, parsing
 from zebjax.players import spec
-from zebjax.training.teacher_config import Settings, Targets
+from zebjax.training.teacher_config import (
+    CONTRACT_TEMPERATURE,
+    TEMPERATURE,
+    Declare,
+    Settings,
+    Targets,
+    Value,
+)
 
 
 def parser() -> cli.Parser:
@@ -23,8 +30,9 @@ def parser() -> cli.Parser:
         "each move exactly in sampled worlds (hands that are consistent with the play so far).\n"
         "The same command resumes an interrupted one.\n"
         "Policy target: softmax(mean points / temperature), or the best move; value target:\n"
-        "P(win) - P(lose) after the best move.",
+        "P(win) - P(lose) after the best move. With --contract both are of making or setting it.",
         "--games 20 --n 5 --out runs/teacher",
+        "--games 20 --n 5 --contract 30-42 --out runs/contracts",
         notes=spec.help_text(),
     )
     add = made.add_argument
@@ -47,10 +55,10 @@ def parser() -> cli.Parser:
     add(
         "--temperature",
         type=cli.checked(parsing.number(0.01, 100)),
-        default=defaults.temperature,
         metavar="POINTS",
         help="temperature of the policy target: a move that is POINTS worse gets 1/e of the weight "
-        "(default %(default)s)",
+        f"(default {TEMPERATURE:g}); with --contract percent of P(make) or P(set) (default "
+        f"{CONTRACT_TEMPERATURE:g})",
     )
     add(
         "--targets",
@@ -64,6 +72,36 @@ def parser() -> cli.Parser:
         default=defaults.opponent,
         metavar="PLAYER",
         help="the other team (default: E[Q] itself)",
+    )
+    add(
+        "--contract",
+        default=defaults.contract,
+        metavar="BID[-BID]",
+        help="each first leader must make a bid, 30 to 42 points, drawn from these; E[Q] plays to "
+        "make or set it, and the files hold the contracts (default: no contracts)",
+    )
+    add(
+        "--declare",
+        choices=typing.get_args(Declare),
+        default=defaults.declare,
+        metavar="make|pips",
+        help="with --contract: the bidder's declaration, the one with the highest P(make), or the "
+        "longest suit (default %(default)s)",
+    )
+    add(
+        "--declare-worlds",
+        type=worlds,
+        default=defaults.declare_worlds,
+        metavar="N",
+        help="worlds per declaration of --declare make (default %(default)s)",
+    )
+    add(
+        "--value",
+        choices=typing.get_args(Value),
+        default=defaults.value,
+        metavar="make/set|points",
+        help="with --contract: points plays the same deals for points won, and the files hold no "
+        "contracts, for a comparison (default %(default)s)",
     )
     add(
         "--seed",
@@ -84,8 +122,11 @@ def parser() -> cli.Parser:
 def _run(arguments: argparse.Namespace) -> int:
     from zebjax.training.teacher import make
 
-    names = [field.name for field in dataclasses.fields(Settings)]
-    settings = Settings(**{name: getattr(arguments, name) for name in names})
+    given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(Settings)}
+    if given["temperature"] is None:
+        is_points = not arguments.contract or arguments.value == "points"
+        given["temperature"] = TEMPERATURE if is_points else CONTRACT_TEMPERATURE
+    settings = Settings(**given)
     start = time.perf_counter()
     with cli.progress(f"teacher games in {arguments.out}") as show:
 

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.search import agreement, golden_roots
 from zebjax import game, network, observe, search, tiles, worlds
-from zebjax.search import tree
+from zebjax.search import outcomes
 from zebjax.torch_compat import weights as torch_weights
 
 
@@ -267,7 +267,7 @@ def test_nodes_are_decisions():
     """Forced moves are played until there is a choice or two tricks are left, as one by one."""
     # From the second seat of a trick, as many forced moves as there can be in a row.
     states = late_positions(jax.random.key(9), 200, 13)
-    ahead = jax.tree.map(np.asarray, jax.jit(tree._play_forced)(states))
+    ahead = jax.tree.map(np.asarray, jax.jit(outcomes.play_forced)(states))
     play, legal = jax.jit(jax.vmap(game.play)), jax.jit(jax.vmap(game.legal_slots))
     by_hand, stopped = jax.tree.map(np.asarray, states), np.zeros(200, bool)
     for _ in range(14):

@@ -189,11 +189,16 @@ def test_bad_input_is_answered_in_one_sentence(arguments, sentence, capsys, tmp_
     assert status == 2 and error.startswith(f"zebjax teach: {sentence}") and error.count("\n") == 1
 
 
-def test_help_has_an_example_that_works(capsys):
+def test_help_has_examples_that_work(capsys):
     with pytest.raises(SystemExit, match="0"):
         teach.main(["--help"])
     shown = capsys.readouterr().out
-    assert teach.parser().parse(shown.split("example:\n  zebjax teach ")[1].split()).games == 20
+    examples = [
+        teach.parser().parse(line.split()[2:])
+        for line in shown.split("examples:\n")[1].splitlines()
+        if line.startswith("  zebjax teach ")
+    ]
+    assert [example.contract for example in examples] == ["", "30-42"]
 
 
 def test_no_deal_is_one_that_a_run_of_the_same_seed_is_judged_by():

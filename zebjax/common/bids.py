@@ -35,6 +35,25 @@ def parse_specials(text: str) -> tuple[str, ...]:
     return tuple(name for name in SPECIALS if name in names)
 
 
+def parse_range(text: str) -> tuple[int, int]:
+    """Read bids in points: one, or a range with both ends.
+
+    Raises:
+        ValueError: for anything else.
+
+    >>> parse_range("30"), parse_range("30-42")
+    ((30, 30), (30, 42))
+    """
+    low, dash, high = text.partition("-")
+    ends = [int(end) for end in (low, high if dash else low) if re.fullmatch("[0-9]{2}", end)]
+    if len(ends) == 2 and MIN_BID <= ends[0] <= ends[1] <= MAX_BID:
+        return ends[0], ends[1]
+    raise ValueError(
+        f"expected points from {MIN_BID} to {MAX_BID} as in 31, or a range of them as in 30-36, "
+        f"got {text!r}"
+    )
+
+
 def parse(text: str) -> tuple[int, int]:
     """Read a bid: points 30..42, or marks as in `1m` or `2 marks`.
 

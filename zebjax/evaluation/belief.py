@@ -168,6 +168,11 @@ def predict(config: network.ZebConfig, params: network.Params, states: game.Game
     game.check_state(states, ("N",), "states")
     if not config.belief_head:
         raise ValueError("belief: this network has no belief head")
+    if config.plays_contracts:
+        raise ValueError(
+            "belief: this network is trained for make/set, and these games have no contract; "
+            "expected one trained for points"
+        )
 
     def beliefs(some: game.GameState, rows: np.ndarray, marginal: np.ndarray) -> np.ndarray:
         del rows, marginal

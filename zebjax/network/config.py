@@ -7,6 +7,8 @@ from typing import Any
 _MAX = {"n_layers": 64, "embed_dim": 8192, "ff_dim": 8192}
 # A config may come from a stranger's file, and tracing or allocating a huge one would hang.
 
+POINTS, MAKE_SET = "points", "make/set"
+"""The values of `ZebConfig.value`; the latter is `contract.VALUE`."""
 AUTO = "auto"
 """A setting that is chosen for the device when a process starts."""
 
@@ -30,6 +32,9 @@ class ZebConfig:
     """True for a head that predicts the holder of each tile."""
     tokenizer: str = "v1"
     """A name in `observe.TOKENIZERS`."""
+    value: str = POINTS
+    """The game that it is trained for: points (more points than the other team), or make/set (a
+    contract, seen by tokenizer v2). Such networks do not mix."""
     compute_dtype: str = "float32"
     """Dtype of the matrix products: float32, bfloat16, or auto: bfloat16 on an accelerator that has
     it, float32 on a CPU. Outside training also of the sums between layers. Parameters, softmax,
@@ -44,6 +49,13 @@ class ZebConfig:
             from zebjax.observe import tokenizer
 
             tokenizer(self.tokenizer)
+        if self.value not in (POINTS, MAKE_SET):
+            raise ValueError(f"value: expected {POINTS} or {MAKE_SET}, got {self.value!r}")
+        if self.value == MAKE_SET and self.tokenizer == "v1":
+            raise ValueError(
+                "value: make/set needs a tokenizer that sees contracts; expected tokenizer v2, got "
+                "v1"
+            )
         if self.compute_dtype not in ("float32", "bfloat16", AUTO):
             raise ValueError(
                 f"compute_dtype: expected float32, bfloat16 or {AUTO}, got {self.compute_dtype!r}"
@@ -88,18 +100,29 @@ class ZebConfig:
 
     def stored_fields(self) -> dict[str, Any]:
         """Return the fields that are stored with weights: all but `kernels`, which is a choice of
-        the machine that evaluates them.
+        the machine that evaluates them, and a `value` of points, so that such files stay as they
+        were before there was another.
         """
+        left_out = {"kernels"} | ({"value"} if self.value == POINTS else set())
         fields = dataclasses.asdict(self)
-        return {name: fields[name] for name in fields if name != "kernels"}
+        return {name: fields[name] for name in fields if name not in left_out}
 
     def parameter_fields(self) -> dict[str, Any]:
-        """Return the fields that decide the shapes of the parameters: not dropout, not dtype."""
-        fields = self.stored_fields()
+        """Return the fields that decide the shapes and the meaning of the parameters: not dropout,
+        not dtype.
+        """
+        fields = self.stored_fields() | {"value": self.value}
         return {name: fields[name] for name in fields.keys() - {"dropout", "compute_dtype"}}
 
+    @property
+    def plays_contracts(self) -> bool:
+        """True if its value is make/set: it sees contracts, and plays no game without one."""
+        return self.value == MAKE_SET
+
     def same_weights(self, other: "ZebConfig") -> bool:
-        """True if both have the same parameters; dropout, compute dtype and kernels may differ."""
+        """True if both have the same parameters and value; dropout, compute dtype and kernels may
+        differ.
+        """
         return self.parameter_fields() == other.parameter_fields()
 
 

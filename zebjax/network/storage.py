@@ -140,8 +140,8 @@ def _check_metadata(metadata: Mapping[str, str], config: ZebConfig) -> None:
         return
     written = _config_of(metadata)
     if not written.same_weights(config):
-        theirs, ours = written.stored_fields(), config.stored_fields()
-        name = next(name for name in theirs if theirs[name] != ours[name])
+        theirs, ours = written.parameter_fields(), config.parameter_fields()
+        name = next(name for name in sorted(theirs) if theirs[name] != ours[name])
         raise ValueError(
             f"made for another network: {name} is {theirs[name]}, expected {ours[name]}"
         )
@@ -336,7 +336,7 @@ tags:
 
 A network for Texas 42, the four-player partnership domino game with hidden hands: {n_params:,}
 parameters. From what one player can see it gives a policy over the seven tiles of the hand, the
-expected outcome{belief}.
+expected outcome{value}{belief}.
 
 ## Use
 
@@ -345,7 +345,7 @@ from zebjax import network
 config, params = network.load("PATH")  # this folder, or hf://USER/REPO
 ```
 
-    zebjax arena zeb:PATH vs heuristic --deals 500
+    zebjax arena zeb:PATH vs heuristic --deals 500{contract}
 
 ## Network
 
@@ -377,6 +377,8 @@ def model_card(config: ZebConfig, n: int, training: Mapping[str, Any]) -> str:
     return _CARD.format(
         title=_cell(title),
         n_params=n,
+        value=" of a contract, made or set" if config.plays_contracts else "",
+        contract=" --contract 30" if config.plays_contracts else "",
         belief=", and who holds each hidden tile" if config.belief_head else "",
         config=_table("field", config.stored_fields()),
         weights=WEIGHTS_FILE,

@@ -5,6 +5,7 @@ A player is a function from many games to one slot for each. `in_chunks` calls a
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -107,15 +108,20 @@ def gather(states: game.GameState, rows: np.ndarray) -> game.GameState:
 
 
 def in_chunks(
-    compiled: Choose, states: game.GameState, keys: np.ndarray, trees: int = 1
+    compiled: Callable[..., Any],
+    states: game.GameState,
+    keys: np.ndarray,
+    trees: int = 1,
+    contracts: Contract | None = None,
 ) -> np.ndarray:
     """Call a compiled `choose` on chunks of one fixed size, so that one program serves any n.
 
     Args:
-        compiled: as `Player.choose`.
+        compiled: as `Player.choose`; with contracts also called with `contracts=`.
         states: NumPy arrays with a leading axis n.
         keys: uint32 `[n, 2]`.
         trees: number of search trees per game; more trees make smaller chunks.
+        contracts: NumPy arrays with a leading axis n, or None.
 
     Returns:
         The results of all chunks, joined: `[n, ...]`.
@@ -130,7 +136,12 @@ def in_chunks(
     results = []
     for start in range(0, n, chunk):
         rows = np.arange(start, start + chunk)
-        results.append(compiled(gather(states, rows), np.take(keys, rows, axis=0, mode="clip")))
+        seen = gather(states, rows), np.take(keys, rows, axis=0, mode="clip")
+        if contracts is None:
+            results.append(compiled(*seen))
+        else:
+            some = Contract(*(np.take(field, rows, mode="clip") for field in contracts))
+            results.append(compiled(*seen, contracts=some))
     # Fetch results after the last call, so that an accelerator works on one chunk while the host
     # prepares the next.
     return (

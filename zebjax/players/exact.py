@@ -63,6 +63,15 @@ class Values:
         """Number of worlds in which the team gets more points than the other, int64 `[N, 7]`."""
         return self.counts[..., ENOUGH:].sum(-1)
 
+    def wins_with(self, need: np.ndarray) -> np.ndarray:
+        """Number of worlds in which the team gets `need` points or more, int64 `[N, 7]`.
+
+        Args:
+            need: integers `[N]`.
+        """
+        enough = np.arange(tiles.TOTAL_POINTS + 1) >= need[:, None]
+        return np.asarray((self.counts * enough[:, None]).sum(-1))
+
     @property
     def mean_points(self) -> np.ndarray:
         """Mean points at the end, float64 `[N, 7]`; nan where not legal."""
@@ -86,10 +95,10 @@ class Values:
 
         int32 `[N]`.
         """
-        return _best(self.legal, self.points, self.wins)
+        return best_of(self.legal, self.points, self.wins)
 
 
-def _best(legal: np.ndarray, *scores: np.ndarray) -> np.ndarray:
+def best_of(legal: np.ndarray, *scores: np.ndarray) -> np.ndarray:
     """Return the legal slot with the highest first score, int32 `[N]`.
 
     On ties the next scores decide, then the lowest slot.
@@ -236,18 +245,32 @@ def count_wins(
     are the same. `need` is the number of points at the end with which the mover's team wins, one
     integer or `[N]`.
     """
+    return count_wins_and_worlds(states, keys, n, n_trick1, threads, need)[0]
+
+
+def count_wins_and_worlds(
+    states: game.GameState,
+    keys: np.ndarray,
+    n: int = 100,
+    n_trick1: int | None = None,
+    threads: int | None = None,
+    need: np.ndarray | int = ENOUGH,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `count_wins` does, and the number of worlds of each decision, int64 `[N]`."""
     # Faster, because the solver answers one yes-or-no question per move instead of finding a value.
     _check_sizes(n, n_trick1)
     check("keys", keys, ("N", 2), int)
     game.check_state(states, (len(keys),), "states")
     states = jax.tree.map(np.asarray, states)
     wins = np.zeros((len(keys), tiles.HAND_SIZE), np.int64)
+    n_worlds = np.zeros(len(keys), np.int64)
     needs = np.broadcast_to(np.asarray(need, np.int64), len(keys))
     for rows, size in _by_size(states, n, n_trick1):
         for decision, positions in worlds_of(base.gather(states, rows), keys[rows], size):
             enough = solver.at_least(positions, needs[rows[decision]], threads)
             np.add.at(wins, rows[decision], enough)
-    return wins
+            n_worlds += np.bincount(rows[decision], minlength=len(n_worlds))
+    return wins, n_worlds
 
 
 def _check_sizes(n: int, n_trick1: int | None) -> None:
@@ -277,13 +300,13 @@ def _choose_win(
     need: np.ndarray,
 ) -> np.ndarray:
     wins = np.where(legal, count_wins(states, keys, n, n_trick1, need=need), -1)
-    slots = _best(legal, wins)
+    slots = best_of(legal, wins)
     # Points cost five times as much as wins, so compute them only for ties.
     is_tie = (wins == wins.max(-1, keepdims=True)).sum(-1) > 1
     tied = np.flatnonzero(is_tie & (states.ply >= TIES_FROM_PLY))
     if len(tied):
         points = eq_values(base.gather(states, tied), keys[tied], n, n_trick1).points
-        slots[tied] = _best(legal[tied], wins[tied], points)
+        slots[tied] = best_of(legal[tied], wins[tied], points)
     return slots
 
 

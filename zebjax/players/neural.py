@@ -4,13 +4,15 @@ import dataclasses
 import functools
 import hashlib
 import json
+from collections.abc import Callable
 
 import jax
 import numpy as np
 
-from zebjax import game, network, observe, search, tiles
+from zebjax import contract, game, network, observe, search, tiles
 from zebjax.common.jax_settings import PRNG
-from zebjax.players.base import Player, in_chunks, sample_slot
+from zebjax.contract import Contract
+from zebjax.players.base import Choose, ChooseInContract, Player, in_chunks, sample_slot
 from zebjax.search import Policy, SearchConfig
 from zebjax.torch_compat import weights as torch_weights
 
@@ -28,8 +30,10 @@ def _zeb_slots(
     temperature: jax.Array,
     config: network.ZebConfig,
     length: int,
+    contracts: Contract | None = None,
 ) -> jax.Array:
-    seen = jax.vmap(lambda state: observe.observe(state, config.tokenizer))(states)
+    see = functools.partial(observe.observe, tokenizer=config.tokenizer)
+    seen = jax.vmap(lambda state, terms: see(state, contract=terms))(states, contracts)
     weights = network.prepare(config, params)
     logits = network.evaluate(config, weights, observe.shorten(seen, length)).policy_logits
     legal = jax.vmap(game.legal_slots)(states)
@@ -43,18 +47,47 @@ def _searched_slots(
     params: network.Params,
     config: network.ZebConfig,
     settings: search.SearchConfig,
+    contracts: Contract | None = None,
 ) -> jax.Array:
     evaluator = search.evaluator(config, params, settings.plain)
 
-    def one(state: game.GameState, key_data: jax.Array) -> jax.Array:
+    def one(state: game.GameState, key_data: jax.Array, terms: Contract | None) -> jax.Array:
         # Search each game alone, so that its result depends on its key and not on its place in the
         # batch (except for rounding: the network evaluates the games of a batch in groups).
-        alone = jax.tree.map(lambda leaf: leaf[None], state)
-        return search.search(
-            settings, evaluator, alone, jax.random.wrap_key_data(key_data, impl=PRNG)
-        ).slot[0]
+        alone, terms = jax.tree.map(lambda leaf: leaf[None], (state, terms))
+        key = jax.random.wrap_key_data(key_data, impl=PRNG)
+        return search.search(settings, evaluator, alone, key, terms).slot[0]
 
-    return jax.vmap(one)(states, keys)
+    return jax.vmap(one)(states, keys, contracts)
+
+
+def _seated(
+    spec: str,
+    config: network.ZebConfig,
+    choose: Callable[[game.GameState, Contract | None, np.ndarray], np.ndarray],
+) -> Player:
+    """Make the player of a network, whose value decides which games it plays.
+
+    A network of points won plays games with a contract too, by its points: it does not see the
+    contract. One of make/set sees it, and refuses a game without one.
+
+    Args:
+        spec: the player's name.
+        config: the network.
+        choose: plays games with contracts, or None, given states, contracts and keys.
+    """
+
+    def without(states: game.GameState, keys: np.ndarray) -> np.ndarray:
+        if config.plays_contracts:
+            raise ValueError(
+                f"player {spec!r}: its network is trained for {contract.VALUE} and plays games "
+                "with a contract, and this game has none; expected one trained for points"
+            )
+        return choose(states, None, keys)
+
+    in_contract: ChooseInContract | None = choose if config.plays_contracts else None
+    by_points: Choose = without
+    return Player(spec, by_points, choose_in_contract=in_contract)
 
 
 def zeb(config: network.ZebConfig, params: network.Params, temperature: float = 0.1) -> Player:
@@ -69,7 +102,7 @@ def zeb(config: network.ZebConfig, params: network.Params, temperature: float = 
     """
     spec = observe.tokenizer(config.tokenizer)
 
-    def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:
+    def choose(states: game.GameState, contracts: Contract | None, keys: np.ndarray) -> np.ndarray:
         # Padding costs as much as tokens, so cut it off. One length per two tricks: only four
         # compilations.
         trick = min(int(states.ply.max(initial=0)) // 4 | 1, tiles.N_TRICKS - 1)
@@ -80,9 +113,9 @@ def zeb(config: network.ZebConfig, params: network.Params, temperature: float = 
             config=config,
             length=spec.lengths[trick],
         )
-        return in_chunks(compiled, states, keys)
+        return in_chunks(compiled, states, keys, contracts=contracts)
 
-    return Player(f"zeb,temperature={temperature:g}", choose)
+    return _seated(f"zeb,temperature={temperature:g}", config, choose)
 
 
 def searching_zeb(
@@ -106,7 +139,12 @@ def searching_zeb(
         )
     compiled = functools.partial(_searched_slots, params=params, config=config, settings=settings)
     spec = f"zeb,sims={settings.sims},search={settings.policy},worlds={settings.worlds}"
-    return Player(spec, functools.partial(in_chunks, compiled, trees=settings.worlds))
+    trees = settings.worlds
+
+    def choose(states: game.GameState, contracts: Contract | None, keys: np.ndarray) -> np.ndarray:
+        return in_chunks(compiled, states, keys, trees, contracts)
+
+    return _seated(spec, config, choose)
 
 
 def load_zeb(

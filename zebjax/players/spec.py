@@ -171,7 +171,8 @@ KINDS = {
         "zeb:PATH[,temperature=0.1][,sims=N[,search=gumbel,worlds=16]]",
         "a network; PATH is `bundled`, a run, a step of a run (runs/NAME@8), a folder made by "
         "`zebjax convert`, a .pt file of the original system, or "
-        "hf://USER/REPO[/FILE][@REVISION]; it may contain commas. Without sims it plays the "
+        "hf://USER/REPO[/FILE][@REVISION]; it may contain commas. A network of value make/set "
+        "plays only games with a contract, others play for points. Without sims it plays the "
         "network's policy; with sims it runs a tree search (gumbel or puct) of N simulations in "
         "each of `worlds` sampled worlds, at temperature 0",
         takes_argument=True,

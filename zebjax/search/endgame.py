@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from zebjax import contract as contracts
 from zebjax import game, tiles
 from zebjax.common.arrays import Array, Scalar, check
+from zebjax.contract import Contract
 
 FIRST_PLY = 20
 """First ply of the last two tricks."""
@@ -25,26 +27,28 @@ def is_ending(state: game.GameState) -> Array:
     return state.ply >= FIRST_PLY
 
 
-def outcome(state: game.GameState, player: Scalar) -> jax.Array:
+def outcome(state: game.GameState, player: Scalar, contract: Contract | None = None) -> jax.Array:
     """Return the outcome for `player`'s team if all four see all hands and play perfectly.
 
     Args:
         state: one game; the result means nothing unless `is_ending` is True for it.
         player: integer, seat 0..3.
+        contract: of the game, if it has one.
 
     Returns:
-        float32: +1 if the team ends with more points than the other, -1 fewer, 0 equal.
+        float32: +1 if the team ends with more points than the other, -1 fewer, 0 equal; with a
+        contract +1 if it makes or sets it, else -1.
 
     Raises:
         ValueError: if an argument has a wrong shape or dtype.
     """
     game.check_state(state)
     check("player", player, (), int)
-    team_0 = _team_0_outcome(state)
+    team_0 = _team_0_outcome(state, contract)
     return jnp.where(player % 2 == 0, team_0, -team_0).astype(jnp.float32)
 
 
-def _team_0_outcome(state: game.GameState) -> jax.Array:
+def _team_0_outcome(state: game.GameState, contract: Contract | None) -> jax.Array:
     start = FIRST_PLY // 4
     seats = (jnp.asarray(state.trick_leaders)[start].astype(jnp.int32) + jnp.arange(4)) % 4
     pairs = _last_two(state)[seats]  # [4, 2] in the order of play
@@ -74,11 +78,19 @@ def _team_0_outcome(state: game.GameState) -> jax.Array:
 
     # Minimax from the last seat of the trick to the first; each turn halves the number of lines.
     # nan marks an impossible line, which nanmax and nanmin ignore.
-    value = jnp.where(possible, jnp.sign(margin), jnp.nan)
+    value = jnp.where(possible, _value(margin, contract), jnp.nan)
     for turn in range(3, -1, -1):
         options = value.reshape(-1, 2)
         value = jnp.where(sign[turn] > 0, jnp.nanmax(options, axis=1), jnp.nanmin(options, axis=1))
     return value[0]
+
+
+def _value(margin: jax.Array, contract: Contract | None) -> jax.Array:
+    """Return team 0's value of final margins in its favour, -1, 0 or 1."""
+    if contract is None:
+        return jnp.sign(margin)
+    points = (tiles.TOTAL_POINTS + margin) // 2  # of 42 in all, so the sum is even
+    return jnp.where(points >= contracts.needs(contract, jnp.int32(0)), 1, -1)
 
 
 def _last_two(state: game.GameState) -> jax.Array:

@@ -27,9 +27,10 @@ import mctx
 
 from zebjax import game, network, tiles, worlds
 from zebjax.common.arrays import Array, check_key
+from zebjax.contract import Contract
 from zebjax.network import bucketing
 from zebjax.observe import Observation, observe, tokenizer
-from zebjax.search import endgame, simulate
+from zebjax.search import endgame, outcomes, simulate
 from zebjax.search.config import SearchConfig
 
 # Finite, because mctx adds and multiplies logits, and -inf * 0 is nan.
@@ -37,9 +38,6 @@ _ILLEGAL_LOGIT = -1e9
 # Larger than any PUCT score of a visited child: |Q| <= 1, and c * P * sqrt(N) / 2 < 99 for N up to
 # about 19,000 simulations.
 _UNVISITED_Q = 100.0
-# A trick's leader may play any tile, and has three or more until a game is settled. So only the
-# three seats after it can be forced.
-_FORCED_IN_A_ROW = tiles.N_PLAYERS - 1
 
 
 class SearchResult(NamedTuple):
@@ -68,6 +66,8 @@ class Evaluator(NamedTuple):
     """Name of the tokenizer of the observations."""
     longest: int | None = None
     """Maximum number of valid tokens in an observation; None for no limit."""
+    plays_contracts: bool = False
+    """True if the values are of contracts made or set; False for points won."""
 
 
 def evaluator(config: network.ZebConfig, params: network.Params, plain: bool = False) -> Evaluator:
@@ -90,11 +90,30 @@ def evaluator(config: network.ZebConfig, params: network.Params, plain: bool = F
     def evaluate(observation: Observation) -> network.Output:
         return bucketing.evaluate(without, weights, observation, lengths)
 
-    return Evaluator(evaluate, config.tokenizer, lengths[-1])
+    return Evaluator(evaluate, config.tokenizer, lengths[-1], config.plays_contracts)
+
+
+class _Rules(NamedTuple):
+    """What is the same in all trees of a search, but for the contracts."""
+
+    config: SearchConfig
+    evaluator: Evaluator
+    contracts: Contract | None
+    """`[B]`, one per tree; None without."""
+
+    def is_settled(self, states: game.GameState) -> Array:
+        return outcomes.is_settled(states, self.contracts, self.config.plain)
+
+    def exact(self, states: game.GameState, players: jax.Array) -> jax.Array:
+        return outcomes.outcome(states, self.contracts, players, self.config.plain)
 
 
 def search(
-    config: SearchConfig, evaluator: Evaluator, states: game.GameState, key: jax.Array
+    config: SearchConfig,
+    evaluator: Evaluator,
+    states: game.GameState,
+    key: jax.Array,
+    contracts: Contract | None = None,
 ) -> SearchResult:
     """Search B games at once.
 
@@ -104,13 +123,14 @@ def search(
         states: `[B]` games in progress, none of them over. The caller should play forced moves
             itself: a root with one legal move is searched like any other.
         key: one typed random key, for the worlds, the moves and ties.
+        contracts: `[B]`, those of the games, for an evaluator that plays contracts; else None.
 
     Returns:
         See `SearchResult`.
 
     Raises:
-        ValueError: if the evaluator was made with another `plain`, or an argument has a wrong shape
-            or dtype.
+        ValueError: if the evaluator was made with another `plain` or for the other value, or an
+            argument has a wrong shape or dtype.
 
     >>> config = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)
     >>> params = network.init(config, jax.random.key(0))
@@ -128,9 +148,16 @@ def search(
             "evaluator: a plain search evaluates the last two tricks too; expected an evaluator "
             "made with plain=True"
         )
-    root = _evaluate(evaluator, states, _is_settled(config, states))
+    if evaluator.plays_contracts != (contracts is not None):
+        wanted, given = ("make/set", "none") if contracts is None else ("points", "contracts")
+        raise ValueError(
+            f"evaluator: its network is trained for {wanted}; expected one for the games, which "
+            f"have {given}"
+        )
+    rules = _Rules(config, evaluator, contracts)
+    root = _evaluate(rules, states)
     if config.worlds == "true":
-        output = _grow(config, evaluator, states, root, key)
+        output = _grow(rules, states, root, key)
         summary = output.search_tree.summary()
         return SearchResult(
             output.action,
@@ -144,10 +171,11 @@ def search(
     draw = functools.partial(worlds.sample_or_all, n=k)
     hands, real = jax.vmap(draw)(jax.random.split(world_key, n), states)
     # The mover sees the same in all worlds, so one evaluation of the root serves all its trees.
-    repeated, root_each = jax.tree.map(lambda leaf: jnp.repeat(leaf, k, axis=0), (states, root))
-    trees = _grow(
-        config, evaluator, repeated._replace(hands=hands.reshape(n * k, 4, 7)), root_each, tree_key
+    repeated, root_each, contracts = jax.tree.map(
+        lambda leaf: jnp.repeat(leaf, k, axis=0), (states, root, contracts)
     )
+    rules = rules._replace(contracts=contracts)
+    trees = _grow(rules, repeated._replace(hands=hands.reshape(n * k, 4, 7)), root_each, tree_key)
     return _average(config, trees, root[0], real, move_key)
 
 
@@ -198,8 +226,7 @@ def _average(
 
 
 def _grow(
-    config: SearchConfig,
-    evaluator: Evaluator,
+    rules: _Rules,
     states: game.GameState,
     root: tuple[jax.Array, jax.Array],
     key: jax.Array,
@@ -207,27 +234,27 @@ def _grow(
     """Grow one tree for each of the games `[B]`, from its own four hands.
 
     Args:
-        config: the search.
-        evaluator: evaluates the leaves.
+        rules: the search, with a contract for each tree.
         states: the roots.
         root: the result of `_evaluate` for the roots.
         key: one random key.
     """
+    config = rules.config
 
     def expand(slots: jax.Array, moving: _Moving):
         before = moving.state(states)
         after = jax.vmap(game.play)(before, slots)
         if not config.plain:
-            after = _play_forced(after)
+            after = outcomes.play_forced(after)
         mover, next_mover = (
             jax.vmap(game.current_player)(before),
             jax.vmap(game.current_player)(after),
         )
-        settled = _is_settled(config, after)
-        logits, values = _evaluate(evaluator, after, settled)
+        settled = rules.is_settled(after)
+        logits, values = _evaluate(rules, after)
         output = mctx.RecurrentFnOutput(
             # The exact outcome is the reward of the edge into a settled node, with discount 0.
-            reward=jnp.where(settled, _exact(config, after, mover), 0.0),
+            reward=jnp.where(settled, rules.exact(after, mover), 0.0),
             # The discount's sign turns a value into the parent's view. It does not alternate: the
             # winner of a trick leads, so the same team may move twice in a row.
             discount=jnp.where(settled, 0.0, jnp.where((mover - next_mover) % 2 == 0, 1.0, -1.0)),
@@ -238,7 +265,7 @@ def _grow(
 
     logits, values = root
     movers = jax.vmap(game.current_player)(states)
-    values = jnp.where(_is_settled(config, states), _exact(config, states, movers), values)
+    values = jnp.where(rules.is_settled(states), rules.exact(states, movers), values)
     embedding = _Moving.of(states)
     common = {
         "params": (),
@@ -252,14 +279,14 @@ def _grow(
     def loop(at_root: simulate.Select, below: simulate.Select) -> mctx.LoopFn:
         # Every move is at least one ply, and none is below a settled node.
         longest = game.N_PLIES if config.plain else endgame.FIRST_PLY
-        rules = simulate.Rules(at_root, below, expand, longest)
+        steps = simulate.Rules(at_root, below, expand, longest)
 
         def run(first: int, n: int, _: Any, carry: tuple[jax.Array, mctx.Tree]) -> tuple:
             key, tree = carry
             # mctx has shifted the logits of the root.
             priors = tree.children_prior_logits
             tree = tree.replace(children_prior_logits=priors.at[:, 0].set(_log_prior(priors[:, 0])))
-            return simulate.loop(rules, first, n, key, tree)
+            return simulate.loop(steps, first, n, key, tree)
 
         return run
 
@@ -323,41 +350,16 @@ class _Moving(NamedTuple):
         return root._replace(**self._asdict())
 
 
-def _forced_slots(states: game.GameState) -> jax.Array:
-    """Return the forced slot of each game `[B]`, int32; -1 at a decision or a settled position."""
-    slots = game.forced_slot(jax.vmap(game.legal_slots)(states))
-    return jnp.where(endgame.is_ending(states), -1, slots)
-
-
-def _play_forced(states: game.GameState) -> game.GameState:
-    """Play forced moves in every game, up to its next decision or until it is settled."""
-    # Written out, because a GPU's host waits for each turn of a loop of unknown length.
-    for _ in range(_FORCED_IN_A_ROW):
-        slots = _forced_slots(states)
-        states = game.select(slots >= 0, jax.vmap(game.play)(states, slots), states)
-    return states
-
-
-def _is_settled(config: SearchConfig, states: game.GameState) -> Array:
-    """True where the outcome is known without the network, bool `[B]`."""
-    return game.is_over(states) if config.plain else endgame.is_ending(states)
-
-
-def _exact(config: SearchConfig, states: game.GameState, players: jax.Array) -> jax.Array:
-    """Return the outcome of settled games for `players`, float32 `[B]`."""
-    return jax.vmap(game.outcome if config.plain else endgame.outcome)(states, players)
-
-
-def _evaluate(
-    evaluator: Evaluator, states: game.GameState, settled: Array
-) -> tuple[jax.Array, jax.Array]:
+def _evaluate(rules: _Rules, states: game.GameState) -> tuple[jax.Array, jax.Array]:
     """Evaluate the leaves that are not settled.
 
     Returns:
         Log prior over legal slots, float32 `[B, 7]`, and values, float32 `[B]`; neither means
         anything for a settled game.
     """
-    seen = jax.vmap(lambda state: observe(state, evaluator.tokenizer))(states)
+    evaluator, settled = rules.evaluator, rules.is_settled(states)
+    see = functools.partial(observe, tokenizer=evaluator.tokenizer)
+    seen = jax.vmap(lambda state, terms: see(state, contract=terms))(states, rules.contracts)
     # An all-False mask tells the evaluator that no result is needed: see `bucketing`.
     output = evaluator.evaluate(seen._replace(mask=seen.mask & ~settled[:, None]))
     legal = jax.vmap(game.legal_slots)(states)

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from zebjax import game, network, observe, position_arrays, solver, tiles, worlds
+from zebjax.contract import Contract
 from zebjax.players import Player, base, exact
 from zebjax.position import Position, four
 
@@ -87,10 +88,15 @@ def _counted(states: game.GameState, keys: jax.Array) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnames="config")
 def _evaluated(
-    states: game.GameState, keys: jax.Array, params: network.Params, config: network.ZebConfig
+    states: game.GameState,
+    keys: jax.Array,
+    params: network.Params,
+    config: network.ZebConfig,
+    contracts: Contract | None = None,
 ) -> jax.Array:
     """Policy `[n, 7]` over legal slots, and beliefs `[n, 28 * 3]` if the network has any."""
-    seen = jax.vmap(lambda state: observe.observe(state, config.tokenizer))(states)
+    see = functools.partial(observe.observe, tokenizer=config.tokenizer)
+    seen = jax.vmap(lambda state, terms: see(state, contract=terms))(states, contracts)
     output = network.apply(config, params, seen)
     legal = jax.vmap(game.legal_slots)(states)
     policy = jax.nn.softmax(jax.numpy.where(legal, output.policy_logits, -jax.numpy.inf))
@@ -117,8 +123,7 @@ def win_shares(values: exact.Values, positions: Sequence[Position]) -> np.ndarra
     """P(win) of each slot, see `Move.p_win`; float64 `[n, 7]`, nan where not legal."""
     # Not Values.p_win: with a contract other points are enough.
     enough = np.array([needed(position) for position in positions])
-    points = np.arange(tiles.TOTAL_POINTS + 1)
-    wins = (values.counts * (points >= enough[:, None])[:, None]).sum(-1)
+    wins = values.wins_with(enough)
     return np.where(values.legal, wins / np.maximum(values.n_worlds, 1)[:, None], np.nan)
 
 
@@ -135,11 +140,13 @@ def analyse(
         positions: the mover's hand must be known, and no game may be over.
         seeds: one 0..2**32 - 1 for each: of its worlds and of the players' choices.
         n: worlds of E[Q]; all if there are fewer.
-        by: gives policy and beliefs.
+        by: gives policy and beliefs. One of points does not see contracts; one of make/set needs
+            them.
         players: whose choices are asked for.
 
     Raises:
-        ValueError: if a game is over, or the mover's hand is not known.
+        ValueError: if a game is over, the mover's hand is not known, or the network is one of
+            make/set and a game has no contract.
     """
     if not positions:
         return []
@@ -153,7 +160,7 @@ def analyse(
     outputs = None
     if by is not None:
         compiled = functools.partial(_evaluated, params=by.params, config=by.config)
-        outputs = base.in_chunks(compiled, states, keys)
+        outputs = base.in_chunks(compiled, states, keys, contracts=_terms(by, views))
     chosen = {player.spec: np.zeros(len(keys), np.int64) for player in players}
     for player in players:
         for rows, contracts in position_arrays.by_contract(views):
@@ -184,6 +191,18 @@ def analyse(
             )
         )
     return made
+
+
+def _terms(by: Network, views: Sequence[Position]) -> Contract | None:
+    """The contracts that a network sees."""
+    if not by.config.plays_contracts:
+        return None
+    if any(view.bid is None for view in views):
+        raise ValueError(
+            "position: its game has no contract, and the network is trained for make/set; expected "
+            "a network trained for points"
+        )
+    return position_arrays.contracts(views)
 
 
 def check(position: Position) -> None:

@@ -5,8 +5,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from zebjax import game, record, worlds
+from zebjax import contract, contract_record, game, record, worlds
 from zebjax.common.arrays import check
+from zebjax.contract import Contract
+from zebjax.contract_record import AnyRecord
 from zebjax.observe import (
     Observation,
     belief_targets,
@@ -26,17 +28,20 @@ class Positions(NamedTuple):
     weight: jax.Array
     """float32 `[...]`, weight of the policy target."""
     outcome: jax.Array
-    """float32 `[...]`, the game's outcome for the mover's team: -1, 0 or 1."""
+    """float32 `[...]`, the game's outcome for the mover's team: -1, 0 or 1; with a contract that of
+    making or setting it."""
     root_value: jax.Array
     """float32 `[...]` in [-1, 1], the record's root value for the mover's team; the outcome for a
     ply without a root value."""
+    contract: Contract | None = None
+    """Of the games, if they have any."""
 
 
-def positions(records: record.GameRecord, plies: jax.Array) -> Positions:
+def positions(records: AnyRecord, plies: jax.Array) -> Positions:
     """Replay each game up to one ply.
 
     Args:
-        records: `[B]` games.
+        records: `[B]` games, with contracts or without.
         plies: integers `[B]`, 0..27, one per game.
 
     Returns:
@@ -47,10 +52,16 @@ def positions(records: record.GameRecord, plies: jax.Array) -> Positions:
     """
     check("plies", plies, ("B",), int)
     record.check_record(records, (plies.shape[0],))
-    records = record.GameRecord(*map(jnp.asarray, records))
+    records = jax.tree.map(jnp.asarray, records)
+    terms = contract_record.contract_of(records)
+    plain = contract_record.without_contract(records)
     rows = jnp.arange(plies.shape[0])
-    states, finals = jax.vmap(record.position)(records, plies)
-    outcome = jax.vmap(game.outcome)(finals, jax.vmap(game.current_player)(states))
+    states, finals = jax.vmap(record.position)(plain, plies)
+    movers = jax.vmap(game.current_player)(states)
+    if terms is None:
+        outcome = jax.vmap(game.outcome)(finals, movers)
+    else:
+        outcome = jax.vmap(contract.outcome)(finals, terms, movers)
     kind = records.kind[rows, plies]
     # A forced ply and one without a target have no root value: their `value` is 0 by convention.
     has_value = (kind != record.TargetKind.FORCED) & (kind != record.TargetKind.NONE)
@@ -60,6 +71,7 @@ def positions(records: record.GameRecord, plies: jax.Array) -> Positions:
         weight=records.weight[rows, plies].astype(jnp.float32),
         outcome=outcome,
         root_value=jnp.where(has_value, records.value[rows, plies].astype(jnp.float32), outcome),
+        contract=terms,
     )
 
 
@@ -120,14 +132,16 @@ def make_batch(
 
     Args:
         examples: `[B]` examples.
-        tokenizer: name of the network's tokenizer.
+        tokenizer: name of the network's tokenizer; one that sees contracts, if they have any.
         policy_mask: see `LearnerConfig.policy_mask`.
         root_value_share: see `LearnerConfig.root_value_share`.
     """
     target, mask = jax.vmap(belief_targets)(examples.state)
     slots = game.legal_slots if policy_mask == "legal" else _unplayed
     return Batch(
-        observation=jax.vmap(lambda state: observe(state, tokenizer))(examples.state),
+        observation=jax.vmap(lambda state, terms: observe(state, tokenizer, terms))(
+            examples.state, examples.contract
+        ),
         policy_mask=jax.vmap(slots)(examples.state),
         policy_target=examples.policy,
         policy_weight=examples.weight,

@@ -311,6 +311,22 @@ class Experiment:
             raise ValueError(f"cycles: expected at most {_MAX_COUNT:,}, got {self.cycles:,}")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed: expected 0 to 2**32 - 1, got {self.seed}")
+        if self.network.plays_contracts:
+            self._check_contracts()
+
+    def _check_contracts(self) -> None:
+        """Refuse games of other sources: they have no contracts and are played for points."""
+        for name, is_wrong in (
+            ("teacher.folder", self.teacher.folder is None),
+            ("replay.seed_folder", self.replay.seed_folder is not None),
+            ("eval_aux.enabled", self.eval_aux.enabled),
+        ):
+            if is_wrong:
+                raise ValueError(
+                    f"{name}: a network of value {self.network.value} learns only from games of "
+                    "`zebjax teach --contract`; expected their folder as teacher.folder, and no "
+                    "other games"
+                )
 
     @property
     def folder(self) -> Path:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from zebjax import game, network, players, record
+from zebjax import contract_record, game, network, players, record
 from zebjax.record import GameRecord
 from zebjax.training import teacher
 from zebjax.training.workers_config import EvalAuxConfig
@@ -67,7 +67,8 @@ def play(
         games_per_file=n_games,
     )
     zeb = players.zeb(network_config, params, config.temperature)
-    records = teacher.play_file(settings, zeb, number, n_games, on_ply, label_opponent=False)
+    played = teacher.play_file(settings, zeb, number, n_games, on_ply, label_opponent=False)
+    records = contract_record.without_contract(played)  # its settings have none
     steps = np.full(n_games, step, np.int32)
     records = records._replace(step_start=steps, step_end=steps)
     points = np.asarray(_points(records))

@@ -13,11 +13,13 @@ import functools
 import math
 import zlib
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
-from zebjax import game, network, record
+from zebjax import contract_record, game, network, record
+from zebjax.contract_record import AnyRecord, ContractRecord
 from zebjax.observe import shorten, tokenizer
 from zebjax.record import GameRecord
 from zebjax.training.batches import Positions, make_batch, positions
@@ -32,12 +34,15 @@ LOSSES = ("policy_loss", "value_loss", "belief_loss", "belief_loss_hidden", "bel
 """The losses that are reported, the last three for a network with a belief head."""
 
 
-def none() -> GameRecord:
-    """Return no games, as NumPy arrays."""
-    return GameRecord(*(np.zeros((0, *shape), dtype) for dtype, shape in record.FIELDS.values()))
+def none(with_contracts: bool = False) -> AnyRecord:
+    """Return no games, with contracts or without, as NumPy arrays."""
+    fields: list[Any] = [np.zeros((0, *shape), dtype) for dtype, shape in record.FIELDS.values()]
+    if with_contracts:
+        return ContractRecord(*fields, *(np.zeros(0, np.int8) for _ in contract_record.FIELDS))
+    return GameRecord(*fields)
 
 
-def is_held(records: GameRecord, share: float) -> np.ndarray:
+def is_held(records: AnyRecord, share: float) -> np.ndarray:
     """Return True for the games that a run with this share withholds, bool `[n]`.
 
     Args:
@@ -56,7 +61,7 @@ def is_held(records: GameRecord, share: float) -> np.ndarray:
     return hashes < share * 2**32
 
 
-def split(records: GameRecord, share: float) -> tuple[GameRecord, GameRecord]:
+def split(records: AnyRecord, share: float) -> tuple[AnyRecord, AnyRecord]:
     """Return the games to train on, and those to withhold.
 
     Args:
@@ -64,8 +69,8 @@ def split(records: GameRecord, share: float) -> tuple[GameRecord, GameRecord]:
         share: 0 to 1.
     """
     if not share:
-        return records, none()
-    records = GameRecord(*map(np.asarray, records))
+        return records, none(contract_record.contract_of(records) is not None)
+    records = jax.tree.map(np.asarray, records)
     held = is_held(records, share)
     return (
         jax.tree.map(lambda leaf: leaf[~held], records),
@@ -73,7 +78,7 @@ def split(records: GameRecord, share: float) -> tuple[GameRecord, GameRecord]:
     )
 
 
-def added(settings: Experiment, held: GameRecord, new: GameRecord) -> GameRecord:
+def added(settings: Experiment, held: AnyRecord, new: AnyRecord) -> AnyRecord:
     """Return the newest games of both; `held` has the older ones.
 
     So many are kept as have the same age as the games in the ring.
@@ -83,31 +88,31 @@ def added(settings: Experiment, held: GameRecord, new: GameRecord) -> GameRecord
     return jax.tree.map(lambda *parts: np.concatenate(parts)[-n:] if n else parts[0][:0], held, new)
 
 
-def save(folder: Path, held: GameRecord) -> None:
+def save(folder: Path, held: AnyRecord) -> None:
     """Save the games in a folder; no games, no file."""
     if len(held.slots):
         np.savez(folder / _FILE, **held._asdict())
 
 
-def load(folder: Path) -> GameRecord:
-    """Read what `save` wrote.
+def load(folder: Path, with_contracts: bool = False) -> AnyRecord:
+    """Read what `save` wrote, of games with contracts or without.
 
     Raises:
         ValueError: if the file is damaged; the message names it.
     """
     file = folder / _FILE
     if not file.exists():
-        return none()
+        return none(with_contracts)
     try:
         with np.load(file) as arrays:
-            held = GameRecord(**arrays)
+            held = type(none(with_contracts))(**arrays)
         record.check_record(held, ("n",))
     except Exception as error:  # of zip, of NumPy, of the fields
         raise ValueError(f"{file}: cannot be read ({error})") from None
     return held
 
 
-def sample(records: GameRecord, n: int, seed: tuple[int, ...]) -> tuple[GameRecord, np.ndarray]:
+def sample(records: AnyRecord, n: int, seed: tuple[int, ...]) -> tuple[AnyRecord, np.ndarray]:
     """Draw examples, uniform over all plies of all games, with replacement.
 
     Args:
@@ -134,7 +139,7 @@ def measure(
     config: LearnerConfig,
     network_config: network.ZebConfig,
     params: network.Params,
-    records: GameRecord,
+    records: AnyRecord,
     plies: jax.Array,
 ) -> Metrics:
     """Compute the losses of examples, without dropout; means over batches, as in training.

@@ -3,16 +3,40 @@
 from collections.abc import Callable
 
 import jax
+import numpy as np
 
 from zebjax import network, players
 from zebjax.common import checkpoint, jax_settings
-from zebjax.evaluation import belief, matches
+from zebjax.evaluation import belief, contracts, matches
 from zebjax.evaluation.intervals import Z95
 from zebjax.players import Player
 from zebjax.training import opponents
 from zebjax.training.config import EvaluationConfig
 from zebjax.training.metrics import Row
 from zebjax.training.session import Session
+
+TERMS = contracts.Terms(declare="pips")
+"""The contract in the evaluation of a network of make/set: 30, the declaration by pips, which takes
+no time."""
+_AT_ONCE = 500
+
+
+def _of_contracts(zeb: Player, opponent: Player, key: jax.Array, n_deals: int, name: str) -> Row:
+    """Play deals with a contract; see `contracts.Result`."""
+    sizes = [min(_AT_ONCE, n_deals - first) for first in range(0, n_deals, _AT_ONCE)]
+    margins = np.concatenate(
+        [
+            contracts.play_deals(zeb, opponent, key, index * _AT_ONCE, size, TERMS)
+            for index, size in enumerate(sizes)
+        ]
+    )
+    result = contracts.summarise(zeb.spec, opponent.spec, margins, TERMS)
+    prefix = f"eval/vs_{name}_make_set"
+    return {
+        f"{prefix}_win_rate": result.win_rate,
+        f"{prefix}_win_rate_ci95": Z95 * result.win_rate_stderr,
+        f"{prefix}_deals": result.n_deals,
+    }
 
 
 class Judge:
@@ -42,7 +66,8 @@ class Judge:
 
         Returns:
             `eval/vs_NAME_win_rate`, `_win_rate_ci95` (half of its 95 % interval), `_margin` and
-            `_deals` for each opponent, see `opponents.name`; and `eval/belief_...`.
+            `_deals` for each opponent, see `opponents.name`; and `eval/belief_...`. For a network
+            of make/set instead `eval/vs_NAME_make_set_win_rate`, its interval and `_deals`.
         """
         settings, config = session.settings, session.settings.evaluation
         params = session.state.learner.params
@@ -62,6 +87,10 @@ class Judge:
                 session.report.working(f"deals against {name}", done, config.deals)
                 between()
 
+            if settings.network.plays_contracts:
+                row |= _of_contracts(zeb, opponent, key, config.deals, opponents.name(word))
+                between()
+                continue
             result = matches.play_match(zeb, opponent, config.deals, key, progress=on_progress)
             prefix = f"eval/vs_{opponents.name(word)}"
             row |= {
@@ -70,7 +99,8 @@ class Judge:
                 f"{prefix}_margin": result.margin,
                 f"{prefix}_deals": result.n_deals,
             }
-        if settings.network.belief_head:
+        # Beliefs are judged in games without a contract, which a network of make/set does not play.
+        if settings.network.belief_head and not settings.network.plays_contracts:
             scores = belief.metrics(zeb, settings.network, params, key, config.deals)
             row |= {f"eval/{name}": score for name, score in scores.items()}
         return row

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from zebjax import record
+from zebjax import contract_record, record
 from zebjax.game import N_PLIES
 from zebjax.training import replay
 from zebjax.training.config import Experiment
@@ -84,7 +84,8 @@ def write(session: Session, is_last: bool) -> None:
 def _write(session: Session, stream: str, ring: replay.Ring, n: int) -> _File:
     """Write the newest `n` games of a ring, or as many as it still holds."""
     settings = session.settings
-    records = replay.newest(ring, n)
+    # The run plays games itself only for points won, so none of these has a contract.
+    records = contract_record.without_contract(replay.newest(ring, n))
     n = len(records.slots)
     first = session.progress.ring_games[stream] - n
     folder = folder_of(settings)

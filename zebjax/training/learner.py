@@ -13,8 +13,9 @@ import optax.contrib
 
 from zebjax import network
 from zebjax.common.arrays import check, check_key
+from zebjax.contract_record import AnyRecord
 from zebjax.observe import shorten
-from zebjax.record import GameRecord, check_record
+from zebjax.record import check_record
 from zebjax.training import flat, replay
 from zebjax.training.batches import Batch, Positions, check_batch, make_batch, positions
 from zebjax.training.config import LearnerConfig
@@ -272,7 +273,7 @@ def train(
         }
         return _stacked(metrics, names)
 
-    def draw(key: jax.Array, is_aux: jax.Array) -> tuple[GameRecord, jax.Array]:
+    def draw(key: jax.Array, is_aux: jax.Array) -> tuple[AnyRecord, jax.Array]:
         drawn = replay.sample(key, ring, config.batch)
         if eval_aux is None:
             return drawn

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import jax
 
-from zebjax import game, network, record
+from zebjax import contract_record, game, network, record
 from zebjax.common import devices, jax_settings
 from zebjax.network import AUTO
 from zebjax.observe import tokenizer
@@ -85,7 +85,8 @@ def _network(settings: Experiment, role: Role) -> Part:
 
 
 def _rings(settings: Experiment) -> list[Part]:
-    game_bytes = _tree_bytes(jax.eval_shape(lambda: record.empty(1)))
+    empty = contract_record.empty if settings.network.plays_contracts else record.empty
+    game_bytes = _tree_bytes(jax.eval_shape(lambda: empty(1)))
     capacities = {"replay.capacity_examples": settings.replay.capacity_examples}
     capacities["eval_aux.capacity_examples"] = settings.eval_aux.capacity_examples
     return [

@@ -10,30 +10,32 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zebjax import game, record
+from zebjax import contract_record, game, record
 from zebjax.common.arrays import check_key
-from zebjax.record import GameRecord, check_record
+from zebjax.contract_record import AnyRecord
+from zebjax.record import check_record
 
 
 class Ring(NamedTuple):
     """The newest games. A new game overwrites the oldest."""
 
-    records: GameRecord
-    """`[capacity in games]`."""
+    records: AnyRecord
+    """`[capacity in games]`; all with contracts or none."""
     next: jax.Array
     """int32, the place where the next game is written."""
     size: jax.Array
     """int32, number of games in the ring."""
 
 
-def init(capacity_examples: int) -> Ring:
-    """Make an empty ring for `ceil(capacity_examples / 28)` games.
+def init(capacity_examples: int, with_contracts: bool = False) -> Ring:
+    """Make an empty ring for `ceil(capacity_examples / 28)` games, with contracts or without.
 
     >>> ring = add(init(100), record.empty(3))
     >>> int(n_examples(ring)), ring.records.slots.shape
     (84, (4, 28))
     """
-    return Ring(record.empty(_capacity(capacity_examples)), jnp.int32(0), jnp.int32(0))
+    empty = contract_record.empty if with_contracts else record.empty
+    return Ring(empty(_capacity(capacity_examples)), jnp.int32(0), jnp.int32(0))
 
 
 def _capacity(examples: int) -> int:
@@ -46,7 +48,7 @@ def n_examples(ring: Ring) -> jax.Array:
     return ring.size * game.N_PLIES
 
 
-def newest(ring: Ring, n: int) -> GameRecord:
+def newest(ring: Ring, n: int) -> AnyRecord:
     """Copy the newest games to the host.
 
     Args:
@@ -89,7 +91,7 @@ def resized(ring: Ring, capacity_examples: int) -> Ring:
     return Ring(jax.tree.map(padded, kept), jnp.int32(n % capacity), jnp.int32(n))
 
 
-def add_some(ring: Ring, records: GameRecord, n_padded: int = 1) -> Ring:
+def add_some(ring: Ring, records: AnyRecord, n_padded: int = 1) -> Ring:
     """Add games from the host; few different array shapes are compiled.
 
     Args:
@@ -112,11 +114,11 @@ def add_some(ring: Ring, records: GameRecord, n_padded: int = 1) -> Ring:
     # defined order.
     n_added = min(n, ring.records.slots.shape[0])
     rows = np.minimum(n - n_added + np.arange(padded), n - 1)
-    return _add_first(ring, GameRecord(*(np.asarray(field)[rows] for field in records)), n_added)
+    return _add_first(ring, jax.tree.map(lambda field: np.asarray(field)[rows], records), n_added)
 
 
 @functools.partial(jax.jit, donate_argnames="ring")
-def _add_first(ring: Ring, records: GameRecord, n: jax.Array | int) -> Ring:
+def _add_first(ring: Ring, records: AnyRecord, n: jax.Array | int) -> Ring:
     """Add the first `n` of `records`; the others are padding."""
     capacity, index = ring.records.slots.shape[0], jnp.arange(records.slots.shape[0])
     # Padding gets a place past the end, so that the scatter drops it.
@@ -131,7 +133,7 @@ def _add_first(ring: Ring, records: GameRecord, n: jax.Array | int) -> Ring:
 
 
 @functools.partial(jax.jit, donate_argnames="ring")
-def add(ring: Ring, records: GameRecord) -> Ring:
+def add(ring: Ring, records: AnyRecord) -> Ring:
     """Add n games; each n needs a compilation.
 
     Args:
@@ -156,7 +158,7 @@ def add(ring: Ring, records: GameRecord) -> Ring:
     )
 
 
-def sample(key: jax.Array, ring: Ring, n: int) -> tuple[GameRecord, jax.Array]:
+def sample(key: jax.Array, ring: Ring, n: int) -> tuple[AnyRecord, jax.Array]:
     """Draw `n` examples, uniform over all plies of all games, with replacement.
 
     Args:

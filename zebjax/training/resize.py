@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from zebjax import game
+from zebjax import contract_record, game
 from zebjax.common import devices
 from zebjax.record import GameRecord
 from zebjax.training import held_out, replay, selfplay, sources
@@ -52,7 +52,7 @@ def fit(session: Session) -> None:
                 f"{int(old.size):,} games"
             )
     ring, aux = _placed(ring, state.ring.next), _placed(aux, state.aux.next)
-    games = held_out.none()
+    games = contract_record.without_contract(held_out.none())
     if not _has_sizes_of(state.actor, settings.selfplay):
         actor, games = _with_other_lanes(session)
         session.report.note(
@@ -61,7 +61,8 @@ def fit(session: Session) -> None:
         )
         state = state._replace(actor=_placed(actor, state.actor.n_finished))
     session.state = state._replace(ring=ring, aux=aux)
-    session.held_out = held_out.added(settings, session.held_out, held_out.none())
+    none = held_out.none(settings.network.plays_contracts)
+    session.held_out = held_out.added(settings, session.held_out, none)
     if len(games.slots):
         sources.add_selfplay(session, games)
 

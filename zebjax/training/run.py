@@ -10,7 +10,6 @@ import dataclasses
 import shlex
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -56,14 +55,16 @@ def seconds_left(cycle_walls: Sequence[float], cycles_left: int) -> float | None
     return sum(recent) / len(recent) * cycles_left if recent else None
 
 
-def _completed(progress: Progress, folder: Path) -> str:
+def _completed(progress: Progress, settings: Experiment) -> str:
     """The last lines of a run: what it has done, and the commands to look at it."""
     cycles = counted(progress.cycle - progress.first_cycle, "cycle")
     games = counted(progress.total_games, "game")
+    folder = settings.folder
     player = shlex.quote(f"zeb:{folder}")
+    contract = " --contract 30" if settings.network.plays_contracts else ""
     return (
         f"complete: {cycles}, {games}, in {folder}; more with --cycles\n"
-        f"next: zebjax arena {player} vs heuristic\n"
+        f"next: zebjax arena {player} vs heuristic{contract}\n"
         f"      zebjax recap {shlex.quote(str(folder))}"
     )
 
@@ -146,7 +147,7 @@ class Run:
                 self.source.close(session)
             finally:
                 self._outputs.close()
-        session.report.note(_completed(session.progress, session.folder))
+        session.report.note(_completed(session.progress, session.settings))
 
     def save(self) -> None:
         """Save the whole run. See `saved_state.save`."""

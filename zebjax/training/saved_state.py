@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from zebjax import network
 from zebjax.common import checkpoint, devices, files, jax_settings
 from zebjax.common.console import Reporter, counted
-from zebjax.record import GameRecord
+from zebjax.contract_record import AnyRecord
 from zebjax.training import changes, held_out, learner, metrics, replay, resume, warm_start
 from zebjax.training.config import Experiment, to_json
 from zebjax.training.session import Progress, Session, State, fresh_state
@@ -111,12 +111,13 @@ def _refuse_results_without_a_state(settings: Experiment) -> None:
         )
 
 
-def _begin(settings: Experiment, report: Reporter) -> tuple[State, Progress, GameRecord]:
+def _begin(settings: Experiment, report: Reporter) -> tuple[State, Progress, AnyRecord]:
     key = jax.random.fold_in(jax_settings.key(settings.seed), 0)
     begun = warm_start.begin(settings, settings.folder / "start", key, report.note)
     state = fresh_state(settings, begun.params, begun.step)
     progress = Progress(first_cycle=begun.step, cycle=begun.step, total_games=begun.total_games)
-    held, share = held_out.none(), settings.replay.held_out
+    held = held_out.none(settings.network.plays_contracts)
+    share = settings.replay.held_out
     if settings.replay.seed_folder is not None:
         seeds = warm_start.seeds(settings)
         n, n_aux = len(seeds.selfplay.slots), len(seeds.eval_aux.slots)
@@ -184,7 +185,7 @@ def _restore(
     progress = Progress.read(folder / "progress.json")
     resume.check_updates(settings, progress.phase, progress.updates_in_cycle)
     state = devices.everywhere(checkpoint.restore_tree(folder / "arrays", like))
-    held = held_out.load(folder)
+    held = held_out.load(folder, settings.network.plays_contracts)
     settings = resume.keep_start(settings, saved, report.note)
     # A complete run does not use them, and keeps the settings that made it.
     is_complete = progress.is_complete(settings.cycles)

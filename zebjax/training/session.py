@@ -11,7 +11,7 @@ from zebjax import network
 from zebjax.common import files, jax_settings
 from zebjax.common.console import Reporter
 from zebjax.common.last_warning import LastWarning
-from zebjax.record import GameRecord
+from zebjax.contract_record import AnyRecord
 from zebjax.training import held_out, learner, replay, selfplay, warnings
 from zebjax.training.config import Experiment
 
@@ -44,7 +44,7 @@ def fresh_state(settings: Experiment, params: network.Params, step: int) -> Stat
             settings.learner, settings.network, params, jax.random.fold_in(root, 1)
         ),
         actor=selfplay.init(settings.selfplay, jax.random.fold_in(root, 2), step),
-        ring=replay.init(settings.replay.capacity_examples),
+        ring=replay.init(settings.replay.capacity_examples, settings.network.plays_contracts),
         aux=replay.init(settings.eval_aux.capacity_examples),
     )
 
@@ -143,7 +143,7 @@ class Session:
     progress: Progress
     is_new: bool
     """True if the run begins in this process; False if it resumed from a saved state."""
-    held_out: GameRecord = dataclasses.field(default_factory=held_out.none)
+    held_out: AnyRecord = dataclasses.field(default_factory=held_out.none)
     """Games that are never trained on; NumPy arrays, the oldest first. Saved with the state."""
     current_warnings: list[warnings.Finding] = dataclasses.field(default_factory=list)
     """The warnings after the newest metrics row."""

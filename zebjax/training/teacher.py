@@ -10,6 +10,10 @@ legal move gets targets from the mean points of each move over sampled worlds, e
 
 E[Q] plays the move with the most mean points, see `exact.Values.best_slots`.
 
+In games with a contract (`Settings.contract`) the targets come from P(make) or P(set) instead of
+mean points, E[Q] plays as the player `eq:criterion=make`, and the files hold the contracts; see
+`lessons`.
+
 The settings and the number of a file determine its games, and files are written atomically. So a
 stopped run can be repeated: it makes the missing files, and the games are the same.
 """
@@ -24,23 +28,26 @@ from typing import Any
 import jax
 import numpy as np
 
-from zebjax import game, players, record, tiles
+from zebjax import contract_record, game, players, record, tiles
 from zebjax.common import jax_settings
-from zebjax.evaluation import matches, turns
-from zebjax.players import Player, base, exact
-from zebjax.record import GameRecord, TargetKind
+from zebjax.contract import Contract
+from zebjax.contract_record import AnyRecord
+from zebjax.evaluation import turns
+from zebjax.players import Player, base
+from zebjax.record import TargetKind
+from zebjax.training import lessons
 from zebjax.training.teacher_config import Settings as Settings
 
 _STREAM = 0x7EAC
 """Folded into the seed, so that the deals differ from other uses of it, such as evaluation."""
 
 
-def policy_target(mean_points: np.ndarray, temperature: float) -> np.ndarray:
-    """Return softmax(mean_points / temperature).
+def policy_target(scores: np.ndarray, temperature: float) -> np.ndarray:
+    """Return softmax(scores / temperature).
 
     Args:
-        mean_points: float `[N, 7]`; nan for an illegal slot.
-        temperature: in points.
+        scores: float `[N, 7]`, mean points or percent; nan for an illegal slot.
+        temperature: in the unit of the scores.
 
     Returns:
         float64 `[N, 7]`; 0 for an illegal slot.
@@ -49,19 +56,19 @@ def policy_target(mean_points: np.ndarray, temperature: float) -> np.ndarray:
     [[0.5, 0.5, 0.0]]
     """
     # Relative to the best move, so that exp does not overflow.
-    advantage = mean_points - np.nanmax(mean_points, axis=-1, keepdims=True)
+    advantage = scores - np.nanmax(scores, axis=-1, keepdims=True)
     weights = np.where(
         np.isnan(advantage), 0, np.exp(np.nan_to_num(advantage, nan=0) / temperature)
     )
     return weights / weights.sum(-1, keepdims=True)
 
 
-def targets(settings: Settings, mean_points: np.ndarray, best: np.ndarray) -> np.ndarray:
+def targets(settings: Settings, scores: np.ndarray, best: np.ndarray) -> np.ndarray:
     """Return the policy targets of decisions, float64 `[N, 7]`.
 
     Args:
         settings: `targets` and `temperature`.
-        mean_points: float `[N, 7]`; nan for an illegal slot.
+        scores: float `[N, 7]`, see `lessons.Judgement`; nan for an illegal slot.
         best: int `[N]`, the slots that E[Q] plays.
 
     >>> points, best = np.array([[3.0, 3.0, np.nan, 2.0, 0.0, 0.0, 0.0]]), np.array([1])
@@ -70,7 +77,7 @@ def targets(settings: Settings, mean_points: np.ndarray, best: np.ndarray) -> np
     """
     if settings.targets == "one_hot":
         return np.eye(tiles.HAND_SIZE)[best]
-    return policy_target(mean_points, settings.temperature)
+    return policy_target(scores, settings.temperature)
 
 
 def play_file(
@@ -80,7 +87,7 @@ def play_file(
     n_games: int,
     on_ply: Callable[[int], None] | None = None,
     label_opponent: bool = True,
-) -> GameRecord:
+) -> AnyRecord:
     """Play the first `n_games` games of file number `index`.
 
     Args:
@@ -93,13 +100,15 @@ def play_file(
             them none (weight 0).
 
     Returns:
-        `[n_games]` records of NumPy arrays.
+        `[n_games]` records of NumPy arrays, with their contracts if `settings.has_contracts`.
 
     Raises:
         ValueError: if the opponent chooses an illegal slot.
     """
     stream = jax.random.fold_in(jax_settings.key(settings.seed), _STREAM)
-    states, play_keys = matches.deals(jax.random.fold_in(stream, index), 0, n_games)
+    states, play_keys, contracts = lessons.deals(
+        settings, jax.random.fold_in(stream, index), n_games
+    )
     records = jax.tree.map(np.array, record.empty(n_games))
     records.weight[:] = 1
     team = np.arange(n_games) % 2
@@ -118,16 +127,15 @@ def play_file(
             decisions if label_opponent else decisions[~of_opponent],
         )
         if len(rows):
+            some = None if contracts is None else Contract(*(field[rows] for field in contracts))
             states = base.gather(turn.states, rows)
-            values = exact.eq_values(states, turn.keys[rows], settings.n, settings.n_trick1)
-            best = values.best_slots()
-            slots[rows] = best
-            policy[rows] = targets(settings, values.mean_points, best)
-            value[rows] = values.value[np.arange(len(rows)), best]
+            judged = lessons.judge(settings, states, turn.keys[rows], some)
+            slots[rows], value[rows] = judged.best, judged.value
+            policy[rows] = targets(settings, judged.score, judged.best)
         records.kind[:, ply] = TargetKind.FORCED
         records.kind[rows, ply] = TargetKind.TEACHER
         if opponent is not None and len(theirs):
-            slots[theirs] = turns.ask(opponent, turn, theirs)
+            slots[theirs] = turns.ask(opponent, turn, theirs, contracts)
             if not label_opponent:
                 records.kind[theirs, ply], records.weight[theirs, ply] = TargetKind.NONE, 0
         records.slots[:, ply], records.policy[:, ply], records.value[:, ply] = slots, policy, value
@@ -135,16 +143,24 @@ def play_file(
         return slots
 
     turns.play_out(states, play_keys, choose, on_ply)
-    return records._replace(
+    records = records._replace(
         hands=np.asarray(states.hands),
         declaration=np.asarray(states.declaration),
         leader=np.asarray(states.leader),
     )
+    return records if contracts is None else contract_record.joined(records, contracts)
 
 
 def file_path(folder: Path, index: int) -> Path:
     """Return the path of file number `index`."""
     return folder / f"teacher-{index:06d}.safetensors"
+
+
+_OLDER = {
+    name: getattr(Settings(), name)
+    for name in ("targets", "contract", "declare", "declare_worlds", "value")
+}
+"""The settings that files from before they existed were made with."""
 
 
 def is_done(path: Path, facts: dict[str, Any], n_games: int) -> bool:
@@ -156,11 +172,11 @@ def is_done(path: Path, facts: dict[str, Any], n_games: int) -> bool:
     if not path.exists():
         return False
     try:
-        _, metadata = record.read(path)
+        _, metadata = contract_record.read_any(path)
     except record.InvalidRecords as error:
         print(f"teach: {error}; making it again", file=sys.stderr)
         return False
-    made = {"targets": "soft", **metadata.search}  # older files have soft targets without a name
+    made = _OLDER | metadata.search
     if made != facts:
         odd = next((name for name in facts if made.get(name) != facts[name]), "fields")
         raise ValueError(
@@ -218,8 +234,7 @@ def make(
                 progress((found + now) / games, now)
 
         records = play_file(settings, opponent, index, n_games, on_ply)
-        record.validate(records)
         metadata = record.Metadata(record.TEACHER, f"teach-{settings.seed}", 0, facts)
-        record.write(file_path(folder, index), records, metadata)
+        contract_record.write_any(file_path(folder, index), records, metadata)
         made += n_games
     return found, made

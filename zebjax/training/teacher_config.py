@@ -3,7 +3,13 @@
 import dataclasses
 from typing import Literal
 
+from zebjax.common import bids
+
 Targets = Literal["soft", "one_hot"]
+Declare = Literal["make", "pips"]
+Value = Literal["make/set", "points"]
+TEMPERATURE, CONTRACT_TEMPERATURE = 1.0, 5.0
+"""Defaults of the command: points, and percent with a contract."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,7 +21,7 @@ class Settings:
     n_trick1: int | None = None
     """Worlds per decision in the first trick; None for n."""
     temperature: float = 1.0
-    """Temperature of the soft policy target, in points."""
+    """Temperature of the soft policy target: in points, or in percent of P(make) or P(set)."""
     targets: Targets = "soft"
     """Policy targets: soft, softmax(mean points / temperature), or one_hot, the move played."""
     opponent: str = ""
@@ -23,3 +29,27 @@ class Settings:
     others. Empty: E[Q] itself."""
     seed: int = 0
     games_per_file: int = 250
+    contract: str = ""
+    """Bids of games with a contract, see `bids.parse_range`: each game has one of them, all equally
+    likely, and its first leader must make it. Empty: games without a contract."""
+    declare: Declare = "make"
+    """How the bidder declares: make, by P(make) over `declare_worlds` worlds that the bundled small
+    network plays out, see `auction.declare`; pips, by `contract.declare_by_pips`."""
+    declare_worlds: int = 10
+    value: Value = "make/set"
+    """Of games with a contract. make/set: E[Q] plays to make or set it, and the records hold it.
+    points: the same deals and declarations, played for points won, and records without contracts:
+    what `make/set` can be compared with."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a contract that does not exist."""
+        if self.contract:
+            try:
+                bids.parse_range(self.contract)
+            except ValueError as error:
+                raise ValueError(f"contract: {error}") from None
+
+    @property
+    def has_contracts(self) -> bool:
+        """True if the records hold contracts, and E[Q] plays to make or set them."""
+        return bool(self.contract) and self.value == "make/set"

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from zebjax import network, record
+from zebjax import contract_record, network, record
 from zebjax.common import hub
+from zebjax.contract_record import AnyRecord
 from zebjax.game import N_PLIES
 from zebjax.network import places
 from zebjax.record import GameRecord
@@ -137,20 +138,29 @@ def _record_files(folder: Path, field: str, maker: str) -> list[Path]:
     return files
 
 
-def taught_games(settings: Experiment) -> GameRecord:
-    """Read all games in the teacher's folder; NumPy arrays.
+def _read_points(file: Path) -> AnyRecord:
+    return record.read(file)[0]
+
+
+def _read_contracts(file: Path) -> AnyRecord:
+    records, contracts, _ = contract_record.read(file)
+    return contract_record.joined(records, contracts)
+
+
+def taught_games(settings: Experiment) -> AnyRecord:
+    """Read all games in the teacher's folder, with their contracts for a network of make/set; NumPy
+    arrays.
 
     Every game is replayed to prove that it is legal.
 
     Raises:
         ValueError: if there are no games, more than the ring can hold or fewer than `min_buffer`,
-            or a file is damaged.
+            or a file is damaged or of games for the other value.
     """
     folder = Path(settings.teacher.folder or "")
     files = _record_files(folder, "teacher.folder", "teach")
-    games = jax.tree.map(
-        lambda *parts: np.concatenate(parts), *(record.read(file)[0] for file in files)
-    )
+    read = _read_contracts if settings.network.plays_contracts else _read_points
+    games = jax.tree.map(lambda *parts: np.concatenate(parts), *map(read, files))
     n_examples, ring = len(games.slots) * N_PLIES, settings.replay
     if not n_examples:
         raise ValueError(f"teacher.folder: the files in {folder} hold no games")
