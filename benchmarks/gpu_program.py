@@ -248,7 +248,7 @@ _ROOFLINE = {
     "host_wait_us": cards.HOST_WAIT_S * 1e6,
     "bandwidth_share": cards.BANDWIDTH_SHARE,
     "flop_share": cards.FLOP_SHARE,
-    "forced_turns": programs.FORCED_TURNS,
+    "other_turns": programs.OTHER_TURNS,
     "overflow_turns": programs.OVERFLOW_TURNS,
 }
 """Constants of the prediction, recorded in each result: none of them was measured."""

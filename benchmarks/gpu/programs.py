@@ -39,8 +39,8 @@ class Program(NamedTuple):
     turns: Turns = lambda stack, depth: 4.0
 
 
-FORCED_TURNS = 3.0
-"""Assumed turns of the loop that plays forced moves in all games."""
+OTHER_TURNS = 3.0
+"""Assumed turns of other loops of unknown length, such as the one that draws Dirichlet noise."""
 OVERFLOW_TURNS = 0.0
 """Assumed turns of the loop that evaluates what did not fit into its part of a batch: see
 `zebjax.network.bucketing`."""
@@ -52,7 +52,7 @@ def _turns(is_outermost_one: bool) -> Turns:
             return 1.0  # the cost of one turn is what is asked
         if stack and "/zebjax/network/bucketing.py" in stack[0]:
             return OVERFLOW_TURNS
-        return FORCED_TURNS
+        return OTHER_TURNS
 
     return turns
 
