@@ -279,7 +279,7 @@ def test_limits_reach_the_reader(wrapped, tmp_path):
             {"model_config": {**TINY_FIELDS, "belief_head": True}},
             "key belief_proj.0.weight is missing",
         ),
-        ({"model_config": {**TINY_FIELDS, "tokenizer": "v2"}}, "tokenizer: expected one of v1"),
+        ({"model_config": {**TINY_FIELDS, "tokenizer": "v2"}}, "tokenizer: expected v1, the"),
         ({"model_config": {**TINY_FIELDS, "dropout": 1.5}}, "dropout: expected a rate"),
         ({"epoch": "7"}, "epoch: expected a count"),
         ({"total_games": -1}, "total_games: expected a count"),

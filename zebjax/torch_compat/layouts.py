@@ -296,6 +296,11 @@ def config_of(fields: Any, place: str, state_dict: Mapping[str, Any]) -> ZebConf
             raise TorchFileError(f"{place}: field {key} is missing")
     defaults: dict[str, Any] = {"tokenizer": "v1", "belief_head": _BELIEF_KEY in state_dict}
     fields = defaults | fields
+    if fields["tokenizer"] != "v1":
+        raise TorchFileError(
+            f"{place}: tokenizer: expected v1, the only one that the original has, got "
+            f"{shown(fields['tokenizer'])}"
+        )
     max_tokens = fields.pop("max_tokens", None)
     try:
         config = ZebConfig(**fields)
