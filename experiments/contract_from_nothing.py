@@ -1,6 +1,6 @@
 """Train the small network from random weights on games with a contract, to make or set it.
 
-Training plays no games, so make them first. On two CPU cores each of both takes about 20 minutes:
+Training plays no games, so make them first. Training takes six minutes of CPU time:
 
     zebjax teach --games 8000 --n 10 --contract 30-42 --out runs/contracts
     zebjax train contract_from_nothing

@@ -170,3 +170,12 @@ def test_a_tiny_run_learns_to_judge_contracts_and_resumes(tmp_path):
     assert "eval/vs_random_win_rate" not in rows[0]
     # A guess of the mean has a loss of at most 1; half the plies are after the decision.
     assert rows[-1]["held_out/value_loss"] < 0.6 < rows[1]["train/value_loss"] + 0.4
+
+
+@pytest.mark.parametrize(
+    "changes", [{"declare": "pips"}, {"declare_worlds": 20}, {"value": "points"}]
+)
+def test_what_needs_a_contract_is_refused_without_one(changes):
+    (name,) = changes
+    with pytest.raises(ValueError, match=f"^{name}: expected contract with it"):
+        teacher.Settings(**changes)

@@ -42,7 +42,10 @@ class Settings:
     what `make/set` can be compared with."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a contract that does not exist."""
+        """Raise ValueError for a contract that does not exist, or for what needs one."""
+        for name in ("declare", "declare_worlds", "value"):
+            if not self.contract and getattr(self, name) != getattr(Settings, name):
+                raise ValueError(f"{name}: expected contract with it, as in contract 30-42")
         if self.contract:
             try:
                 bids.parse_range(self.contract)
