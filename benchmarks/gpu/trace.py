@@ -14,6 +14,8 @@ class Event(NamedTuple):
     name: str
     start_ns: float
     ns: float
+    instruction: str = ""
+    """The instruction of the optimised program that it belongs to; "" if the trace does not say."""
 
 
 def read(folder: Path) -> list[Event]:
@@ -36,13 +38,17 @@ def read(folder: Path) -> list[Event]:
             if gpu and not line.name.startswith("Stream"):
                 continue
             events += [
-                Event(event.name, event.start_ns, event.duration_ns)
+                Event(event.name, event.start_ns, event.duration_ns, _instruction(event))
                 for event in line.events
                 if gpu or _is_operation(event.name)
             ]
     if not events:
         raise ValueError(f"{found[-1]}: nothing ran while it was made")
     return events
+
+
+def _instruction(event: Any) -> str:
+    return next((str(value) for name, value in event.stats if name == "hlo_op"), "")
 
 
 def _is_operation(name: str) -> bool:
@@ -63,7 +69,7 @@ def busy_ns(events: Iterable[Event]) -> float:
 
 
 def summary(events: Iterable[Event], units: float, n: int) -> dict[str, Any]:
-    """Sum up kernels by name.
+    """Sum up kernels by name and instruction.
 
     Args:
         events: the kernels of `units` units of work.
@@ -71,25 +77,26 @@ def summary(events: Iterable[Event], units: float, n: int) -> dict[str, Any]:
         n: number of names to list, those with the most time.
 
     Returns:
-        `kernels`, `busy_ms` (at least one kernel runs) of a unit, and `largest`: name, ms and
-        number a unit, and share of the kernels' time.
+        `kernels_per_unit`, `busy_ms` (at least one kernel runs) of a unit, and `largest`: name,
+        instruction, ms and number a unit, and share of the kernels' time.
     """
     events = list(events)
-    by_name: dict[str, list[float]] = {}
+    sums: dict[tuple[str, str], list[float]] = {}
     for event in events:
-        by_name.setdefault(event.name, []).append(event.ns)
-    total = sum(map(sum, by_name.values())) or 1.0
-    largest = sorted(by_name.items(), key=lambda one: -sum(one[1]))[:n]
+        sums.setdefault((event.name, event.instruction), []).append(event.ns)
+    total = sum(map(sum, sums.values())) or 1.0
+    largest = sorted(sums.items(), key=lambda one: -sum(one[1]))[:n]
     return {
-        "kernels": round(len(events) / units, 1),
+        "kernels_per_unit": round(len(events) / units, 1),
         "busy_ms": round(busy_ns(events) / units / 1e6, 4),
         "largest": [
             {
                 "name": name,
+                "instruction": instruction,
                 "ms": round(sum(ns) / units / 1e6, 6),
                 "number": round(len(ns) / units, 1),
                 "share": round(sum(ns) / total, 4),
             }
-            for name, ns in largest
+            for (name, instruction), ns in largest
         ],
     }
