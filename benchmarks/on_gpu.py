@@ -20,11 +20,13 @@ First all steps compile, several at a time; then they measure in turn, the most 
 Each writes DIR/STEP.json as it goes, and its output to DIR/STEP.log; DIR/summary.json is written
 after each. Exit status 1: a step failed; the others have their results.
 
-limits: the constants of the roofline. parity: this device in float32, in bfloat16 and with Pallas
-kernels against the same network on the CPU, and against the original's outputs if
-ZEBJAX_REFERENCE names the folder of golden data. engine: the rules. The others are a program with
-its size: speed, the largest kernels by time, and what the roofline says of the same program.
-DIR also gets the optimised program and the time of each of its kernels.
+parity: this device in float32, in bfloat16 and with the kernel of our own against the same network
+on the CPU, and against the original's outputs if ZEBJAX_REFERENCE names the folder of golden data.
+limits: the constants of the roofline. engine: the rules. The others are a program with its size:
+self-play of a setting of `benchmark selfplay` with its lanes, updates of the learner by batch, or
+evaluations of positions by tokens: speed, the largest kernels by time, and what the roofline says
+of the same program. DIR also gets the optimised program and the time of each of its kernels.
+`-xla`: without the kernel of our own. `+graphs`, `+cublas`: with other options of XLA.
 
 It needs a GPU that nothing else uses; --smoke tries the same with tiny sizes on any device."""
 
@@ -46,31 +48,28 @@ FLAGS = {
     "": "",
     # Whole loops in CUDA graphs, not only rows of kernels.
     "graphs": "--xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL",
-    "nographs": "--xla_gpu_enable_command_buffer=",
+    # Products by cuBLAS alone, as self-play has them.
     "cublas": "--xla_gpu_enable_triton_gemm=false",
 }
 STEPS = (
-    Step("limits", 30),
     Step("parity", 20),
     Step("original-8192", 40),
-    Step("original-8192-pallas", 40),
+    Step("original-16384", 50),
     Step("recommended-16384", 30),
-    Step("recommended-16384-pallas", 30),
+    Step("recommended-32768", 30),
     Step("learner-64", 20),
     Step("learner-1024", 20),
-    Step("learner-16384", 20),
-    Step("learner-64+graphs", 20),
-    Step("original-8192+graphs", 40),
+    Step("learner-16384", 30),
     Step("evaluations-24", 15),
-    Step("evaluations-24-pallas", 15),
-    Step("engine", 25),
-    Step("original-4096", 30),
-    Step("original-16384", 50),
-    Step("recommended-8192", 20),
-    Step("recommended-32768", 30),
-    Step("original-8192+cublas", 40),
+    Step("original-8192-xla", 40),
+    Step("recommended-16384-xla", 30),
+    Step("evaluations-24-xla", 15),
+    Step("learner-64+graphs", 20),
     Step("learner-64+cublas", 20),
-    Step("learner-64+nographs", 20),
+    Step("original-32768", 60),
+    Step("recommended-65536", 40),
+    Step("limits", 20),
+    Step("engine", 25),
 )
 COMPILE_S = 240.0
 """Budget for the compilation of all steps."""

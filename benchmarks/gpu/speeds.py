@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from zebjax import network
-from zebjax.common import files
+from zebjax.common import devices, files
 from zebjax.training import learner, replay
 from zebjax.training import selfplay as actor
 
@@ -91,13 +91,18 @@ def evaluations(preset: str, positions: int, length: int, compute: programs.Comp
     # The first feature has 8 values or more in each tokenizer, and all others have 2.
     tokens = jax.random.randint(jax.random.key(1), seen.tokens.shape, 0, 2, jnp.int8)
     seen = seen._replace(tokens=tokens)
-    compiled, compile_s = _compile(program.function, net, weights, seen)
+    # As a part of self-play is compiled.
+    compiled, compile_s = _compile(
+        program.function, net, weights, seen, compiler_options=devices.GPU_OPTIONS
+    )
     return Prepared(program, compiled.as_text(), compile_s, lambda: compiled(weights, seen), 1.0)
 
 
-def _compile(function: Any, *arguments: Any) -> tuple[Any, float]:
+def _compile(function: Any, *arguments: Any, **options: Any) -> tuple[Any, float]:
     box: list[Any] = []
-    seconds, _ = report.wall_and_cpu_s(lambda: box.append(function.lower(*arguments).compile()))
+    seconds, _ = report.wall_and_cpu_s(
+        lambda: box.append(function.lower(*arguments).compile(**options))
+    )
     return box[0], round(seconds, 1)
 
 

@@ -56,12 +56,11 @@ def _parity(job: Job) -> Measure:
 
 def _play(name: str, lanes: int, moves: int, kernels: str = "xla") -> Callable[[Job], Measure]:
     def prepare(job: Job) -> Measure:
-        dtype = report.dtype_default() if kernels == "xla" else "bfloat16"
         setting, n = name, lanes
         if job.is_smoke:
             setting, n = "smoke", 4
             selfplay.SETTINGS["smoke"] = selfplay.Setting("small", SearchConfig("gumbel", sims=2))
-        made = speeds.self_play(setting, n, Compute(dtype, kernels), moves)
+        made = speeds.self_play(setting, n, Compute("bfloat16", kernels), moves)
         return lambda: speeds.rows(made, job.out / job.step)
 
     return prepare
@@ -79,8 +78,7 @@ def _learn(batch: int, chunk: int) -> Callable[[Job], Measure]:
 def _evaluate(length: int, kernels: str) -> Callable[[Job], Measure]:
     def prepare(job: Job) -> Measure:
         preset, n = ("small", 8) if job.is_smoke else ("large", 8192)
-        dtype = report.dtype_default() if kernels == "xla" else "bfloat16"
-        made = speeds.evaluations(preset, n, length, Compute(dtype, kernels))
+        made = speeds.evaluations(preset, n, length, Compute("bfloat16", kernels))
         return lambda: speeds.rows(made, job.out / job.step)
 
     return prepare
@@ -91,24 +89,24 @@ def _engine(job: Job) -> Measure:
     return lambda: (engine.measure(games) for games in sizes)
 
 
+_MOVES = {"original": 1, "recommended": 4}
+"""Moves of a timed run: seconds, not minutes."""
+_UPDATES = {64: 100, 1024: 50, 16384: 10}
+_KERNELS = {"": "pallas", "-xla": "xla"}
 STEPS: dict[str, Callable[[Job], Measure]] = {
     "limits": _limits,
     "parity": _parity,
-    "original-8192": _play("original", 8192, 1),
-    "original-8192-pallas": _play("original", 8192, 1, "pallas"),
-    "recommended-16384": _play("recommended", 16384, 4),
-    "recommended-16384-pallas": _play("recommended", 16384, 4, "pallas"),
-    "learner-64": _learn(64, 100),
-    "learner-1024": _learn(1024, 50),
-    "learner-16384": _learn(16384, 10),
-    "evaluations-24": _evaluate(24, "xla"),
-    "evaluations-24-pallas": _evaluate(24, "pallas"),
     "engine": _engine,
-    "original-4096": _play("original", 4096, 1),
-    "original-16384": _play("original", 16384, 1),
-    "recommended-8192": _play("recommended", 8192, 4),
-    "recommended-32768": _play("recommended", 32768, 4),
+    **{f"learner-{batch}": _learn(batch, chunk) for batch, chunk in _UPDATES.items()},
+    **{f"evaluations-24{end}": _evaluate(24, kernels) for end, kernels in _KERNELS.items()},
+    **{
+        f"{setting}-{lanes}{end}": _play(setting, lanes, moves, kernels)
+        for setting, moves in _MOVES.items()
+        for lanes in (4096, 8192, 16384, 32768, 65536)
+        for end, kernels in _KERNELS.items()
+    },
 }
+"""`SETTING-LANES` is self-play, `learner-BATCH` the learner's updates; `-xla`: without our kernel."""
 
 
 def run(step: str, job: Job, wait: Callable[[], None]) -> None:

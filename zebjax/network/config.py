@@ -39,9 +39,10 @@ class ZebConfig:
     """Dtype of the matrix products: float32, bfloat16, or auto: bfloat16 on an accelerator that has
     it, float32 on a CPU. Outside training also of the sums between layers. Parameters, softmax,
     LayerNorm and heads stay float32. It may change when a run resumes."""
-    kernels: str = "xla"
-    """How one GPU evaluates the network: `xla`, or `pallas` for kernels of our own, which need
-    bfloat16. Training, a CPU and several devices use XLA. Not stored with weights."""
+    kernels: str = AUTO
+    """How attention is computed: `xla`; `pallas` for a kernel of our own on one GPU, in bfloat16;
+    `auto`: pallas where it can be used. Training, a CPU, several devices and float32 use XLA. Not
+    stored with weights."""
 
     def __post_init__(self) -> None:
         # Do not look up v1: importing observe imports jax, which would slow down `--help`.
@@ -80,23 +81,29 @@ class ZebConfig:
         self._check_kernels()
 
     def _check_kernels(self) -> None:
-        if self.kernels not in ("xla", "pallas"):
-            raise ValueError(f"kernels: expected xla or pallas, got {self.kernels!r}")
-        if self.kernels == "xla":
-            return
+        if self.kernels not in (AUTO, "xla", "pallas"):
+            raise ValueError(f"kernels: expected {AUTO}, xla or pallas, got {self.kernels!r}")
+        if self.kernels == "pallas" and not self._fits_pallas:
+            raise ValueError(
+                "kernels: pallas needs compute_dtype bfloat16, and the n_heads-th part of "
+                "embed_dim to be a power of 2 and at least 16; got "
+                f"{self.compute_dtype}, embed_dim {self.embed_dim}, n_heads {self.n_heads}"
+            )
+
+    @property
+    def _fits_pallas(self) -> bool:
         # In Triton each axis of a tile is a power of 2, and those of a product are at least 16.
         head = self.embed_dim // self.n_heads
-        if self.embed_dim.bit_count() > 1 or head.bit_count() > 1 or head < 16:
-            raise ValueError(
-                f"kernels: pallas needs embed_dim and its n_heads-th part to be powers of 2, the "
-                f"latter at least 16; got embed_dim {self.embed_dim}, n_heads {self.n_heads}"
-            )
-        if self.ff_dim % 32:
-            raise ValueError(f"kernels: pallas needs a multiple of 32 as ff_dim, got {self.ff_dim}")
-        if self.compute_dtype != "bfloat16":
-            raise ValueError(
-                f"kernels: pallas needs compute_dtype bfloat16, got {self.compute_dtype}"
-            )
+        return self.compute_dtype == "bfloat16" and head.bit_count() == 1 and head >= 16
+
+    def with_kernels(self, has_one_gpu: bool) -> "ZebConfig":
+        """Return the config with `kernels` as they are used on a device.
+
+        Args:
+            has_one_gpu: True if the process computes on one GPU.
+        """
+        use = has_one_gpu and self.kernels != "xla" and self._fits_pallas
+        return dataclasses.replace(self, kernels="pallas" if use else "xla")
 
     def stored_fields(self) -> dict[str, Any]:
         """Return the fields that are stored with weights: all but `kernels`, which is a choice of

@@ -24,6 +24,8 @@ from zebjax.observe import Observation, tokenizer
 Params = dict[str, Any]
 N_OPPONENTS = 3
 LAYER_NORM_EPSILON = 1e-5
+_MULTIPLE = 8
+"""Tensor cores want axes that are a multiple of this."""
 
 
 class Output(NamedTuple):
@@ -42,8 +44,8 @@ class Affine(NamedTuple):
 
     kernel: jax.Array
     """`[inputs, outputs]`."""
-    bias: jax.Array
-    """`[outputs]`."""
+    bias: jax.Array | None
+    """`[outputs]`; None if it is the row after the inputs in `kernel`, which zeros follow."""
 
 
 class Layer(NamedTuple):
@@ -81,19 +83,30 @@ def prepare(config: ZebConfig, params: Params) -> Prepared:
         config: the network. Without `belief_head` a belief head in `params` is left out.
         params: from `init` or `load`, concrete or traced.
     """
-    return _prepare(config, params, jnp.dtype(config.compute_dtype), 3)
+    # The kernel of our own reads its part of one product; XLA would copy three parts of it.
+    n_qkv = 1 if config.kernels == "pallas" else 3
+    return _prepare(config, params, jnp.dtype(config.compute_dtype), n_qkv)
 
 
-def prepare_for_training(config: ZebConfig, params: Params) -> Prepared:
+def prepare_for_training(config: ZebConfig, params: Params, joins_bias: bool) -> Prepared:
     """Convert parameters as `prepare`, for the gradient.
 
     Training adds many small updates to the residual stream, so it is float32. Queries, keys and
     values are one product: three would have nine in the gradient instead of three.
+
+    Args:
+        config: the network.
+        params: from `init` or `load`, concrete or traced.
+        joins_bias: make the bias of a layer's products a row of the kernel. Its gradient is then
+            part of a product; otherwise it is a sum over all rows, which a GPU computes in a
+            kernel of its own with little parallelism.
     """
-    return _prepare(config, params, jnp.dtype(jnp.float32), 1)
+    return _prepare(config, params, jnp.dtype(jnp.float32), 1, joins_bias)
 
 
-def _prepare(config: ZebConfig, params: Params, residual: jnp.dtype, n_qkv: int) -> Prepared:
+def _prepare(
+    config: ZebConfig, params: Params, residual: jnp.dtype, n_qkv: int, joins_bias: bool = False
+) -> Prepared:
     compute = jnp.dtype(config.compute_dtype)
 
     def affine(weights: Params, dtype: Any = compute) -> Affine:
@@ -107,14 +120,16 @@ def _prepare(config: ZebConfig, params: Params, residual: jnp.dtype, n_qkv: int)
         return Affine(kernel.astype(compute), bias.astype(compute))
 
     def layer(weights: Params) -> Layer:
-        qkv = after_norm(weights["norm1"], weights["qkv"])
-        kernels, biases = jnp.split(qkv.kernel, n_qkv, axis=1), jnp.split(qkv.bias, n_qkv)
-        return Layer(
+        kernel, bias = after_norm(weights["norm1"], weights["qkv"])
+        assert bias is not None
+        kernels, biases = jnp.split(kernel, n_qkv, axis=1), jnp.split(bias, n_qkv)
+        made = Layer(
             qkv=tuple(Affine(*pair) for pair in zip(kernels, biases, strict=True)),
             attention_out=affine(weights["attention_out"]),
             ff_in=after_norm(weights["norm2"], weights["ff_in"]),
             ff_out=affine(weights["ff_out"]),
         )
+        return jax.tree.map(_joined, made, is_leaf=_is_affine) if joins_bias else made
 
     # All layers at once: a few kernels instead of a few for each layer.
     each = [weights for _, weights in sorted(params["layers"].items())]
@@ -135,6 +150,17 @@ def _prepare(config: ZebConfig, params: Params, residual: jnp.dtype, n_qkv: int)
     )
 
 
+def _joined(weights: Affine) -> Affine:
+    """The same with the bias as a row of the kernel."""
+    assert weights.bias is not None
+    rows = jnp.pad(weights.bias[None], ((0, _MULTIPLE - 1), (0, 0)))
+    return Affine(jnp.concatenate([weights.kernel, rows]), None)
+
+
+def _is_affine(node: Any) -> bool:
+    return isinstance(node, Affine)
+
+
 def _table(config: ZebConfig, params: Params) -> jax.Array:
     """Project the embedding tables, float32 `[columns, width]`."""
     # The projection of a concatenation is a sum of projections. So project each embedding table
@@ -151,8 +177,8 @@ def _table(config: ZebConfig, params: Params) -> jax.Array:
     positions = params["position"]["embedding"] + params["embed_project"]["bias"]
     # The tables stand in one block-diagonal matrix, so that they are one product on a GPU.
     table = jnp.concatenate([jnp.concatenate(blocks) @ kernel, positions])
-    # Tensor cores want a multiple of 8: otherwise every product copies its operands to pad them.
-    return jnp.pad(table, ((0, -table.shape[0] % 8), (0, 0)))
+    # Otherwise every product copies its operands to pad them.
+    return jnp.pad(table, ((0, -table.shape[0] % _MULTIPLE), (0, 0)))
 
 
 def forward(
@@ -215,6 +241,23 @@ def _layer(
         drop: dropout.
     """
     normed = norm(x).astype(config.compute_dtype)
+    if config.kernels == "pallas":
+        from zebjax.network import fused_attention  # takes a second to import
+
+        qkv = _times(weights.qkv[0], normed)
+        attended = fused_attention.attend(qkv, mask, config.n_heads)
+    else:
+        attended = _attention(config, weights, normed, mask, drop)
+    x = x + drop(_times(weights.attention_out, attended)).astype(x.dtype)
+    normed = norm(x).astype(config.compute_dtype)
+    hidden = drop(jax.nn.relu(_times(weights.ff_in, normed)))
+    return x + drop(_times(weights.ff_out, hidden)).astype(x.dtype)
+
+
+def _attention(
+    config: ZebConfig, weights: Layer, normed: jax.Array, mask: Array, drop: "Dropout"
+) -> jax.Array:
+    """What attention gives to each token, in the shape of `normed`."""
     if len(weights.qkv) == 1:
         # Split with the axes of the mask: XLA makes one kernel of that, of rows it makes three.
         parts = jnp.split(_times(weights.qkv[0], normed).reshape(*mask.shape, -1), 3, axis=-1)
@@ -228,15 +271,16 @@ def _layer(
     valid = jnp.moveaxis(jnp.asarray(mask), 0, 1)[:, None, None, :]
     scores = jnp.where(valid, scores.astype(jnp.float32), -jnp.inf)
     attention = drop(jax.nn.softmax(scores)).astype(value.dtype)
-    attended = jnp.einsum("bhqk,kbhd->qbhd", attention, value).reshape(x.shape)
-    x = x + drop(_times(weights.attention_out, attended)).astype(x.dtype)
-    normed = norm(x).astype(config.compute_dtype)
-    hidden = drop(jax.nn.relu(_times(weights.ff_in, normed)))
-    return x + drop(_times(weights.ff_out, hidden)).astype(x.dtype)
+    return jnp.einsum("bhqk,kbhd->qbhd", attention, value).reshape(normed.shape)
 
 
 def _times(weights: Affine, x: jax.Array) -> jax.Array:
-    return x @ weights.kernel + weights.bias
+    if weights.bias is not None:
+        return x @ weights.kernel + weights.bias
+    ones = jnp.pad(
+        jnp.ones((*x.shape[:-1], 1), x.dtype), [(0, 0)] * (x.ndim - 1) + [(0, _MULTIPLE - 1)]
+    )
+    return jnp.concatenate([x, ones], axis=-1) @ weights.kernel
 
 
 def norm(x: jax.Array) -> jax.Array:
@@ -275,6 +319,7 @@ def at_slots(config: ZebConfig, weights: Prepared, logits: jax.Array, place: Arr
     hand = tokenizer(config.tokenizer).hand
     slots = np.arange(hand.start, hand.stop, dtype=np.int8)
     at_slot = place[..., None] == slots
+    assert weights.policy.bias is not None
     return jnp.where(at_slot, logits[..., None], 0).sum(1) + weights.policy.bias
 
 

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from zebjax import contract, game, network, observe, search, tiles
+from zebjax.common import devices
 from zebjax.common.jax_settings import PRNG
 from zebjax.contract import Contract
 from zebjax.players.base import Choose, ChooseInContract, Player, in_chunks, sample_slot
@@ -40,7 +41,9 @@ def _zeb_slots(
     return jax.vmap(sample_slot, (0, 0, 0, None))(keys, logits, legal, temperature)
 
 
-@functools.partial(jax.jit, static_argnames=("config", "settings"))
+@functools.partial(
+    jax.jit, static_argnames=("config", "settings"), compiler_options=devices.GPU_OPTIONS
+)
 def _searched_slots(
     states: game.GameState,
     keys: jax.Array,

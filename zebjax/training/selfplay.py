@@ -67,7 +67,12 @@ def _new_games(key: jax.Array, lanes: int, step: Scalar) -> tuple[game.GameState
     return states, records
 
 
-@functools.partial(jax.jit, static_argnames=("config", "network_config"), donate_argnames="actor")
+@functools.partial(
+    jax.jit,
+    static_argnames=("config", "network_config"),
+    donate_argnames="actor",
+    compiler_options=devices.GPU_OPTIONS,
+)
 def advance(
     config: SelfPlayConfig,
     network_config: network.ZebConfig,

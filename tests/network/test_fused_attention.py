@@ -1,0 +1,131 @@
+"""Our kernel for GPUs, emulated on a CPU, gives what XLA's attention gives."""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from zebjax import network, observe
+from zebjax.network import forward, fused_attention, storage
+
+TINY = network.ZebConfig(
+    embed_dim=32, n_heads=2, n_layers=1, ff_dim=64, compute_dtype="bfloat16", kernels="pallas"
+)
+
+
+def _case(config, games, length):
+    """Weights, and observations of which some tokens are not valid."""
+    draw = np.random.default_rng(0)
+    params = jax.eval_shape(lambda: network.init(config, jax.random.key(0)))
+    params = jax.tree.map(lambda leaf: draw.normal(0, 0.2, leaf.shape).astype("float32"), params)
+    n_valid = draw.integers(8, length + 1, games)
+    mask = np.arange(length) < n_valid[:, None]
+    features = observe.tokenizer("v1").features.values()
+    tokens = np.stack([draw.integers(0, n, mask.shape) for n, _ in features], -1).astype(np.int8)
+    place = np.sort(draw.permuted(np.tile(np.arange(36), (games, 1)), axis=1)[:, :length])
+    return params, observe.Observation(tokens, mask, place.astype(np.int8))
+
+
+def _errors(output, exact):
+    return [float(np.abs(a - b).max()) for a, b in zip(output, exact, strict=True)]
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Evaluate with the kernel, emulated."""
+    attend = functools.partial(fused_attention.attend, interpret=True)
+    monkeypatch.setattr(fused_attention, "attend", attend)
+    return lambda config, params, seen: jax.jit(forward.forward, static_argnums=0)(
+        config, forward.prepare(config, params), seen
+    )
+
+
+def test_games_that_are_searched_one_by_one_give_the_same(run):
+    params, seen = _case(TINY, 3, 16)
+    together = run(TINY, params, seen)
+    each = jax.vmap(lambda one: run(TINY, params, one))(seen)
+    for error in _errors(each, together):
+        assert error < 1e-2
+
+
+@pytest.mark.parametrize(("games", "length"), [(3, 16), (2, 24), (2, 36)])
+def test_the_kernel_agrees_with_xla(games, length, run):
+    # In a tile: two games of 16 tokens, of which the last tile has one; one of 24; one of 36.
+    exact_config = dataclasses.replace(TINY, compute_dtype="float32", kernels="xla")
+    params, seen = _case(exact_config, games, length)
+    params["value_out"]["kernel"] *= 0.1  # so that tanh is not saturated, where all errors are 0
+    exact = network.evaluate(exact_config, network.prepare(exact_config, params), seen)
+    xla = network.evaluate(TINY, network.prepare(TINY, params), seen)  # on a CPU this is XLA
+    ours, limits = _errors(run(TINY, params, seen), exact), _errors(xla, exact)
+    for error, limit in zip(ours, limits, strict=True):
+        assert 0 < error < 1.5 * limit + 1e-3
+
+
+def test_a_token_sees_only_valid_tokens_of_its_own_game():
+    games, length, width = 3, 16, 32
+    qkv = np.random.default_rng(1).normal(size=(length, games, 3 * width)).astype("float32")
+    mask = np.tile(np.arange(length)[:, None] < 12, (1, games))
+
+    def attended(qkv):
+        made = fused_attention.attend(qkv.reshape(-1, 3 * width), mask, 2, interpret=True)
+        return np.asarray(made).reshape(length, games, width)
+
+    before, other = attended(qkv), qkv.copy()
+    other[:, 1] *= -1  # the second game
+    other[12:, 0] *= -1  # tokens of the first that are not valid
+    after = attended(other)
+    np.testing.assert_array_equal(after[:12, 0], before[:12, 0])
+    np.testing.assert_array_equal(after[:, 2], before[:, 2])
+    assert np.abs(after[:, 1] - before[:, 1]).max() > 1e-2
+
+
+def test_the_kind_of_kernels_is_not_stored_and_changes_no_weights():
+    plain = dataclasses.replace(TINY, kernels="xla")
+    assert plain.same_weights(TINY)
+    params, _ = _case(plain, 1, 16)
+    data, other = (storage.to_bytes(config, params) for config in (TINY, plain))
+    # The order of the metadata in the file is any.
+    assert storage.metadata_of(data) == storage.metadata_of(other)
+    assert sorted(data) == sorted(other)
+    assert b"kernels" not in data
+
+
+def test_auto_uses_the_kernel_on_one_gpu_only_and_only_if_it_can():
+    auto = dataclasses.replace(TINY, kernels="auto")
+    assert auto.with_kernels(True).kernels == "pallas"
+    assert auto.with_kernels(False).kernels == TINY.with_kernels(False).kernels == "xla"
+    for fields in ({"compute_dtype": "float32"}, {"n_heads": 4}, {"kernels": "xla"}):
+        assert dataclasses.replace(auto, **fields).with_kernels(True).kernels == "xla"
+
+
+def test_a_bias_in_the_kernel_changes_no_gradient():
+    config = dataclasses.replace(TINY, compute_dtype="float32", kernels="xla")
+    params, seen = _case(config, 3, 16)
+
+    def gradient(joins_bias):
+        def loss(params):
+            weights = forward.prepare_for_training(config, params, joins_bias)
+            output = forward.forward(config, weights, seen)
+            return sum((array**2).mean() for array in output)
+
+        return jax.jit(jax.grad(loss))(params)
+
+    for one, other in zip(*map(jax.tree.leaves, (gradient(True), gradient(False))), strict=True):
+        assert np.abs(other).max() > 0
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"kernels": "triton"}, "kernels: expected auto, xla or pallas, got 'triton'"),
+        ({"compute_dtype": "float32"}, "pallas needs compute_dtype bfloat16, .* got float32"),
+        ({"embed_dim": 48, "n_heads": 1}, "a power of 2 and at least 16; .* embed_dim 48"),
+        ({"n_heads": 4}, "at least 16; .* embed_dim 32, n_heads 4"),
+    ],
+)
+def test_what_the_kernels_cannot_do_is_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(TINY, **fields)
