@@ -158,13 +158,13 @@ def _strength(player: str, standings: Any) -> str | None:
     rating, anchor = standings["ratings"][specs.index(spec)], standings["anchor"]
     low, high = rating["ci95"]
     scale = f", where `{anchor['player']}` has {anchor['elo']:,.0f}" if anchor else ""
+    elo = f"Elo {rating['elo']:,.0f} [{low:,.0f}, {high:,.0f}]"
     found = [match for match in standings["matches"] if spec in (match["a"], match["b"])]
+    rows = [_met(spec, match) for match in found]
     return (
-        f"`{spec}` has Elo {rating['elo']:,.0f} [{low:,.0f}, {high:,.0f}] over {rating['games']:,} games"
-        f"{scale}. Every deal is played twice, teams swapped; intervals are 95 %.\n\n"
-    ) + card.table(
-        ("against", "wins, %", "interval", "deals"), [_met(spec, match) for match in found]
-    )
+        f"`{spec}` has {elo} over {rating['games']:,} games{scale}. "
+        "Every deal is played twice, teams swapped; intervals are 95 %.\n\n"
+    ) + card.table(("against", "wins, %", "interval", "deals"), rows)
 
 
 def _met(spec: str, match: Mapping[str, Any]) -> tuple[Any, ...]:
