@@ -36,8 +36,7 @@ def parser() -> cli.Parser:
         "bundled --onnx bundled.onnx",
         "runs/quickstart@8 --html page.html --onnx quickstart.onnx",
         "runs/quickstart --hub USER/REPO --public",
-        usage="PATH [--html FILE.html] [--onnx FILE.onnx]\n"
-        "       [--hub USER/REPO [--public] [--ladder FILE.json]]",
+        usage="PATH [--html FILE.html] [--onnx FILE.onnx] [--hub USER/REPO]",
     )
     made.add_argument(
         "network",
