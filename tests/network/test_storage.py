@@ -13,6 +13,7 @@ from zebjax import network
 from zebjax.common import checkpoint
 from zebjax.common.files import new_folder, write_json
 from zebjax.network import model, storage
+from zebjax.network.card import model_card
 
 TINY = network.ZebConfig(embed_dim=16, n_heads=2, n_layers=2, ff_dim=24)
 
@@ -270,10 +271,10 @@ def test_the_model_card(folder):
         assert row in text
     assert "network.load(" in text and "who holds each hidden tile" in text
     hostile = {"run": "<script>\x1b[2J|`x`\n", "nested": {"a": 1}, "none": None}
-    card = storage.model_card(dataclasses.replace(TINY, belief_head=False), 5, hostile)
+    card = model_card(dataclasses.replace(TINY, belief_head=False), 5, hostile)
     assert "<script>" not in card and "\x1b" not in card and "nested" not in card
     assert "hidden tile" not in card
-    assert "Nothing is recorded about" in storage.model_card(TINY, 5, {})
+    assert "Nothing is recorded about" in model_card(TINY, 5, {})
 
 
 def test_the_front_matter_is_what_the_hub_reads(folder):

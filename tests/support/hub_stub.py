@@ -28,6 +28,8 @@ class Hub:
         self.hides_sizes = False
         self.forbidden = set()
         """Repositories that may not be written."""
+        self.visibility = {}
+        """Repository -> `private`, `public` or None, as asked for when it was created."""
         self.tags = {}
         """Name -> index of a commit, as a revision."""
         self.lock = threading.Lock()
@@ -145,6 +147,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _post(self):
         path = self.path_only
+        if path == "/api/validate-yaml":  # of a README.md
+            return self._send(200, {"errors": [], "warnings": []})
         if path == "/api/repos/create":
             asked = json.loads(self.body)
             kind = asked.get("type") or "model"
@@ -156,6 +160,8 @@ class _Handler(BaseHTTPRequestHandler):
             if name in self.hub.forbidden:
                 return self._send(403, {"error": "forbidden"})
             self.hub.repos.setdefault((kind, name), [{}])
+            older = {True: "private", False: "public"}.get(asked.get("private"))
+            self.hub.visibility[name] = asked.get("visibility", older)
             return self._send(200, {"url": f"{self.hub.url}/{name}"})
         if match := re.fullmatch(r"/(datasets/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
             objects = [

@@ -24,7 +24,7 @@ COMMANDS = {
     "belief": Command("zebjax.belief", "measure what a network knows about hidden tiles"),
     "play": Command("zebjax.play", "play in a terminal with three players"),
     "serve": Command("zebjax.serve", "play in a browser with three players"),
-    "export": Command("zebjax.export", "write a network as one HTML page to play against"),
+    "export": Command("zebjax.export", "write a network as a page, as an ONNX file, or to the Hub"),
     "show": Command("zebjax.show", "show a game or a position, in a terminal or as a picture"),
     "analyse": Command("zebjax.analyse", "say what each move of a position is worth"),
     "review": Command("zebjax.review", "say what each decision of a game has cost"),

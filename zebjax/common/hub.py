@@ -70,6 +70,21 @@ def parse(url: Path | str) -> HubPath:
     return HubPath(match[1], match[2].strip("/"), match[3])
 
 
+def repository(text: str) -> HubPath:
+    """Parse the name of a repository, `USER/REPO` or `hf://USER/REPO`.
+
+    Raises:
+        HubError: if it does not have that form.
+    """
+    try:
+        place = parse(text if is_hub(text) else f"{SCHEME}{text}")
+    except HubError:
+        place = None
+    if place is None or place.path or place.revision:
+        raise HubError(f"expected USER/REPO, got {text!r}")
+    return place
+
+
 def fetch(place: HubPath, beside: tuple[str, ...] = ()) -> Path:
     """Download a file, and optional files of the same folder, into the Hub's cache.
 

@@ -48,7 +48,17 @@ class _Busy(Unreachable):
 class HubStore:
     """See `store.Store`. Every write is one commit in each repository that it changes."""
 
-    def __init__(self, url: str, retry_s: float = 20) -> None:
+    def __init__(self, url: str, retry_s: float = 20, private: bool = True) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            url: `hf://USER/REPO[/PREFIX]`.
+            retry_s: seconds in which a call is repeated after transient errors.
+            private: True if repositories that this store creates are private.
+
+        Raises:
+            Refused: for another form of URL, or without the extra `hub`.
+        """
         try:
             import huggingface_hub
         except ImportError:
@@ -63,7 +73,7 @@ class HubStore:
             raise Refused(f"{url}: expected hf://USER/REPO or hf://USER/REPO/PREFIX")
         self.where = url
         self._repo, self._prefix = place.repo, place.path
-        self._retry_s = retry_s
+        self._retry_s, self._private = retry_s, private
         self._endpoint = os.environ.get("HF_ENDPOINT")
         self._api: Any = huggingface_hub.HfApi(endpoint=self._endpoint)
 
@@ -81,6 +91,20 @@ class HubStore:
         return f"{self._prefix}/{name}" if self._prefix else name
 
     # ---- writing
+
+    def check_writable(self) -> None:
+        """Raise Refused if it is known without asking the Hub that nothing can be written: no
+        token, a name that the Hub does not allow, or HF_HUB_OFFLINE.
+        """
+        from huggingface_hub import constants, get_token
+        from huggingface_hub.utils import validate_repo_id
+
+        with self._explained():
+            validate_repo_id(self._repo)
+        if constants.is_offline_mode():
+            raise Refused(f"{self.where}: HF_HUB_OFFLINE is set; unset it to write to the Hub")
+        if get_token() is None:
+            raise Refused(f"{self.where}: no token found; {_where_tokens_are()}")
 
     def put(self, new: Mapping[str, bytes], replace: Mapping[str, bytes] = NO_OBJECTS) -> set[str]:
         """See `Store`. Objects of both repositories are written in two commits.
@@ -143,7 +167,7 @@ class HubStore:
         try:
             return self._head(place)
         except RepositoryNotFoundError:
-            self._api.create_repo(**place, private=True, exist_ok=True)
+            self._api.create_repo(**place, private=self._private, exist_ok=True)
             return self._head(place)
 
     def _head(self, place: dict[str, str]) -> str:
@@ -322,7 +346,7 @@ class HubStore:
             raise
 
     def _no_access(self, error: Exception) -> Refused:
-        from huggingface_hub import constants, get_token
+        from huggingface_hub import get_token
 
         if get_token() is None:
             trouble = "no token found"
@@ -331,10 +355,17 @@ class HubStore:
         else:
             trouble = "the token has no right to do this"
         return Refused(
-            f"{self.where}: no access (status {_status(error)}): {trouble}; looked for it in "
-            f"HF_TOKEN, then in {constants.HF_TOKEN_PATH}, which `hf auth login` writes; it must "
-            "be a token that may write there"
+            f"{self.where}: no access (status {_status(error)}): {trouble}; {_where_tokens_are()}"
         )
+
+
+def _where_tokens_are() -> str:
+    from huggingface_hub import constants
+
+    return (
+        f"looked for it in HF_TOKEN, then in {constants.HF_TOKEN_PATH}, which `hf auth login` "
+        "writes; it must be a token that may write there"
+    )
 
 
 def _retry_after_s(error: Exception) -> float:

@@ -22,12 +22,12 @@ import safetensors.numpy
 
 from zebjax.common import checkpoint, devices, hub
 from zebjax.common.files import read_json, write_json, write_text, writing
-from zebjax.network import places
+from zebjax.network import card, places
 from zebjax.network.config import ZebConfig, config_from_dict
 from zebjax.network.model import Params, abstract_params, n_params
 
 CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
+WEIGHTS_FILE = card.WEIGHTS_FILE
 TRAINING_FILE = "training.json"
 PROVENANCE_FILE = "provenance.json"
 CARD_FILE = "README.md"
@@ -178,8 +178,8 @@ def save(
         (folder / WEIGHTS_FILE).write_bytes(to_bytes(config, params))
         if training is not None:
             write_json(folder / TRAINING_FILE, dict(training))
-        card = model_card(config, n_params(params), training or {})
-        write_text(folder / CARD_FILE, card)
+        text = card.model_card(config, n_params(params), training or {})
+        write_text(folder / CARD_FILE, text)
 
 
 def find(path: Path | str) -> Path:
@@ -316,83 +316,3 @@ def history(found: Path) -> dict[str, Any]:
     if not isinstance(facts, dict):
         raise ValueError(f"{file}: expected an object with step and total_games")
     return facts
-
-
-# ---- model card
-
-_CARD = """\
----
-license: mit
-library_name: zebjax
-pipeline_tag: reinforcement-learning
-tags:
-- texas-42
-- dominoes
-- reinforcement-learning
-- self-play
-- jax
----
-# {title}
-
-A network for Texas 42, the four-player partnership domino game with hidden hands: {n_params:,}
-parameters. From what one player can see it gives a policy over the seven tiles of the hand, the
-expected outcome{value}{belief}.
-
-## Use
-
-```python
-from zebjax import network
-config, params = network.load("PATH")  # this folder, or hf://USER/REPO
-```
-
-    zebjax arena zeb:PATH vs heuristic --deals 500{contract}
-
-## Network
-
-{config}
-
-`{weights}` holds the parameters, float32, under their paths (`layers.00.qkv.kernel`); kernels are
-`[in, out]`. Its metadata repeats the config.
-
-## Training
-
-{training}
-"""
-
-
-def model_card(config: ZebConfig, n: int, training: Mapping[str, Any]) -> str:
-    """Return the README.md of a network folder: Markdown with YAML front matter for the Hub.
-
-    Args:
-        config: the network's.
-        n: number of parameters.
-        training: facts to list; values that are not plain are left out.
-    """
-    known = {
-        key: value
-        for key, value in training.items()
-        if isinstance(value, str | int | float) and value != ""
-    }
-    title = str(known.get("run") or known.get("source") or "zebjax network")
-    return _CARD.format(
-        title=_cell(title),
-        n_params=n,
-        value=" of a contract, made or set" if config.plays_contracts else "",
-        contract=" --contract 30" if config.plays_contracts else "",
-        belief=", and who holds each hidden tile" if config.belief_head else "",
-        config=_table("field", config.stored_fields()),
-        weights=WEIGHTS_FILE,
-        training=_table("fact", known) if known else "Nothing is recorded about its training.",
-    )
-
-
-def _table(name: str, rows: Mapping[str, Any]) -> str:
-    lines = [f"| {_cell(key)} | {_cell(value)} |" for key, value in rows.items()]
-    return "\n".join([f"| {name} | value |", "|---|---|", *lines])
-
-
-def _cell(value: Any) -> str:
-    """Return a value as one cell of a Markdown table, escaped: it may come from a hostile file."""
-    text = f"{value:,}" if type(value) is int else str(value)
-    text = "".join(filter(str.isprintable, text))[:200]
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
