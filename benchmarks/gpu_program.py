@@ -17,8 +17,10 @@ from .gpu.cards import CARDS, Card
 ABOUT = """Nothing is measured: all figures are predicted. XLA compiles for a described GPU; that
 needs zebjax[cuda12] (6 GB), but no GPU and no driver. The optimised program tells the kernels of
 each loop, their bytes and their matrix products. A kernel takes at least 3 us; it moves its bytes
-at 85 % of the bandwidth and multiplies at half the peak. The host waits 10 us for a `conditional`
-and for each turn of a loop of unknown length, whose turns are assumed.
+at 60 % of the bandwidth and multiplies at 45 % of the peak. The host waits 11 us for a
+`conditional` and for each turn of a loop of unknown length, whose turns are assumed. These
+constants are fitted to 16 programs on an H200; 13 of them are then predicted within 9 %, all within
+20 % (benchmarks/NOTES.md).
 
 Known limits: cuBLAS and Triton are not tuned, caches and CUDA graphs are ignored, the branches of a
 `conditional` are taken equally often. With --devices the collectives are listed by number and
@@ -190,10 +192,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--kernels",
-        choices=("xla", "pallas"),
-        default="xla",
-        help="of the network in self-play, search and evaluations: XLA's or our own (default "
-        "%(default)s)",
+        choices=("auto", "xla"),
+        default="auto",
+        help="of the network in self-play, search and evaluations: with our own for attention on "
+        "one GPU (auto, the default), or XLA's alone",
     )
     add(
         "--devices",

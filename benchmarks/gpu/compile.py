@@ -77,19 +77,30 @@ def compiled(card: Card, n_devices: int, function: Any, *arguments: Any) -> Any:
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
 
     shapes = [jax.tree.map(shape, argument) for argument in arguments]
-    with _traced_as_on_gpus(mesh):
+    with _traced_as_on_gpus(mesh, card):
         lowered = function.trace(*shapes).lower(lowering_platforms=("cuda",))
     return lowered.compile(compiler_options=_OPTIONS)
 
 
 @contextlib.contextmanager
-def _traced_as_on_gpus(mesh: Mesh) -> Iterator[None]:
+def _traced_as_on_gpus(mesh: Mesh, card: Card) -> Iterator[None]:
     """Let code that asks for the backend and the devices while it is traced see these GPUs."""
     real = jax.default_backend, jax.device_count, devices._mesh
     jax.default_backend = lambda: "gpu"
     jax.device_count = lambda: mesh.size  # type: ignore[assignment]
     devices._mesh = lambda: mesh  # type: ignore[assignment]
     try:
-        yield
+        with _known_to_pallas(card):
+            yield
     finally:
         jax.default_backend, jax.device_count, devices._mesh = real
+
+
+def _known_to_pallas(card: Card) -> contextlib.AbstractContextManager:
+    """From jax 0.11 on Pallas asks for a GPU by name, for its compute capability."""
+    if not hasattr(jax.sharding, "AbstractDevice"):
+        return contextlib.nullcontext()
+    # It knows few names; these have the same capability.
+    names = {(8, 6): "NVIDIA A10", (8, 9): "NVIDIA L4", (9, 0): "NVIDIA H100"}
+    device = jax.sharding.AbstractDevice(names[card.capability], None, "gpu")
+    return jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), (), abstract_device=device))

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from zebjax import game, network, search
+from zebjax.network.config import AUTO
 from zebjax.training import learner, replay
 from zebjax.training import selfplay as actor
 from zebjax.training.config import LearnerConfig, SelfPlayConfig
@@ -61,12 +62,12 @@ class Compute(NamedTuple):
     """How the network is evaluated: fields of a ZebConfig."""
 
     compute_dtype: str
-    kernels: str = "xla"
+    kernels: str = AUTO
 
     def facts(self) -> dict[str, str]:
-        """Those that a row names; a row of older results has no `kernels`."""
+        """Those that a row names: `kernels` only if they are not what a user gets."""
         facts = self._asdict()
-        return facts if self.kernels != "xla" else {"compute_dtype": self.compute_dtype}
+        return facts if self.kernels != AUTO else {"compute_dtype": self.compute_dtype}
 
 
 def _setting(name: str, compute: Compute) -> tuple[network.ZebConfig, search.SearchConfig]:

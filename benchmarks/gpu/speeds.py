@@ -125,6 +125,9 @@ def rows(prepared: Prepared, path: Path) -> Iterator[dict[str, Any]]:
     made |= {"compile_s": prepared.compile_s, "spread": round(time["spread"], 3)}
     made["process_peak_mb"] = report.process_peak_mb()
     made |= _predicted(prepared)
+    if program.unit == "move":  # `--selfplay.lanes auto` looks for them
+        config, net = program.arguments[:2]
+        made |= {"network": dataclasses.asdict(net), "search": dataclasses.asdict(config.search)}
     yield made
     with gzip.open(f"{path}.hlo.txt.gz", "wt") as file:
         file.write(prepared.text)

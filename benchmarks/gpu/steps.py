@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from zebjax.network.config import AUTO
 from zebjax.search import SearchConfig
 
 from .. import engine, report, selfplay
@@ -54,7 +55,7 @@ def _parity(job: Job) -> Measure:
     return measure
 
 
-def _play(name: str, lanes: int, moves: int, kernels: str = "xla") -> Callable[[Job], Measure]:
+def _play(name: str, lanes: int, moves: int, kernels: str = AUTO) -> Callable[[Job], Measure]:
     def prepare(job: Job) -> Measure:
         setting, n = name, lanes
         if job.is_smoke:
@@ -92,7 +93,7 @@ def _engine(job: Job) -> Measure:
 _MOVES = {"original": 1, "recommended": 4}
 """Moves of a timed run: seconds, not minutes."""
 _UPDATES = {64: 100, 1024: 50, 16384: 10}
-_KERNELS = {"": "pallas", "-xla": "xla"}
+_KERNELS = {"": AUTO, "-xla": "xla"}
 STEPS: dict[str, Callable[[Job], Measure]] = {
     "limits": _limits,
     "parity": _parity,
@@ -106,7 +107,7 @@ STEPS: dict[str, Callable[[Job], Measure]] = {
         for end, kernels in _KERNELS.items()
     },
 }
-"""`SETTING-LANES` is self-play, `learner-BATCH` the learner's updates; `-xla`: without our kernel."""
+"""`SETTING-LANES` is self-play, `learner-BATCH` updates; `-xla`: without the kernel of our own."""
 
 
 def run(step: str, job: Job, wait: Callable[[], None]) -> None:

@@ -417,8 +417,8 @@ def test_rows_of_several_devices_are_in_the_table_and_not_taken_for_one(tmp_path
         tmp_path, eight, setting="original", predicted_games_per_s=2e3, collectives=sent, devices=8
     )
     predictions(tmp_path, eight, setting="large", batch=64, predicted_updates_per_s=9e3)
-    # Kernels that are off by default are not what a user gets.
-    predictions(tmp_path, one, setting="original", predicted_games_per_s=900.0, kernels="pallas")
+    # Kernels that are not the default are not what a user gets.
+    predictions(tmp_path, one, setting="original", predicted_games_per_s=900.0, kernels="xla")
     assert table.main(["--results", str(tmp_path)]) == 0
     said = capsys.readouterr().out.splitlines()[-2]
     assert said.startswith(f"| {eight} | original | 2000.0 |")

@@ -91,8 +91,7 @@ def _one_head(
     )
     valid = triton.load(mask_ref.at[row], mask=exists, other=False)
     sees = (game[:, None] == game[None, :]) & valid[None, :]
-    # Few instructions for each score: these, not memory, are what the kernel's time is. exp2 with
-    # log2(e) in the scale, and a reciprocal of each row's sum instead of a division of each value.
+    # exp2 with log2(e) in the scale; a reciprocal of each row's sum, no division of each value.
     scores = jnp.where(sees, _dot(query, key.T) * (math.log2(math.e) / math.sqrt(head)), _NEVER)
     weight = jnp.exp2(scores - scores.max(-1, keepdims=True))
     seen = _dot(weight.astype(value.dtype), value) * (1 / weight.sum(-1, keepdims=True))
