@@ -19,8 +19,8 @@ needs zebjax[cuda12] (6 GB), but no GPU and no driver. The optimised program tel
 each loop, their bytes and their matrix products. A kernel takes at least 3 us; it moves its bytes
 at 60 % of the bandwidth and multiplies at 45 % of the peak. The host waits 11 us for a
 `conditional` and for each turn of a loop of unknown length, whose turns are assumed. These
-constants are fitted to 16 programs on an H200; 13 of them are then predicted within 9 %, all within
-20 % (benchmarks/NOTES.md).
+constants are fitted to 16 programs on an H200, of which 15 are then predicted within 9 %
+(benchmarks/NOTES.md).
 
 Known limits: cuBLAS and Triton are not tuned, caches and CUDA graphs are ignored, the branches of a
 `conditional` are taken equally often. With --devices the collectives are listed by number and
