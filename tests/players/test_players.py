@@ -101,6 +101,7 @@ def test_heuristic_equals_the_reference(reference):
             "search: expected gumbel or puct, got 'gumble'; did you mean 'gumbel'",
         ),
         ("zeb:x,worlds=4", "worlds: expected sims with it, as in sims=64"),
+        ("small:temprature=1", "unknown key 'temprature'; did you mean 'temperature'"),
         ("zeb:x,world=4", "unknown key 'world'; did you mean 'worlds'"),
         ("zeb:/no/such/place", "player 'zeb:/no/such/place': /no/such/place: no network here"),
     ],

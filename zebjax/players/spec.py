@@ -9,7 +9,7 @@ import os
 import pkgutil
 import textwrap
 import types
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -79,9 +79,14 @@ def _meant(spec: str) -> str:
     return similar(spec.partition(":")[0], KINDS)
 
 
-def _is_argument(items: list[str], keys: Container[str]) -> bool:
-    """True if the first item is a path and not an option."""
-    return bool(items) and items[0].partition("=")[0] not in keys
+def _is_argument(items: list[str], keys: Collection[str]) -> bool:
+    """True if the first item is a path and not an option, also not one with a mistyped key."""
+    if not items:
+        return False
+    key, equals, _ = items[0].partition("=")
+    if not equals or _exists(items[0]):
+        return key not in keys
+    return not similar(key, keys)
 
 
 def _argument_items(items: list[str], keys: Container[str], is_path: bool) -> int:
