@@ -3,12 +3,14 @@ updates, and the rules engine.
 """
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from zebjax import game, network, search
+from zebjax.network import forward
 from zebjax.network.config import AUTO
 from zebjax.training import learner, replay
 from zebjax.training import selfplay as actor
@@ -130,7 +132,9 @@ def evaluation(preset: str, positions: int, length: int, compute: Compute) -> Pr
     """
     net = dataclasses.replace(network.PRESETS[preset], belief_head=False, **compute._asdict())
     seen = jax.eval_shape(lambda: report.zeros(net, positions, length))
-    weights = jax.eval_shape(lambda params: network.prepare(net, params), _params(net))
+    # As `network.prepare` makes them where there is one GPU.
+    prepare = functools.partial(forward.prepare, net.with_kernels(True))
+    weights = jax.eval_shape(prepare, _params(net))
     return Program(
         {
             "program": "network",
