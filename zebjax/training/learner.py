@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 import optax.contrib
+from jax.flatten_util import ravel_pytree
 
 from zebjax import network
 from zebjax.common.arrays import check, check_key
@@ -167,7 +168,7 @@ def _update(
     about = jnp.stack(
         [
             optax.tree.norm(packed),
-            optax.tree.norm(value_head),
+            jnp.linalg.norm(ravel_pytree(value_head)[0]),  # one kernel, not one an array
             jnp.asarray(lr_schedule(config)(state.update), jnp.float32),
         ]
     )
