@@ -19,8 +19,9 @@ needs zebjax[cuda12] (6 GB), but no GPU and no driver. The optimised program tel
 each loop, their bytes and their matrix products. A kernel takes at least 3 us; it moves its bytes
 at 60 % of the bandwidth and multiplies at 45 % of the peak. The host waits 11 us for a
 `conditional` and for each turn of a loop of unknown length, whose turns are assumed. These
-constants are fitted to 16 programs on an H200, of which 15 are then predicted within 9 %
-(benchmarks/NOTES.md).
+constants are fitted to 16 programs that were compiled on an H200, of which 15 are then predicted
+within 10 %. A program compiled here, without tuning, differs: the rows of an H200 are 0 to 19 % too
+fast (benchmarks/NOTES.md).
 
 Known limits: cuBLAS and Triton are not tuned, caches and CUDA graphs are ignored, the branches of a
 `conditional` are taken equally often. With --devices the collectives are listed by number and
@@ -40,7 +41,7 @@ def planned(args: argparse.Namespace) -> Iterator[programs.Program]:
             for setting in args.settings:
                 yield make(setting, args.lanes or LANES.get(setting, 8192), compute)
         elif name == "network":
-            yield programs.evaluation("large", args.positions, args.length, compute)
+            yield programs.evaluation("large", args.positions, args.length, compute, args.devices)
         elif name == "learner":
             for batch in args.batches:
                 yield programs.updates("large", batch, args.compute_dtype)

@@ -53,14 +53,14 @@ CARDS = {
     ),
 }  # fmt: skip
 
-# Fitted to 16 programs on an H200 (2026-11-27, results/on-gpu-h200.json): self-play, learner and
-# evaluations are then predicted with an error of 10 %, and 20 % where cuBLAS computes attention.
+# Fitted to 16 programs that were compiled on an H200 (`fit` in results/on-gpu-h200.json): 15 are
+# then predicted within 10 %, and one, in which cuBLAS computes attention, 19 % too fast.
 LAUNCH_S = 3e-6
 """Shortest time of a kernel. In a CUDA graph one without work takes 0.9 us; those of the learner at
 batch 64 took 3.0 us each."""
 HOST_WAIT_S = 11e-6
-"""Time of a `conditional`, or of each of the two readings of a turn of a loop of unknown length:
-the host reads a number."""
+"""Time of a `conditional`, or of a turn of a loop of unknown length: the host reads a number. Such
+a turn took 22 us with its three kernels."""
 BANDWIDTH_SHARE = 0.6
 """A large copy reached 0.68."""
 FLOP_SHARE = 0.45

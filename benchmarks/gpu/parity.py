@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zebjax import game, network, observe
+from zebjax.common import devices
 from zebjax.torch_compat import weights as torch_weights
 
 _GOLDEN = {
@@ -81,6 +82,9 @@ def cases(n: int) -> Iterator[Case]:
 def row(case: Case, way: Way) -> dict[str, Any]:
     """Largest errors of the outputs of one case, and `ok`; `failure` if it does not run at all."""
     made: dict[str, Any] = {"network": case.name, **way._asdict()}
+    net = dataclasses.replace(case.network, compute_dtype=way.dtype, kernels=way.kernels)
+    # A device that does not run the kernel uses XLA.
+    made["kernels"] = net.with_kernels(devices.runs_pallas()).kernels
     try:
         got = _output(case.network, case.params, case.seen, way)
     except Exception as error:  # of a compiler: the other ways are to be seen all the same

@@ -126,14 +126,16 @@ def one_search(name: str, lanes: int, compute: Compute) -> Program:
     )
 
 
-def evaluation(preset: str, positions: int, length: int, compute: Compute) -> Program:
+def evaluation(
+    preset: str, positions: int, length: int, compute: Compute, n_devices: int = 1
+) -> Program:
     """One evaluation of the network without a belief head, positions of one length, with weights
     that were prepared before.
     """
     net = dataclasses.replace(network.PRESETS[preset], belief_head=False, **compute._asdict())
     seen = jax.eval_shape(lambda: report.zeros(net, positions, length))
-    # As `network.prepare` makes them where there is one GPU.
-    prepare = functools.partial(forward.prepare, net.with_kernels(True))
+    # As `network.prepare` makes them on such devices.
+    prepare = functools.partial(forward.prepare, net.with_kernels(n_devices == 1))
     weights = jax.eval_shape(prepare, _params(net))
     return Program(
         {

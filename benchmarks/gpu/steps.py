@@ -103,7 +103,7 @@ STEPS: dict[str, Callable[[Job], Measure]] = {
     **{
         f"{setting}-{lanes}{end}": _play(setting, lanes, moves, kernels)
         for setting, moves in _MOVES.items()
-        for lanes in (4096, 8192, 16384, 32768, 65536)
+        for lanes in (8192, 16384, 32768)
         for end, kernels in _KERNELS.items()
     },
 }

@@ -15,7 +15,9 @@ class Event(NamedTuple):
     start_ns: float
     ns: float
     instruction: str = ""
-    """The instruction of the optimised program that it belongs to; "" if the trace does not say."""
+    """The instruction of the optimised program that it belongs to, or the row of kernels that is a
+    CUDA graph (`command_buffer_294`); "" if the trace does not say. The kernel of a fusion has its
+    name, with `_` for `.`."""
 
 
 def read(folder: Path) -> list[Event]:

@@ -46,7 +46,10 @@ def test_a_step_that_fails_or_hangs_loses_nothing(tmp_path):
 
 def test_all_steps_compile_before_the_first_measures_and_one_measures_at_a_time(tmp_path):
     # Each appends its name when it begins and ends to measure; none may begin while one measures.
-    code = "f = open({file!r}, 'a'); f.write('{name} '); f.flush(); f.write('{name} ')"
+    code = (
+        "import time; f = open({file!r}, 'a'); f.write('{name} '); f.flush(); time.sleep(0.2); "
+        "f.write('{name} ')"
+    )
 
     def make(step):
         # The first to measure sees that all are ready.
@@ -65,6 +68,7 @@ def test_a_step_that_compiles_for_too_long_is_given_up(tmp_path):
     done = on_gpu.run(asked, tmp_path, lambda step: python(codes[step.name]), 1.0, 1)
     assert [found["status"] for found in done.values()] == ["too slow", "not begun"]
     assert done["long"]["wall_s"] < 30
+    assert json.loads((tmp_path / "summary.json").read_text())["steps"] == done
 
 
 @pytest.mark.parametrize(("broken", "status"), [((), 0), (("engine",), 1)])
@@ -85,8 +89,7 @@ def test_the_steps_exist_and_can_end_within_ten_minutes():
     names = [step.name for step in on_gpu.STEPS]
     assert {name.partition("+")[0] for name in names} <= set(steps.STEPS)
     assert len(set(names)) == len(names)
-    # Budgets are for a hang. A step took a fifth of its own on an H200.
-    assert on_gpu.COMPILE_S + sum(step.seconds for step in on_gpu.STEPS) / 2 <= 600
+    assert on_gpu.COMPILE_S + sum(step.seconds for step in on_gpu.STEPS) <= 600
 
 
 def test_kernels_are_summed_by_name_and_busy_time_counts_once():
@@ -140,4 +143,5 @@ def test_a_step_runs_at_tiny_sizes(tmp_path, step):
         (row,) = rows  # with the trace, which replaces the one before
         assert row["kernels_per_unit"] > 1 and len(row["largest"]) > 5
     if step == "parity":
-        assert {row["kernels"] for row in rows} == {"xla", "pallas"}
+        assert {row["dtype"] for row in rows} == {"float32", "bfloat16"}
+        assert {row["kernels"] for row in rows} == {"xla"}  # as a CPU evaluates each

@@ -4,8 +4,10 @@ import dataclasses
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -189,3 +191,26 @@ def test_the_device_is_a_setting_of_the_experiment():
     assert Experiment("x").device == "any"
     with pytest.raises(ValueError, match="device: expected any or cpu or gpu, got 'cuda'"):
         Experiment("x", device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("backend", "n_devices", "capability", "runs"),
+    [
+        ("gpu", 1, "9.0", True),
+        ("gpu", 1, "8.6", True),
+        ("gpu", 1, "10.0", True),
+        ("gpu", 1, "", True),  # a GPU that is only described
+        ("gpu", 1, "7.5", False),  # no bfloat16
+        ("gpu", 1, "gfx942", False),  # AMD
+        ("gpu", 2, "9.0", False),
+        ("cpu", 1, "", False),
+    ],
+)
+def test_which_devices_run_kernels_of_our_own(monkeypatch, backend, n_devices, capability, runs):
+    device = types.SimpleNamespace(compute_capability=capability)
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    monkeypatch.setattr(jax, "device_count", lambda: n_devices)
+    monkeypatch.setattr(jax, "local_devices", lambda: [device])
+    assert devices.runs_pallas() == runs
+    monkeypatch.setattr(devices, "PLAIN_XLA", True)
+    assert not devices.runs_pallas()

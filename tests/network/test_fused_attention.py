@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from zebjax import network, observe
-from zebjax.network import forward, fused_attention, storage
+from zebjax.common import devices
+from zebjax.network import forward, fused_attention, model, storage
 
 TINY = network.ZebConfig(
     embed_dim=32, n_heads=2, n_layers=1, ff_dim=64, compute_dtype="bfloat16", kernels="pallas"
@@ -96,8 +97,42 @@ def test_auto_uses_the_kernel_on_one_gpu_only_and_only_if_it_can():
     auto = dataclasses.replace(TINY, kernels="auto")
     assert auto.with_kernels(True).kernels == "pallas"
     assert auto.with_kernels(False).kernels == TINY.with_kernels(False).kernels == "xla"
-    for fields in ({"compute_dtype": "float32"}, {"n_heads": 4}, {"kernels": "xla"}):
+    wide = {"embed_dim": 256, "n_heads": 1}
+    for fields in ({"compute_dtype": "float32"}, {"n_heads": 4}, {"kernels": "xla"}, wide):
         assert dataclasses.replace(auto, **fields).with_kernels(True).kernels == "xla"
+
+
+def test_an_evaluation_uses_the_kernel_where_the_device_runs_it(run, monkeypatch):
+    params, seen = _case(TINY, 1, 16)
+    calls, attend = [], fused_attention.attend
+    monkeypatch.setattr(fused_attention, "attend", lambda *args: calls.append(1) or attend(*args))
+    rates = iter((0.11, 0.12, 0.13))
+
+    def evaluated(runs_pallas, **arguments):
+        monkeypatch.setattr(devices, "runs_pallas", lambda: runs_pallas)
+        # The device is no argument of what is compiled, so each call has another config.
+        auto = dataclasses.replace(TINY, kernels="auto", dropout=next(rates))
+        weights = network.prepare(auto, params)
+        calls.clear()
+        return len(weights.layers[0].qkv), network.evaluate(auto, weights, seen, **arguments)
+
+    n_products, xla = evaluated(False)
+    assert (n_products, calls) == (3, [])
+    n_products, ours = evaluated(True)
+    assert (n_products, calls) == (1, [1])
+    assert max(_errors(ours, xla)) < 0.05
+    evaluated(True, dropout_key=jax.random.key(0))  # training: the kernel has no gradient
+    assert calls == []
+    network.apply(dataclasses.replace(TINY, kernels="auto"), params, seen)
+    assert calls == []
+
+
+def test_biases_join_their_products_in_small_batches_on_a_gpu(monkeypatch):
+    assert not model._joins_bias(1)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert model._joins_bias(8192) and not model._joins_bias(8193)
+    monkeypatch.setattr(jax, "device_count", lambda: 2)
+    assert model._joins_bias(16384) and not model._joins_bias(16385)
 
 
 def test_a_bias_in_the_kernel_changes_no_gradient():
@@ -121,9 +156,10 @@ def test_a_bias_in_the_kernel_changes_no_gradient():
     ("fields", "message"),
     [
         ({"kernels": "triton"}, "kernels: expected auto, xla or pallas, got 'triton'"),
-        ({"compute_dtype": "float32"}, "pallas needs compute_dtype bfloat16, .* got float32"),
-        ({"embed_dim": 48, "n_heads": 1}, "a power of 2 and at least 16; .* embed_dim 48"),
-        ({"n_heads": 4}, "at least 16; .* embed_dim 32, n_heads 4"),
+        ({"compute_dtype": "float32"}, "pallas needs compute_dtype bfloat16 or auto, .* float32"),
+        ({"embed_dim": 48, "n_heads": 1}, "16, 32, 64 or 128 columns a head .* embed_dim 48"),
+        ({"n_heads": 4}, "columns a head .* embed_dim 32, n_heads 4"),
+        ({"embed_dim": 256, "n_heads": 1}, "columns a head .* embed_dim 256, n_heads 1"),
     ],
 )
 def test_what_the_kernels_cannot_do_is_refused(fields, message):

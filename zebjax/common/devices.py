@@ -8,6 +8,8 @@ communication (`jit` with `NamedSharding`).
 
 import functools
 import importlib.metadata
+import importlib.util
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -19,10 +21,16 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 Tree = TypeVar("Tree")
 Wanted = Literal["any", "cpu", "gpu"]
-# For programs that evaluate networks. With its own products XLA computes bias, relu and residual in
-# kernels after a product; cuBLAS does them in the product. 1.4 times faster self-play on an H200.
-GPU_OPTIONS = {"xla_gpu_enable_triton_gemm": False}
-"""Options for `jax.jit` of a function that no other calls; they change nothing on a CPU."""
+PLAIN_XLA = os.environ.get("ZEBJAX_PLAIN_XLA") == "1"
+"""True if the environment asks for XLA's defaults: no kernel of our own, no options."""
+# With its own products XLA computes bias, relu and residual in kernels after a product; cuBLAS does
+# them in the product. 1.4 times faster self-play on an H200. Not for the learner: cublasLt refused
+# a product of its gradient.
+GPU_OPTIONS = {} if PLAIN_XLA else {"xla_gpu_enable_triton_gemm": False}
+"""Options for `jax.jit` of a function that evaluates networks and that no other calls. They change
+nothing on a CPU."""
+_WITHOUT_BFLOAT16 = r"[1-7]\.\d"
+"""NVIDIA's compute capabilities before 8.0 (Ampere)."""
 _INSTALL = 'pip install "zebjax[cuda12]" (or cuda13) and check `nvidia-smi`'
 
 
@@ -59,15 +67,21 @@ def fast_dtype() -> str:
         return "float32"
     # NVIDIA's compute capability: there are tensor cores for bfloat16 from 8.0 (Ampere) on.
     capability = str(getattr(jax.local_devices()[0], "compute_capability", ""))
-    return "float32" if re.fullmatch(r"[1-7]\.\d", capability) else "bfloat16"
+    return "float32" if re.fullmatch(_WITHOUT_BFLOAT16, capability) else "bfloat16"
 
 
-def has_one_gpu() -> bool:
-    """True if this process computes on one NVIDIA GPU."""
-    if jax.default_backend() != "gpu" or jax.device_count() > 1:
+def runs_pallas() -> bool:
+    """True if this process computes on one NVIDIA GPU that runs Pallas kernels made by Triton:
+    compute capability 8 or more. XLA cannot divide such a kernel over several devices.
+    """
+    if PLAIN_XLA or jax.default_backend() != "gpu" or jax.device_count() > 1:
         return False
-    # AMD's GPUs report such as gfx942.
-    return not str(getattr(jax.local_devices()[0], "compute_capability", "")).startswith("gfx")
+    # AMD's GPUs report such as gfx942; a described GPU reports nothing.
+    capability = str(getattr(jax.local_devices()[0], "compute_capability", ""))
+    if capability.startswith("gfx") or re.fullmatch(_WITHOUT_BFLOAT16, capability):
+        return False
+    # jax 0.11 says that a later version will remove Triton from Pallas.
+    return importlib.util.find_spec("jax.experimental.pallas.triton") is not None
 
 
 def unused_gpu(

@@ -40,9 +40,10 @@ class ZebConfig:
     it, float32 on a CPU. Outside training also of the sums between layers. Parameters, softmax,
     LayerNorm and heads stay float32. It may change when a run resumes."""
     kernels: str = AUTO
-    """How attention is computed: `xla`; `pallas` for a kernel of our own on one GPU, in bfloat16;
-    `auto`: pallas where it can be used. Training, a CPU, several devices and float32 use XLA. Not
-    stored with weights."""
+    """How attention is computed: `xla`, or by a kernel of our own (`pallas`). The kernel is for
+    evaluations in bfloat16 on one NVIDIA GPU of compute capability 8 or more, with 16, 32, 64 or
+    128 columns a head; elsewhere `pallas` means XLA too. `auto` is `pallas` for every network that
+    fits. Not stored with weights."""
 
     def __post_init__(self) -> None:
         # Do not look up v1: importing observe imports jax, which would slow down `--help`.
@@ -85,24 +86,25 @@ class ZebConfig:
             raise ValueError(f"kernels: expected {AUTO}, xla or pallas, got {self.kernels!r}")
         if self.kernels == "pallas" and not self._fits_pallas:
             raise ValueError(
-                "kernels: pallas needs compute_dtype bfloat16, and the n_heads-th part of "
-                "embed_dim to be a power of 2 and at least 16; got "
+                "kernels: pallas needs compute_dtype bfloat16 or auto, and 16, 32, 64 or 128 "
+                "columns a head (embed_dim / n_heads); got "
                 f"{self.compute_dtype}, embed_dim {self.embed_dim}, n_heads {self.n_heads}"
             )
 
     @property
     def _fits_pallas(self) -> bool:
-        # In Triton each axis of a tile is a power of 2, and those of a product are at least 16.
+        # In Triton each axis of a tile is a power of 2, and those of a product are at least 16. The
+        # tiles of a wider head would not fit on the chip.
         head = self.embed_dim // self.n_heads
-        return self.compute_dtype == "bfloat16" and head.bit_count() == 1 and head >= 16
+        return self.compute_dtype in ("bfloat16", AUTO) and head in (16, 32, 64, 128)
 
-    def with_kernels(self, has_one_gpu: bool) -> "ZebConfig":
-        """Return the config with `kernels` as they are used on a device.
+    def with_kernels(self, runs_pallas: bool) -> "ZebConfig":
+        """Return the config with `kernels` as they are used on a device, `xla` or `pallas`.
 
         Args:
-            has_one_gpu: True if the process computes on one GPU.
+            runs_pallas: True if the device runs the kernel, see `devices.runs_pallas`.
         """
-        use = has_one_gpu and self.kernels != "xla" and self._fits_pallas
+        use = runs_pallas and self.kernels != "xla" and self._fits_pallas
         return dataclasses.replace(self, kernels="pallas" if use else "xla")
 
     def stored_fields(self) -> dict[str, Any]:

@@ -2,8 +2,11 @@
 
 XLA runs scores, softmax and weighted sum as three kernels. A sequence has at most 36 tokens, so the
 batched products of cuBLAS fill a small part of its tiles, and the scores go through memory twice.
-Here a program holds one head of one or two games on the chip: it reads queries, keys and values
-once and writes the result once, in less than half of the time (benchmarks/NOTES.md).
+Here a program holds one head of a few games on the chip (two of 16 tokens, one of 17 to 36): it
+reads queries, keys and values once and writes the result once, in less than half of the time
+(benchmarks/NOTES.md).
+
+jax 0.11 deprecates Pallas' way through Triton. Where it is missing `devices.runs_pallas` is False.
 """
 
 import functools
@@ -21,7 +24,7 @@ from zebjax.common.arrays import Array
 _NEVER = -1e30
 """Score of a token that is not seen. Finite, so that no row of a tile becomes nan."""
 _ROWS = 32
-"""Rows of a tile at least: one game of 17 to 32 tokens, or two of up to 16."""
+"""Tokens of a tile at least; it holds as many whole games as fit."""
 _WARPS = 1
 
 
@@ -33,7 +36,8 @@ def attend(qkv: jax.Array, mask: Array, n_heads: int, *, interpret: bool = False
     Args:
         qkv: `[tokens * games, 3 * width]`, all queries before all keys before all values.
         mask: bool `[tokens, games]`, True for valid tokens, which all tokens of their game see.
-        n_heads: a divisor of the width; a head has a power of 2 of columns, at least 16.
+        n_heads: a divisor of the width; a head has 16, 32, 64 or 128 columns. Not checked: see
+            `ZebConfig.with_kernels`.
         interpret: True runs it on any device, slowly, as an emulation.
     """
     length, games = mask.shape
@@ -74,7 +78,17 @@ def _one_head(
     width: int,
     head: int,
 ) -> None:
-    """One head of `rows // tokens` games; the last rows of a tile may belong to none."""
+    """One head of `rows // tokens` games; the last rows of a tile may belong to none.
+
+    Args:
+        qkv_ref: `[tokens * games, 3 * width]`.
+        mask_ref: bool `[tokens * games]`.
+        out_ref: `[tokens * games, width]`.
+        rows: tokens of a tile, a power of 2.
+        shape: tokens and games.
+        width: columns of queries, keys and values each.
+        head: columns of a head.
+    """
     length, games = shape
     at, per_tile = lax.iota(jnp.int32, rows), jnp.int32(rows // length)
     token, game = lax.div(at, per_tile), lax.rem(at, per_tile)

@@ -66,9 +66,9 @@ class ZebNet(nnx.Module):
             self.belief_out = linear(width, tiles.N_TILES * N_OPPONENTS)
 
 
-# Up to here a GPU is faster if a bias is part of its product. More tokens fill a kernel that sums
-# them up, and the product's longer axis costs more than it saves: on an H200 14 % of an update are
-# saved at 2,048 tokens, and 6 % lost at 24,576.
+# Up to so many tokens on a GPU a bias is part of its product. More tokens fill a kernel that sums
+# them up, and the product's longer axis costs more than it saves: on an H200 14 % of an update were
+# saved at 2,048 tokens, and 6 % lost at 32,768. Between them nothing was measured.
 _FEW_TOKENS = 8192
 
 
@@ -79,8 +79,15 @@ def resolved(config: ZebConfig) -> ZebConfig:
     return dataclasses.replace(config, compute_dtype=devices.fast_dtype())
 
 
+def _joins_bias(n_tokens: int) -> bool:
+    """True if a training step with so many tokens makes biases part of their products."""
+    # Several devices divide a batch.
+    is_small = n_tokens <= _FEW_TOKENS * jax.device_count()
+    return is_small and jax.default_backend() == "gpu"
+
+
 def _with_usable_kernels(config: ZebConfig) -> ZebConfig:
-    return resolved(config).with_kernels(devices.has_one_gpu())
+    return resolved(config).with_kernels(devices.runs_pallas())
 
 
 def on_this_device(config: ZebConfig) -> ZebConfig:
@@ -89,7 +96,7 @@ def on_this_device(config: ZebConfig) -> ZebConfig:
     Args:
         config: of any network; the parameters stay the same.
     """
-    return dataclasses.replace(config, compute_dtype=devices.fast_dtype())
+    return dataclasses.replace(config, compute_dtype=devices.fast_dtype(), kernels=AUTO)
 
 
 @functools.cache
@@ -175,8 +182,7 @@ def apply(
     # Training adds many small updates to the residual stream, so it stays float32 here.
     # It uses no kernel of our own either: that has no gradient.
     config = dataclasses.replace(config, kernels="xla")
-    few = observation.mask.size <= _FEW_TOKENS and jax.default_backend() != "cpu"
-    weights = forward.prepare_for_training(config, params, joins_bias=few)
+    weights = forward.prepare_for_training(config, params, _joins_bias(observation.mask.size))
     return evaluate(config, weights, observation, dropout_key)
 
 

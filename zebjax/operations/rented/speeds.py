@@ -84,7 +84,7 @@ def read_predicted(folder: Path, prices: dict[str, float]) -> list[Row]:
     found = []
     for path, result in _results(folder):
         for row in rows(result):
-            # Rows with `kernels` are of kernels that are off by default.
+            # Rows with `kernels` are of other kernels than the default.
             if "predicted_games_per_s" not in row or "kernels" in row:
                 continue
             if not {"device", "setting", "date"} <= set(row):
