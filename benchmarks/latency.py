@@ -33,13 +33,13 @@ BID = 30
 """Of the games of `criterion=make`, which plays only with a contract."""
 
 ABOUT = f"""The decisions are those of games that the player `{PLAYS}` plays with itself, without
-forced moves; all players are asked at the same ones. A player is asked as at a table: one
-line of JSON in, one line out. `criterion=make` has a contract of {BID} of the leader. Each player
-has a process of its own with empty caches, so `first_s`, the first decision, contains all
-compilation that it needs; the table (`play`, `serve`) does that before it deals, by one hand:
-`warm_up_cpu_s`. Then each decision is timed once: median, 95th percentile and maximum in
-milliseconds of wall time, and of CPU time of all threads, which other programs on the machine
-lengthen less. The table at the end is CPU time."""
+forced moves; all players are asked at the same ones. A player is asked as at a table: one line of
+JSON in, one line out. `criterion=make` has a contract of {BID} of the leader. Each player has a
+process of its own with empty caches. Its first decision, mostly compilation, is `first_s`. Some have
+a program for each trick, so `warm_up_cpu_s` is the first whole hand, which the table (`play`,
+`serve`) plays before it deals. Then each decision is timed once: median, 95th percentile and
+maximum in milliseconds of wall time, and of CPU time of all threads, which other programs on the
+machine lengthen less. The table at the end is CPU time."""
 
 
 def decisions(hands: int, seed: int, with_contract: bool = False) -> list[Request]:
@@ -134,10 +134,10 @@ def measure_alone(spec: str, hands: int, seed: int) -> dict[str, Any]:
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """CPU time as a table of Markdown."""
-    lines = ["| player | median, ms | 95 % within, ms | first decision, s |", "|---|---|---|---|"]
+    lines = ["| player | median, ms | 95 % within, ms | first hand, s |", "|---|---|---|---|"]
     lines += [
         f"| `{row['player']}` | {row['cpu_median_ms']:.1f} | {row['cpu_p95_ms']:.1f} "
-        f"| {row['first_cpu_s']:.1f} |"
+        f"| {row['warm_up_cpu_s']:.0f} |"
         for row in rows
     ]
     return "\n".join(lines)
