@@ -35,8 +35,8 @@ BID = 30
 ABOUT = f"""The decisions are those of games that the player `{PLAYS}` plays with itself, without
 forced moves; all players are asked at the same ones. A player is asked as at a table: one line of
 JSON in, one line out. `criterion=make` has a contract of {BID} of the leader. Each player has a
-process of its own with empty caches. Its first decision, mostly compilation, is `first_s`. Some have
-a program for each trick, so `warm_up_cpu_s` is the first whole hand, which the table (`play`,
+process of its own with empty caches. Its first decision, mostly compilation, is `first_s`. Some
+have a program for each trick, so `warm_up_cpu_s` is the first whole hand, which the table (`play`,
 `serve`) plays before it deals. Then each decision is timed once: median, 95th percentile and
 maximum in milliseconds of wall time, and of CPU time of all threads, which other programs on the
 machine lengthen less. The table at the end is CPU time."""
