@@ -60,6 +60,8 @@ class Player:
     """`choose_special(position, seed) -> tile` in nello or sevens, which a `GameState` cannot hold:
     the position as the mover sees it, with several legal tiles; one of them, or `FORFEIT`. None:
     the player does not play them."""
+    prepare: Callable[[], None] = lambda: None
+    """Compiles programs that few decisions need, so that a person need not wait for them later."""
 
     def slots(
         self, states: game.GameState, contracts: Contract | None, keys: np.ndarray
