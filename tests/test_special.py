@@ -122,6 +122,27 @@ def test_in_sevens_the_nearest_tile_must_be_played_and_the_first_of_equals_wins(
     assert now.play(now.legal[0]).legal == ids("3-3 4-2 5-1")
 
 
+def test_in_sevens_a_partner_may_save_a_trick_and_a_tie_with_the_leader_does_not_set():
+    """Cases on which the sources of special.md differ, or which they name."""
+    far = "6-6 5-5 0-0 1-0 2-0 1-1 6-5"  # 3 from seven at best
+    near = "6-2 5-3 4-4 3-3 4-2 5-1 6-0"  # 1
+    exact = "6-1 5-2 4-3 4-1 5-0 3-2 2-2"  # 0
+    rest = "6-3 6-4 2-1 3-0 3-1 4-0 5-4"  # 2
+    for hands, winner in (
+        ((far, near, exact, rest), 2),  # an opponent was nearer than the bidder, its partner more
+        ((far, exact, near, rest), 1),
+        ((rest, far, near, exact), 3),
+    ):
+        game = of(special.SEVENS, *hands)
+        for _ in range(4):
+            game = game.play(game.legal[0])
+        assert game.tricks[0].winner == winner
+    # 5 and 9 pips are equally far from seven.
+    bidder = "5-0 6-6 0-0 1-0 2-0 1-1 6-5"
+    tied = of(special.SEVENS, bidder, rest, near, exact.replace("5-0", "5-5"), plays="5-0 6-3")
+    assert tied.tricks[0].winner == 0
+
+
 def test_a_play_of_sevens_bounds_what_an_unknown_hand_holds():
     seen = Position((ids(LOW), (), (), ()), special.SEVENS, 0, ids("6-0 4-2"), Bid(0, 42))
     assert seen.mover == 2

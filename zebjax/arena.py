@@ -55,6 +55,7 @@ def parser() -> cli.Parser:
         "--ladder zeb:out/zeb-557k --plot ladder.png",
         "--run runs/quickstart --every 8 random --deals 200 --plot steps.png",
         "eq:n=100,criterion=make vs eq:n=100 --contract 30 --deals 200",
+        "eq:n=100 vs random --contract nello --deals 100",
         usage="A vs B [options]\n--matrix P1 P2 P3 ... [options]\n--ladder [P ...] [options]\n"
         "--run RUN [--every N] [P ...] [options]",
         notes=spec.help_text(),
@@ -119,10 +120,11 @@ def parser() -> cli.Parser:
     )
     add(
         "--contract",
-        type=cli.checked(bids.parse),
+        type=cli.checked(bids.parse_contract),
         metavar="BID",
         help="every hand has a contract: the first leader must make BID, 30 to 42 points or marks "
-        "as in 2m (42 points), and the other team sets it. The value is make/set, not points won",
+        "as in 2m (42 points), and the other team sets it. The value is make/set, not points won. "
+        "BID may be nello or nello-doubles; players then are random, eq:n=N and ext",
     )
     add(
         "--declare",
@@ -271,8 +273,8 @@ def _with_bids(arguments: argparse.Namespace, rules: "ladder.Rules", cache: "lad
     with cli.progress(f"{a.spec} vs {b.spec}") as show:
         how = (rules, cache, lambda done: show(done, ""))
         if arguments.marks is None:
-            bid, worth = arguments.contract
-            terms = contracts.Terms(bid, worth, arguments.declare)
+            bid, worth, special = arguments.contract
+            terms = contracts.Terms(bid, worth, arguments.declare, special=special)
             one, seconds, cached = contracts.play(a, b, arguments.deals, terms, *how)
             result, table = one.to_dict(), tables.contract_table(one, seconds, cached)
         else:

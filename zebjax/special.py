@@ -3,9 +3,9 @@
 A table may allow each of them; none is part of the plain game. Those that are named instead of a
 trump have a declaration of their own here, after the ten of `tiles`:
 
-- `NELLO`: after a bid of 42 or of marks. The bidder leads; its partner lays its hand down and takes
-  no part, so a trick has three tiles. There is no trump, suits are followed, and a double is the
-  highest of its suit. The bidder makes it by taking no trick, and the first that it takes sets it.
+- `NELLO`: after a bid of 42 or of marks. The bidder leads; its partner turns its tiles face down
+  and takes no part, so a trick has three tiles. There is no trump, suits are followed, and a double
+  is the highest of its suit. The bidder makes it by taking no trick; the first it takes sets it.
 - `NELLO_DOUBLES`: the same, but the doubles are a suit of their own, the 6-6 highest.
 - `SEVENS`: after a bid of 42 or of marks. The bidder leads. There are no suits and no trump: each
   seat plays its tile whose pips are nearest to seven in all, and may choose only among equally near
@@ -17,8 +17,9 @@ word and leads, and the team must take all 42 points:
 - `PLUNGE`: with four doubles or more in hand, for 4 marks, or one more than the last bid of marks.
 - `SPLASH`: with three doubles or more, for 2 marks, or one more than the last bid of marks.
 
-Rules differ from table to table. Some play nello's doubles low, allow nello only after another bid,
-or make splash worth 3 marks: that is not here.
+Rules differ from table to table: special.md says who plays which, with the sources. Some play
+nello's doubles low, allow nello only after another bid, or make splash worth 3 marks: that is not
+here.
 """
 
 from collections.abc import Iterable, Sequence

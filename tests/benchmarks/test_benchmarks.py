@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from benchmarks import all as everything
-from benchmarks import eq, faults, report, selfplay, strength, table, targets
-from zebjax import experiment, game, network, observe, players, search
+from benchmarks import eq, faults, latency, report, selfplay, strength, table, targets
+from zebjax import bidding, experiment, game, network, observe, players, search
 from zebjax.evaluation import matches
 
 
@@ -230,6 +230,39 @@ def test_games_of_a_player_are_measured():
     assert row["games"] == 4 and row["games_per_cpu_s"] > 0
 
 
+@pytest.mark.parametrize("with_contract", [False, True])
+def test_players_are_timed_at_the_decisions_of_whole_hands(with_contract):
+    asked = latency.decisions(2, 0, with_contract)
+    seen = [request.position for request in asked]
+    assert all(len(each.legal) > 1 for each in seen)
+    assert {bidding.winner(each) for each in seen} == {None}
+    assert {each.bid and each.bid.points for each in seen} == {30 if with_contract else None}
+    assert {each.mover for each in seen} == {0, 1, 2, 3}
+    deals = [each for each in seen if not each.plays]
+    assert len(deals) == 2 and latency.decisions(1, 1, with_contract)[0].position == deals[1]
+    assert 10 < len(seen) / 2 < 22
+
+
+def test_a_row_of_latency_has_the_first_decision_apart(tmp_path, capsys):
+    out = tmp_path / "row.json"
+    latency.main(["--players", "random", "--alone", "--hands", "1", "--out", str(out)])
+    row = json.loads(out.read_text())
+    assert row["player"] == "random" and row["decisions"] == len(latency.decisions(1, 0))
+    assert 0 < row["cpu_median_ms"] <= row["cpu_p95_ms"] <= row["cpu_max_ms"]
+    assert row["warm_up_cpu_s"] >= round(row["first_cpu_s"], 2)
+    assert "| `random` | " in latency.table([row])
+    with pytest.raises(ValueError, match="'cheat' sees all hands"):
+        latency.main(["--players", "cheat"])
+
+
+# The other test measures without a process of its own.
+@pytest.mark.slow
+def test_each_player_is_timed_in_a_process_of_its_own():
+    assert latency.measure_alone("random", 1, 0)["player"] == "random"
+    with pytest.raises(ValueError, match=r"nobody: its process failed: .* unknown kind 'nobody'"):
+        latency.measure_alone("nobody", 1, 0)
+
+
 def test_a_measurement_of_strength_resumes(tmp_path, capsys):
     words = f"--pair heuristic random --batch 2 --keep {tmp_path} --out {tmp_path}/out.json".split()
     strength.main([*words, "--deals", "2"])
@@ -254,7 +287,7 @@ def test_a_measurement_of_strength_resumes(tmp_path, capsys):
     "name",
     [
         *("engine", "network", "selfplay", "learner", "search", "targets"),
-        *("oracle", "eq", "special", "strength", "ingest", "faults"),
+        *("oracle", "eq", "special", "latency", "strength", "ingest", "faults"),
         *("compile", "table", "plan", "gpu_program", "on_gpu", "all"),
     ],
 )

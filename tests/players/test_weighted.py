@@ -241,7 +241,10 @@ def test_each_group_of_seats_has_its_own_model(endings, models):
 def test_candidates_grow_until_enough_have_weight(endings, models):
     # 20 uniform worlds have fewer than 20 effective ones; 16 * 20 have enough, or are all.
     small = Settings(n=20, candidates=20, temperature=0.1)
+    inference.prepare(small)
+    programs = exact.sample_or_all._cache_size()
     found = inference.worlds_of(endings, raw_keys(N), models, small)
+    assert exact.sample_or_all._cache_size() == programs  # all were there
     all_worlds = inference.worlds_of(endings, raw_keys(N), models, ALL)
     assert (found.effective >= np.minimum(20, 0.5 * all_worlds.effective)).all()
     assert (found.effective > 19).sum() > N / 2

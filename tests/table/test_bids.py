@@ -66,6 +66,56 @@ def test_a_hand_goes_from_bids_to_a_declaration_to_play_and_ends_when_it_is_deci
     json.dumps(views.view(over))
 
 
+def everything(table):
+    """A table without the count of what was taken back."""
+    return dataclasses.replace(table, undone=0)
+
+
+@pytest.mark.parametrize("seat", range(4))
+def test_undo_takes_back_the_play_the_declaration_and_the_call_of_the_person(seat):
+    table = start(seat=seat)
+    said = [(30, 1), (31, 1), PASS, (32, 1)]
+    before = [table]
+    for call in said:
+        before.append(state.call(before[-1], call))
+    place = (seat - table.bidding.dealer - 1) % 4
+    declared = state.declare(before[-1], 4)
+    played = declared
+    while len(played.game.plays) < 6:
+        played = state.play(played, played.game.legal[0])
+    back = played
+    for _ in range(played.game.movers.count(seat)):
+        back = state.undo(back)
+        assert back.phase == "play" and back.turn == seat
+    if place == 3:  # the highest bidder, which declares
+        back = state.undo(back)
+        assert back.phase == "declare" and everything(back) == everything(before[-1])
+    for later in (back, before[-1], before[place + 1]):
+        taken = state.undo(later)
+        assert everything(taken) == everything(before[place])
+        assert taken.undone == later.undone + 1 and taken.turn == seat
+    again = taken
+    for call in said[place:]:
+        again = state.call(again, call)
+    assert everything(again) == everything(before[-1])
+    assert not before[place].can_undo and not taken.can_undo and before[place + 1].can_undo
+    with pytest.raises(ValueError, match=r"^undo: you have not bid in this hand"):
+        state.undo(taken)
+
+
+def test_the_others_bid_the_same_again_after_undo():
+    bidder = Bidder(0.5, worlds=1)
+    everyone = dict.fromkeys(NAMES, RANDOM)
+    table = bots.advance(start(seat=0), everyone, bidder)
+    after = bots.advance(state.call(table, (42, 1)), everyone, bidder)
+    back = state.undo(after)
+    while back.phase in ("declare", "play"):  # a trump or a tile was to be taken back first
+        back = state.undo(back)
+    assert everything(back) == everything(table)
+    again = bots.advance(state.call(back, (42, 1)), everyone, bidder)
+    assert everything(again) == everything(after)
+
+
 def test_marks_are_counted_to_seven_and_the_deal_moves_to_the_left():
     table, dealers = start(), []
     while table.game_winner is None:

@@ -187,6 +187,12 @@ def test_a_hand_with_a_bid_by_touch_and_by_keys(browser):
         assert page.locator("#bids button").count() == 9
         assert "what is trump" in page.locator("#message").inner_text()
         assert page.evaluate("document.activeElement.textContent") == "trump 0"
+        by_touch(page, "#undo")
+        assert page.locator("#message").inner_text().endswith("Your bid.")
+        assert page.evaluate("document.activeElement.textContent") == "Pass"
+        by_touch(page, '#bids button:has-text("2 marks")')
+        by_key(page, '#bids button:has-text("trump 6")')
+        by_touch(page, "#undo")
         by_key(page, '#bids button:has-text("no trump")')
         assert page.locator("#bids").is_hidden()
         assert "2 marks by you, no trump" in page.locator("#score").inner_text()

@@ -50,7 +50,8 @@ def start(client, seat=0):
 
 
 def act(client, name, view, action, **more):
-    fields = {"ply": view["ply"], "number": view["number"], **more}
+    place = {each: view[each] for each in ("ply", "number", "undone")}
+    fields = place | more
     return client.post(f"/api/tables/{name}/{action}", json=fields)
 
 
@@ -219,6 +220,24 @@ def test_undo_and_an_old_page(client):
     assert act(client, name, back, "text").status_code == 409
 
 
+def test_undo_takes_back_trump_and_then_the_bid_and_a_second_click_is_refused(loaded):
+    host = Host(loaded, None, worlds=2, bidder=Bidder(1.0, worlds=1))
+    with client_of(host)[0] as client:
+        name, first = start(client, seat=1)
+        assert not first["can_undo"] and act(client, name, first, "undo").status_code == 409
+        bid = act(client, name, first, "bid", bid="2 marks").json()["views"][-1]
+        played = act(client, name, bid, "declare", declaration=9).json()["views"][-1]
+        assert played["phase"] == "play" and played["ply"] == 0 and played["can_undo"]
+        back = act(client, name, played, "undo").json()["views"]
+        assert back == [bid | {"undone": 1}]
+        again = act(client, name, played, "undo")  # the same place, but for what was taken back
+        assert (again.status_code, "not up to date" in again.text) == (409, True)
+        before = act(client, name, back[0], "undo").json()["views"]
+        assert before == [first | {"undone": 2}]
+        passed = act(client, name, before[0], "bid", bid="pass").json()["views"][-1]
+        assert passed["auction"]["calls"][len(first["auction"]["calls"])] == "pass"
+
+
 def test_the_page_asks_for_nothing_outside_and_its_headers_forbid_it(client):
     page = client.get("/")
     assert page.headers["content-type"].startswith("text/html")
@@ -262,7 +281,8 @@ def hostile(rng, name):
     if kind == 6:
         fields = {"players": rng.choice(values), "seat": rng.choice(values)}
         return "POST", "/api/tables", JSON, json.dumps(fields).encode()
-    fields = {"ply": rng.choice(values), "number": 1, rng.choice(["tile", "x"]): rng.choice(values)}
+    place = {"ply": rng.choice(values), "number": 1, "undone": rng.choice([0, *values])}
+    fields = place | {rng.choice(["tile", "x"]): rng.choice(values)}
     action = rng.choice(["play", "bid", "declare", "hint", "undo", "eval", "%2e%2e"])
     return "POST", f"/api/tables/{name}/{action}", JSON, json.dumps(fields).encode()
 
@@ -380,7 +400,7 @@ def test_two_requests_at_once_at_one_table(loaded):
             self.path_params = {"name": name, "action": "hint"}
 
         async def stream(self):
-            yield b'{"ply": 0, "number": 1}'
+            yield b'{"ply": 0, "number": 1, "undone": 0}'
 
     asyncio.run(both())
 

@@ -92,6 +92,21 @@ def test_after_a_plunge_the_partner_names_trump_and_leads(tmp_path):
     assert path.with_suffix(".safetensors").exists()
 
 
+def test_undo_takes_back_nello_and_what_a_partner_named_after_a_plunge():
+    table = start()
+    mine = state.undo(won(table, (42, 2), special.NELLO))
+    assert mine.phase == "declare" and mine.is_turn and views.view(mine)["silent"] == -1
+    assert state.declare(mine, special.SEVENS).game.declaration == special.SEVENS
+    silent = dataclasses.replace(won(table, (42, 2), special.NELLO), seat=3)
+    back = state.undo(silent)  # it has passed, and takes no part in nello
+    assert (back.phase, back.bidding.calls) == ("bid", ((42, 2), PASS))
+    plunged = won(start(DOUBLES), (42, 4, "plunge"), 6)
+    partner = state.undo(dataclasses.replace(plunged, seat=3))
+    assert partner.phase == "declare" and partner.is_turn
+    bidder = state.undo(plunged)
+    assert (bidder.phase, bidder.bidding.calls) == ("bid", ())
+
+
 def test_a_call_without_the_doubles_or_the_option_is_refused():
     table = start()
     assert "plunge 4 marks" not in views.view(table)["auction"]["allowed"]

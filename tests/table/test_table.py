@@ -180,6 +180,13 @@ def test_a_player_that_sees_all_hands_has_no_seat():
         bots.load(["random", "cheat"])
 
 
+def test_a_player_compiles_what_few_decisions_need_before_a_person_plays():
+    seen = []
+    one = dataclasses.replace(players.make(FIRST), prepare=lambda: seen.append("prepared"))
+    bots.warm_up({FIRST: one}, lambda spec, done, plies: seen.append(done))
+    assert seen[-3:] == [27, "prepared", 28]
+
+
 def test_each_player_is_warmed_up_with_progress(made):
     seen = []
     bots.warm_up(made, lambda *what: seen.append(what))

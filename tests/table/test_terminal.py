@@ -143,8 +143,19 @@ def test_a_hand_with_a_bid_is_played_by_keys(host, tmp_path):
         await settle(app, pilot)
         assert app.table.phase == "declare" and app.table.bidding.winner == (dealer, lowest + 1, 1)
         assert app.query_one("#declare-9", Button).display
+        await pilot.press("u")
+        assert app.table.phase == "bid" and "y: say it" in shown(app, "#advice")
+        assert str(app.query_one("#call-say", Button).label) == f"y: {lowest}"
+        assert app.query_one("#call-say", Button).display
+        await pilot.press("plus")
+        await pilot.press("y")
+        await settle(app, pilot)
         await pilot.press("8")
         assert "declaration: expected one of" in shown(app, "#problem")
+        await pilot.press("9")
+        await settle(app, pilot)
+        await pilot.press("u")
+        assert app.table.phase == "declare" and app.query_one("#declare-7", Button).display
         await pilot.press("7")
         await settle(app, pilot)
         assert app.table.game.declaration == 7 and app.table.is_turn

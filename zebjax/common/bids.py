@@ -35,6 +35,31 @@ def parse_specials(text: str) -> tuple[str, ...]:
     return tuple(name for name in SPECIALS if name in names)
 
 
+def parse_contract(text: str) -> tuple[int, int, str]:
+    """Read a bid as `parse` does, or `nello` or `nello-doubles`, which are bids of 42.
+
+    Returns:
+        Points, marks, and the special contract or an empty string.
+
+    Raises:
+        ValueError: for anything else.
+
+    >>> parse_contract("31"), parse_contract("nello")
+    ((31, 1, ''), (42, 1, 'nello'))
+    """
+    if text.strip() in (NELLO, NELLO_DOUBLES):
+        return MAX_BID, 1, text.strip()
+    if text.strip() in SPECIALS:
+        reason = "no choice there changes a trick" if text.strip() == SEVENS else "it is a bid"
+        raise ValueError(f"{text.strip()} is not played by itself: {reason}; expected nello")
+    try:
+        return (*parse(text), "")
+    except ValueError as error:
+        raise ValueError(
+            str(error).replace(", got ", ", or nello or nello-doubles, got ")
+        ) from None
+
+
 def parse_range(text: str) -> tuple[int, int]:
     """Read bids in points: one, or a range with both ends.
 

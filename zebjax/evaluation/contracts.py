@@ -15,7 +15,7 @@ import numpy as np
 from zebjax import contract, game, tiles
 from zebjax.common import checks, jax_settings
 from zebjax.contract import Contract
-from zebjax.evaluation import intervals, matches, turns
+from zebjax.evaluation import intervals, matches, specials, turns
 from zebjax.evaluation.intervals import Z95
 from zebjax.evaluation.ladder import Cache, Rules, remembered
 from zebjax.players import Player, auction
@@ -41,12 +41,18 @@ class Terms:
     """Worlds per declaration for "make"."""
     by: str = auction.BY
     """What plays or solves the worlds, see `auction.policy_of`."""
+    special: str = ""
+    """`nello` or `nello-doubles`: every hand is that, see `specials`; empty: with a declaration."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for a wrong field."""
         checks.check(self, "")
         contract.of(0, 0, self.bid, self.marks)
         checks.at_least(self, "terms", 1, "worlds")
+        if self.special:
+            specials.declaration_of(self.special)
+            if self.bid != tiles.TOTAL_POINTS or self.declare != "make":
+                raise ValueError(f"terms: {self.special} has a bid of 42 and no declaration")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,6 +207,8 @@ def play(
         ValueError: if n_deals is below 2, or a player chooses an illegal slot.
     """
     check_deals(n_deals)
+    if terms.special:
+        specials.check_players(a, b)
     n_batches = math.ceil(n_deals / min(rules.batch, MAX_BATCH))
     size = math.ceil(n_deals / n_batches)
 
@@ -210,16 +218,37 @@ def play(
             key = jax_settings.key(rules.seed)
             for index in range(n_batches):
 
-                def on_ply(ply: int, index: int = index) -> None:
+                def show(share: float, index: int = index) -> None:
                     if progress is not None:
-                        progress((index + ply / game.N_PLIES) / n_batches)
+                        progress((index + share) / n_batches)
 
-                parts.append(play_deals(a, b, key, index * size, size, terms, on_ply))
+                parts.append(_batch((a, b), key, index * size, size, terms, show))
         return np.concatenate(parts)[:n_deals]
 
     described = {"contract": dataclasses.asdict(terms) | {"value": contract.VALUE}}
+    if not terms.special:  # so that pairs are found which were cached before it existed
+        del described["contract"]["special"]
     margins, seconds, cached = remembered(a, b, n_deals, rules, cache, play_pairs, described)
     return summarise(a.spec, b.spec, margins, terms), seconds, cached
+
+
+def _batch(
+    players: tuple[Player, Player],
+    key: jax.Array,
+    first: int,
+    n_deals: int,
+    terms: Terms,
+    show: OnProgress,
+) -> np.ndarray:
+    """Play deals as `play_deals` or `specials.play_deals` does; `show` gets the share done."""
+    if not terms.special:
+        return play_deals(
+            *players, key, first, n_deals, terms, lambda ply: show(ply / game.N_PLIES)
+        )
+    nello = specials.Nello(specials.declaration_of(terms.special), terms.marks, terms.worlds)
+    return specials.play_deals(
+        players, key, first, n_deals, nello, lambda done: show(done / n_deals)
+    )
 
 
 def makes(margins: np.ndarray, bid: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from zebjax.evaluation.matches import MatchResult
 _HOW_DECLARED = {
     "make": "highest P(make) over {} worlds",
     "pips": "longest suit of the bidder's hand",
+    "special": "none; the seat of the highest P(make) over {} worlds bids",
 }
 
 
@@ -99,10 +100,11 @@ def contract_table(result: contracts.Result, seconds: float, cached: bool) -> Ta
     """Make a table of one match with contracts; `seconds` is what it took to play."""
     terms = result.terms
     bid = f"{terms.bid}" if terms.marks == 1 else f"{terms.marks} marks"
+    how = _HOW_DECLARED["special" if terms.special else terms.declare].format(terms.worlds)
     table = Table(
         box=rich.box.SIMPLE,
         show_header=False,
-        title=f"{result.a} vs {result.b}, contract {bid}",
+        title=f"{result.a} vs {result.b}, contract {terms.special or bid}",
         title_justify="left",
     )
 
@@ -114,7 +116,7 @@ def contract_table(result: contracts.Result, seconds: float, cached: bool) -> Ta
         ("B makes", _rate(result.other_makes, result.other_makes_ci95)),
         ("only A makes, only B", f"{result.only_a_makes:,}, {result.only_b_makes:,} deals"),
         ("McNemar's exact test", f"p = {result.mcnemar_p:.3g}"),
-        ("declaration", _HOW_DECLARED[terms.declare].format(terms.worlds)),
+        ("declaration", how),
         ("deals, each played twice", f"{result.n_deals:,}"),
         ("games/s", f"{speed} (from the cache)" if cached else speed),
     ):

@@ -15,6 +15,7 @@ from zebjax import game, tiles
 from zebjax.common.arrays import check
 from zebjax.common.jax_settings import PRNG
 from zebjax.contract import Contract
+from zebjax.position import Position
 
 CHUNK = 64
 """Games in one compiled call on a CPU. On two cores a game takes as long with 64 as with 256, and
@@ -26,6 +27,7 @@ FORFEIT = -1
 """Slot by which a player gives up a game, see `Player.may_forfeit`."""
 
 Choose = Callable[[game.GameState, np.ndarray], np.ndarray]
+ChooseSpecial = Callable[[Position, int], int]
 ChooseInContract = Callable[[game.GameState, Contract, np.ndarray], np.ndarray]
 
 
@@ -54,6 +56,12 @@ class Player:
     choose_in_contract: ChooseInContract | None = None
     """As `choose`, in games with a contract: `choose_in_contract(states, contracts, keys)`, the
     contracts with the same leading axis. None: the player plays every game by `choose`."""
+    choose_special: ChooseSpecial | None = None
+    """`choose_special(position, seed) -> tile` in nello or sevens, which a `GameState` cannot hold:
+    the position as the mover sees it, with several legal tiles; one of them, or `FORFEIT`. None:
+    the player does not play them."""
+    prepare: Callable[[], None] = lambda: None
+    """Compiles programs that few decisions need, so that a person need not wait for them later."""
 
     def slots(
         self, states: game.GameState, contracts: Contract | None, keys: np.ndarray

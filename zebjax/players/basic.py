@@ -4,9 +4,11 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from zebjax import game, tiles
 from zebjax.players.base import Player, in_chunks, sample_slot
+from zebjax.position import Position
 
 
 def heuristic_slot(state: game.GameState) -> jax.Array:
@@ -43,9 +45,14 @@ def _random_slots(states: game.GameState, keys: jax.Array) -> jax.Array:
     return jax.vmap(sample_slot, (0, 0, 0, None))(keys, jnp.zeros(legal.shape), legal, 1.0)
 
 
+def _random_tile(seen: Position, seed: int) -> int:
+    return seen.legal[np.random.default_rng(seed).integers(len(seen.legal))]
+
+
 def random() -> Player:
     """Make the player that plays a uniformly random legal slot."""
-    return Player("random", functools.partial(in_chunks, _random_slots))
+    choose = functools.partial(in_chunks, _random_slots)
+    return Player("random", choose, choose_special=_random_tile)
 
 
 def heuristic() -> Player:

@@ -21,7 +21,7 @@ import numpy as np
 from zebjax import contract, game, solver, tiles, worlds
 from zebjax.common.arrays import check
 from zebjax.common.jax_settings import PRNG
-from zebjax.players import Player, base
+from zebjax.players import Player, base, special
 from zebjax.players.spec import CRITERIA, MAX_WORLDS
 
 ENOUGH = tiles.TOTAL_POINTS // 2 + 1
@@ -365,6 +365,7 @@ def player(n: int = 100, criterion: str = "win", n_trick1: int | None = None) ->
         choose,
         identity=spec,
         choose_in_contract=choose_in_contract if criterion == "make" else None,
+        choose_special=functools.partial(special.choose, n=n),
     )
 
 

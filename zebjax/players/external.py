@@ -217,10 +217,15 @@ def load(command: str, timeout: float = TIMEOUT_S) -> Player:
     ) -> np.ndarray:
         return ask_all(states, position_arrays.bids(contracts), keys)
 
+    def choose_special(seen: Position, seed: int) -> int:
+        tile = program.ask(seen, seed)
+        return base.FORFEIT if tile is None else tile
+
     return Player(
         spec,
         choose,
         may_forfeit=True,
         summary=program.summary,
         choose_in_contract=choose_in_contract,
+        choose_special=choose_special,
     )

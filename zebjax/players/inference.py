@@ -9,9 +9,11 @@ import itertools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from zebjax import game, tiles
+from zebjax.common import jax_settings
 from zebjax.players import base, exact
 from zebjax.players.spec import MAX_WORLDS
 from zebjax.small import batch
@@ -227,8 +229,7 @@ def _candidates(
     """Return for each decision its candidates `[C, 4, 7]` and their weights `[C]`."""
     made: list[tuple[np.ndarray, np.ndarray]] = [(np.zeros(0), np.ones(1))] * len(keys)
     left = np.arange(len(keys))
-    for times in _GROWTH:
-        n = min(times * settings.candidates, MAX_WORLDS)
+    for n in sizes_drawn(settings):
         some = base.gather(states, left)
         hands, real = _draw(some, keys[left], n)
         weights = weigh(_evidence(some, hands, real, models, settings, threads), real)
@@ -303,3 +304,19 @@ def _draw(states: game.GameState, keys: np.ndarray, n: int) -> tuple[np.ndarray,
             "that a game can reach"
         )
     return np.asarray(hands)[: len(keys)], real
+
+
+def sizes_drawn(settings: Settings) -> list[int]:
+    """Numbers of candidates that a decision may draw; each has a compiled program.
+
+    >>> sizes_drawn(Settings())
+    [500, 2000, 8000]
+    """
+    return [min(times * settings.candidates, MAX_WORLDS) for times in _GROWTH]
+
+
+def prepare(settings: Settings) -> None:
+    """Compile the program of each of `sizes_drawn`: most decisions need the first alone."""
+    states = jax.tree.map(lambda leaf: np.asarray(leaf)[None], game.deal(jax_settings.key(0)))
+    for n in sizes_drawn(settings):
+        _draw(states, np.zeros((1, 2), np.uint32), n)

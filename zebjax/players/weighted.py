@@ -6,6 +6,7 @@ not, but play worse; `blend` mixes the two.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 
 import jax
@@ -222,6 +223,7 @@ def player(
         "eq:weighted",
         choose,
         identity=f"weighted:{inference.VERSION},{settings!r},{','.join(digests)}",
+        prepare=functools.partial(inference.prepare, settings[0]) if models else lambda: None,
     )
 
 

@@ -90,8 +90,8 @@ def step(table: Table, bots: Bots, bidder: Bidder | None = None) -> Table:
 
 
 def warm_up(bots: Bots, progress: OnProgress, bids: bool = False) -> None:
-    """Have each player play one hand alone, so that its programs are compiled before a person
-    waits for them.
+    """Have each player play one hand alone and `prepare`, so that its programs are compiled before
+    a person waits for them.
 
     Args:
         bots: the players.
@@ -107,4 +107,5 @@ def warm_up(bots: Bots, progress: OnProgress, bids: bool = False) -> None:
         while not table.is_over:
             progress(spec, len(table.game.plays), game.N_PLIES)
             table = state.play(table, choose(player, state.request(table)))
+        player.prepare()
         progress(spec, game.N_PLIES, game.N_PLIES)

@@ -39,7 +39,7 @@ class Table:
     won: tuple[int, int] = (0, 0)
     """Earlier hands won by team 0 and by team 1; with bids, their marks in this game."""
     undone: int = 0
-    """Number of plays that the person has taken back in this hand."""
+    """Number of times that the person has taken something back in this hand."""
     bidding: Bidding | None = None
     """The round of bids; None at a table without bids."""
     games: tuple[int, int] = (0, 0)
@@ -73,6 +73,11 @@ class Table:
         return self.turn == self.seat
 
     @property
+    def can_undo(self) -> bool:
+        """True if the person has bid, declared or played in this hand."""
+        return self.seat in self.game.movers or self._own_call is not None
+
+    @property
     def seen_bids(self) -> Seen:
         """What the seat to bid or to declare knows."""
         assert self.bidding is not None
@@ -97,6 +102,14 @@ class Table:
         if self.bidding is None or max(self.score) < GOAL:
             return None
         return int(self.score[1] >= GOAL)
+
+    @property
+    def _own_call(self) -> int | None:
+        """The place of the person's call in the round of bids; None if there is none."""
+        if self.bidding is None:
+            return None
+        place = (self.seat - self.bidding.dealer - 1) % tiles.N_PLAYERS
+        return place if place < len(self.bidding.calls) else None
 
 
 @jax.jit
@@ -216,19 +229,28 @@ def play(table: Table, tile: int) -> Table:
 
 
 def undo(table: Table) -> Table:
-    """Take back the person's last play and everything after it.
+    """Take back the last thing that the person did in this hand, and everything after it.
 
-    Players choose by the seed and the ply, so the same play leads to the same answers.
+    That is its last play; without one its declaration; without one its call. Players choose by the
+    seed and the number of the decision, so the same choice leads to the same answers.
 
     Raises:
-        ValueError: if the person has not played in this hand.
+        ValueError: if the person has done nothing in this hand.
     """
-    if table.phase in ("bid", "declare"):
-        raise ValueError("undo: a bid stands")
+    said, place = table.bidding, table._own_call
     own = [ply for ply, seat in enumerate(table.game.movers) if seat == table.seat]
-    if not own:
-        raise ValueError("undo: you have not played in this hand")
-    return dataclasses.replace(table, game=table.game.before(own[-1]), undone=table.undone + 1)
+    if own:
+        return dataclasses.replace(table, game=table.game.before(own[-1]), undone=table.undone + 1)
+    if said is None or place is None:
+        done = "played" if said is None else "bid"
+        raise ValueError(f"undo: you have not {done} in this hand")
+    if table.game.bid is None or said.declarer != table.seat:
+        said = dataclasses.replace(said, calls=said.calls[:place])
+    dealt = _dealt(table.seed, table.game.players)
+    game = dataclasses.replace(
+        table.game, declaration=dealt.declaration, leader=dealt.leader, bid=None, plays=()
+    )
+    return dataclasses.replace(table, game=game, bidding=said, undone=table.undone + 1)
 
 
 def decision_seed(table: Table, number: int) -> int:

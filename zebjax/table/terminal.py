@@ -50,7 +50,7 @@ BID_HELP = (
     "One round of bids. The highest bidder names trump, leads, and must take its points with its\n"
     "partner: then the hand is worth its marks for them, else for the others. 7 marks win.\n"
     "+ and -: another bid   y: say it   p: pass   h: what you can make   r: review at the end\n"
-    "Trump: its number 0 to 6, 7 doubles, 9 none."
+    "Trump: its number 0 to 6, 7 doubles, 9 none.   u: take back your bid or your trump"
 )
 
 
@@ -204,9 +204,11 @@ class PlayApp(App[None]):
             self._let_others_play()
 
     def action_undo(self) -> None:
-        """Take back the person's last tile."""
+        """Take back the person's last tile, declaration or bid."""
         if self._change(lambda: state.undo(self.table)):
-            self._advise(self._play_help())
+            self._at = 0
+            self._show()
+            self._advise(self._play_help() if self.table.phase == "play" else self._help)
 
     def action_next(self) -> None:
         """Deal the next hand."""
@@ -263,7 +265,7 @@ class PlayApp(App[None]):
                 self.call_from_thread(self._others_played, table)
         except ValueError as error:  # such as a program of `ext:` that does not answer
             name = table.game.players[table.turn]
-            problem = f"{name} cannot play: {error}; u takes back your last tile"
+            problem = f"{name} cannot play: {error}; u takes back what you did last"
         self.call_from_thread(self._others_done, problem)
 
     def _others_played(self, table: Table) -> None:

@@ -35,7 +35,7 @@ def view(table: Table) -> dict[str, Any]:
         "points": list(here.points),
         "counts": [tiles.HAND_SIZE - here.movers.count(seat) for seat in range(4)],
         "won": list(table.won),
-        "can_undo": table.seat in here.movers,
+        "can_undo": table.can_undo,
         "undone": table.undone,
         "hands": [list(hand) for hand in here.hands] if over else None,
         "seed": table.seed if over else None,

@@ -102,9 +102,10 @@ class Server:
         if action not in ACTIONS:
             raise Refused(404, f"action: expected one of {', '.join(ACTIONS)}")
         fields = await body(request)
-        _only(fields, "ply", "number", *FIELDS.get(action, ()))
+        _only(fields, "ply", "number", "undone", *FIELDS.get(action, ()))
         ply = _integer("ply", fields.get("ply"), 28)
         number = _integer("number", fields.get("number"), 2**31)
+        undone = _integer("undone", fields.get("undone"), 2**31)
         if action == "play":
             _integer("tile", fields.get("tile"), 27)
         elif action == "bid":
@@ -117,7 +118,8 @@ class Server:
             raise Refused(409, "wait for the answer to the last request")
         async with sitting.lock:
             # Twice the same click, or an old page: it would act on what it does not show.
-            if (number, ply) != (sitting.table.number, len(sitting.table.game.plays)):
+            now = sitting.table
+            if (number, ply, undone) != (now.number, len(now.game.plays), now.undone):
                 raise Refused(409, "this page is not up to date; load it again")
             return JSONResponse(await self._acted(action, name, sitting, fields))
 
@@ -198,7 +200,7 @@ class Server:
 
 ADVICE = ("hint", "beliefs", "review")
 FIELDS = {"play": ["tile"], "bid": ["bid"], "declare": ["declaration"]}
-"""Fields of an action beside the place of the page, `number` and `ply`."""
+"""Fields of an action beside the place of the page, `number`, `ply` and `undone`."""
 ACTIONS = (*FIELDS, "undo", "next", *ADVICE, "text")
 
 

@@ -111,7 +111,9 @@
         if (CHANGES.includes(action)) {
           get("panel").replaceChildren();
           await this.show(found.views);
-          if (place !== undefined || ["next", "bid", "declare"].includes(action)) {
+          // The button that was pressed is gone, or may be pressed no more.
+          const moves = ["next", "bid", "declare"].includes(action) || get("undo").disabled;
+          if (place !== undefined || moves) {
             this.focusHand(place);
           }
         } else {

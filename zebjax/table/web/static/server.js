@@ -52,7 +52,7 @@
       }
     },
     act(action, view, value) {
-      const fields = { ply: view.ply, number: view.number };
+      const fields = { ply: view.ply, number: view.number, undone: view.undone };
       const name = { play: "tile", bid: "bid", declare: "declaration" }[action];
       if (name) fields[name] = value;
       return ask("POST", `/api/tables/${table}/${action}`, fields);
