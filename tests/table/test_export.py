@@ -2,9 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -12,45 +9,20 @@ import numpy as np
 import pytest
 
 from tests.support import browser as browsers
-from tests.support import playouts
+from tests.support import in_node, playouts
 from tests.support.browser import PHONE
-from zebjax import export, game, network, observe, position_arrays, worlds
+from zebjax import export, game, network, observe, worlds
 from zebjax.table import export as pages
 from zebjax.table import state, views
-from zebjax.table.web import app
 
-STATIC = Path(app.__file__).parent / "static"
 TINY = network.ZebConfig(embed_dim=32, n_heads=2, n_layers=2, ff_dim=48)
 
 
 def ask_node(states, net=None, marginals=False):
     """What the page's scripts say of each of these states."""
-    if shutil.which("node") is None:
-        pytest.skip("the page's scripts are not run: node is not installed")
-    positions = [
-        position_arrays.of_state(jax.tree.map(lambda leaf, row=row: leaf[row], states))
-        for row in range(len(states.ply))
-    ]
-    games = [
-        {
-            "hands": each.hands,
-            "declaration": each.declaration,
-            "leader": each.leader,
-            "plays": each.plays,
-        }
-        for each in positions
-    ]
-    scripts = [str(STATIC / f"{name}.js") for name in ("rules", "network")]
-    asked = {"scripts": scripts, "games": games, "network": net, "marginals": marginals}
-    done = subprocess.run(
-        ["node", str(Path(__file__).parent / "rules_and_network.js")],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return positions, json.loads(done.stdout)
+    positions = [in_node.position_of(states, row) for row in range(len(states.ply))]
+    asked = {"games": in_node.games_of(states), "network": net, "marginals": marginals}
+    return positions, in_node.run("rules_and_network.js", asked)
 
 
 def test_the_rules_of_the_page_are_those_of_the_game_in_a_thousand_games():
@@ -121,7 +93,7 @@ def test_a_network_that_the_page_cannot_hold_is_refused():
 
 def test_the_page_is_one_file_that_names_nothing_outside(tmp_path, capsys):
     page = pages.page("</script><b>", TINY, network.init(TINY, jax.random.key(0)))
-    assert page.count("<script") == 2 and "</script><b>" not in page
+    assert page.count("<script") == 3 and "</script><b>" not in page
     assert not re.search(r"(src|href)=\"(?!data:)", page) and "/static/" not in page
     for words, said in (
         (["no/such/net", "--html", str(tmp_path / "a.html")], "no/such/net"),
