@@ -68,7 +68,12 @@ def small_data(net: Net) -> dict[str, Any]:
         `hidden`, `second`: the widths. `first`: the first layer as int8 of at most `_LEVELS`, for
         deflate compresses them to 6 bits or less. `steps`: the unit of each of its rows, and
         `rest`: all other arrays, both float16.
+
+    Raises:
+        ValueError: unless the first width is a multiple of 8, as `small.js` needs it.
     """
+    if net.second.shape[0] % 8:
+        raise ValueError(f"hidden: expected a multiple of 8, got {net.second.shape[0]}")
     steps, levels = _levels(net)
     data = zlib.compress(levels.tobytes(), 9)
     rest = b"".join(array.astype("<f2").tobytes() for array in net[1:])

@@ -194,46 +194,65 @@
     return {
       width: hidden, first, firstBias: next(hidden), second: next(hidden * second),
       secondBias: next(second), last: next(second * TILES), lastBias: next(TILES),
-      features: new Int32Array(MAX_ACTIVE), hidden: new Float32Array(hidden),
-      middle: new Float32Array(second), scores: new Float32Array(TILES),
+      features: new Int32Array(MAX_ACTIVE), units: new Int32Array(hidden + 1),
+      values: new Float64Array(hidden + 1), middle: new Float64Array(second),
+      scores: new Float64Array(TILES),
     };
   }
 
-  // Adds the rows of the features to the first layer, four at once.
-  function addFeatures(net, declaration, n) {
-    const { first, features, hidden, width } = net, start_ = declaration * N_FEATURES;
-    let index = 0;
-    for (; index + 4 <= n; index += 4) {
-      const a = (start_ + features[index]) * width, b = (start_ + features[index + 1]) * width;
-      const c = (start_ + features[index + 2]) * width, d = (start_ + features[index + 3]) * width;
-      for (let at = 0; at < width; at += 1) {
-        hidden[at] += first[a + at] + first[b + at] + first[c + at] + first[d + at];
-      }
+  // The first layer: the bias and the rows of the features, eight columns at once in registers.
+  // Writes the units above 0 to `net.units` and `net.values`; gives their number.
+  function firstLayer(net, declaration, n) {
+    const { first, firstBias, features, units, values, width } = net;
+    for (let index = 0; index < n; index += 1) {
+      features[index] = (declaration * N_FEATURES + features[index]) * width;
     }
-    for (; index < n; index += 1) {
-      const a = (start_ + features[index]) * width;
-      for (let at = 0; at < width; at += 1) hidden[at] += first[a + at];
+    let found = 0;
+    const keep = (unit, sum) => {
+      units[found] = unit;
+      values[found] = sum;
+      if (sum > 0) found += 1;
+    };
+    for (let at = 0; at < width; at += 8) {
+      let a = firstBias[at], b = firstBias[at + 1], c = firstBias[at + 2], d = firstBias[at + 3];
+      let e = firstBias[at + 4], f = firstBias[at + 5], g = firstBias[at + 6];
+      let h = firstBias[at + 7];
+      for (let index = 0; index < n; index += 1) {
+        const from = features[index] + at;
+        a += first[from]; b += first[from + 1]; c += first[from + 2]; d += first[from + 3];
+        e += first[from + 4]; f += first[from + 5]; g += first[from + 6]; h += first[from + 7];
+      }
+      keep(at, a); keep(at + 1, b); keep(at + 2, c); keep(at + 3, d);
+      keep(at + 4, e); keep(at + 5, f); keep(at + 6, g); keep(at + 7, h);
+    }
+    return found;
+  }
+
+  // The second layer of the units above 0, four columns at once, after its ReLU.
+  function secondLayer(net, n) {
+    const { units, values, second, secondBias, middle } = net, width = middle.length;
+    for (let at = 0; at < width; at += 4) {
+      let a = secondBias[at], b = secondBias[at + 1], c = secondBias[at + 2];
+      let d = secondBias[at + 3];
+      for (let index = 0; index < n; index += 1) {
+        const from = units[index] * width + at, value = values[index];
+        a += value * second[from]; b += value * second[from + 1];
+        c += value * second[from + 2]; d += value * second[from + 3];
+      }
+      middle[at] = Math.max(a, 0); middle[at + 1] = Math.max(b, 0);
+      middle[at + 2] = Math.max(c, 0); middle[at + 3] = Math.max(d, 0);
     }
   }
 
   // The scores of some ranks, a mask, for the seat to move; the array is used again.
   function evaluate(net, row, wanted) {
-    const { hidden, middle, scores, second, last } = net, width = middle.length;
+    const { middle, scores, last, lastBias } = net, width = middle.length;
     const n = privateFeatures(row, net.features, publicFeatures(row, net.features, 0));
-    hidden.set(net.firstBias);
-    addFeatures(net, row[DECLARATION], n);
-    middle.set(net.secondBias);
-    for (let unit = 0, from = 0; unit < hidden.length; unit += 1, from += width) {
-      const value = hidden[unit];
-      if (value <= 0) continue;
-      for (let at = 0; at < width; at += 1) middle[at] += value * second[from + at];
-    }
+    secondLayer(net, firstLayer(net, row[DECLARATION], n));
     for (let left = wanted; left; left &= left - 1) {
       const rank = lowest(left);
-      let sum = net.lastBias[rank];
-      for (let at = 0; at < width; at += 1) {
-        if (middle[at] > 0) sum += middle[at] * last[at * TILES + rank];
-      }
+      let sum = lastBias[rank];
+      for (let at = 0; at < width; at += 1) sum += middle[at] * last[at * TILES + rank];
       scores[rank] = sum;
     }
     return scores;
