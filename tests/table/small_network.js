@@ -11,7 +11,7 @@ small.load(input.small).then((net) => {
     const legal = rules.legal(game);
     return {
       scores: legal.map((tile) => scores[ranks[tile]]),
-      best: small.draw(scores, small.legal(row), 0),
+      best: legal.find((tile) => ranks[tile] === small.draw(scores, small.legal(row), 0)),
       points: input.rollouts ? rollouts.pointsAfter(net, game, legal, 1, 0) : null,
     };
   });

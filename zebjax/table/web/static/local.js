@@ -5,6 +5,8 @@
   const { rules, rollouts, auction: bids, table: tables } = zebjax;
   const PLAYERS = ["network", "network, a little at random", "random"];
   const TEMPERATURE = 0.1;
+  const NOTICE = "With bids the others bid by what the small network makes of their own hand; then "
+    + "they play for points and not to make or set the bid.";
   const THETA = 0.5; // the least P(make) with which the others bid
   // Worlds at most, and the time after which no new one is begun.
   const OF_BIDS = { worlds: 50, ms: 1200 }, OF_HINTS = { worlds: 200, ms: 1200 };
@@ -87,7 +89,7 @@
     }
 
     async about() {
-      return { players: PLAYERS, chosen: 0, may_bid: true };
+      return { players: PLAYERS, chosen: 0, may_bid: true, notice: NOTICE };
     }
 
     async resume() {
