@@ -137,7 +137,7 @@ def for_page(first, made):
 
 
 def test_bids_contracts_and_marks_of_the_page_are_those_of_the_table():
-    ours = tables(200, 5)
+    ours = tables(120, 5)
     said = in_node.run("tables_and_bids.js", {"tables": [page for _, page in ours]})
     phases = set()
     for (table, _), found in zip(ours, said, strict=True):
@@ -192,7 +192,7 @@ def test_chances_deals_and_values_of_the_page_are_right():
     rng = random.Random(1)
     here = random_game(rng, 9)
     last = [random_game(rng, 28) for _ in range(20)]
-    hand, n_deals = [27, 26, 25, 20, 14, 3, 0], 2000
+    hand, n_deals = [27, 26, 25, 20, 14, 3, 0], 1000
     said = in_node.run(
         "chances.js",
         {
