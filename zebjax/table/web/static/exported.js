@@ -7,4 +7,7 @@
   const seed = crypto.getRandomValues(new Uint32Array(1))[0];
   zebjax.page = new zebjax.Page(new zebjax.local.Local({ big, small }, seed), 450);
   zebjax.page.start();
-})();
+})().catch((error) => { // a browser from before 2023 has no DecompressionStream
+  const said = `This browser cannot run the page: ${error.message}`;
+  document.getElementById("problem").textContent = said;
+});
