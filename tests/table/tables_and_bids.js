@@ -10,7 +10,9 @@ const LIMIT = { worlds: 4, ms: Infinity };
 async function of(nets, { made, ...fresh }) {
   const table = made.reduce(local.after, fresh), view = tables.view(table);
   const asked = view.phase === "over" ? null : tables.asked(table);
-  if (!asked || !nets) return { view, asked };
+  if (!asked || !nets) {
+    return { view, asked, undone: view.can_undo ? tables.view(local.undo(table)) : null };
+  }
   const players = asked.kind === "play" ? local.PLAYERS : ["network"];
   const hint = asked.kind === "play" ? local.playHint(nets, asked, LIMIT)
     : local.bidHint(nets.small, asked, LIMIT);

@@ -106,8 +106,9 @@ def tables(n, seed):
 
 def walked(first, rng, steps):
     """A table after so many random decisions or at its end, and the decisions."""
-    table, made = first, []
+    table, made, seats = first, [], []
     for _ in range(steps):
+        seats.append(table.turn)
         if table.phase == "bid":
             call = rng.choice(table.seen_bids.allowed[:3] + table.seen_bids.allowed[-1:])
             table = state.call(table, call)
@@ -117,7 +118,7 @@ def walked(first, rng, steps):
             made.append(rng.choice(choices))
             act = state.declare if table.phase == "declare" else state.play
             table = act(table, made[-1])
-    return table, for_page(first, made)
+    return table, for_page(first, made) | {"seats": seats[: len(made)]}
 
 
 def for_page(first, made):
@@ -140,13 +141,27 @@ def test_bids_contracts_and_marks_of_the_page_are_those_of_the_table():
     ours = tables(120, 5)
     said = in_node.run("tables_and_bids.js", {"tables": [page for _, page in ours]})
     phases = set()
-    for (table, _), found in zip(ours, said, strict=True):
+    for (table, page), found in zip(ours, said, strict=True):
         expected = json.loads(json.dumps(views.view(table) | {"seed": None}))
         if expected["auction"]["bid"]:
             expected["auction"]["bid"] = dict(expected["auction"]["bid"])
-        assert found["view"] == expected
+        # The page's own rule for it is below.
+        assert found["view"] == expected | {"can_undo": table.seat in page["seats"]}
         phases |= {table.phase, expected["auction"]["result"], table.game_winner}
     assert phases == {"bid", "declare", "play", "over", "made", "set", None, 0, 1}
+
+
+def test_undo_takes_back_the_last_call_declaration_or_tile_of_the_person():
+    pages_ = [page for table, page in tables(60, 5) if table.seat in page["seats"]]
+    earlier = []
+    for page in pages_:
+        last = max(at for at, seat in enumerate(page["seats"]) if seat == page["seat"])
+        earlier.append(page | {"made": page["made"][:last]})
+    said = in_node.run("tables_and_bids.js", {"tables": pages_})
+    expected = in_node.run("tables_and_bids.js", {"tables": earlier})
+    for found, there in zip(said, expected, strict=True):
+        assert found["undone"] == there["view"] | {"undone": 1}
+    assert {there["view"]["phase"] for there in expected} == {"bid", "declare", "play"}
 
 
 def swapped(table, page, rng):

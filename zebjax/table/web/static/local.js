@@ -61,8 +61,17 @@
     return legal[score.indexOf(Math.max(...score))];
   }
 
-  // What a table is after a decision of the seat to act.
-  function after(table, made) {
+  // A table after a decision of the seat to act; it remembers the table before it.
+  const after = (table, made) => ({ ...decided(table, made), before: table });
+
+  // Takes back the last thing that the person did, and everything after it.
+  function undo(table) {
+    let { before } = table;
+    while (tables.turn(before) !== table.seat) before = before.before;
+    return { ...before, undone: table.undone + 1 };
+  }
+
+  function decided(table, made) {
     const { game, auction } = table, now = tables.phase(table);
     if (now === "bid") {
       if (!bids.allowed(auction).includes(made)) throw new Error("this bid may not be made now");
@@ -104,7 +113,8 @@
     dealt(table, dealer = null) {
       const game = deal(this.random, table.bids);
       const auction = table.bids ? { dealer: dealer ?? game.leader, calls: [] } : null;
-      return { ...table, game, auction, undone: 0, seed: Math.floor(2 ** 32 * this.random()) };
+      const seed = Math.floor(2 ** 32 * this.random());
+      return { ...table, game, auction, undone: 0, before: null, seed };
     }
 
     async create({ players, seat, bids: isBid }) {
@@ -117,13 +127,11 @@
     }
 
     async act(action, view, value) {
-      const { table } = this, { game } = table;
+      const { table } = this;
       if (action === "hint") return { hint: await this.hint() };
       if (action === "beliefs") return { beliefs: this.beliefs() };
       if (action === "undo") {
-        const last = rules.movers(game).lastIndexOf(table.seat);
-        this.table = { ...table, undone: table.undone + 1,
-          game: { ...game, plays: game.plays.slice(0, last) } };
+        this.table = undo(table);
         return { views: [tables.view(this.table)] };
       }
       if (action === "next") this.next();
@@ -215,5 +223,5 @@
     };
   }
 
-  zebjax.local = { Local, PLAYERS, decide, bidHint, playHint, after };
+  zebjax.local = { Local, PLAYERS, decide, bidHint, playHint, after, undo };
 })();

@@ -35,6 +35,12 @@
     return table.auction && Math.max(...marks) >= bids.GOAL ? Number(marks[1] >= bids.GOAL) : null;
   }
 
+  // True if the person has bid, declared or played in this hand.
+  function canUndo({ game, auction, seat }) {
+    const hasBid = auction && auction.calls.length > (seat - auction.dealer + 3) % 4;
+    return Boolean(hasBid) || rules.movers(game).includes(seat);
+  }
+
   function auctionView(table) {
     const { game, auction, seat } = table, now = phase(table), mine = turn(table) === seat;
     if (!auction) return null;
@@ -70,7 +76,7 @@
       })),
       tricks: rules.tricks(game), points: rules.points(game),
       counts: [0, 1, 2, 3].map((each) => 7 - seats.filter((one) => one === each).length),
-      won: table.won, can_undo: seats.includes(seat), undone: table.undone,
+      won: table.won, can_undo: canUndo(table), undone: table.undone,
       hands: over ? game.hands : null, seed: null, auction: auctionView(table),
     };
   }
