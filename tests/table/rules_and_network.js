@@ -3,13 +3,13 @@
 "use strict";
 const input = JSON.parse(require("fs").readFileSync(0, "utf8"));
 input.scripts.forEach(require);
-const { rules, network } = globalThis.zebjax;
+const { rules, network, table } = globalThis.zebjax;
 const net = input.network && network.load(input.network);
 const found = input.games.map((game) => ({
   legal: rules.legal(game), mover: rules.mover(game), points: rules.points(game),
   movers: rules.movers(game),
-  view: rules.view({ game, seat: 1, players: ["a", "b", "c", "d"], number: 1, won: [0, 0],
-    undone: 0 }),
+  view: table.view({ game, auction: null, seat: 1, players: ["a", "b", "c", "d"], number: 1,
+    won: [0, 0], undone: 0 }),
   marginals: input.marginals ? rules.marginals(game) : null,
   output: net ? network.evaluate(net, game) : null,
 }));

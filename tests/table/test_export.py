@@ -1,10 +1,8 @@
 """The exported page: its rules and its network against ours in node, and a hand in a browser."""
 
+import contextlib
 import json
 import re
-import shutil
-import subprocess
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -12,45 +10,20 @@ import numpy as np
 import pytest
 
 from tests.support import browser as browsers
-from tests.support import playouts
-from tests.support.browser import PHONE
-from zebjax import export, game, network, observe, position_arrays, worlds
+from tests.support import in_node, playouts
+from tests.support.browser import DESKTOP, PHONE
+from zebjax import export, game, network, observe, worlds
 from zebjax.table import export as pages
 from zebjax.table import state, views
-from zebjax.table.web import app
 
-STATIC = Path(app.__file__).parent / "static"
 TINY = network.ZebConfig(embed_dim=32, n_heads=2, n_layers=2, ff_dim=48)
 
 
 def ask_node(states, net=None, marginals=False):
     """What the page's scripts say of each of these states."""
-    if shutil.which("node") is None:
-        pytest.skip("the page's scripts are not run: node is not installed")
-    positions = [
-        position_arrays.of_state(jax.tree.map(lambda leaf, row=row: leaf[row], states))
-        for row in range(len(states.ply))
-    ]
-    games = [
-        {
-            "hands": each.hands,
-            "declaration": each.declaration,
-            "leader": each.leader,
-            "plays": each.plays,
-        }
-        for each in positions
-    ]
-    scripts = [str(STATIC / f"{name}.js") for name in ("rules", "network")]
-    asked = {"scripts": scripts, "games": games, "network": net, "marginals": marginals}
-    done = subprocess.run(
-        ["node", str(Path(__file__).parent / "rules_and_network.js")],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return positions, json.loads(done.stdout)
+    positions = [in_node.position_of(states, row) for row in range(len(states.ply))]
+    asked = {"games": in_node.games_of(states), "network": net, "marginals": marginals}
+    return positions, in_node.run("rules_and_network.js", asked)
 
 
 def test_the_rules_of_the_page_are_those_of_the_game_in_a_thousand_games():
@@ -121,7 +94,7 @@ def test_a_network_that_the_page_cannot_hold_is_refused():
 
 def test_the_page_is_one_file_that_names_nothing_outside(tmp_path, capsys):
     page = pages.page("</script><b>", TINY, network.init(TINY, jax.random.key(0)))
-    assert page.count("<script") == 2 and "</script><b>" not in page
+    assert page.count("<script") == 3 and "</script><b>" not in page
     assert not re.search(r"(src|href)=\"(?!data:)", page) and "/static/" not in page
     for words, said in (
         (["no/such/net", "--html", str(tmp_path / "a.html")], "no/such/net"),
@@ -136,15 +109,22 @@ def test_the_page_is_one_file_that_names_nothing_outside(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-# Its page is that of the server, which is played in `test_page_browser`; its rules are compared
-# above.
-@pytest.mark.slow
-def test_a_hand_against_the_exported_page_from_disk(tmp_path, capsys):
-    file = tmp_path / "page.html"
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """The bundled network's page on disk."""
+    file = tmp_path_factory.mktemp("page") / "page.html"
     assert export.main(["bundled", "--html", str(file)]) == 0
-    assert "556,970" in capsys.readouterr().out or file.stat().st_size < 2_000_000
+    assert file.stat().st_size < 3_400_000
+    return file
+
+
+@contextlib.contextmanager
+def opened(file, width):
+    """The page before the first deal; nothing may go wrong on it or be asked for elsewhere."""
     with browsers.opened() as browser:
-        context = browser.new_context(viewport={"width": PHONE, "height": 844}, has_touch=True)
+        context = browser.new_context(
+            viewport={"width": width, "height": 844}, has_touch=width == PHONE
+        )
         context.set_default_timeout(browsers.PATIENCE_MS)
         page = context.new_page()
         wrong, asked = [], []
@@ -152,19 +132,90 @@ def test_a_hand_against_the_exported_page_from_disk(tmp_path, capsys):
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(file.as_uri())
+        page.wait_for_selector("#setup:not([hidden])")
         page.evaluate("zebjax.page.paceMs = 0")
-        page.locator("#setup button").tap()
-        page.wait_for_selector("body:not(.busy)")
-        for button, title in (("#hint", "Hint"), ("#beliefs", "Beliefs")):
-            page.locator(button).tap()
-            page.wait_for_selector("body:not(.busy)")
-            assert page.locator("#panel h2").inner_text() == title
-        assert page.evaluate("document.documentElement.scrollWidth") == PHONE
-        legal = page.locator('#hand button[aria-disabled="false"]')
-        while legal.count():
-            legal.first.tap()
-            page.wait_for_selector("body:not(.busy)")
-        assert " to " in page.locator("#message").inner_text()
-        assert page.locator("#tricks li").count() == 7
+        yield page
+        assert page.evaluate("document.documentElement.scrollWidth") == width
         assert wrong == [] and asked == [file.as_uri()]
         context.close()
+
+
+def settle(page):
+    page.wait_for_selector("body:not(.busy)")
+
+
+def tap(page, name):
+    page.locator(name).first.tap()
+    settle(page)
+
+
+def press(page, key):
+    page.keyboard.press(key)
+    settle(page)
+
+
+LEGAL = '#hand button[aria-disabled="false"]'
+
+
+# Its page is that of the server, which is played in `test_page_browser`; its rules are compared
+# above.
+@pytest.mark.slow
+def test_a_hand_against_the_exported_page_from_disk(exported):
+    with opened(exported, PHONE) as page:
+        page.select_option("#with-bids", "no")
+        assert "more of the 42 points" in page.locator("#about").inner_text()
+        tap(page, "#setup button")
+        for button, title in (("#hint", "Hint"), ("#beliefs", "Beliefs")):
+            tap(page, button)
+            assert page.locator("#panel h2").inner_text() == title
+        assert page.evaluate("document.documentElement.scrollWidth") == PHONE
+        while page.locator(LEGAL).count():
+            tap(page, LEGAL)
+        assert " to " in page.locator("#message").inner_text()
+        assert page.locator("#tricks li").count() == 7
+
+
+# `test_export_small` compares bids, contracts and chances in node.
+@pytest.mark.slow
+def test_a_hand_with_a_bid_by_touch_on_a_phone(exported):
+    with opened(exported, PHONE) as page:
+        assert "7 marks" in page.locator("#about").inner_text()
+        tap(page, "#setup button")
+        assert "Your bid" in page.locator("#message").inner_text()
+        tap(page, "#hint")
+        assert page.locator("#panel tbody tr").count() == 9
+        assert page.evaluate("document.documentElement.scrollWidth") == PHONE
+        tap(page, '#bids button:has-text("2 marks")')
+        assert page.locator("#bids button").count() == 9
+        tap(page, '#bids button:has-text("no trump")')
+        assert "2 marks by you, no trump" in page.locator("#score").inner_text()
+        tap(page, "#hint")
+        assert page.locator("#panel thead th").nth(1).inner_text() == "you make"
+        assert page.locator(".badge").count() == page.locator(LEGAL).count() == 7
+        assert page.evaluate("document.documentElement.scrollWidth") == PHONE
+        tap(page, LEGAL)
+        while page.locator(LEGAL).count():
+            tap(page, LEGAL)
+        said = page.locator("#message").inner_text()
+        assert "You bid 2 marks and took" in said and "2 marks for" in said
+        tap(page, "#next")
+        assert "hand 2" in page.locator("#score").inner_text()
+
+
+@pytest.mark.slow
+def test_a_hand_with_a_bid_by_keys_on_a_desktop(exported):
+    with opened(exported, DESKTOP) as page:
+        page.locator("#setup button").focus()
+        press(page, "Enter")
+        press(page, "h")
+        assert page.locator("#panel tbody tr").count() == 9
+        page.locator("#bids button").last.focus()
+        press(page, "Enter")  # 2 marks, which no other player bids or raises
+        assert page.evaluate("document.activeElement.textContent") == "trump 0"
+        press(page, "Enter")
+        assert "2 marks by you, trump 0" in page.locator("#score").inner_text()
+        while page.locator(LEGAL).count():
+            press(page, str(int(page.locator(LEGAL).first.get_attribute("data-slot")) + 1))
+        assert "You bid 2 marks and took" in page.locator("#message").inner_text()
+        press(page, "n")
+        assert "hand 2" in page.locator("#score").inner_text()

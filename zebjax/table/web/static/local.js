@@ -2,22 +2,16 @@
 "use strict";
 
 (function () {
-  const { rules } = zebjax;
+  const { rules, rollouts, auction: bids, table: tables } = zebjax;
   const PLAYERS = ["network", "network, a little at random", "random"];
   const TEMPERATURE = 0.1;
+  const NOTICE = "With bids the others bid by what the small network makes of their own hand; then "
+    + "they play for points and not to make or set the bid.";
+  const THETA = 0.5; // the least P(make) with which the others bid
+  // Worlds at most, and the time after which no new one is begun.
+  const OF_BIDS = { worlds: 50, ms: 1200 }, OF_HINTS = { worlds: 200, ms: 1200 };
 
-  // A small generator of random numbers (xorshift, 32 bits) with a seed.
-  function generator(seed) {
-    let word = (seed >>> 0) || 1;
-    return () => {
-      word ^= word << 13;
-      word ^= word >>> 17;
-      word ^= word << 5;
-      return (word >>> 0) / 2 ** 32;
-    };
-  }
-
-  function deal(random) {
+  function deal(random, bidding) {
     const tiles = Array.from({ length: 28 }, (_, tile) => tile);
     for (let last = 27; last > 0; last -= 1) {
       const other = Math.floor(random() * (last + 1));
@@ -25,27 +19,86 @@
     }
     return {
       hands: [0, 1, 2, 3].map((seat) => tiles.slice(7 * seat, 7 * seat + 7)),
-      declaration: Math.floor(10 * random()), leader: Math.floor(4 * random()), plays: [],
+      declaration: bidding ? null : Math.floor(10 * random()), leader: Math.floor(4 * random()),
+      plays: [],
     };
   }
 
-  // What the seat to move has seen: the other hands are left out.
-  function seen(game) {
-    const me = rules.mover(game);
-    const hands = game.hands.map((hand, seat) => (seat === me ? hand : []));
-    return { ...game, hands };
+  // A decision of one seat, made of what `table.asked` tells: a call, a declaration or a tile.
+  async function decide(nets, asked, player, limit = OF_BIDS) {
+    if (asked.kind === "bid") return call(nets.small, asked, limit);
+    if (asked.kind === "declare") return declare(nets.small, asked, limit);
+    return choose(nets.big, asked, player);
+  }
+
+  const chancesOf = (net, { game, seat, seed }, limit) =>
+    rollouts.chances(net, game.hands[seat], bids.DECLARATIONS, seed, limit);
+
+  // Raises by one if the best declaration makes that in THETA of the worlds or more. A bid of 42
+  // or of marks is never raised. The dealer bids 30 if all others have passed.
+  async function call(net, asked, limit) {
+    const [first, ...rest] = bids.allowed(asked.auction);
+    if (first !== bids.PASS) return first;
+    const next = bids.BIDS.find((bid) => bid.name === rest[0]);
+    if (!next || next.marks > 1) return bids.PASS;
+    const { pMake } = rollouts.best(await chancesOf(net, asked, limit), next.points);
+    return pMake >= THETA ? next.name : bids.PASS;
+  }
+
+  async function declare(net, asked, limit) {
+    const found = await chancesOf(net, asked, limit);
+    return rollouts.best(found, bids.high(asked.auction).points).declaration;
+  }
+
+  function choose(net, { game, seat, seed }, player) {
+    const legal = rules.legal(game), random = rollouts.generator(seed);
+    if (player === "random") return legal[Math.floor(random() * legal.length)];
+    if (legal.length === 1) return legal[0];
+    const { policy } = zebjax.network.evaluate(net, game), hand = game.hands[seat];
+    const noise = player === "network" ? 0 : TEMPERATURE;
+    const score = legal.map((tile) => policy[hand.indexOf(tile)]
+      - noise * Math.log(-Math.log(random() || 1e-9)));
+    return legal[score.indexOf(Math.max(...score))];
+  }
+
+  // A table after a decision of the seat to act; it remembers the table before it.
+  const after = (table, made) => ({ ...decided(table, made), before: table });
+
+  // Takes back the last thing that the person did, and everything after it.
+  function undo(table) {
+    let { before } = table;
+    while (tables.turn(before) !== table.seat) before = before.before;
+    return { ...before, undone: table.undone + 1 };
+  }
+
+  function decided(table, made) {
+    const { game, auction } = table, now = tables.phase(table);
+    if (now === "bid") {
+      if (!bids.allowed(auction).includes(made)) throw new Error("this bid may not be made now");
+      return { ...table, auction: { ...auction, calls: [...auction.calls, made] } };
+    }
+    if (now === "declare") {
+      if (!bids.DECLARATIONS.includes(made)) throw new Error("this declaration does not exist");
+      const { seat, points, marks } = bids.high(auction);
+      return { ...table,
+        game: { ...game, declaration: made, leader: seat, bid: { seat, points, marks } } };
+    }
+    if (now === "over" || !rules.legal(game).includes(made)) {
+      throw new Error("this tile may not be played now");
+    }
+    return { ...table, game: { ...game, plays: [...game.plays, made] } };
   }
 
   class Local {
-    constructor(net, seed) {
-      this.net = net;
-      this.random = generator(seed);
-      this.can = ["play", "undo", "next", "hint", "beliefs"];
+    constructor(nets, seed) {
+      this.nets = nets;
+      this.random = rollouts.generator(seed);
+      this.can = ["play", "bid", "declare", "undo", "next", "hint", "beliefs"];
       this.table = null;
     }
 
     async about() {
-      return { players: PLAYERS, chosen: 0 };
+      return { players: PLAYERS, chosen: 0, may_bid: true, notice: NOTICE };
     }
 
     async resume() {
@@ -56,89 +109,119 @@
       this.table = null;
     }
 
-    async create({ players, seat }) {
+    // A hand that is dealt now; the first dealer is drawn.
+    dealt(table, dealer = null) {
+      const game = deal(this.random, table.bids);
+      const auction = table.bids ? { dealer: dealer ?? game.leader, calls: [] } : null;
+      const seed = Math.floor(2 ** 32 * this.random());
+      return { ...table, game, auction, undone: 0, before: null, seed };
+    }
+
+    async create({ players, seat, bids: isBid }) {
       const around = ["you", ...players.map((each) => PLAYERS[each])];
-      this.table = {
+      this.table = this.dealt({
         seat, players: [0, 1, 2, 3].map((at) => around[(at - seat + 4) % 4]), number: 1,
-        won: [0, 0], undone: 0, game: deal(this.random),
-      };
+        won: [0, 0], games: [0, 0], bids: Boolean(isBid),
+      });
       return { views: this.playOthers() };
     }
 
-    async act(action, view, tile) {
-      const { table } = this, { game } = table;
-      if (action === "hint") return { hint: this.hint() };
+    async act(action, view, value) {
+      const { table } = this;
+      if (action === "hint") return { hint: await this.hint() };
       if (action === "beliefs") return { beliefs: this.beliefs() };
       if (action === "undo") {
-        const last = rules.movers(game).lastIndexOf(table.seat);
-        table.game = { ...game, plays: game.plays.slice(0, last) };
-        table.undone += 1;
-        return { views: [rules.view(table)] };
+        this.table = undo(table);
+        return { views: [tables.view(this.table)] };
       }
-      if (action === "next") {
-        const points = rules.points(game);
-        table.won = table.won.map((won, team) => won + (points[team] > points[1 - team] ? 1 : 0));
-        table.number += 1;
-        table.undone = 0;
-        table.game = deal(this.random);
-        return { views: this.playOthers() };
-      }
-      if (!rules.legal(game).includes(tile)) throw new Error("this tile may not be played now");
-      table.game = { ...game, plays: [...game.plays, tile] };
+      if (action === "next") this.next();
+      else this.table = after(table, value);
       return { views: this.playOthers() };
     }
 
-    // Lets the others play until it is the person's turn; the view after each play.
-    playOthers() {
-      const { table } = this, views = [rules.view(table)];
-      for (let mover = rules.mover(table.game); mover !== null && mover !== table.seat;
-        mover = rules.mover(table.game)) {
-        const tile = this.choose(seen(table.game), table.players[mover]);
-        table.game = { ...table.game, plays: [...table.game.plays, tile] };
-        views.push(rules.view(table));
+    // After the last hand of a game of marks it is the first of a new one.
+    next() {
+      const { table } = this, winner = tables.gameWinner(table);
+      const dealer = table.auction && (table.auction.dealer + 1) % 4;
+      this.table = this.dealt({
+        ...table, number: table.number + 1, won: winner === null ? tables.score(table) : [0, 0],
+        games: table.games.map((games, team) => games + (team === winner ? 1 : 0)),
+      }, dealer);
+    }
+
+    // Lets the others act until it is the person's turn; yields the view after each step.
+    async* playOthers() {
+      yield tables.view(this.table);
+      for (let seat = tables.turn(this.table); seat !== null && seat !== this.table.seat;
+        seat = tables.turn(this.table)) {
+        const asked = tables.asked(this.table);
+        const made = await decide(this.nets, asked, this.table.players[seat]);
+        this.table = after(this.table, made);
+        yield tables.view(this.table);
       }
-      return views;
     }
 
-    choose(game, player) {
-      const legal = rules.legal(game);
-      if (player === "random") return legal[Math.floor(this.random() * legal.length)];
-      if (legal.length === 1) return legal[0];
-      const { policy } = zebjax.network.evaluate(this.net, game);
-      const hand = game.hands[rules.mover(game)];
-      const noise = player === "network" ? 0 : TEMPERATURE;
-      const score = legal.map((tile) => policy[hand.indexOf(tile)]
-        - noise * Math.log(-Math.log(this.random() || 1e-9)));
-      return legal[score.indexOf(Math.max(...score))];
-    }
-
-    hint() {
-      const game = seen(this.table.game), legal = rules.legal(game);
-      const { policy, value } = zebjax.network.evaluate(this.net, game);
-      const hand = game.hands[this.table.seat];
-      const shares = zebjax.network.softmax(legal.map((tile) => policy[hand.indexOf(tile)]));
-      const top = Math.max(...shares);
-      return {
-        caption: "How much the network prefers each tile; it expects to win with "
-          + `${Math.round(50 + 50 * value)} %`,
-        headings: ["tile", "share", ""],
-        tiles: legal.map((tile, at) => ({ tile, p_win: shares[at], points: null,
-          best: shares[at] === top })),
-      };
+    async hint() {
+      const asked = tables.asked(this.table);
+      return asked.kind === "play" ? playHint(this.nets, asked) : bidHint(this.nets.small, asked);
     }
 
     beliefs() {
-      const game = seen(this.table.game), { seat } = this.table;
+      const { game, seat } = tables.asked(this.table);
       const { hidden, shares, total } = rules.marginals(game);
-      const { belief } = zebjax.network.evaluate(this.net, game);
+      const { belief } = zebjax.network.evaluate(this.nets.big, game);
       return {
         worlds: total, seats: [1, 2, 3].map((step) => (seat + step) % 4),
-        network: belief ? this.net.name : null,
+        network: belief ? this.nets.big.name : null,
         tiles: hidden.map((tile, at) => ({ tile, exact: shares[at],
           network: belief ? belief[tile] : null })),
       };
     }
   }
 
-  zebjax.local = { Local, PLAYERS };
+  // P(make) of each declaration and bid in points, as `zebjax.table.advice.bid_hint` gives it.
+  async function bidHint(net, asked, limit = OF_BIDS) {
+    const found = await chancesOf(net, asked, limit), { worlds } = found;
+    const points = bids.BIDS.filter((bid) => bid.marks === 1).map((bid) => bid.points);
+    const names = asked.kind === "bid" ? bids.allowed(asked.auction)
+      : [String(bids.high(asked.auction).points)];
+    const lowest = points.findIndex((each) => names.includes(String(each)));
+    const rows = found.rows.map((row) => ({
+      declaration: row.declaration, name: rules.NAMES[row.declaration],
+      p_make: points.map((each) => rollouts.pMake(row, worlds, each)),
+      points: rollouts.meanPoints(row, worlds),
+    }));
+    const at = Math.max(lowest, 0);
+    const highest = points.map((bid) => ({ bid, ...rollouts.best(found, bid) }))
+      .findLast((each) => each.pMake >= THETA);
+    return {
+      worlds, bids: points, lowest: lowest < 0 ? null : lowest, theta: THETA, special: [],
+      rows: rows.sort((a, b) => b.p_make[at] - a.p_make[at] || b.points - a.points),
+      advice: highest ? { bid: highest.bid, name: rules.NAMES[highest.declaration],
+        p_make: highest.pMake } : null,
+    };
+  }
+
+  // P(make), P(set) or P(more points) of each legal tile, beside the network's own preference.
+  async function playHint(nets, { game, seat, seed }, limit = OF_HINTS) {
+    const needed = game.bid ? bids.needs(game.bid)[seat % 2] : 22;
+    const found = await rollouts.values(nets.small, game, needed, seed, limit);
+    const { policy, value } = zebjax.network.evaluate(nets.big, game), hand = game.hands[seat];
+    const shares = zebjax.network.softmax(
+      found.tiles.map(({ tile }) => policy[hand.indexOf(tile)]));
+    const top = found.tiles.reduce((best, each) => (each.p > best.p
+      || (each.p === best.p && each.points > best.points) ? each : best));
+    const expects = game.bid ? "" : `; it expects to win with ${Math.round(50 + 50 * value)} %`;
+    const isOurs = game.bid && game.bid.seat % 2 === seat % 2;
+    return {
+      worlds: found.worlds, value: !game.bid ? "win" : isOurs ? "make" : "set",
+      caption: `What each tile is worth, over ${found.worlds} deals of the hidden tiles, each `
+        + "played to the end by the small network; share: how much the large network prefers it"
+        + expects,
+      tiles: found.tiles.map(({ tile, p, points }, at) => ({ tile, p_win: p, points,
+        share: shares[at], best: p === top.p && points === top.points })),
+    };
+  }
+
+  zebjax.local = { Local, PLAYERS, decide, bidHint, playHint, after, undo };
 })();

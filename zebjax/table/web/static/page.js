@@ -2,8 +2,9 @@
 //
 // A backend has `about()`, `create({players, seat})`, `resume()`, `leave()`, and
 // `act(action, view, value)`; each returns a promise. The value is a tile to play, a text to bid or
-// a declaration. `create`, `resume` and the actions in CHANGES give {views: [...]}, the table after
-// each step; other actions give what their panel shows. `can` lists the actions.
+// a declaration. `create`, `resume` and the actions in CHANGES give {views}, the table after each
+// step, as an array or an async generator; other actions give what their panel shows. `can` lists
+// the actions.
 "use strict";
 
 (function () {
@@ -34,6 +35,7 @@
         this.create();
       });
       document.addEventListener("keydown", (event) => this.onKey(event));
+      const withoutBids = get("about").textContent;
       await this.attempt(async () => {
         const about = await this.backend.about();
         for (const place of ["left", "partner", "right"]) {
@@ -44,10 +46,15 @@
           }));
           get(place).value = String(about.chosen ?? about.players.length - 1);
         }
-        if (about.bids) {
+        if (about.bids || about.may_bid) {
           get("about").textContent = ABOUT_BIDS;
           get("keys").append(" P passes.");
         }
+        // A page without a server leaves it to the person if there are bids.
+        get("bidding").hidden = !about.may_bid;
+        get("bidding").addEventListener("change", (event) => {
+          get("about").textContent = event.target.value === "yes" ? ABOUT_BIDS : withoutBids;
+        });
         get("special").replaceChildren(...(about.special || []).map((each) => make("li", "", each)));
         get("special").hidden = !about.special || !about.special.length;
         get("notice").textContent = about.notice || "";
@@ -86,7 +93,9 @@
       const players = ["left", "partner", "right"].map((place) => Number(get(place).value));
       return this.attempt(async () => {
         const seat = Number(get("seat").value);
-        const found = await this.backend.create({ players, seat });
+        const choice = { players, seat };
+        if (!get("bidding").hidden) choice.bids = get("with-bids").value === "yes";
+        const found = await this.backend.create(choice);
         get("setup").hidden = true;
         await this.show(found.views);
         this.focusHand();
@@ -153,9 +162,12 @@
 
     // ---- what is shown
 
+    // A backend may still make the later views while the first are shown.
     async show(views) {
-      for (const [at, view] of views.entries()) {
-        if (at) await new Promise((done) => setTimeout(done, this.paceMs));
+      let isFirst = true;
+      for await (const view of views) {
+        if (!isFirst) await new Promise((done) => setTimeout(done, this.paceMs));
+        isFirst = false;
         this.view = view;
         this.showView();
       }

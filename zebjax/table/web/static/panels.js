@@ -79,12 +79,14 @@
       .map((row) => make("tr", row.best ? "best" : "", tileHeading(row.tile),
         make("td", "", percent(row.p_win)),
         ...(row.points === null ? [] : [make("td", "", row.points.toFixed(1))]),
+        ...(row.share === undefined ? [] : [bar(row.share)]),
         make("td", "", row.best ? "best" : "")));
     const caption = found.caption && found.caption[0].toUpperCase() + found.caption.slice(1);
     const what = caption ||
       `What each tile is worth, over ${found.worlds.toLocaleString("en")} deals of the hidden tiles`;
     const points = found.tiles.some((row) => row.points !== null) ? ["points"] : [];
-    const head = found.headings || ["tile", wins, ...points, ""];
+    const shares = found.tiles.some((row) => row.share !== undefined) ? ["share, %"] : [];
+    const head = ["tile", wins, ...points, ...shares, ""];
     return [make("h2", "", "Hint"), table(what, head, rows)];
   }
 

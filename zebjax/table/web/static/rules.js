@@ -1,4 +1,4 @@
-// The rules for an exported page: tables of tiles, legal plays, tricks, and the view of a seat.
+// The rules for an exported page: tables of tiles, legal plays, tricks, deals of hidden tiles.
 // Node checks them against zebjax.game (tests/table/test_export.py).
 "use strict";
 var zebjax = globalThis.zebjax || {};
@@ -98,28 +98,8 @@ globalThis.zebjax = zebjax;
     return found;
   }
 
-  // What the page shows, as `zebjax.table.views.view` does.
-  function view(table) {
-    const { game, seat } = table;
-    const over = game.plays.length === 28, turn = mover(game), seats = movers(game);
-    const may = turn === seat ? legal(game) : [];
-    return {
-      phase: over ? "over" : "play", number: table.number, seat, players: table.players,
-      declaration: game.declaration, declaration_name: NAMES[game.declaration],
-      leader: game.leader, silent: -1, ply: game.plays.length, turn,
-      hand: game.hands[seat].map((tile) => ({
-        tile, played: game.plays.includes(tile), legal: may.includes(tile),
-      })),
-      tricks: tricks(game), points: points(game),
-      counts: [0, 1, 2, 3].map((each) => 7 - seats.filter((one) => one === each).length),
-      won: table.won, can_undo: seats.includes(seat), undone: table.undone,
-      hands: over ? game.hands : null, seed: null, auction: null,
-    };
-  }
-
-  // What each opponent may hold of the hidden tiles, and the exact marginal: for each hidden tile
-  // the share of the consistent deals in which left, partner and right hold it.
-  function marginals(game) {
+  // The tiles that the mover does not see, and which opponent may hold each.
+  function unseen(game) {
     const me = mover(game), seats = movers(game);
     const others = [1, 2, 3].map((step) => (me + step) % 4);
     const hidden = [];
@@ -135,16 +115,24 @@ globalThis.zebjax = zebjax;
     const may = hidden.map((tile) => failed.map((suits) =>
       !suits.some((suit) => follows(game.declaration, suit, tile))));
     const left = others.map((seat) => 7 - seats.filter((one) => one === seat).length);
+    return { me, others, hidden, may, left };
+  }
+
+  // What each opponent may hold of the hidden tiles, and the exact marginal: for each hidden tile
+  // the share of the consistent deals in which left, partner and right hold it.
+  function marginals(game) {
+    const { hidden, may, left } = unseen(game);
     return { hidden, ...count(may, left) };
   }
 
-  // Deals of hidden tiles by their number: ways[r] maps the room left at the three opponents before
-  // tile r to the number of completions. At most 399,072,960, so the numbers are exact.
-  function count(may, left) {
+  const key = (room) => room[0] * 64 + room[1] * 8 + room[2];
+  const taken = (room, at) => room.map((each, place) => each - (place === at ? 1 : 0));
+
+  // Gives complete(r, room): the number of deals of the hidden tiles from number r on into the room
+  // left at the three opponents. At most 399,072,960, so the numbers are exact.
+  function completions(may) {
     const ways = Array.from({ length: may.length + 1 }, () => new Map());
-    const key = (room) => room[0] * 64 + room[1] * 8 + room[2];
-    const taken = (room, at) => room.map((each, place) => each - (place === at ? 1 : 0));
-    function complete(r, room) {
+    return function complete(r, room) {
       if (room.some((each) => each < 0)) return 0;
       if (r === may.length) return 1;
       const known = ways[r].get(key(room));
@@ -153,8 +141,11 @@ globalThis.zebjax = zebjax;
       for (let at = 0; at < 3; at += 1) if (may[r][at]) sum += complete(r + 1, taken(room, at));
       ways[r].set(key(room), sum);
       return sum;
-    }
-    const total = complete(0, left);
+    };
+  }
+
+  function count(may, left) {
+    const complete = completions(may), total = complete(0, left);
     let before = new Map([[key(left), [left, 1]]]);
     const shares = may.map((able, r) => {
       const after = new Map(), holds = [0, 0, 0];
@@ -174,6 +165,30 @@ globalThis.zebjax = zebjax;
     return { total, shares };
   }
 
-  zebjax.rules = { HIGH, LOW, POINTS, isDouble, tricks, mover, movers, legal, points, view,
-    marginals };
+  // Deals the hidden tiles: each consistent deal is equally likely. Gives a function of a generator
+  // of random numbers to four hands, which hold what each seat was dealt.
+  function dealer(game) {
+    const { me, others, hidden, may, left } = unseen(game), complete = completions(may);
+    const seats = movers(game);
+    return (random) => {
+      const hands = [0, 1, 2, 3].map((seat) => (seat === me ? [...game.hands[me]]
+        : game.plays.filter((_, ply) => seats[ply] === seat)));
+      let room = left;
+      hidden.forEach((tile, r) => {
+        const ways = others.map((_, at) => (may[r][at] ? complete(r + 1, taken(room, at)) : 0));
+        let rest = random() * (ways[0] + ways[1] + ways[2]), at = 0;
+        while (at < 2 && (rest >= ways[at] || !ways[at])) {
+          rest -= ways[at];
+          at += 1;
+        }
+        while (!ways[at]) at -= 1; // rounding left a rest
+        hands[others[at]].push(tile);
+        room = taken(room, at);
+      });
+      return hands;
+    };
+  }
+
+  zebjax.rules = { HIGH, LOW, POINTS, NAMES, isDouble, isCalled, ledSuit, follows, tricks, mover,
+    movers, legal, points, marginals, dealer };
 })();

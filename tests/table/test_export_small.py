@@ -1,0 +1,251 @@
+"""The exported page's small network, bids, deals and hints, in node; none sees a hidden hand."""
+
+import contextlib
+import dataclasses
+import json
+import random
+
+import jax
+import numpy as np
+import pytest
+
+from tests.support import in_node
+from tests.support.played import random_game
+from tests.support.small import net_of_seed
+from zebjax import bidding
+from zebjax import network as networks
+from zebjax.bidding import Bidding
+from zebjax.players import auction
+from zebjax.position import Position
+from zebjax.small import batch, features, network, rules, storage
+from zebjax.table import export as pages
+from zebjax.table import state, views
+
+BIG = networks.ZebConfig(embed_dim=16, n_heads=2, n_layers=1, ff_dim=16)
+NAMES = ("a", "b", "c", "d")
+
+
+def positions(n, seed):
+    rng = random.Random(seed)
+    return [random_game(rng, ply % 28) for ply in range(n)]
+
+
+def as_batch(games):
+    history = np.full((len(games), 28), -1, np.int8)
+    for row, each in enumerate(games):
+        history[row, : len(each.plays)] = each.plays
+    return batch.Games(
+        np.array([each.hands for each in games], np.int8),
+        np.array([each.declaration for each in games], np.int8),
+        np.array([each.leader for each in games], np.int8),
+        history,
+        np.array([len(each.plays) for each in games], np.int8),
+    )
+
+
+def scores(net, here):
+    """The score of each legal tile by the mover's view, in NumPy."""
+    row, ranks = np.zeros(rules.SIZE, np.int64), rules.RANKS[here.declaration]
+    rules.start(row, np.array(here.hands, np.int8), here.declaration, here.leader)
+    for tile in here.plays:
+        rules.play(row, ranks[tile])
+    active = np.zeros(features.MAX_ACTIVE, np.int64)
+    n = features.public_features(row, active, 0)
+    n = features.private_features(row, active, n)
+    hidden = net.first_bias + net.first[here.declaration, active[:n]].sum(0)
+    second = net.second_bias + np.maximum(hidden, 0) @ net.second
+    found = net.last_bias + np.maximum(second, 0) @ net.last
+    return [found[ranks[tile]] for tile in here.legal]
+
+
+def compare(net, games, rolled):
+    """The page's scores, best tiles and rollouts with ours; returns the positions with a choice."""
+    asked = {"games": [in_node.game_of(each) for each in games], "small": pages.small_data(net)}
+    said = in_node.run("small_network.js", asked | {"rollouts": rolled})
+    read, seeds = pages.small_as_read(net), np.zeros(len(games), np.uint64)
+    slots = batch.choose(read, as_batch(games), seeds, 0)
+    for at, (here, found) in enumerate(zip(games, said, strict=True)):
+        np.testing.assert_allclose(found["scores"], scores(read, here), atol=1e-3)
+        assert found["best"] == here.hands[here.mover][slots[at]]
+    if rolled:
+        points = batch.rollouts(read, as_batch(games), seeds, 0)
+        for row, (here, found) in enumerate(zip(games, said, strict=True)):
+            hand = here.hands[here.mover]
+            assert found["points"] == [points[row, hand.index(tile)] for tile in here.legal]
+    return sum(len(each.legal) > 1 for each in games)
+
+
+def test_the_small_network_of_the_page_is_ours():
+    net = network.scorer(storage.load("small"))
+    assert compare(net, positions(300, 2), rolled=False) > 150
+    # What the page's file loses: half a step of 31 in each row, and the rounding of the step.
+    error = np.abs(pages.small_as_read(net).first - net.first)
+    assert (error <= 0.53 / 31 * np.abs(net.first).max(-1, keepdims=True)).all()
+    with pytest.raises(ValueError, match="hidden: expected a multiple of 8, got 4"):
+        pages.small_data(network.scorer(net_of_seed(0, hidden=4)))
+
+
+def test_the_rollouts_of_the_page_are_ours():
+    net = network.scorer(net_of_seed(3, spread=3))
+    assert compare(net, positions(280, 3), rolled=True) > 150
+
+
+def tables(n, seed):
+    """Tables with bids after some random decisions, and those as the page gets them."""
+    rng = random.Random(seed)
+    found = []
+    for number in range(n):
+        deal = dataclasses.replace(random_game(rng, 0), players=NAMES)
+        won = (rng.randrange(7), rng.randrange(7))
+        first = state.Table(
+            rng.randrange(4), 0, deal, 3, won, bidding=Bidding(rng.randrange(4)), games=(1, 2)
+        )
+        found.append(walked(first, rng, rng.choice((number % 6, 5 + number % 29))))
+    return found
+
+
+def walked(first, rng, steps):
+    """A table after so many random decisions or at its end, and the decisions."""
+    table, made, seats = first, [], []
+    for _ in range(steps):
+        seats.append(table.turn)
+        if table.phase == "bid":
+            call = rng.choice(table.seen_bids.allowed[:3] + table.seen_bids.allowed[-1:])
+            table = state.call(table, call)
+            made.append(bidding.name(call))
+        elif not table.is_over:
+            choices = bidding.DECLARATIONS if table.phase == "declare" else table.game.legal
+            made.append(rng.choice(choices))
+            act = state.declare if table.phase == "declare" else state.play
+            table = act(table, made[-1])
+    return table, for_page(first, made) | {"seats": seats[: len(made)]}
+
+
+def for_page(first, made):
+    game = in_node.game_of(first.game) | {"declaration": None}
+    return {
+        "seat": first.seat,
+        "players": NAMES,
+        "number": first.number,
+        "won": first.won,
+        "games": first.games,
+        "undone": 0,
+        "seed": 77,
+        "game": game,
+        "auction": {"dealer": first.bidding.dealer, "calls": []},
+        "made": made,
+    }
+
+
+def test_bids_contracts_and_marks_of_the_page_are_those_of_the_table():
+    ours = tables(120, 5)
+    said = in_node.run("tables_and_bids.js", {"tables": [page for _, page in ours]})
+    phases = set()
+    for (table, page), found in zip(ours, said, strict=True):
+        expected = json.loads(json.dumps(views.view(table) | {"seed": None}))
+        if expected["auction"]["bid"]:
+            expected["auction"]["bid"] = dict(expected["auction"]["bid"])
+        # The page's own rule for it is below.
+        assert found["view"] == expected | {"can_undo": table.seat in page["seats"]}
+        phases |= {table.phase, expected["auction"]["result"], table.game_winner}
+    assert phases == {"bid", "declare", "play", "over", "made", "set", None, 0, 1}
+
+
+def test_undo_takes_back_the_last_call_declaration_or_tile_of_the_person():
+    pages_ = [page for table, page in tables(60, 5) if table.seat in page["seats"]]
+    earlier = []
+    for page in pages_:
+        last = max(at for at, seat in enumerate(page["seats"]) if seat == page["seat"])
+        earlier.append(page | {"made": page["made"][:last]})
+    said = in_node.run("tables_and_bids.js", {"tables": pages_})
+    expected = in_node.run("tables_and_bids.js", {"tables": earlier})
+    for found, there in zip(said, expected, strict=True):
+        assert found["undone"] == there["view"] | {"undone": 1}
+    assert {there["view"]["phase"] for there in expected} == {"bid", "declare", "play"}
+
+
+def swapped(table, page, rng):
+    """The same table after the hidden tiles were dealt again, as the plays allow it."""
+    game, me = table.game, table.turn
+    hidden = [tile for tile in range(28) if tile not in game.plays and tile not in game.hands[me]]
+    for _ in range(1000):
+        change = dict(zip(hidden, rng.sample(hidden, len(hidden)), strict=True))
+        hands = tuple(tuple(change.get(tile, tile) for tile in hand) for hand in game.hands)
+        with contextlib.suppress(ValueError):  # a seat would have had to follow
+            dataclasses.replace(game, hands=hands)
+            return page | {"game": page["game"] | {"hands": hands}}
+    raise AssertionError("no other deal found")
+
+
+def test_no_decision_and_no_hint_of_the_page_depends_on_hidden_hands():
+    rng = random.Random(8)
+    open_ = [each for each in tables(40, 6) if not each[0].is_over][:14]
+    assert {table.phase for table, _ in open_} == {"bid", "declare", "play"}
+    pages_ = [page for _, page in open_]
+    others = [swapped(table, page, rng) for table, page in open_]
+    rng_ = np.random.default_rng(0)
+    params = jax.tree.map(
+        lambda leaf: rng_.normal(size=leaf.shape).astype(np.float32), networks.abstract_params(BIG)
+    )
+    asked = {
+        "small": pages.small_data(network.scorer(net_of_seed(4))),
+        "big": pages.network_data("big", BIG, params),
+    }
+    pairs = zip(pages_, others, strict=True)
+    moved = [one["game"]["hands"] != two["game"]["hands"] for one, two in pairs]
+    assert sum(moved) > 10
+    before = in_node.run("tables_and_bids.js", asked | {"tables": pages_})
+    after = in_node.run("tables_and_bids.js", asked | {"tables": others})
+    for ours, theirs in zip(before, after, strict=True):
+        for each in ("asked", "chosen", "hint"):
+            assert ours[each] == theirs[each]
+        seen = ours["asked"]["game"]["hands"]
+        assert [bool(hand) for hand in seen] == [each == ours["asked"]["seat"] for each in range(4)]
+
+
+def test_chances_deals_and_values_of_the_page_are_right():
+    rng = random.Random(1)
+    here = random_game(rng, 9)
+    last = [random_game(rng, 28) for _ in range(20)]
+    hand, n_deals = [27, 26, 25, 20, 14, 3, 0], 1000
+    said = in_node.run(
+        "chances.js",
+        {
+            "small": pages.small_data(network.scorer(net_of_seed(4))),
+            "hand": hand,
+            "game": in_node.game_of(here),
+            "deals": n_deals,
+            "last": [in_node.game_of(each.before(26)) for each in last],
+        },
+    )
+    rows = said["chances"]["rows"]
+    ours = auction.Chances(
+        tuple(row["declaration"] for row in rows), np.array([row["leads"] for row in rows])
+    )
+    assert ours.declarations == bidding.DECLARATIONS and ours.n_worlds == 20
+    assert (ours.counts.sum(-1) == 20).all()
+    for bid, found in zip(auction.BIDS, said["best"], strict=True):
+        assert found["pMake"] == pytest.approx(ours.best(bid)[2])
+    hint = said["hint"]
+    assert hint["bids"] == list(auction.BIDS) and hint["lowest"] == 1
+    for row in hint["rows"]:
+        at = ours.declarations.index(row["declaration"])
+        np.testing.assert_allclose(row["p_make"], ours.p_make[at])
+        assert row["points"] == pytest.approx(ours.mean_points[at])
+    highest = auction.highest_bid(ours, 0.5)
+    assert (hint["advice"] and hint["advice"]["bid"]) == (highest and highest[0])
+
+    marginals = said["marginals"]
+    holds = np.zeros((len(marginals["hidden"]), 3))
+    for deal in said["deals"]:
+        Position(tuple(map(tuple, deal)), here.declaration, here.leader, here.plays)  # possible
+        for at, tile in enumerate(marginals["hidden"]):
+            seat = next(seat for seat, dealt in enumerate(deal) if tile in dealt)
+            holds[at, (seat - here.mover - 1) % 4] += 1 / n_deals
+    np.testing.assert_allclose(holds, marginals["shares"], atol=4.5 * 0.5 / n_deals**0.5)
+
+    # Before the last two plays all is known.
+    for each, found in zip(last, said["values"], strict=True):
+        (only,) = found["tiles"]
+        points = each.points[each.movers[26] % 2]
+        assert (only["tile"], only["p"], only["points"]) == (each.plays[26], points > 21, points)

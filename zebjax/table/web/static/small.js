@@ -1,0 +1,292 @@
+// The small network of an exported page: zebjax.small in plain JavaScript. Tiles are ranks 0 to 27
+// of the declaration, sets of tiles are masks over ranks, and a game is a row of 27 integers that
+// is changed in place. Node checks it against zebjax.small (tests/table/test_export_small.py).
+"use strict";
+
+(function () {
+  const { HIGH, LOW, POINTS, isDouble, isCalled, ledSuit, follows } = zebjax.rules;
+  const DOUBLES_SUIT = 8, TILES = 28, SUITS = 8, ALL = 2 ** TILES - 1;
+  const TILE_IDS = Array.from({ length: TILES }, (_, tile) => tile);
+
+  const lowest = (mask) => 31 - Math.clz32(mask & -mask);
+  const highest = (mask) => 31 - Math.clz32(mask);
+
+  function count(mask) {
+    let n = 0;
+    for (let left = mask; left; left &= left - 1) n += 1;
+    return n;
+  }
+
+  // ---- the order of tiles under each declaration (zebjax.solver.ranks)
+
+  // Within every suit the higher rank wins: plain tiles by pips, then doubles, then trumps.
+  function tablesOf(declaration) {
+    const isTrump = (tile) => declaration < DOUBLES_SUIT && isCalled(declaration, tile);
+    const order = (tile) => 200 * isTrump(tile) + 100 * isDouble(tile) + HIGH[tile] + LOW[tile];
+    const tiles = [...TILE_IDS].sort((a, b) => order(a) - order(b) || a - b);
+    const ranks = TILE_IDS.map((tile) => tiles.indexOf(tile));
+    const mask = (wanted) => tiles.reduce(
+      (all, tile, rank) => (wanted(tile) ? all | (1 << rank) : all), 0);
+    const trumps = mask(isTrump);
+    const suits = tiles.map((tile) => ledSuit(declaration, tile));
+    const ofSuit = Array.from({ length: SUITS }, (_, suit) =>
+      mask((tile) => follows(declaration, suit, tile)));
+    return {
+      tiles, ranks, trumps, suits: Int32Array.from(suits), ofSuit: Int32Array.from(ofSuit),
+      follows: Int32Array.from(suits, (suit) => ofSuit[suit]),
+      wins: Int32Array.from(suits, (suit) => ofSuit[suit] | trumps),
+      points: Int32Array.from(tiles, (tile) => POINTS[tile]),
+    };
+  }
+
+  const TABLES = Array.from({ length: 10 }, (_, declaration) => tablesOf(declaration));
+
+  // ---- rules (zebjax.small.rules). Columns of a row; the first four groups have one per seat.
+
+  const HANDS = 0, LED = 4, FOLLOWED = 8, VOIDS = 12, DECLARATION = 16, LEADER = 17, N_LAID = 18,
+    PLY = 19, SEEN = 20, TEAM_POINTS = 21, TRICK = 23, SIZE = 27;
+
+  const mover = (row) => (row[LEADER] + row[N_LAID]) & 3;
+
+  // The row of a game whose hands are all known, or of a view in which other hands are empty.
+  function start(game) {
+    const row = new Int32Array(SIZE), { ranks } = TABLES[game.declaration];
+    row[DECLARATION] = game.declaration;
+    row[LEADER] = game.leader;
+    game.hands.forEach((hand, seat) => {
+      for (const tile of hand) row[HANDS + seat] |= 1 << ranks[tile];
+    });
+    for (const tile of game.plays) play(row, ranks[tile]);
+    return row;
+  }
+
+  function legal(row) {
+    const hand = row[HANDS + mover(row)];
+    if (!row[N_LAID]) return hand;
+    return (hand & TABLES[row[DECLARATION]].follows[row[TRICK]]) || hand;
+  }
+
+  // The rank that wins the trick so far; a tile must be on the table.
+  function bestLaid(row) {
+    let laid = 0;
+    for (let at = 0; at < row[N_LAID]; at += 1) laid |= 1 << row[TRICK + at];
+    return highest(laid & TABLES[row[DECLARATION]].wins[row[TRICK]]);
+  }
+
+  function play(row, rank) {
+    const tables = TABLES[row[DECLARATION]], n = row[N_LAID], seat = mover(row), tile = 1 << rank;
+    if (!n) {
+      row[LED + seat] |= tile;
+    } else {
+      row[FOLLOWED + seat] |= tile;
+      const led = row[TRICK];
+      if (!(tables.follows[led] & tile)) row[VOIDS + seat] |= 1 << tables.suits[led];
+    }
+    row[HANDS + seat] &= ~tile;
+    row[SEEN] |= tile;
+    row[TRICK + n] = rank;
+    row[N_LAID] = n + 1;
+    row[PLY] += 1;
+    if (n < 3) return;
+    const best = bestLaid(row);
+    let gain = 1, winner = 0;
+    for (let at = 0; at < 4; at += 1) {
+      gain += tables.points[row[TRICK + at]];
+      if (row[TRICK + at] === best) winner = at;
+    }
+    row[LEADER] = (row[LEADER] + winner) & 3;
+    row[TEAM_POINTS + (row[LEADER] & 1)] += gain;
+    row[N_LAID] = 0;
+  }
+
+  // ---- features (zebjax.small.features), in the same order of groups
+
+  const sizes = [28, 28, 28, 28, 28, 8, 8, 28, 84, 84, 84, 28, 28, 2, 16, 24, 3, 28, 43, 43];
+  const firsts = sizes.map((_, group) => sizes.slice(0, group).reduce((sum, n) => sum + n, 0));
+  const [HAND, LEGAL, BEATS, SURE, BOSS, LACKS, TRUMPS_OUT, MINE, OTHERS_LED, OTHERS_FOLLOWED,
+    LAID, LEAD, BEST, PARTNER_WINS, ON_TABLE, VOID, VOID_IN_LEAD, PLACE, OURS, THEIRS] = firsts;
+  const N_FEATURES = THEIRS + 43, MAX_ACTIVE = 128;
+
+  // Writes the features of some ranks to `out` from n on; gives the new n.
+  function ranksOf(mask, first, out, n) {
+    let end = n;
+    for (let left = mask; left; left &= left - 1) {
+      out[end] = first + lowest(left);
+      end += 1;
+    }
+    return end;
+  }
+
+  // What the seat to move alone knows.
+  function privateFeatures(row, out, start_) {
+    const tables = TABLES[row[DECLARATION]], hand = row[HANDS + mover(row)];
+    const unseen = ALL & ~row[SEEN] & ~hand;
+    let n = start_;
+    for (let left = hand; left; left &= left - 1) {
+      const rank = lowest(left);
+      out[n++] = HAND + rank;
+      const beatenBy = unseen & tables.wins[rank] & (-2 << rank);
+      if (!(beatenBy & ~tables.trumps)) out[n++] = (beatenBy ? BOSS : SURE) + rank;
+    }
+    for (let suit = 0; suit < SUITS; suit += 1) {
+      if (!(hand & tables.ofSuit[suit])) out[n++] = LACKS + suit;
+    }
+    out[n++] = TRUMPS_OUT + count(unseen & tables.trumps);
+    if (!row[N_LAID]) return n;
+    const may = legal(row);
+    n = ranksOf(may, LEGAL, out, n);
+    return ranksOf(may & tables.wins[row[TRICK]] & (-2 << bestLaid(row)), BEATS, out, n);
+  }
+
+  // What every seat knows; seats are relative to the mover.
+  function publicFeatures(row, out, start_) {
+    const tables = TABLES[row[DECLARATION]], laid = row[N_LAID], me = mover(row);
+    let onTable = 0;
+    for (let at = 0; at < laid; at += 1) onTable |= 1 << row[TRICK + at];
+    let n = ranksOf(row[LED + me] | row[FOLLOWED + me], MINE, out, start_);
+    for (let other = 0; other < 3; other += 1) {
+      const seat = (me + 1 + other) & 3;
+      n = ranksOf(row[LED + seat] & ~onTable, OTHERS_LED + TILES * other, out, n);
+      n = ranksOf(row[FOLLOWED + seat] & ~onTable, OTHERS_FOLLOWED + TILES * other, out, n);
+      n = ranksOf(row[VOIDS + seat], VOID + SUITS * other, out, n);
+      // Only seats that play after the mover in this trick: a void there may mean a trump.
+      if (laid && other + laid < 3 && (row[VOIDS + seat] >> tables.suits[row[TRICK]]) & 1) {
+        out[n++] = VOID_IN_LEAD + other;
+      }
+    }
+    if (laid) n = trickFeatures(row, out, n);
+    out[n++] = PLACE + row[PLY];
+    out[n++] = OURS + row[TEAM_POINTS + (me & 1)];
+    out[n++] = THEIRS + row[TEAM_POINTS + 1 - (me & 1)];
+    return n;
+  }
+
+  function trickFeatures(row, out, start_) {
+    const tables = TABLES[row[DECLARATION]], me = mover(row), best = bestLaid(row);
+    let n = start_, points = 0, partnerWins = 0;
+    for (let at = 0; at < row[N_LAID]; at += 1) {
+      const rank = row[TRICK + at], other = (row[LEADER] + at - me - 1) & 3;
+      out[n++] = LAID + TILES * other + rank;
+      points += tables.points[rank];
+      if (rank === best && other === 1) partnerWins = 1;
+    }
+    out[n++] = LEAD + row[TRICK];
+    out[n++] = BEST + best;
+    out[n++] = PARTNER_WINS + partnerWins;
+    out[n++] = ON_TABLE + 8 * partnerWins + Math.min(Math.floor(points / 5), 7);
+    return n;
+  }
+
+  // ---- the network (zebjax.small.network)
+
+  // Reads what `zebjax.table.export.small_data` wrote. The first layer is small integers, deflated,
+  // and a step for each row; all else is float16.
+  async function load(file) {
+    const { bytes, toFloats, inflate } = zebjax.network;
+    const levels = new Int8Array(await inflate(bytes(file.first)));
+    const steps = toFloats(bytes(file.steps)), rest = toFloats(bytes(file.rest));
+    const { hidden, second } = file, first = new Float32Array(levels.length);
+    for (let at = 0; at < levels.length; at += 1) {
+      first[at] = levels[at] * steps[Math.floor(at / hidden)];
+    }
+    let at = 0;
+    const next = (size) => rest.subarray(at, at += size);
+    return {
+      width: hidden, first, firstBias: next(hidden), second: next(hidden * second),
+      secondBias: next(second), last: next(second * TILES), lastBias: next(TILES),
+      features: new Int32Array(MAX_ACTIVE), units: new Int32Array(hidden + 1),
+      values: new Float64Array(hidden + 1), middle: new Float64Array(second),
+      scores: new Float64Array(TILES),
+    };
+  }
+
+  // The first layer: the bias and the rows of the features, eight columns at once in registers.
+  // Writes the units above 0 to `net.units` and `net.values`; gives their number.
+  function firstLayer(net, declaration, n) {
+    const { first, firstBias, features, units, values, width } = net;
+    for (let index = 0; index < n; index += 1) {
+      features[index] = (declaration * N_FEATURES + features[index]) * width;
+    }
+    let found = 0;
+    const keep = (unit, sum) => {
+      units[found] = unit;
+      values[found] = sum;
+      if (sum > 0) found += 1;
+    };
+    for (let at = 0; at < width; at += 8) {
+      let a = firstBias[at], b = firstBias[at + 1], c = firstBias[at + 2], d = firstBias[at + 3];
+      let e = firstBias[at + 4], f = firstBias[at + 5], g = firstBias[at + 6];
+      let h = firstBias[at + 7];
+      for (let index = 0; index < n; index += 1) {
+        const from = features[index] + at;
+        a += first[from]; b += first[from + 1]; c += first[from + 2]; d += first[from + 3];
+        e += first[from + 4]; f += first[from + 5]; g += first[from + 6]; h += first[from + 7];
+      }
+      keep(at, a); keep(at + 1, b); keep(at + 2, c); keep(at + 3, d);
+      keep(at + 4, e); keep(at + 5, f); keep(at + 6, g); keep(at + 7, h);
+    }
+    return found;
+  }
+
+  // The second layer of the units above 0, four columns at once, after its ReLU.
+  function secondLayer(net, n) {
+    const { units, values, second, secondBias, middle } = net, width = middle.length;
+    for (let at = 0; at < width; at += 4) {
+      let a = secondBias[at], b = secondBias[at + 1], c = secondBias[at + 2];
+      let d = secondBias[at + 3];
+      for (let index = 0; index < n; index += 1) {
+        const from = units[index] * width + at, value = values[index];
+        a += value * second[from]; b += value * second[from + 1];
+        c += value * second[from + 2]; d += value * second[from + 3];
+      }
+      middle[at] = Math.max(a, 0); middle[at + 1] = Math.max(b, 0);
+      middle[at + 2] = Math.max(c, 0); middle[at + 3] = Math.max(d, 0);
+    }
+  }
+
+  // The scores of some ranks, a mask, for the seat to move; the array is used again.
+  function evaluate(net, row, wanted) {
+    const { middle, scores, last, lastBias } = net, width = middle.length;
+    const n = privateFeatures(row, net.features, publicFeatures(row, net.features, 0));
+    secondLayer(net, firstLayer(net, row[DECLARATION], n));
+    for (let left = wanted; left; left &= left - 1) {
+      const rank = lowest(left);
+      let sum = lastBias[rank];
+      for (let at = 0; at < width; at += 1) sum += middle[at] * last[at * TILES + rank];
+      scores[rank] = sum;
+    }
+    return scores;
+  }
+
+  // Draws a rank from softmax(scores / temperature); 0 gives the best.
+  function draw(scores, may, temperature, random) {
+    let top = lowest(may);
+    for (let left = may; left; left &= left - 1) {
+      if (scores[lowest(left)] > scores[top]) top = lowest(left);
+    }
+    if (temperature <= 0) return top;
+    const share = (rank) => Math.exp((scores[rank] - scores[top]) / temperature);
+    let rest = 0;
+    for (let left = may; left; left &= left - 1) rest += share(lowest(left));
+    rest *= random();
+    for (let left = may; left; left &= left - 1) {
+      rest -= share(lowest(left));
+      if (rest <= 0) return lowest(left);
+    }
+    return top; // rounding left a rest
+  }
+
+  // Plays to the end in place, each seat by the network from its own view.
+  function follow(net, row, temperature, random) {
+    while (row[PLY] < TILES) {
+      const may = legal(row), only = !(may & (may - 1));
+      play(row, only ? lowest(may) : draw(evaluate(net, row, may), may, temperature, random));
+    }
+  }
+
+  // The points of a team so far.
+  const pointsOf = (row, team) => row[TEAM_POINTS + team];
+  const ranksOfTiles = (declaration) => TABLES[declaration].ranks;
+
+  zebjax.small = { load, start, legal, play, evaluate, draw, follow, pointsOf, ranksOfTiles };
+})();
