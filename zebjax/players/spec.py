@@ -206,7 +206,10 @@ KINDS = {
         "somebody else do not mislead; partner=PATH models the partner by another network. With "
         "rollouts=PATH a share `blend` (default 0.5) of each move's result comes from "
         "games that the network plays to the end in each world, every seat from its own view. "
-        "`points` is the weight of a mean point beside P(win) (default 0: they break ties)",
+        "`points` is the weight of a mean point beside P(win) (default 0: they break ties). With "
+        "adaptive=K a decision whose moves are close gets up to K * n worlds and a clear one "
+        "fewer: a move is dropped when a second more costs more than `price` (default 0.1) of "
+        "P(win)",
         options={
             "n": integer(1, MAX_WORLDS),
             "criterion": one_of(*CRITERIA),
@@ -221,6 +224,8 @@ KINDS = {
             "points": number(0, 1),
             "rollouts": _path,
             "blend": number(0, 1),
+            "adaptive": integer(1, 100),
+            "price": number(0, 100),
         },
     ),
     "ext": PlayerKind(
