@@ -49,7 +49,7 @@ def run(
             in random order.
         weights: float64 `[M]`; those of a decision sum to 1.
         legal: bool `[N, 7]`.
-        worth: float64 `[N]`: the loss of score for which one move is judged in one more world.
+        worth: float64 `[N]`: the gain of score for which one move is judged in one more world.
 
     Returns:
         bool `[M]`, the worlds that have been judged, the first ones of each decision; and bool
@@ -80,8 +80,8 @@ def drop(
     """Drop the moves whose result is clear.
 
     One more world makes the expected loss L after n worlds smaller by about L / (2 * n), as its
-    error falls with sqrt(n). A move is dropped if L / n is less than `worth`, or if it cannot reach
-    the leader in the worlds that are left. Moves that are equal to the leader are never dropped;
+    error falls with sqrt(n). A move is dropped if that is less than `worth`, or if it cannot reach the
+    leader in the worlds that are left. Moves that are equal to the leader are never dropped;
     what is chosen among them is decided elsewhere.
 
     Args:
@@ -106,7 +106,7 @@ def drop(
         if slot == sums.argmax():
             continue
         loss = opportunity_cost(leads[slot] / share, math.sqrt(spread[slot]) / share)
-        if loss >= worth * n and leads[slot] <= 1 - share + 1e-12:
+        if loss >= worth * 2 * n and leads[slot] <= 1 - share + 1e-12:
             open_moves += 1
         elif leads[slot] > 0:
             left[slot] = False

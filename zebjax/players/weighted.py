@@ -44,8 +44,8 @@ class Settings:
     adaptive: int = 1
     """A decision whose moves are close gets up to this many times n worlds, a clear one fewer (see
     `race`). At 1 every decision gets n."""
-    price: float = 0.1
-    """With `adaptive`: loss of P(win) for which a second of one core is spent."""
+    price: float = 0.05
+    """With `adaptive`: gain of P(win) for which a second of one core is spent."""
 
     def __post_init__(self) -> None:
         if self.adaptive > 1 and self.points:
