@@ -60,10 +60,14 @@ def random_states(n: int, ply: int, seed: int) -> game.GameState:
 
 def questions(n: int) -> dict[str, tuple[Callable, tuple[np.ndarray, ...]]]:
     """The three kernels, and their further array arguments for `n` positions."""
+    every = np.ones((n, 7), bool)
     return {
         "VALUE": (root.values, (np.zeros(n, np.float32),)),
-        "ALLQ": (root.move_values, (np.zeros((n, 7), np.float32),)),
-        "BOOL": (root.move_answers, (np.full(n, BOOL_THRESHOLD), np.zeros((n, 7), bool))),
+        "ALLQ": (root.move_values, (every, np.zeros((n, 7), np.float32))),
+        "BOOL": (
+            root.move_answers,
+            (np.full(n, BOOL_THRESHOLD), every, np.zeros((n, 7), bool)),
+        ),
     }
 
 

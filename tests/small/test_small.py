@@ -33,6 +33,14 @@ def test_legal_moves_are_those_of_the_game(states, rolled):
     np.testing.assert_array_equal(rolled >= 0, legal)
 
 
+def test_moves_that_are_not_asked_for_change_nothing_for_the_others(net, states, rolled):
+    asked = np.random.default_rng(1).random((150, 7)) < 0.4
+    seeds = batch.seeds_of(raw_keys(150), 1)
+    policy = network.scorer(net)
+    some = batch.rollouts(policy, batch.read(states), seeds, 0.1, asked=asked)
+    np.testing.assert_array_equal(some, np.where(asked, rolled, -1))
+
+
 def test_where_every_move_is_forced_a_rollout_is_the_solution(states, rolled):
     rows = np.flatnonzero(states.ply >= 24)
     assert len(rows) > 10

@@ -218,6 +218,11 @@ def test_threshold_agrees_with_values(whole_games):
     np.testing.assert_array_equal(solver.at_least(states, thresholds), expected)
     np.testing.assert_array_equal(solver.at_least(states, 0), np.isfinite(values))
     assert not solver.at_least(states, 43).any()
+    asked = np.random.default_rng(1).random((len(values), 7)) < 0.4
+    some = solver.at_least(states, thresholds, asked=asked)
+    np.testing.assert_array_equal(some, expected & asked)
+    part = solver.solve(states, asked=asked)
+    np.testing.assert_array_equal(part, np.where(asked, values, np.nan))
 
 
 def test_seats_slots_order_and_threads_do_not_matter(whole_games):

@@ -63,7 +63,9 @@ class Settings:
             )
 
 
-def settings_of(n: int, n_trick1: int | None, weigh: bool, options: Mapping[str, Any]) -> Settings:
+def settings_of(
+    n: int, n_trick1: int | None, weigh: bool, options: Mapping[str, Any], times: int = 1
+) -> Settings:
     """Return settings with the usual number of candidates, unless `options` name one.
 
     Args:
@@ -71,10 +73,13 @@ def settings_of(n: int, n_trick1: int | None, weigh: bool, options: Mapping[str,
         n_trick1: the same in the first trick; None for n.
         weigh: True with a model of the others.
         options: other fields of `Settings`.
+        times: as for `worlds_of`.
     """
     most = max(n, n_trick1 or 0)
-    usual = min(max(Settings.candidates, 5 * most), MAX_WORLDS) if weigh else most
-    return Settings(n=n, n_trick1=n_trick1, **({"candidates": usual} | dict(options)))
+    usual = max(Settings.candidates, 5 * most, times * most) if weigh else times * most
+    return Settings(
+        n=n, n_trick1=n_trick1, **({"candidates": min(usual, MAX_WORLDS)} | dict(options))
+    )
 
 
 class Models(NamedTuple):
@@ -96,6 +101,13 @@ class Worlds:
     """float64 `[M]`; those of a decision sum to 1."""
     effective: np.ndarray
     """float64 `[N]`: effective number of candidates, (sum w)^2 / sum w^2 (Kish 1965)."""
+
+    def only(self, chosen: np.ndarray) -> "Worlds":
+        """Return the chosen worlds, bool `[M]`; the weights of a decision sum to 1 again."""
+        sums = np.bincount(self.decision[chosen], self.weights[chosen], len(self.effective))
+        decision = self.decision[chosen]
+        weights = self.weights[chosen] / sums[decision]
+        return Worlds(decision, self.hands[chosen], weights, self.effective)
 
 
 def log_evidence(log_likelihoods: np.ndarray, power: float, doubt: float) -> np.ndarray:
@@ -163,6 +175,7 @@ def worlds_of(
     models: Models | None,
     settings: Settings,
     threads: int | None = None,
+    times: int = 1,
 ) -> Worlds:
     """Draw and weigh worlds for many decisions.
 
@@ -174,20 +187,25 @@ def worlds_of(
         models: how the others play; None: uniform weights.
         settings: see `Settings`.
         threads: as for `batch.in_threads`.
+        times: draw this many times n worlds from the same candidates, each decision's in random
+            order. 1: n worlds.
 
     Raises:
         ValueError: for a decision without a consistent world.
     """
     drawn = candidates_of(states, keys, models, settings, threads)
-    starts, sizes = batch.seeds_of(keys, _RESAMPLE), _sizes(states, settings)
-    weights = np.zeros(len(drawn.weights))
+    starts, sizes = batch.seeds_of(keys, _RESAMPLE), times * _sizes(states, settings)
+    weights, order = np.zeros(len(drawn.weights)), np.arange(len(drawn.weights))
     ends = np.searchsorted(drawn.decision, np.arange(len(keys) + 1))
     for row, (first, last) in enumerate(itertools.pairwise(ends)):
         own = drawn.weights[first:last]
+        random = np.random.default_rng(starts[row])
         if np.count_nonzero(own) > sizes[row]:
-            own = resample(own, sizes[row], np.random.default_rng(starts[row]).random())
+            own = resample(own, sizes[row], random.random())
         weights[first:last] = own
-    kept = np.flatnonzero(weights)
+        if times > 1:
+            order[first:last] = first + random.permutation(last - first)
+    kept = order[weights[order] > 0]
     return Worlds(drawn.decision[kept], drawn.hands[kept], weights[kept], drawn.effective)
 
 

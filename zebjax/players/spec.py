@@ -199,7 +199,7 @@ KINDS = {
     ),
     "eq": PlayerKind(
         "zebjax.players.weighted:make",
-        "eq[:n=100,criterion=win,n_trick1=N][,belief=small][,rollouts=small]",
+        "eq[:n=100,criterion=win,n_trick1=N][,belief=small][,rollouts=small][,adaptive=4]",
         "E[Q], the exact teacher: the move that is best on average over n sampled worlds, each "
         "solved to the end, by wins or points (criterion=points), or with a contract by making or "
         "setting it (criterion=make); n_trick1 worlds in the first trick, which takes longest "
@@ -211,7 +211,10 @@ KINDS = {
         "somebody else do not mislead; partner=PATH models the partner by another network. With "
         "rollouts=PATH a share `blend` (default 0.5) of each move's result comes from "
         "games that the network plays to the end in each world, every seat from its own view. "
-        "`points` is the weight of a mean point beside P(win) (default 0: they break ties)",
+        "`points` is the weight of a mean point beside P(win) (default 0: they break ties). With "
+        "adaptive=K a decision whose moves are close gets up to K * n worlds and a clear one "
+        "fewer: a move is dropped when a second of CPU time for it would gain less than `price` "
+        "(default 0.05) of P(win)",
         options={
             "n": integer(1, MAX_WORLDS),
             "criterion": one_of(*CRITERIA),
@@ -226,6 +229,8 @@ KINDS = {
             "points": number(0, 1),
             "rollouts": _path,
             "blend": number(0, 1),
+            "adaptive": integer(1, 100),
+            "price": number(0, 100),
         },
     ),
     "ext": PlayerKind(

@@ -14,7 +14,7 @@ import numpy as np
 
 from zebjax import game, solver, tiles
 from zebjax.common.arrays import check
-from zebjax.players import Player, base, exact, inference
+from zebjax.players import Player, base, exact, inference, race
 from zebjax.players.inference import Models, Worlds
 from zebjax.players.small import digest
 from zebjax.small import batch, storage
@@ -24,6 +24,9 @@ OF_BELIEF = ("candidates", "floor", "power", "temperature", "doubt", "partner")
 """Options that need a model of the others."""
 _DECISIONS_AT_ONCE = 64
 """Decisions that are judged together."""
+_TIE_WORLDS = 50
+"""Worlds, with `adaptive`, in which points decide among equals. A value takes 5 times as long as a
+yes or no, so in the first trick ties took most of the time."""
 _ROLL = 3
 """Stream of random numbers, see `batch.seeds_of`."""
 
@@ -39,6 +42,17 @@ class Settings:
     """Share of rollouts in the result of a move, the rest is exact."""
     rollout_temperature: float = 0.02
     """Of the policy in rollouts, in units of the score."""
+    adaptive: int = 1
+    """A decision whose moves are close gets up to this many times n worlds, a clear one fewer (see
+    `race`). At 1 every decision gets n."""
+    price: float = 0.05
+    """With `adaptive`: gain of P(win) for which a second of one core is spent."""
+
+    def __post_init__(self) -> None:
+        if self.adaptive > 1 and self.points:
+            raise ValueError(
+                f"adaptive={self.adaptive}: not with points={self.points:g}; expected points=0"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,22 +93,25 @@ class Values:
         # Rounded, so that moves with equal results are equal whatever the order of the sums.
         scores = np.nan_to_num(np.round(self.scores(settings), 9), nan=-np.inf)
         best = scores == scores.max(-1, keepdims=True)
-        points = self._points(best, threads)
+        points = self._points(best, _TIE_WORLDS if settings.adaptive > 1 else None, threads)
         return np.where(best, np.round(points, 9), -np.inf).argmax(-1).astype(np.int32)
 
-    def _points(self, best: np.ndarray, threads: int | None) -> np.ndarray:
-        """Return mean points by which to choose among the slots `best`, float64 `[N, 7]`.
+    def _points(self, best: np.ndarray, most: int | None, threads: int | None) -> np.ndarray:
+        """Return points by which to choose among the slots `best`, float64 `[N, 7]`.
 
-        Those of a decision with one best slot mean nothing. Points already taken may be missing:
-        they are equal for all moves.
+        They are sums over the first `most` worlds, None for all. Those of a decision with one best
+        slot mean nothing. Points already taken may be missing: they are equal for all moves.
         """
         known = self.rollouts or self.exact
         if known is not None and known.points is not None:
             return known.points
-        tied = np.flatnonzero((best.sum(-1) > 1)[self.worlds.decision])
-        left = np.zeros((len(self.worlds.decision), tiles.HAND_SIZE))
+        decision = self.worlds.decision
+        place = np.arange(len(decision)) - np.searchsorted(decision, decision)
+        tied = np.flatnonzero((best.sum(-1) > 1)[decision] & (place < (most or len(place))))
+        left = np.zeros((len(decision), tiles.HAND_SIZE))
         if len(tied):
-            left[tied] = solver.solve(base.gather(self.positions, tied), threads)
+            asked = best[decision[tied]]
+            left[tied] = solver.solve(base.gather(self.positions, tied), threads, asked)
         return _means(left, self.worlds, best)
 
 
@@ -146,41 +163,68 @@ def values(
     states = jax.tree.map(np.asarray, states)
     (models, policy), (of_worlds, how) = nets, settings
     legal = base.in_chunks(exact.legal_slots, states, keys)
-    worlds = inference.worlds_of(states, keys, models, of_worlds, threads)
+    worlds = inference.worlds_of(states, keys, models, of_worlds, threads, how.adaptive)
     positions = base.gather(states, worlds.decision)._replace(hands=worlds.hands)
-    solved = rolled = None
-    if policy is None or how.blend < 1:
-        solved = _solved(positions, worlds, legal, how, threads)
-    if policy is not None and how.blend > 0:
-        # Other random numbers in each world, the same for all moves of a world.
-        place = np.arange(len(positions.ply)) - np.searchsorted(worlds.decision, worlds.decision)
-        seeds = batch.split(batch.seeds_of(keys, _ROLL)[worlds.decision], place)
-        points = batch.rollouts(
-            policy, batch.read(positions), seeds, how.rollout_temperature, threads
-        )
-        rolled = _results(points, worlds, legal)
-    return Values(solved, rolled, positions, worlds)
+    # Other random numbers in each world, the same for all moves of a world.
+    place = np.arange(len(worlds.decision)) - np.searchsorted(worlds.decision, worlds.decision)
+    seeds = batch.split(batch.seeds_of(keys, _ROLL)[worlds.decision], place)
+    share = 0.0 if policy is None else how.blend
+
+    def judge(rows: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return exact results, wins or points, and points of rollouts; 0 if they do not count."""
+        some = base.gather(positions, rows)
+        solved, rolled = np.zeros((2, *asked.shape))
+        if share < 1:
+            solved = _solved(some, asked, how, threads)
+        if policy is not None and share > 0:
+            games = batch.read(some)
+            how_likely = how.rollout_temperature
+            rolled = batch.rollouts(policy, games, seeds[rows], how_likely, threads, asked)
+        return solved, rolled
+
+    if how.adaptive > 1:
+        results = np.zeros((2, len(place), tiles.HAND_SIZE))
+
+        def score(rows: np.ndarray, asked: np.ndarray) -> np.ndarray:
+            results[:, rows] = solved, rolled = judge(rows, asked)
+            return (1 - share) * solved + share * (rolled >= exact.ENOUGH)
+
+        worth = how.price * _seconds(np.asarray(states.ply), share)
+        judged, legal = race.run(score, worlds.decision, worlds.weights, legal, worth)
+        worlds, positions = worlds.only(judged), base.gather(positions, np.flatnonzero(judged))
+        solved, rolled = results[:, judged]
+    else:
+        solved, rolled = judge(np.arange(len(place)), legal[worlds.decision])
+    return Values(
+        _results(solved, worlds, legal, how.points > 0) if share < 1 else None,
+        _results(rolled, worlds, legal, True) if share > 0 else None,
+        positions,
+        worlds,
+    )
+
+
+def _seconds(ply: np.ndarray, share: float) -> np.ndarray:
+    """Return the time to judge a move in one world, with this share of rollouts, by ply."""
+    # Fits to times of 2.6 GHz cores; `solver.at_least` with several moves at once.
+    solving, rolling = 2 + 130 * np.exp(-0.3 * ply), 2.6 * (game.N_PLIES - ply)
+    return np.asarray(1e-6 * (solving * (share < 1) + rolling * (share > 0)))
 
 
 def _solved(
-    positions: game.GameState,
-    worlds: Worlds,
-    legal: np.ndarray,
-    settings: Settings,
-    threads: int | None,
-) -> Results:
+    positions: game.GameState, asked: np.ndarray, settings: Settings, threads: int | None
+) -> np.ndarray:
+    """Return 1.0 for each move that wins, or the points if they count; `[M, 7]`."""
     if settings.points == 0:
         # One yes-or-no question per move takes a fifth of the time of its value.
-        return Results(
-            _means(solver.at_least(positions, exact.ENOUGH, threads), worlds, legal), None
-        )
-    points = solver.solve(positions, threads) + exact.mover_points(positions)[:, None]
-    return _results(points, worlds, legal)
+        return solver.at_least(positions, exact.ENOUGH, threads, asked).astype(np.float64)
+    return np.asarray(solver.solve(positions, threads) + exact.mover_points(positions)[:, None])
 
 
-def _results(points: np.ndarray, worlds: Worlds, legal: np.ndarray) -> Results:
-    wins = points >= exact.ENOUGH  # False for nan
-    return Results(_means(wins, worlds, legal), _means(points, worlds, legal))
+def _results(results: np.ndarray, worlds: Worlds, legal: np.ndarray, are_points: bool) -> Results:
+    if not are_points:
+        return Results(_means(results, worlds, legal), None)
+    wins = results >= exact.ENOUGH  # False for nan
+    return Results(_means(wins, worlds, legal), _means(results, worlds, legal))
 
 
 def player(
@@ -266,8 +310,11 @@ def make(
     belief, rollouts = options.pop("belief", None), options.pop("rollouts", None)
     check_together(options, OF_BELIEF, belief=belief)
     check_together(options, ("blend",), rollouts=rollouts)
+    if "price" in options and "adaptive" not in options:
+        raise ValueError("price: expected adaptive with it, as in adaptive=4")
     partner = options.pop("partner", None)
     own = {field.name for field in dataclasses.fields(Settings)} & set(options)
     settings = Settings(**{name: options.pop(name) for name in own})  # type: ignore[arg-type]
-    worlds = inference.settings_of(n, n_trick1, belief is not None, options)
+    weigh = belief is not None
+    worlds = inference.settings_of(n, n_trick1, weigh, options, settings.adaptive)
     return player((worlds, settings), belief, partner, rollouts)  # type: ignore[arg-type]

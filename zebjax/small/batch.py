@@ -161,7 +161,12 @@ def log_likelihoods(
 
 
 def rollouts(
-    net: Net, games: Games, seeds: np.ndarray, temperature: float, threads: int | None = None
+    net: Net,
+    games: Games,
+    seeds: np.ndarray,
+    temperature: float,
+    threads: int | None = None,
+    asked: np.ndarray | None = None,
 ) -> np.ndarray:
     """Play each legal move, then to the end by the policy, each seat from its own view.
 
@@ -173,10 +178,15 @@ def rollouts(
         seeds: uint64 `[N]`.
         temperature: of the policy.
         threads: as for `in_threads`.
+        asked: bool `[N, 7]`, the slots that are played; None: all that are legal.
 
     Returns:
-        int8 `[N, 7]` by slot, points of the mover's team at the end; -1 where not legal.
+        int8 `[N, 7]` by slot, points of the mover's team at the end; -1 where not legal or not
+        asked for.
     """
     out = np.full((len(games.ply), tiles.HAND_SIZE), -1, np.int8)
-    in_threads(kernels.rollouts, len(out), (net, tuple(games), seeds, temperature, out), threads)
+    if asked is None:
+        asked = np.ones(out.shape, bool)
+    arguments = (net, tuple(games), seeds, temperature, asked, out)
+    in_threads(kernels.rollouts, len(out), arguments, threads)
     return out

@@ -112,6 +112,7 @@ def rollouts(
     games: tuple,
     seeds: np.ndarray,
     temperature: float,
+    asked: np.ndarray,
     out: np.ndarray,
 ) -> None:
     """Kernel of `batch.rollouts`."""
@@ -125,7 +126,7 @@ def rollouts(
         legal, me = rules.legal_tiles(row), rules.mover(row)
         for slot in range(7):
             rank = rules.RANKS[declaration[number], hands[number, me, slot]]
-            if legal >> rank & 1:
+            if asked[number, slot] and legal >> rank & 1:
                 after[:] = row
                 seed = seeds[number : number + 1].copy()
                 rules.play(after, rank)

@@ -8,6 +8,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from zebjax.common.arrays import check
 from zebjax.game import GameState
 from zebjax.solver import cached_code, positions, root
 from zebjax.solver.search import new_memory
@@ -20,25 +21,29 @@ _idle_memories: list = []  # one per thread that ever worked at once; append and
 _compile_lock = Lock()
 
 
-def solve(states: GameState, threads: int | None = None) -> np.ndarray:
+def solve(
+    states: GameState, threads: int | None = None, asked: np.ndarray | None = None
+) -> np.ndarray:
     """Return the exact value of every move, with all four hands known.
 
     Args:
         states: N states at any plies, every field with a leading axis N; JAX or NumPy arrays.
         threads: number of threads; None for `numba.config.NUMBA_NUM_THREADS` (all cores, or the
             environment variable of that name).
+        asked: bool `[N, 7]`, the slots that are searched; None: all that are legal.
 
     Returns:
         float32 `[N, 7]`, for each slot of the player to move: the points that its team will still
         take if it plays that slot and all four then play perfectly. The trick on the table is
-        included. nan if the slot is not legal or the game is over.
+        included. nan if the slot is not legal or not asked for, or the game is over.
 
     Raises:
-        ValueError: if no game can reach a state, or `threads` is below 1.
+        ValueError: if no game can reach a state, `asked` has a wrong type or shape, or `threads` is
+            below 1.
     """
     rows = positions.read(states)
     out = np.full((len(rows), 7), np.nan, np.float32)
-    run(root.move_values, rows, (out, _counters(rows)), threads)
+    run(root.move_values, rows, (_asked(asked, len(rows)), out, _counters(rows)), threads)
     return out
 
 
@@ -62,7 +67,10 @@ def value(states: GameState, threads: int | None = None) -> np.ndarray:
 
 
 def at_least(
-    states: GameState, threshold: np.ndarray | int, threads: int | None = None
+    states: GameState,
+    threshold: np.ndarray | int,
+    threads: int | None = None,
+    asked: np.ndarray | None = None,
 ) -> np.ndarray:
     """Find the moves with which the mover's team ends with `threshold` points or more.
 
@@ -72,12 +80,13 @@ def at_least(
         states: as for `solve`.
         threshold: points at the end, those already taken included; an integer or integers `[N]`.
         threads: as for `solve`.
+        asked: as for `solve`.
 
     Returns:
-        bool `[N, 7]`, False for slots that are not legal.
+        bool `[N, 7]`, False for slots that are not legal or not asked for.
 
     Raises:
-        ValueError: if no game can reach a state, or `threshold` has a wrong type or shape.
+        ValueError: if no game can reach a state, or another argument has a wrong type or shape.
     """
     rows = positions.read(states)
     threshold = np.asarray(threshold)
@@ -87,8 +96,16 @@ def at_least(
         )
     thresholds = np.ascontiguousarray(np.broadcast_to(threshold, len(rows)), np.int64)
     out = np.zeros((len(rows), 7), bool)
-    run(root.move_answers, rows, (thresholds, out, _counters(rows)), threads)
+    arrays = (thresholds, _asked(asked, len(rows)), out, _counters(rows))
+    run(root.move_answers, rows, arrays, threads)
     return out
+
+
+def _asked(asked: np.ndarray | None, n: int) -> np.ndarray:
+    if asked is None:
+        return np.ones((n, 7), bool)
+    check("asked", asked, (n, 7), bool)
+    return np.ascontiguousarray(asked)
 
 
 def _counters(rows: np.ndarray) -> np.ndarray:

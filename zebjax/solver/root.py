@@ -170,6 +170,16 @@ def _mark(row: np.ndarray, tiles: int, value: float, out: np.ndarray) -> None:
 
 
 @compiled
+def _tiles_of(row: np.ndarray, slots: np.ndarray) -> int:
+    """Return the tiles of the slots that are True, as a mask."""
+    tiles = 0
+    for slot in range(7):
+        if slots[slot] and row[SLOTS + slot] >= 0:
+            tiles |= 1 << row[SLOTS + slot]
+    return tiles
+
+
+@compiled
 def values(
     rows: np.ndarray, first: int, last: int, memory: tuple, out: np.ndarray, nodes: np.ndarray
 ) -> None:
@@ -194,17 +204,25 @@ def values(
 
 @compiled
 def move_values(
-    rows: np.ndarray, first: int, last: int, memory: tuple, out: np.ndarray, nodes: np.ndarray
+    rows: np.ndarray,
+    first: int,
+    last: int,
+    memory: tuple,
+    asked: np.ndarray,
+    out: np.ndarray,
+    nodes: np.ndarray,
 ) -> None:
     """Write the value of every legal move to `out`, float32 `[N, 7]`.
 
-    Entries of illegal moves are not changed. The other arguments are those of `values`.
+    Entries of illegal moves, and of slots that are False in `asked`, bool `[N, 7]`, are not
+    changed. The other arguments are those of `values`.
     """
     job, table = memory
     for i in range(first, last):
         row, declaration = rows[i], rows[i, DECLARATION]
         left, leader, laid, n, moves, others = _begin(job, table, row)
         good = _good(job, left, leader, laid) if laid else sure_winners(declaration, moves, others)
+        moves &= _tiles_of(row, asked[i])
         total, guess = _total(declaration, left, laid), -1
         while moves:
             tile = pick(declaration, moves, good)
@@ -224,18 +242,20 @@ def move_answers(
     last: int,
     memory: tuple,
     thresholds: np.ndarray,
+    asked: np.ndarray,
     out: np.ndarray,
     nodes: np.ndarray,
 ) -> None:
     """Write True to `out`, bool `[N, 7]`, for each legal move that reaches the threshold.
 
-    That is, with which the mover's team ends with `thresholds[i]` points or more. The other
-    arguments are those of `values`.
+    That is, with which the mover's team ends with `thresholds[i]` points or more. Slots that are
+    False in `asked`, bool `[N, 7]`, are not searched. The other arguments are those of `values`.
     """
     job, table = memory
     for i in range(first, last):
         row, declaration = rows[i], rows[i, DECLARATION]
         left, leader, laid, n, moves, others = _begin(job, table, row)
+        moves &= _tiles_of(row, asked[i])
         need = thresholds[i] - row[POINTS + ((leader + n) & 1)]
         # The search bounds the points of the leader's team. If the mover is in the other team, it
         # reaches `need` unless the leader's team takes more than the rest.
