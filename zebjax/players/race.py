@@ -80,8 +80,8 @@ def drop(
     """Drop the moves whose result is clear.
 
     One more world makes the expected loss L after n worlds smaller by about L / (2 * n), as its
-    error falls with sqrt(n). A move is dropped if that is less than `worth`, or if it cannot reach the
-    leader in the worlds that are left. Moves that are equal to the leader are never dropped;
+    error falls with sqrt(n). A move is dropped if that is less than `worth`, or if it cannot reach
+    the leader in the worlds that are left. Moves that are equal to the leader are never dropped;
     what is chosen among them is decided elsewhere.
 
     Args:
