@@ -12,7 +12,7 @@ from zebjax.bidding import PASS, Bidding, Seen
 from zebjax.players import Player, auction
 from zebjax.players.auction import Bidder
 from zebjax.study import answering, reading
-from zebjax.table import bots, host, saving, state, views
+from zebjax.table import advice, bots, host, saving, state, text, views
 
 NAMES = ("a", "b", "c")
 RANDOM = players.make("random")
@@ -235,6 +235,24 @@ def test_a_hand_is_saved_with_its_contract_and_comes_back(tmp_path, calls):
     assert bidding.result(whole) == bidding.result(table.game)
     with pytest.raises(ValueError, match="expected a finished game"):
         saving.save(state.undo(table), tmp_path)
+
+
+def test_the_hint_advises_no_bid_that_others_have_passed_and_names_a_special_contract():
+    def hint(theta, *calls):
+        seen = Seen(WEAK, Bidding(0, calls))
+        return advice.bid_hint(protocol.Request(1, protocol.BID, seed=5, auction=seen), theta, 10)
+
+    first = hint(0.0)["rows"][0]["p_make"]
+    theta = (first[0] + first[-1]) / 2
+    free, late = hint(theta), hint(theta, (41, 1))
+    assert free["rows"] and 30 <= free["advice"]["bid"] < 42
+    assert late["lowest"] == 12 and late["advice"] is None
+    assert hint(theta, (42, 1))["advice"] is None  # only marks are left
+    assert text.bid_hint(late).endswith(f"P(make) of {100 * theta:.0f} % or more")
+    offer = {"name": "nello", "call": "42", "p_make": 0.9}
+    assert text.bid_hint(late | {"special": [offer]}).endswith("nello for 42: the best of these")
+    said = text.bid_hint(free | {"special": [offer | {"p_make": 0.0}]})
+    assert said.splitlines()[-1].startswith(f"up to {free['advice']['bid']} with")
 
 
 def test_requests_of_bids_are_answered_and_hostile_ones_refused():

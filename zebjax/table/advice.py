@@ -116,7 +116,8 @@ def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any
         lowest bid first, its `declaration` and `name`, `p_make` (by bid) and `points` (mean points
         of the team). `lowest`: place in `bids` of the lowest bid that is allowed now, or of the
         contract's; None if no bid of points is. `theta`. `advice`: the highest bid with P(make) of
-        theta or more as `bid`, `name` of the declaration and `p_make`; None for a pass.
+        theta or more as `bid`, `name` of the declaration and `p_make`; None for a pass, also if
+        that bid may not be made any more.
         `special`: the special contracts that may be had now, each with `name`, the `call` for it
         and `p_make`.
     """
@@ -145,6 +146,8 @@ def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any
         )
     ]
     highest = auction.highest_bid(found, theta)
+    if highest is not None and (place is None or highest[0] < auction.BIDS[place]):
+        highest = None  # others have bid more
     offers = special_bids.offers(asked.auction, asked.seed, n) if said.options else []
     return {
         "special": [

@@ -108,6 +108,9 @@ def open_host(arguments: argparse.Namespace, specs: list[str]) -> "Host":
     empty = host.Host({}, believer, arguments.worlds, arguments.games, bidder, allowed)
     with cli.progress("warming up") as show:
         made = host.open_host(specs, empty, show)
+    if arguments.games is not None:
+        with files.writing(arguments.games):  # now, not after the first hand
+            arguments.games.mkdir(parents=True, exist_ok=True)
     if made.notice:
         console.warn(made.notice)
     return made

@@ -206,8 +206,11 @@ def bid_hint(found: dict[str, Any]) -> str:
     for row in found["rows"]:
         shares = (f"{100 * each:.0f}" for each in row["p_make"])
         rows.append([row["name"], *shares, f"{row['points']:.0f}"])
-    advice = f"pass: no bid has P(make) of {100 * found['theta']:.0f} % or more"
-    if share:
+    theta, special = found["theta"], max(found["special"], key=_p_make, default=None)
+    advice = f"pass: no bid that is left has P(make) of {100 * theta:.0f} % or more"
+    if special and special["p_make"] >= max(theta, share["p_make"] if share else 0):
+        advice = f"{special['name']} for {special['call']}: the best of these"
+    elif share:
         advice = f"up to {share['bid']} with {share['name']}: P(make) {100 * share['p_make']:.0f} %"
     about = f"P(make) in % if you lead, over {found['worlds']} deals of the others"
     others = [
@@ -215,6 +218,10 @@ def bid_hint(found: dict[str, Any]) -> str:
         for each in found["special"]
     ]
     return "\n".join([about, *_table(rows, " "), *others, advice])
+
+
+def _p_make(offer: dict[str, Any]) -> float:
+    return offer["p_make"]
 
 
 def beliefs(view: View, found: dict[str, Any]) -> str:

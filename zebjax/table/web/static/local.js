@@ -192,8 +192,10 @@
       points: rollouts.meanPoints(row, worlds),
     }));
     const at = Math.max(lowest, 0);
-    const highest = points.map((bid) => ({ bid, ...rollouts.best(found, bid) }))
+    const best = points.map((bid) => ({ bid, ...rollouts.best(found, bid) }))
       .findLast((each) => each.pMake >= THETA);
+    // Others may have bid more.
+    const highest = best && lowest >= 0 && best.bid >= points[lowest] ? best : null;
     return {
       worlds, bids: points, lowest: lowest < 0 ? null : lowest, theta: THETA, special: [],
       rows: rows.sort((a, b) => b.p_make[at] - a.p_make[at] || b.points - a.points),

@@ -61,9 +61,13 @@
       return make("tr", said ? "best" : "", heading, ...places.map((at) => bar(row.p_make[at])),
         make("td", "", row.points.toFixed(0)));
     });
-    const advice = found.advice
+    const least = Math.max(found.theta, found.advice ? found.advice.p_make : 0);
+    const special = found.special.filter((each) => each.p_make >= least)
+      .sort((a, b) => b.p_make - a.p_make)[0];
+    const inPoints = found.advice
       ? `Up to ${found.advice.bid} with ${found.advice.name}, made in ${percent(found.advice.p_make)}.`
-      : `Pass: no bid is made in ${percent(found.theta)} or more.`;
+      : `Pass: no bid that is left is made in ${percent(found.theta)} or more.`;
+    const advice = special ? `${special.name} for ${special.call} is the best.` : inPoints;
     const said = `How often you make a bid if you lead, in %, over ${found.worlds} deals of the `
       + "hidden tiles, each played to the end by the small network";
     const head = ["declaration", ...places.map((at) => String(found.bids[at])), "points"];
