@@ -57,7 +57,7 @@ def test_marks():
     ("old", "new", "message"),
     [
         ("6-5 6-4", "6-7 6-4", "line 2, column 13: expected a tile as in 6-4, got '6-7'"),
-        ("3-2 3-1", "3-2 3-2", "line 2, column 29: 3-2 is in hand 0 too"),
+        ("3-2 3-1", "3-2 3-2", "line 2, column 29: 3-2 is twice in hand 0"),
         ("0-0\n", "0-0 1-1\n", "line 2, column 37: a hand has 7 tiles; this is one more"),
         ("hand 0  6", "hand 4  6", "line 2, column 6: expected a seat 0..3, got '4'"),
         ("trump 6", "trumps 6", "line 3, column 13: 'trumps 6' is not a declaration; did you "),

@@ -202,7 +202,9 @@ def _check_hands(hands: tuple[Hand, ...]) -> None:
                 reason = f"hand {seat}: expected tile ids 0..27, got {tile}"
                 raise Impossible(("hand", seat, slot), reason)
             if tile in holders:
-                reason = f"{tiles.TILE_NAMES[tile]} is in hand {holders[tile]} too"
+                other = holders[tile]
+                where = f"twice in hand {seat}" if other == seat else f"in hand {other} too"
+                reason = f"{tiles.TILE_NAMES[tile]} is {where}"
                 raise Impossible(("hand", seat, slot), reason)
             holders[tile] = seat
 
