@@ -82,6 +82,12 @@ def highest_bid(chances: Chances, theta: float) -> tuple[int, int, float] | None
     return None
 
 
+def is_partners(said: bidding.Bidding) -> bool:
+    """True if the highest bid so far is that of the partner of the seat to speak."""
+    high = said.high
+    return high is not None and high.seat == (said.turn + 2) % tiles.N_PLAYERS
+
+
 @functools.cache
 def policy_of(by: str) -> Net | None:
     """Return what plays the hands out.
@@ -342,7 +348,8 @@ class Bidder:
     def call(self, seen: Seen, seed: int) -> Call:
         """Bid one point more than the last bid, or 30, if P(make) is `theta` or more; else pass.
 
-        A bid of 42 or of marks is never raised. The dealer bids 30 if all others have passed.
+        A bid of 42 or of marks is never raised, and no bid of the partner: the team has the
+        contract already. The dealer bids 30 if all others have passed.
 
         Args:
             seen: the round must be open for a bid.
@@ -356,7 +363,7 @@ class Bidder:
         points = contract.MIN_BID if high is None else high.points + 1
         if bidding.PASS not in seen.bidding.allowed:
             return bidding.LOWEST, 0.0
-        if points > contract.MAX_BID:
+        if points > contract.MAX_BID or is_partners(seen.bidding):
             return bidding.PASS, 0.0
         _, p_make = self.best(seen, points, seed)
         return ((points, 1), p_make) if p_make >= self.theta else (bidding.PASS, 0.0)

@@ -159,7 +159,7 @@ class SpecialBidder(Bidder):
     def call(self, seen: Seen, seed: int) -> Call:
         """As `Bidder.call`, or a plunge, a splash, or the lowest bid of 42 or marks."""
         usual, p_make = self.offer(seen, seed)
-        if not seen.bidding.options:
+        if not seen.bidding.options or auction.is_partners(seen.bidding):
             return usual
         found = [
             each for each in offers(seen, seed, self.worlds, self.by) if each.p_make >= self.theta

@@ -35,12 +35,15 @@
     rollouts.chances(net, game.hands[seat], bids.DECLARATIONS, seed, limit);
 
   // Raises by one if the best declaration makes that in THETA of the worlds or more. A bid of 42
-  // or of marks is never raised. The dealer bids 30 if all others have passed.
+  // or of marks is never raised, and no bid of the partner. The dealer bids 30 if all others have
+  // passed.
   async function call(net, asked, limit) {
     const [first, ...rest] = bids.allowed(asked.auction);
     if (first !== bids.PASS) return first;
     const next = bids.BIDS.find((bid) => bid.name === rest[0]);
     if (!next || next.marks > 1) return bids.PASS;
+    const top = bids.high(asked.auction);
+    if (top && top.seat % 2 === asked.seat % 2) return bids.PASS;
     const { pMake } = rollouts.best(await chancesOf(net, asked, limit), next.points);
     return pMake >= THETA ? next.name : bids.PASS;
   }
