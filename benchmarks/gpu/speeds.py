@@ -88,7 +88,7 @@ def evaluations(preset: str, positions: int, length: int, compute: programs.Comp
     net = program.arguments[0]
     weights = network.prepare(net, network.init(net, jax.random.key(0)))
     seen = report.zeros(net, positions, length)
-    # The first feature has 8 values or more in each tokenizer, and all others have 2.
+    # 0 and 1 are values of every feature.
     tokens = jax.random.randint(jax.random.key(1), seen.tokens.shape, 0, 2, jnp.int8)
     seen = seen._replace(tokens=tokens)
     # As a part of self-play is compiled.

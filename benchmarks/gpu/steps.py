@@ -76,10 +76,10 @@ def _learn(batch: int, chunk: int) -> Callable[[Job], Measure]:
     return prepare
 
 
-def _evaluate(length: int, kernels: str) -> Callable[[Job], Measure]:
+def _evaluate(kernels: str) -> Callable[[Job], Measure]:
     def prepare(job: Job) -> Measure:
         preset, n = ("small", 8) if job.is_smoke else ("large", 8192)
-        made = speeds.evaluations(preset, n, length, Compute("bfloat16", kernels))
+        made = speeds.evaluations(preset, n, _TOKENS, Compute("bfloat16", kernels))
         return lambda: speeds.rows(made, job.out / job.step)
 
     return prepare
@@ -92,6 +92,7 @@ def _engine(job: Job) -> Measure:
 
 _MOVES = {"original": 1, "recommended": 4}
 """Moves of a timed run: seconds, not minutes."""
+_TOKENS = 24
 _UPDATES = {64: 100, 1024: 50, 16384: 10}
 _KERNELS = {"": AUTO, "-xla": "xla"}
 STEPS: dict[str, Callable[[Job], Measure]] = {
@@ -99,7 +100,7 @@ STEPS: dict[str, Callable[[Job], Measure]] = {
     "parity": _parity,
     "engine": _engine,
     **{f"learner-{batch}": _learn(batch, chunk) for batch, chunk in _UPDATES.items()},
-    **{f"evaluations-24{end}": _evaluate(24, kernels) for end, kernels in _KERNELS.items()},
+    **{f"evaluations-{_TOKENS}{end}": _evaluate(kernels) for end, kernels in _KERNELS.items()},
     **{
         f"{setting}-{lanes}{end}": _play(setting, lanes, moves, kernels)
         for setting, moves in _MOVES.items()

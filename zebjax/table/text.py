@@ -1,6 +1,7 @@
 """A table as text of at most 78 columns: the head, the board, and advice."""
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 from zebjax import special, tiles
@@ -206,7 +207,7 @@ def bid_hint(found: dict[str, Any]) -> str:
     for row in found["rows"]:
         shares = (f"{100 * each:.0f}" for each in row["p_make"])
         rows.append([row["name"], *shares, f"{row['points']:.0f}"])
-    theta, special = found["theta"], max(found["special"], key=_p_make, default=None)
+    theta, special = found["theta"], max(found["special"], key=itemgetter("p_make"), default=None)
     advice = f"pass: no bid that is left has P(make) of {100 * theta:.0f} % or more"
     if special and special["p_make"] >= max(theta, share["p_make"] if share else 0):
         advice = f"{special['name']} for {special['call']}: the best of these"
@@ -218,10 +219,6 @@ def bid_hint(found: dict[str, Any]) -> str:
         for each in found["special"]
     ]
     return "\n".join([about, *_table(rows, " "), *others, advice])
-
-
-def _p_make(offer: dict[str, Any]) -> float:
-    return offer["p_make"]
 
 
 def beliefs(view: View, found: dict[str, Any]) -> str:
