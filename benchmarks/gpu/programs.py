@@ -49,13 +49,13 @@ OVERFLOW_TURNS = 0.0
 `zebjax.network.bucketing`."""
 
 
-def _turns(is_outermost_one: bool) -> Turns:
+def _turns(is_outermost_one: bool, others: float = OTHER_TURNS) -> Turns:
     def turns(stack: tuple[str, ...], depth: int) -> float:
         if is_outermost_one and depth == 1:
             return 1.0  # the cost of one turn is what is asked
         if stack and "/zebjax/network/bucketing.py" in stack[0]:
             return OVERFLOW_TURNS
-        return OTHER_TURNS
+        return others
 
     return turns
 
@@ -155,24 +155,25 @@ def evaluation(
 
 
 def updates(preset: str, batch: int, dtype: str) -> Program:
-    """Updates of the learner, as many as its compiled call does in a chunk."""
+    """Updates of the learner, as many as its compiled call draws examples for together."""
     net = dataclasses.replace(network.PRESETS[preset], belief_head=True, compute_dtype=dtype)
     config = LearnerConfig(batch=batch, updates_per_cycle=1000)
     state = jax.eval_shape(
         lambda params: learner.init(config, net, params, jax.random.key(0)), _params(net)
     )
     ring = jax.eval_shape(lambda: replay.init(500_000))
+    drawn = max(config.chunk, learner.updates_that_fit(config))
     return Program(
         {"program": "learner", "setting": preset, "batch": batch, "compute_dtype": dtype},
         learner.train,
         (config, net, state, ring, jnp.int32(1)),
         "update",
-        config.chunk,
+        drawn,
         1.0,
         "predicted_updates_per_s",
         True,
         config.chunk,
-        _turns(True),
+        _turns(True, drawn / config.chunk),  # its loop over the chunks
     )
 
 

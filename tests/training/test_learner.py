@@ -323,7 +323,7 @@ def test_an_accelerator_learns_the_same(ring, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("batch", "together"), [(64, 25), (1024, 5), (8192, 1), (100_000, 1), (320, 25), (330, 5)]
+    ("batch", "together"), [(64, 125), (1024, 5), (8192, 1), (100_000, 1), (320, 25), (330, 5)]
 )
 def test_tokens_are_made_for_as_many_updates_as_fit(batch, together, monkeypatch):
     config = LearnerConfig(batch=batch, updates_per_cycle=1000)

@@ -198,12 +198,21 @@ _EXAMPLES_AT_ONCE = 8192
 """Maximum number of examples whose tokens and targets are made together, to bound their memory."""
 
 
+def updates_that_fit(config: LearnerConfig) -> int:
+    """Return the number of updates whose tokens an accelerator makes together.
+
+    It divides a chunk, or is a multiple of it: then the examples of as many chunks are drawn and
+    replayed together.
+    """
+    fits, chunk = max(1, _EXAMPLES_AT_ONCE // config.batch), config.chunk
+    if fits > chunk:
+        return fits // chunk * chunk
+    return max(n for n in range(1, chunk + 1) if chunk % n == 0 and n <= fits)
+
+
 def _updates_at_once(config: LearnerConfig) -> int:
-    """Return the number of updates whose tokens are made together; it divides a chunk."""
-    if jax.default_backend() == "cpu":
-        return 1  # 64 examples stay in its cache
-    fits = max(1, _EXAMPLES_AT_ONCE // config.batch)
-    return max(n for n in range(1, config.chunk + 1) if config.chunk % n == 0 and n <= fits)
+    # 64 examples stay in the cache of a CPU.
+    return 1 if jax.default_backend() == "cpu" else updates_that_fit(config)
 
 
 def _joined(tree: Any) -> Any:
@@ -246,7 +255,6 @@ def train(
     if eval_aux is not None:
         check_record(eval_aux.ring.records, ("capacity",))
         check("eval_aux.turns", eval_aux.turns, ("updates",), bool)
-    wide = _updates_at_once(config)
     longest = cut_lengths(network_config.tokenizer, config.batch)[-1]
     names, layout = sorted(state.metrics), _layout(config, state.params)
 
@@ -284,47 +292,58 @@ def train(
             drawn,
         )
 
-    def chunk(index: jax.Array | int, carry: _Carry) -> _Carry:
+    def tokens(examples: Positions) -> Batch:
+        batch = make_batch(
+            examples, network_config.tokenizer, config.policy_mask, config.root_value_share
+        )
+        return batch._replace(observation=shorten(batch.observation, longest))
+
+    def some(carry: _Carry, inputs: tuple[jax.Array, Batch, jax.Array]) -> _Carry:
+        """Do updates whose tokens and targets are there, and compute their metrics together."""
+        dropout_keys, batches, is_aux = inputs
+        state, made = jax.lax.scan(step, carry.state, (batches, dropout_keys, is_aux))
+        return _Carry(state, carry.sums + jax.vmap(metrics_of)(made, batches, is_aux).sum(0))
+
+    # On an accelerator tokens, targets and metrics of several updates are made together: they are
+    # a few hundred small kernels, however many examples there are.
+    wide = _updates_at_once(config)
+    n_drawn = max(wide, config.chunk)
+    chunks_drawn = n_drawn // config.chunk
+
+    def chunks(index: jax.Array | int, carry: _Carry) -> _Carry:
+        """Do the updates of `chunks_drawn` chunks, or of those that are left."""
         state = carry.state
         # Keys come from the number of the update, not from splitting, so that a resumed run draws
         # the same examples.
-        numbers = state.update + jnp.arange(config.chunk)
+        numbers = state.update + jnp.arange(n_drawn)
         keys = jax.vmap(lambda number: jax.random.split(jax.random.fold_in(state.key, number)))(
             numbers
         )
         sample_keys, dropout_keys = keys[:, 0], keys[:, 1]
-        # Draw and replay the examples of all updates in a chunk together: a replay is 28 sequential
-        # steps, so one wide replay is faster than many narrow ones.
-        is_aux = jnp.zeros(config.chunk, bool)
+        # Draw and replay the examples of many updates together: a replay is 28 sequential steps,
+        # so one wide replay is faster than many narrow ones.
+        is_aux = jnp.zeros(n_drawn, bool)
         if eval_aux is not None:
-            begin = eval_aux.done + index * config.chunk
-            is_aux = jax.lax.dynamic_slice_in_dim(eval_aux.turns, begin, config.chunk)
-        drawn = jax.vmap(draw)(sample_keys, is_aux)
-        examples = positions(*_joined(drawn))
+            places = eval_aux.done + index * n_drawn + jnp.arange(n_drawn)
+            is_aux = eval_aux.turns.at[places].get(mode="fill", fill_value=False)
+        examples = positions(*_joined(jax.vmap(draw)(sample_keys, is_aux)))
+        if wide < config.chunk:  # tokens are made for a part of a chunk
 
-        def some(
-            carry: _Carry, inputs: tuple[jax.Array, Positions, jax.Array]
-        ) -> tuple[_Carry, None]:
-            dropout_keys, examples, is_aux = inputs
-            batches = make_batch(
-                examples, network_config.tokenizer, config.policy_mask, config.root_value_share
-            )
-            batches = batches._replace(observation=shorten(batches.observation, longest))
-            batches = _divided(batches, wide)
-            state, made = jax.lax.scan(step, carry.state, (batches, dropout_keys, is_aux))
-            return _Carry(
-                state, carry.sums + jax.vmap(metrics_of)(made, batches, is_aux).sum(0)
-            ), None
+            def part(carry: _Carry, inputs: tuple) -> tuple[_Carry, None]:
+                dropout_keys, examples, is_aux = inputs
+                batches = _divided(tokens(examples), wide)
+                return some(carry, (dropout_keys, batches, is_aux)), None
 
-        # On an accelerator tokens, targets and metrics of several updates are made together: they
-        # are a few hundred small kernels, however many examples there are.
-        n_wide = config.chunk // wide
-        inputs = (
-            _divided(dropout_keys, n_wide),
-            _divided(examples, n_wide),
-            _divided(is_aux, n_wide),
-        )
-        return jax.lax.scan(some, carry, inputs)[0]
+            inputs = _divided((dropout_keys, examples, is_aux), config.chunk // wide)
+            return jax.lax.scan(part, carry, inputs)[0]
+        batches = _divided(tokens(examples), n_drawn)
+        of_chunks = _divided((dropout_keys, batches, is_aux), chunks_drawn)
+
+        def chunk(index: jax.Array | int, carry: _Carry) -> _Carry:
+            return some(carry, jax.tree.map(lambda leaf: leaf[index], of_chunks))
+
+        left = n_chunks - index * chunks_drawn
+        return jax.lax.fori_loop(0, jnp.minimum(left, chunks_drawn), chunk, carry)
 
     packed = state._replace(
         params=layout.pack(state.params),
@@ -332,7 +351,8 @@ def train(
         metrics={},
     )
     sums = _stacked(state.metrics, names)
-    after, sums = jax.lax.fori_loop(0, n_chunks, chunk, _Carry(packed, sums))
+    n_draws = -(-n_chunks // chunks_drawn)
+    after, sums = jax.lax.fori_loop(0, n_draws, chunks, _Carry(packed, sums))
     return after._replace(
         params=layout.unpack(after.params),
         optimizer=flat.unpack(layout, state.params, state.optimizer, after.optimizer),
