@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from zebjax import game, network, search
-from zebjax.network import forward
+from zebjax.network import prepared
 from zebjax.network.config import AUTO
 from zebjax.training import learner, replay
 from zebjax.training import selfplay as actor
@@ -135,7 +135,7 @@ def evaluation(
     net = dataclasses.replace(network.PRESETS[preset], belief_head=False, **compute._asdict())
     seen = jax.eval_shape(lambda: report.zeros(net, positions, length))
     # As `network.prepare` makes them on such devices.
-    prepare = functools.partial(forward.prepare, net.with_kernels(n_devices == 1))
+    prepare = functools.partial(prepared.prepare, net.with_kernels(n_devices == 1))
     weights = jax.eval_shape(prepare, _params(net))
     return Program(
         {

@@ -9,7 +9,7 @@ import pytest
 
 from zebjax import network, observe
 from zebjax.common import devices
-from zebjax.network import forward, fused_attention, model, storage
+from zebjax.network import forward, fused_attention, model, prepared, storage
 
 TINY = network.ZebConfig(
     embed_dim=32, n_heads=2, n_layers=1, ff_dim=64, compute_dtype="bfloat16", kernels="pallas"
@@ -39,7 +39,7 @@ def run(monkeypatch):
     attend = functools.partial(fused_attention.attend, interpret=True)
     monkeypatch.setattr(fused_attention, "attend", attend)
     return lambda config, params, seen: jax.jit(forward.forward, static_argnums=0)(
-        config, forward.prepare(config, params), seen
+        config, prepared.prepare(config, params), seen
     )
 
 
@@ -141,7 +141,7 @@ def test_a_bias_in_the_kernel_changes_no_gradient():
 
     def gradient(joins_bias):
         def loss(params):
-            weights = forward.prepare_for_training(config, params, joins_bias)
+            weights = prepared.prepare_for_training(config, params, joins_bias)
             output = forward.forward(config, weights, seen)
             return sum((array**2).mean() for array in output)
 
