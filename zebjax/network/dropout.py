@@ -13,15 +13,47 @@ class Dropout:
         self.words = (
             None if key is None else jax.random.key_data(key).reshape(-1)[jnp.array([0, -1])]
         )
+        self._ahead: dict[int, jax.Array] = {}
+        """Which values of a call stay, flat, by the number of the first."""
 
     def __call__(self, values: jax.Array) -> jax.Array:
         """Set a share of the values to 0, and keep the mean."""
         if self.words is None or not self.rate:
             return values
-        index = jax.lax.iota(jnp.uint32, values.size).reshape(values.shape)
-        chance = _hash(index + jnp.uint32(self.n_drawn % 2**32), self.words)
+        stays = self._ahead.get(self.n_drawn)
+        if stays is None:
+            index = jax.lax.iota(jnp.uint32, values.size).reshape(values.shape)
+            stays = self._stays(index + jnp.uint32(self.n_drawn % 2**32))
         self.n_drawn += values.size
-        return jnp.where(chance >= jnp.uint32(self.rate * 2**32), values / (1 - self.rate), 0)
+        return jnp.where(stays.reshape(values.shape), values / (1 - self.rate), 0)
+
+    def draw_ahead(self, n_layers: int, sizes: tuple[int, ...], others: int) -> None:
+        """Draw for the first calls of every layer at once.
+
+        XLA on a GPU draws for a softmax or a norm in a kernel of its own: so one for all layers.
+
+        Args:
+            n_layers: layers to come.
+            sizes: number of values of each of those calls.
+            others: number of values of the other calls of a layer, which draw for themselves.
+        """
+        if self.words is None or not self.rate:
+            return
+        drawn = sum(sizes)
+        starts = [self.n_drawn + layer * (drawn + others) for layer in range(n_layers)]
+        first = jnp.array([start % 2**32 for start in starts], jnp.uint32)
+        stays = self._stays(first[:, None] + jax.lax.iota(jnp.uint32, drawn))
+        # Otherwise XLA would draw in a kernel for each call again.
+        stays = jax.lax.optimization_barrier(stays)
+        for start, row in zip(starts, stays, strict=True):
+            at = 0
+            for size in sizes:
+                self._ahead[start + at] = row[at : at + size]
+                at += size
+
+    def _stays(self, numbers: jax.Array) -> jax.Array:
+        assert self.words is not None
+        return _hash(numbers, self.words) >= jnp.uint32(self.rate * 2**32)
 
 
 def _hash(index: jax.Array, words: jax.Array) -> jax.Array:

@@ -5,6 +5,7 @@ axis with one stride, so that a batched product reads queries, keys and values w
 the order `[games, tokens, width]` each of them is transposed in memory first.
 """
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -56,7 +57,15 @@ def forward(
         # devices games are divided, and an axis of both could not be.
         tokens, at = tokens.reshape(-1, tokens.shape[-1]), place.reshape(-1)
     x = embed(config, weights, tokens, at)
-    for layer in weights.layers:
+    layers = weights.layers
+    if weights.joined_heads:  # small batches on a GPU: few kernels
+        layers = _with_biases_per_row(layers, x.shape)
+        drop.draw_ahead(
+            len(layers),
+            (config.n_heads * length * flat.mask.size, x.size),
+            config.ff_dim * flat.mask.size + x.size,
+        )
+    for layer in layers:
         x = _layer(config, layer, x, flat.mask, drop)
     output = _heads(config, weights, x.reshape(length, games, -1), flat.mask, place)
     return jax.tree.map(lambda leaf: leaf.reshape(*lead, *leaf.shape[1:]), output)
@@ -127,6 +136,51 @@ def _attention(
     return jnp.einsum("bhqk,kbhd->qbhd", attention, value).reshape(normed.shape)
 
 
+def _with_biases_per_row(layers: tuple[Layer, ...], shape: tuple[int, ...]) -> tuple[Layer, ...]:
+    """Give each layer the bias of `attention_out` for every row of activations of this shape."""
+    biases = jnp.stack([layer.attention_out.bias for layer in layers])
+    return tuple(
+        layer._replace(attention_out=Affine(layer.attention_out.kernel, rows))
+        for layer, rows in zip(layers, per_row(biases, shape), strict=True)
+    )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def per_row(biases: jax.Array, shape: tuple[int, ...]) -> tuple[jax.Array, ...]:
+    """Repeat the bias of each layer for every row of its activations.
+
+    The gradient sums the rows of all layers together, in two kernels on a GPU, where each layer's
+    sum would be two.
+
+    Args:
+        biases: `[layers, width]`.
+        shape: of the activations of a layer, `(..., width)`.
+    """
+    return tuple(jnp.broadcast_to(bias, shape) for bias in biases)
+
+
+def _per_row_forward(
+    biases: jax.Array, shape: tuple[int, ...]
+) -> tuple[tuple[jax.Array, ...], None]:
+    return per_row(biases, shape), None
+
+
+def _per_row_backward(
+    shape: tuple[int, ...], _: None, gradients: tuple[jax.Array, ...]
+) -> tuple[jax.Array]:
+    dtype, width = gradients[0].dtype, shape[-1]
+    rows = jnp.stack([gradient.reshape(-1, width) for gradient in gradients]).astype(jnp.float32)
+    # Many short sums, then one sum of them: a long sum of few columns occupies few processors.
+    short = math.gcd(rows.shape[1], _SHORT_SUM)
+    parts = rows.reshape(len(gradients), short, -1, width).sum(1)
+    parts = jax.lax.optimization_barrier(parts)
+    return (parts.sum(1).astype(dtype),)
+
+
+per_row.defvjp(_per_row_forward, _per_row_backward)
+_SHORT_SUM = 32
+
+
 def _times(weights: Affine, x: jax.Array) -> jax.Array:
     if weights.bias is not None:
         return x @ weights.kernel + weights.bias
@@ -182,9 +236,16 @@ def heads(weights: Prepared, policy_logits: jax.Array, pooled: jax.Array) -> Out
     def head(hidden: Affine, out: Affine) -> jax.Array:
         return _times(out, jax.nn.gelu(_times(hidden, pooled), approximate=False))
 
-    value = jnp.tanh(head(weights.value_hidden, weights.value_out))[..., 0]
     belief_logits = None
-    if weights.belief_hidden is not None and weights.belief_out is not None:
-        belief_logits = head(weights.belief_hidden, weights.belief_out)
+    if weights.joined_heads is not None:
+        both = head(*weights.joined_heads)
+        value = both[..., :1]
+        if weights.belief_out is not None:
+            belief_logits = both[..., 1 : 1 + tiles.N_TILES * N_OPPONENTS]
+    else:
+        value = head(weights.value_hidden, weights.value_out)
+        if weights.belief_hidden is not None and weights.belief_out is not None:
+            belief_logits = head(weights.belief_hidden, weights.belief_out)
+    if belief_logits is not None:
         belief_logits = belief_logits.reshape(-1, tiles.N_TILES, N_OPPONENTS)
-    return Output(policy_logits, value, belief_logits)
+    return Output(policy_logits, jnp.tanh(value)[..., 0], belief_logits)

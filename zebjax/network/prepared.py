@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from zebjax.network.config import ZebConfig
 from zebjax.observe import tokenizer
@@ -53,6 +54,9 @@ class Prepared(NamedTuple):
     belief_hidden: Affine | None
     belief_out: Affine | None
     """The heads are float32."""
+    joined_heads: tuple[Affine, Affine] | None = None
+    """The hidden and the last layers of value and belief head as one of each, for the gradient of
+    small batches: the columns of the value come first, zeros after the belief."""
 
 
 def prepare(config: ZebConfig, params: Params) -> Prepared:
@@ -76,9 +80,11 @@ def prepare_for_training(config: ZebConfig, params: Params, joins_bias: bool) ->
     Args:
         config: the network.
         params: from `init` or `load`, concrete or traced.
-        joins_bias: make the bias of a layer's products a row of the kernel. Its gradient is then
-            part of a product; otherwise it is a sum over all rows, which a GPU computes in a
-            kernel of its own with little parallelism.
+        joins_bias: for small batches on a GPU, which take as long as their kernels are many. Make
+            the bias of a product a row of its kernel: then its gradient is part of a product, and
+            not a sum over all rows, a kernel of its own with little parallelism. That of
+            `attention_out` stays, as the row would be a copy of what attention gives (see
+            `forward.per_row`). Join value and belief head.
     """
     return _prepare(config, params, jnp.dtype(jnp.float32), 1, joins_bias)
 
@@ -108,7 +114,13 @@ def _prepare(
             ff_in=after_norm(weights["norm2"], weights["ff_in"]),
             ff_out=affine(weights["ff_out"]),
         )
-        return jax.tree.map(_joined, made, is_leaf=_is_affine) if joins_bias else made
+        if not joins_bias:
+            return made
+        return made._replace(
+            qkv=tuple(_joined(part) for part in made.qkv),
+            ff_in=_joined(made.ff_in),
+            ff_out=_joined(made.ff_out),
+        )
 
     # All layers at once: a few kernels instead of a few for each layer.
     each = [weights for _, weights in sorted(params["layers"].items())]
@@ -118,14 +130,19 @@ def _prepare(
     structure = jax.tree.structure(stacked)
     layers = [jax.tree.unflatten(structure, leaves) for leaves in zip(*unstacked, strict=True)]
     belief = config.belief_head
+    heads = [
+        (affine(params[f"{name}_hidden"], jnp.float32), affine(params[f"{name}_out"], jnp.float32))
+        for name in ("value", "belief")[: 1 + belief]
+    ]
     return Prepared(
         table=_table(config, params).astype(residual),
         layers=tuple(layers),
         policy=affine(params["policy"], jnp.float32),
-        value_hidden=affine(params["value_hidden"], jnp.float32),
-        value_out=affine(params["value_out"], jnp.float32),
-        belief_hidden=affine(params["belief_hidden"], jnp.float32) if belief else None,
-        belief_out=affine(params["belief_out"], jnp.float32) if belief else None,
+        value_hidden=heads[0][0],
+        value_out=heads[0][1],
+        belief_hidden=heads[1][0] if belief else None,
+        belief_out=heads[1][1] if belief else None,
+        joined_heads=_joined_heads(heads) if joins_bias else None,
     )
 
 
@@ -136,8 +153,26 @@ def _joined(weights: Affine) -> Affine:
     return Affine(jnp.concatenate([weights.kernel, rows]), None)
 
 
-def _is_affine(node: Any) -> bool:
-    return isinstance(node, Affine)
+def _joined_heads(heads: list[tuple[Affine, Affine]]) -> tuple[Affine, Affine]:
+    """Both layers of all heads, each as one product."""
+    hidden, out = zip(*heads, strict=True)
+    n_columns = sum(part.kernel.shape[1] for part in out)
+    kernels, start = [], 0
+    for part in out:
+        # Each head reads its own hidden units: a block-diagonal matrix.
+        after = n_columns - start - part.kernel.shape[1] + -n_columns % MULTIPLE
+        kernels.append(jnp.pad(part.kernel, ((0, 0), (start, after))))
+        start += part.kernel.shape[1]
+    biases = jnp.concatenate([part.bias for part in out])
+    return (
+        _joined(
+            Affine(
+                jnp.concatenate([part.kernel for part in hidden], axis=1),
+                jnp.concatenate([part.bias for part in hidden]),
+            )
+        ),
+        _joined(Affine(jnp.concatenate(kernels), jnp.pad(biases, (0, -n_columns % MULTIPLE)))),
+    )
 
 
 def _table(config: ZebConfig, params: Params) -> jax.Array:
@@ -146,15 +181,20 @@ def _table(config: ZebConfig, params: Params) -> jax.Array:
     # once (a few dozen rows), and multiply the result by one multi-hot row per token. This takes
     # fewer FLOP than projecting every token, and its gradient is a matrix product instead of a
     # scatter.
-    kernel, start, blocks = params["embed_project"]["kernel"], 0, []
+    # One product makes the whole table: the embedding tables stand in a block-diagonal matrix, and
+    # each position picks its own row and, as every token has one position, the bias.
+    kernel, positions = params["embed_project"]["kernel"], params["position"]["embedding"]
+    factors = jnp.concatenate([kernel, positions, params["embed_project"]["bias"][None]])
+    # Products copy operands to pad them if their axes are not multiples.
+    factors = jnp.pad(factors, ((0, -len(factors) % MULTIPLE), (0, 0)))
+    start, blocks = 0, []
     for name in tokenizer(config.tokenizer).features:
         table = params["embed"][name]["embedding"]
         end = start + table.shape[1]
-        blocks.append(jnp.pad(table, ((0, 0), (start, kernel.shape[0] - end))))
+        blocks.append(jnp.pad(table, ((0, 0), (start, len(factors) - end))))
         start = end
-    # Every token has one position, so the bias is added there.
-    positions = params["position"]["embedding"] + params["embed_project"]["bias"]
-    # The tables stand in one block-diagonal matrix, so that they are one product on a GPU.
-    table = jnp.concatenate([jnp.concatenate(blocks) @ kernel, positions])
-    # Otherwise every product copies its operands to pad them.
-    return jnp.pad(table, ((0, -table.shape[0] % MULTIPLE), (0, 0)))
+    n_rows = sum(len(block) for block in blocks) + len(positions)
+    picks = np.zeros((len(positions) + -n_rows % MULTIPLE, len(factors)), np.float32)
+    rows = np.arange(len(positions))
+    picks[rows, start + rows] = picks[rows, start + len(positions)] = 1
+    return jnp.concatenate([*blocks, picks]) @ factors
