@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from zebjax import game, network, search
 from zebjax.network import prepared
 from zebjax.network.config import AUTO
-from zebjax.training import learner, replay
+from zebjax.training import learner, replay, together
 from zebjax.training import selfplay as actor
 from zebjax.training.config import LearnerConfig, SelfPlayConfig
 
@@ -162,7 +162,7 @@ def updates(preset: str, batch: int, dtype: str) -> Program:
         lambda params: learner.init(config, net, params, jax.random.key(0)), _params(net)
     )
     ring = jax.eval_shape(lambda: replay.init(500_000))
-    drawn = max(config.chunk, learner.updates_that_fit(config))
+    drawn = max(config.chunk, together.updates_that_fit(config))
     return Program(
         {"program": "learner", "setting": preset, "batch": batch, "compute_dtype": dtype},
         learner.train,

@@ -138,11 +138,16 @@ def _attention(
 
 def _with_biases_per_row(layers: tuple[Layer, ...], shape: tuple[int, ...]) -> tuple[Layer, ...]:
     """Give each layer the bias of `attention_out` for every row of activations of this shape."""
-    biases = jnp.stack([layer.attention_out.bias for layer in layers])
+    biases = jnp.stack([_bias(layer.attention_out) for layer in layers])
     return tuple(
         layer._replace(attention_out=Affine(layer.attention_out.kernel, rows))
         for layer, rows in zip(layers, per_row(biases, shape), strict=True)
     )
+
+
+def _bias(weights: Affine) -> jax.Array:
+    assert weights.bias is not None
+    return weights.bias
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
@@ -226,8 +231,7 @@ def at_slots(config: ZebConfig, weights: Prepared, logits: jax.Array, place: Arr
     hand = tokenizer(config.tokenizer).hand
     slots = np.arange(hand.start, hand.stop, dtype=np.int8)
     at_slot = place[..., None] == slots
-    assert weights.policy.bias is not None
-    return jnp.where(at_slot, logits[..., None], 0).sum(1) + weights.policy.bias
+    return jnp.where(at_slot, logits[..., None], 0).sum(1) + _bias(weights.policy)
 
 
 def heads(weights: Prepared, policy_logits: jax.Array, pooled: jax.Array) -> Output:

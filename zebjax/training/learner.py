@@ -4,20 +4,19 @@ Tokens, masks and targets are made from GameRecords on the device, inside the tr
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 import optax.contrib
-from jax.flatten_util import ravel_pytree
 
 from zebjax import network
 from zebjax.common.arrays import check, check_key
 from zebjax.contract_record import AnyRecord
 from zebjax.observe import shorten
 from zebjax.record import check_record
-from zebjax.training import flat, replay
+from zebjax.training import flat, replay, together
 from zebjax.training.batches import Batch, Positions, check_batch, make_batch, positions
 from zebjax.training.config import LearnerConfig
 from zebjax.training.gradients import LossWeights, cut_lengths, grads_and_output, own_weights
@@ -141,10 +140,10 @@ class _Step(NamedTuple):
 
 
 class _Made(NamedTuple):
-    """What the metrics of one optimiser step are computed from."""
+    """What the metrics of one optimiser step are computed from: few arrays, as each is a kernel."""
 
-    output: network.Output
-    """With the parameters before the step."""
+    output: jax.Array
+    """With the parameters before the step; see `together.as_rows`."""
     about: jax.Array
     """float32 `[3]`, see `_ABOUT`: one small array instead of three."""
 
@@ -168,7 +167,7 @@ def _update(
     about = jnp.stack(
         [
             optax.tree.norm(packed),
-            jnp.linalg.norm(ravel_pytree(value_head)[0]),  # one kernel, not one an array
+            layout.norm_of(packed, value_head),
             jnp.asarray(lr_schedule(config)(state.update), jnp.float32),
         ]
     )
@@ -178,51 +177,21 @@ def _update(
         optimizer=optimizer,
         update=state.update + 1,
     )
-    return state, _Made(output, about)
+    return state, _Made(together.as_rows(output), about)
 
 
 def _metrics(config: LearnerConfig, made: _Made, batch: Batch, weights: LossWeights) -> Metrics:
     """Compute the metrics of one step."""
-    metrics = losses(config, made.output, batch)[1]
+    output = together.from_rows(made.output)
+    metrics = losses(config, output, batch)[1]
     # `total_loss` is the original's metric, with the weights of `config` for every batch.
     # `objective_loss` is the quantity that is minimised.
     metrics["objective_loss"] = (
         weights.policy * metrics["policy_loss"] + weights.value * metrics["value_loss"]
     )
-    if made.output.belief_logits is not None:
+    if output.belief_logits is not None:
         metrics["objective_loss"] += weights.belief * metrics[_BELIEF_LOSS[config.belief_tiles]]
     return metrics | dict(zip(_ABOUT, made.about, strict=True))
-
-
-_EXAMPLES_AT_ONCE = 8192
-"""Maximum number of examples whose tokens and targets are made together, to bound their memory."""
-
-
-def updates_that_fit(config: LearnerConfig) -> int:
-    """Return the number of updates whose tokens an accelerator makes together.
-
-    It divides a chunk, or is a multiple of it: then the examples of as many chunks are drawn and
-    replayed together.
-    """
-    fits, chunk = max(1, _EXAMPLES_AT_ONCE // config.batch), config.chunk
-    if fits > chunk:
-        return fits // chunk * chunk
-    return max(n for n in range(1, chunk + 1) if chunk % n == 0 and n <= fits)
-
-
-def _updates_at_once(config: LearnerConfig) -> int:
-    # 64 examples stay in the cache of a CPU.
-    return 1 if jax.default_backend() == "cpu" else updates_that_fit(config)
-
-
-def _joined(tree: Any) -> Any:
-    """Join the two leading axes of every array."""
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), tree)
-
-
-def _divided(tree: Any, n: int) -> Any:
-    """Divide the leading axis of every array into n equal parts, a new leading axis."""
-    return jax.tree.map(lambda leaf: leaf.reshape(n, -1, *leaf.shape[1:]), tree)
 
 
 @functools.partial(jax.jit, static_argnames=("config", "network_config"), donate_argnames="state")
@@ -306,7 +275,7 @@ def train(
 
     # On an accelerator tokens, targets and metrics of several updates are made together: they are
     # a few hundred small kernels, however many examples there are.
-    wide = _updates_at_once(config)
+    wide = together.updates_at_once(config)
     n_drawn = max(wide, config.chunk)
     chunks_drawn = n_drawn // config.chunk
 
@@ -326,18 +295,18 @@ def train(
         if eval_aux is not None:
             places = eval_aux.done + index * n_drawn + jnp.arange(n_drawn)
             is_aux = eval_aux.turns.at[places].get(mode="fill", fill_value=False)
-        examples = positions(*_joined(jax.vmap(draw)(sample_keys, is_aux)))
+        examples = positions(*together.joined(jax.vmap(draw)(sample_keys, is_aux)))
         if wide < config.chunk:  # tokens are made for a part of a chunk
 
             def part(carry: _Carry, inputs: tuple) -> tuple[_Carry, None]:
                 dropout_keys, examples, is_aux = inputs
-                batches = _divided(tokens(examples), wide)
+                batches = together.divided(tokens(examples), wide)
                 return some(carry, (dropout_keys, batches, is_aux)), None
 
-            inputs = _divided((dropout_keys, examples, is_aux), config.chunk // wide)
+            inputs = together.divided((dropout_keys, examples, is_aux), config.chunk // wide)
             return jax.lax.scan(part, carry, inputs)[0]
-        batches = _divided(tokens(examples), n_drawn)
-        of_chunks = _divided((dropout_keys, batches, is_aux), chunks_drawn)
+        batches = together.divided(tokens(examples), n_drawn)
+        of_chunks = together.divided((dropout_keys, batches, is_aux), chunks_drawn)
 
         def chunk(index: jax.Array | int, carry: _Carry) -> _Carry:
             return some(carry, jax.tree.map(lambda leaf: leaf[index], of_chunks))
