@@ -134,10 +134,15 @@ def _prepare(
         (affine(params[f"{name}_hidden"], jnp.float32), affine(params[f"{name}_out"], jnp.float32))
         for name in ("value", "belief")[: 1 + belief]
     ]
+    policy = affine(params["policy"], jnp.float32)
+    if joins_bias:
+        # The learner keeps the policy's logits for its metrics. If XLA added the bias there, read
+        # from all parameters, it would copy these, as the optimiser may have overwritten them.
+        policy = jax.lax.optimization_barrier(policy)
     return Prepared(
         table=_table(config, params).astype(residual),
         layers=tuple(layers),
-        policy=affine(params["policy"], jnp.float32),
+        policy=policy,
         value_hidden=heads[0][0],
         value_out=heads[0][1],
         belief_hidden=heads[1][0] if belief else None,

@@ -47,10 +47,7 @@ def divided(tree: Any, n: int) -> Any:
 def as_rows(output: network.Output) -> jax.Array:
     """Join an output `[B]` into one array: a row of policy, value and belief for each example."""
     parts = [part for part in output if part is not None]
-    rows = jnp.concatenate([part.reshape(part.shape[0], -1) for part in parts], axis=1)
-    # Otherwise XLA on a GPU adds the policy's bias when it keeps the rows, and copies all
-    # parameters for that, as the optimiser may have overwritten them.
-    return jax.lax.optimization_barrier(rows)
+    return jnp.concatenate([part.reshape(part.shape[0], -1) for part in parts], axis=1)
 
 
 def from_rows(rows: jax.Array) -> network.Output:
