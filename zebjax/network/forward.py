@@ -60,11 +60,13 @@ def forward(
     layers = weights.layers
     if weights.joined_heads:  # small batches on a GPU: few kernels
         layers = _with_biases_per_row(layers, x.shape)
-        drop.draw_ahead(
-            len(layers),
-            (config.n_heads * length * flat.mask.size, x.size),
-            config.ff_dim * flat.mask.size + x.size,
-        )
+        # Several devices draw for their own games: one vector would be divided in other places.
+        if jax.device_count() == 1:
+            drop.draw_ahead(
+                len(layers),
+                (config.n_heads * length * flat.mask.size, x.size),
+                config.ff_dim * flat.mask.size + x.size,
+            )
     for layer in layers:
         x = _layer(config, layer, x, flat.mask, drop)
     output = _heads(config, weights, x.reshape(length, games, -1), flat.mask, place)
@@ -159,7 +161,7 @@ def per_row(biases: jax.Array, shape: tuple[int, ...]) -> tuple[jax.Array, ...]:
 
     Args:
         biases: `[layers, width]`.
-        shape: of the activations of a layer, `(..., width)`.
+        shape: of the activations of a layer, `(rows, width)` or `(tokens, games, width)`.
     """
     return tuple(jnp.broadcast_to(bias, shape) for bias in biases)
 
@@ -173,13 +175,12 @@ def _per_row_forward(
 def _per_row_backward(
     shape: tuple[int, ...], _: None, gradients: tuple[jax.Array, ...]
 ) -> tuple[jax.Array]:
-    dtype, width = gradients[0].dtype, shape[-1]
-    rows = jnp.stack([gradient.reshape(-1, width) for gradient in gradients]).astype(jnp.float32)
+    rows = jnp.stack(gradients).astype(jnp.float32)
     # Many short sums, then one sum of them: a long sum of few columns occupies few processors.
-    short = math.gcd(rows.shape[1], _SHORT_SUM)
-    parts = rows.reshape(len(gradients), short, -1, width).sum(1)
-    parts = jax.lax.optimization_barrier(parts)
-    return (parts.sum(1).astype(dtype),)
+    if len(shape) == 2:
+        rows = rows.reshape(len(gradients), math.gcd(shape[0], _SHORT_SUM), -1, shape[1])
+    parts = jax.lax.optimization_barrier(rows.sum(1))
+    return (parts.sum(1).astype(gradients[0].dtype),)
 
 
 per_row.defvjp(_per_row_forward, _per_row_backward)

@@ -124,7 +124,16 @@ def _prepare(
 
     # All layers at once: a few kernels instead of a few for each layer.
     each = [weights for _, weights in sorted(params["layers"].items())]
-    stacked = jax.vmap(layer)(jax.tree.map(lambda *leaves: jnp.stack(leaves), *each))
+    together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+    policy = affine(params["policy"], jnp.float32)
+    if joins_bias:
+        # The learner's optimiser overwrites one vector of all parameters. A kernel that reads other
+        # places of it, or that need not come before, makes XLA copy it: as gradients are products
+        # with a norm's scale, and metrics need the policy's bias, these get arrays of their own.
+        norms = {name: together[name] for name in ("norm1", "norm2")}
+        norms, policy = jax.lax.optimization_barrier((norms, policy))
+        together |= norms
+    stacked = jax.vmap(layer)(together)
     # One tuple of arrays a layer.
     unstacked = [list(leaf) for leaf in jax.tree.leaves(stacked)]
     structure = jax.tree.structure(stacked)
@@ -134,11 +143,6 @@ def _prepare(
         (affine(params[f"{name}_hidden"], jnp.float32), affine(params[f"{name}_out"], jnp.float32))
         for name in ("value", "belief")[: 1 + belief]
     ]
-    policy = affine(params["policy"], jnp.float32)
-    if joins_bias:
-        # The learner keeps the policy's logits for its metrics. If XLA added the bias there, read
-        # from all parameters, it would copy these, as the optimiser may have overwritten them.
-        policy = jax.lax.optimization_barrier(policy)
     return Prepared(
         table=_table(config, params).astype(residual),
         layers=tuple(layers),
