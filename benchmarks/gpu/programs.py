@@ -154,10 +154,19 @@ def evaluation(
     )
 
 
-def updates(preset: str, batch: int, dtype: str) -> Program:
-    """Updates of the learner, as many as its compiled call draws examples for together."""
+def updates(preset: str, batch: int, dtype: str, per_call: int = 0) -> Program:
+    """Updates of the learner, as many as its compiled call draws examples for together.
+
+    Args:
+        preset: size of the network.
+        batch: examples of an update.
+        dtype: of the products.
+        per_call: number of updates in a call; 0 for as many as fit, in chunks of 25.
+    """
     net = dataclasses.replace(network.PRESETS[preset], belief_head=True, compute_dtype=dtype)
-    config = LearnerConfig(batch=batch, updates_per_cycle=1000)
+    config = LearnerConfig(
+        batch=batch, updates_per_cycle=per_call or 1000, updates_per_call=per_call
+    )
     state = jax.eval_shape(
         lambda params: learner.init(config, net, params, jax.random.key(0)), _params(net)
     )
