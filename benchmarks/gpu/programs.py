@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from zebjax import game, network, search
-from zebjax.network import forward
+from zebjax.network import prepared
 from zebjax.network.config import AUTO
-from zebjax.training import learner, replay
+from zebjax.training import learner, replay, together
 from zebjax.training import selfplay as actor
 from zebjax.training.config import LearnerConfig, SelfPlayConfig
 
@@ -49,13 +49,13 @@ OVERFLOW_TURNS = 0.0
 `zebjax.network.bucketing`."""
 
 
-def _turns(is_outermost_one: bool) -> Turns:
+def _turns(is_outermost_one: bool, others: float = OTHER_TURNS) -> Turns:
     def turns(stack: tuple[str, ...], depth: int) -> float:
         if is_outermost_one and depth == 1:
             return 1.0  # the cost of one turn is what is asked
         if stack and "/zebjax/network/bucketing.py" in stack[0]:
             return OVERFLOW_TURNS
-        return OTHER_TURNS
+        return others
 
     return turns
 
@@ -135,7 +135,7 @@ def evaluation(
     net = dataclasses.replace(network.PRESETS[preset], belief_head=False, **compute._asdict())
     seen = jax.eval_shape(lambda: report.zeros(net, positions, length))
     # As `network.prepare` makes them on such devices.
-    prepare = functools.partial(forward.prepare, net.with_kernels(n_devices == 1))
+    prepare = functools.partial(prepared.prepare, net.with_kernels(n_devices == 1))
     weights = jax.eval_shape(prepare, _params(net))
     return Program(
         {
@@ -154,25 +154,35 @@ def evaluation(
     )
 
 
-def updates(preset: str, batch: int, dtype: str) -> Program:
-    """Updates of the learner, as many as its compiled call does in a chunk."""
+def updates(preset: str, batch: int, dtype: str, per_call: int = 0) -> Program:
+    """Updates of the learner, as many as its compiled call draws examples for together.
+
+    Args:
+        preset: size of the network.
+        batch: examples of an update.
+        dtype: of the products.
+        per_call: number of updates in a call; 0 for as many as fit, in chunks of 25.
+    """
     net = dataclasses.replace(network.PRESETS[preset], belief_head=True, compute_dtype=dtype)
-    config = LearnerConfig(batch=batch, updates_per_cycle=1000)
+    config = LearnerConfig(
+        batch=batch, updates_per_cycle=per_call or 1000, updates_per_call=per_call
+    )
     state = jax.eval_shape(
         lambda params: learner.init(config, net, params, jax.random.key(0)), _params(net)
     )
     ring = jax.eval_shape(lambda: replay.init(500_000))
+    drawn = max(config.chunk, together.updates_that_fit(config))
     return Program(
         {"program": "learner", "setting": preset, "batch": batch, "compute_dtype": dtype},
         learner.train,
         (config, net, state, ring, jnp.int32(1)),
         "update",
-        config.chunk,
+        drawn,
         1.0,
         "predicted_updates_per_s",
         True,
         config.chunk,
-        _turns(True),
+        _turns(True, drawn / config.chunk),  # its loop over the chunks
     )
 
 

@@ -65,9 +65,8 @@ def self_play(setting: str, lanes: int, compute: programs.Compute, moves: int) -
 
 def updates(preset: str, batch: int, dtype: str, chunk: int) -> Prepared:
     """Compile the learner; a run is `chunk` updates with games of random play."""
-    program = programs.updates(preset, batch, dtype)
+    program = programs.updates(preset, batch, dtype, chunk)
     config, net = program.arguments[:2]
-    config = dataclasses.replace(config, updates_per_cycle=chunk, updates_per_call=chunk)
     games = learner_benchmark.random_games(1000, jax.random.key(0))
     ring = replay.add(replay.init(28 * len(games.slots)), games)
     first = learner.init(config, net, network.init(net, jax.random.key(1)), jax.random.key(2))
@@ -78,7 +77,6 @@ def updates(preset: str, batch: int, dtype: str, chunk: int) -> Prepared:
         box.append(compiled(box.pop(), ring, step))
         return box[0]
 
-    program = program._replace(units=float(min(chunk, config.chunk)))
     return Prepared(program, compiled.as_text(), compile_s, work, chunk)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from zebjax import network, observe
 from zebjax.common import devices
-from zebjax.network import forward, fused_attention, model, storage
+from zebjax.network import forward, fused_attention, model, prepared, storage
 
 TINY = network.ZebConfig(
     embed_dim=32, n_heads=2, n_layers=1, ff_dim=64, compute_dtype="bfloat16", kernels="pallas"
@@ -39,7 +39,7 @@ def run(monkeypatch):
     attend = functools.partial(fused_attention.attend, interpret=True)
     monkeypatch.setattr(fused_attention, "attend", attend)
     return lambda config, params, seen: jax.jit(forward.forward, static_argnums=0)(
-        config, forward.prepare(config, params), seen
+        config, prepared.prepare(config, params), seen
     )
 
 
@@ -135,14 +135,15 @@ def test_biases_join_their_products_in_small_batches_on_a_gpu(monkeypatch):
     assert model._joins_bias(16384) and not model._joins_bias(16385)
 
 
-def test_a_bias_in_the_kernel_changes_no_gradient():
-    config = dataclasses.replace(TINY, compute_dtype="float32", kernels="xla")
+def test_few_kernels_for_small_batches_change_no_gradient():
+    """Biases in the kernels, joined heads, and dropout that is drawn ahead."""
+    config = dataclasses.replace(TINY, n_layers=2, compute_dtype="float32", kernels="xla")
     params, seen = _case(config, 3, 16)
 
     def gradient(joins_bias):
         def loss(params):
-            weights = forward.prepare_for_training(config, params, joins_bias)
-            output = forward.forward(config, weights, seen)
+            weights = prepared.prepare_for_training(config, params, joins_bias)
+            output = forward.forward(config, weights, seen, jax.random.key(7))
             return sum((array**2).mean() for array in output)
 
         return jax.jit(jax.grad(loss))(params)

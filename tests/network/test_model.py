@@ -12,7 +12,7 @@ import pytest
 
 from zebjax import game, network, observe
 from zebjax.common import checkpoint, files
-from zebjax.network import forward
+from zebjax.network.dropout import Dropout
 
 SMALL = network.PRESETS["small"]
 apply = jax.jit(network.apply, static_argnums=0)
@@ -87,9 +87,9 @@ def test_dropout_only_with_a_key(params, observation):
 
 def test_dropout_drops_at_its_rate_and_keeps_the_mean():
     values = jnp.full((301, 37), 2.0)
-    drop = forward.Dropout(0.1, jax.random.key(0))
+    drop = Dropout(0.1, jax.random.key(0))
     first, second = np.asarray(drop(values)), np.asarray(drop(values))
-    other = np.asarray(forward.Dropout(0.1, jax.random.key(1))(values))
+    other = np.asarray(Dropout(0.1, jax.random.key(1))(values))
     for dropped in (first, second, other):
         assert (dropped == 0).mean() == pytest.approx(0.1, abs=0.01)
         assert dropped.mean() == pytest.approx(2, rel=0.01)

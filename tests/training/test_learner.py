@@ -10,7 +10,7 @@ import pytest
 from zebjax import game, network, observe, record
 from zebjax.torch_compat import names as torch_names
 from zebjax.torch_compat import weights as torch_weights
-from zebjax.training import batches, gradients, learner, losses, optimizer, replay
+from zebjax.training import batches, gradients, learner, losses, optimizer, replay, together
 from zebjax.training.config import LearnerConfig
 
 TINY = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, dropout=0.1)
@@ -302,12 +302,17 @@ def test_the_division_into_calls_does_not_matter(ring):
 
 @pytest.mark.slow  # compiles the learner in a second form
 def test_an_accelerator_learns_the_same(ring, monkeypatch):
-    """It computes a batch whole, and keeps the parameters as a vector during the updates."""
+    """It computes a batch whole, keeps the parameters as a vector during the updates, and draws the
+    examples of several chunks together, of the last ones more than it needs."""
     still = dataclasses.replace(TINY, dropout=0.0)
-    usual = learner.train(CONFIG, still, fresh(CONFIG, still), ring, 2)
+    turns = jnp.array([0, 1, 0, 0, 1, 1, 0, 1], bool)
+    aux = learner.EvalAux(ring, turns, learner.LossWeights(0.5, 2.0, 1.0), 2)
+    usual = learner.train(CONFIG, still, fresh(CONFIG, still), ring, 3, aux)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(together, "_EXAMPLES_AT_ONCE", 4 * CONFIG.batch)
+    assert together.updates_at_once(CONFIG) == 2 * CONFIG.chunk
     train = jax.jit(learner.train.__wrapped__, static_argnums=(0, 1))
-    ours = train(CONFIG, still, fresh(CONFIG, still), ring, 2)
+    ours = train(CONFIG, still, fresh(CONFIG, still), ring, 3, aux)
     assert jax.tree.structure(ours) == jax.tree.structure(usual)
     # Adam divides by the gradient's size: rounding of the smallest ones shows in the parameters.
     jax.tree.map(
@@ -323,13 +328,13 @@ def test_an_accelerator_learns_the_same(ring, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("batch", "together"), [(64, 25), (1024, 5), (8192, 1), (100_000, 1), (320, 25), (330, 5)]
+    ("batch", "updates"), [(64, 125), (1024, 5), (8192, 1), (100_000, 1), (320, 25), (330, 5)]
 )
-def test_tokens_are_made_for_as_many_updates_as_fit(batch, together, monkeypatch):
+def test_tokens_are_made_for_as_many_updates_as_fit(batch, updates, monkeypatch):
     config = LearnerConfig(batch=batch, updates_per_cycle=1000)
-    assert learner._updates_at_once(config) == 1  # on a CPU
+    assert together.updates_at_once(config) == 1  # on a CPU
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert config.chunk == 25 and learner._updates_at_once(config) == together
+    assert config.chunk == 25 and together.updates_at_once(config) == updates
 
 
 def test_metrics_are_means_over_the_updates(ring):

@@ -1,16 +1,13 @@
-"""The forward pass of ZebNet, and the weights in the form that it multiplies.
-
-`prepare` converts parameters once: casts to the dtype of the products, and the embedding tables
-times their projection. A loop of evaluations uses the prepared weights again and again; XLA does
-not move that work out of a loop or a branch by itself.
+"""The forward pass of ZebNet.
 
 Inside, activations are `[tokens, games, width]`. In that order the heads of all games are one batch
 axis with one stride, so that a batched product reads queries, keys and values where they are; in
 the order `[games, tokens, width]` each of them is transposed in memory first.
 """
 
+import functools
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,13 +16,12 @@ import numpy as np
 from zebjax import tiles
 from zebjax.common.arrays import Array
 from zebjax.network.config import ZebConfig
+from zebjax.network.dropout import Dropout
+from zebjax.network.prepared import MULTIPLE, Affine, Layer, Prepared
 from zebjax.observe import Observation, tokenizer
 
-Params = dict[str, Any]
 N_OPPONENTS = 3
 LAYER_NORM_EPSILON = 1e-5
-_MULTIPLE = 8
-"""Tensor cores want axes that are a multiple of this."""
 
 
 class Output(NamedTuple):
@@ -37,148 +33,6 @@ class Output(NamedTuple):
     """`[...]` in [-1, 1], for the player to move."""
     belief_logits: jax.Array | None
     """`[..., 28, 3]` by tile and holder (left, partner, right); None without a belief head."""
-
-
-class Affine(NamedTuple):
-    """A product and its bias."""
-
-    kernel: jax.Array
-    """`[inputs, outputs]`."""
-    bias: jax.Array | None
-    """`[outputs]`; None if it is the row after the inputs in `kernel`, which zeros follow."""
-
-
-class Layer(NamedTuple):
-    """One layer, in the compute dtype.
-
-    The scale and bias of a LayerNorm are part of the product that follows it.
-    """
-
-    qkv: tuple[Affine, ...]
-    """Queries, keys and values: three products, or one of three times the width."""
-    attention_out: Affine
-    ff_in: Affine
-    ff_out: Affine
-
-
-class Prepared(NamedTuple):
-    """The weights as `evaluate` multiplies them."""
-
-    table: jax.Array
-    """`[columns, width]`: the projected embedding of each value of each feature, and of each
-    position; zeros up to a multiple of 8 columns. Its dtype is that of the residual stream."""
-    layers: tuple[Layer, ...]
-    policy: Affine
-    value_hidden: Affine
-    value_out: Affine
-    belief_hidden: Affine | None
-    belief_out: Affine | None
-    """The heads are float32."""
-
-
-def prepare(config: ZebConfig, params: Params) -> Prepared:
-    """Convert parameters into the weights that are multiplied.
-
-    Args:
-        config: the network. Without `belief_head` a belief head in `params` is left out.
-        params: from `init` or `load`, concrete or traced.
-    """
-    # The kernel of our own reads its part of one product; XLA would copy three parts of it.
-    n_qkv = 1 if config.kernels == "pallas" else 3
-    return _prepare(config, params, jnp.dtype(config.compute_dtype), n_qkv)
-
-
-def prepare_for_training(config: ZebConfig, params: Params, joins_bias: bool) -> Prepared:
-    """Convert parameters as `prepare`, for the gradient.
-
-    Training adds many small updates to the residual stream, so it is float32. Queries, keys and
-    values are one product: three would have nine in the gradient instead of three.
-
-    Args:
-        config: the network.
-        params: from `init` or `load`, concrete or traced.
-        joins_bias: make the bias of a layer's products a row of the kernel. Its gradient is then
-            part of a product; otherwise it is a sum over all rows, which a GPU computes in a
-            kernel of its own with little parallelism.
-    """
-    return _prepare(config, params, jnp.dtype(jnp.float32), 1, joins_bias)
-
-
-def _prepare(
-    config: ZebConfig, params: Params, residual: jnp.dtype, n_qkv: int, joins_bias: bool = False
-) -> Prepared:
-    compute = jnp.dtype(config.compute_dtype)
-
-    def affine(weights: Params, dtype: Any = compute) -> Affine:
-        return Affine(weights["kernel"].astype(dtype), weights["bias"].astype(dtype))
-
-    def after_norm(norm: Params, weights: Params) -> Affine:
-        # (x * scale + bias) @ kernel. So the gradient of scale and bias is a reduction over the
-        # kernel, not over all activations.
-        kernel, bias = weights["kernel"], weights["bias"]
-        kernel, bias = norm["scale"][:, None] * kernel, norm["bias"] @ kernel + bias
-        return Affine(kernel.astype(compute), bias.astype(compute))
-
-    def layer(weights: Params) -> Layer:
-        kernel, bias = after_norm(weights["norm1"], weights["qkv"])
-        assert bias is not None
-        kernels, biases = jnp.split(kernel, n_qkv, axis=1), jnp.split(bias, n_qkv)
-        made = Layer(
-            qkv=tuple(Affine(*pair) for pair in zip(kernels, biases, strict=True)),
-            attention_out=affine(weights["attention_out"]),
-            ff_in=after_norm(weights["norm2"], weights["ff_in"]),
-            ff_out=affine(weights["ff_out"]),
-        )
-        return jax.tree.map(_joined, made, is_leaf=_is_affine) if joins_bias else made
-
-    # All layers at once: a few kernels instead of a few for each layer.
-    each = [weights for _, weights in sorted(params["layers"].items())]
-    stacked = jax.vmap(layer)(jax.tree.map(lambda *leaves: jnp.stack(leaves), *each))
-    # One tuple of arrays a layer.
-    unstacked = [list(leaf) for leaf in jax.tree.leaves(stacked)]
-    structure = jax.tree.structure(stacked)
-    layers = [jax.tree.unflatten(structure, leaves) for leaves in zip(*unstacked, strict=True)]
-    belief = config.belief_head
-    return Prepared(
-        table=_table(config, params).astype(residual),
-        layers=tuple(layers),
-        policy=affine(params["policy"], jnp.float32),
-        value_hidden=affine(params["value_hidden"], jnp.float32),
-        value_out=affine(params["value_out"], jnp.float32),
-        belief_hidden=affine(params["belief_hidden"], jnp.float32) if belief else None,
-        belief_out=affine(params["belief_out"], jnp.float32) if belief else None,
-    )
-
-
-def _joined(weights: Affine) -> Affine:
-    """The same with the bias as a row of the kernel."""
-    assert weights.bias is not None
-    rows = jnp.pad(weights.bias[None], ((0, _MULTIPLE - 1), (0, 0)))
-    return Affine(jnp.concatenate([weights.kernel, rows]), None)
-
-
-def _is_affine(node: Any) -> bool:
-    return isinstance(node, Affine)
-
-
-def _table(config: ZebConfig, params: Params) -> jax.Array:
-    """Project the embedding tables, float32 `[columns, width]`."""
-    # The projection of a concatenation is a sum of projections. So project each embedding table
-    # once (a few dozen rows), and multiply the result by one multi-hot row per token. This takes
-    # fewer FLOP than projecting every token, and its gradient is a matrix product instead of a
-    # scatter.
-    kernel, start, blocks = params["embed_project"]["kernel"], 0, []
-    for name in tokenizer(config.tokenizer).features:
-        table = params["embed"][name]["embedding"]
-        end = start + table.shape[1]
-        blocks.append(jnp.pad(table, ((0, 0), (start, kernel.shape[0] - end))))
-        start = end
-    # Every token has one position, so the bias is added there.
-    positions = params["position"]["embedding"] + params["embed_project"]["bias"]
-    # The tables stand in one block-diagonal matrix, so that they are one product on a GPU.
-    table = jnp.concatenate([jnp.concatenate(blocks) @ kernel, positions])
-    # Otherwise every product copies its operands to pad them.
-    return jnp.pad(table, ((0, -table.shape[0] % _MULTIPLE), (0, 0)))
 
 
 def forward(
@@ -203,7 +57,17 @@ def forward(
         # devices games are divided, and an axis of both could not be.
         tokens, at = tokens.reshape(-1, tokens.shape[-1]), place.reshape(-1)
     x = embed(config, weights, tokens, at)
-    for layer in weights.layers:
+    layers = weights.layers
+    if weights.joined_heads:  # small batches on a GPU: few kernels
+        layers = _with_biases_per_row(layers, x.shape)
+        # Several devices draw for their own games: one vector would be divided in other places.
+        if jax.device_count() == 1:
+            drop.draw_ahead(
+                len(layers),
+                (config.n_heads * length * flat.mask.size, x.size),
+                config.ff_dim * flat.mask.size + x.size,
+            )
+    for layer in layers:
         x = _layer(config, layer, x, flat.mask, drop)
     output = _heads(config, weights, x.reshape(length, games, -1), flat.mask, place)
     return jax.tree.map(lambda leaf: leaf.reshape(*lead, *leaf.shape[1:]), output)
@@ -229,7 +93,7 @@ def embed(config: ZebConfig, weights: Prepared, tokens: Array, place: Array) -> 
 
 
 def _layer(
-    config: ZebConfig, weights: Layer, x: jax.Array, mask: Array, drop: "Dropout"
+    config: ZebConfig, weights: Layer, x: jax.Array, mask: Array, drop: Dropout
 ) -> jax.Array:
     """Pre-LN transformer layer: x + attention(norm(x)), then x + feed-forward(norm(x)).
 
@@ -255,7 +119,7 @@ def _layer(
 
 
 def _attention(
-    config: ZebConfig, weights: Layer, normed: jax.Array, mask: Array, drop: "Dropout"
+    config: ZebConfig, weights: Layer, normed: jax.Array, mask: Array, drop: Dropout
 ) -> jax.Array:
     """What attention gives to each token, in the shape of `normed`."""
     if len(weights.qkv) == 1:
@@ -274,11 +138,60 @@ def _attention(
     return jnp.einsum("bhqk,kbhd->qbhd", attention, value).reshape(normed.shape)
 
 
+def _with_biases_per_row(layers: tuple[Layer, ...], shape: tuple[int, ...]) -> tuple[Layer, ...]:
+    """Give each layer the bias of `attention_out` for every row of activations of this shape."""
+    biases = jnp.stack([_bias(layer.attention_out) for layer in layers])
+    return tuple(
+        layer._replace(attention_out=Affine(layer.attention_out.kernel, rows))
+        for layer, rows in zip(layers, per_row(biases, shape), strict=True)
+    )
+
+
+def _bias(weights: Affine) -> jax.Array:
+    assert weights.bias is not None
+    return weights.bias
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def per_row(biases: jax.Array, shape: tuple[int, ...]) -> tuple[jax.Array, ...]:
+    """Repeat the bias of each layer for every row of its activations.
+
+    The gradient sums the rows of all layers together, in two kernels on a GPU, where each layer's
+    sum would be two.
+
+    Args:
+        biases: `[layers, width]`.
+        shape: of the activations of a layer, `(rows, width)` or `(tokens, games, width)`.
+    """
+    return tuple(jnp.broadcast_to(bias, shape) for bias in biases)
+
+
+def _per_row_forward(
+    biases: jax.Array, shape: tuple[int, ...]
+) -> tuple[tuple[jax.Array, ...], None]:
+    return per_row(biases, shape), None
+
+
+def _per_row_backward(
+    shape: tuple[int, ...], _: None, gradients: tuple[jax.Array, ...]
+) -> tuple[jax.Array]:
+    rows = jnp.stack(gradients).astype(jnp.float32)
+    # Many short sums, then one sum of them: a long sum of few columns occupies few processors.
+    if len(shape) == 2:
+        rows = rows.reshape(len(gradients), math.gcd(shape[0], _SHORT_SUM), -1, shape[1])
+    parts = jax.lax.optimization_barrier(rows.sum(1))
+    return (parts.sum(1).astype(gradients[0].dtype),)
+
+
+per_row.defvjp(_per_row_forward, _per_row_backward)
+_SHORT_SUM = 32
+
+
 def _times(weights: Affine, x: jax.Array) -> jax.Array:
     if weights.bias is not None:
         return x @ weights.kernel + weights.bias
     ones = jnp.pad(
-        jnp.ones((*x.shape[:-1], 1), x.dtype), [(0, 0)] * (x.ndim - 1) + [(0, _MULTIPLE - 1)]
+        jnp.ones((*x.shape[:-1], 1), x.dtype), [(0, 0)] * (x.ndim - 1) + [(0, MULTIPLE - 1)]
     )
     return jnp.concatenate([x, ones], axis=-1) @ weights.kernel
 
@@ -319,8 +232,7 @@ def at_slots(config: ZebConfig, weights: Prepared, logits: jax.Array, place: Arr
     hand = tokenizer(config.tokenizer).hand
     slots = np.arange(hand.start, hand.stop, dtype=np.int8)
     at_slot = place[..., None] == slots
-    assert weights.policy.bias is not None
-    return jnp.where(at_slot, logits[..., None], 0).sum(1) + weights.policy.bias
+    return jnp.where(at_slot, logits[..., None], 0).sum(1) + _bias(weights.policy)
 
 
 def heads(weights: Prepared, policy_logits: jax.Array, pooled: jax.Array) -> Output:
@@ -329,44 +241,16 @@ def heads(weights: Prepared, policy_logits: jax.Array, pooled: jax.Array) -> Out
     def head(hidden: Affine, out: Affine) -> jax.Array:
         return _times(out, jax.nn.gelu(_times(hidden, pooled), approximate=False))
 
-    value = jnp.tanh(head(weights.value_hidden, weights.value_out))[..., 0]
     belief_logits = None
-    if weights.belief_hidden is not None and weights.belief_out is not None:
-        belief_logits = head(weights.belief_hidden, weights.belief_out)
+    if weights.joined_heads is not None:
+        both = head(*weights.joined_heads)
+        value = both[..., :1]
+        if weights.belief_out is not None:
+            belief_logits = both[..., 1 : 1 + tiles.N_TILES * N_OPPONENTS]
+    else:
+        value = head(weights.value_hidden, weights.value_out)
+        if weights.belief_hidden is not None and weights.belief_out is not None:
+            belief_logits = head(weights.belief_hidden, weights.belief_out)
+    if belief_logits is not None:
         belief_logits = belief_logits.reshape(-1, tiles.N_TILES, N_OPPONENTS)
-    return Output(policy_logits, value, belief_logits)
-
-
-class Dropout:
-    """Dropout with one random number for each value of each call."""
-
-    def __init__(self, rate: float, key: jax.Array | None):
-        self.rate, self.n_drawn = rate, 0
-        # Two words, however many the key's implementation has.
-        self.words = (
-            None if key is None else jax.random.key_data(key).reshape(-1)[jnp.array([0, -1])]
-        )
-
-    def __call__(self, values: jax.Array) -> jax.Array:
-        """Set a share of the values to 0, and keep the mean."""
-        if self.words is None or not self.rate:
-            return values
-        index = jax.lax.iota(jnp.uint32, values.size).reshape(values.shape)
-        chance = _hash(index + jnp.uint32(self.n_drawn % 2**32), self.words)
-        self.n_drawn += values.size
-        return jnp.where(chance >= jnp.uint32(self.rate * 2**32), values / (1 - self.rate), 0)
-
-
-def _hash(index: jax.Array, words: jax.Array) -> jax.Array:
-    """Return pseudorandom uint32 for indices, with two words of a key.
-
-    The hash is `triple32` of Wellons 2018, "Prospecting for Hash Functions", with the words added
-    before and within it. jax's Threefry, made for cryptography, took a third of a training step
-    of the large network on a CPU, and kernels of its own on a GPU; XLA joins these few operations
-    to whatever uses the numbers.
-    """
-    x = index + words[0]
-    x = (x ^ (x >> 17)) * jnp.uint32(0xED5AD4BB)
-    x = ((x ^ (x >> 11)) + words[1]) * jnp.uint32(0xAC4C1B51)
-    x = (x ^ (x >> 15)) * jnp.uint32(0x31848BAB)
-    return x ^ (x >> 14)
+    return Output(policy_logits, jnp.tanh(value)[..., 0], belief_logits)

@@ -17,9 +17,10 @@ from flax import nnx
 from zebjax import tiles
 from zebjax.common import devices
 from zebjax.common.arrays import check, check_key
-from zebjax.network import forward
+from zebjax.network import forward, prepared
 from zebjax.network.config import AUTO, ZebConfig
-from zebjax.network.forward import N_OPPONENTS, Output, Params, Prepared
+from zebjax.network.forward import N_OPPONENTS, Output
+from zebjax.network.prepared import Params, Prepared
 from zebjax.observe import Observation, check_observation, tokenizer
 
 
@@ -182,7 +183,7 @@ def apply(
     # Training adds many small updates to the residual stream, so it stays float32 here.
     # It uses no kernel of our own either: that has no gradient.
     config = dataclasses.replace(config, kernels="xla")
-    weights = forward.prepare_for_training(config, params, _joins_bias(observation.mask.size))
+    weights = prepared.prepare_for_training(config, params, _joins_bias(observation.mask.size))
     return evaluate(config, weights, observation, dropout_key)
 
 
@@ -201,7 +202,7 @@ def prepare(config: ZebConfig, params: Params) -> Prepared:
     config = _with_usable_kernels(config)
     expected = abstract_params(config)
     _check_params(config, {name: params[name] for name in expected if name in params})
-    return forward.prepare(config, params)
+    return prepared.prepare(config, params)
 
 
 # jit here, although callers compile it too: a program that evaluates several lengths then contains

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 
@@ -20,14 +21,27 @@ class Layout(NamedTuple):
     """From a pytree with the structure of the parameters."""
     unpack: Callable[[Any], Any]
     """Back to that pytree."""
+    norm_of: Callable[[Any, Any], jax.Array]
+    """From a packed tree and its last arrays: the norm of these."""
 
 
-AS_THEY_ARE = Layout(lambda tree: tree, lambda tree: tree)
+AS_THEY_ARE = Layout(
+    lambda tree: tree,
+    lambda tree: tree,
+    lambda _, last: jnp.linalg.norm(ravel_pytree(last)[0]),
+)
 
 
 def as_vector(params: Any) -> Layout:
     """Return the layout as one vector; all arrays must have one dtype."""
-    return Layout(lambda tree: ravel_pytree(tree)[0], ravel_pytree(params)[1])
+    return Layout(lambda tree: ravel_pytree(tree)[0], ravel_pytree(params)[1], _norm_of_end)
+
+
+def _norm_of_end(vector: jax.Array, last: Any) -> jax.Array:
+    # Over all of the vector, as the norm of the vector is: XLA makes one kernel of both.
+    start = len(vector) - sum(leaf.size for leaf in jax.tree.leaves(last))
+    squares = jnp.where(jnp.arange(len(vector)) >= start, jnp.square(vector), 0)
+    return jnp.sqrt(squares.sum())
 
 
 def _is_like(params: Any) -> Callable[[Any], bool]:

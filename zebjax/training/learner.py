@@ -4,20 +4,19 @@ Tokens, masks and targets are made from GameRecords on the device, inside the tr
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 import optax.contrib
-from jax.flatten_util import ravel_pytree
 
 from zebjax import network
 from zebjax.common.arrays import check, check_key
 from zebjax.contract_record import AnyRecord
 from zebjax.observe import shorten
 from zebjax.record import check_record
-from zebjax.training import flat, replay
+from zebjax.training import flat, replay, together
 from zebjax.training.batches import Batch, Positions, check_batch, make_batch, positions
 from zebjax.training.config import LearnerConfig
 from zebjax.training.gradients import LossWeights, cut_lengths, grads_and_output, own_weights
@@ -141,10 +140,10 @@ class _Step(NamedTuple):
 
 
 class _Made(NamedTuple):
-    """What the metrics of one optimiser step are computed from."""
+    """What the metrics of one optimiser step are computed from: few arrays, as each is a kernel."""
 
-    output: network.Output
-    """With the parameters before the step."""
+    output: jax.Array
+    """With the parameters before the step; see `together.as_rows`."""
     about: jax.Array
     """float32 `[3]`, see `_ABOUT`: one small array instead of three."""
 
@@ -168,7 +167,7 @@ def _update(
     about = jnp.stack(
         [
             optax.tree.norm(packed),
-            jnp.linalg.norm(ravel_pytree(value_head)[0]),  # one kernel, not one an array
+            layout.norm_of(packed, value_head),
             jnp.asarray(lr_schedule(config)(state.update), jnp.float32),
         ]
     )
@@ -178,42 +177,21 @@ def _update(
         optimizer=optimizer,
         update=state.update + 1,
     )
-    return state, _Made(output, about)
+    return state, _Made(together.as_rows(output), about)
 
 
 def _metrics(config: LearnerConfig, made: _Made, batch: Batch, weights: LossWeights) -> Metrics:
     """Compute the metrics of one step."""
-    metrics = losses(config, made.output, batch)[1]
+    output = together.from_rows(made.output)
+    metrics = losses(config, output, batch)[1]
     # `total_loss` is the original's metric, with the weights of `config` for every batch.
     # `objective_loss` is the quantity that is minimised.
     metrics["objective_loss"] = (
         weights.policy * metrics["policy_loss"] + weights.value * metrics["value_loss"]
     )
-    if made.output.belief_logits is not None:
+    if output.belief_logits is not None:
         metrics["objective_loss"] += weights.belief * metrics[_BELIEF_LOSS[config.belief_tiles]]
     return metrics | dict(zip(_ABOUT, made.about, strict=True))
-
-
-_EXAMPLES_AT_ONCE = 8192
-"""Maximum number of examples whose tokens and targets are made together, to bound their memory."""
-
-
-def _updates_at_once(config: LearnerConfig) -> int:
-    """Return the number of updates whose tokens are made together; it divides a chunk."""
-    if jax.default_backend() == "cpu":
-        return 1  # 64 examples stay in its cache
-    fits = max(1, _EXAMPLES_AT_ONCE // config.batch)
-    return max(n for n in range(1, config.chunk + 1) if config.chunk % n == 0 and n <= fits)
-
-
-def _joined(tree: Any) -> Any:
-    """Join the two leading axes of every array."""
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), tree)
-
-
-def _divided(tree: Any, n: int) -> Any:
-    """Divide the leading axis of every array into n equal parts, a new leading axis."""
-    return jax.tree.map(lambda leaf: leaf.reshape(n, -1, *leaf.shape[1:]), tree)
 
 
 @functools.partial(jax.jit, static_argnames=("config", "network_config"), donate_argnames="state")
@@ -246,7 +224,6 @@ def train(
     if eval_aux is not None:
         check_record(eval_aux.ring.records, ("capacity",))
         check("eval_aux.turns", eval_aux.turns, ("updates",), bool)
-    wide = _updates_at_once(config)
     longest = cut_lengths(network_config.tokenizer, config.batch)[-1]
     names, layout = sorted(state.metrics), _layout(config, state.params)
 
@@ -284,47 +261,58 @@ def train(
             drawn,
         )
 
-    def chunk(index: jax.Array | int, carry: _Carry) -> _Carry:
+    def tokens(examples: Positions) -> Batch:
+        batch = make_batch(
+            examples, network_config.tokenizer, config.policy_mask, config.root_value_share
+        )
+        return batch._replace(observation=shorten(batch.observation, longest))
+
+    def some(carry: _Carry, inputs: tuple[jax.Array, Batch, jax.Array]) -> _Carry:
+        """Do updates whose tokens and targets are there, and compute their metrics together."""
+        dropout_keys, batches, is_aux = inputs
+        state, made = jax.lax.scan(step, carry.state, (batches, dropout_keys, is_aux))
+        return _Carry(state, carry.sums + jax.vmap(metrics_of)(made, batches, is_aux).sum(0))
+
+    # On an accelerator tokens, targets and metrics of several updates are made together: they are
+    # a few hundred small kernels, however many examples there are.
+    wide = together.updates_at_once(config)
+    n_drawn = max(wide, config.chunk)
+    chunks_drawn = n_drawn // config.chunk
+
+    def chunks(index: jax.Array | int, carry: _Carry) -> _Carry:
+        """Do the updates of `chunks_drawn` chunks, or of those that are left."""
         state = carry.state
         # Keys come from the number of the update, not from splitting, so that a resumed run draws
         # the same examples.
-        numbers = state.update + jnp.arange(config.chunk)
+        numbers = state.update + jnp.arange(n_drawn)
         keys = jax.vmap(lambda number: jax.random.split(jax.random.fold_in(state.key, number)))(
             numbers
         )
         sample_keys, dropout_keys = keys[:, 0], keys[:, 1]
-        # Draw and replay the examples of all updates in a chunk together: a replay is 28 sequential
-        # steps, so one wide replay is faster than many narrow ones.
-        is_aux = jnp.zeros(config.chunk, bool)
+        # Draw and replay the examples of many updates together: a replay is 28 sequential steps,
+        # so one wide replay is faster than many narrow ones.
+        is_aux = jnp.zeros(n_drawn, bool)
         if eval_aux is not None:
-            begin = eval_aux.done + index * config.chunk
-            is_aux = jax.lax.dynamic_slice_in_dim(eval_aux.turns, begin, config.chunk)
-        drawn = jax.vmap(draw)(sample_keys, is_aux)
-        examples = positions(*_joined(drawn))
+            places = eval_aux.done + index * n_drawn + jnp.arange(n_drawn)
+            is_aux = eval_aux.turns.at[places].get(mode="fill", fill_value=False)
+        examples = positions(*together.joined(jax.vmap(draw)(sample_keys, is_aux)))
+        if wide < config.chunk:  # tokens are made for a part of a chunk
 
-        def some(
-            carry: _Carry, inputs: tuple[jax.Array, Positions, jax.Array]
-        ) -> tuple[_Carry, None]:
-            dropout_keys, examples, is_aux = inputs
-            batches = make_batch(
-                examples, network_config.tokenizer, config.policy_mask, config.root_value_share
-            )
-            batches = batches._replace(observation=shorten(batches.observation, longest))
-            batches = _divided(batches, wide)
-            state, made = jax.lax.scan(step, carry.state, (batches, dropout_keys, is_aux))
-            return _Carry(
-                state, carry.sums + jax.vmap(metrics_of)(made, batches, is_aux).sum(0)
-            ), None
+            def part(carry: _Carry, inputs: tuple) -> tuple[_Carry, None]:
+                dropout_keys, examples, is_aux = inputs
+                batches = together.divided(tokens(examples), wide)
+                return some(carry, (dropout_keys, batches, is_aux)), None
 
-        # On an accelerator tokens, targets and metrics of several updates are made together: they
-        # are a few hundred small kernels, however many examples there are.
-        n_wide = config.chunk // wide
-        inputs = (
-            _divided(dropout_keys, n_wide),
-            _divided(examples, n_wide),
-            _divided(is_aux, n_wide),
-        )
-        return jax.lax.scan(some, carry, inputs)[0]
+            inputs = together.divided((dropout_keys, examples, is_aux), config.chunk // wide)
+            return jax.lax.scan(part, carry, inputs)[0]
+        batches = together.divided(tokens(examples), n_drawn)
+        of_chunks = together.divided((dropout_keys, batches, is_aux), chunks_drawn)
+
+        def chunk(index: jax.Array | int, carry: _Carry) -> _Carry:
+            return some(carry, jax.tree.map(lambda leaf: leaf[index], of_chunks))
+
+        left = n_chunks - index * chunks_drawn
+        return jax.lax.fori_loop(0, jnp.minimum(left, chunks_drawn), chunk, carry)
 
     packed = state._replace(
         params=layout.pack(state.params),
@@ -332,7 +320,8 @@ def train(
         metrics={},
     )
     sums = _stacked(state.metrics, names)
-    after, sums = jax.lax.fori_loop(0, n_chunks, chunk, _Carry(packed, sums))
+    n_draws = -(-n_chunks // chunks_drawn)
+    after, sums = jax.lax.fori_loop(0, n_draws, chunks, _Carry(packed, sums))
     return after._replace(
         params=layout.unpack(after.params),
         optimizer=flat.unpack(layout, state.params, state.optimizer, after.optimizer),
