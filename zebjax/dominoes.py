@@ -8,7 +8,7 @@ import html
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from zebjax import special, tiles
+from zebjax import bidding, suits, tiles
 from zebjax.position import Position
 
 HALF = 22
@@ -119,14 +119,19 @@ def document(drawing: Drawing, title: str, style: str = STYLE) -> str:
 
 
 def describe(position: Position) -> str:
-    """One line about a position: contract, declaration, points, the seat to move."""
-    parts = [special.DECLARATION_NAMES[position.declaration]]
+    """One line about a position: declaration, contract and if it is made or set, points, the seat
+    to move.
+    """
+    parts = [suits.phrase(position.declaration)]
+    result = bidding.result(position)
     if position.bid is not None:
         worth = f"{position.bid.marks} marks" if position.bid.marks > 1 else position.bid.points
-        parts.append(f"bid {worth} by seat {position.bid.seat}")
+        end = f": {result}" if result else ""
+        parts.append(f"bid {worth} by seat {position.bid.seat}{end}")
     first, second = position.points
     parts.append(f"points {first} to {second}")
-    parts.append("the end" if position.is_over else f"seat {position.mover} to play")
+    is_over = result or position.is_over
+    parts.append("the hand is over" if is_over else f"seat {position.mover} to play")
     return ", ".join(parts)
 
 

@@ -279,6 +279,6 @@ def test_requests_of_bids_are_answered_and_hostile_ones_refused():
         with pytest.raises(ValueError, match=said):
             protocol.read_request(good | change)
     for reply in ({"bid": "29"}, {"bid": 31}, {"bid": None}, {"error": "no"}, {"bid": ["31"]}):
-        said = r"bid: expected one of pass, 30|it answers the error"
+        said = r"bid: expected one of pass, 30|its answer is an error"
         with pytest.raises(ValueError, match=said):
             protocol.read_bid(json.dumps({"id": 1, **reply}).encode(), request)

@@ -22,7 +22,13 @@ def short(name: str, width: int = _NAME) -> str:
 
 def lines(position: Position) -> list[str]:
     """What is known of a position: hands and played tiles by seat, and the tricks."""
-    made = [describe(position), ""]
+    made = [describe(position)]
+    if position.auction is not None:
+        dealer, calls, marks = position.auction
+        said = (f"seat {(dealer + 1 + at) % 4} {call}" for at, call in enumerate(calls))
+        made.append(f"bids: {', '.join(said)}; the dealer is seat {dealer}")
+        made.append(f"marks before this hand: {marks[0]} to {marks[1]}")
+    made.append("")
     width = max(len(short(name)) for name in position.players)
     made.append(f"  seat  {'':{width}}  {'in hand':27}  played".rstrip())
     for seat, hand in enumerate(position.hands):

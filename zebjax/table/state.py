@@ -13,7 +13,7 @@ import numpy as np
 from zebjax import bidding, game, position, special, tiles
 from zebjax.bidding import Bidding, Call, Seen
 from zebjax.common import jax_settings
-from zebjax.position import Position
+from zebjax.position import Auction, Position
 from zebjax.protocol import BID, DECLARE, PLAY, Request
 from zebjax.table import GOAL, MAX_SEED
 
@@ -209,6 +209,7 @@ def declare(table: Table, declaration: int) -> Table:
         declaration=declaration,
         leader=leader,
         bid=said.winner._replace(seat=leader),
+        auction=Auction(said.dealer, tuple(map(bidding.name, said.calls)), table.won),
     )
     return dataclasses.replace(table, game=made)
 
@@ -248,7 +249,12 @@ def undo(table: Table) -> Table:
         said = dataclasses.replace(said, calls=said.calls[:place])
     dealt = _dealt(table.seed, table.game.players)
     game = dataclasses.replace(
-        table.game, declaration=dealt.declaration, leader=dealt.leader, bid=None, plays=()
+        table.game,
+        declaration=dealt.declaration,
+        leader=dealt.leader,
+        bid=None,
+        plays=(),
+        auction=None,
     )
     return dataclasses.replace(table, game=game, bidding=said, undone=table.undone + 1)
 
