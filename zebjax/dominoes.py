@@ -130,9 +130,14 @@ def describe(position: Position) -> str:
         parts.append(f"bid {worth} by seat {position.bid.seat}{end}")
     first, second = position.points
     parts.append(f"points {first} to {second}")
-    is_over = result or position.is_over
-    parts.append("the hand is over" if is_over else f"seat {position.mover} to play")
+    mover = to_play(position)
+    parts.append("the hand is over" if mover < 0 else f"seat {mover} to play")
     return ", ".join(parts)
+
+
+def to_play(position: Position) -> int:
+    """The seat to play; -1 if the hand is over, which it is as soon as its bid is made or set."""
+    return -1 if bidding.result(position) else position.mover
 
 
 def win_name(position: Position) -> str:
@@ -154,7 +159,7 @@ def position(position: Position, best: Collection[int] = ()) -> Drawing:
     elements, y = [words(describe(position), 0, 11, strong=True)], float(_LINE + GAP)
     for seat, hand in enumerate(position.hands):
         name = f"seat {seat}  {position.players[seat]}".rstrip()
-        is_mover = seat == position.mover
+        is_mover = seat == to_play(position)
         elements.append(words(name + " (to play)" * is_mover, 0, y + 11, strong=is_mover))
         shown: list[int | None] = list(hand)
         if not hand:

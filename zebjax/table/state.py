@@ -10,7 +10,7 @@ from typing import Literal
 import jax
 import numpy as np
 
-from zebjax import bidding, game, position, special, tiles
+from zebjax import bidding, game, position, suits, tiles
 from zebjax.bidding import Bidding, Call, Seen
 from zebjax.common import jax_settings
 from zebjax.position import Auction, Position
@@ -201,7 +201,7 @@ def declare(table: Table, declaration: int) -> Table:
     if said is None or said.winner is None or table.phase != "declare":
         raise ValueError("declare: there is nothing to declare now")
     if declaration not in said.declarations:
-        names = ", ".join(special.DECLARATION_NAMES[each] for each in said.declarations)
+        names = ", ".join(suits.NAMES[each] for each in said.declarations)
         raise ValueError(f"declaration: expected one of {names}")
     leader = said.declarer
     made = dataclasses.replace(
@@ -224,8 +224,8 @@ def play(table: Table, tile: int) -> Table:
         reason = "this hand is over" if table.is_over else "the bids come first"
         raise ValueError(f"play: {reason}")
     if tile not in table.game.legal:
-        legal = ", ".join(tiles.TILE_NAMES[each] for each in table.game.legal)
-        raise ValueError(f"tile: expected one that may be played now ({legal})")
+        legal = " or ".join(tiles.TILE_NAMES[each] for each in table.game.legal)
+        raise ValueError(f"that tile may not be played now; expected {legal}")
     return dataclasses.replace(table, game=table.game.play(tile))
 
 
