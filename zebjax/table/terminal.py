@@ -31,7 +31,7 @@ class PlayApp(App[None]):
     #calls { height: 3; }
     #calls Button { width: 1fr; min-width: 5; margin: 0 1 0 0; }
     #calls.declaring { height: 4; }
-    #calls.declaring Button { height: 4; margin: 0; line-pad: 0; }
+    #calls.declaring Button { height: 4; margin: 0; }
     #board { height: auto; padding: 0 1; }
     #hand { height: 3; }
     #hand Button { width: 1fr; min-width: 8; margin: 0 1 0 0; }
@@ -92,7 +92,9 @@ class PlayApp(App[None]):
                 for name in ("pass_", "lower", "say", "higher"):
                     yield Button("", id=f"call-{name}")
                 for each in range(special.N_DECLARATIONS):
-                    yield Button("", id=f"declare-{each}")
+                    button = Button("", id=f"declare-{each}")
+                    button.styles.line_pad = 0  # the style sheet takes no zero
+                    yield button
         yield Static(id="problem", markup=False)
         with VerticalScroll(id="panel"):
             yield Static(id="advice", markup=False)
