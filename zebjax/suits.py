@@ -25,14 +25,9 @@ _DECLARATIONS = {
     **{name: each for each, name in enumerate(NAMES)},
     **{word: pip for pip, words in enumerate(_MORE) for word in words.split()},
     **dict.fromkeys(("follow-me", "no trumps"), tiles.NO_TRUMP),
-    "no trump, doubles a suit": tiles.DOUBLES_SUIT,
     "nello-doubles": special.NELLO_DOUBLES,
 }
 """By what may be written for them."""
-_NO_TRUMPS = {
-    tiles.DOUBLES_SUIT: "no trump, doubles a suit",
-    tiles.NO_TRUMP: "follow me (no trump)",
-}
 
 
 def phrase(declaration: int) -> str:
@@ -41,9 +36,10 @@ def phrase(declaration: int) -> str:
     >>> phrase(0), phrase(tiles.NO_TRUMP), phrase(special.NELLO)
     ('trumps: blanks', 'follow me (no trump)', 'nello')
     """
-    if special.is_special(declaration):
-        return NAMES[declaration]
-    return _NO_TRUMPS.get(declaration, f"trumps: {NAMES[declaration]}")
+    if declaration == tiles.NO_TRUMP:
+        return f"{NAMES[declaration]} (no trump)"
+    has_trumps = declaration <= tiles.DOUBLES_TRUMP
+    return f"trumps: {NAMES[declaration]}" if has_trumps else NAMES[declaration]
 
 
 def read(text: str) -> int:

@@ -218,7 +218,7 @@ def test_undo_and_an_old_page(client):
     assert client.get(f"/api/tables/{name}").json()["views"] == [back]
     illegal = next(tile for tile in range(28) if not any(h["tile"] == tile for h in back["hand"]))
     answer = act(client, name, back, "play", tile=illegal)
-    assert answer.status_code == 409 and "may be played now" in answer.json()["error"]
+    assert answer.status_code == 409 and "may not be played now" in answer.json()["error"]
     assert act(client, name, back, "next").status_code == 409
     assert act(client, name, back, "text").status_code == 409
 

@@ -37,7 +37,7 @@ def head(view: View) -> str:
     return (
         f"hand {view['number']}   {view['declaration_name']}   "
         f"points: us {points[us]}, they {points[1 - us]}   "
-        f"hands won: us {won[us]}, they {won[1 - us]}"
+        f"hands: us {won[us]}, they {won[1 - us]}"
     )
 
 

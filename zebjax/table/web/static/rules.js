@@ -20,7 +20,7 @@ globalThis.zebjax = zebjax;
     "doubles a suit", "follow me"];
   // What is played, as a heading.
   const PHRASES = [...NAMES.slice(0, 8).map((each) => `trumps: ${each}`),
-    "no trump, doubles a suit", "follow me (no trump)"];
+    "doubles a suit", "follow me (no trump)"];
   const CALLED_SUIT = 7, DOUBLES_TRUMP = 7, DOUBLES_SUIT = 8, NO_TRUMP = 9;
 
   const isDouble = (tile) => HIGH[tile] === LOW[tile];
