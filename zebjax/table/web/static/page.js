@@ -364,8 +364,7 @@
       if (done) parts.push(`${this.took(trick)}.`);
       if (view.turn !== view.seat) parts.push(`${relation(view, view.turn)} is thinking.`);
       else parts.push(!trick || done ? "You lead." : "You follow.");
-      const text = parts.join(" ");
-      return text[0].toUpperCase() + text.slice(1);
+      return parts.map((text) => text[0].toUpperCase() + text.slice(1)).join(" ");
     }
 
     saidOfBids() {
