@@ -115,6 +115,9 @@ def test_a_call_without_the_doubles_or_the_option_is_refused():
     assert "plunge 4 marks" not in views.view(table)["auction"]["allowed"]
     with pytest.raises(ValueError, match="plunge needs 4 doubles in hand, this one has 1"):
         state.call(table, (42, 4, "plunge"))
+    # What is expected instead has none of the two, for which this hand lacks doubles.
+    with pytest.raises(ValueError, match=r"a bid from 30 to 2 marks, got 3 marks$"):
+        state.call(table, (42, 3))
     with pytest.raises(ValueError, match=r"expected one of blanks, aces, .*follow me$"):
         won(start(options=()), (42, 1), special.NELLO)
     with pytest.raises(ValueError, match=r"one of blanks, .*doubles a suit, follow me$"):

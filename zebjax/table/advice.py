@@ -117,8 +117,8 @@ def _at_the_table(here: Position, seed: int, n: int) -> str:
     hand = here.hands[here.bid.seat]
     p_make = special.p_make(hand, here.declaration, seed, n)
     return (
-        ", where the others see yours. Compare\nthe tiles by it; at the table, as the hint at the "
-        f"bid says, the best lead makes it in {100 * p_make:.0f} %"
+        ", where the others see yours. Compare\nthe tiles by it; reckoned as at the bid, the best "
+        f"lead makes it in {100 * p_make:.0f} % at the table"
     )
 
 
