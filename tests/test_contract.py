@@ -83,7 +83,9 @@ def test_declaration_by_pips(hand, declaration):
     assert contract.declare_by_pips(np.array(ids[::-1])) == declaration
 
 
-@pytest.mark.parametrize("text", ["", "29", "43", "3o", "8m", "0 marks", "030", "-31", "2", "84"])
+@pytest.mark.parametrize(
+    "text", ["", "29", "43", "3o", "8m", "0 marks", "030", "-31", "2", "83", "336"]
+)
 def test_a_bid_that_is_none_is_refused(text):
     with pytest.raises(ValueError, match=r"expected points from 30 to 42 or marks as in 2m .*got"):
         bids.parse(text)
@@ -91,6 +93,7 @@ def test_a_bid_that_is_none_is_refused(text):
 
 def test_bids_are_points_or_marks():
     assert bids.parse("42") == (42, 1) and bids.parse("1 mark") == (42, 1)
+    assert bids.parse("84") == (42, 2) and bids.parse("294") == (42, 7)
     assert bids.parse(" 30 ") == (30, 1) and bids.parse("7 marks") == (42, 7)
 
 

@@ -1,13 +1,15 @@
 """The text of a game: exact round trip, and errors that name line and column."""
 
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support import played
-from zebjax import notation, tiles
+from zebjax import bidding, notation, tiles
 from zebjax.notation import NotationError
-from zebjax.position import Bid, Position, four
+from zebjax.position import Auction, Bid, Position, four
 
 GAME = """\
 player 0  you
@@ -60,13 +62,13 @@ def test_marks():
         ("3-2 3-1", "3-2 3-2", "line 2, column 29: 3-2 is twice in hand 0"),
         ("0-0\n", "0-0 1-1\n", "line 2, column 37: a hand has 7 tiles; this is one more"),
         ("hand 0  6", "hand 4  6", "line 2, column 6: expected a seat 0..3, got '4'"),
-        ("trump 6", "trumps 6", "line 3, column 13: 'trumps 6' is not a declaration; did you "),
+        ("trump 6", "trumps 7", "line 3, column 13: 'trumps 7' is not a declaration; did you "),
         ("leader 0", "leader", "line 4, column 7: the line ends here; expected a seat 0..3"),
         ("leader 0", "leader 0 1", "line 4, column 10: expected the end of the line, got '1'"),
         ("leader 0", "leader 0\nleader 0", "line 5, column 8: the leader is given twice; the fir"),
         ("leader 0\n", "", "line 7, column 1: the game ends here, without a line `leader`"),
         ("31 by 0", "31 by 1", "line 5, column 5: bid: the bidder leads the first trick"),
-        ("31 by 0", "29 by 0", "line 5, column 5: bid: expected points from 30 to 42, got 29"),
+        ("31 by 0", "29 by 0", "line 5, column 5: bid: expected points from 30 to 42 or marks"),
         ("31 by 0", "31", "line 5, column 7: the line ends here; expected `by SEAT`"),
         ("1  by 0", "1  by 2", "line 6, column 13: seat 0 leads this trick, not 2"),
         ("won by 0", "won by 1", "line 6, column 40: seat 0 wins this trick, not 1"),
@@ -101,3 +103,47 @@ def test_any_text_is_a_position_or_an_error(text):
             notation.read_all(whole)
         except NotationError as error:
             assert str(error).startswith("line ")
+
+
+BID = """\
+dealer 2
+calls  pass, 31, pass, pass
+marks 3 6
+"""
+
+
+def test_the_round_of_bids_the_marks_and_the_result_make_the_round_trip():
+    text = GAME.replace("declaration", f"{BID}declaration")
+    made = notation.read(text)
+    assert made.auction == Auction(2, ("pass", "31", "pass", "pass"), (3, 6))
+    assert BID in notation.write(made) and notation.read(notation.write(made)) == made
+    assert "result" not in notation.write(made)
+    assert notation.read(text.replace(BID, "")).auction is None  # a file from before
+    assert notation.read(text.replace("31 by", "84 by").replace("31", "84")).bid == Bid(0, 42, 2)
+    with pytest.raises(NotationError, match="no bid is made or set by these tricks, not made"):
+        notation.read(f"{text}result made\n")
+    over = played.random_game(random.Random(3), bid=Bid(0, 30))
+    result, other = bidding.result(over), {"made": "set", "set": "made"}[bidding.result(over)]
+    assert notation.write(over).endswith(f"result {result}\n")
+    for word, said in ((other, f"the bid is {result}, not {other}"), ("x", "expected made or set")):
+        with pytest.raises(NotationError, match=said):
+            notation.read(notation.write(over).replace(f"result {result}", f"result {word}"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("calls  pass, 31, pass, pass\n", "", "line 3, column 8: dealer: expected a line `calls`"),
+        ("dealer 2\n", "", "line 3, column 8: calls: expected a line `dealer` with it"),
+        ("31, pass, pass", "31, pass", "line 4, column 8: calls: expected those of all four seats"),
+        ("pass, 31, pass", "31, pass, pass", "calls: 31 by seat 3 is not the bid of this game"),
+        ("31, pass", "31, 30", "bid: expected pass or a bid from 32"),
+        ("31, pass", "31, what", "expected points from 30 to 42 or marks"),
+        ("3 6", "3 7", "line 5, column 9: expected marks from 0 to 6 of each team"),
+    ],
+)
+def test_a_wrong_round_of_bids_is_refused(old, new, message):
+    text = GAME.replace("declaration", f"{BID}declaration")
+    assert text.count(old) == 1
+    with pytest.raises(NotationError, match=message):
+        notation.read(text.replace(old, new))

@@ -45,7 +45,7 @@ def test_a_reply_has_the_tile_the_leader_and_the_points():
         (reply(leader=(VIEW.trick_leader + 1) % 4), f"leader: expected {VIEW.trick_leader}, got"),
         (reply(points=[0, 0, 0]), r"points: expected \[.*\], got \[0, 0, 0\]"),
         (reply(id="b"), 'id: expected "a", got "b"'),
-        (b'{"id": "a", "error": "no"}', 'it answers the error "no"'),
+        (b'{"id": "a", "error": "no"}', 'its answer is an error: "no"'),
         (b"hello", "line: expected one object of JSON"),
         (b"[" * 70000, "line: expected at most 65,536 bytes"),
         (b"[" * 60000, "line: expected one object of JSON"),

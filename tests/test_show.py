@@ -1,11 +1,13 @@
 """`zebjax show`: text, pictures and record files of games."""
 
+import dataclasses
 import random
 
 import pytest
 
 from tests.support import played
-from zebjax import notation, position_arrays, record, show
+from zebjax import bidding, contract_record, notation, position_arrays, record, show
+from zebjax.position import Auction, Bid
 
 GAMES = [played.random_game(random.Random(seed)) for seed in range(2)]
 
@@ -39,6 +41,32 @@ def test_a_game_of_a_record_file(tmp_path, capsys):
     assert notation.read(capsys.readouterr().out) == GAMES[1]
     assert show.main([str(path)]) == 2
     assert "it has 24 games; choose one with --game" in capsys.readouterr().err
+
+
+def test_a_hand_with_a_bid_says_who_bid_what_and_if_it_is_made(tmp_path, capsys):
+    """Also the record of a table, which tells it in its metadata."""
+    over = played.random_game(random.Random(3), bid=Bid(0, 30))
+    dealer, seat = (over.leader + 2) % 4, over.leader
+    said = Auction(dealer, ("pass", "30", "pass", "pass"), (3, 2))
+    over = dataclasses.replace(over, auction=said, players=("you", "a", "b", "a"))
+    text, table = tmp_path / "a.txt", tmp_path / "a.safetensors"
+    text.write_text(notation.write(over))
+    facts = {"players": list(over.players), "dealer": dealer, "calls": said.calls, "marks": (3, 2)}
+    made = position_arrays.to_record([over] * 24), position_arrays.contracts([over] * 24)
+    contract_record.write(table, *made, record.Metadata("table-play", "w", 0, facts))
+    for words in ([str(text)], [str(table), "--game", "1"]):
+        assert show.main(words) == 0
+        first, bids, marks, *_ = capsys.readouterr().out.splitlines()
+        assert f"bid 30 by seat {seat}: {bidding.result(over)}, points" in first
+        assert first.endswith("the hand is over") and first.startswith("trumps: ")
+        assert bids.startswith(f"bids: seat {(dealer + 1) % 4} pass, seat {seat} 30, ")
+        assert marks == "marks before this hand: 3 to 2"
+    assert show.main([str(table), "--game", "1", "--text"]) == 0
+    assert capsys.readouterr().out.strip() == notation.write(over).strip()
+    wrong = record.Metadata("table-play", "w", 0, facts | {"calls": ["pass"]})
+    contract_record.write(table, *made, wrong)
+    assert show.main([str(table)]) == 2
+    assert "a.safetensors: metadata: calls: expected those of all" in capsys.readouterr().err
 
 
 def test_a_picture_is_written(game_path, tmp_path):

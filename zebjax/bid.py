@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zebjax.common import bids, cli, console, parsing
 from zebjax.players import spec
@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # imported when it runs, so that `--help` does not import num
 
     from zebjax.evaluation.calibration import Group, Result
     from zebjax.players.auction import Chances
+    from zebjax.players.special_bids import Offer
 
 WORLDS, CALIBRATION_WORLDS = 200, 100
 """Defaults of --n."""
@@ -33,6 +34,7 @@ def parser() -> cli.Parser:
         "--calibrate compares the estimate with what comes when contracts are played.",
         "6-6 6-5 6-4 5-5 3-2 1-0 4-4",
         "6-6 6-5 6-4 5-5 3-2 1-0 4-4 --n 1000 --plot bid.png",
+        "1-0 2-0 3-1 2-1 3-2 4-0 5-1 --special nello,plunge,splash,sevens",
         "--calibrate 200 --keep deals.json --plot calibration.png",
         usage="TILE TILE TILE TILE TILE TILE TILE [options]\n--calibrate N [options]",
     )
@@ -62,6 +64,13 @@ def parser() -> cli.Parser:
         "--doubles-suit",
         action="store_true",
         help="also doubles as a suit without trump power, where a table allows it",
+    )
+    add(
+        "--special",
+        type=cli.checked(bids.parse_specials),
+        default=(),
+        metavar="LIST",
+        help=f"also P(make) of these contracts, of {','.join(bids.SPECIALS)}, as the first to bid",
     )
     add(
         "--calibrate",
@@ -121,7 +130,7 @@ def table(chances: "Chances", hand: Sequence[int]) -> "Table":
     import rich.box
     from rich.table import Table
 
-    from zebjax import tiles
+    from zebjax import suits, tiles
     from zebjax.players import auction
 
     made = Table(box=rich.box.SIMPLE, padding=0, pad_edge=False)
@@ -137,7 +146,7 @@ def table(chances: "Chances", hand: Sequence[int]) -> "Table":
     for row in order:
         lead = hand[int(chances.by_lead[row, :, 0].argmax())]
         made.add_row(
-            tiles.DECLARATION_NAMES[chances.declarations[row]],
+            suits.NAMES[chances.declarations[row]],
             tiles.TILE_NAMES[lead],
             *(f"{100 * share:.0f}" for share in chances.p_make[row]),
             f"{chances.mean_points[row]:.1f}",
@@ -146,7 +155,7 @@ def table(chances: "Chances", hand: Sequence[int]) -> "Table":
 
 
 def _plot(chances: "Chances", title: str, path: Path) -> None:
-    from zebjax import tiles
+    from zebjax import suits
     from zebjax.common import charts
     from zebjax.players import auction
 
@@ -158,7 +167,7 @@ def _plot(chances: "Chances", title: str, path: Path) -> None:
         share = shares[row, column]
         color = "white" if share < 60 else "black"
         axes.text(column, row, f"{share:.0f}", ha="center", va="center", color=color, fontsize=9)
-    names = [tiles.DECLARATION_NAMES[declaration] for declaration in chances.declarations]
+    names = [suits.NAMES[declaration] for declaration in chances.declarations]
     axes.set_yticks(range(len(names)), names)
     axes.set_xticks(range(len(auction.BIDS)), [str(bid) for bid in auction.BIDS])
     axes.set(xlabel="bid", title=title)
@@ -172,6 +181,7 @@ def _hand(arguments: argparse.Namespace) -> int:
 
     from zebjax import contract, tiles
     from zebjax.players import auction
+    from zebjax.table import advice
 
     declarations = list(contract.DECLARATIONS)
     if arguments.doubles_suit:
@@ -182,10 +192,15 @@ def _hand(arguments: argparse.Namespace) -> int:
     chances = auction.chances(np.array(hand), n, rng, policy, declarations)
     names = " ".join(tiles.TILE_NAMES[tile] for tile in hand)
     highest = auction.highest_bid(chances, arguments.theta)
+    offers = _offers(hand, arguments, n)
+    best = advice.best_special(offers, arguments.theta, float(chances.p_make[:, 0].max()))
     if arguments.json:
         print(
             json.dumps(
-                _plain(chances, names, highest) | {"seed": arguments.seed, "by": arguments.by}
+                _plain(chances, names, highest)
+                | {"seed": arguments.seed, "by": arguments.by}
+                | {"special": [advice.offer(each) for each in offers]}
+                | {"best_special": best and advice.offer(best)}
             )
         )
     else:
@@ -193,15 +208,39 @@ def _hand(arguments: argparse.Namespace) -> int:
         out.print(f"P(make) in %, {names}, {n:,} worlds")
         out.print(table(chances, hand))
         out.print("lead: the best for 30; pts: most mean points of the team with any lead")
-        if highest is None:
-            out.print(f"pass: no bid has P(make) of {arguments.theta:g} or more")
-        else:
-            name = tiles.DECLARATION_NAMES[highest[1]]
-            out.print(f"bid up to {highest[0]} with {name}: P(make) {100 * highest[2]:.0f} %")
+        out.print("2 marks (84) and more need all 42 points: their P(make) is that of 42")
+        for each in map(advice.offer, offers):
+            out.print(f"{each['name']} for {each['bid']}: P(make) {100 * each['p_make']:.0f} %")
+        out.print(_advice(arguments.theta, highest, best and advice.offer(best)))
     if arguments.plot:
         _plot(chances, f"P(make) in %: {names}, {n:,} worlds", arguments.plot)
         print(f"wrote {arguments.plot}", file=sys.stderr)
     return 0
+
+
+def _offers(hand: list[int], arguments: argparse.Namespace, n: int) -> list["Offer"]:
+    """The special contracts that a hand may bid which speaks first."""
+    from zebjax.bidding import Bidding, Seen
+    from zebjax.players import special_bids
+
+    if not arguments.special:
+        return []
+    seen = Seen(tuple(hand), Bidding(3, (), arguments.special))
+    return special_bids.offers(seen, arguments.seed, n, arguments.by)
+
+
+def _advice(
+    theta: float, highest: tuple[int, int, float] | None, best: dict[str, Any] | None
+) -> str:
+    """What to bid, in one line."""
+    from zebjax import suits
+
+    if best:
+        return f"bid {best['name']} for {best['bid']}: P(make) {100 * best['p_make']:.0f} %"
+    if highest is None:
+        return f"pass: no bid has P(make) of {theta:g} or more"
+    name = suits.NAMES[highest[1]]
+    return f"bid up to {highest[0]} with {name}: P(make) {100 * highest[2]:.0f} %"
 
 
 def _plain(
@@ -302,6 +341,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
                 made.error(f"--{name}: expected --calibrate with it")
         if not arguments.hand:
             made.error("expected seven tiles or --calibrate N; see zebjax bid --help")
+    elif arguments.special:
+        made.error("--special: expected a hand with it, and no --calibrate")
     elif arguments.hand:
         made.error(f"--calibrate: expected no hand with it, got {' '.join(arguments.hand)!r}")
     return arguments

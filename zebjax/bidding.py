@@ -225,6 +225,24 @@ def result(game: Position) -> str | None:
     return MADE if team == game.bid.seat % 2 else SET
 
 
+def check_auction(game: Position) -> None:
+    """Check that a game's round of bids, if it is known, has led to its contract.
+
+    Raises:
+        ValueError: if not.
+    """
+    if game.auction is None:
+        return
+    dealer, calls = game.auction.dealer, game.auction.calls
+    said = Bidding(dealer, tuple(map(read, calls)), bids.OPTIONS)
+    if said.winner is None:
+        raise ValueError(f"calls: expected those of all four seats, got {len(calls)}")
+    if game.bid != said.winner._replace(seat=said.declarer):
+        raise ValueError(
+            f"calls: {said.high_name} by seat {said.winner.seat} is not the bid of this game"
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class Seen:
     """What a seat knows before the first play.
@@ -255,9 +273,10 @@ class Seen:
         Raises:
             ValueError: if it is not allowed, see `Bidding.call`, or the hand lacks doubles for it.
         """
-        after = self.bidding.call(call)
-        if self.lacks_doubles(call):
+        if call in self.bidding.allowed and self.lacks_doubles(call):
             kind, n = kind_of(call), special.n_doubles(self.hand)
             needed = special.DOUBLES_NEEDED[kind]
             raise ValueError(f"bid: {kind} needs {needed} doubles in hand, this one has {n}")
-        return after
+        if call not in self.allowed:
+            raise ValueError(_refusal(call, self.allowed))
+        return self.bidding.call(call)

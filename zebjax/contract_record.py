@@ -4,6 +4,7 @@ The value of such games is another, so `record.read` refuses these files, and wi
 learns points won. A file names its value in its metadata.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 
-from zebjax import contract, position_arrays, record
+from zebjax import bidding, contract, position_arrays, record
 from zebjax.common.arrays import Array
 from zebjax.contract import Contract
-from zebjax.position import N_PLIES, Position
+from zebjax.position import N_PLIES, Auction, Position
 from zebjax.record import GameRecord, InvalidRecords, Metadata
 
 FIELDS = ("bidder", "bid", "marks")
@@ -175,20 +176,40 @@ def from_bytes(data: bytes, name: str) -> tuple[GameRecord, Contract, Metadata]:
 def positions(path: Path) -> list[Position]:
     """Read the games of a record file, with contracts or without.
 
-    A hand of a table ends when its contract is made or set; its record goes on with plays that
-    nobody has made, see `table.saving`, which are left out.
+    A hand of a table also gets what the file's metadata tells, see `table.saving`: the names of the
+    players and the round of bids. It ends when its contract is made or set; its record goes on
+    with plays that nobody has made, which are left out.
 
     Raises:
-        InvalidRecords: as `record.read`.
+        InvalidRecords: as `record.read`; also for metadata of a table that are wrong.
     """
     if not has_contracts(path):
-        return position_arrays.of_record(record.read(path)[0])
-    records, contracts, metadata = read(path)
-    games = position_arrays.of_record(records, position_arrays.bids(contracts))
-    played = metadata.search.get("played")
-    if type(played) is int and 0 <= played < N_PLIES:
-        return [game.before(played) for game in games]
-    return games
+        records, metadata = record.read(path)
+        games = position_arrays.of_record(records)
+    else:
+        records, contracts, metadata = read(path)
+        games = position_arrays.of_record(records, position_arrays.bids(contracts))
+    if metadata.source != record.TABLE:
+        return games
+    try:
+        return [_as_played(game, metadata.search) for game in games]
+    except ValueError as error:
+        raise InvalidRecords(f"{path}: metadata: {error}") from None
+
+
+def _as_played(game: Position, facts: dict[str, Any]) -> Position:
+    """A hand as the metadata of its file tell it; what they do not tell stays unknown."""
+    names, played = facts.get("players"), facts.get("played")
+    dealer, calls, marks = facts.get("dealer"), facts.get("calls"), facts.get("marks", [0, 0])
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        game = dataclasses.replace(game, players=tuple(names))
+    if type(dealer) is int and isinstance(calls, list):
+        if not isinstance(marks, list) or [type(each) for each in marks] != [int, int]:
+            raise ValueError("marks: expected two integers, those of both teams")
+        auction = Auction(dealer, tuple(map(str, calls)), (marks[0], marks[1]))
+        game = dataclasses.replace(game, auction=auction)
+        bidding.check_auction(game)
+    return game.before(played) if type(played) is int and 0 <= played < N_PLIES else game
 
 
 def has_contracts(path: Path) -> bool:

@@ -8,7 +8,7 @@ import html
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from zebjax import special, tiles
+from zebjax import bidding, suits, tiles
 from zebjax.position import Position
 
 HALF = 22
@@ -119,15 +119,25 @@ def document(drawing: Drawing, title: str, style: str = STYLE) -> str:
 
 
 def describe(position: Position) -> str:
-    """One line about a position: contract, declaration, points, the seat to move."""
-    parts = [special.DECLARATION_NAMES[position.declaration]]
+    """One line about a position: declaration, contract and if it is made or set, points, the seat
+    to move.
+    """
+    parts = [suits.phrase(position.declaration)]
+    result = bidding.result(position)
     if position.bid is not None:
         worth = f"{position.bid.marks} marks" if position.bid.marks > 1 else position.bid.points
-        parts.append(f"bid {worth} by seat {position.bid.seat}")
+        end = f": {result}" if result else ""
+        parts.append(f"bid {worth} by seat {position.bid.seat}{end}")
     first, second = position.points
     parts.append(f"points {first} to {second}")
-    parts.append("the end" if position.is_over else f"seat {position.mover} to play")
+    mover = to_play(position)
+    parts.append("the hand is over" if mover < 0 else f"seat {mover} to play")
     return ", ".join(parts)
+
+
+def to_play(position: Position) -> int:
+    """The seat to play; -1 if the hand is over, which it is as soon as its bid is made or set."""
+    return -1 if bidding.result(position) else position.mover
 
 
 def win_name(position: Position) -> str:
@@ -149,7 +159,7 @@ def position(position: Position, best: Collection[int] = ()) -> Drawing:
     elements, y = [words(describe(position), 0, 11, strong=True)], float(_LINE + GAP)
     for seat, hand in enumerate(position.hands):
         name = f"seat {seat}  {position.players[seat]}".rstrip()
-        is_mover = seat == position.mover
+        is_mover = seat == to_play(position)
         elements.append(words(name + " (to play)" * is_mover, 0, y + 11, strong=is_mover))
         shown: list[int | None] = list(hand)
         if not hand:

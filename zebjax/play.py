@@ -18,8 +18,8 @@ def parser() -> cli.Parser:
         "Play Texas 42 in a terminal with three players: one for all three seats, or those on\n"
         "your left, opposite (your partner) and on your right. Hands, declaration and leader are\n"
         "drawn by the seed; with --bid you bid for them. Keys: 1 to 7 play a tile, h hint, b\n"
-        "beliefs, u undo, r review of a finished hand, n next hand, q quit; +, - and y bid, p\n"
-        "passes, 0 to 9 declare, l, d and s nello and sevens.",
+        "beliefs, t tricks, u undo, r review of a finished hand, n next hand, ? help, q quit; +,\n"
+        "- and y bid, p passes, 0 to 9 declare, l, d and s nello and sevens.",
         "",
         "heuristic zeb:bundled heuristic --seat 2 --games runs/table",
         "--bid",

@@ -50,6 +50,19 @@ class Bid(NamedTuple):
     """1..7, worth of the hand; more than 1 only with 42 points."""
 
 
+class Auction(NamedTuple):
+    """How a contract came about, as a table remembers it; no rule of the play reads it.
+
+    `bidding.check_auction` checks it.
+    """
+
+    dealer: int
+    calls: tuple[str, ...]
+    """As texts, see `bidding.name`, from the seat left of the dealer on."""
+    marks: tuple[int, int] = (0, 0)
+    """Of teams 0 and 1 in this game, before this hand."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Position:
     """One game after some plays; all 28 plays are a finished game, in nello all 21.
@@ -71,6 +84,7 @@ class Position:
     bid: Bid | None = None
     players: tuple[str, str, str, str] = ("", "", "", "")
     """Names by seat; empty if not known."""
+    auction: Auction | None = None
 
     def __post_init__(self) -> None:
         _check(self)

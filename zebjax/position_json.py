@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection
 from typing import Any, NoReturn
 
-from zebjax import special, tiles
+from zebjax import special, suits, tiles
 from zebjax.common.parsing import nearest
 from zebjax.position import Bid, Impossible, Position, four
 
@@ -137,7 +137,9 @@ def read(data: Any) -> Position:
     if not isinstance(hands, list) or len(hands) != 4:
         refuse("hands", "a list of four hands, each seven tiles or null", hands)
     declaration = data.get("declaration")
-    if declaration not in special.DECLARATION_NAMES:
+    try:
+        declared = suits.read(declaration if isinstance(declaration, str) else "")
+    except ValueError:
         refuse("declaration", f"one of {', '.join(special.DECLARATION_NAMES)}", declaration)
     try:
         return Position(
@@ -145,7 +147,7 @@ def read(data: Any) -> Position:
                 () if hand is None else tiles_of(f"hands[{seat}]", hand, tiles.HAND_SIZE)
                 for seat, hand in enumerate(hands)
             ),
-            special.DECLARATION_NAMES.index(declaration),
+            declared,
             integer(data, "leader", 0, 3),
             tiles_of("plays", data.get("plays", []), tiles.N_TILES),
             _bid(data.get("bid")),

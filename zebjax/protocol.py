@@ -225,7 +225,7 @@ def _reply(line: bytes, request: Request) -> dict[str, Any]:
     if data.get("id") != request.id:
         refuse("id", json.dumps(request.id), data.get("id"))
     if "error" in data:
-        raise ValueError(f"it answers the error {position_json.shown(data['error'], _ERROR)}")
+        raise ValueError(f"its answer is an error: {position_json.shown(data['error'], _ERROR)}")
     return data
 
 

@@ -32,7 +32,8 @@ def parser() -> cli.Parser:
         "heuristic zeb:bundled eq:n=20 --port 8042 --games runs/table",
         notes='It needs the extra serve: pip install "zebjax[serve]"\n'
         "There are no accounts and no encryption: for other machines than your own, put it behind\n"
-        "a reverse proxy that has them, and name that proxy's host with --allow-host.\n\n"
+        "a reverse proxy that has them, and name that proxy's host with --allow-host. Requests\n"
+        "of other programs: zebjax/serve.md.\n\n"
         f"{spec.help_text()}",
     )
     made.add_argument(

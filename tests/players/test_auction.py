@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.support.small import net_of_seed
-from zebjax import bid, contract, solver, tiles
+from zebjax import bid, contract, solver, suits, tiles
 from zebjax.players import auction
 from zebjax.small import batch, network
 
@@ -117,6 +117,8 @@ def test_a_hand_that_does_not_exist_is_refused(hand, message):
         (["6-7"], "hand: expected tiles as in 6-5, from 0-0 to 6-6, got '6-7'"),
         (["six"], "hand: expected tiles as in 6-5"),
         (["6-6", "--calibrate", "3"], "--calibrate: expected no hand with it, got '6-6'"),
+        (["--calibrate", "3", "--special", "nello"], "--special: expected a hand with it"),
+        (["6-6", "--special", "low"], "--special: expected some of nello,"),
         (["6-6", "--keep", "a"], "--keep: expected --calibrate with it"),
         (["6-6", "--bid", "30"], "--bid: expected --calibrate with it"),
         (["--calibrate", "3", "--bid", "29"], "--bid: expected a whole number from 30 to 42"),
@@ -141,8 +143,9 @@ def test_the_command_prints_a_table_of_80_columns_and_json(capsys, tmp_path):
     assert bid.main(words) == 0
     shown = capsys.readouterr().out
     assert max(map(len, (line.rstrip() for line in shown.splitlines()))) <= 80
-    rows = [line for line in shown.splitlines() if line[1:].startswith(tiles.DECLARATION_NAMES)]
+    rows = [line for line in shown.splitlines() if line[1:].startswith(suits.NAMES)]
     assert len(rows) == 10 and "bid up to" in shown
+    assert "2 marks (84) and more need all 42 points: their P(make) is that of 42" in shown
     picture = tmp_path / "bid.png"
     assert bid.main([*words, "--json", "--theta", "1", "--plot", str(picture)]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -155,4 +158,12 @@ def test_the_command_prints_a_table_of_80_columns_and_json(capsys, tmp_path):
     found = json.loads(capsys.readouterr().out)
     assert found["p_make"]["trump 6"] == exact.p_make[6].tolist() and found["by"] == "exact"
     assert picture.read_bytes().startswith(b"\x89PNG")
+    special = ["--special", "nello,plunge,splash,sevens"]
+    assert bid.main([*words, *special, "--theta", "0"]) == 0
+    shown = capsys.readouterr().out
+    assert "splash for 2 marks: P(make)" in shown and "nello for 42: P(make)" in shown
+    assert "plunge" not in shown  # three doubles are too few
+    assert bid.main([*words, *special, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in found["special"]] == ["splash", "nello", "sevens"]
     assert contract.DECLARATIONS == (0, 1, 2, 3, 4, 5, 6, 7, 9)

@@ -227,7 +227,9 @@ def test_every_player_is_legal_and_blind_to_hidden_tiles(checkpoint_path, states
 
 @SEARCHES
 def test_a_game_is_played_the_same_in_any_batch(checkpoint_path, states, search):
-    """Chunks, padding and the tokens cut off for early plies never show in the slots."""
+    """Chunks, padding (a game alone of a network has none) and the tokens cut off for early plies
+    never show in the slots.
+    """
     keys = raw_keys(150)
     for spec in every_kind(checkpoint_path, search):
         player = players.make(spec)
@@ -261,6 +263,7 @@ def test_new_parameters_and_other_counts_compile_nothing(params, states, compila
     for last_ply in (7, 15, 23, 27):
         rows = np.flatnonzero(states.ply <= last_ply)
         player.choose(base.gather(states, rows), keys[rows])
+    player.choose(base.gather(states, np.arange(1)), keys[:1])  # a game alone is not padded
     before = player.choose(states, keys)
     other = jax.tree.map(lambda leaf: leaf * 1.5, params)
     learned = players.zeb(SMALL, other, temperature=0.3)

@@ -11,6 +11,7 @@ from zebjax import bidding, contract_record, notation, players, position_arrays,
 from zebjax.bidding import PASS, Bidding, Seen
 from zebjax.players import Player, auction
 from zebjax.players.auction import Bidder
+from zebjax.players.special_bids import Offer
 from zebjax.study import answering, reading
 from zebjax.table import advice, bots, host, saving, state, text, views
 
@@ -50,7 +51,7 @@ def test_a_hand_goes_from_bids_to_a_declaration_to_play_and_ends_when_it_is_deci
     table = state.call(table, PASS)
     bidder = (dealer + 2) % 4
     assert (table.phase, table.turn) == ("declare", bidder)
-    with pytest.raises(ValueError, match=r"expected one of trump 0, .*, doubles trump, no trump"):
+    with pytest.raises(ValueError, match=r"expected one of blanks, .*, doubles, follow me"):
         state.declare(table, tiles.DECLARATION_NAMES.index("doubles suit"))
     table = state.declare(table, 2)
     assert (table.phase, table.turn) == ("play", bidder)
@@ -232,7 +233,7 @@ def test_a_hand_is_saved_with_its_contract_and_comes_back(tmp_path, calls):
     assert facts.search["calls"] == [bidding.name(call) for call in calls]
     assert facts.search["played"] == len(table.game.plays)
     (back,) = reading.read(str(path))
-    assert dataclasses.replace(back, players=table.game.players) == table.game
+    assert back == table.game and back.auction.calls == tuple(map(bidding.name, calls))
     (whole,) = position_arrays.of_record(records, position_arrays.bids(contracts))
     assert bidding.result(whole) == bidding.result(table.game)
     with pytest.raises(ValueError, match="expected a finished game"):
@@ -250,11 +251,21 @@ def test_the_hint_advises_no_bid_that_others_have_passed_and_names_a_special_con
     assert free["rows"] and 30 <= free["advice"]["bid"] < 42
     assert late["lowest"] == 12 and late["advice"] is None
     assert hint(theta, (42, 1))["advice"] is None  # only marks are left
-    assert text.bid_hint(late).endswith(f"P(make) of {100 * theta:.0f} % or more")
-    offer = {"name": "nello", "call": "42", "p_make": 0.9}
-    assert text.bid_hint(late | {"special": [offer]}).endswith("nello for 42: the best of these")
-    said = text.bid_hint(free | {"special": [offer | {"p_make": 0.0}]})
-    assert said.splitlines()[-1].startswith(f"up to {free['advice']['bid']} with")
+    assert text.bid_hint(late).splitlines()[0].endswith(f"of {100 * theta:.0f} % or more")
+    made = advice.offer(Offer("splash", (42, 2, "splash"), 0.9))
+    said = text.bid_hint(late | {"special": [made], "best_special": made}).splitlines()
+    assert said[:2] == ["splash for 2 marks: the best of these", "splash for 2 marks: P(make) 90 %"]
+    said = text.bid_hint(free | {"special": [made]})
+    assert said.startswith(f"up to {free['advice']['bid']} with")
+
+
+def test_a_special_contract_is_advised_if_it_promises_more_marks_than_the_lowest_bid():
+    nello, splash = Offer("nello", (42, 1), 0.6), Offer("splash", (42, 2, "splash"), 0.58)
+    assert advice.best_special([nello, splash], 0.5, None) == splash  # 0.32 marks beside 0.2
+    assert advice.best_special([nello, splash], 0.59, 0.3) == nello
+    assert advice.best_special([nello], 0.5, 0.7) is None  # a bid of 30 is made more often
+    assert advice.best_special([nello], 0.5, 0.55, marks=2) is None
+    assert advice.best_special([nello], 0.7, None) is advice.best_special([], 0.0, None) is None
 
 
 def test_requests_of_bids_are_answered_and_hostile_ones_refused():
@@ -279,6 +290,6 @@ def test_requests_of_bids_are_answered_and_hostile_ones_refused():
         with pytest.raises(ValueError, match=said):
             protocol.read_request(good | change)
     for reply in ({"bid": "29"}, {"bid": 31}, {"bid": None}, {"error": "no"}, {"bid": ["31"]}):
-        said = r"bid: expected one of pass, 30|it answers the error"
+        said = r"bid: expected one of pass, 30|its answer is an error"
         with pytest.raises(ValueError, match=said):
             protocol.read_bid(json.dumps({"id": 1, **reply}).encode(), request)

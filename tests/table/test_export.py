@@ -187,8 +187,8 @@ def test_a_hand_with_a_bid_by_touch_on_a_phone(exported):
         assert page.evaluate("document.documentElement.scrollWidth") == PHONE
         tap(page, '#bids button:has-text("2 marks")')
         assert page.locator("#bids button").count() == 9
-        tap(page, '#bids button:has-text("no trump")')
-        assert "2 marks by you, no trump" in page.locator("#score").inner_text()
+        tap(page, '#bids button:has-text("follow me")')
+        assert "2 marks by you, follow me" in page.locator("#score").inner_text()
         tap(page, "#hint")
         assert page.locator("#panel thead th").nth(1).inner_text() == "you make"
         assert page.locator(".badge").count() == page.locator(LEGAL).count() == 7
@@ -211,9 +211,9 @@ def test_a_hand_with_a_bid_by_keys_on_a_desktop(exported):
         assert page.locator("#panel tbody tr").count() == 9
         page.locator("#bids button").last.focus()
         press(page, "Enter")  # 2 marks, which no other player bids or raises
-        assert page.evaluate("document.activeElement.textContent") == "trump 0"
+        assert page.evaluate("document.activeElement.textContent") == "blanks"
         press(page, "Enter")
-        assert "2 marks by you, trump 0" in page.locator("#score").inner_text()
+        assert "2 marks by you, trumps: blanks" in page.locator("#score").inner_text()
         while page.locator(LEGAL).count():
             press(page, str(int(page.locator(LEGAL).first.get_attribute("data-slot")) + 1))
         assert "You bid 2 marks and took" in page.locator("#message").inner_text()

@@ -157,6 +157,16 @@ def test_a_hand_by_touch_on_a_phone(browser, address):
         assert page.locator("#hand .played").count() == 2
         by_touch(page, "#beliefs")
         assert is_not_scrolled_sideways(page, PHONE) and small_targets(page) == []
+        for key, said in (("r", "This hand is not over."), ("p", "There are no bids.")):
+            page.keyboard.press(key)
+            assert page.locator("#problem").inner_text() == said
+        played = page.locator("#hand .played").first
+        played.tap(force=True)  # it is no disabled button
+        assert "You have played" in page.locator("#problem").inner_text()
+        assert page.locator("#panel h2").inner_text() == "Beliefs"
+        by_touch(page, '#hand button[aria-disabled="false"]')
+        assert page.locator("#panel").inner_text() == ""  # it was of another moment
+        assert page.locator("#problem").inner_text() == ""
         while legal(page).count() and page.locator("#hand .played").count() < 5:
             by_touch(page, '#hand button[aria-disabled="false"]')
         by_touch(page, "#hint")
@@ -167,6 +177,8 @@ def test_a_hand_by_touch_on_a_phone(browser, address):
         assert is_not_scrolled_sideways(page, PHONE) and small_targets(page) == []
         by_touch(page, "#leave")
         assert page.locator("#setup").is_visible()
+        by_touch(page, "#setup button")
+        assert page.locator("#panel").inner_text() == ""
 
 
 # test_server.py plays a hand with a bid by requests; this one shows that the page makes them.
@@ -186,16 +198,16 @@ def test_a_hand_with_a_bid_by_touch_and_by_keys(browser):
         by_touch(page, '#bids button:has-text("2 marks")')
         assert page.locator("#bids button").count() == 9
         assert "what is trump" in page.locator("#message").inner_text()
-        assert page.evaluate("document.activeElement.textContent") == "trump 0"
+        assert page.evaluate("document.activeElement.textContent") == "blanks"
         by_touch(page, "#undo")
         assert page.locator("#message").inner_text().endswith("Your bid.")
         assert page.evaluate("document.activeElement.textContent") == "Pass"
         by_touch(page, '#bids button:has-text("2 marks")')
-        by_key(page, '#bids button:has-text("trump 6")')
+        by_key(page, '#bids button:has-text("sixes")')
         by_touch(page, "#undo")
-        by_key(page, '#bids button:has-text("no trump")')
+        by_key(page, '#bids button:has-text("follow me")')
         assert page.locator("#bids").is_hidden()
-        assert "2 marks by you, no trump" in page.locator("#score").inner_text()
+        assert "2 marks by you, follow me" in page.locator("#score").inner_text()
         assert is_not_scrolled_sideways(page, PHONE) and small_targets(page) == []
         while legal(page).count():
             by_touch(page, '#hand button[aria-disabled="false"]')
@@ -254,7 +266,7 @@ def test_a_hand_of_nello_by_touch(browser):
         assert "2 marks by you, nello" in score and "must take none · tricks 0 : 0" in score
         assert "takes no part" in page.locator(".seat.partner").inner_text()
         by_touch(page, "#hint")
-        assert page.locator("#panel th").all_inner_texts()[:3] == ["tile", "you make", ""]
+        assert page.locator("#panel th").all_inner_texts()[:3] == ["tile", "open hands", ""]
         by_touch(page, "#beliefs")
         assert page.locator("#panel tbody tr").count() == 21
         by_touch(page, '#hand button[aria-disabled="false"]')

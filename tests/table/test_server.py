@@ -123,7 +123,10 @@ def test_a_hand_with_a_bid_and_hostile_bids(loaded):
         assert act(client, name, view, "bid", bid="3 marks").status_code == 409
         assert act(client, name, view, "declare", declaration=8).status_code == 409
         view = act(client, name, view, "declare", declaration=9).json()["views"][-1]
-        assert view["declaration_name"] == "no trump" and view["leader"] == view["turn"] == 1
+        assert (
+            view["declaration_name"] == "follow me (no trump)"
+            and view["leader"] == view["turn"] == 1
+        )
         assert view["auction"]["needs"] == [1, 42]
         last = play_on(client, name, view, until=29)[-1]
         auction = last["auction"]
@@ -215,7 +218,7 @@ def test_undo_and_an_old_page(client):
     assert client.get(f"/api/tables/{name}").json()["views"] == [back]
     illegal = next(tile for tile in range(28) if not any(h["tile"] == tile for h in back["hand"]))
     answer = act(client, name, back, "play", tile=illegal)
-    assert answer.status_code == 409 and "may be played now" in answer.json()["error"]
+    assert answer.status_code == 409 and "may not be played now" in answer.json()["error"]
     assert act(client, name, back, "next").status_code == 409
     assert act(client, name, back, "text").status_code == 409
 

@@ -11,6 +11,7 @@ from tests.support.tables import swapped
 from zebjax import bidding, notation, play, players, protocol, special, tiles
 from zebjax.bidding import PASS
 from zebjax.common import bids
+from zebjax.players import special as player
 from zebjax.players.special_bids import SpecialBidder
 from zebjax.position import four
 from zebjax.study import answering
@@ -82,12 +83,14 @@ def test_after_a_plunge_the_partner_names_trump_and_leads(tmp_path):
     table = state.declare(table, 6)
     assert table.turn == 3 and table.game.bid == (3, 42, 4)
     view = views.view(table)
-    assert text.contract(view).startswith("plunge 4 marks by you, trump 6   points: us 0 of 42")
+    assert text.contract(view).startswith(
+        "plunge 4 marks by you, trumps: sixes   points: us 0 of 42"
+    )
     over = first_legal(table)
     team = bidding.winner(over.game)
     assert over.score == ((4, 0), (0, 4))[team]
     path = saving.save(over, tmp_path)
-    assert path.read_text().startswith("# plunge 4 marks by 1\n")
+    assert "dealer 0\ncalls  plunge 4 marks, pass, pass, pass\nmarks 0 0\n" in path.read_text()
     assert notation.read(path.read_text()) == over.game
     assert path.with_suffix(".safetensors").exists()
 
@@ -112,12 +115,15 @@ def test_a_call_without_the_doubles_or_the_option_is_refused():
     assert "plunge 4 marks" not in views.view(table)["auction"]["allowed"]
     with pytest.raises(ValueError, match="plunge needs 4 doubles in hand, this one has 1"):
         state.call(table, (42, 4, "plunge"))
-    with pytest.raises(ValueError, match=r"expected one of trump 0, .*no trump$"):
+    # What is expected instead has none of the two, for which this hand lacks doubles.
+    with pytest.raises(ValueError, match=r"a bid from 30 to 2 marks, got 3 marks$"):
+        state.call(table, (42, 3))
+    with pytest.raises(ValueError, match=r"expected one of blanks, aces, .*follow me$"):
         won(start(options=()), (42, 1), special.NELLO)
-    with pytest.raises(ValueError, match=r"expected one of trump 0, .*doubles suit, no trump$"):
+    with pytest.raises(ValueError, match=r"one of blanks, .*doubles a suit, follow me$"):
         won(start(), (41, 1), special.SEVENS)
     names = [each["name"] for each in views.view(_declaring(start()))["auction"]["declarations"]]
-    assert names[-3:] == ["nello", "nello doubles suit", "sevens"]
+    assert names[-3:] == ["nello", "nello, doubles a suit", "sevens"]
 
 
 def _declaring(table):
@@ -149,7 +155,10 @@ def test_a_hint_in_nello_says_how_often_each_tile_makes_it():
     found = made.hint(table)
     assert {row["tile"] for row in found["tiles"]} == set(ids(LOW)) and found["value"] == "make"
     assert found["tiles"][0]["p_win"] > 0.5
-    assert "P(make)" in text.hint(found) and "with all hands seen" in text.hint(found)
+    assert "open hands" in text.hint(found) and "with all hands open" in text.hint(found)
+    # The chance that the hint at the bid names, from which the shares differ.
+    p_make = player.p_make(table.game.hands[1], special.NELLO, state.request(table).seed, 20)
+    assert found["is_open"] and f"makes it in {100 * p_make:.0f} %" in found["caption"]
     assert made.hint(swapped(table)) == found
     beliefs = made.beliefs(table)
     assert beliefs["worlds"] == 399_072_960 and len(beliefs["tiles"]) == 21

@@ -121,7 +121,7 @@ def test_a_tile_that_may_not_be_played_is_refused(made):
     table = played(made, 9)
     for tile in (-1, 28, table.game.plays[0], table.game.hands[1][0]):
         if tile not in table.game.legal:
-            with pytest.raises(ValueError, match=r"^tile: expected one that may be played now"):
+            with pytest.raises(ValueError, match=r"^that tile may not be played now; expe"):
                 state.play(table, tile)
 
 

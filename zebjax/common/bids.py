@@ -9,6 +9,8 @@ MAX_MARKS = 7
 NELLO, NELLO_DOUBLES, SEVENS = "nello", "nello-doubles", "sevens"
 PLUNGE, SPLASH = "plunge", "splash"
 DOUBLES_SUIT = "doubles-suit"
+_MARKS = [str(MAX_BID * marks) for marks in range(1, MAX_MARKS + 1)]
+"""Bids of marks in points, as players also say them: 84 for two."""
 SPECIALS = (NELLO, NELLO_DOUBLES, PLUNGE, SPLASH, SEVENS)
 """The special contracts that a table may allow, see `special`."""
 OPTIONS = (DOUBLES_SUIT, *SPECIALS)
@@ -80,7 +82,7 @@ def parse_range(text: str) -> tuple[int, int]:
 
 
 def parse(text: str) -> tuple[int, int]:
-    """Read a bid: points 30..42, or marks as in `1m` or `2 marks`.
+    """Read a bid: points 30..42, or marks as in `1m`, `2 marks` or, 42 for each, `84`.
 
     Returns:
         Points to take, and marks that it is worth.
@@ -88,13 +90,15 @@ def parse(text: str) -> tuple[int, int]:
     Raises:
         ValueError: for anything else.
 
-    >>> parse("31"), parse("2m")
-    ((31, 1), (42, 2))
+    >>> parse("31"), parse("2m"), parse("84")
+    ((31, 1), (42, 2), (42, 2))
     """
     if match := re.fullmatch(r"\s*([1-7]) ?(?:m|marks?)\s*", text):
         return MAX_BID, int(match[1])
     if re.fullmatch(r"\s*[0-9]{2}\s*", text) and MIN_BID <= int(text) <= MAX_BID:
         return int(text), 1
+    if text.strip() in _MARKS:
+        return MAX_BID, _MARKS.index(text.strip()) + 1
     raise ValueError(
         f"expected points from {MIN_BID} to {MAX_BID} or marks as in 2m (1 to {MAX_MARKS}), "
         f"got {text!r}"

@@ -13,7 +13,14 @@ from zebjax import contract, game, network, observe, search, tiles
 from zebjax.common import devices
 from zebjax.common.jax_settings import PRNG
 from zebjax.contract import Contract
-from zebjax.players.base import Choose, ChooseInContract, Player, in_chunks, sample_slot
+from zebjax.players.base import (
+    ACCELERATOR_CHUNK,
+    Choose,
+    ChooseInContract,
+    Player,
+    in_chunks,
+    sample_slot,
+)
 from zebjax.search import Policy, SearchConfig
 from zebjax.torch_compat import weights as torch_weights
 
@@ -93,6 +100,16 @@ def _seated(
     return Player(spec, by_points, choose_in_contract=in_contract)
 
 
+def _share(n: int, trees: int = 1) -> int:
+    """The share of a chunk that one game takes, `trees` of `in_chunks`.
+
+    A game alone takes a whole chunk, so that nothing is padded: at a table each decision is of one
+    game, and padding it to 64 took most of its time. Other numbers share one program, since another
+    size would have to be compiled.
+    """
+    return ACCELERATOR_CHUNK if n == 1 else trees
+
+
 def zeb(config: network.ZebConfig, params: network.Params, temperature: float = 0.1) -> Player:
     """Make a player from a network's policy: one evaluation per move, no search.
 
@@ -116,7 +133,7 @@ def zeb(config: network.ZebConfig, params: network.Params, temperature: float = 
             config=config,
             length=spec.lengths[trick],
         )
-        return in_chunks(compiled, states, keys, contracts=contracts)
+        return in_chunks(compiled, states, keys, _share(len(keys)), contracts)
 
     return _seated(f"zeb,temperature={temperature:g}", config, choose)
 
@@ -145,7 +162,7 @@ def searching_zeb(
     trees = settings.worlds
 
     def choose(states: game.GameState, contracts: Contract | None, keys: np.ndarray) -> np.ndarray:
-        return in_chunks(compiled, states, keys, trees, contracts)
+        return in_chunks(compiled, states, keys, _share(len(keys), trees), contracts)
 
     return _seated(spec, config, choose)
 

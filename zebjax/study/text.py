@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from zebjax import tiles
-from zebjax.dominoes import describe
+from zebjax import suits, tiles
+from zebjax.dominoes import describe, to_play
 from zebjax.position import Position
 
 _NAME = 16
@@ -22,15 +22,22 @@ def short(name: str, width: int = _NAME) -> str:
 
 def lines(position: Position) -> list[str]:
     """What is known of a position: hands and played tiles by seat, and the tricks."""
-    made = [describe(position), ""]
+    made = [describe(position)]
+    if position.auction is not None:
+        dealer, calls, marks = position.auction
+        said = (f"seat {(dealer + 1 + at) % 4} {call}" for at, call in enumerate(calls))
+        made.append(f"bids: {', '.join(said)}; the dealer is seat {dealer}")
+        made.append(f"marks before this hand: {marks[0]} to {marks[1]}")
+    made.append("")
     width = max(len(short(name)) for name in position.players)
     made.append(f"  seat  {'':{width}}  {'in hand':27}  played".rstrip())
     for seat, hand in enumerate(position.hands):
         played = position.played_by(seat)
-        left = names(tile for tile in hand if tile not in played)
+        held = (tile for tile in hand if tile not in played)
+        left = names(suits.in_order(held, position.declaration))
         if not hand:
             left = " ".join("?" * (tiles.HAND_SIZE - len(played)))
-        mark = ">" if seat == position.mover else " "
+        mark = ">" if seat == to_play(position) else " "
         name = short(position.players[seat])
         made.append(f"{mark} {seat:<4}  {name:{width}}  {left:27}  {names(played)}".rstrip())
     if position.tricks:

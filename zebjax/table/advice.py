@@ -4,16 +4,19 @@ Hint and beliefs use only what the person's seat has seen. All numbers are those
 """
 
 import dataclasses
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from zebjax import bidding, contract, tiles
+from zebjax import bidding, contract, suits
+from zebjax import special as special_rules
 from zebjax.players import auction, special, special_bids
+from zebjax.players.special_bids import Offer
 from zebjax.position import Position
 from zebjax.protocol import Request
 from zebjax.solver import special as exact_special
-from zebjax.special import is_nello
 from zebjax.study import analysis
 from zebjax.study import review as reviews
 from zebjax.study.analysis import Analysis, Network
@@ -60,6 +63,7 @@ def hint(asked: Request, n: int = HINT_WORLDS) -> dict[str, Any]:
         (probability of more points than the other team, or of making or setting), `points` (mean
         points of the own team at the end; None in nello and sevens) and `best` (True if no tile is
         better). `has_points`: False in nello and sevens, and then a `caption` says what is counted.
+        `is_open`: True if `p_win` is that of open hands, which is not what comes at a table.
     """
     if asked.position is not None and special.is_known(asked.position):
         return _special_hint(asked, n)
@@ -69,6 +73,7 @@ def hint(asked: Request, n: int = HINT_WORLDS) -> dict[str, Any]:
     return {
         "worlds": found.n_worlds,
         "has_points": True,
+        "is_open": False,
         "value": "win" if bid is None else "make" if is_ours else "set",
         "tiles": [
             {
@@ -90,16 +95,31 @@ def _special_hint(asked: Request, n: int) -> dict[str, Any]:
         {"tile": tile, "p_win": p_win, "points": None, "best": p_win == max(found.p_win)}
         for tile, p_win in zip(found.moves, found.p_win, strict=True)
     ]
-    about = f"over {found.n_worlds:,} deals, each played on with all hands seen"
-    if is_nello(here.declaration):
-        about += "; at a table it is made more often"
+    about = f"over {found.n_worlds:,} deals, each played on with all hands open"
+    is_open = special_rules.is_nello(here.declaration)
+    if is_open:
+        about += _at_the_table(here, asked.seed, n)
     return {
         "worlds": found.n_worlds,
         "has_points": False,
+        "is_open": is_open,
         "caption": about,
         "value": "make" if here.bid.seat % 2 == here.mover % 2 else "set",
         "tiles": sorted(rows, key=lambda row: -row["p_win"]),
     }
+
+
+def _at_the_table(here: Position, seed: int, n: int) -> str:
+    """What shares with open hands say of nello, whose bidder is in truth not seen by the others."""
+    assert here.bid is not None
+    if here.plays:
+        return ".\nCompare the tiles by it; at the table nello is made more often"
+    hand = here.hands[here.bid.seat]
+    p_make = special.p_make(hand, here.declaration, seed, n)
+    return (
+        ", where the others see yours. Compare\nthe tiles by it; reckoned as at the bid, the best "
+        f"lead makes it in {100 * p_make:.0f} % at the table"
+    )
 
 
 def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any]:
@@ -118,8 +138,9 @@ def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any
         contract's; None if no bid of points is. `theta`. `advice`: the highest bid with P(make) of
         theta or more as `bid`, `name` of the declaration and `p_make`; None for a pass, also if
         that bid may not be made any more.
-        `special`: the special contracts that may be had now, each with `name`, the `call` for it
-        and `p_make`.
+        `special`: the special contracts that may be had now, each with `name`, the `call` for it,
+        what that is worth as `bid`, and `p_make`. `best_special`: one of them, if it is better than
+        all other bids, see `best_special`; or None.
     """
     assert asked.auction is not None
     said = asked.auction.bidding
@@ -137,7 +158,7 @@ def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any
     rows = [
         {
             "declaration": declaration,
-            "name": tiles.DECLARATION_NAMES[declaration],
+            "name": suits.NAMES[declaration],
             "p_make": [float(share) for share in p_make],
             "points": float(mean),
         }
@@ -149,19 +170,49 @@ def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any
     if highest is not None and (place is None or highest[0] < auction.BIDS[place]):
         highest = None  # others have bid more
     offers = special_bids.offers(asked.auction, asked.seed, n) if said.options else []
+    lowest = None if place is None else float(found.p_make[:, place].max())
+    best = best_special(offers, theta, lowest, 1 if said.winner is None else said.winner.marks)
     return {
-        "special": [
-            {"name": each.name, "call": bidding.name(each.call), "p_make": each.p_make}
-            for each in offers
-        ],
+        "special": [offer(each) for each in offers],
+        "best_special": None if best is None else offer(best),
         "worlds": found.n_worlds,
         "bids": list(auction.BIDS),
         "rows": sorted(rows, key=lambda row: (-row["p_make"][place or 0], -row["points"])),
         "lowest": place,
         "theta": theta,
         "advice": highest
-        and {"bid": highest[0], "name": tiles.DECLARATION_NAMES[highest[1]], "p_make": highest[2]},
+        and {"bid": highest[0], "name": suits.NAMES[highest[1]], "p_make": highest[2]},
     }
+
+
+def best_special(
+    offers: Sequence[Offer], theta: float, p_make: float | None, marks: int = 1
+) -> Offer | None:
+    """The special contract that a hand should choose, or None.
+
+    As `special_bids.SpecialBidder` does it takes that of the most mean marks, if it is made in
+    `theta` of the deals or more and no lowest bid of points promises as many.
+
+    Args:
+        offers: those that may be had.
+        theta: least P(make).
+        p_make: of the lowest bid of points that may be made, or of the contract, with its best
+            trump; None if there is none.
+        marks: what that bid is worth.
+    """
+    usual = -math.inf if p_make is None or p_make < theta else marks * (2 * p_make - 1)
+    found = [each for each in offers if each.p_make >= theta and each.mean_marks > usual]
+    return max(found, key=lambda each: each.mean_marks, default=None)
+
+
+def offer(made: Offer) -> dict[str, Any]:
+    """A special contract as JSON data, see `bid_hint`."""
+    assert made.call is not None
+    name = made.name
+    if name in special_rules.DECLARATION_NAMES:
+        name = suits.NAMES[special_rules.DECLARATION_NAMES.index(name)]
+    worth = bidding.name(made.call[:2])
+    return {"name": name, "call": bidding.name(made.call), "bid": worth, "p_make": made.p_make}
 
 
 def beliefs(asked: Request, by: Believer | None, n: int = HINT_WORLDS) -> dict[str, Any]:

@@ -81,6 +81,8 @@ class Host:
 
     @staticmethod
     def _check_turn(table: Table, what: str) -> None:
+        if table.is_over:
+            raise ValueError(f"{what}: the hand is over; the review says what each move has cost")
         if not table.is_turn:
             raise ValueError(f"{what}: it is not your turn")
 

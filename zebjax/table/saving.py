@@ -15,8 +15,8 @@ def save(table: Table, folder: Path) -> Path:
 
     A hand with a contract is over when it is made or set, but a record holds 28 plays. So its
     record goes on with the first legal tiles, which cannot change the value; the metadata says as
-    `played` how many plays are the table's, and as `calls` what was bid. The text has the plays of
-    the table alone.
+    `played` how many plays are the table's, as `dealer` and `calls` what was bid, and as `marks`
+    those of both teams before the hand. The text has the plays of the table alone.
 
     A record cannot hold nello or sevens: such a hand is saved as text alone. The contract of a
     plunge or splash stands in the name of the partner that led; `calls` tells who bid it.
@@ -45,6 +45,7 @@ def save(table: Table, folder: Path) -> Path:
             "played": len(table.game.plays),
             "dealer": table.bidding.dealer,
             "calls": [bidding.name(call) for call in table.bidding.calls],
+            "marks": list(table.won),
         }
     with files.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,7 +76,4 @@ def played_out(game: Position) -> Position:
 
 def as_text(table: Table) -> str:
     """A hand in the notation, finished or not, with all four hands."""
-    said = table.bidding
-    if said is None or not said.kind or said.winner is None:
-        return notation.write(table.game)
-    return f"# {said.high_name} by {said.winner.seat}\n{notation.write(table.game)}"
+    return notation.write(table.game)

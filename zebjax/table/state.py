@@ -10,10 +10,10 @@ from typing import Literal
 import jax
 import numpy as np
 
-from zebjax import bidding, game, position, special, tiles
+from zebjax import bidding, game, position, suits, tiles
 from zebjax.bidding import Bidding, Call, Seen
 from zebjax.common import jax_settings
-from zebjax.position import Position
+from zebjax.position import Auction, Position
 from zebjax.protocol import BID, DECLARE, PLAY, Request
 from zebjax.table import GOAL, MAX_SEED
 
@@ -201,7 +201,7 @@ def declare(table: Table, declaration: int) -> Table:
     if said is None or said.winner is None or table.phase != "declare":
         raise ValueError("declare: there is nothing to declare now")
     if declaration not in said.declarations:
-        names = ", ".join(special.DECLARATION_NAMES[each] for each in said.declarations)
+        names = ", ".join(suits.NAMES[each] for each in said.declarations)
         raise ValueError(f"declaration: expected one of {names}")
     leader = said.declarer
     made = dataclasses.replace(
@@ -209,6 +209,7 @@ def declare(table: Table, declaration: int) -> Table:
         declaration=declaration,
         leader=leader,
         bid=said.winner._replace(seat=leader),
+        auction=Auction(said.dealer, tuple(map(bidding.name, said.calls)), table.won),
     )
     return dataclasses.replace(table, game=made)
 
@@ -223,8 +224,8 @@ def play(table: Table, tile: int) -> Table:
         reason = "this hand is over" if table.is_over else "the bids come first"
         raise ValueError(f"play: {reason}")
     if tile not in table.game.legal:
-        legal = ", ".join(tiles.TILE_NAMES[each] for each in table.game.legal)
-        raise ValueError(f"tile: expected one that may be played now ({legal})")
+        legal = " or ".join(tiles.TILE_NAMES[each] for each in table.game.legal)
+        raise ValueError(f"that tile may not be played now; expected {legal}")
     return dataclasses.replace(table, game=table.game.play(tile))
 
 
@@ -248,7 +249,12 @@ def undo(table: Table) -> Table:
         said = dataclasses.replace(said, calls=said.calls[:place])
     dealt = _dealt(table.seed, table.game.players)
     game = dataclasses.replace(
-        table.game, declaration=dealt.declaration, leader=dealt.leader, bid=None, plays=()
+        table.game,
+        declaration=dealt.declaration,
+        leader=dealt.leader,
+        bid=None,
+        plays=(),
+        auction=None,
     )
     return dataclasses.replace(table, game=game, bidding=said, undone=table.undone + 1)
 

@@ -7,51 +7,20 @@ from typing import ClassVar
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
+from textual.events import Key
 from textual.widgets import Button, Footer, Static
 
-from zebjax import bidding, special, tiles
+from zebjax import bidding, special, suits, tiles
 from zebjax.bidding import Call
-from zebjax.table import state, text, views
+from zebjax.table import keys, state, text, views
 from zebjax.table.host import Host
 from zebjax.table.state import Table
 
 _SLOTS = range(tiles.HAND_SIZE)
-_SHORT = {
-    tiles.DOUBLES_TRUMP: "doubles",
-    tiles.DOUBLES_SUIT: "suit",
-    tiles.NO_TRUMP: "none",
-    special.NELLO: "l: nello",
-    special.NELLO_DOUBLES: "d: doubles",
-    special.SEVENS: "s: sevens",
-}
-"""Labels of declarations; the others are their pips."""
+_SHORT = {tiles.DOUBLES_SUIT: "suit", tiles.NO_TRUMP: "follow", special.NELLO_DOUBLES: "nello*"}
+"""Labels of declarations whose names are longer than a button."""
 _KEYS = {"l": special.NELLO, "d": special.NELLO_DOUBLES, "s": special.SEVENS}
 """Keys of declarations beside the digits."""
-_OPTION_KEYS = "Instead of trump: l nello, d nello with doubles a suit, s sevens, 8 doubles suit."
-HELP = (
-    "Click a tile, or press its number. You and your partner need more of the 42 points.\n"
-    "h: what each tile is worth   b: who may hold the hidden tiles   u: take back your last tile"
-)
-HELP_OF_CONTRACTS = (
-    "Click a tile, or press its number. The hand ends when the bid is made or set.\n"
-    "h: what each tile is worth   b: who may hold the hidden tiles   u: take back your last tile"
-)
-_NELLO_HELP = (
-    "Nello: no trump, the bidder's partner takes no part, and the bidder must take no trick.\n"
-    "{doubles}   h: how often each tile makes or sets it   u: take back your last tile"
-)
-HELP_OF_SPECIALS = {
-    "nello": _NELLO_HELP.format(doubles="Doubles are the highest of their suit."),
-    "nello doubles suit": _NELLO_HELP.format(doubles="Doubles are a suit of their own."),
-    "sevens": "Sevens: no suits. You play your tile whose pips are nearest to seven in all; the "
-    "nearest\nwins, the first of equals. The bidder's team must take every trick. u: undo",
-}
-BID_HELP = (
-    "One round of bids. The highest bidder names trump, leads, and must take its points with its\n"
-    "partner: then the hand is worth its marks for them, else for the others. 7 marks win.\n"
-    "+ and -: another bid   y: say it   p: pass   h: what you can make   r: review at the end\n"
-    "Trump: its number 0 to 6, 7 doubles, 9 none.   u: take back your bid or your trump"
-)
 
 
 class PlayApp(App[None]):
@@ -60,8 +29,10 @@ class PlayApp(App[None]):
     CSS = """
     #head { background: $primary-darken-2; color: $text; padding: 0 1; height: auto; }
     #calls { height: 3; }
-    #calls Button { width: 1fr; min-width: 6; margin: 0 1 0 0; }
-    #board { height: 8; padding: 0 1; }
+    #calls Button { width: 1fr; min-width: 5; margin: 0 1 0 0; }
+    #calls.declaring { height: 4; }
+    #calls.declaring Button { height: 4; margin: 0; }
+    #board { height: auto; padding: 0 1; }
     #hand { height: 3; }
     #hand Button { width: 1fr; min-width: 8; margin: 0 1 0 0; }
     #hand Button.played { visibility: hidden; }
@@ -80,6 +51,8 @@ class PlayApp(App[None]):
         Binding("h", "hint", "hint"),
         Binding("b", "beliefs", "beliefs"),
         Binding("u", "undo", "undo"),
+        Binding("t", "tricks", "tricks"),
+        Binding("question_mark", "help", "help"),
         Binding("r", "review", "review"),
         Binding("n", "next", "next hand"),
         Binding("q", "quit", "quit"),
@@ -101,11 +74,11 @@ class PlayApp(App[None]):
         self._host, self._seeds, self._pace_s = host, seeds, pace_s
         self._is_busy = False
         self._at = 0  # place of the chosen bid among those that are allowed
-        self._help = HELP
+        self._shown: tuple[object, ...] | None = None  # what the advice on the screen is about
+        self._saved = ""
+        self._help = keys.HELP
         if table.bidding is not None:
-            more = [text.RULES_OF_OPTIONS[each] for each in table.bidding.options]
-            keys = [_OPTION_KEYS] * bool(more)
-            self._help = "\n".join((BID_HELP, *more, *keys))
+            self._help = keys.of_bids(table.bidding.options, text.RULES_OF_OPTIONS)
 
     def compose(self) -> ComposeResult:
         """The widgets."""
@@ -119,11 +92,12 @@ class PlayApp(App[None]):
                 for name in ("pass_", "lower", "say", "higher"):
                     yield Button("", id=f"call-{name}")
                 for each in range(special.N_DECLARATIONS):
-                    label = _SHORT.get(each, str(each))
-                    yield Button(label, id=f"declare-{each}")
+                    button = Button("", id=f"declare-{each}")
+                    button.styles.line_pad = 0  # the style sheet takes no zero
+                    yield button
         yield Static(id="problem", markup=False)
         with VerticalScroll(id="panel"):
-            yield Static(self._introduction(), id="advice", markup=False)
+            yield Static(id="advice", markup=False)
         yield Footer()
 
     def on_mount(self) -> None:
@@ -154,6 +128,8 @@ class PlayApp(App[None]):
             self.action_declare(digit)
         elif digit - 1 in _SLOTS:
             self.action_play(digit - 1)
+        else:
+            self._complain("the keys 1 to 7 play your tiles")
 
     def action_pass_(self) -> None:
         """Pass."""
@@ -164,13 +140,27 @@ class PlayApp(App[None]):
         if bids := self._bids():
             self._call(bids[self._at])
         else:
-            self._complain("you cannot bid now")
+            self._complain(self._no_bid())
 
     def action_raise_(self, step: int) -> None:
         """Choose a higher or a lower bid to make."""
-        if self.table.phase == "bid" and (bids := self._bids()):
-            self._at = min(max(0, self._at + step), len(bids) - 1)
+        bids = self._bids()
+        if not bids:
+            self._complain(self._no_bid())
+        elif not 0 <= self._at + step < len(bids):
+            which = "highest" if step > 0 else "lowest"
+            self._complain(f"{bidding.name(bids[self._at])} is the {which} bid that you may make")
+        else:
+            self._at += step
             self._show()
+
+    def _no_bid(self) -> str:
+        """Why the person cannot bid."""
+        if self.table.bidding is None:
+            return "there are no bids at this table; start it with --bid"
+        if self.table.phase != "bid":
+            return "the bids are over"
+        return "no bid is higher: p passes" if self.table.is_turn else "it is not your turn"
 
     def _bids(self) -> list[Call]:
         """The bids that the person may make now, the lowest first."""
@@ -181,7 +171,9 @@ class PlayApp(App[None]):
         return [call for call in self.table.seen_bids.allowed if call is not bidding.PASS]
 
     def _call(self, call: Call) -> None:
-        if not self.table.is_turn:
+        if self.table.phase != "bid":
+            self._complain(self._no_bid())
+        elif not self.table.is_turn:
             self._complain("it is not your turn")
         elif self._change(lambda: state.call(self.table, call)):
             self._at = 0
@@ -191,16 +183,22 @@ class PlayApp(App[None]):
         """Declare a trump, nello or sevens."""
         if not self.table.is_turn:
             self._complain("it is not your turn")
-        elif self._change(lambda: state.declare(self.table, declaration)):
-            self._advise(self._play_help())
+        else:
+            self._change(lambda: state.declare(self.table, declaration))
 
-    def action_play(self, slot: int) -> None:
-        """Play the tile of a slot."""
-        tile = self.table.game.hands[self.table.seat][slot]
-        if not self.table.is_turn:
+    def action_play(self, place: int) -> None:
+        """Play the tile at a place 0..6 of the hand as it is shown."""
+        held = views.view(self.table)["hand"][place]
+        tile = held["tile"]
+        if self.table.is_over:
+            self._complain("the hand is over: n deals the next one")
+        elif self.table.phase == "bid":
+            self._complain("the bids come first: + and - choose one, y says it, p passes")
+        elif held["played"]:
+            self._complain(f"you have played {tiles.TILE_NAMES[tile]}")
+        elif not self.table.is_turn:
             self._complain("it is not your turn")
         elif self._change(lambda: state.play(self.table, tile)):
-            self._advise(self._play_help())
             self._let_others_play()
 
     def action_undo(self) -> None:
@@ -208,14 +206,12 @@ class PlayApp(App[None]):
         if self._change(lambda: state.undo(self.table)):
             self._at = 0
             self._show()
-            self._advise(self._play_help() if self.table.phase == "play" else self._help)
 
     def action_next(self) -> None:
         """Deal the next hand."""
         seed = self._seeds(self.table.number + 1)
         if self._change(lambda: state.next_hand(self.table, seed)):
-            self._at = 0
-            self._advise(self._help)
+            self._at, self._saved = 0, ""
             self._let_others_play()
 
     def action_hint(self) -> None:
@@ -234,6 +230,22 @@ class PlayApp(App[None]):
     def action_review(self) -> None:
         """Show what each move of the finished hand has cost."""
         self._ask(lambda table: text.review(views.view(table), self._host.review(table)))
+
+    def action_tricks(self) -> None:
+        """Show the tricks of this hand instead of advice."""
+        if not text.tricks(views.view(self.table)):
+            self._complain("no trick of this hand is finished")
+        self._shown = None
+        self._show_panel()
+
+    def action_help(self) -> None:
+        """Say what the keys do."""
+        self._advise(self._introduction() if self.table.phase == "bid" else self._play_help())
+
+    def on_key(self, event: Key) -> None:
+        """Say that a key does nothing; those that do something have bindings."""
+        if event.is_printable and event.key not in self.screen.active_bindings:
+            self._complain(f"the key {event.character} does nothing; ? says what the keys do")
 
     # ---- changes
 
@@ -282,8 +294,8 @@ class PlayApp(App[None]):
             except (ValueError, OSError) as error:
                 self._complain(str(error))
                 return
-            saved = "" if path is None else f"saved as {path}\n"
-            self._advise(f"{saved}r: what each move has cost   n: next hand   q: quit")
+            self._saved = "" if path is None else f"saved as {path}\n"
+            self._show_panel()
 
     def _ask(self, advise: Callable[[Table], str]) -> None:
         if self._is_busy:
@@ -295,12 +307,17 @@ class PlayApp(App[None]):
 
     def _advised(self, table: Table, advise: Callable[[Table], str]) -> None:
         try:
-            said = advise(table)
+            self.call_from_thread(self._advise, advise(table))
         except ValueError as error:
-            said = str(error)
+            self.call_from_thread(self._refuse, str(error))
         finally:
             self._is_busy = False
-        self.call_from_thread(self._advise, said)
+
+    def _refuse(self, sentence: str) -> None:
+        """Say why there is no advice."""
+        self._shown = None
+        self._show_panel()
+        self._complain(sentence)
 
     # ---- what is shown
 
@@ -309,23 +326,47 @@ class PlayApp(App[None]):
         return f"{self._help}\n\n{notice}" if notice else self._help
 
     def _play_help(self) -> str:
-        if self.table.bidding is None:
-            return HELP
-        name = views.view(self.table)["auction"]["special"]
-        return HELP_OF_SPECIALS.get(name, HELP_OF_CONTRACTS)
+        return keys.of_play(views.view(self.table))
 
     def _complain(self, sentence: str) -> None:
         self.query_one("#problem", Static).update(sentence)
 
     def _advise(self, said: str) -> None:
+        """Show advice on the table as it is now; it goes when the table changes."""
+        self._shown = self._moment()
         self.query_one("#advice", Static).update(said)
         self.query_one("#panel", VerticalScroll).scroll_home(animate=False)
+
+    def _moment(self) -> tuple[object, ...]:
+        """All that changes when anybody does something."""
+        table = self.table
+        calls = len(table.bidding.calls) if table.bidding else 0
+        return table.number, table.undone, table.phase, calls, len(table.game.plays)
+
+    def _show_panel(self) -> None:
+        """Unless there is advice on just this moment: the tricks of the hand, or what keys do."""
+        if self._shown == self._moment():
+            return
+        view, said = views.view(self.table), ""
+        if self.table.is_over:
+            said = f"{self._saved}r: what each move has cost   n: next hand   q: quit\n"
+        if self.table.phase in ("bid", "declare"):
+            said = self._introduction()
+        else:
+            said += text.tricks(view) or self._play_introduction()
+        self.query_one("#advice", Static).update(said)
+        self.query_one("#panel", VerticalScroll).scroll_home(animate=False)
+
+    def _play_introduction(self) -> str:
+        return self._introduction() if self.table.bidding is None else self._play_help()
 
     def _show(self) -> None:
         view = views.view(self.table)
         self.query_one("#head", Static).update(text.head(view))
         self.query_one("#board", Static).update(text.board(view))
         self.query_one("#problem", Static).update("")
+        # At the end its tiles are gone, and the tricks of the hand need the lines.
+        self.query_one("#hand", Horizontal).display = not self.table.is_over
         for slot, held in enumerate(view["hand"]):
             button = self.query_one(f"#slot-{slot}", Button)
             button.label = f"{slot + 1}: {tiles.TILE_NAMES[held['tile']]}"
@@ -334,12 +375,14 @@ class PlayApp(App[None]):
             button.variant = "primary" if held["legal"] else "default"
         if self.table.bidding is not None:
             self._show_calls()
+        self._show_panel()
 
     def _show_calls(self) -> None:
         """Show the buttons of a bid, or of a declaration, when the person is to make one."""
         is_mine, phase, bids = self.table.is_turn, self.table.phase, self._bids()
         is_bid, is_declaration = is_mine and phase == "bid", is_mine and phase == "declare"
         self.query_one("#calls", Horizontal).display = is_bid or is_declaration
+        self.query_one("#calls", Horizontal).set_class(is_declaration, "declaring")
         chosen = bidding.name(bids[min(self._at, len(bids) - 1)]) if bids else ""
         labels = {"pass_": "p: pass", "lower": "-", "say": f"y: {chosen}", "higher": "+"}
         for name, label in labels.items():
@@ -350,6 +393,8 @@ class PlayApp(App[None]):
             self.query_one("#call-pass_", Button).disabled = is_forced
             self.query_one("#call-say", Button).disabled = not bids
         allowed = self.table.bidding.declarations if self.table.bidding else ()
+        letters = {each: letter for letter, each in _KEYS.items()}
         for each in range(special.N_DECLARATIONS):
             button = self.query_one(f"#declare-{each}", Button)
+            button.label = f"{letters.get(each, each)}\n{_SHORT.get(each, suits.NAMES[each])}"
             button.display = is_declaration and each in allowed

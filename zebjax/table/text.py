@@ -1,7 +1,6 @@
-"""A table as text of at most 78 columns: the head, the board, and advice."""
+"""A table as text of at most 78 columns: the head, the board, tricks, and advice."""
 
 from collections.abc import Sequence
-from operator import itemgetter
 from typing import Any
 
 from zebjax import special, tiles
@@ -38,7 +37,7 @@ def head(view: View) -> str:
     return (
         f"hand {view['number']}   {view['declaration_name']}   "
         f"points: us {points[us]}, they {points[1 - us]}   "
-        f"hands won: us {won[us]}, they {won[1 - us]}"
+        f"hands: us {won[us]}, they {won[1 - us]}"
     )
 
 
@@ -86,22 +85,28 @@ def calls(view: View) -> list[str]:
 
 
 def board(view: View) -> str:
-    """The four seats around the trick on the table, or the last trick, in 8 lines."""
+    """The four seats around the trick on the table, or the last trick, in 8 lines; before the first
+    play around what they have bid, in 6.
+    """
     trick = view["tricks"][-1] if view["tricks"] else {"seats": [], "tiles": []}
     shown = {
         relation(view, seat): f"[{tiles.TILE_NAMES[tile]}]"
         for seat, tile in zip(trick["seats"], trick["tiles"], strict=False)
     }
+    is_bid = view["phase"] in ("bid", "declare")
+    if is_bid:
+        shown = dict(said.split(" ", 1) for said in calls(view))
     tile = {name: shown.get(name, "  .  ") for name in RELATIONS}
+    gap = [""] * (not is_bid)
     label = {relation(view, seat): _label(view, seat) for seat in range(4)}
     return "\n".join(
         [
             f"{label['partner']:^78}",
             f"{tile['partner']:^78}",
-            "",
+            *gap,
             f" {label['left']:<38}{label['right']:>38}",
             f"{tile['left']:^38}{tile['right']:^40}",
-            "",
+            *gap,
             f"{tile['you']:^78}",
             f"{_said(view):^78}",
         ]
@@ -121,18 +126,19 @@ def outcome(view: View) -> str:
     us, auction = view["seat"] % 2, view["auction"]
     bid, ours = auction["bid"], auction["winner"] == us
     who = relation(view, bid["seat"])
-    marks = f"{bid['marks']} mark{'s' * (bid['marks'] > 1)}"
-    end = ""
+    end = f"{_count(bid['marks'], 'mark')} for {'us' if ours else 'them'}"
     if auction["game_winner"] is not None:
-        end = f"; {'you win' if auction['game_winner'] == us else 'they win'} the game"
-    taken: str = str(view["points"][bid["seat"] % 2])
+        end = f"{'you win' if auction['game_winner'] == us else 'they win'} the game"
+    taken = _count(view["points"][bid["seat"] % 2], "point")
     if auction["special"]:
         n = auction["tricks"][bid["seat"] % 2]
-        taken = f"{n or 'no'} trick{'s' * (n > 1)} in {auction['special']}"
-    return (
-        f"{who} bid {bid['name']}, took {taken}: {auction['result']}, {marks} for "
-        f"{'us' if ours else 'them'}{end}"
-    )
+        taken = f"{_count(n, 'trick')} in {auction['special']}"
+    return f"{who} bid {bid['name']}, took {taken}: {auction['result']}, {end}"
+
+
+def _count(n: int, what: str) -> str:
+    """A number of things, as in `1 point` and `no tricks`."""
+    return f"{n or 'no'} {what}{'s' * (n != 1)}"
 
 
 def _said_of_bids(view: View) -> str:
@@ -142,7 +148,7 @@ def _said_of_bids(view: View) -> str:
             bidder = relation(view, auction["bid"]["seat"])
             said = f"{bidder} bid {auction['bid']['name']}: "
             return said + ("you name trump and lead" if who == "you" else f"{who} names trump")
-        return "your bid is the highest: declare" if who == "you" else f"{who} declares"
+        return "your bid is the highest: name trump" if who == "you" else f"{who} names trump"
     if who != "you":
         return f"{who} is thinking of a bid"
     if "pass" not in auction["allowed"]:
@@ -163,16 +169,38 @@ def _said(view: View) -> str:
         us = view["seat"] % 2
         ours, theirs = view["points"][us], view["points"][1 - us]
         result = "you win" if ours > theirs else "they win" if theirs > ours else "a tie"
-        return f"{result} {ours} to {theirs}"
+        return f"{result}, {max(ours, theirs)} points to {min(ours, theirs)}"
     trick = view["tricks"][-1] if view["tricks"] else None
     won = ""
     if trick and trick["winner"] is not None:
-        who = relation(view, trick["winner"])
-        won = f"{who} won {trick['points']}; " if who != "you" else f"you won {trick['points']}; "
+        points = "" if _has_no_points(view) else f", {_count(trick['points'], 'point')}"
+        won = f"{relation(view, trick['winner'])} took the trick{points}; "
     if view["turn"] != view["seat"]:
         return f"{won}{relation(view, view['turn'])} is thinking"
     leads = not trick or trick["winner"] is not None
     return f"{won}you {'lead' if leads else 'follow'}"
+
+
+def _has_no_points(view: View) -> bool:
+    """True in nello and sevens, where tricks count and not points."""
+    return bool(view["auction"] and view["auction"]["special"])
+
+
+def tricks(view: View) -> str:
+    """The finished tricks of this hand as a table; empty if there are none."""
+    done = [trick for trick in view["tricks"] if trick["winner"] is not None]
+    counts = not _has_no_points(view)
+    rows = [["trick", "led by", *RELATIONS, "taken by", *["points"] * counts]]
+    for number, trick in enumerate(done, 1):
+        played = {
+            relation(view, seat): tiles.TILE_NAMES[tile]
+            for seat, tile in zip(trick["seats"], trick["tiles"], strict=True)
+        }
+        shown = (played.get(name, "-") for name in RELATIONS)
+        ends = relation(view, trick["leader"]), relation(view, trick["winner"])
+        points = [str(trick["points"])] * counts
+        rows.append([str(number), ends[0], *shown, ends[1], *points])
+    return "\n".join(_table(rows)) if done else ""
 
 
 def _table(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
@@ -185,7 +213,8 @@ def _table(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
 
 def hint(found: dict[str, Any]) -> str:
     """A hint as a table."""
-    rows = [["tile", f"P({found['value']})", "points" * found["has_points"], ""]]
+    share = "open hands" if found["is_open"] else f"P({found['value']})"
+    rows = [["tile", share, "points" * found["has_points"], ""]]
     for row in sorted(found["tiles"], key=lambda row: (-row["p_win"], -(row["points"] or 0))):
         best = "best" if row["best"] else ""
         rows.append(
@@ -207,18 +236,19 @@ def bid_hint(found: dict[str, Any]) -> str:
     for row in found["rows"]:
         shares = (f"{100 * each:.0f}" for each in row["p_make"])
         rows.append([row["name"], *shares, f"{row['points']:.0f}"])
-    theta, special = found["theta"], max(found["special"], key=itemgetter("p_make"), default=None)
+    theta, special = found["theta"], found["best_special"]
     advice = f"pass: no bid that is left has P(make) of {100 * theta:.0f} % or more"
-    if special and special["p_make"] >= max(theta, share["p_make"] if share else 0):
-        advice = f"{special['name']} for {special['call']}: the best of these"
+    if special:
+        advice = f"{special['name']} for {special['bid']}: the best of these"
     elif share:
         advice = f"up to {share['bid']} with {share['name']}: P(make) {100 * share['p_make']:.0f} %"
-    about = f"P(make) in % if you lead, over {found['worlds']} deals of the others"
+    about = f"P(make) in % if you lead, over {found['worlds']} deals of the others; marks as 42"
     others = [
-        f"{each['name']} for {each['call']}: P(make) {100 * each['p_make']:.0f} %"
+        f"{each['name']} for {each['bid']}: P(make) {100 * each['p_make']:.0f} %"
         for each in found["special"]
     ]
-    return "\n".join([about, *_table(rows, " "), *others, advice])
+    # First what to do: in a small terminal the table is longer than the panel.
+    return "\n".join([advice, *others, about, *_table(rows, " ")])
 
 
 def beliefs(view: View, found: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from zebjax import bidding, position, special, tiles
+from zebjax import bidding, position, special, suits, tiles
 from zebjax.table import GOAL
 from zebjax.table.state import Table
 
@@ -11,7 +11,8 @@ def view(table: Table) -> dict[str, Any]:
     """What the person may see.
 
     Before the end it has no hidden tile and not the seed, from which the deal would follow. Before
-    the declaration is chosen it is None.
+    the declaration is chosen it is None. The hand is in the order of `suits.in_order`, and not in
+    that of its slots.
     """
     here, phase = table.game, table.phase
     over, is_declared = phase == "over", phase in ("play", "over")
@@ -22,14 +23,16 @@ def view(table: Table) -> dict[str, Any]:
         "seat": table.seat,
         "players": list(here.players),
         "declaration": here.declaration if is_declared else None,
-        "declaration_name": special.DECLARATION_NAMES[here.declaration] if is_declared else None,
+        "declaration_name": suits.phrase(here.declaration) if is_declared else None,
         "silent": special.silent_seat(here.declaration, here.leader) if is_declared else -1,
         "leader": here.leader,
         "ply": len(here.plays),
         "turn": None if over else table.turn,
         "hand": [
             {"tile": tile, "played": tile in here.plays, "legal": tile in legal}
-            for tile in here.hands[table.seat]
+            for tile in suits.in_order(
+                here.hands[table.seat], here.declaration if is_declared else None
+            )
         ],
         "tricks": [_trick(trick) for trick in here.tricks],
         "points": list(here.points),
@@ -63,7 +66,7 @@ def _auction(table: Table) -> dict[str, Any] | None:
         "calls": [bidding.name(call) for call in said.calls],
         "allowed": [bidding.name(call) for call in allowed],
         "declarations": [
-            {"declaration": each, "name": special.DECLARATION_NAMES[each]}
+            {"declaration": each, "name": suits.NAMES[each]}
             for each in said.declarations
             if is_mine and table.phase == "declare"
         ],
@@ -85,7 +88,7 @@ def _special_name(game: position.Position) -> str | None:
     """Nello or sevens, if it has been declared."""
     if game.bid is None or not special.is_special(game.declaration):
         return None
-    return special.DECLARATION_NAMES[game.declaration]
+    return suits.NAMES[game.declaration]
 
 
 def _taken(game: position.Position) -> list[int]:

@@ -201,6 +201,7 @@
     const highest = best && lowest >= 0 && best.bid >= points[lowest] ? best : null;
     return {
       worlds, bids: points, lowest: lowest < 0 ? null : lowest, theta: THETA, special: [],
+      best_special: null,
       rows: rows.sort((a, b) => b.p_make[at] - a.p_make[at] || b.points - a.points),
       advice: highest ? { bid: highest.bid, name: rules.NAMES[highest.declaration],
         p_make: highest.pMake } : null,

@@ -8,13 +8,14 @@
 "use strict";
 
 (function () {
-  const { make, name, draw, relation, percent, outcome } = zebjax;
+  const { make, name, draw, relation, percent, outcome, count } = zebjax;
   const get = (id) => document.getElementById(id);
   const PLACES = ["partner", "left", "right", "you"];
   const CHANGES = ["play", "bid", "declare", "undo", "next"];
   const ABOUT_BIDS = "Your partner sits opposite. One round of bids; the highest bidder names trump "
     + "and must take its points with its partner. The first team with 7 marks wins.";
   const KEYS = { h: "hint", b: "beliefs", u: "undo", r: "review", n: "next" };
+  const WAIT = "Wait for the others.";
 
   class Page {
     constructor(backend, paceMs) {
@@ -72,14 +73,13 @@
       if (event.ctrlKey || event.metaKey || event.altKey || typing || !this.view) return;
       const key = event.key.toLowerCase();
       if (key >= "1" && key <= "7" && key.length === 1) {
-        const held = this.view.hand[Number(key) - 1];
-        if (held.legal) this.act("play", held.tile);
+        this.actOrSay("play", this.view.hand[Number(key) - 1]);
         event.preventDefault();
-      } else if (key === "p" && this.view.auction && this.view.auction.allowed[0] === "pass") {
-        this.act("bid", "pass");
+      } else if (key === "p") {
+        this.actOrSay("bid", "pass");
         event.preventDefault();
-      } else if (KEYS[key] && !get(KEYS[key]).hidden && !get(KEYS[key]).disabled) {
-        this.act(KEYS[key]);
+      } else if (KEYS[key]) {
+        this.actOrSay(KEYS[key]);
         event.preventDefault();
       } else if (["ArrowLeft", "ArrowRight"].includes(event.key)) {
         const buttons = [...get("hand").querySelectorAll("button")];
@@ -89,14 +89,39 @@
       }
     }
 
+    // Does something, or says in one line why that is not possible now. A play's value is a tile held.
+    actOrSay(action, value) {
+      const why = this.busy ? WAIT : this.whyNot(action, value);
+      if (why) get("problem").textContent = why;
+      else this.act(action, action === "play" ? value.tile : value);
+    }
+
+    // Why an action is not possible now; empty if it is.
+    whyNot(action, held) {
+      const { phase, turn, seat, auction, can_undo: canUndo } = this.view, over = phase === "over";
+      if (!this.backend.can.includes(action)) return `There is no ${action} on this page.`;
+      if (["review", "next", "text"].includes(action)) return over ? "" : "This hand is not over.";
+      if (action === "undo") return canUndo ? "" : "There is nothing to take back.";
+      if (over) return "The hand is over: N deals the next one.";
+      if (action === "bid" && phase !== "bid") return auction ? "The bids are over." : "There are no bids.";
+      if (turn !== seat) return "It is not your turn.";
+      if (action === "bid") return auction.allowed[0] === "pass" ? "" : "You must bid.";
+      if (action === "hint" || phase === "play" && !held) return "";
+      if (phase === "bid") return action === "play" ? "The bids come first." : "Nobody has played yet.";
+      if (phase === "declare") return "Trump is named first.";
+      if (held.played) return `You have played ${name(held.tile)}.`;
+      const may = this.view.hand.filter((each) => each.legal).map((each) => name(each.tile));
+      return held.legal ? "" : `${name(held.tile)} may not be played now, only ${may.join(" or ")}.`;
+    }
+
     create() {
       const players = ["left", "partner", "right"].map((place) => Number(get(place).value));
       return this.attempt(async () => {
-        const seat = Number(get("seat").value);
-        const choice = { players, seat };
+        const choice = { players, seat: 0 };
         if (!get("bidding").hidden) choice.bids = get("with-bids").value === "yes";
         const found = await this.backend.create(choice);
         get("setup").hidden = true;
+        get("panel").replaceChildren();
         await this.show(found.views);
         this.focusHand();
       });
@@ -118,7 +143,6 @@
       return this.attempt(async () => {
         const found = await this.backend.act(action, this.view, value);
         if (CHANGES.includes(action)) {
-          get("panel").replaceChildren();
           await this.show(found.views);
           // The button that was pressed is gone, or may be pressed no more.
           const moves = ["next", "bid", "declare"].includes(action) || get("undo").disabled;
@@ -127,6 +151,7 @@
           }
         } else {
           get("panel").replaceChildren(...this.panel(action, found[action]));
+          this.panelIsOf = this.moment();
           get("panel").focus({ preventScroll: action === "hint" });
           if (action === "hint" && found.hint.tiles) this.showBadges(found.hint);
         }
@@ -138,14 +163,24 @@
       return make.length > 1 ? make(this.view, found) : make(found);
     }
 
+    // All that changes when anybody does something.
+    moment() {
+      const { number, undone, phase, ply, auction } = this.view;
+      return [number, undone, phase, ply, auction ? auction.calls.length : 0].join();
+    }
+
     // Does one thing at a time, and says what went wrong.
     async attempt(work) {
-      if (this.busy) return;
+      if (this.busy) {
+        get("problem").textContent = WAIT;
+        return;
+      }
       this.busy = true;
       document.body.classList.add("busy");
       get("problem").textContent = "";
       try {
         await work();
+        get("problem").textContent = "";
       } catch (error) {
         get("problem").textContent = error.message || String(error);
         if (error.gone) {
@@ -176,6 +211,8 @@
     showView() {
       const view = this.view, us = view.seat % 2;
       get("table").hidden = false;
+      // Advice on an earlier moment would be taken for advice on this one.
+      if (this.panelIsOf !== this.moment()) get("panel").replaceChildren();
       get("score").replaceChildren(...(view.auction ? this.marks() : [
         make("b", "", view.declaration_name), ` · hand ${view.number}`,
         make("br"),
@@ -195,7 +232,8 @@
     // Who has taken a trick, with its points where they count.
     took(trick) {
       const who = relation(this.view, trick.winner), { auction } = this.view;
-      return auction && auction.special ? `${who} took it` : `${who} won ${trick.points}`;
+      const points = auction && auction.special ? "" : `, ${count(trick.points, "point")}`;
+      return `${who} took the trick${points}`;
     }
 
     // The contract, the points that each team has and needs, and the marks of the game.
@@ -280,9 +318,7 @@
         const why = held.played ? ", played" : held.legal ? ", may be played" : "";
         button.setAttribute("aria-label", `${name(held.tile)}${why}`);
         button.setAttribute("aria-keyshortcuts", String(slot + 1));
-        button.addEventListener("click", () => {
-          if (held.legal) this.act("play", held.tile);
-        });
+        button.addEventListener("click", () => this.actOrSay("play", held));
         return button;
       }));
     }
@@ -317,7 +353,7 @@
       if (view.phase === "over") {
         const [ours, theirs] = [view.points[us], view.points[1 - us]];
         const result = ours > theirs ? "You win" : ours < theirs ? "They win" : "A tie";
-        return `${result}, ${ours} to ${theirs}.`;
+        return `${result}, ${Math.max(ours, theirs)} points to ${Math.min(ours, theirs)}.`;
       }
       const parts = [];
       const done = trick && trick.winner !== null;
@@ -328,8 +364,7 @@
       if (done) parts.push(`${this.took(trick)}.`);
       if (view.turn !== view.seat) parts.push(`${relation(view, view.turn)} is thinking.`);
       else parts.push(!trick || done ? "You lead." : "You follow.");
-      const text = parts.join(" ");
-      return text[0].toUpperCase() + text.slice(1);
+      return parts.map((text) => text[0].toUpperCase() + text.slice(1)).join(" ");
     }
 
     saidOfBids() {

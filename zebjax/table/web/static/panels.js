@@ -36,15 +36,18 @@
     return cell;
   }
 
+  // A number of things, as in "1 point" and "no tricks".
+  const count = (n, what) => `${n || "no"} ${what}${n === 1 ? "" : "s"}`;
+
   // How a hand with a contract has ended, as one sentence.
   function outcome(view) {
     const us = view.seat % 2, { bid, result, winner, game_winner: game } = view.auction;
     const who = relation(view, bid.seat);
-    const marks = `${bid.marks} mark${bid.marks > 1 ? "s" : ""} for ${winner === us ? "us" : "them"}`;
+    const marks = `${count(bid.marks, "mark")} for ${winner === us ? "us" : "them"}`;
     const end = game === null ? "" : game === us ? " You win the game." : " They win the game.";
-    const { special, tricks } = view.auction, n = tricks[bid.seat % 2];
-    const took = special ? `${n || "no"} trick${n > 1 ? "s" : ""} in ${special}`
-      : view.points[bid.seat % 2];
+    const { special, tricks } = view.auction, team = bid.seat % 2;
+    const took = special ? `${count(tricks[team], "trick")} in ${special}`
+      : count(view.points[team], "point");
     const text = `${who} bid ${bid.name} and took ${took}: ${result}, ${marks}.`;
     return text[0].toUpperCase() + text.slice(1) + end;
   }
@@ -61,24 +64,23 @@
       return make("tr", said ? "best" : "", heading, ...places.map((at) => bar(row.p_make[at])),
         make("td", "", row.points.toFixed(0)));
     });
-    const least = Math.max(found.theta, found.advice ? found.advice.p_make : 0);
-    const special = found.special.filter((each) => each.p_make >= least)
-      .sort((a, b) => b.p_make - a.p_make)[0];
+    const special = found.best_special;
     const inPoints = found.advice
       ? `Up to ${found.advice.bid} with ${found.advice.name}, made in ${percent(found.advice.p_make)}.`
       : `Pass: no bid that is left is made in ${percent(found.theta)} or more.`;
-    const advice = special ? `${special.name} for ${special.call} is the best.` : inPoints;
+    const advice = special ? `${special.name} for ${special.bid} is the best.` : inPoints;
     const said = `How often you make a bid if you lead, in %, over ${found.worlds} deals of the `
-      + "hidden tiles, each played to the end by the small network";
+      + "hidden tiles, each played to the end by the small network; a bid of marks is one of 42";
     const head = ["declaration", ...places.map((at) => String(found.bids[at])), "points"];
     const others = found.special.map((each) => make("p", "",
-      `${each.name} for ${each.call}: made in ${percent(each.p_make)}.`));
+      `${each.name} for ${each.bid}: made in ${percent(each.p_make)}.`));
     return [make("h2", "", "Hint"), make("p", "", advice), ...others, table(said, head, rows)];
   }
 
   function hint(found) {
     if (found.rows) return bidHint(found);
-    const wins = { make: "you make", set: "you set" }[found.value] || "you win";
+    const wins = found.is_open ? "open hands"
+      : { make: "you make", set: "you set" }[found.value] || "you win";
     const rows = [...found.tiles].sort((a, b) => b.p_win - a.p_win || b.points - a.points)
       .map((row) => make("tr", row.best ? "best" : "", tileHeading(row.tile),
         make("td", "", percent(row.p_win)),
@@ -138,5 +140,5 @@
   }
 
   zebjax.panels = { hint, beliefs, review, text: notation };
-  Object.assign(zebjax, { relation, percent, outcome });
+  Object.assign(zebjax, { relation, percent, outcome, count });
 })();

@@ -16,8 +16,11 @@ globalThis.zebjax = zebjax;
     const pips = high + LOW[tile];
     return pips === 10 ? 10 : pips === 5 ? 5 : 0;
   });
-  const NAMES = [0, 1, 2, 3, 4, 5, 6].map((pip) => `trump ${pip}`)
-    .concat("doubles trump", "doubles suit", "no trump");
+  const NAMES = ["blanks", "aces", "deuces", "treys", "fours", "fives", "sixes", "doubles",
+    "doubles a suit", "follow me"];
+  // What is played, as a heading.
+  const PHRASES = [...NAMES.slice(0, 8).map((each) => `trumps: ${each}`),
+    "doubles a suit", "follow me (no trump)"];
   const CALLED_SUIT = 7, DOUBLES_TRUMP = 7, DOUBLES_SUIT = 8, NO_TRUMP = 9;
 
   const isDouble = (tile) => HIGH[tile] === LOW[tile];
@@ -43,6 +46,17 @@ globalThis.zebjax = zebjax;
     const doublesAlone = declaration === DOUBLES_TRUMP || declaration === DOUBLES_SUIT;
     const inSuit = !isDouble(tile) ? HIGH[tile] + LOW[tile] : doublesAlone ? HIGH[tile] : 14;
     return tier === 0 ? 0 : 16 * tier + inSuit;
+  }
+
+  // A hand as players hold it: by suits from sixes to blanks, the trumps first and in each suit its
+  // double; while nothing is declared, as without a trump.
+  function inOrder(hand, declaration) {
+    const named = declaration ?? NO_TRUMP;
+    const place = (tile) => {
+      const suit = ledSuit(named, tile);
+      return 100 * suit + rank(named, suit, tile);
+    };
+    return [...hand].sort((a, b) => place(b) - place(a));
   }
 
   // The tricks of some plays; an unfinished one has winner and points null.
@@ -189,6 +203,6 @@ globalThis.zebjax = zebjax;
     };
   }
 
-  zebjax.rules = { HIGH, LOW, POINTS, NAMES, isDouble, isCalled, ledSuit, follows, tricks, mover,
+  zebjax.rules = { HIGH, LOW, POINTS, NAMES, PHRASES, inOrder, isDouble, isCalled, ledSuit, follows, tricks, mover,
     movers, legal, points, marginals, dealer };
 })();

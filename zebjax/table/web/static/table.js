@@ -69,9 +69,9 @@
     return {
       phase: now, number: table.number, seat, players: table.players,
       declaration: declared ? game.declaration : null,
-      declaration_name: declared ? rules.NAMES[game.declaration] : null,
+      declaration_name: declared ? rules.PHRASES[game.declaration] : null,
       leader: game.leader, silent: -1, ply: game.plays.length, turn: next,
-      hand: game.hands[seat].map((tile) => ({
+      hand: rules.inOrder(game.hands[seat], declared ? game.declaration : null).map((tile) => ({
         tile, played: game.plays.includes(tile), legal: may.includes(tile),
       })),
       tricks: rules.tricks(game), points: rules.points(game),
