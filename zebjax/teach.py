@@ -14,6 +14,7 @@ from zebjax.players import spec
 from zebjax.training.teacher_config import (
     CONTRACT_TEMPERATURE,
     TEMPERATURE,
+    Criterion,
     Declare,
     Settings,
     Targets,
@@ -57,8 +58,8 @@ def parser() -> cli.Parser:
         type=cli.checked(parsing.number(0.01, 100)),
         metavar="POINTS",
         help="temperature of the policy target: a move that is POINTS worse gets 1/e of the weight "
-        f"(default {TEMPERATURE:g}); with --contract percent of P(make) or P(set) (default "
-        f"{CONTRACT_TEMPERATURE:g})",
+        f"(default {TEMPERATURE:g}); with --contract or --criterion win percent of P(make), P(set) "
+        f"or P(win) (default {CONTRACT_TEMPERATURE:g})",
     )
     add(
         "--targets",
@@ -66,6 +67,14 @@ def parser() -> cli.Parser:
         default=defaults.targets,
         metavar="soft|one_hot",
         help="policy target: soft, the softmax, or one_hot, the best move (default %(default)s)",
+    )
+    add(
+        "--criterion",
+        choices=typing.get_args(Criterion),
+        default=defaults.criterion,
+        metavar="points|win",
+        help="what E[Q] plays for in games without a contract, and what the targets come from "
+        "(default %(default)s)",
     )
     add(
         "--opponent",
@@ -124,7 +133,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
     given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(Settings)}
     if given["temperature"] is None:
-        is_points = not arguments.contract or arguments.value == "points"
+        is_points = (
+            arguments.value == "points" if arguments.contract else arguments.criterion == "points"
+        )
         given["temperature"] = TEMPERATURE if is_points else CONTRACT_TEMPERATURE
     settings = Settings(**given)
     start = time.perf_counter()

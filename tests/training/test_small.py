@@ -10,7 +10,7 @@ from tests.support.small import net_of_seed
 from zebjax import iterate
 from zebjax.small import features, network, policy, rules, storage
 from zebjax.small.network import new_scratch
-from zebjax.training import small_fit, small_games, small_run
+from zebjax.training import small_descent, small_fit, small_games, small_run
 from zebjax.training.small_config import Exploration, Settings
 
 # Slow: most of it is compiling two large kernels. tests/small covers rules, features and layers.
@@ -74,7 +74,7 @@ def test_threads_do_not_change_games(games):
 
 def loss_in_python(params, games):
     """The loss that `gradient` differentiates, summed over decisions, in float64."""
-    net, total = small_fit.net_of(params), 0.0
+    net, total = small_descent.net_of(params), 0.0
     net = network.Net(*(field.astype(np.float64) for field in net))
     out = np.zeros(features.MAX_ACTIVE, np.int64)
     for row, ranks, labels, _, _ in decisions(games):
@@ -89,16 +89,16 @@ def loss_in_python(params, games):
 
 
 def test_the_gradient_is_that_of_the_loss(games):
-    params = small_fit.init(8, 4, 0)
+    params = small_descent.init(8, 4, 0)
     rng = np.random.default_rng(0)
-    params = small_fit.Params(
+    params = small_descent.Params(
         *(np.ascontiguousarray(p + rng.normal(0, 0.1, p.shape), np.float32) for p in params)
     )
-    params.by_tile[~np.isin(np.arange(features.N_FEATURES), small_fit.tile_rows())] = 0
+    params.by_tile[~np.isin(np.arange(features.N_FEATURES), small_descent.tile_rows())] = 0
     few = games.where(np.arange(10))
-    grad = small_fit.new_gradient(small_fit.net_of(params))
-    small_fit.gradient(small_fit.net_of(params), few, np.arange(10)[:, None], grad, 1)
-    slopes = small_fit.slopes_of(grad)
+    grad = small_descent.new_gradient(small_descent.net_of(params))
+    small_fit.gradient(small_descent.net_of(params), few, np.arange(10)[:, None], grad, 1)
+    slopes = small_descent.slopes_of(grad)
     assert grad.losses[:, 0].sum() == len(list(decisions(few)))
     for name in params._fields:
         slope = getattr(slopes, name).reshape(-1)
@@ -106,7 +106,7 @@ def test_the_gradient_is_that_of_the_loss(games):
         step = 1e-2
         ends = []
         for sign in (1, -1):
-            moved = small_fit.Params(*(p.astype(np.float64) for p in params))
+            moved = small_descent.Params(*(p.astype(np.float64) for p in params))
             getattr(moved, name).reshape(-1)[place] += sign * step
             ends.append(loss_in_python(moved, few))
         expected = (ends[0] - ends[1]) / (2 * step)
@@ -114,8 +114,8 @@ def test_the_gradient_is_that_of_the_loss(games):
 
 
 def test_a_fit_learns_the_games_and_repeats(games):
-    params, again = small_fit.init(8, 4, 0), small_fit.init(8, 4, 0)
-    how = small_fit.Fit(passes=60, games=20, rate=5e-3)
+    params, again = small_descent.init(8, 4, 0), small_descent.init(8, 4, 0)
+    how = small_descent.Fit(passes=60, games=20, rate=5e-3)
     errors = small_fit.fit(params, games, how, 1, threads=1)
     assert errors[-10:, 2].mean() < 0.7 * errors[:10, 2].mean()
     small_fit.fit(again, games, how, 1, threads=2)
@@ -166,7 +166,7 @@ def test_damaged_games_are_refused_when_a_run_resumes(tmp_path, games, change, m
 
 
 def test_a_network_that_is_not_finite_is_not_written(tmp_path):
-    net = small_fit.net_of(small_fit.init(8, 4, 0))
+    net = small_descent.net_of(small_descent.init(8, 4, 0))
     net.second[0, 0] = 1e6  # more than float16 holds
     with pytest.raises(ValueError, match="array second is not finite, so nothing is written"):
         storage.save(tmp_path / "net.safetensors", net, {})

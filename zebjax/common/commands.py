@@ -31,6 +31,7 @@ COMMANDS = {
     "engine": Command("zebjax.engine", "let another program ask a player for moves"),
     "teach": Command("zebjax.teach", "make training games of the exact teacher"),
     "iterate": Command("zebjax.iterate", "train the small network for CPUs by policy iteration"),
+    "imitate": Command("zebjax.imitate", "make the small network foresee what others play"),
     "convert": Command("zebjax.convert", "convert PyTorch checkpoints of the original and back"),
     "doctor": Command("zebjax.doctor", "check that this machine can run an experiment"),
     "status": Command("zebjax.status", "show the state of a run and what is wrong"),

@@ -10,9 +10,10 @@ from zebjax.common import files
 from zebjax.small import MAX_WIDTH
 from zebjax.small.network import Net, shapes
 
-BUNDLED_NAME = "small"
-BUNDLED = Path(__file__).parents[1] / "bundled" / "small.safetensors"
-"""The small network that comes with zebjax, with the path `small`."""
+BUNDLED_NAME, IMITATOR = "small", "imitator"
+"""Paths of the networks that come with zebjax: the one that plays best, and the one that foresees
+best what strong players do."""
+_BUNDLED = Path(__file__).parents[1] / "bundled"
 MAX_BYTES = 100 << 20
 """Maximum size of a file."""
 _FORMAT_KEY, _FORMAT = "zebjax_small_format", "1"
@@ -45,7 +46,7 @@ def load(path: Path | str) -> Net:
     """Read a network.
 
     Args:
-        path: a file that `save` made, or `small` for the bundled one.
+        path: a file that `save` made, or `small` or `imitator` for those that come with zebjax.
 
     Returns:
         The network with 56 outputs, float32.
@@ -54,14 +55,15 @@ def load(path: Path | str) -> Net:
         ValueError: if there is no such file, or it is damaged, too large or not finite; the message
             names it.
     """
-    file = BUNDLED if str(path) == BUNDLED_NAME else Path(path)
+    is_bundled = str(path) in (BUNDLED_NAME, IMITATOR)
+    file = _BUNDLED / f"{path}.safetensors" if is_bundled else Path(path)
     try:
         with open(file, "rb") as opened:
             data = opened.read(MAX_BYTES + 1)
     except OSError as error:
         raise ValueError(
-            f"{file}: cannot be read ({error.strerror}); expected `{BUNDLED_NAME}` or a file that "
-            "`zebjax iterate` made"
+            f"{file}: cannot be read ({error.strerror}); expected `{BUNDLED_NAME}`, "
+            f"`{IMITATOR}`, or a file that `zebjax iterate` or `zebjax imitate` made"
         ) from None
     if len(data) > MAX_BYTES:
         raise ValueError(f"{file}: larger than the {MAX_BYTES:,} bytes allowed")

@@ -17,7 +17,8 @@ from zebjax.players import auction, base, exact
 from zebjax.training.teacher_config import Settings
 
 POINT = 0.5
-"""Percent of P(make) that a mean point counts, so that points decide among equally likely moves."""
+"""Percent of P(make) or P(win) that a mean point counts, so that points decide among equally likely
+moves."""
 
 
 def deals(
@@ -65,8 +66,8 @@ class Judgement(NamedTuple):
     """E[Q]'s judgement of N decisions."""
 
     score: np.ndarray
-    """float64 `[N, 7]`, nan where not legal: mean points, or with a contract P(make) or P(set) of
-    the mover's team in percent, and `POINT` for a mean point from the third trick on."""
+    """float64 `[N, 7]`, nan where not legal: mean points, or P(win), with a contract P(make) or
+    P(set), of the mover's team in percent, and `POINT` for a mean point from the third trick on."""
     best: np.ndarray
     """int32 `[N]`, the slots that E[Q] plays."""
     value: np.ndarray
@@ -85,16 +86,19 @@ def judge(
         contracts: those of the games, `[N]`, or None for points won.
     """
     if contracts is not None:
-        return _judge_contracts(settings, states, keys, contracts)
+        need = np.asarray(contract.needs(contracts, base.movers(states)))
+        return _judge_by_wins(settings, states, keys, need)
+    if settings.criterion == "win":
+        return _judge_by_wins(settings, states, keys, np.full(len(keys), exact.ENOUGH))
     values = exact.eq_values(states, keys, settings.n, settings.n_trick1)
     best = values.best_slots()
     return Judgement(values.mean_points, best, values.value[np.arange(len(best)), best])
 
 
-def _judge_contracts(
-    settings: Settings, states: game.GameState, keys: np.ndarray, contracts: Contract
+def _judge_by_wins(
+    settings: Settings, states: game.GameState, keys: np.ndarray, need: np.ndarray
 ) -> Judgement:
-    need = np.asarray(contract.needs(contracts, base.movers(states)))
+    """Judge by the share of worlds in which the mover's team has at least `need[N]` points."""
     if states.ply[0] < exact.TIES_FROM_PLY:
         # Points would take five times as long in the first tricks.
         wins, n_worlds = exact.count_wins_and_worlds(

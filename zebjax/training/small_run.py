@@ -20,9 +20,9 @@ import safetensors.numpy
 from zebjax import tiles
 from zebjax.common import files
 from zebjax.small import storage
-from zebjax.training import small_fit, small_games
+from zebjax.training import small_descent, small_fit, small_games
 from zebjax.training.small_config import Settings
-from zebjax.training.small_fit import Fit, Params
+from zebjax.training.small_descent import Fit, Params
 from zebjax.training.small_games import Games
 
 GAMES_PER_FILE = 1000
@@ -74,7 +74,7 @@ def run(
     params = (
         _load_params(_params_file(out, done), settings)
         if done >= 0
-        else small_fit.init(settings.hidden, settings.second, settings.seed)
+        else small_descent.init(settings.hidden, settings.second, settings.seed)
     )
     for number in range(done + 1, settings.rounds):
 
@@ -82,7 +82,7 @@ def run(
             on_progress((number + part) / settings.rounds, f"round {number + 1}: {doing}")
 
         new = _games_of_round(settings, out, number, params, threads, show)
-        before = small_fit.judge(small_fit.net_of(params), new, threads)
+        before = small_fit.judge(small_descent.net_of(params), new, threads)
         old = [
             _read_games(file)
             for earlier in range(max(0, number + 1 - settings.window), number)
@@ -99,7 +99,9 @@ def run(
             )
         total = sum(settings.games_of(n) for n in range(number + 1))
         facts = {"round": str(number + 1), "games": str(total)}
-        storage.save(out / f"round_{number + 1:02}.safetensors", small_fit.net_of(params), facts)
+        storage.save(
+            out / f"round_{number + 1:02}.safetensors", small_descent.net_of(params), facts
+        )
         _save_arrays(_params_file(out, number), dict(zip(Params._fields, params, strict=True)))
         _forget(settings, out, number)
         after = errors[-max(1, len(errors) // 10) :].mean(0)
@@ -142,7 +144,7 @@ def _games_files(settings: Settings, out: Path, number: int) -> list[Path]:
 def _games_of_round(
     settings: Settings, out: Path, number: int, params: Params, threads: int, show: OnProgress
 ) -> Games:
-    net, parts = small_fit.net_of(params), []
+    net, parts = small_descent.net_of(params), []
     left, places = settings.games_of(number), _games_files(settings, out, number)
     for index, file in enumerate(places):
         show(0.8 * index / len(places), "playing")
@@ -182,7 +184,7 @@ def _read_games(file: Path) -> Games:
 
 def _load_params(file: Path, settings: Settings) -> Params:
     arrays = _read_arrays(file)
-    wanted = small_fit.init(settings.hidden, settings.second, 0)
+    wanted = small_descent.init(settings.hidden, settings.second, 0)
     shapes = {name: field.shape for name, field in wanted._asdict().items()}
     _check_arrays(file, arrays, shapes, np.float32)
     for name, array in arrays.items():

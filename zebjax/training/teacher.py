@@ -8,7 +8,8 @@ legal move gets targets from the mean points of each move over sampled worlds, e
   gets 1/e of the weight; or one-hot, the best move.
 - value: P(more points than the other team) - P(fewer) after E[Q]'s best move, for the mover.
 
-E[Q] plays the move with the most mean points, see `exact.Values.best_slots`.
+E[Q] plays the move with the most mean points, see `exact.Values.best_slots`. With the criterion
+"win" both come from P(win), and E[Q] plays as the player `eq`.
 
 In games with a contract (`Settings.contract`) the targets come from P(make) or P(set) instead of
 mean points, E[Q] plays as the player `eq:criterion=make`, and the files hold the contracts; see
@@ -158,7 +159,7 @@ def file_path(folder: Path, index: int) -> Path:
 
 _OLDER = {
     name: getattr(Settings(), name)
-    for name in ("targets", "contract", "declare", "declare_worlds", "value")
+    for name in ("targets", "contract", "declare", "declare_worlds", "value", "criterion")
 }
 """The settings that files from before they existed were made with."""
 

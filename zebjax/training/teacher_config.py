@@ -8,6 +8,7 @@ from zebjax.common import bids
 Targets = Literal["soft", "one_hot"]
 Declare = Literal["make", "pips"]
 Value = Literal["make/set", "points"]
+Criterion = Literal["points", "win"]
 TEMPERATURE, CONTRACT_TEMPERATURE = 1.0, 5.0
 """Defaults of the command: points, and percent with a contract."""
 
@@ -21,12 +22,16 @@ class Settings:
     n_trick1: int | None = None
     """Worlds per decision in the first trick; None for n."""
     temperature: float = 1.0
-    """Temperature of the soft policy target: in points, or in percent of P(make) or P(set)."""
+    """Temperature of the soft policy target: in points, or in percent of P(make, set or win)."""
     targets: Targets = "soft"
     """Policy targets: soft, softmax(mean points / temperature), or one_hot, the move played."""
     opponent: str = ""
     """Spec of E[Q]'s opponent, which is team 1 in games 0, 2, 4, ... of a file and team 0 in the
     others. Empty: E[Q] itself."""
+    criterion: Criterion = "points"
+    """Of games without a contract. points: E[Q] plays for mean points, and the policy targets come
+    from them. win: it plays as the player `eq`, for P(win), and so do the targets; in the value a
+    tie at 21 points then counts as lost."""
     seed: int = 0
     games_per_file: int = 250
     contract: str = ""
@@ -47,6 +52,8 @@ class Settings:
             if not self.contract and getattr(self, name) != getattr(Settings, name):
                 raise ValueError(f"{name}: expected contract with it, as in contract 30-42")
         if self.contract:
+            if self.criterion != Settings.criterion:
+                raise ValueError("criterion: expected points with a contract, see value")
             try:
                 bids.parse_range(self.contract)
             except ValueError as error:

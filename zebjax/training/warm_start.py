@@ -147,6 +147,19 @@ def _read_contracts(file: Path) -> AnyRecord:
     return contract_record.joined(records, contracts)
 
 
+def games_in(folder: Path, field: str) -> GameRecord:
+    """Read all games of a folder, NumPy arrays; `field` is its name in messages.
+
+    Raises:
+        ValueError: if there are no games, or a file is damaged or has contracts.
+    """
+    read = [record.read(file)[0] for file in _record_files(folder, field, "teach")]
+    games: GameRecord = jax.tree.map(lambda *parts: np.concatenate(parts), *read)
+    if not len(games.slots):
+        raise ValueError(f"{field}: the files in {folder} hold no games")
+    return games
+
+
 def taught_games(settings: Experiment) -> AnyRecord:
     """Read all games in the teacher's folder, with their contracts for a network of make/set; NumPy
     arrays.

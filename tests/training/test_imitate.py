@@ -1,0 +1,130 @@
+"""The small network learns to foresee moves: lessons, gradient, and the command."""
+
+import numpy as np
+import pytest
+
+from tests.support.contracts import finished
+from tests.support.small import net_of_seed
+from zebjax import imitate, record
+from zebjax.record import TargetKind
+from zebjax.small import features, rules, storage
+from zebjax.training import small_descent, small_imitate, teacher_config
+
+
+def games(n):
+    """n random games whose targets are mostly the move played; games, and plies with a choice."""
+    _, records = finished(n)
+    ranks = small_imitate.read(records).ranks
+    rng, policy = np.random.default_rng(1), np.zeros((n, 28, 7), np.float16)
+    kind = np.full((n, 28), TargetKind.FORCED, np.int8)
+    row = np.zeros(rules.SIZE, np.int64)
+    for number in range(n):
+        hands, declaration = records.hands[number], records.declaration[number]
+        rules.start(row, hands, declaration, records.leader[number])
+        for ply in range(28):
+            own, legal = ranks[number, rules.mover(row)], rules.legal_tiles(row)
+            can = (legal >> own.astype(np.int64)) & 1
+            policy[number, ply] = 0.2 * can / can.sum()
+            policy[number, ply, records.slots[number, ply]] += 0.8
+            if can.sum() > 1 and rng.random() < 0.9:
+                kind[number, ply] = TargetKind.TEACHER
+            rules.play(row, own[records.slots[number, ply]])
+    weight = np.ones((n, 28), np.float16)
+    return records._replace(policy=policy, kind=kind, weight=weight)
+
+
+def test_moves_without_a_choice_or_a_target_are_no_lessons():
+    _, records = finished(2)
+    records = records._replace(
+        policy=np.full((2, 28, 7), 1 / 7, np.float16), weight=np.ones((2, 28), np.float16)
+    )
+    records.kind[:] = TargetKind.TEACHER
+    records.kind[0, 3], records.kind[0, 4] = TargetKind.FORCED, TargetKind.NONE
+    records.weight[1, 5] = 0
+    used = small_imitate.read(records).targets.any(-1)
+    assert np.argwhere(~used).tolist() == [[0, 3], [0, 4], [1, 5]]
+
+
+def test_win_is_a_criterion_of_games_without_a_contract():
+    with pytest.raises(ValueError, match="criterion: expected points with a contract"):
+        teacher_config.Settings(contract="30", criterion="win")
+
+
+def test_too_few_games_are_refused_in_one_sentence(tmp_path, capsys):
+    _, records = finished(12)
+    rest = np.flatnonzero(records.declaration != 9)
+    only = record.GameRecord(*(field[rest] for field in records))
+    (tmp_path / "games").mkdir()
+    metadata = record.Metadata(record.TEACHER, "test", 0, {})
+    record.write(tmp_path / "games" / "a.safetensors", only, metadata)
+    assert imitate.main([str(tmp_path / "games"), str(tmp_path / "net.safetensors")]) == 2
+    assert "expected games of all ten declarations; make more games" in capsys.readouterr().err
+    assert not (tmp_path / "net.safetensors").exists()
+    assert imitate.main([str(tmp_path / "none"), str(tmp_path / "net.safetensors")]) == 2
+    assert "GAMES: no *.safetensors in" in capsys.readouterr().err
+
+
+def test_both_networks_that_come_with_zebjax_can_be_loaded():
+    for name in (storage.BUNDLED_NAME, storage.IMITATOR):
+        assert np.isfinite(storage.load(name).last).all()
+
+
+def loss_in_python(params, lessons):
+    """The loss that `gradient` differentiates, summed over decisions, in float64."""
+    net, total, n = small_descent.net_of(params), 0.0, 0
+    net = type(net)(*(field.astype(np.float64) for field in net))
+    out, row = np.zeros(features.MAX_ACTIVE, np.int64), np.zeros(rules.SIZE, np.int64)
+    for number in range(len(lessons.slots)):
+        rules.start(row, lessons.hands[number], *(int(field[number]) for field in lessons[2:4]))
+        for ply in range(28):
+            own, target = lessons.ranks[number, rules.mover(row)], lessons.targets[number, ply]
+            if target.any():
+                active = features.private_features(row, out, features.public_features(row, out, 0))
+                hidden = net.first_bias + net.first[row[rules.DECLARATION], out[:active]].sum(0)
+                second = net.second_bias + np.maximum(hidden, 0) @ net.second
+                value, points = (net.last_bias + np.maximum(second, 0) @ net.last).reshape(2, 28)
+                scores = (0.5 * value + 0.2 * points) / small_imitate.TEMPERATURE
+                legal = [rank for rank in range(28) if rules.legal_tiles(row) >> rank & 1]
+                norm = np.logaddexp.reduce(scores[legal])
+                total -= (target * np.where(target > 0, scores[own] - norm, 0)).sum()
+                n += 1
+            rules.play(row, own[lessons.slots[number, ply]])
+    return total, n
+
+
+# Slow: compiling the kernel. What is above covers the lessons, tests/small the layers.
+@pytest.mark.slow
+def test_the_gradient_is_that_of_the_cross_entropy():
+    lessons = small_imitate.read(games(60))
+    params = small_descent.params_of(net_of_seed(3, spread=0.2))
+    chosen = small_descent.balanced(lessons.declaration)
+    few = lessons.where(chosen.ravel())
+    grad = small_descent.new_gradient(small_descent.net_of(params))
+    small_imitate.gradient(small_descent.net_of(params), lessons, chosen, grad, 1)
+    expected, n = loss_in_python(params, few)
+    assert grad.losses[:, 0].sum() == n > 100
+    assert grad.losses[:, 1].sum() == pytest.approx(expected, rel=1e-4)
+    slopes = small_descent.slopes_of(grad)
+    for name in ("by_rank", "own", "first_bias", "second", "second_bias", "last", "last_bias"):
+        slope = getattr(slopes, name).reshape(-1)
+        place = int(np.abs(slope).argmax())
+        ends = []
+        for sign in (1, -1):
+            moved = small_descent.Params(*(p.astype(np.float64) for p in params))
+            getattr(moved, name).reshape(-1)[place] += sign * 1e-3
+            ends.append(loss_in_python(moved, few)[0])
+        assert slope[place] == pytest.approx((ends[0] - ends[1]) / 2e-3, rel=0.03), name
+
+
+@pytest.mark.slow
+def test_the_command_makes_a_network_that_foresees_more(tmp_path, capsys):
+    metadata = record.Metadata(record.TEACHER, "test", 0, {})
+    (tmp_path / "games").mkdir()
+    record.write(tmp_path / "games" / "a.safetensors", games(60), metadata)
+    storage.save(tmp_path / "start.safetensors", net_of_seed(3, spread=0.2), {})
+    out = tmp_path / "net.safetensors"
+    options = ["--start", str(tmp_path / "start.safetensors"), "--passes", "40"]
+    assert imitate.main([str(tmp_path / "games"), str(out), *options]) == 0
+    before, after, _ = capsys.readouterr().out.splitlines()
+    assert float(after.split()[1]) < float(before.split()[1])
+    assert storage.load(out).second.shape == (8, 4)
