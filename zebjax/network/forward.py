@@ -23,6 +23,8 @@ from zebjax.observe import Observation, tokenizer
 
 Params = dict[str, Any]
 N_OPPONENTS = 3
+N_MOVE_OUTPUTS = 2
+"""Of each move: value and points."""
 LAYER_NORM_EPSILON = 1e-5
 _MULTIPLE = 8
 """Tensor cores want axes that are a multiple of this."""
@@ -37,6 +39,10 @@ class Output(NamedTuple):
     """`[...]` in [-1, 1], for the player to move."""
     belief_logits: jax.Array | None
     """`[..., 28, 3]` by tile and holder (left, partner, right); None without a belief head."""
+    moves: jax.Array | None = None
+    """`[..., 7, 2]` by slot, for the team of the player to move: the value of the move in [-1, 1],
+    and (our points - theirs) at the end over `tiles.POINTS_SCALE`; those of played and illegal
+    slots mean nothing. None without the head `move_values`."""
 
 
 class Affine(NamedTuple):
@@ -73,6 +79,7 @@ class Prepared(NamedTuple):
     value_out: Affine
     belief_hidden: Affine | None
     belief_out: Affine | None
+    move_values: Affine | None
     """The heads are float32."""
 
 
@@ -80,7 +87,7 @@ def prepare(config: ZebConfig, params: Params) -> Prepared:
     """Convert parameters into the weights that are multiplied.
 
     Args:
-        config: the network. Without `belief_head` a belief head in `params` is left out.
+        config: the network. A head of `params` that it does not have is left out.
         params: from `init` or `load`, concrete or traced.
     """
     # The kernel of our own reads its part of one product; XLA would copy three parts of it.
@@ -147,6 +154,7 @@ def _prepare(
         value_out=affine(params["value_out"], jnp.float32),
         belief_hidden=affine(params["belief_hidden"], jnp.float32) if belief else None,
         belief_out=affine(params["belief_out"], jnp.float32) if belief else None,
+        move_values=affine(params["move_values"], jnp.float32) if config.move_values else None,
     )
 
 
@@ -295,13 +303,14 @@ def norm(x: jax.Array) -> jax.Array:
 def _heads(
     config: ZebConfig, weights: Prepared, x: jax.Array, mask: Array, place: jax.Array
 ) -> Output:
-    """Policy, value and belief of `[tokens, games, width]`, with the leading axis games."""
+    """All outputs of `[tokens, games, width]`, with the leading axis games."""
     x = x.astype(jnp.float32)
     logits = (x * weights.policy.kernel[:, 0]).sum(-1)
     policy_logits = at_slots(config, weights, logits.T, place.T)
     # The mean over valid tokens. `where` removes the padding, not a product: inf * 0 is nan.
     valid = jnp.asarray(mask)[..., None]
-    return heads(weights, policy_logits, jnp.where(valid, x, 0).sum(0) / valid.sum(0))
+    output = heads(weights, policy_logits, jnp.where(valid, x, 0).sum(0) / valid.sum(0))
+    return output._replace(moves=_moves(config, weights.move_values, x, place))
 
 
 def at_slots(config: ZebConfig, weights: Prepared, logits: jax.Array, place: Array) -> jax.Array:
@@ -323,8 +332,23 @@ def at_slots(config: ZebConfig, weights: Prepared, logits: jax.Array, place: Arr
     return jnp.where(at_slot, logits[..., None], 0).sum(1) + weights.policy.bias
 
 
+def _moves(
+    config: ZebConfig, weights: Affine | None, x: jax.Array, place: jax.Array
+) -> jax.Array | None:
+    """Value and points of each slot, `[games, 7, 2]`, of `[tokens, games, width]`."""
+    if weights is None or weights.bias is None:
+        return None
+    hand = tokenizer(config.tokenizer).hand
+    at_slot = place[..., None] == np.arange(hand.start, hand.stop, dtype=np.int8)
+    of_tokens = x @ weights.kernel
+    raw = jnp.where(at_slot[..., None], of_tokens[:, :, None], 0).sum(0) + weights.bias
+    return jnp.stack([jnp.tanh(raw[..., 0]), raw[..., 1]], axis=-1)
+
+
 def heads(weights: Prepared, policy_logits: jax.Array, pooled: jax.Array) -> Output:
-    """Return the outputs, with value and belief of the mean of valid tokens `[games, width]`."""
+    """Return the outputs but those of moves, with value and belief of the mean of valid tokens
+    `[games, width]`.
+    """
 
     def head(hidden: Affine, out: Affine) -> jax.Array:
         return _times(out, jax.nn.gelu(_times(hidden, pooled), approximate=False))

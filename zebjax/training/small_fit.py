@@ -122,7 +122,7 @@ def _output_gradient(
         left &= left - 1
         value = 1.0 if points > 21 else (0.0 if points == 21 else -1.0)
         slope[rank] = out[rank] - value
-        slope[28 + rank] = out[28 + rank] - (2 * points - 42) / 20
+        slope[28 + rank] = out[28 + rank] - (2 * points - 42) / tiles.POINTS_SCALE
         mean_value += slope[rank]
         mean_points += slope[28 + rank]
         n += 1
