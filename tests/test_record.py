@@ -17,7 +17,7 @@ METADATA = record.Metadata(source="selfplay-mcts", worker="w0", model_step=7, se
 
 def changed(games, **fields):
     """A copy in which `name=(index, value)` is set."""
-    copies = {name: np.array(field) for name, field in games._asdict().items()}
+    copies = {name: np.array(field) for name, field in record.arrays_of(games).items()}
     for name, (index, value) in fields.items():
         copies[name][index] = value
     return record.GameRecord(**copies)
@@ -131,7 +131,7 @@ def save_raw(path, records, strings):
         "created_at": "now",
     }
     metadata = {name: text for name, text in {**fields, **strings}.items() if text is not None}
-    safetensors.numpy.save_file(records._asdict(), path, metadata)
+    safetensors.numpy.save_file(record.arrays_of(records), path, metadata)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_broken_files_are_refused(tmp_path, games):
     path.write_bytes(json.dumps({"not": "this"}).encode())
     with pytest.raises(InvalidRecords):
         record.read(path)
-    arrays = games._asdict()
+    arrays = record.arrays_of(games)
     safetensors.numpy.save_file({**arrays, "extra": np.zeros(1)}, path, {"format_version": "1"})
     with pytest.raises(InvalidRecords):
         record.read(path)

@@ -1,5 +1,7 @@
 """GameRecord: one finished game with the search's result at each ply, in about 600 bytes.
 
+With the values of every move it takes about 1,400.
+
 A file of records is safetensors with string metadata, so reading it executes nothing. Every game in
 it is replayed through the rules before it is used.
 """
@@ -51,6 +53,8 @@ class TargetKind(enum.IntEnum):
     """A tree search with two tricks left or fewer, whose leaf values are exact."""
     NONE = 4
     """No target: a player's move without a policy target and without a root value."""
+    ROLLOUT = 5
+    """The outcome of each move when all go on by a policy, see `training.labelled_games`."""
 
 
 class GameRecord(NamedTuple):
@@ -76,8 +80,14 @@ class GameRecord(NamedTuple):
     """int32, the training step of the weights at the game's start."""
     step_end: Array
     """int32, the training step of the weights at the game's end."""
+    moves: Array | None = None
+    """float16 `[28, 7, 2]`, the value of each move of each ply's mover, P(win) - P(lose), and its
+    points, (ours - theirs) at the end / `tiles.POINTS_SCALE`; nan where not known or not legal.
+    None if the game has none of them."""
 
 
+MOVES = "moves"
+"""The field that a record or a file need not have."""
 FIELDS: dict[str, tuple[type, tuple[int, ...]]] = {
     "hands": (np.int8, (4, 7)),
     "declaration": (np.int8, ()),
@@ -90,12 +100,38 @@ FIELDS: dict[str, tuple[type, tuple[int, ...]]] = {
     "step_start": (np.int32, ()),
     "step_end": (np.int32, ()),
 }
-"""Dtype and shape of each field of one `GameRecord`."""
+"""Dtype and shape of each field of one `GameRecord` that every record has."""
+_ALL_FIELDS = FIELDS | {MOVES: (np.float16, (28, 7, 2))}
+_MAX_MOVE = np.array([1, tiles.TOTAL_POINTS / tiles.POINTS_SCALE]) * 1.001
+"""Largest value and points of a move, but for rounding."""
 
 
 def empty(n: int) -> GameRecord:
     """`n` blank records, all zeros."""
     return GameRecord(*(jnp.zeros((n, *shape), dtype) for dtype, shape in FIELDS.values()))
+
+
+def arrays_of(records: Any) -> dict[str, Any]:
+    """Return the arrays of records by name, NumPy arrays: all fields but those that are None."""
+    fields = records._asdict().items()
+    return {name: np.asarray(field) for name, field in fields if field is not None}
+
+
+def with_moves(records: Any, is_wanted: bool) -> Any:
+    """Return records that have values of moves, all nan if they had none, or records without.
+
+    Args:
+        records: `[n]` games: a GameRecord, or what has its fields.
+        is_wanted: True for records that have them.
+    """
+    if not is_wanted:
+        return records._replace(moves=None)
+    if records.moves is not None:
+        return records
+    dtype, shape = _ALL_FIELDS[MOVES]
+    # On the host only for arrays of the host: a ring is many times as large as the games of a file.
+    full = np.full if isinstance(records.slots, np.ndarray) else jnp.full
+    return records._replace(moves=full((len(records.slots), *shape), np.nan, dtype))
 
 
 def check_record(records: Any, batch: tuple[int | str, ...] = ()) -> None:
@@ -110,7 +146,9 @@ def check_record(records: Any, batch: tuple[int | str, ...] = ()) -> None:
     Raises:
         ValueError: the message names the field, and the expected and the given value.
     """
-    for name, (dtype, shape) in FIELDS.items():
+    for name, (dtype, shape) in _ALL_FIELDS.items():
+        if name == MOVES and records.moves is None:
+            continue
         kind = int if np.issubdtype(dtype, np.integer) else float
         check(f"records.{name}", getattr(records, name), (*batch, *shape), kind)
         # The first field decides the sizes of the leading axes, and the others must agree with it.
@@ -163,6 +201,20 @@ def _as_array(field: Any) -> np.ndarray:
 _legal_of_games = jax.jit(jax.vmap(_legal_by_ply))
 
 
+def legal_slots(records: GameRecord) -> np.ndarray:
+    """Return the legal slots of each ply's mover, bool `[n, 28, 7]`.
+
+    Args:
+        records: `[n]` games, NumPy arrays; n is 1 or more.
+    """
+    # The number of games is padded to a power of two, so that files of any size share a few
+    # compiled programs.
+    n = len(records.slots)
+    rows = np.minimum(np.arange(1 << (n - 1).bit_length()), n - 1)
+    needed = (np.asarray(getattr(records, name))[rows] for name in FIELDS)
+    return np.asarray(_legal_of_games(GameRecord(*needed)))[:n]
+
+
 def validate(records: GameRecord) -> None:
     """Check every field of many records, and replay every game through the rules.
 
@@ -176,9 +228,11 @@ def validate(records: GameRecord) -> None:
     if not isinstance(records, GameRecord):
         raise InvalidRecords(f"expected a GameRecord, got {type(records).__name__}")
     fields = {name: _as_array(field) for name, field in records._asdict().items()}
+    if records.moves is None:
+        del fields[MOVES]
     n = fields["hands"].shape[0] if fields["hands"].ndim else 0
-    for name, (dtype, shape) in FIELDS.items():
-        field = fields[name]
+    for name, field in fields.items():
+        dtype, shape = _ALL_FIELDS[name]
         if field.dtype != dtype or field.shape != (n, *shape):
             raise InvalidRecords(
                 f"{name}: expected {np.dtype(dtype)} {[n, *shape]}, got {field.dtype} "
@@ -216,13 +270,7 @@ def validate(records: GameRecord) -> None:
         "steps are negative or run backwards",
     )
 
-    # The number of games is padded to a power of two, so that files of any size share a few
-    # compiled programs.
-    padded = 1 << (n - 1).bit_length()
-    rows = np.minimum(np.arange(padded), n - 1)
-    legal = np.asarray(
-        _legal_of_games(GameRecord(**{name: field[rows] for name, field in fields.items()}))
-    )[:n]
+    legal = legal_slots(GameRecord(**fields))
     refuse(
         ~np.take_along_axis(legal, fields["slots"][..., None].astype(int), 2)[..., 0],
         "the slot played is not legal",
@@ -239,6 +287,13 @@ def validate(records: GameRecord) -> None:
     refuse(
         used & (np.abs(policy.sum(2) - 1) > POLICY_SUM_TOLERANCE), "policy target does not sum to 1"
     )
+    if MOVES in fields:
+        moves = fields[MOVES]
+        refuse(
+            (np.abs(moves) > _MAX_MOVE).any((2, 3)),
+            f"moves are not in [-1, 1] and [-{_MAX_MOVE[1]:.1f}, {_MAX_MOVE[1]:.1f}]",
+        )
+        refuse(~(legal[..., None] | np.isnan(moves)).all((2, 3)), "moves: not nan on illegal slots")
 
 
 def write(
@@ -261,7 +316,7 @@ def write(
         OSError: if it cannot be written.
     """
     path = Path(path)
-    arrays = records._asdict() | (dict(others) if others else {})
+    arrays = arrays_of(records) | (dict(others) if others else {})
     arrays = {name: np.ascontiguousarray(field) for name, field in arrays.items()}
     created_at = metadata.created_at or datetime.datetime.now(datetime.UTC).isoformat(
         timespec="seconds"
@@ -338,7 +393,7 @@ def unpack(
         arrays = safetensors.numpy.load(data)  # it checks lengths and offsets
         header = json.loads(data[8 : 8 + header_bytes])
         metadata = parse(header.get("__metadata__", {}))
-        if odd := sorted(set(arrays) ^ {*FIELDS, *others}):
+        if odd := sorted((set(arrays) ^ {*FIELDS, *others}) - {MOVES}):
             if "bidder" in odd:  # another game: its moves aim at another value
                 wanted, other = ("a contract", "none") if others else ("no contract", "one")
                 raise InvalidRecords(f"expected games with {wanted}, these have {other}")

@@ -10,7 +10,7 @@ from tests.support.small import net_of_seed
 from zebjax import iterate
 from zebjax.small import features, network, policy, rules, storage
 from zebjax.small.network import new_scratch
-from zebjax.training import small_fit, small_games, small_run
+from zebjax.training import labelled_games, small_fit, small_games, small_run
 from zebjax.training.small_config import Exploration, Settings
 
 # Slow: most of it is compiling two large kernels. tests/small covers rules, features and layers.
@@ -162,7 +162,7 @@ def test_damaged_games_are_refused_when_a_run_resumes(tmp_path, games, change, m
     few = vars(games.where(np.arange(10)))
     safetensors.numpy.save_file(change(dict(few)), tmp_path / "games_01_000.safetensors")
     with pytest.raises(ValueError, match=message):
-        small_run._read_games(tmp_path / "games_01_000.safetensors")
+        labelled_games.read(tmp_path / "games_01_000.safetensors")
 
 
 def test_a_network_that_is_not_finite_is_not_written(tmp_path):

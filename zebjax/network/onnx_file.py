@@ -90,7 +90,7 @@ def metadata(config: ZebConfig, name: str, training: Mapping[str, Any]) -> dict[
     """
     features = {key: size for key, (size, _) in tokenizer(config.tokenizer).features.items()}
     slots = tokenizer(config.tokenizer).hand
-    return {
+    facts = {
         "name": name,
         "zebjax_version": zebjax.__version__,
         "tokenizer": config.tokenizer,
@@ -106,23 +106,20 @@ def metadata(config: ZebConfig, name: str, training: Mapping[str, Any]) -> dict[
         + (_MAKE_SET if config.plays_contracts else _POINTS),
         "value_definition": config.value,
         "training": json.dumps(dict(training)),
-    } | (
-        {
-            "belief_logits": "raw logits of who was dealt each tile (softmax over the last axis): "
-            "left, partner or right of the player to move. The tile of pips high, low has the "
-            "index high * (high + 1) / 2 + low. Tiles of the mover's own hand mean nothing."
-        }
-        if config.belief_head
-        else {}
-    ) | (
-        {
-            "moves": "by slot, for the team of the player to move: the value of the move, in "
-            f"[-1, 1], and (our points - theirs) at the end / {tiles.POINTS_SCALE}. Those of "
-            "played and illegal slots mean nothing."
-        }
-        if config.move_values
-        else {}
-    )
+    }
+    if config.belief_head:
+        facts["belief_logits"] = (
+            "raw logits of who was dealt each tile (softmax over the last axis): left, partner or "
+            "right of the player to move. The tile of pips high, low has the index "
+            "high * (high + 1) / 2 + low. Tiles of the mover's own hand mean nothing."
+        )
+    if config.move_values:
+        facts["moves"] = (
+            "by slot, for the team of the player to move: the value of the move, in [-1, 1], and "
+            f"(our points - theirs) at the end / {tiles.POINTS_SCALE}. Those of played and illegal "
+            "slots mean nothing."
+        )
+    return facts
 
 
 def _float32(leaf: Any) -> np.ndarray:

@@ -15,7 +15,6 @@ from zebjax.small.features import MAX_ACTIVE, N_FEATURES
 from zebjax.solver.cached_code import compiled, inlined
 
 
-
 class Net(NamedTuple):
     """Parameters, float32, C order. H and K are the widths of the hidden layers."""
 

@@ -55,10 +55,14 @@ def check_can_continue(saved: Any, experiment: Experiment) -> None:
         before = saved["network"].get(field, after)  # absent in a run from before the field existed
         if before != after:
             refuse(f"network.{field}", before, after, "it is another network", True)
-    clip, clip_now = saved["learner"].get("clip_norm"), experiment.learner.clip_norm
-    if bool(clip) != bool(clip_now):
-        reason = "switching clipping on or off changes the optimiser's state"
-        refuse("learner.clip_norm", clip, clip_now, reason)
+    for name, reason in (
+        ("clip_norm", "switching clipping on or off changes the optimiser's state"),
+        ("ema", "the saved state has an average of the weights, or none"),
+    ):
+        # Absent in a run from before the field existed.
+        old, new = saved["learner"].get(name), getattr(experiment.learner, name)
+        if bool(old) != bool(new):
+            refuse(f"learner.{name}", old, new, reason)
     before, after = changes.defaults() | changes.flat(saved), changes.flat(now)
     for name, reason in _FIXED.items():
         old = before[name]

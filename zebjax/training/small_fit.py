@@ -17,7 +17,7 @@ from zebjax.small.network import Net, Scratch, add_features, finish, new_scratch
 from zebjax.solver.bounds import lowest
 from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import RANK_OF_TILE, TILE_OF_RANK
-from zebjax.training.small_games import Games
+from zebjax.training.labelled_games import Games
 
 MEAN_WEIGHT = np.float32(0.2)
 """Weight of the error of a decision's mean over its moves. The error of the differences between
