@@ -202,3 +202,36 @@ def test_kinds_say_what_made_the_target(games):
     late = np.arange(28) >= 20
     np.testing.assert_array_equal(games.kind == TargetKind.SEARCH, ~forced & ~late)
     np.testing.assert_array_equal(games.kind == TargetKind.EXACT, ~forced & late)
+
+
+def with_some_moves(games):
+    """Games with a value for every legal move of the last three tricks."""
+    known = record.legal_slots(games) & (np.arange(28) >= 16)[:, None]
+    moves = np.where(known[..., None], [0.5, -2.1], np.nan).astype(np.float16)
+    return games._replace(moves=moves)
+
+
+def test_values_of_moves_are_stored_where_there_are_some(tmp_path, games):
+    path, some = tmp_path / "a.safetensors", with_some_moves(games)
+    record.write(path, some, METADATA)
+    jax.tree.map(np.testing.assert_array_equal, record.read(path)[0], some)
+    assert 1300 < path.stat().st_size / 24 < 1500  # bytes a game
+    none = record.with_moves(games, True)
+    assert np.isnan(none.moves).all() and none.moves.shape == (24, 28, 7, 2)
+    record.validate(none)
+    assert record.with_moves(some, True) is some
+    jax.tree.map(np.testing.assert_array_equal, record.with_moves(some, False), games)
+
+
+@pytest.mark.parametrize(
+    ("index", "value", "message"),
+    [
+        ((1, 20), 1.1, r"game 1, ply 20: moves are not in \[-1, 1\] and \[-2\.1, 2\.1\]"),
+        ((1, 20, ..., 1), -2.2, "game 1, ply 20: moves are not in"),
+        ((2, 21), np.inf, "game 2, ply 21: moves are not in"),
+        ((3, 22), 0.0, "game 3, ply 22: moves: not nan on illegal slots"),
+    ],
+)
+def test_bad_values_of_moves_are_refused(games, index, value, message):
+    with pytest.raises(record.InvalidRecords, match=message):
+        record.validate(changed(with_some_moves(games), moves=(index, value)))

@@ -57,6 +57,7 @@ def test_a_label_is_the_rollout_of_a_greedy_policy():
     greedy = Exploration(0.0, 0.0, 0.0)
     games = small_games.play(net, 10, (2,), greedy, 1)
     scores, scratch = network.scorer(net), None
+    values = labelled_games.lessons(games, 0.3, "x").value
     for row, ranks, labels, number, ply in decisions(games):
         scratch = new_scratch(scores) if scratch is None else scratch
         chosen = ranks.index(games.plays[number, ply])
@@ -64,6 +65,7 @@ def test_a_label_is_the_rollout_of_a_greedy_policy():
         for later in range(ply, 28):  # the game itself goes on as the rollout of the move played
             rules.play(after, games.plays[number, later])
         assert labels[chosen] == after[rules.POINTS + (me & 1)]
+        assert values[number, ply] == np.sign(int(labels[chosen]) - 21)
 
 
 def test_threads_do_not_change_games(games):

@@ -66,6 +66,9 @@ class LearnerConfig:
     belief_tiles: Literal["dealt", "hidden"] = "dealt"
     """Tiles that the belief head is trained on. dealt: the 21 tiles dealt to the other seats
     (as the original). hidden: those of the 21 that are not yet played."""
+    decisions_only: bool = False
+    """True: train on plies with more than one legal move only, three of five. False: on forced
+    plies too (as the original); they teach the value and the belief, and no policy."""
     root_value_share: float = 0.0
     """Share of the root value (of the search or the teacher) in the value target; the rest is the
     outcome. The root value has less noise, but contains the errors of the network or teacher. 0:

@@ -7,6 +7,7 @@ with a head for the values of moves learns from.
 import dataclasses
 from pathlib import Path
 
+import jax
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -135,8 +136,7 @@ def lessons(games: Games, temperature: float, source: str) -> GameRecord:
     declarations = games.declaration.astype(np.int64)
     holders = np.argsort(games.hands.reshape(n, tiles.N_TILES), 1)  # [n, tile]: seat * 7 + slot
     seats, slots = np.divmod(holders[rows, TILE_OF_RANK[declarations[:, None], games.plays]], 7)
-    blank = (np.zeros((n, *shape), dtype) for dtype, shape in record.FIELDS.values())
-    records = GameRecord(*blank)._replace(
+    records = jax.tree.map(np.asarray, record.empty(n))._replace(
         hands=games.hands,
         declaration=games.declaration,
         leader=games.leader,

@@ -290,12 +290,12 @@ def train(
         return _stacked(metrics, names)
 
     def draw(key: jax.Array, is_aux: jax.Array) -> tuple[AnyRecord, jax.Array]:
-        drawn = replay.sample(key, ring, config.batch)
+        drawn = replay.sample(key, ring, config.batch, config.decisions_only)
         if eval_aux is None:
             return drawn
         return jax.tree.map(
             lambda other, usual: jnp.where(is_aux, other, usual),
-            replay.sample(key, eval_aux.ring, config.batch),
+            replay.sample(key, eval_aux.ring, config.batch, config.decisions_only),
             drawn,
         )
 

@@ -167,13 +167,16 @@ def add(ring: Ring, records: AnyRecord) -> Ring:
     )
 
 
-def sample(key: jax.Array, ring: Ring, n: int) -> tuple[AnyRecord, jax.Array]:
-    """Draw `n` examples, uniform over all plies of all games, with replacement.
+def sample(
+    key: jax.Array, ring: Ring, n: int, decisions_only: bool = False
+) -> tuple[AnyRecord, jax.Array]:
+    """Draw `n` examples with replacement, uniform over all plies of all games.
 
     Args:
         key: one typed random key.
         ring: must hold at least one game.
         n: static.
+        decisions_only: static; True for a uniform game, and one of its plies that is not forced.
 
     Returns:
         The games `[n]` of the examples, and their plies, int32 `[n]`.
@@ -182,6 +185,13 @@ def sample(key: jax.Array, ring: Ring, n: int) -> tuple[AnyRecord, jax.Array]:
         ValueError: if `key` is not one typed random key.
     """
     check_key("key", key)
+    if decisions_only:
+        game_key, ply_key = jax.random.split(key)
+        rows = jax.random.randint(game_key, (n,), 0, ring.size)
+        has_choice = ring.records.kind[rows] != record.TargetKind.FORCED
+        chance = jax.random.uniform(ply_key, has_choice.shape)
+        plies = jnp.where(has_choice, chance, -1).argmax(-1)
+        return jax.tree.map(lambda leaf: leaf[rows], ring.records), plies
     example = jax.random.randint(key, (n,), 0, n_examples(ring))
     rows, plies = example // game.N_PLIES, example % game.N_PLIES
     return jax.tree.map(lambda leaf: leaf[rows], ring.records), plies
