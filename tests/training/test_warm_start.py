@@ -67,9 +67,7 @@ def test_from_a_folder_of_ours(tmp_path):
     other = dataclasses.replace(settings, network=dataclasses.replace(config, n_layers=2))
     with pytest.raises(ValueError, match="but the experiment's network is"):
         begin(other, tmp_path / "start")
-    with_head = dataclasses.replace(
-        settings, network=dataclasses.replace(config, move_values=True)
-    )
+    with_head = dataclasses.replace(settings, network=dataclasses.replace(config, move_values=True))
     grown, _ = begin(with_head, tmp_path / "start")
     head = grown.params.pop("move_values")
     jax.tree.map(np.testing.assert_array_equal, grown.params, params)

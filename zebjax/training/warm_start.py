@@ -184,9 +184,7 @@ def taught_games(settings: Experiment) -> AnyRecord:
     files = _record_files(folder, "teacher.folder", "teach")
     read = [_taught(settings, file) for file in files if not _NETWORKS.fullmatch(file.name)]
     if not read:
-        raise ValueError(
-            f"teacher.folder: {folder} holds networks of `zebjax iterate`, no games"
-        )
+        raise ValueError(f"teacher.folder: {folder} holds networks of `zebjax iterate`, no games")
     games = jax.tree.map(lambda *parts: np.concatenate(parts), *read)
     n_examples, ring = len(games.slots) * N_PLIES, settings.replay
     if not n_examples:
