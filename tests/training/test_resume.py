@@ -43,6 +43,7 @@ def test_what_the_saved_arrays_follow_from_cannot_change(field, now):
     [
         ("learner.optimizer", {"learner": LearnerConfig(optimizer="muon")}),
         ("teacher.folder", {"teacher": None}),
+        ("network.move_values", {"network": dataclasses.replace(RUN.network, move_values=True)}),
     ],
 )
 def test_a_run_older_than_a_field_had_its_default(field, other):

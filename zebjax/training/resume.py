@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from zebjax.network.config import ZebConfig
 from zebjax.training import changes, kept_games
 from zebjax.training.config import Experiment, to_json
 
@@ -51,8 +52,10 @@ def check_can_continue(saved: Any, experiment: Experiment) -> None:
             f"{_how_to_carry_over(experiment, new_network)}"
         )
 
+    # A field is absent in a run from before it existed, which had its default.
+    network = ZebConfig().parameter_fields() | saved["network"]
     for field, after in sorted(experiment.network.parameter_fields().items()):
-        before = saved["network"].get(field, after)  # absent in a run from before the field existed
+        before = network[field]
         if before != after:
             refuse(f"network.{field}", before, after, "it is another network", True)
     for name, reason in (
