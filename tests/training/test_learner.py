@@ -433,3 +433,31 @@ def test_the_average_forgets_the_first_weights():
     late = optimizer.averaged(config, jnp.int32(10**6), {"w": jnp.float32(0)}, {"w": 1.0})
     np.testing.assert_allclose(late["w"], 0.001, rtol=1e-3)
     assert optimizer.averaged(CONFIG, jnp.int32(0), None, {"w": jnp.float32(1)}) is None
+
+
+@pytest.mark.slow  # compiles the training; its parts are in the two tests before and test_loss_weights
+def test_it_learns_what_moves_are_worth(games):
+    legal = record.legal_slots(games)[..., None]
+    worth = np.where(np.arange(7)[:, None] < 3, [1, 0.5], [-1, -0.5])
+    moves = np.where(legal, worth, np.nan).astype(np.float16)
+    ring = replay.add_some(replay.init(28 * 24, with_moves=True), games._replace(moves=moves))
+    net = dataclasses.replace(TINY, dropout=0.0, move_values=True)
+    config = LearnerConfig(
+        optimizer="muon",
+        lr=0.02,
+        batch=16,
+        updates_per_cycle=100,
+        updates_per_call=25,
+        decisions_only=True,
+        ema=0.9,
+    )
+    params = network.init(net, jax.random.key(0))
+    state = learner.init(config, net, params, jax.random.key(1))
+    state, first = learner.take_metrics(learner.train(config, net, state, ring, 1), 25)
+    state = learner.take_metrics(learner.train(config, net, state, ring, 6), 150)[0]
+    state, last = learner.take_metrics(learner.train(config, net, state, ring, 1), 25)
+    for name in ("move_value_error", "move_value_spread_error", "move_points_error"):
+        assert last[name] < 0.3 * first[name], (name, first[name], last[name])
+    kernels = (tree["move_values"]["kernel"] for tree in (state.params, state.published))
+    now, average = map(np.asarray, kernels)
+    assert 0 < np.abs(now - average).max() < 0.2 * np.abs(now).max()
