@@ -56,7 +56,7 @@ def test_a_file_without_contracts_is_what_it_was(tmp_path, played):
         "format_version": "1",
     }
     # The very call of version 0.1. The strings' order within the header is random.
-    before = safetensors.numpy.save(played[0]._asdict(), strings)
+    before = safetensors.numpy.save(record.arrays_of(played[0]), strings)
     assert _parts(before) == _parts((tmp_path / "a").read_bytes())
 
 

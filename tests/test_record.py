@@ -17,7 +17,7 @@ METADATA = record.Metadata(source="selfplay-mcts", worker="w0", model_step=7, se
 
 def changed(games, **fields):
     """A copy in which `name=(index, value)` is set."""
-    copies = {name: np.array(field) for name, field in games._asdict().items()}
+    copies = {name: np.array(field) for name, field in record.arrays_of(games).items()}
     for name, (index, value) in fields.items():
         copies[name][index] = value
     return record.GameRecord(**copies)
@@ -131,7 +131,7 @@ def save_raw(path, records, strings):
         "created_at": "now",
     }
     metadata = {name: text for name, text in {**fields, **strings}.items() if text is not None}
-    safetensors.numpy.save_file(records._asdict(), path, metadata)
+    safetensors.numpy.save_file(record.arrays_of(records), path, metadata)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_broken_files_are_refused(tmp_path, games):
     path.write_bytes(json.dumps({"not": "this"}).encode())
     with pytest.raises(InvalidRecords):
         record.read(path)
-    arrays = games._asdict()
+    arrays = record.arrays_of(games)
     safetensors.numpy.save_file({**arrays, "extra": np.zeros(1)}, path, {"format_version": "1"})
     with pytest.raises(InvalidRecords):
         record.read(path)
@@ -202,3 +202,36 @@ def test_kinds_say_what_made_the_target(games):
     late = np.arange(28) >= 20
     np.testing.assert_array_equal(games.kind == TargetKind.SEARCH, ~forced & ~late)
     np.testing.assert_array_equal(games.kind == TargetKind.EXACT, ~forced & late)
+
+
+def with_some_moves(games):
+    """Games with a value for every legal move of the last three tricks."""
+    known = record.legal_slots(games) & (np.arange(28) >= 16)[:, None]
+    moves = np.where(known[..., None], [0.5, -2.1], np.nan).astype(np.float16)
+    return games._replace(moves=moves)
+
+
+def test_values_of_moves_are_stored_where_there_are_some(tmp_path, games):
+    path, some = tmp_path / "a.safetensors", with_some_moves(games)
+    record.write(path, some, METADATA)
+    jax.tree.map(np.testing.assert_array_equal, record.read(path)[0], some)
+    assert 1300 < path.stat().st_size / 24 < 1500  # bytes a game
+    none = record.with_moves(games, True)
+    assert np.isnan(none.moves).all() and none.moves.shape == (24, 28, 7, 2)
+    record.validate(none)
+    assert record.with_moves(some, True) is some
+    jax.tree.map(np.testing.assert_array_equal, record.with_moves(some, False), games)
+
+
+@pytest.mark.parametrize(
+    ("index", "value", "message"),
+    [
+        ((1, 20), 1.1, r"game 1, ply 20: moves are not in \[-1, 1\] and \[-2\.1, 2\.1\]"),
+        ((1, 20, ..., 1), -2.2, "game 1, ply 20: moves are not in"),
+        ((2, 21), np.inf, "game 2, ply 21: moves are not in"),
+        ((3, 22), 0.0, "game 3, ply 22: moves: not nan on illegal slots"),
+    ],
+)
+def test_bad_values_of_moves_are_refused(games, index, value, message):
+    with pytest.raises(record.InvalidRecords, match=message):
+        record.validate(changed(with_some_moves(games), moves=(index, value)))

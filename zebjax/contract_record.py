@@ -39,6 +39,7 @@ class ContractRecord(NamedTuple):
     value: Array
     step_start: Array
     step_end: Array
+    moves: Array | None
     bidder: Array
     bid: Array
     marks: Array
@@ -67,7 +68,7 @@ def contract_of(records: Any) -> Contract | None:
 
 def without_contract(records: AnyRecord) -> GameRecord:
     """Return the games alone."""
-    return GameRecord(*records[: len(GameRecord._fields)])
+    return GameRecord(**{name: getattr(records, name) for name in GameRecord._fields})
 
 
 def validate(records: GameRecord, contracts: Contract) -> None:

@@ -1,17 +1,18 @@
 """GameRecord: one finished game with the search's result at each ply, in about 600 bytes.
 
+With the values of every move it takes about 1,400.
+
 A file of records is safetensors with string metadata, so reading it executes nothing. Every game in
 it is replayed through the rules before it is used.
 """
 
 import dataclasses
 import datetime
-import enum
 import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,16 @@ import safetensors.numpy
 
 from zebjax import game, tiles
 from zebjax.common import files
-from zebjax.common.arrays import Array, Scalar, check
+from zebjax.common.arrays import Scalar, check
+from zebjax.record_fields import ALL_FIELDS as ALL_FIELDS
+from zebjax.record_fields import FIELDS as FIELDS
+from zebjax.record_fields import MOVES as MOVES
+from zebjax.record_fields import GameRecord as GameRecord
+from zebjax.record_fields import TargetKind as TargetKind
+from zebjax.record_fields import arrays_of as arrays_of
+from zebjax.record_fields import check_record as check_record
+from zebjax.record_fields import empty as empty
+from zebjax.record_fields import with_moves as with_moves
 from zebjax.record_metadata import EVAL_AUX as EVAL_AUX
 from zebjax.record_metadata import FORMAT_VERSION as FORMAT_VERSION
 from zebjax.record_metadata import SELFPLAY as SELFPLAY
@@ -38,83 +48,8 @@ POLICY_SUM_TOLERANCE = 5e-3
 """Maximum distance from 1 of a policy target's sum: it is stored as seven float16 numbers."""
 
 
-class TargetKind(enum.IntEnum):
-    """The origin of a ply's policy target. The numbers are those of the file format."""
-
-    FORCED = 0
-    """One legal slot; the target is one-hot."""
-    SEARCH = 1
-    """A tree search whose leaves the network evaluated."""
-    TEACHER = 2
-    """E[Q], see `training.teacher`."""
-    EXACT = 3
-    """A tree search with two tricks left or fewer, whose leaf values are exact."""
-    NONE = 4
-    """No target: a player's move without a policy target and without a root value."""
-
-
-class GameRecord(NamedTuple):
-    """One finished game; many with a leading axis. Device arrays or NumPy arrays."""
-
-    hands: Array
-    """int8 `[4, 7]` tile ids as dealt."""
-    declaration: Array
-    """int8."""
-    leader: Array
-    """int8, the seat that led the first trick."""
-    slots: Array
-    """int8 `[28]`, the mover's slot at each ply."""
-    policy: Array
-    """float16 `[28, 7]`, the policy target of each ply's mover."""
-    weight: Array
-    """float16 `[28]`, weight of the policy target; 0 is none."""
-    kind: Array
-    """int8 `[28]`, a `TargetKind`: the target's origin."""
-    value: Array
-    """float16 `[28]`, the root value for the mover, in [-1, 1]; 0 where nothing was searched."""
-    step_start: Array
-    """int32, the training step of the weights at the game's start."""
-    step_end: Array
-    """int32, the training step of the weights at the game's end."""
-
-
-FIELDS: dict[str, tuple[type, tuple[int, ...]]] = {
-    "hands": (np.int8, (4, 7)),
-    "declaration": (np.int8, ()),
-    "leader": (np.int8, ()),
-    "slots": (np.int8, (28,)),
-    "policy": (np.float16, (28, 7)),
-    "weight": (np.float16, (28,)),
-    "kind": (np.int8, (28,)),
-    "value": (np.float16, (28,)),
-    "step_start": (np.int32, ()),
-    "step_end": (np.int32, ()),
-}
-"""Dtype and shape of each field of one `GameRecord`."""
-
-
-def empty(n: int) -> GameRecord:
-    """`n` blank records, all zeros."""
-    return GameRecord(*(jnp.zeros((n, *shape), dtype) for dtype, shape in FIELDS.values()))
-
-
-def check_record(records: Any, batch: tuple[int | str, ...] = ()) -> None:
-    """Raise an error unless every field has its shape and kind of numbers.
-
-    This checks only shapes and dtypes and works on traced records; `validate` replays the games.
-
-    Args:
-        records: one record, or many with leading axes: a GameRecord, or what has its fields.
-        batch: the leading axes, as in `("B",)`; empty for one record.
-
-    Raises:
-        ValueError: the message names the field, and the expected and the given value.
-    """
-    for name, (dtype, shape) in FIELDS.items():
-        kind = int if np.issubdtype(dtype, np.integer) else float
-        check(f"records.{name}", getattr(records, name), (*batch, *shape), kind)
-        # The first field decides the sizes of the leading axes, and the others must agree with it.
-        batch = np.shape(records.hands)[: len(batch)]
+_MAX_MOVE = np.array([1, tiles.TOTAL_POINTS / tiles.POINTS_SCALE]) * 1.001
+"""Largest value and points of a move, but for rounding."""
 
 
 def position(record: GameRecord, ply: Scalar) -> tuple[game.GameState, game.GameState]:
@@ -163,6 +98,20 @@ def _as_array(field: Any) -> np.ndarray:
 _legal_of_games = jax.jit(jax.vmap(_legal_by_ply))
 
 
+def legal_slots(records: GameRecord) -> np.ndarray:
+    """Return the legal slots of each ply's mover, bool `[n, 28, 7]`.
+
+    Args:
+        records: `[n]` games, NumPy arrays; n is 1 or more.
+    """
+    # The number of games is padded to a power of two, so that files of any size share a few
+    # compiled programs.
+    n = len(records.slots)
+    rows = np.minimum(np.arange(1 << (n - 1).bit_length()), n - 1)
+    needed = (np.asarray(getattr(records, name))[rows] for name in FIELDS)
+    return np.asarray(_legal_of_games(GameRecord(*needed)))[:n]
+
+
 def validate(records: GameRecord) -> None:
     """Check every field of many records, and replay every game through the rules.
 
@@ -176,9 +125,11 @@ def validate(records: GameRecord) -> None:
     if not isinstance(records, GameRecord):
         raise InvalidRecords(f"expected a GameRecord, got {type(records).__name__}")
     fields = {name: _as_array(field) for name, field in records._asdict().items()}
+    if records.moves is None:
+        del fields[MOVES]
     n = fields["hands"].shape[0] if fields["hands"].ndim else 0
-    for name, (dtype, shape) in FIELDS.items():
-        field = fields[name]
+    for name, field in fields.items():
+        dtype, shape = ALL_FIELDS[name]
         if field.dtype != dtype or field.shape != (n, *shape):
             raise InvalidRecords(
                 f"{name}: expected {np.dtype(dtype)} {[n, *shape]}, got {field.dtype} "
@@ -216,13 +167,7 @@ def validate(records: GameRecord) -> None:
         "steps are negative or run backwards",
     )
 
-    # The number of games is padded to a power of two, so that files of any size share a few
-    # compiled programs.
-    padded = 1 << (n - 1).bit_length()
-    rows = np.minimum(np.arange(padded), n - 1)
-    legal = np.asarray(
-        _legal_of_games(GameRecord(**{name: field[rows] for name, field in fields.items()}))
-    )[:n]
+    legal = legal_slots(GameRecord(**fields))
     refuse(
         ~np.take_along_axis(legal, fields["slots"][..., None].astype(int), 2)[..., 0],
         "the slot played is not legal",
@@ -239,6 +184,13 @@ def validate(records: GameRecord) -> None:
     refuse(
         used & (np.abs(policy.sum(2) - 1) > POLICY_SUM_TOLERANCE), "policy target does not sum to 1"
     )
+    if MOVES in fields:
+        moves = fields[MOVES]
+        refuse(
+            (np.abs(moves) > _MAX_MOVE).any((2, 3)),
+            f"moves are not in [-1, 1] and [-{_MAX_MOVE[1]:.1f}, {_MAX_MOVE[1]:.1f}]",
+        )
+        refuse(~(legal[..., None] | np.isnan(moves)).all((2, 3)), "moves: not nan on illegal slots")
 
 
 def write(
@@ -261,7 +213,7 @@ def write(
         OSError: if it cannot be written.
     """
     path = Path(path)
-    arrays = records._asdict() | (dict(others) if others else {})
+    arrays = arrays_of(records) | (dict(others) if others else {})
     arrays = {name: np.ascontiguousarray(field) for name, field in arrays.items()}
     created_at = metadata.created_at or datetime.datetime.now(datetime.UTC).isoformat(
         timespec="seconds"
@@ -338,7 +290,7 @@ def unpack(
         arrays = safetensors.numpy.load(data)  # it checks lengths and offsets
         header = json.loads(data[8 : 8 + header_bytes])
         metadata = parse(header.get("__metadata__", {}))
-        if odd := sorted(set(arrays) ^ {*FIELDS, *others}):
+        if odd := sorted((set(arrays) ^ {*FIELDS, *others}) - {MOVES}):
             if "bidder" in odd:  # another game: its moves aim at another value
                 wanted, other = ("a contract", "none") if others else ("no contract", "one")
                 raise InvalidRecords(f"expected games with {wanted}, these have {other}")

@@ -17,6 +17,9 @@ N_SUITS = 8
 CALLED_SUIT = 7
 DOUBLES_TRUMP, DOUBLES_SUIT, NO_TRUMP = 7, 8, 9
 TOTAL_POINTS = 42  # 35 on the five count tiles, 1 for each of the 7 tricks
+POINTS_SCALE = 20
+"""Networks learn the points of a move as (ours - theirs) at the end over this, so that their spread
+is about 1, as that of values."""
 
 HIGH = np.array([high for high in range(7) for _ in range(high + 1)], np.int8)
 LOW = np.array([low for high in range(7) for low in range(high + 1)], np.int8)

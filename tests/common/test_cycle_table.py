@@ -58,6 +58,9 @@ def test_the_wider_the_terminal_the_more_columns():
     assert cycle_table.fitting(rows, 100) == [name for name in ALL if name != "updates/s"]
     at_80 = [name for name in ALL if name not in ("updates/s", "buffer", "games/s")]
     assert cycle_table.fitting(rows, 80) == at_80
+    with_moves = cells(ROW | {"train/move_value_error": 0.712})
+    wide = cycle_table.fitting([with_moves], 140)
+    assert with_moves["moves"] == "0.712" and [name for name in wide if name != "moves"] == ALL
     assert cycle_table.fitting(rows, 3) == ["cycle"]
     assert "too narrow for: games/s, updates/s, buffer" in "\n".join(printed(rows, 80))
     assert "too narrow" not in "\n".join(printed(rows, 140))

@@ -22,7 +22,7 @@ WORK = """
 import sys
 import jax, numpy as np
 from tests.support.tiny import TINY
-from zebjax import network
+from zebjax import network, record
 from zebjax.common import devices
 from zebjax.training import batches, gradients, selfplay
 
@@ -46,7 +46,7 @@ def compute(params, records, plies):
 
 grads, output = compute(params, actor.records, plies)
 
-out = {f"record/{name}": leaf for name, leaf in actor.records._asdict().items()}
+out = {f"record/{name}": leaf for name, leaf in record.arrays_of(actor.records).items()}
 out |= {"ply": actor.states.ply, "n_finished": actor.n_finished, "value": output.value}
 out |= {f"grad{i}": leaf for i, leaf in enumerate(jax.tree.leaves(grads))}
 np.savez(sys.argv[1], **jax.tree.map(np.asarray, out))

@@ -137,3 +137,40 @@ def test_prune_keeps_the_newest_and_sweeps_leftovers(tmp_path):
     checkpoint.prune(tmp_path, keep=2)
     assert checkpoint.steps(tmp_path) == [3, 4]
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_values_of_moves_are_those_of_the_hands_tokens(params, observation):
+    """A head of 0 answers 0, and each slot's output depends on its own token's position in the
+    hand; the other outputs stay as they were."""
+    config, with_head = network.with_move_values(SMALL, params)
+    assert config.move_values and network.with_move_values(config, with_head)[1] is with_head
+    head = with_head["move_values"]
+    assert {name: leaf.shape for name, leaf in head.items()} == {"kernel": (64, 2), "bias": (2,)}
+    drawn = {
+        "kernel": jax.random.normal(jax.random.key(5), (64, 2)) / 8,
+        "bias": jnp.array([0.5, -3.0]),
+    }
+    without = apply(SMALL, params, observation)
+    zero, some = (
+        apply(config, with_head | {"move_values": each}, observation) for each in (head, drawn)
+    )
+    assert without.moves is None and not zero.moves.any()
+    for name in ("policy_logits", "value", "belief_logits"):
+        np.testing.assert_allclose(getattr(some, name), getattr(without, name), atol=1e-5)
+    # The policy's weights in both columns: the outputs are then its logits.
+    same = {
+        "kernel": jnp.tile(params["policy"]["kernel"], 2),
+        "bias": jnp.tile(params["policy"]["bias"], 2),
+    }
+    moves = apply(config, with_head | {"move_values": same}, observation).moves
+    np.testing.assert_allclose(moves[..., 1], without.policy_logits, atol=1e-5)
+    np.testing.assert_allclose(moves[..., 0], jnp.tanh(without.policy_logits), atol=1e-5)
+    assert float(jnp.abs(some.moves[..., 0]).max()) < 1
+
+
+def test_a_fresh_head_is_zero_and_changes_no_other_parameter(params):
+    config = dataclasses.replace(SMALL, move_values=True)
+    fresh = network.init(config, jax.random.key(0))
+    assert not any(leaf.any() for leaf in jax.tree.leaves(fresh.pop("move_values")))
+    jax.tree.map(np.testing.assert_array_equal, fresh, params)
+    assert not SMALL.same_weights(config) and "move_values" not in SMALL.stored_fields()

@@ -15,7 +15,9 @@ from zebjax.observe import Observation
 from zebjax.torch_compat import weights as torch_weights
 
 TINY = network.ZebConfig(embed_dim=32, n_heads=2, n_layers=2, ff_dim=24)
-V2 = dataclasses.replace(TINY, tokenizer="v2", value="make/set", compute_dtype="bfloat16")
+V2 = dataclasses.replace(
+    TINY, tokenizer="v2", value="make/set", compute_dtype="bfloat16", move_values=True
+)
 onnx = pytest.importorskip("onnx", reason='the extra "onnx" is not installed')
 onnx_file = importlib.import_module("zebjax.network.onnx_file")  # it imports onnx
 
@@ -152,11 +154,13 @@ def test_the_file_explains_itself():
         [side.dim_param or side.dim_value for side in each.type.tensor_type.shape.dim]
         for each in (*model.graph.input, *model.graph.output)
     ]
-    assert shapes == [["batch", 36, 12], ["batch", 36], ["batch", 7], ["batch"], ["batch", 28, 3]]
+    assert shapes[:4] == [["batch", 36, 12], ["batch", 36], ["batch", 7], ["batch"]]
+    assert shapes[4:] == [["batch", 28, 3], ["batch", 7, 2]]
+    assert "points" in said["moves"]
 
 
 def test_a_network_without_a_belief_head_says_nothing_of_beliefs():
     config = dataclasses.replace(TINY, belief_head=False)
     model = onnx.load_from_string(onnx_file.to_bytes(config, drawn_params(config), "net"))
     assert [each.name for each in model.graph.output] == ["policy_logits", "value"]
-    assert "belief_logits" not in {entry.key for entry in model.metadata_props}
+    assert not {"belief_logits", "moves"} & {entry.key for entry in model.metadata_props}

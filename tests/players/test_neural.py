@@ -112,3 +112,29 @@ def test_what_a_network_is_trained_for_is_in_its_files(params, tmp_path):
     with pytest.raises(ValueError, match="another network: value is make/set, expected points"):
         network.load(tmp_path)
     assert network.load(network.BUNDLED)[0].value == "points"  # its config.json has no such field
+
+
+def test_a_player_can_choose_by_the_values_of_moves(params, states):
+    """With a head that gives the policy's logits as points, it plays as the policy at 0."""
+    config = dataclasses.replace(MAKE_SET, move_values=True)
+    policy = params["policy"]
+    kernel = jnp.concatenate([jnp.zeros_like(policy["kernel"]), policy["kernel"]], 1)
+    head = {"kernel": kernel, "bias": jnp.zeros(2)}
+    player = players.zeb(config, params | {"move_values": head}, 0.0, by="value")
+    same = players.zeb(config, params | {"move_values": head}, 0.0)
+    keys, terms = raw_keys(60), contracts_of(states, 30)
+    slots = player.slots(states, terms, keys)
+    np.testing.assert_array_equal(slots, same.slots(states, terms, keys))
+    losing = jnp.concatenate([-policy["kernel"], policy["kernel"] / 1000], 1)  # values decide
+    win = head | {"kernel": losing}
+    other = players.zeb(config, params | {"move_values": win}, 0.0, by="value")
+    assert (other.slots(states, terms, keys) != slots).any()
+
+
+def test_what_has_no_values_of_moves_cannot_choose_by_them():
+    with pytest.raises(ValueError, match=r"zeb:bundled,choose=value': choose: value needs a netw"):
+        players.make("zeb:bundled,choose=value")
+    with pytest.raises(ValueError, match="choose: expected no sims with value"):
+        players.make("zeb:bundled,choose=value,sims=4")
+    with pytest.raises(ValueError, match="choose: expected policy or value"):
+        players.make("zeb:bundled,choose=points")

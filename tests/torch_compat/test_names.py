@@ -87,3 +87,10 @@ def test_state_dict_is_a_bijection(state):
     assert list(back) == list(distinct)
     for key, value in distinct.items():
         np.testing.assert_array_equal(back[key], value)
+
+
+def test_the_original_has_no_values_of_moves():
+    config = network.ZebConfig(embed_dim=16, n_heads=2, n_layers=2, ff_dim=24, move_values=True)
+    params = network.init(config, jax.random.key(0))
+    with pytest.raises(TorchFileError, match="the original has no head for the values of moves"):
+        to_state_dict(config, params)

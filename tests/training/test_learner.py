@@ -409,3 +409,60 @@ def test_schedules():
 def test_impossible_settings_are_named(fields, message):
     with pytest.raises(ValueError, match=message):
         LearnerConfig(**fields)
+
+
+def test_errors_of_moves_are_those_of_known_ones():
+    """Value errors 0.5 and -0.1, points errors none; the second position knows nothing."""
+    moves = jnp.zeros((2, 7, 2)).at[0, :2, 0].set(jnp.array([0.5, -0.1]))
+    targets = np.full((2, 7, 2), np.nan, np.float32)
+    targets[0, :2, 0] = 0
+
+    def loss(moves):
+        spread, mean, known = losses.move_errors(moves, jnp.asarray(targets))
+        return (spread + losses.MEAN_WEIGHT * mean).sum(), (spread, mean, known)
+
+    (_, (spread, mean, known)), slope = jax.jit(jax.value_and_grad(loss, has_aux=True))(moves)
+    np.testing.assert_allclose(spread, [[0.09, 0], [0, 0]], atol=1e-6)
+    np.testing.assert_allclose(mean, [[0.04, 0], [0, 0]], atol=1e-6)
+    assert known.tolist() == [[True, False], [False, False]]
+    # d/de of ((e1 - e2) / 2)^2 + MEAN_WEIGHT * ((e1 + e2) / 2)^2
+    np.testing.assert_allclose(slope[0, :2, 0], [0.3 + 0.04, -0.3 + 0.04], atol=1e-6)
+    assert not slope[1].any() and not slope[0, 2:].any()
+
+
+def test_the_average_forgets_the_first_weights():
+    config, average = LearnerConfig(ema=0.999), {"w": jnp.float32(100)}
+    for update in range(40):
+        average = optimizer.averaged(config, jnp.int32(update), average, {"w": jnp.float32(1)})
+    assert 1 < float(average["w"]) < 1.01
+    late = optimizer.averaged(config, jnp.int32(10**6), {"w": jnp.float32(0)}, {"w": 1.0})
+    np.testing.assert_allclose(late["w"], 0.001, rtol=1e-3)
+    assert optimizer.averaged(CONFIG, jnp.int32(0), None, {"w": jnp.float32(1)}) is None
+
+
+@pytest.mark.slow  # compiles the training; the two tests before and test_loss_weights have its parts
+def test_it_learns_what_moves_are_worth(games):
+    legal = record.legal_slots(games)[..., None]
+    worth = np.where(np.arange(7)[:, None] < 3, [1, 0.5], [-1, -0.5])
+    moves = np.where(legal, worth, np.nan).astype(np.float16)
+    ring = replay.add_some(replay.init(28 * 24, with_moves=True), games._replace(moves=moves))
+    net = dataclasses.replace(TINY, dropout=0.0, move_values=True)
+    config = LearnerConfig(
+        optimizer="muon",
+        lr=0.02,
+        batch=16,
+        updates_per_cycle=100,
+        updates_per_call=25,
+        decisions_only=True,
+        ema=0.9,
+    )
+    params = network.init(net, jax.random.key(0))
+    state = learner.init(config, net, params, jax.random.key(1))
+    state, first = learner.take_metrics(learner.train(config, net, state, ring, 1), 25)
+    state = learner.take_metrics(learner.train(config, net, state, ring, 6), 150)[0]
+    state, last = learner.take_metrics(learner.train(config, net, state, ring, 1), 25)
+    for name in ("move_value_error", "move_value_spread_error", "move_points_error"):
+        assert last[name] < 0.3 * first[name], (name, first[name], last[name])
+    kernels = (tree["move_values"]["kernel"] for tree in (state.params, state.published))
+    now, average = map(np.asarray, kernels)
+    assert 0 < np.abs(now - average).max() < 0.2 * np.abs(now).max()

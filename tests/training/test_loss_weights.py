@@ -15,23 +15,27 @@ from zebjax.training.session import Progress
 @pytest.mark.slow  # compiles three gradients
 def test_each_loss_has_its_weight_in_the_gradient(games):
     eight = jax.tree.map(lambda leaf: leaf[:8], games)
+    config = dataclasses.replace(TINY.network, move_values=True)
+    legal = record.legal_slots(eight)[..., None]
+    eight = eight._replace(moves=np.where(legal, [0.5, -1], np.nan).astype(np.float16))
     batch = batches.make_batch(batches.positions(eight, np.full(8, 5, np.int32)), "v1")
-    params = network.init(TINY.network, jax.random.key(0))
+    params = network.init(config, jax.random.key(0))
     compiled = jax.jit(
         lambda weights: gradients.grads_and_output(
-            TINY.learner, TINY.network, params, batch, None, gradients.LossWeights(*weights)
+            TINY.learner, config, params, batch, None, gradients.LossWeights(*weights)
         )[0]
     )
 
     def gradient(*weights):
         return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(compiled(weights))])
 
-    each = [gradient(*np.eye(3, dtype=np.float32)[row]) for row in range(3)]
+    each = [gradient(*np.eye(4, dtype=np.float32)[row]) for row in range(4)]
     assert all(np.abs(one).max() > 1e-3 for one in each)
-    together = gradient(*np.float32([0.25, 2, 3]))
-    np.testing.assert_allclose(together, 0.25 * each[0] + 2 * each[1] + 3 * each[2], atol=1e-5)
-    assert not gradient(*np.zeros(3, np.float32)).any()
-    assert gradients.own_weights(TINY.learner) == (1.0, 1.0, 0.5)
+    together = gradient(*np.float32([0.25, 2, 3, 4]))
+    expected = 0.25 * each[0] + 2 * each[1] + 3 * each[2] + 4 * each[3]
+    np.testing.assert_allclose(together, expected, atol=1e-5)
+    assert not gradient(*np.zeros(4, np.float32)).any()
+    assert gradients.own_weights(TINY.learner) == (1.0, 1.0, 0.5, 1.0)
 
 
 def test_one_hot_targets_are_the_moves_played():

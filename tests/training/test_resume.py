@@ -29,6 +29,7 @@ def saved(**changes):
         ("network.embed_dim", dataclasses.replace(RUN, network=PRESETS["medium"])),
         ("learner.optimizer", dataclasses.replace(RUN, learner=LearnerConfig(optimizer="muon"))),
         ("learner.clip_norm", dataclasses.replace(RUN, learner=LearnerConfig(clip_norm=1.0))),
+        ("learner.ema", dataclasses.replace(RUN, learner=LearnerConfig(ema=0.999))),
     ],
 )
 def test_what_the_saved_arrays_follow_from_cannot_change(field, now):
@@ -42,6 +43,7 @@ def test_what_the_saved_arrays_follow_from_cannot_change(field, now):
     [
         ("learner.optimizer", {"learner": LearnerConfig(optimizer="muon")}),
         ("teacher.folder", {"teacher": None}),
+        ("network.move_values", {"network": dataclasses.replace(RUN.network, move_values=True)}),
     ],
 )
 def test_a_run_older_than_a_field_had_its_default(field, other):

@@ -10,7 +10,7 @@ from tests.support.small import net_of_seed
 from zebjax import iterate
 from zebjax.small import features, network, policy, rules, storage
 from zebjax.small.network import new_scratch
-from zebjax.training import small_descent, small_fit, small_games, small_run
+from zebjax.training import labelled_games, small_descent, small_fit, small_games, small_run
 from zebjax.training.small_config import Exploration, Settings
 
 # Slow: most of it is compiling two large kernels. tests/small covers rules, features and layers.
@@ -57,6 +57,7 @@ def test_a_label_is_the_rollout_of_a_greedy_policy():
     greedy = Exploration(0.0, 0.0, 0.0)
     games = small_games.play(net, 10, (2,), greedy, 1)
     scores, scratch = network.scorer(net), None
+    values = labelled_games.lessons(games, 0.3, "x").value
     for row, ranks, labels, number, ply in decisions(games):
         scratch = new_scratch(scores) if scratch is None else scratch
         chosen = ranks.index(games.plays[number, ply])
@@ -64,6 +65,7 @@ def test_a_label_is_the_rollout_of_a_greedy_policy():
         for later in range(ply, 28):  # the game itself goes on as the rollout of the move played
             rules.play(after, games.plays[number, later])
         assert labels[chosen] == after[rules.POINTS + (me & 1)]
+        assert values[number, ply] == np.sign(int(labels[chosen]) - 21)
 
 
 def test_threads_do_not_change_games(games):
@@ -162,7 +164,7 @@ def test_damaged_games_are_refused_when_a_run_resumes(tmp_path, games, change, m
     few = vars(games.where(np.arange(10)))
     safetensors.numpy.save_file(change(dict(few)), tmp_path / "games_01_000.safetensors")
     with pytest.raises(ValueError, match=message):
-        small_run._read_games(tmp_path / "games_01_000.safetensors")
+        labelled_games.read(tmp_path / "games_01_000.safetensors")
 
 
 def test_a_network_that_is_not_finite_is_not_written(tmp_path):

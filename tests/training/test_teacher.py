@@ -55,6 +55,9 @@ def test_targets_are_the_judgement_of_eq(games):
         assert one.slots[ply] == best and one.value[ply] == pytest.approx(
             values.value[0, best], abs=1e-3
         )
+        points = 2 * mean - 42
+        judged = np.stack([values.value[0], points / 20], -1)
+        np.testing.assert_allclose(one.moves[ply], judged, atol=2e-3)
     assert (games.kind[[0, 1, 2, 3], [12, 17, 22, 8]] == TargetKind.TEACHER).sum() > 1
 
 

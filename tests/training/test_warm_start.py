@@ -67,6 +67,17 @@ def test_from_a_folder_of_ours(tmp_path):
     other = dataclasses.replace(settings, network=dataclasses.replace(config, n_layers=2))
     with pytest.raises(ValueError, match="but the experiment's network is"):
         begin(other, tmp_path / "start")
+    with_head = dataclasses.replace(settings, network=dataclasses.replace(config, move_values=True))
+    grown, _ = begin(with_head, tmp_path / "start")
+    head = grown.params.pop("move_values")
+    jax.tree.map(np.testing.assert_array_equal, grown.params, params)
+    assert not any(leaf.any() for leaf in head.values())
+    (tmp_path / "grown").mkdir()
+    network.save(tmp_path / "grown", with_head.network, params | {"move_values": head})
+    from_grown = StartConfig(checkpoint=str(tmp_path / "grown"))
+    begin(dataclasses.replace(with_head, start=from_grown), tmp_path / "start")
+    with pytest.raises(ValueError, match=r"expected network\.move_values True with it"):
+        begin(dataclasses.replace(settings, start=from_grown), tmp_path / "start")
     fresh = dataclasses.replace(
         settings, start=dataclasses.replace(settings.start, belief_head="fresh")
     )

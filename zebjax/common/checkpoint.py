@@ -6,6 +6,7 @@ its final name.
 
 import logging
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def save_tree(path: Path, tree: Any) -> None:
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
         with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(Path(path).absolute(), tree)
+            checkpointer.save(Path(path).absolute(), _without_none(tree))
     except (ValueError, OSError) as error:
         if "No space left" in str(error):
             raise ValueError(
@@ -55,15 +56,56 @@ def restore_tree(path: Path, like: Any) -> Any:
         lambda leaf: jax.ShapeDtypeStruct(
             leaf.shape, leaf.dtype, sharding=getattr(leaf, "sharding", None) or here
         ),
-        like,
+        _without_none(like),
     )
     try:
         with ocp.StandardCheckpointer() as checkpointer:
             # Checked first, because orbax reports a wrong shape by a page of asyncio tracebacks.
             _check_shapes(path, checkpointer.metadata(path), template)
-            return checkpointer.restore(path, template)
+            return _with_none(like, checkpointer.restore(path, template))
     except (KeyError, FileNotFoundError) as error:
         raise ValueError(f"{path}: not a readable checkpoint: {error}") from error
+
+
+# A field that is None leaves no trace on disk. So a struct that gets a new optional field can still
+# be read from where it was written before it had one; orbax itself would refuse it.
+
+
+def _is_struct(tree: Any) -> bool:
+    return isinstance(tree, tuple) and hasattr(tree, "_fields")
+
+
+def _mapped(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
+    """Apply a function to the children of a tuple, list or dict; return any other tree as it is."""
+    if _is_struct(tree):
+        return type(tree)(*map(function, tree, *others))
+    if isinstance(tree, tuple | list):
+        return type(tree)(map(function, tree, *others))
+    if isinstance(tree, dict):
+        return {name: function(tree[name], *(other[name] for other in others)) for name in tree}
+    return others[0] if others else tree
+
+
+def _without_none(tree: Any) -> Any:
+    """Return a pytree with a dict for each NamedTuple that has fields of None, without those."""
+    if _is_struct(tree) and any(child is None for child in tree):
+        return {
+            name: _without_none(child)
+            for name, child in tree._asdict().items()
+            if child is not None
+        }
+    return _mapped(_without_none, tree)
+
+
+def _with_none(like: Any, tree: Any) -> Any:
+    """Undo `_without_none`; `like` is the tree before it, with other leaves."""
+    if _is_struct(like) and any(child is None for child in like):
+        children = (
+            None if child is None else _with_none(child, tree[name])
+            for name, child in like._asdict().items()
+        )
+        return type(like)(*children)
+    return _mapped(_with_none, like, tree)
 
 
 def _check_shapes(path: Path, metadata: Any, template: Any) -> None:

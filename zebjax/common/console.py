@@ -124,6 +124,7 @@ def _cells(row: Row, seconds_left: float | None) -> dict[str, str]:
         "policy": number("train/policy_loss", ".3f"),
         "value": number("train/value_loss", ".3f"),
         "belief": number("train/belief_loss", ".3f"),
+        "moves": number("train/move_value_error", ".3f"),
         "hidden % (counted)": hidden,
         "games": number("stats/total_games", ",.0f"),
         "games/s": number("perf/games_per_s", ".1f"),

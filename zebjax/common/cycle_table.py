@@ -15,6 +15,7 @@ _ESSENTIAL_FIRST = (
     "left",
     "hidden % (counted)",
     "belief",
+    "moves",
     "games/s",
     "% vs others",
     "warnings",

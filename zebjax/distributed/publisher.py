@@ -52,7 +52,7 @@ class Publisher:
             ValueError: if they are not finite.
         """
         settings, progress = session.settings, session.progress
-        params = jax.device_get(session.state.learner.params)
+        params = jax.device_get(session.state.learner.published)
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
             raise ValueError(
                 f"cycle {progress.cycle}: the weights are no longer finite and were not published; "

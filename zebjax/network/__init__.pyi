@@ -15,6 +15,7 @@ from .model import n_params as n_params
 from .model import on_this_device as on_this_device
 from .model import prepare as prepare
 from .model import resolved as resolved
+from .model import with_move_values as with_move_values
 from .storage import BUNDLED as BUNDLED
 from .storage import WEIGHTS_FILE as WEIGHTS_FILE
 from .storage import find as find

@@ -79,7 +79,8 @@ def model_card(
         n_params=n,
         value=" of a contract, made or set" if config.plays_contracts else "",
         contract=" --contract 30" if config.plays_contracts else "",
-        belief=", and who holds each hidden tile" if config.belief_head else "",
+        belief=", and who holds each hidden tile" * config.belief_head
+        + ", and the value and points of each move" * config.move_values,
         config=table(("field", "value"), config.stored_fields().items()),
         weights=WEIGHTS_FILE,
         place=place,

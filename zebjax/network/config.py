@@ -9,6 +9,9 @@ _MAX = {"n_layers": 64, "embed_dim": 8192, "ff_dim": 8192}
 
 POINTS, MAKE_SET = "points", "make/set"
 """The values of `ZebConfig.value`; the latter is `contract.VALUE`."""
+VALUE_WEIGHT, POINTS_WEIGHT = 0.5, 0.2
+"""The score of a move is these two times its value and its points, see `forward.Output.moves`. That
+is P(win) + P(tie) / 2 + 0.02 * points, but for a constant."""
 AUTO = "auto"
 """A setting that is chosen for the device when a process starts."""
 
@@ -30,6 +33,8 @@ class ZebConfig:
     """Dropout rate, in training only."""
     belief_head: bool = True
     """True for a head that predicts the holder of each tile."""
+    move_values: bool = False
+    """True for a head that predicts the value and the points of each move."""
     tokenizer: str = "v1"
     """A name in `observe.TOKENIZERS`."""
     value: str = POINTS
@@ -109,10 +114,11 @@ class ZebConfig:
 
     def stored_fields(self) -> dict[str, Any]:
         """Return the fields that are stored with weights: all but `kernels`, which is a choice of
-        the machine that evaluates them, and a `value` of points, so that such files stay as they
-        were before there was another.
+        the machine that evaluates them, a `value` of points and `move_values` of False, so that
+        such files stay as they were before there was another.
         """
         left_out = {"kernels"} | ({"value"} if self.value == POINTS else set())
+        left_out |= set() if self.move_values else {"move_values"}
         fields = dataclasses.asdict(self)
         return {name: fields[name] for name in fields if name not in left_out}
 
@@ -120,7 +126,7 @@ class ZebConfig:
         """Return the fields that decide the shapes and the meaning of the parameters: not dropout,
         not dtype.
         """
-        fields = self.stored_fields() | {"value": self.value}
+        fields = self.stored_fields() | {"value": self.value, "move_values": self.move_values}
         return {name: fields[name] for name in fields.keys() - {"dropout", "compute_dtype"}}
 
     @property

@@ -21,6 +21,8 @@ from zebjax.network.prepared import MULTIPLE, Affine, Layer, Prepared
 from zebjax.observe import Observation, tokenizer
 
 N_OPPONENTS = 3
+N_MOVE_OUTPUTS = 2
+"""Of each move: value and points."""
 LAYER_NORM_EPSILON = 1e-5
 
 
@@ -33,6 +35,10 @@ class Output(NamedTuple):
     """`[...]` in [-1, 1], for the player to move."""
     belief_logits: jax.Array | None
     """`[..., 28, 3]` by tile and holder (left, partner, right); None without a belief head."""
+    moves: jax.Array | None = None
+    """`[..., 7, 2]` by slot, for the team of the player to move: the value of the move in [-1, 1],
+    and (our points - theirs) at the end over `tiles.POINTS_SCALE`; those of played and illegal
+    slots mean nothing. None without the head `move_values`."""
 
 
 def forward(
@@ -208,13 +214,14 @@ def norm(x: jax.Array) -> jax.Array:
 def _heads(
     config: ZebConfig, weights: Prepared, x: jax.Array, mask: Array, place: jax.Array
 ) -> Output:
-    """Policy, value and belief of `[tokens, games, width]`, with the leading axis games."""
+    """All outputs of `[tokens, games, width]`, with the leading axis games."""
     x = x.astype(jnp.float32)
     logits = (x * weights.policy.kernel[:, 0]).sum(-1)
     policy_logits = at_slots(config, weights, logits.T, place.T)
     # The mean over valid tokens. `where` removes the padding, not a product: inf * 0 is nan.
     valid = jnp.asarray(mask)[..., None]
-    return heads(weights, policy_logits, jnp.where(valid, x, 0).sum(0) / valid.sum(0))
+    output = heads(weights, policy_logits, jnp.where(valid, x, 0).sum(0) / valid.sum(0))
+    return output._replace(moves=_moves(config, weights.move_values, x, place))
 
 
 def at_slots(config: ZebConfig, weights: Prepared, logits: jax.Array, place: Array) -> jax.Array:
@@ -235,8 +242,23 @@ def at_slots(config: ZebConfig, weights: Prepared, logits: jax.Array, place: Arr
     return jnp.where(at_slot, logits[..., None], 0).sum(1) + _bias(weights.policy)
 
 
+def _moves(
+    config: ZebConfig, weights: Affine | None, x: jax.Array, place: jax.Array
+) -> jax.Array | None:
+    """Value and points of each slot, `[games, 7, 2]`, of `[tokens, games, width]`."""
+    if weights is None or weights.bias is None:
+        return None
+    hand = tokenizer(config.tokenizer).hand
+    at_slot = place[..., None] == np.arange(hand.start, hand.stop, dtype=np.int8)
+    of_tokens = x @ weights.kernel
+    raw = jnp.where(at_slot[..., None], of_tokens[:, :, None], 0).sum(0) + weights.bias
+    return jnp.stack([jnp.tanh(raw[..., 0]), raw[..., 1]], axis=-1)
+
+
 def heads(weights: Prepared, policy_logits: jax.Array, pooled: jax.Array) -> Output:
-    """Return the outputs, with value and belief of the mean of valid tokens `[games, width]`."""
+    """Return the outputs but those of moves, with value and belief of the mean of valid tokens
+    `[games, width]`.
+    """
 
     def head(hidden: Affine, out: Affine) -> jax.Array:
         return _times(out, jax.nn.gelu(_times(hidden, pooled), approximate=False))

@@ -1,4 +1,4 @@
-"""ZebNet: a pre-LN transformer over tokens, with policy, value and belief heads.
+"""ZebNet: a pre-LN transformer over tokens, with heads for policy, value, belief and moves.
 
 Parameters are a plain nested dict of arrays. `apply` is a pure function of (config, params,
 observation); `prepare` and `evaluate` are its two halves, for a loop of evaluations with the same
@@ -12,6 +12,7 @@ import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from zebjax import tiles
@@ -19,7 +20,7 @@ from zebjax.common import devices
 from zebjax.common.arrays import check, check_key
 from zebjax.network import forward, prepared
 from zebjax.network.config import AUTO, ZebConfig
-from zebjax.network.forward import N_OPPONENTS, Output
+from zebjax.network.forward import N_MOVE_OUTPUTS, N_OPPONENTS, Output
 from zebjax.network.prepared import Params, Prepared
 from zebjax.observe import Observation, check_observation, tokenizer
 
@@ -65,6 +66,12 @@ class ZebNet(nnx.Module):
         if config.belief_head:
             self.belief_hidden = linear(width, width)
             self.belief_out = linear(width, tiles.N_TILES * N_OPPONENTS)
+        if config.move_values:
+            # 0 at first, as in a network that gets the head later, see `with_move_values`. It
+            # draws no random number, so that the other parameters are the same with and without.
+            self.move_values = nnx.Linear(
+                width, N_MOVE_OUTPUTS, kernel_init=nnx.initializers.zeros_init(), rngs=rngs
+            )
 
 
 # Up to so many tokens on a GPU a bias is part of its product. More tokens fill a kernel that sums
@@ -128,6 +135,20 @@ def abstract_params(config: ZebConfig) -> Params:
     return params | {"layers": layers}
 
 
+def with_move_values(config: ZebConfig, params: Params) -> tuple[ZebConfig, Params]:
+    """Add a head for the values of moves that answers 0, to a network without one.
+
+    Args:
+        config: of any network.
+        params: its parameters; if it has the head, they are returned as they are.
+    """
+    if config.move_values:
+        return config, params
+    config = dataclasses.replace(config, move_values=True)
+    head = abstract_params(config)["move_values"]
+    return config, params | {"move_values": jax.tree.map(jnp.zeros_like, head)}
+
+
 def n_params(params: Params) -> int:
     """Return the number of parameters in a pytree of arrays or shapes."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
@@ -166,7 +187,7 @@ def apply(
 
     Returns:
         Raw logits, unmasked, float32: `.policy_logits` `[..., 7]`, `.value` `[...]` in [-1, 1],
-        `.belief_logits` `[..., 28, 3]` or None.
+        `.belief_logits` `[..., 28, 3]` or None, `.moves` `[..., 7, 2]` or None.
 
     Raises:
         ValueError: if an argument has a wrong shape or dtype, or `params` do not fit `config`.
@@ -192,8 +213,8 @@ def prepare(config: ZebConfig, params: Params) -> Prepared:
     """Convert parameters once for many evaluations: see `evaluate`.
 
     Args:
-        config: the config that the parameters were made with; without `belief_head`, the belief
-            head of `params` is left out.
+        config: the config that the parameters were made with; without `belief_head` or
+            `move_values`, that head of `params` is left out.
         params: from `init` or `load`, concrete or traced.
 
     Raises:

@@ -9,6 +9,7 @@ operations are named after the layer that they belong to.
     output  policy_logits  float32 [batch, 7]
     output  value          float32 [batch]
     output  belief_logits  float32 [batch, 28, 3], if the network has a belief head
+    output  moves          float32 [batch, 7, 2], if it has a head for the values of moves
 
 The length and the features are those of the tokenizer: 36 and 8 for `v1`, 36 and 12 for `v2`. A
 token whose mask is False changes nothing but the logit of its own slot, and a feature must be below
@@ -30,7 +31,7 @@ from onnx import TensorProto, helper
 import zebjax
 from zebjax import tiles
 from zebjax.network.config import ZebConfig
-from zebjax.network.forward import LAYER_NORM_EPSILON, N_OPPONENTS
+from zebjax.network.forward import LAYER_NORM_EPSILON, N_MOVE_OUTPUTS, N_OPPONENTS
 from zebjax.network.model import Params
 from zebjax.network.storage import array_names
 from zebjax.observe import tokenizer
@@ -89,7 +90,7 @@ def metadata(config: ZebConfig, name: str, training: Mapping[str, Any]) -> dict[
     """
     features = {key: size for key, (size, _) in tokenizer(config.tokenizer).features.items()}
     slots = tokenizer(config.tokenizer).hand
-    return {
+    facts = {
         "name": name,
         "zebjax_version": zebjax.__version__,
         "tokenizer": config.tokenizer,
@@ -105,15 +106,20 @@ def metadata(config: ZebConfig, name: str, training: Mapping[str, Any]) -> dict[
         + (_MAKE_SET if config.plays_contracts else _POINTS),
         "value_definition": config.value,
         "training": json.dumps(dict(training)),
-    } | (
-        {
-            "belief_logits": "raw logits of who was dealt each tile (softmax over the last axis): "
-            "left, partner or right of the player to move. The tile of pips high, low has the "
-            "index high * (high + 1) / 2 + low. Tiles of the mover's own hand mean nothing."
-        }
-        if config.belief_head
-        else {}
-    )
+    }
+    if config.belief_head:
+        facts["belief_logits"] = (
+            "raw logits of who was dealt each tile (softmax over the last axis): left, partner or "
+            "right of the player to move. The tile of pips high, low has the index "
+            "high * (high + 1) / 2 + low. Tiles of the mover's own hand mean nothing."
+        )
+    if config.move_values:
+        facts["moves"] = (
+            "by slot, for the team of the player to move: the value of the move, in [-1, 1], and "
+            f"(our points - theirs) at the end / {tiles.POINTS_SCALE}. Those of played and illegal "
+            "slots mean nothing."
+        )
+    return facts
 
 
 def _float32(leaf: Any) -> np.ndarray:
@@ -227,7 +233,7 @@ def _layer(graph: _Graph, config: ZebConfig, x: str, keys: str) -> str:
 
 
 def _heads(graph: _Graph, config: ZebConfig, x: str, valid: str) -> list[Any]:
-    """Policy, value and belief of `[batch, length, width]`; return the outputs of the graph."""
+    """All heads of `[batch, length, width]`; return the outputs of the graph."""
 
     def output(name: str, *shape: int) -> Any:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
@@ -253,4 +259,8 @@ def _heads(graph: _Graph, config: ZebConfig, x: str, valid: str) -> list[Any]:
         shape = (tiles.N_TILES, N_OPPONENTS)
         graph.op("Reshape", head("belief"), graph.integers(-1, *shape), name="belief_logits")
         outputs.append(output("belief_logits", *shape))
+    if config.move_values:
+        value, points = graph.ops("Split", graph.affine(slots, "move_values"), n=2, axis=-1)
+        graph.op("Concat", graph.op("Tanh", value), points, axis=-1, name="moves")
+        outputs.append(output("moves", tiles.HAND_SIZE, N_MOVE_OUTPUTS))
     return outputs

@@ -53,6 +53,7 @@ class Prepared(NamedTuple):
     value_out: Affine
     belief_hidden: Affine | None
     belief_out: Affine | None
+    move_values: Affine | None
     """The heads are float32."""
     joined_heads: tuple[Affine, Affine] | None = None
     """The hidden and the last layers of value and belief head as one of each, for the gradient of
@@ -63,7 +64,7 @@ def prepare(config: ZebConfig, params: Params) -> Prepared:
     """Convert parameters into the weights that are multiplied.
 
     Args:
-        config: the network. Without `belief_head` a belief head in `params` is left out.
+        config: the network. A head of `params` that it does not have is left out.
         params: from `init` or `load`, concrete or traced.
     """
     # The kernel of our own reads its part of one product; XLA would copy three parts of it.
@@ -151,6 +152,7 @@ def _prepare(
         value_out=heads[0][1],
         belief_hidden=heads[1][0] if belief else None,
         belief_out=heads[1][1] if belief else None,
+        move_values=affine(params["move_values"], jnp.float32) if config.move_values else None,
         joined_heads=_joined_heads(heads) if joins_bias else None,
     )
 

@@ -5,14 +5,17 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable
+from typing import Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from zebjax import contract, game, network, observe, search, tiles
 from zebjax.common import devices
 from zebjax.common.jax_settings import PRNG
 from zebjax.contract import Contract
+from zebjax.network.config import POINTS_WEIGHT, VALUE_WEIGHT
 from zebjax.players.base import (
     ACCELERATOR_CHUNK,
     Choose,
@@ -24,13 +27,14 @@ from zebjax.players.base import (
 from zebjax.search import Policy, SearchConfig
 from zebjax.torch_compat import weights as torch_weights
 
+Criterion = Literal["policy", "value"]
 MAX_SIMULATIONS = 1_000_000
 """Maximum simulations in all trees of one decision together; they take about 300 MB."""
 
 
 # Parameters and temperature are traced arguments, so that a network in training can be evaluated
 # again and again without another compilation.
-@functools.partial(jax.jit, static_argnames=("config", "length"))
+@functools.partial(jax.jit, static_argnames=("config", "length", "by"))
 def _zeb_slots(
     states: game.GameState,
     keys: jax.Array,
@@ -38,12 +42,18 @@ def _zeb_slots(
     temperature: jax.Array,
     config: network.ZebConfig,
     length: int,
+    by: Criterion,
     contracts: Contract | None = None,
 ) -> jax.Array:
     see = functools.partial(observe.observe, tokenizer=config.tokenizer)
     seen = jax.vmap(lambda state, terms: see(state, contract=terms))(states, contracts)
     weights = network.prepare(config, params)
-    logits = network.evaluate(config, weights, observe.shorten(seen, length)).policy_logits
+    output = network.evaluate(config, weights, observe.shorten(seen, length))
+    if by == "value":
+        assert output.moves is not None
+        logits = output.moves @ jnp.array([VALUE_WEIGHT, POINTS_WEIGHT])
+    else:
+        logits = output.policy_logits
     legal = jax.vmap(game.legal_slots)(states)
     return jax.vmap(sample_slot, (0, 0, 0, None))(keys, logits, legal, temperature)
 
@@ -110,8 +120,13 @@ def _share(n: int, trees: int = 1) -> int:
     return ACCELERATOR_CHUNK if n == 1 else trees
 
 
-def zeb(config: network.ZebConfig, params: network.Params, temperature: float = 0.1) -> Player:
-    """Make a player from a network's policy: one evaluation per move, no search.
+def zeb(
+    config: network.ZebConfig,
+    params: network.Params,
+    temperature: float = 0.1,
+    by: Criterion = "policy",
+) -> Player:
+    """Make a player from a network's policy or its values of moves: one evaluation per move.
 
     Players with the same config share one compiled function.
 
@@ -119,7 +134,17 @@ def zeb(config: network.ZebConfig, params: network.Params, temperature: float = 
         config: the network.
         params: its parameters.
         temperature: the slot is drawn from softmax(legal logits / temperature); 0 plays the best.
+        by: "policy", or "value": the logits are the scores `VALUE_WEIGHT` * value +
+            `POINTS_WEIGHT` * points of the moves.
+
+    Raises:
+        ValueError: if the network has no head for the values of moves, and `by` needs it.
     """
+    if by == "value" and not config.move_values:
+        raise ValueError(
+            "choose: value needs a network with a head for the values of moves, and this one has "
+            "none; expected policy, or a network trained with network.move_values True"
+        )
     spec = observe.tokenizer(config.tokenizer)
 
     def choose(states: game.GameState, contracts: Contract | None, keys: np.ndarray) -> np.ndarray:
@@ -132,10 +157,12 @@ def zeb(config: network.ZebConfig, params: network.Params, temperature: float = 
             temperature=np.float32(temperature),
             config=config,
             length=spec.lengths[trick],
+            by=by,
         )
         return in_chunks(compiled, states, keys, _share(len(keys)), contracts)
 
-    return _seated(f"zeb,temperature={temperature:g}", config, choose)
+    choice = "" if by == "policy" else f",choose={by}"
+    return _seated(f"zeb{choice},temperature={temperature:g}", config, choose)
 
 
 def searching_zeb(
@@ -173,15 +200,17 @@ def load_zeb(
     sims: int = 0,
     worlds: int | None = None,
     search: Policy | None = None,
+    choose: Criterion = "policy",
 ) -> Player:
     """Make the player of the spec `zeb:PATH,...`.
 
     Args:
         path: any path that `network.load` accepts, or a `.pt` file of the original PyTorch system.
-        temperature: None is 0.1 for the policy alone, and 0 at the root of a search.
+        temperature: None is 0.1 for the policy alone, and 0 by values and at the root of a search.
         sims: simulations per sampled world; 0 plays the policy alone.
         worlds: number of sampled worlds to search; None is 16.
         search: "gumbel" or "puct"; None is "gumbel".
+        choose: "policy" or "value", see `zeb`; without `sims`.
 
     Raises:
         ValueError: if there is no network at `path`, or the options do not fit together.
@@ -189,6 +218,8 @@ def load_zeb(
     for name, value in (("worlds", worlds), ("search", search)):
         if value and not sims:
             raise ValueError(f"{name}: expected sims with it, as in sims=64")
+    if choose == "value" and sims:
+        raise ValueError("choose: expected no sims with value: a search chooses by its visits")
     # A file of the original system is read directly, so that it can be rated without conversion.
     is_torch = torch_weights.names_torch_file(path)
     config, params = torch_weights.read(path)[:2] if is_torch else network.load(path)
@@ -205,8 +236,10 @@ def load_zeb(
         )
         player, how = searching_zeb(config, params, settings), repr(settings)
     else:
-        temperature = 0.1 if temperature is None else temperature
-        player, how = zeb(config, params, temperature), f"temperature={temperature!r}"
+        if temperature is None:
+            temperature = 0.1 if choose == "policy" else 0.0
+        player = zeb(config, params, temperature, choose)
+        how = f"temperature={temperature!r}" + (f",choose={choose}" if choose == "value" else "")
     return dataclasses.replace(player, identity=f"zeb:sha256={_digest(config, params)},{how}")
 
 

@@ -173,16 +173,18 @@ KINDS = {
     ),
     "zeb": PlayerKind(
         "zebjax.players.neural:load_zeb",
-        "zeb:PATH[,temperature=0.1][,sims=N[,search=gumbel,worlds=16]]",
+        "zeb:PATH[,temperature=0.1][,choose=policy][,sims=N[,search=gumbel,worlds=16]]",
         "a network; PATH is `bundled`, a run, a step of a run (runs/NAME@8), a folder made by "
         "`zebjax convert`, a .pt file of the original system, or "
         "hf://USER/REPO[/FILE][@REVISION]; it may contain commas. A network of value make/set "
         "plays only games with a contract, others play for points. Without sims it plays the "
-        "network's policy; with sims it runs a tree search (gumbel or puct) of N simulations in "
-        "each of `worlds` sampled worlds, at temperature 0",
+        "network's policy, or with choose=value the move of the highest P(win) + 0.02 * points, "
+        "by a head that not every network has, at temperature 0; with sims it runs a tree search "
+        "(gumbel or puct) of N simulations in each of `worlds` sampled worlds, at temperature 0",
         takes_argument=True,
         options={
             "temperature": number(0, 100),
+            "choose": one_of("policy", "value"),
             "sims": integer(1, 100_000),
             "search": one_of("gumbel", "puct"),
             "worlds": integer(1, 10_000),

@@ -82,8 +82,8 @@ def evaluator(config: network.ZebConfig, params: network.Params, plain: bool = F
     if not plain:
         # Later tricks are settled and never evaluated, so fewer lengths have to be compiled.
         lengths = lengths[: endgame.FIRST_PLY // 4]
-    # The search does not read beliefs, so do not compute them.
-    without = dataclasses.replace(config, belief_head=False)
+    # The search reads no beliefs and no values of moves, so do not compute them.
+    without = dataclasses.replace(config, belief_head=False, move_values=False)
     # Here and not in `evaluate`, so that it is done once and not in every simulation.
     weights = network.prepare(without, params)
 

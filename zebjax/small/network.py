@@ -1,8 +1,8 @@
 """The small network: a sparse first layer with a table for each declaration, two dense layers.
 
 It gives two numbers for each tile, from the view of the seat to move. The value of playing it, P of
-more points less P of fewer, as everywhere; and the difference of the points at the end over 20. The
-policy prefers a high score, which is P(win) + P(tie) / 2 + 0.02 * points but for a constant.
+more points less P of fewer, as everywhere; and the difference of the points at the end over
+`tiles.POINTS_SCALE`. The policy prefers a high score, see `network.config.POINTS_WEIGHT`.
 """
 
 from typing import NamedTuple
@@ -10,13 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from zebjax import tiles
+from zebjax.network.config import POINTS_WEIGHT, VALUE_WEIGHT
 from zebjax.small.features import MAX_ACTIVE, N_FEATURES
 from zebjax.solver.cached_code import compiled, inlined
-
-VALUE_WEIGHT, POINTS_WEIGHT = 0.5, 0.2
-"""The score of a move is these two times its outputs."""
-POINTS_SCALE = 20
-"""The second output is (our points - theirs) / 20, so that both have a spread of about 1."""
 
 
 class Net(NamedTuple):

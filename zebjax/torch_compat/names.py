@@ -134,6 +134,11 @@ def to_state_dict(config: ZebConfig, params: Params) -> dict[str, np.ndarray]:
         raise TorchFileError(
             f"tokenizer: the original only has v1, these weights were made with {config.tokenizer}"
         )
+    if config.move_values:
+        raise TorchFileError(
+            "move_values: the original has no head for the values of moves; expected a network "
+            "without it"
+        )
     state_dict = {}
     for entry in _entries(config):
         leaf: Any = params

@@ -35,6 +35,8 @@ class Positions(NamedTuple):
     ply without a root value."""
     contract: Contract | None = None
     """Of the games, if they have any."""
+    moves: jax.Array | None = None
+    """float32 `[..., 7, 2]`, see `GameRecord.moves`; None if the records have none."""
 
 
 def positions(records: AnyRecord, plies: jax.Array) -> Positions:
@@ -72,6 +74,7 @@ def positions(records: AnyRecord, plies: jax.Array) -> Positions:
         outcome=outcome,
         root_value=jnp.where(has_value, records.value[rows, plies].astype(jnp.float32), outcome),
         contract=terms,
+        moves=None if records.moves is None else records.moves[rows, plies].astype(jnp.float32),
     )
 
 
@@ -97,6 +100,9 @@ class Batch(NamedTuple):
     marginal: jax.Array
     """float32 `[B, 28, 3]`, the exact belief from hand sizes and voids (`worlds.marginals`), the
     baseline of a belief head; 0 for visible tiles."""
+    moves: jax.Array | None = None
+    """float32 `[B, 7, 2]`, see `GameRecord.moves`; nan where there is no target. None if there is
+    none at all."""
 
 
 def check_batch(batch: Batch) -> None:
@@ -115,8 +121,11 @@ def check_batch(batch: Batch) -> None:
         ("belief_mask", (n, 28), bool),
         ("hidden", (n, 28), bool),
         ("marginal", (n, 28, 3), float),
+        ("moves", (n, 7, 2), float),
     )
     for name, shape, kind in fields:
+        if name == "moves" and batch.moves is None:
+            continue
         check(f"batch.{name}", getattr(batch, name), shape, kind)
     check_observation(batch.observation, "batch.observation")
     check("batch.observation.mask", batch.observation.mask, (n, "length"), bool)
@@ -150,6 +159,7 @@ def make_batch(
         belief_mask=mask,
         hidden=jax.vmap(hidden_tiles)(examples.state),
         marginal=jax.vmap(worlds.marginals)(examples.state),
+        moves=examples.moves,
     )
 
 

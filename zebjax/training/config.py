@@ -57,9 +57,18 @@ class LearnerConfig:
     """Weight of the value loss."""
     belief_weight: float = 0.5
     """Weight of the belief loss."""
+    move_value_weight: float = 1.0
+    """Weight of the loss of a network's `move_values`, see `losses.move_errors`; only positions
+    with known values of moves count: those of games of `zebjax teach` and `zebjax iterate`."""
+    ema: float = 0.0
+    """Decay of an exponential average of the weights, such as 0.999: the run evaluates, saves and
+    publishes the average. In update t it is at most (1 + t) / (10 + t). 0: no average."""
     belief_tiles: Literal["dealt", "hidden"] = "dealt"
     """Tiles that the belief head is trained on. dealt: the 21 tiles dealt to the other seats
     (as the original). hidden: those of the 21 that are not yet played."""
+    decisions_only: bool = False
+    """True: train on plies with more than one legal move only, three of five. False: on forced
+    plies too (as the original); they teach the value and the belief, and no policy."""
     root_value_share: float = 0.0
     """Share of the root value (of the search or the teacher) in the value target; the rest is the
     outcome. The root value has less noise, but contains the errors of the network or teacher. 0:
@@ -76,7 +85,8 @@ class LearnerConfig:
         )
         checks.at_most(self, "learner", _MAX_COUNT, "decay_updates", "warmup_updates")
         checks.at_least(self, "learner", 0, "weight_decay", "clip_norm", "warmup_updates")
-        checks.at_least(self, "learner", 0, "policy_weight", "value_weight", "belief_weight")
+        weights = ("policy_weight", "value_weight", "belief_weight", "move_value_weight")
+        checks.at_least(self, "learner", 0, *weights)
         checks.positive(self, "learner", "lr")
         if self.updates_per_call and self.updates_per_cycle % self.updates_per_call:
             raise ValueError(
@@ -87,6 +97,8 @@ class LearnerConfig:
             raise ValueError(
                 f"learner.root_value_share: expected 0 to 1, got {self.root_value_share}"
             )
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"learner.ema: expected 0 to less than 1, got {self.ema}")
         if self.schedule == "cosine" and self.decay_updates <= self.warmup_updates:
             raise ValueError("learner.decay_updates: expected more than warmup_updates")
 
@@ -210,10 +222,17 @@ class TeacherConfig:
     """Training on existing games, such as those of `zebjax teach`."""
 
     folder: str | None = None
-    """Folder of GameRecord files to train on instead of self-play games. None: self-play."""
+    """Folder of games to train on instead of self-play games: those of `zebjax teach`, or a run of
+    `zebjax iterate`. None: self-play."""
+    temperature: float = 0.3
+    """Temperature of the policy targets that games of `zebjax iterate` get from the outcome of each
+    move, softmax(score / temperature): a move whose score is lower by this gets 1/e of the weight.
+    A win instead of a loss is 1, a point 0.02."""
 
     def __post_init__(self) -> None:
         checks.names(self, "teacher")
+        checks.check(self, "teacher")
+        checks.positive(self, "teacher", "temperature")
 
 
 @dataclasses.dataclass(frozen=True)

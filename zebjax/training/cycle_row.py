@@ -111,7 +111,7 @@ def of_held_out(session: Session) -> Row:
         records, plies = held_out.sample(games, n, (settings.seed, progress.cycle, which))
         found = jax.device_get(
             held_out.measure(
-                settings.learner, settings.network, session.state.learner.params, records, plies
+                settings.learner, settings.network, session.state.learner.published, records, plies
             )
         )
         row |= {f"held_out/{prefix}{name}": float(loss) for name, loss in found.items()}

@@ -69,6 +69,7 @@ def play(
     zeb = players.zeb(network_config, params, config.temperature)
     played = teacher.play_file(settings, zeb, number, n_games, on_ply, label_opponent=False)
     records = contract_record.without_contract(played)  # its settings have none
+    records = record.with_moves(records, network_config.move_values)
     steps = np.full(n_games, step, np.int32)
     records = records._replace(step_start=steps, step_end=steps)
     points = np.asarray(_points(records))

@@ -21,11 +21,14 @@ class LossWeights(NamedTuple):
     policy: jax.Array | float
     value: jax.Array | float
     belief: jax.Array | float
+    moves: jax.Array | float = 0.0
 
 
 def own_weights(config: LearnerConfig) -> LossWeights:
     """Return the weights of the run's own games."""
-    return LossWeights(config.policy_weight, config.value_weight, config.belief_weight)
+    return LossWeights(
+        config.policy_weight, config.value_weight, config.belief_weight, config.move_value_weight
+    )
 
 
 _GROUPS = 4
@@ -96,12 +99,14 @@ def grads_and_output(
             loss += weights.value * shares.value * metrics["value_loss"]
             if output.belief_logits is not None:
                 loss += weights.belief * shares.belief * metrics[_BELIEF_LOSS[config.belief_tiles]]
+            if output.moves is not None:
+                loss += weights.moves * shares.moves * metrics["move_loss"]
             return loss, output
 
         return jax.grad(objective, has_aux=True)(params)
 
     if n_groups == 1:
-        return gradients(devices.split(batch), LossWeights(1.0, 1.0, 1.0), dropout_key)
+        return gradients(devices.split(batch), LossWeights(1.0, 1.0, 1.0, 1.0), dropout_key)
 
     # Every loss is a weighted mean over examples. So the loss of the batch is the sum of the
     # quarters' losses, each times its share of the total weight; the same holds for gradients.
@@ -115,7 +120,12 @@ def grads_and_output(
 
     belief_weights = groups.hidden if config.belief_tiles == "hidden" else groups.belief_mask
     shares = LossWeights(
-        share(groups.policy_weight), jnp.full(n_groups, 1 / n_groups), share(belief_weights)
+        share(groups.policy_weight),
+        jnp.full(n_groups, 1 / n_groups),
+        share(belief_weights),
+        jnp.zeros(n_groups)
+        if groups.moves is None
+        else share(jnp.isfinite(groups.moves).any((-2, -1))),
     )
     keys = None if dropout_key is None else jax.random.split(dropout_key, n_groups)
 

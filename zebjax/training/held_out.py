@@ -19,7 +19,8 @@ import jax
 import numpy as np
 
 from zebjax import contract_record, game, network, record
-from zebjax.contract_record import AnyRecord, ContractRecord
+from zebjax.contract import Contract
+from zebjax.contract_record import AnyRecord
 from zebjax.observe import shorten, tokenizer
 from zebjax.record import GameRecord
 from zebjax.training.batches import Positions, make_batch, positions
@@ -32,14 +33,17 @@ _UPDATES_PER_BATCH = 20
 """One measured batch for so many updates, so that measuring is a small part of a cycle."""
 LOSSES = ("policy_loss", "value_loss", "belief_loss", "belief_loss_hidden", "belief_loss_marginal")
 """The losses that are reported, the last three for a network with a belief head."""
+MOVE_LOSSES = ("move_value_error", "move_value_spread_error", "move_points_error")
+"""Reported too for a network with a head for the values of moves."""
 
 
 def none(with_contracts: bool = False) -> AnyRecord:
     """Return no games, with contracts or without, as NumPy arrays."""
     fields: list[Any] = [np.zeros((0, *shape), dtype) for dtype, shape in record.FIELDS.values()]
+    records = GameRecord(*fields)
     if with_contracts:
-        return ContractRecord(*fields, *(np.zeros(0, np.int8) for _ in contract_record.FIELDS))
-    return GameRecord(*fields)
+        return contract_record.joined(records, Contract(*(np.zeros(0, np.int8) for _ in range(4))))
+    return records
 
 
 def is_held(records: AnyRecord, share: float) -> np.ndarray:
@@ -68,9 +72,9 @@ def split(records: AnyRecord, share: float) -> tuple[AnyRecord, AnyRecord]:
         records: `[n]` games.
         share: 0 to 1.
     """
-    if not share:
-        return records, none(contract_record.contract_of(records) is not None)
     records = jax.tree.map(np.asarray, records)
+    if not share:
+        return records, jax.tree.map(lambda leaf: leaf[:0], records)
     held = is_held(records, share)
     return (
         jax.tree.map(lambda leaf: leaf[~held], records),
@@ -81,9 +85,11 @@ def split(records: AnyRecord, share: float) -> tuple[AnyRecord, AnyRecord]:
 def added(settings: Experiment, held: AnyRecord, new: AnyRecord) -> AnyRecord:
     """Return the newest games of both; `held` has the older ones.
 
-    So many are kept as have the same age as the games in the ring.
+    They have values of moves if the network learns them. So many are kept as have the same age as
+    the games in the ring.
     """
     replay = settings.replay
+    held, new = (record.with_moves(games, settings.network.move_values) for games in (held, new))
     n = math.ceil(replay.held_out * replay.capacity_examples / game.N_PLIES)
     return jax.tree.map(lambda *parts: np.concatenate(parts)[-n:] if n else parts[0][:0], held, new)
 
@@ -91,7 +97,7 @@ def added(settings: Experiment, held: AnyRecord, new: AnyRecord) -> AnyRecord:
 def save(folder: Path, held: AnyRecord) -> None:
     """Save the games in a folder; no games, no file."""
     if len(held.slots):
-        np.savez(folder / _FILE, **held._asdict())
+        np.savez(folder / _FILE, **record.arrays_of(held))
 
 
 def load(folder: Path, with_contracts: bool = False) -> AnyRecord:
@@ -105,7 +111,7 @@ def load(folder: Path, with_contracts: bool = False) -> AnyRecord:
         return none(with_contracts)
     try:
         with np.load(file) as arrays:
-            held = type(none(with_contracts))(**arrays)
+            held = none(with_contracts)._replace(**arrays)
         record.check_record(held, ("n",))
     except Exception as error:  # of zip, of NumPy, of the fields
         raise ValueError(f"{file}: cannot be read ({error})") from None
@@ -152,7 +158,7 @@ def measure(
         plies: int32 `[n]`, one ply of each.
 
     Returns:
-        The losses in `LOSSES` that the network has.
+        The losses in `LOSSES` and `MOVE_LOSSES` that the network has.
     """
     examples = positions(records, plies)
     batches = jax.tree.map(lambda leaf: leaf.reshape(-1, config.batch, *leaf.shape[1:]), examples)
@@ -165,6 +171,6 @@ def measure(
         batch = batch._replace(observation=shorten(batch.observation, longest))
         output = network.apply(network_config, params, batch.observation)
         metrics = losses(config, output, batch)[1]
-        return {name: metrics[name] for name in LOSSES if name in metrics}
+        return {name: metrics[name] for name in (*LOSSES, *MOVE_LOSSES) if name in metrics}
 
     return jax.tree.map(lambda leaf: leaf.mean(), jax.lax.map(of_batch, batches))

@@ -70,7 +70,7 @@ class Judge:
             of make/set instead `eval/vs_NAME_make_set_win_rate`, its interval and `_deals`.
         """
         settings, config = session.settings, session.settings.evaluation
-        params = session.state.learner.params
+        params = session.state.learner.published
         zeb = players.zeb(settings.network, params, config.temperature)
         # The same deals in every evaluation, so that the curve shows changes of the network only.
         key = jax.random.fold_in(jax_settings.key(settings.seed), 3)

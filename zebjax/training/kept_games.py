@@ -85,7 +85,8 @@ def _write(session: Session, stream: str, ring: replay.Ring, n: int) -> _File:
     """Write the newest `n` games of a ring, or as many as it still holds."""
     settings = session.settings
     # The run plays games itself only for points won, so none of these has a contract.
-    records = contract_record.without_contract(replay.newest(ring, n))
+    # They have no values of moves either: a ring for them has only nan of such games.
+    records = contract_record.without_contract(replay.newest(ring, n))._replace(moves=None)
     n = len(records.slots)
     first = session.progress.ring_games[stream] - n
     folder = folder_of(settings)

@@ -20,8 +20,8 @@ from zebjax.training import flat, replay, together
 from zebjax.training.batches import Batch, Positions, check_batch, make_batch, positions
 from zebjax.training.config import LearnerConfig
 from zebjax.training.gradients import LossWeights, cut_lengths, grads_and_output, own_weights
-from zebjax.training.losses import _BELIEF_LOSS, Metrics, losses
-from zebjax.training.optimizer import lr_schedule, make_optimizer
+from zebjax.training.losses import _BELIEF_LOSS, MOVE_METRICS, Metrics, losses
+from zebjax.training.optimizer import averaged, lr_schedule, make_optimizer
 
 
 class LearnerState(NamedTuple):
@@ -36,6 +36,13 @@ class LearnerState(NamedTuple):
     does not depend on the division of updates into calls."""
     metrics: "Metrics"
     """Sum of each metric over the updates of the current cycle."""
+    average: network.Params | None = None
+    """Exponential average of the parameters, see `LearnerConfig.ema`; None without."""
+
+    @property
+    def published(self) -> network.Params:
+        """The parameters that play and are saved as the network: the average, if there is one."""
+        return self.params if self.average is None else self.average
 
 
 _METRICS = (
@@ -97,8 +104,12 @@ def init(
     """
     check_key("key", key)
     metrics = _METRICS + (_BELIEF_METRICS if network_config.belief_head else ())
+    metrics += MOVE_METRICS if network_config.move_values else ()
     zeros = {name: jnp.float32(0) for name in metrics}
-    return LearnerState(params, make_optimizer(config).init(params), jnp.int32(0), key, zeros)
+    optimizer = make_optimizer(config).init(params)
+    # A copy: `train` donates both.
+    average = jax.tree.map(jnp.copy, params) if config.ema else None
+    return LearnerState(params, optimizer, jnp.int32(0), key, zeros, average)
 
 
 def update(
@@ -172,10 +183,12 @@ def _update(
         ]
     )
     updates, optimizer = make_optimizer(config).update(packed, state.optimizer, state.params)
+    params = optax.apply_updates(state.params, updates)
     state = state._replace(
-        params=optax.apply_updates(state.params, updates),
+        params=params,
         optimizer=optimizer,
         update=state.update + 1,
+        average=averaged(config, state.update, state.average, params),
     )
     return state, _Made(together.as_rows(output), about)
 
@@ -191,6 +204,8 @@ def _metrics(config: LearnerConfig, made: _Made, batch: Batch, weights: LossWeig
     )
     if output.belief_logits is not None:
         metrics["objective_loss"] += weights.belief * metrics[_BELIEF_LOSS[config.belief_tiles]]
+    if output.moves is not None:
+        metrics["objective_loss"] += weights.moves * metrics["move_loss"]
     return metrics | dict(zip(_ABOUT, made.about, strict=True))
 
 
@@ -252,12 +267,12 @@ def train(
         return _stacked(metrics, names)
 
     def draw(key: jax.Array, is_aux: jax.Array) -> tuple[AnyRecord, jax.Array]:
-        drawn = replay.sample(key, ring, config.batch)
+        drawn = replay.sample(key, ring, config.batch, config.decisions_only)
         if eval_aux is None:
             return drawn
         return jax.tree.map(
             lambda other, usual: jnp.where(is_aux, other, usual),
-            replay.sample(key, eval_aux.ring, config.batch),
+            replay.sample(key, eval_aux.ring, config.batch, config.decisions_only),
             drawn,
         )
 
@@ -317,6 +332,7 @@ def train(
     packed = state._replace(
         params=layout.pack(state.params),
         optimizer=flat.pack(layout, state.params, state.optimizer),
+        average=flat.pack(layout, state.params, state.average),
         metrics={},
     )
     sums = _stacked(state.metrics, names)
@@ -325,6 +341,7 @@ def train(
     return after._replace(
         params=layout.unpack(after.params),
         optimizer=flat.unpack(layout, state.params, state.optimizer, after.optimizer),
+        average=flat.unpack(layout, state.params, state.average, after.average),
         metrics={name: sums[index] for index, name in enumerate(names)},
     )
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from zebjax import contract, game
+from zebjax import contract, game, tiles
 from zebjax.common import bids
 from zebjax.contract import Contract
 from zebjax.evaluation import matches
@@ -72,6 +72,9 @@ class Judgement(NamedTuple):
     """int32 `[N]`, the slots that E[Q] plays."""
     value: np.ndarray
     """float64 `[N]` in [-1, 1], P(win) - P(lose) after them, for the mover."""
+    moves: np.ndarray
+    """float64 `[N, 7, 2]`, value and points of each move, see `GameRecord.moves`; with a contract
+    no points before the third trick."""
 
 
 def judge(
@@ -92,7 +95,14 @@ def judge(
         return _judge_by_wins(settings, states, keys, np.full(len(keys), exact.ENOUGH))
     values = exact.eq_values(states, keys, settings.n, settings.n_trick1)
     best = values.best_slots()
-    return Judgement(values.mean_points, best, values.value[np.arange(len(best)), best])
+    moves = _moves(values.value, values.mean_points)
+    return Judgement(values.mean_points, best, moves[np.arange(len(best)), best, 0], moves)
+
+
+def _moves(value: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Join values and mean points of the mover's team, `[N, 7]` each."""
+    margin = 2 * points - tiles.TOTAL_POINTS
+    return np.stack([value, margin / tiles.POINTS_SCALE], axis=-1)
 
 
 def _judge_by_wins(
@@ -105,13 +115,15 @@ def _judge_by_wins(
             states, keys, settings.n, settings.n_trick1, need=need
         )
         legal = base.in_chunks(exact.legal_slots, states, keys)
-        points = np.zeros_like(wins)
+        points, mean_points = np.zeros_like(wins), np.full(wins.shape, np.nan)
     else:
         values = exact.eq_values(states, keys, settings.n, settings.n_trick1)
         wins, n_worlds = values.wins_with(need), values.n_worlds
-        legal, points = values.legal, values.points
+        legal, points, mean_points = values.legal, values.points, values.mean_points
     best = exact.best_of(legal, wins, points)
     share = wins / n_worlds[:, None]
     score = 100 * share + POINT * points / n_worlds[:, None]
-    value = 2 * share[np.arange(len(best)), best] - 1
-    return Judgement(np.where(legal, score, np.nan), best, value)
+    value = np.where(legal, 2 * share - 1, np.nan)
+    at_best = value[np.arange(len(best)), best]
+    moves = _moves(value, mean_points)
+    return Judgement(np.where(legal, score, np.nan), best, at_best, moves)

@@ -29,7 +29,8 @@ def losses(
     """Compute the objective and the metrics.
 
     The objective is a weighted sum: policy cross-entropy over the slots of `policy_mask`, mean
-    squared error of the value, and belief cross-entropy over the tiles of `config.belief_tiles`.
+    squared error of the value, belief cross-entropy over the tiles of `config.belief_tiles`, and
+    the errors of the values of moves (`move_errors`).
 
     Args:
         config: the weights of the sum.
@@ -73,10 +74,61 @@ def losses(
     if output.belief_logits is not None:
         metrics |= _belief_metrics(output.belief_logits, batch)
         total += config.belief_weight * metrics[_BELIEF_LOSS[config.belief_tiles]]
+    if output.moves is not None:
+        metrics |= _move_metrics(output.moves, batch)
+        total += config.move_value_weight * metrics["move_loss"]
     return total, metrics | {"total_loss": total}
 
 
 _BELIEF_LOSS = {"dealt": "belief_loss", "hidden": "belief_loss_hidden"}
+
+
+MEAN_WEIGHT = 0.2
+"""Weight of the error of a decision's mean over its moves. The error of the differences between
+moves has weight 1, since they alone choose the move, and the luck of the deal, which is most of an
+outcome, is in the mean alone."""
+
+
+MOVE_METRICS = ("move_loss", "move_value_error", "move_value_spread_error", "move_points_error")
+"""The loss of a network's `move_values`, and mean squared errors over the moves of a position: of
+the value, of the value relative to its mean over the moves, and of the points."""
+
+
+def move_errors(moves: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Compute the squared errors of value and points of the moves of each position.
+
+    The loss of a position is the sum over both of spread + `MEAN_WEIGHT` * mean. With spread + mean
+    instead it would be their mean squared errors.
+
+    Args:
+        moves: float32 `[B, 7, 2]`, the network's.
+        targets: float32 `[B, 7, 2]`, nan where there is no target.
+
+    Returns:
+        `spread`, float32 `[B, 2]`: mean over the moves with targets of (error - mean error)^2;
+        `mean`, float32 `[B, 2]`: (mean error)^2; and `known`, bool `[B, 2]`: False, with 0 in the
+        others, where no move has a target.
+    """
+    has = jnp.isfinite(targets)
+    # Before the subtraction: the gradient of a nan that `where` leaves out afterwards is nan.
+    errors = jnp.where(has, moves - jnp.where(has, targets, 0), 0)
+    n = jnp.maximum(has.sum(1), 1)
+    mean = errors.sum(1) / n
+    spread = jnp.where(has, jnp.square(errors - mean[:, None]), 0).sum(1) / n
+    return spread, jnp.square(mean), has.any(1)
+
+
+def _move_metrics(moves: jax.Array, batch: Batch) -> Metrics:
+    """Compute the loss of the values of moves; means over positions that have targets."""
+    targets = jnp.full_like(moves, jnp.nan) if batch.moves is None else batch.moves
+    spread, mean, known = move_errors(moves, targets)
+    found = (
+        _mean((spread + MEAN_WEIGHT * mean).sum(-1), known.any(-1)),
+        _mean((spread + mean)[:, 0], known[:, 0]),
+        _mean(spread[:, 0], known[:, 0]),
+        _mean((spread + mean)[:, 1], known[:, 1]),
+    )
+    return dict(zip(MOVE_METRICS, found, strict=True))
 
 
 def _belief_metrics(logits: jax.Array, batch: Batch) -> Metrics:

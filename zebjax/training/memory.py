@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 import jax
 
-from zebjax import contract_record, game, network, record
+from zebjax import game, network
 from zebjax.common import devices, jax_settings
 from zebjax.network import AUTO
 from zebjax.observe import tokenizer
-from zebjax.training import learner, selfplay
+from zebjax.training import learner, replay, selfplay
 from zebjax.training.config import Experiment
 
 Role = Literal["all", "learner", "selfplay", "evalaux"]
@@ -85,8 +85,9 @@ def _network(settings: Experiment, role: Role) -> Part:
 
 
 def _rings(settings: Experiment) -> list[Part]:
-    empty = contract_record.empty if settings.network.plays_contracts else record.empty
-    game_bytes = _tree_bytes(jax.eval_shape(lambda: empty(1)))
+    config = settings.network
+    one = jax.eval_shape(lambda: replay.init(1, config.plays_contracts, config.move_values))
+    game_bytes = _tree_bytes(one.records)
     capacities = {"replay.capacity_examples": settings.replay.capacity_examples}
     capacities["eval_aux.capacity_examples"] = settings.eval_aux.capacity_examples
     return [

@@ -1,5 +1,9 @@
 """The optimiser and its learning rate schedule."""
 
+from typing import Any
+
+import jax
+import jax.numpy as jnp
 import optax
 import optax.contrib
 
@@ -44,3 +48,19 @@ def make_optimizer(config: LearnerConfig) -> optax.GradientTransformation:
         if config.clip_norm
         else optimizer
     )
+
+
+def averaged(config: LearnerConfig, update: jax.Array, average: Any, params: Any) -> Any:
+    """Return the exponential average of the parameters after an update, see `LearnerConfig.ema`.
+
+    Args:
+        config: its `ema`.
+        update: int32, number of updates before this one.
+        average: before it; None if there is no average.
+        params: after it, a pytree like `average`.
+    """
+    if average is None:
+        return None
+    # A short memory at first, so that the weights of the beginning are soon forgotten.
+    decay = jnp.minimum(config.ema, (1 + update) / (10 + update))
+    return optax.incremental_update(params, average, 1 - decay)

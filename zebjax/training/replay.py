@@ -27,15 +27,22 @@ class Ring(NamedTuple):
     """int32, number of games in the ring."""
 
 
-def init(capacity_examples: int, with_contracts: bool = False) -> Ring:
-    """Make an empty ring for `ceil(capacity_examples / 28)` games, with contracts or without.
+def init(capacity_examples: int, with_contracts: bool = False, with_moves: bool = False) -> Ring:
+    """Make an empty ring for `ceil(capacity_examples / 28)` games.
+
+    Args:
+        capacity_examples: 28 a game.
+        with_contracts: True for games with contracts; a ring has only games of one kind.
+        with_moves: True to keep the values of moves, 784 bytes a game more; they are nan for games
+            that have none. Otherwise games lose them in the ring.
 
     >>> ring = add(init(100), record.empty(3))
     >>> int(n_examples(ring)), ring.records.slots.shape
     (84, (4, 28))
     """
     empty = contract_record.empty if with_contracts else record.empty
-    return Ring(empty(_capacity(capacity_examples)), jnp.int32(0), jnp.int32(0))
+    records = record.with_moves(empty(_capacity(capacity_examples)), with_moves)
+    return Ring(records, jnp.int32(0), jnp.int32(0))
 
 
 def _capacity(examples: int) -> int:
@@ -107,6 +114,7 @@ def add_some(ring: Ring, records: AnyRecord, n_padded: int = 1) -> Ring:
     check_record(records, (n,))
     if n == 0:
         return ring
+    records = record.with_moves(records, ring.records.moves is not None)
     # Workers send any number of games, and each number would need a compilation. So pad to a power
     # of two.
     padded = 1 << (max(n, n_padded) - 1).bit_length()
@@ -144,6 +152,7 @@ def add(ring: Ring, records: AnyRecord) -> Ring:
         ValueError: if a field of `records` has a wrong shape or dtype.
     """
     check_record(records, ("n",))
+    records = record.with_moves(records, ring.records.moves is not None)
     capacity, n = ring.records.slots.shape[0], records.slots.shape[0]
     # Remove games that would be overwritten at once: a scatter that writes a place twice has no
     # defined order.
@@ -158,13 +167,16 @@ def add(ring: Ring, records: AnyRecord) -> Ring:
     )
 
 
-def sample(key: jax.Array, ring: Ring, n: int) -> tuple[AnyRecord, jax.Array]:
-    """Draw `n` examples, uniform over all plies of all games, with replacement.
+def sample(
+    key: jax.Array, ring: Ring, n: int, decisions_only: bool = False
+) -> tuple[AnyRecord, jax.Array]:
+    """Draw `n` examples with replacement, uniform over all plies of all games.
 
     Args:
         key: one typed random key.
         ring: must hold at least one game.
         n: static.
+        decisions_only: static; True for a uniform game, and one of its plies that is not forced.
 
     Returns:
         The games `[n]` of the examples, and their plies, int32 `[n]`.
@@ -173,6 +185,13 @@ def sample(key: jax.Array, ring: Ring, n: int) -> tuple[AnyRecord, jax.Array]:
         ValueError: if `key` is not one typed random key.
     """
     check_key("key", key)
+    if decisions_only:
+        game_key, ply_key = jax.random.split(key)
+        rows = jax.random.randint(game_key, (n,), 0, ring.size)
+        has_choice = ring.records.kind[rows] != record.TargetKind.FORCED
+        chance = jax.random.uniform(ply_key, has_choice.shape)
+        plies = jnp.where(has_choice, chance, -1).argmax(-1)
+        return jax.tree.map(lambda leaf: leaf[rows], ring.records), plies
     example = jax.random.randint(key, (n,), 0, n_examples(ring))
     rows, plies = example // game.N_PLIES, example % game.N_PLIES
     return jax.tree.map(lambda leaf: leaf[rows], ring.records), plies

@@ -108,7 +108,7 @@ def _with_other_lanes(session: Session) -> tuple[selfplay.Actor, GameRecord]:
         session.raise_if_stopped()
 
     ended = finish(
-        settings, session.state.learner.params, surplus, progress.cycle, drain_key, between
+        settings, session.state.learner.published, surplus, progress.cycle, drain_key, between
     )
     fresh = selfplay.init(settings.selfplay, init_key, progress.cycle)
     states, records = _first_replaced((fresh.states, fresh.records), running, lanes)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from zebjax.network.config import ZebConfig
 from zebjax.training import changes, kept_games
 from zebjax.training.config import Experiment, to_json
 
@@ -51,14 +52,20 @@ def check_can_continue(saved: Any, experiment: Experiment) -> None:
             f"{_how_to_carry_over(experiment, new_network)}"
         )
 
+    # A field is absent in a run from before it existed, which had its default.
+    network = ZebConfig().parameter_fields() | saved["network"]
     for field, after in sorted(experiment.network.parameter_fields().items()):
-        before = saved["network"].get(field, after)  # absent in a run from before the field existed
+        before = network[field]
         if before != after:
             refuse(f"network.{field}", before, after, "it is another network", True)
-    clip, clip_now = saved["learner"].get("clip_norm"), experiment.learner.clip_norm
-    if bool(clip) != bool(clip_now):
-        reason = "switching clipping on or off changes the optimiser's state"
-        refuse("learner.clip_norm", clip, clip_now, reason)
+    for name, reason in (
+        ("clip_norm", "switching clipping on or off changes the optimiser's state"),
+        ("ema", "the saved state has an average of the weights, or none"),
+    ):
+        # Absent in a run from before the field existed.
+        old, new = saved["learner"].get(name), getattr(experiment.learner, name)
+        if bool(old) != bool(new):
+            refuse(f"learner.{name}", old, new, reason)
     before, after = changes.defaults() | changes.flat(saved), changes.flat(now)
     for name, reason in _FIXED.items():
         old = before[name]

@@ -216,7 +216,10 @@ class Run:
             stream = None
             if aux_config.enabled:
                 weights = learner.LossWeights(
-                    aux_config.policy_weight, aux_config.value_weight, aux_config.belief_weight
+                    aux_config.policy_weight,
+                    aux_config.value_weight,
+                    aux_config.belief_weight,
+                    config.move_value_weight,
                 )
                 stream = learner.EvalAux(session.state.aux, jnp.asarray(turns), weights, done)
             state = learner.train(
@@ -301,7 +304,7 @@ class Run:
                 "total_games": progress.total_games,
                 "wandb_run_id": progress.wandb_run_id,
             }
-            network.save(folder, settings.network, self.session.state.learner.params, facts)
+            network.save(folder, settings.network, self.session.state.learner.published, facts)
         kept, stay = settings.save.keep_every_cycles, (progress.first_cycle, cycle)
         checkpoint.remove_steps(
             root, [step for step in checkpoint.steps(root) if step % kept and step not in stay]

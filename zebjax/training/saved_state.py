@@ -95,7 +95,7 @@ def _all_finite(tree: Any) -> jax.Array:
 
 def is_finite(state: learner.LearnerState) -> bool:
     """True if no weight, no number of the optimiser and no sum of a metric is nan or infinite."""
-    return bool(_all_finite((state.params, state.optimizer, state.metrics)))
+    return bool(_all_finite((state.params, state.optimizer, state.metrics, state.average)))
 
 
 def _refuse_results_without_a_state(settings: Experiment) -> None:

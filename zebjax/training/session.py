@@ -38,14 +38,15 @@ def fresh_state(settings: Experiment, params: network.Params, step: int) -> Stat
         params: the network's first parameters.
         step: their training step.
     """
-    root = jax_settings.key(settings.seed)
+    root, network_config = jax_settings.key(settings.seed), settings.network
+    keeps_moves = network_config.move_values
     return State(
-        learner=learner.init(
-            settings.learner, settings.network, params, jax.random.fold_in(root, 1)
-        ),
+        learner=learner.init(settings.learner, network_config, params, jax.random.fold_in(root, 1)),
         actor=selfplay.init(settings.selfplay, jax.random.fold_in(root, 2), step),
-        ring=replay.init(settings.replay.capacity_examples, settings.network.plays_contracts),
-        aux=replay.init(settings.eval_aux.capacity_examples),
+        ring=replay.init(
+            settings.replay.capacity_examples, network_config.plays_contracts, keeps_moves
+        ),
+        aux=replay.init(settings.eval_aux.capacity_examples, with_moves=keeps_moves),
     )
 
 

@@ -8,8 +8,8 @@ from zebjax.small.batch import in_threads
 from zebjax.small.network import Net, Scratch, add_features, finish, new_scratch
 from zebjax.solver.bounds import lowest
 from zebjax.solver.cached_code import compiled
+from zebjax.training.labelled_games import Games
 from zebjax.training.small_descent import Fit, Gradient, Params, balanced, descend, new_gradient
-from zebjax.training.small_games import Games
 
 MEAN_WEIGHT = np.float32(0.2)
 """Weight of the error of a decision's mean over its moves. The error of the differences between
@@ -30,7 +30,7 @@ def _output_gradient(
         left &= left - 1
         value = 1.0 if points > 21 else (0.0 if points == 21 else -1.0)
         slope[rank] = out[rank] - value
-        slope[28 + rank] = out[28 + rank] - (2 * points - 42) / 20
+        slope[28 + rank] = out[28 + rank] - (2 * points - 42) / tiles.POINTS_SCALE
         mean_value += slope[rank]
         mean_points += slope[28 + rank]
         n += 1

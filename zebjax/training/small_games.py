@@ -6,8 +6,6 @@ the deals that look the same to the mover is the honest value of the move under 
 solution with all hands known, it contains no knowledge that the players do not have.
 """
 
-import dataclasses
-
 import numpy as np
 
 from zebjax import tiles
@@ -16,38 +14,8 @@ from zebjax.small.batch import in_threads
 from zebjax.small.network import Net, Scratch, new_scratch, scorer
 from zebjax.solver.bounds import count, lowest
 from zebjax.solver.cached_code import compiled
+from zebjax.training.labelled_games import Games
 from zebjax.training.small_config import Exploration
-
-
-@dataclasses.dataclass(frozen=True)
-class Games:
-    """Labelled games; leading axis of every field: n games."""
-
-    hands: np.ndarray
-    """int8 `[n, 4, 7]`, tile ids."""
-    declaration: np.ndarray
-    """int8 `[n]`."""
-    leader: np.ndarray
-    """int8 `[n]`."""
-    plays: np.ndarray
-    """int8 `[n, 28]`, the rank played at each ply."""
-    labels: np.ndarray
-    """int8 `[n, 28, 7]`: points of the mover's team at the end, for each legal rank in ascending
-    order; -1 after the last, and for a mover without a choice."""
-
-    def where(self, rows: np.ndarray) -> "Games":
-        """Select games by row numbers."""
-        return Games(**{name: field[rows] for name, field in vars(self).items()})
-
-
-def join(parts: list[Games]) -> Games:
-    """Join games of several parts."""
-    return Games(
-        **{
-            field.name: np.concatenate([getattr(part, field.name) for part in parts])
-            for field in dataclasses.fields(Games)
-        }
-    )
 
 
 @compiled

@@ -17,13 +17,12 @@ from typing import NamedTuple
 import numpy as np
 import safetensors.numpy
 
-from zebjax import tiles
 from zebjax.common import files
 from zebjax.small import storage
-from zebjax.training import small_descent, small_fit, small_games
+from zebjax.training import labelled_games, small_descent, small_fit, small_games
+from zebjax.training.labelled_games import Games
 from zebjax.training.small_config import Settings
 from zebjax.training.small_descent import Fit, Params
-from zebjax.training.small_games import Games
 
 GAMES_PER_FILE = 1000
 _SETTINGS_FILE = "settings.json"
@@ -84,14 +83,14 @@ def run(
         new = _games_of_round(settings, out, number, params, threads, show)
         before = small_fit.judge(small_descent.net_of(params), new, threads)
         old = [
-            _read_games(file)
+            labelled_games.read(file)
             for earlier in range(max(0, number + 1 - settings.window), number)
             for file in _games_files(settings, out, earlier)
         ]
         show(0.8, "fitting")
         how = Fit(passes=settings.passes, rate=settings.rate_of(number))
         seed = (settings.seed, number)
-        errors = small_fit.fit(params, small_games.join([*old, new]), how, seed, threads)
+        errors = small_fit.fit(params, labelled_games.join([*old, new]), how, seed, threads)
         if not np.isfinite(errors).all():
             raise ValueError(
                 f"{out}: round {number + 1} diverged; start again in another folder with a lower "
@@ -154,57 +153,19 @@ def _games_of_round(
             seed = (settings.seed, number, index)
             games = small_games.play(net, n, seed, settings.explore, threads)
             _save_arrays(file, vars(games))
-        parts.append(_read_games(file))
-    return small_games.join(parts)
-
-
-def _read_arrays(file: Path) -> dict[str, np.ndarray]:
-    try:
-        return safetensors.numpy.load_file(file)
-    except (OSError, safetensors.SafetensorError, ValueError) as error:
-        raise ValueError(f"{file}: cannot be read ({error})") from None
-
-
-def _read_games(file: Path) -> Games:
-    arrays = _read_arrays(file)
-    n = len(arrays["leader"]) if "leader" in arrays else 0
-    limits = {
-        "hands": ((n, 4, 7), 0, tiles.N_TILES),
-        "declaration": ((n,), 0, tiles.N_DECLARATIONS),
-        "leader": ((n,), 0, tiles.N_PLAYERS),
-        "plays": ((n, 28), 0, tiles.N_TILES),
-        "labels": ((n, 28, 7), -1, tiles.TOTAL_POINTS + 1),
-    }
-    _check_arrays(file, arrays, {name: shape for name, (shape, _, _) in limits.items()}, np.int8)
-    for name, (_, low, high) in limits.items():
-        if ((arrays[name] < low) | (arrays[name] >= high)).any():
-            raise ValueError(f"{file}: array {name}: expected {low}..{high - 1}")
-    return Games(**arrays)
+        parts.append(labelled_games.read(file))
+    return labelled_games.join(parts)
 
 
 def _load_params(file: Path, settings: Settings) -> Params:
-    arrays = _read_arrays(file)
+    arrays = labelled_games.read_arrays(file)
     wanted = small_descent.init(settings.hidden, settings.second, 0)
     shapes = {name: field.shape for name, field in wanted._asdict().items()}
-    _check_arrays(file, arrays, shapes, np.float32)
+    labelled_games.check_arrays(file, arrays, shapes, np.float32)
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ValueError(f"{file}: array {name} is not finite")
     return Params(**arrays)
-
-
-def _check_arrays(
-    file: Path, arrays: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]], dtype: type
-) -> None:
-    if set(arrays) != set(shapes):
-        raise ValueError(f"{file}: expected the arrays {', '.join(shapes)}")
-    for name, shape in shapes.items():
-        found = arrays[name]
-        if found.shape != shape or found.dtype != dtype:
-            raise ValueError(
-                f"{file}: array {name}: expected {np.dtype(dtype)} {shape}, got {found.dtype} "
-                f"{found.shape}"
-            )
 
 
 def _save_arrays(file: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -94,7 +94,7 @@ class SelfPlaySource:
             actor = selfplay.advance(
                 config,
                 settings.network,
-                session.state.learner.params,
+                session.state.learner.published,
                 session.state.actor,
                 session.progress.cycle,
                 self._size.n,
@@ -114,7 +114,7 @@ class SelfPlaySource:
             session.raise_if_stopped()  # nothing of these games is in the session yet
 
         began = time.monotonic()
-        params = session.state.learner.params
+        params = session.state.learner.published
         batch = eval_aux.GamesToPlay(
             cycle, session.settings.seed, number=cycle, n_games=config.games_per_cycle
         )

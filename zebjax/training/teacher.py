@@ -7,6 +7,7 @@ legal move gets targets from the mean points of each move over sampled worlds, e
 - policy target: softmax(mean points / temperature), where a move that is `temperature` points worse
   gets 1/e of the weight; or one-hot, the best move.
 - value: P(more points than the other team) - P(fewer) after E[Q]'s best move, for the mover.
+- values of moves: the same after each move, and its mean points, see `GameRecord.moves`.
 
 E[Q] plays the move with the most mean points, see `exact.Values.best_slots`. With the criterion
 "win" both come from P(win), and E[Q] plays as the player `eq`.
@@ -110,7 +111,7 @@ def play_file(
     states, play_keys, contracts = lessons.deals(
         settings, jax.random.fold_in(stream, index), n_games
     )
-    records = jax.tree.map(np.array, record.empty(n_games))
+    records = record.with_moves(jax.tree.map(np.array, record.empty(n_games)), True)
     records.weight[:] = 1
     team = np.arange(n_games) % 2
     ply = 0
@@ -133,6 +134,7 @@ def play_file(
             judged = lessons.judge(settings, states, turn.keys[rows], some)
             slots[rows], value[rows] = judged.best, judged.value
             policy[rows] = targets(settings, judged.score, judged.best)
+            records.moves[rows, ply] = judged.moves
         records.kind[:, ply] = TargetKind.FORCED
         records.kind[rows, ply] = TargetKind.TEACHER
         if opponent is not None and len(theirs):

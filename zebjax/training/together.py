@@ -8,8 +8,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from zebjax import network
+from zebjax.network.forward import N_OPPONENTS
 from zebjax.tiles import HAND_SIZE, N_TILES
 from zebjax.training.config import LearnerConfig
 
@@ -45,14 +47,20 @@ def divided(tree: Any, n: int) -> Any:
 
 
 def as_rows(output: network.Output) -> jax.Array:
-    """Join an output `[B]` into one array: a row of policy, value and belief for each example."""
+    """Join an output `[B]` into one array: a row of policy, value, belief and moves each."""
     parts = [part for part in output if part is not None]
     return jnp.concatenate([part.reshape(part.shape[0], -1) for part in parts], axis=1)
 
 
 def from_rows(rows: jax.Array) -> network.Output:
-    """Undo `as_rows`."""
-    policy, value, belief = jnp.split(rows, [HAND_SIZE, HAND_SIZE + 1], axis=1)
+    """Undo `as_rows`; the number of columns tells which heads there are."""
+    n, n_belief = rows.shape[1] - HAND_SIZE - 1, N_TILES * N_OPPONENTS
+    n_belief = n_belief if n >= n_belief else 0
+    ends = np.cumsum([HAND_SIZE, 1, n_belief])
+    policy, value, belief, moves = jnp.split(rows, ends, axis=1)
     return network.Output(
-        policy, value[:, 0], belief.reshape(len(rows), N_TILES, -1) if belief.shape[1] else None
+        policy,
+        value[:, 0],
+        belief.reshape(len(rows), N_TILES, N_OPPONENTS) if n_belief else None,
+        moves.reshape(len(rows), HAND_SIZE, -1) if n > n_belief else None,
     )

@@ -3,6 +3,7 @@
 Weights are random, or come from a torch file, the Hugging Face Hub or a network folder.
 """
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from zebjax.game import N_PLIES
 from zebjax.network import places
 from zebjax.record import GameRecord
 from zebjax.torch_compat import weights as torch_weights
+from zebjax.training import labelled_games
 from zebjax.training.config import Experiment
 
 
@@ -67,6 +69,13 @@ def begin(
             "network folder; expected keep"
         )
     config, params = network.load(source)
+    if settings.network.move_values:
+        config, params = network.with_move_values(config, params)
+    elif config.move_values:
+        raise ValueError(
+            f"start.checkpoint: {wanted.checkpoint} has a head for the values of moves; expected "
+            "network.move_values True with it"
+        )
     if not config.same_weights(settings.network):
         raise ValueError(
             f"start.checkpoint: {wanted.checkpoint} holds {config}, but the experiment's network "
@@ -125,6 +134,8 @@ def seeds(settings: Experiment) -> Seeds:
             records for records, metadata in read if (metadata.source == record.EVAL_AUX) == is_aux
         ]
         none = jax.tree.map(np.asarray, record.empty(0))
+        games = [record.with_moves(records, settings.network.move_values) for records in games]
+        none = record.with_moves(none, settings.network.move_values)
         return jax.tree.map(lambda *parts: np.concatenate(parts), none, *games)
 
     return Seeds(joined(False), joined(True))
@@ -138,13 +149,24 @@ def _record_files(folder: Path, field: str, maker: str) -> list[Path]:
     return files
 
 
-def _read_points(file: Path) -> AnyRecord:
-    return record.read(file)[0]
+_NETWORKS = re.compile(r"(round|params)_\d+\.safetensors")
+"""The networks of `zebjax iterate`, beside its games."""
 
 
-def _read_contracts(file: Path) -> AnyRecord:
-    records, contracts, _ = contract_record.read(file)
-    return contract_record.joined(records, contracts)
+def _taught(settings: Experiment, file: Path) -> AnyRecord:
+    """Read a file of lessons, fitted to the network: with contracts, and with values of moves."""
+    if labelled_games.is_file_of(file):
+        if settings.network.plays_contracts:
+            raise ValueError(f"{file}: expected games with a contract, these have none")
+        games = labelled_games.read(file)
+        read: AnyRecord = labelled_games.lessons(games, settings.teacher.temperature, str(file))
+    elif settings.network.plays_contracts:
+        records, contracts, _ = contract_record.read(file)
+        read = contract_record.joined(records, contracts)
+    else:
+        read = record.read(file)[0]
+    fitted: AnyRecord = record.with_moves(read, settings.network.move_values)
+    return fitted
 
 
 def games_in(folder: Path, field: str) -> GameRecord:
@@ -164,7 +186,8 @@ def taught_games(settings: Experiment) -> AnyRecord:
     """Read all games in the teacher's folder, with their contracts for a network of make/set; NumPy
     arrays.
 
-    Every game is replayed to prove that it is legal.
+    Every game is replayed to prove that it is legal. The games of a run of `zebjax iterate` become
+    lessons, see `labelled_games`.
 
     Raises:
         ValueError: if there are no games, more than the ring can hold or fewer than `min_buffer`,
@@ -172,8 +195,10 @@ def taught_games(settings: Experiment) -> AnyRecord:
     """
     folder = Path(settings.teacher.folder or "")
     files = _record_files(folder, "teacher.folder", "teach")
-    read = _read_contracts if settings.network.plays_contracts else _read_points
-    games = jax.tree.map(lambda *parts: np.concatenate(parts), *map(read, files))
+    read = [_taught(settings, file) for file in files if not _NETWORKS.fullmatch(file.name)]
+    if not read:
+        raise ValueError(f"teacher.folder: {folder} holds networks of `zebjax iterate`, no games")
+    games = jax.tree.map(lambda *parts: np.concatenate(parts), *read)
     n_examples, ring = len(games.slots) * N_PLIES, settings.replay
     if not n_examples:
         raise ValueError(f"teacher.folder: the files in {folder} hold no games")

@@ -1,0 +1,53 @@
+"""Train a network with values of moves on the games of `zebjax iterate`, from random weights.
+
+Every move of every decision of these games has an outcome: when all go on by the policy, each seat
+from its own view. Training plays no games, so make them first; the folder keeps those of the last
+seven rounds, 70,000:
+
+    zebjax iterate runs/small --rounds 20
+    zebjax train values_from_iterate
+    zebjax arena zeb:runs/values-from-iterate,choose=value vs heuristic
+
+The network is medium. A small one:
+
+    zebjax train values_from_iterate --name values-small --network.embed-dim 64 \
+        --network.n-heads 2 --network.n-layers 2 --network.ff-dim 128
+"""
+
+import dataclasses
+
+from zebjax.experiment import (
+    PRESETS,
+    EvaluationConfig,
+    Experiment,
+    LearnerConfig,
+    ReplayConfig,
+    SaveConfig,
+    TeacherConfig,
+)
+
+_CYCLES, _UPDATES = 40, 500
+
+experiment = Experiment(
+    name="values-from-iterate",
+    cycles=_CYCLES,
+    network=dataclasses.replace(PRESETS["medium"], dropout=0.0, move_values=True),
+    teacher=TeacherConfig("runs/small"),
+    replay=ReplayConfig(capacity_examples=28 * 330_000, min_buffer=28 * 1000, held_out=0.02),
+    learner=LearnerConfig(
+        optimizer="muon",
+        belief_tiles="hidden",
+        decisions_only=True,
+        # Two outcomes of the same position have less noise than one.
+        root_value_share=0.5,
+        lr=0.01,
+        schedule="cosine",
+        warmup_updates=100,
+        decay_updates=_CYCLES * _UPDATES,
+        ema=0.999,
+        batch=128,
+        updates_per_cycle=_UPDATES,
+    ),
+    evaluation=EvaluationConfig(every_cycles=8, deals=2000),
+    save=SaveConfig(keep_every_cycles=8),
+)
