@@ -9,7 +9,7 @@ from zebjax import network
 from zebjax.training import together
 
 
-@pytest.mark.parametrize(("belief", "moves"), itertools.product((False, True), repeat=2))
+@pytest.mark.parametrize(("belief", "moves"), list(itertools.product((False, True), repeat=2)))
 def test_an_output_is_the_same_after_it_was_one_array(belief, moves):
     rng = np.random.default_rng(0)
     output = network.Output(
