@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zebjax import players
-from zebjax.common import bids, cli, console, parsing
-from zebjax.evaluation import config
+from zebjax.common import cli, console, parsing
+from zebjax.evaluation import bid_options, config
 from zebjax.players import spec
 
 if TYPE_CHECKING:  # imported when a match is played, so that `--help` does not import jax
@@ -56,6 +56,7 @@ def parser() -> cli.Parser:
         "--run runs/quickstart --every 8 random --deals 200 --plot steps.png",
         "eq:n=100,criterion=make vs eq:n=100 --contract 30 --deals 200",
         "eq:n=100 vs random --contract nello --deals 100",
+        "eq:n=20,criterion=make vs eq:n=20 --marks 7 --special nello,splash --deals 20",
         usage="A vs B [options]\n--matrix P1 P2 P3 ... [options]\n--ladder [P ...] [options]\n"
         "--run RUN [--every N] [P ...] [options]",
         notes=spec.help_text(),
@@ -118,36 +119,7 @@ def parser() -> cli.Parser:
         metavar="P=R",
         help="rate player P at R, as in eq:n=100=1600 (else the mean is 1500)",
     )
-    add(
-        "--contract",
-        type=cli.checked(bids.parse_contract),
-        metavar="BID",
-        help="every hand has a contract: the first leader must make BID, 30 to 42 points or marks "
-        "as in 2m (42 points), and the other team sets it. The value is make/set, not points won. "
-        "BID may be nello or nello-doubles; players then are random, eq:n=N and ext",
-    )
-    add(
-        "--declare",
-        choices=("make", "pips"),
-        default="make",
-        help="with --contract: the bidder's declaration, the one with the highest P(make) over "
-        "sampled worlds, or the longest suit (default %(default)s)",
-    )
-    add(
-        "--marks",
-        type=cli.integer(1, 32),
-        metavar="N",
-        help="whole games to N marks with an auction before each hand, the same for both players; "
-        "--deals is the number of games, each played twice",
-    )
-    add(
-        "--theta",
-        type=cli.checked(parsing.number(0, 1)),
-        default=0.5,
-        metavar="P",
-        help="with --marks: each seat raises by one if its P(make) is P or more; if all pass, the "
-        "dealer must bid 30 (default %(default)s)",
-    )
+    bid_options.add(made)
     add("--seed", type=cli.integer(0, 2**32 - 1), default=0, help="of deals and play (default 0)")
     add(
         "--batch",
@@ -194,13 +166,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
             )
         if arguments.anchor:
             made.error("--anchor: ratings need --matrix or --ladder or --run")
-    bids_by = "--contract" if arguments.marks is None else "--marks"
-    if arguments.contract is not None or arguments.marks is not None:
-        if arguments.contract and arguments.marks:
-            made.error("--contract: not allowed with --marks")
-        for name, given in {**modes, "--until": arguments.until, "--plot": arguments.plot}.items():
-            if given:
-                made.error(f"{name}: not allowed with {bids_by}")
+    others = {**modes, "--until": arguments.until, "--plot": arguments.plot}
+    try:
+        bid_options.check(arguments, (name for name, given in others.items() if given))
+    except ValueError as error:
+        made.error(str(error))
     if arguments.ladder:
         words[:0] = config.LADDER
         arguments.anchor = arguments.anchor or config.LADDER_ANCHOR
@@ -267,24 +237,16 @@ def _match(arguments: argparse.Namespace, rules: "ladder.Rules", cache: "ladder.
 
 def _with_bids(arguments: argparse.Namespace, rules: "ladder.Rules", cache: "ladder.Cache") -> None:
     """Play A against B with a contract in every hand, or whole games; print the result."""
-    from zebjax.evaluation import contracts, marks, tables
+    from zebjax.evaluation import tables
 
     a, b = players.make(arguments.players[0]), players.make(arguments.players[2])
     with cli.progress(f"{a.spec} vs {b.spec}") as show:
-        how = (rules, cache, lambda done: show(done, ""))
-        if arguments.marks is None:
-            bid, worth, special = arguments.contract
-            terms = contracts.Terms(bid, worth, arguments.declare, special=special)
-            one, seconds, cached = contracts.play(a, b, arguments.deals, terms, *how)
-            result, table = one.to_dict(), tables.contract_table(one, seconds, cached)
-        else:
-            goal = marks.Terms(arguments.marks, arguments.theta)
-            whole, seconds, cached = marks.play(a, b, arguments.deals, goal, *how)
-            result, table = whole.to_dict(), tables.marks_table(whole, seconds, cached)
+        result, table = bid_options.play(
+            arguments, (a, b), rules, cache, lambda done: show(done, "")
+        )
     _tell((a, b))
     if arguments.json:
-        more = {"seed": rules.seed, "seconds": seconds, "cached": cached}
-        print(json.dumps({**result, **more}))
+        print(json.dumps(result))
     else:
         out = console.make()
         out.print(table)

@@ -41,7 +41,7 @@ def test_the_seat_of_the_highest_p_make_bids_and_a_deal_is_the_same_in_every_bat
     assert set(np.unique(margins)) <= {-42, 42}
     hands = np.arange(28).reshape(4, 7)[::-1]
     start = specials.deal(hands, [1, 2], dataclasses.replace(WHAT, marks=2))
-    number = specials._number([1, 2], 28)
+    number = specials.number_of([1, 2], 28)
     chances = [exact.p_make(hand, special.NELLO, number, 1) for hand in start.hands]
     assert start.bid == (3, 42, 2) and start.leader == 3 and np.argmax(chances) == 3
 

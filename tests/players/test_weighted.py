@@ -9,7 +9,8 @@ import pytest
 from tests.support.playouts import positions, raw_keys
 from tests.support.small import net_of_seed
 from zebjax import players, solver, worlds
-from zebjax.players import exact, inference, weighted
+from zebjax.contract import Contract
+from zebjax.players import base, exact, inference, weighted
 from zebjax.players.inference import Settings
 from zebjax.small import batch, network, policy, storage
 
@@ -150,6 +151,39 @@ def test_rollouts_of_a_decision_do_not_depend_on_its_batch(endings, net, models)
     np.testing.assert_array_equal(again.best_slots(WINS), both.best_slots(WINS)[rows])
 
 
+def test_with_a_contract_a_result_is_making_or_setting_it(endings, net, models, judged):
+    need = np.resize(np.arange(1, 43), N)
+    values = weighted.values(endings, raw_keys(N), (models, net), (ALL, WINS), need=need)
+    makes = solver.at_least(judged.positions, need[judged.worlds.decision])
+    legal = ~np.isnan(judged.exact.wins)
+    made = weighted._means(makes, judged.worlds, legal)
+    np.testing.assert_allclose(values.exact.wins, made, atol=1e-9)
+    np.testing.assert_array_equal(values.rollouts.points, judged.rollouts.points)
+    assert (values.rollouts.wins[need <= 15] >= judged.rollouts.wins[need <= 15])[
+        legal[need <= 15]
+    ].all()
+    assert (values.exact.wins != judged.exact.wins)[legal].any()
+
+
+def test_a_player_with_a_belief_makes_and_sets(endings, path):
+    spec = f"eq:n=20,belief={path},rollouts={path}"
+    makes, wins = players.make(f"{spec},criterion=make"), players.make(spec)
+    assert makes.identity == f"{wins.identity},make" and wins.choose_in_contract is None
+    with pytest.raises(ValueError, match="criterion=make plays games with a contract"):
+        makes.choose(endings, raw_keys(N))
+    # A bid of 22 is the game without a contract for the bidder's team.
+    bidder = base.movers(endings).astype(np.int8)
+    easy = Contract(bidder, endings.declaration, np.full(N, 22, np.int8), np.ones(N, np.int8))
+    keys = raw_keys(N)
+    slots = makes.choose_in_contract(endings, easy, keys)
+    np.testing.assert_array_equal(slots, wins.choose(endings, keys))
+    others = [
+        makes.choose_in_contract(endings, easy._replace(bid=easy.bid + n), keys)
+        for n in (8, 14, 20)
+    ]
+    assert (np.array(others) != slots).any()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -157,7 +191,6 @@ def test_rollouts_of_a_decision_do_not_depend_on_its_batch(endings, net, models)
         ("partner=PATH", "partner: expected belief with it, as in belief=small"),
         ("blend=0.1", "blend: expected rollouts with it, as in rollouts=small"),
         ("belief=PATH,criterion=points", "criterion=points: not with belief; expected points=1"),
-        ("belief=PATH,criterion=make", "criterion=make: not with belief; .* they know no contract"),
         ("belief=PATH,candidates=50", "candidates: expected at least n, 100, got 50"),
         ("belief=", "belief: expected the path of a small network, or `small`, got ''"),
         ("rollouts=/no/such", "/no/such: cannot be read"),

@@ -1,4 +1,4 @@
-// Reads {scripts, tables, small, big, decide} from standard input. Each table is new and has `made`,
+// Reads {scripts, tables, small, big, decide, fewest} from standard input. Each table is new and has `made`,
 // what its seats decide. Writes the view after that, what the seat to act is told, and with `decide`
 // what it chooses and the hints.
 "use strict";
@@ -6,6 +6,7 @@ const input = JSON.parse(require("fs").readFileSync(0, "utf8"));
 input.scripts.forEach(require);
 const { table: tables, local, small, network } = globalThis.zebjax;
 const LIMIT = { worlds: 4, ms: Infinity };
+const LIMITS = { bids: LIMIT, plays: { ...LIMIT, least: 0, fewest: input.fewest ?? 1 } };
 
 async function of(nets, { made, ...fresh }) {
   const table = made.reduce(local.after, fresh), view = tables.view(table);
@@ -18,7 +19,7 @@ async function of(nets, { made, ...fresh }) {
     : local.bidHint(nets.small, asked, LIMIT);
   return {
     view, asked, hint: await hint,
-    chosen: await Promise.all(players.map((player) => local.decide(nets, asked, player, LIMIT))),
+    chosen: await Promise.all(players.map((player) => local.decide(nets, asked, player, LIMITS))),
   };
 }
 

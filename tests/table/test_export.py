@@ -1,6 +1,7 @@
 """The exported page: its rules and its network against ours in node, and a hand in a browser."""
 
 import contextlib
+import dataclasses
 import json
 import re
 
@@ -90,6 +91,9 @@ def test_a_network_that_the_page_cannot_hold_is_refused():
     params["policy"]["bias"] = jnp.full_like(params["policy"]["bias"], 1e6)
     with pytest.raises(ValueError, match=r"^array policy\.bias: expected numbers of at most 65504"):
         pages.network_data("tiny", TINY, params)
+    narrow = dataclasses.replace(TINY, n_heads=16)
+    with pytest.raises(ValueError, match=r"^n_heads: expected a multiple of 4 columns a head"):
+        pages.network_data("narrow", narrow, params)
 
 
 def test_the_page_is_one_file_that_names_nothing_outside(tmp_path, capsys):

@@ -177,20 +177,38 @@ def swapped(table, page, rng):
     raise AssertionError("no other deal found")
 
 
+def any_networks():
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(
+        lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), networks.abstract_params(BIG)
+    )
+    return {
+        "small": pages.small_data(network.scorer(net_of_seed(4))),
+        "big": pages.network_data("big", BIG, params),
+    }
+
+
+def test_with_a_bid_the_page_plays_what_makes_or_sets_it_and_on_a_slow_machine_for_points():
+    pages_ = [page for table, page in tables(80, 6) if table.phase == "play"]
+    asked = any_networks() | {"tables": pages_}
+    by_bid = in_node.run("tables_and_bids.js", asked)
+    by_points = in_node.run("tables_and_bids.js", asked | {"fewest": 5})  # 4 worlds are too few
+    differ = 0
+    for ours, theirs in zip(by_bid, by_points, strict=True):
+        tiles = ours["hint"]["tiles"]
+        assert ours["chosen"][0] in [each["tile"] for each in tiles if each["best"]]
+        assert theirs["chosen"][0] == max(tiles, key=lambda each: each["share"])["tile"]
+        differ += ours["chosen"][0] != theirs["chosen"][0]
+    assert differ > 3
+
+
 def test_no_decision_and_no_hint_of_the_page_depends_on_hidden_hands():
     rng = random.Random(8)
     open_ = [each for each in tables(40, 6) if not each[0].is_over][:14]
     assert {table.phase for table, _ in open_} == {"bid", "declare", "play"}
     pages_ = [page for _, page in open_]
     others = [swapped(table, page, rng) for table, page in open_]
-    rng_ = np.random.default_rng(0)
-    params = jax.tree.map(
-        lambda leaf: rng_.normal(size=leaf.shape).astype(np.float32), networks.abstract_params(BIG)
-    )
-    asked = {
-        "small": pages.small_data(network.scorer(net_of_seed(4))),
-        "big": pages.network_data("big", BIG, params),
-    }
+    asked = any_networks()
     pairs = zip(pages_, others, strict=True)
     moved = [one["game"]["hands"] != two["game"]["hands"] for one, two in pairs]
     assert sum(moved) > 10

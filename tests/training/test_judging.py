@@ -10,7 +10,7 @@ from zebjax import network
 from zebjax.common import checkpoint, console
 from zebjax.training import judging, metrics, opponents
 from zebjax.training import session as sessions
-from zebjax.training.config import EvaluationConfig
+from zebjax.training.config import EvaluationConfig, TeacherConfig
 
 
 def test_names_in_metrics_are_stable():
@@ -34,12 +34,22 @@ def test_names_in_metrics_are_stable():
         ("random randum", "unknown 'randum'; did you mean 'random'"),
         ("random random", "two are named 'random' in the metrics"),
         ("'random", "No closing quotation"),
-        ("random eq:n=5,criterion=make", "plays games with a contract, and a run's have none"),
     ],
 )
 def test_what_names_no_opponent_is_refused(text, message):
     with pytest.raises(ValueError, match=rf"evaluation\.opponents: .*{message}|{message}"):
         EvaluationConfig(opponents=text)
+
+
+def test_who_plays_to_make_or_set_judges_a_network_of_make_set_only():
+    config = EvaluationConfig(opponents="random eq:n=5,criterion=make")
+    with pytest.raises(ValueError, match=r"'eq:n=5,criterion=make' plays games with a contract"):
+        dataclasses.replace(TINY, evaluation=config)
+    network_ = dataclasses.replace(TINY.network, tokenizer="v2", value="make/set")
+    teacher = TeacherConfig("runs/contracts")
+    eval_aux = dataclasses.replace(TINY.eval_aux, enabled=False)
+    changes = {"network": network_, "teacher": teacher, "eval_aux": eval_aux}
+    dataclasses.replace(TINY, evaluation=config, **changes)
 
 
 def test_an_opponent_that_is_not_there_is_refused_before_the_run_begins():

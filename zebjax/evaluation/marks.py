@@ -1,29 +1,40 @@
 """Whole games of real 42: hands with an auction, until a team has enough marks.
 
-The auction is the same for both players (`auction.bid_round`), so a match compares their play. Each
+The auction is the same for both players (`auctions.hold`), so a match compares their play. Each
 game is played twice, hand by hand with the same deals, dealers, contracts and random keys: once
 with A as team 0 and once with A as team 1.
+
+A table may allow special contracts (see `special`). Nello is then played one by one, as in
+`specials`; a player that does not know it hands it to E[Q].
 """
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from zebjax import contract, game
-from zebjax.common import checks, jax_settings
+from zebjax import contract, game, tiles
+from zebjax.common import bids, checks, jax_settings
 from zebjax.contract import Contract
-from zebjax.evaluation import contracts, intervals, matches, turns
+from zebjax.evaluation import auctions, contracts, intervals, matches, specials, turns
+from zebjax.evaluation.auctions import Agreed
 from zebjax.evaluation.contracts import OnProgress
 from zebjax.evaluation.ladder import Cache, Rules, remembered
 from zebjax.players import Player, auction
+from zebjax.players.special_bids import SpecialBidder
+from zebjax.position import Bid, Position, four
 
 MAX_GAMES_AT_ONCE = 50
 _MAX_MARKS = 32
 _GAMES = 1 << 20
 """Hand h of game g is deal h * `_GAMES` + g of the match, so that one program makes all."""
+_NOTHING = Agreed(Bid(0, contract.MIN_BID), 0, 0, "")
+"""Of a game that is over."""
+Contracts = dict[str, np.ndarray]
+"""By `Agreed.name`: int64 `[2, 2]`, the hands in which A has bid it and those that A has made; then
+B's."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +44,13 @@ class Terms:
     marks: int = contract.MAX_MARKS
     """Marks that win; a hand that is made or set is worth one."""
     theta: float = 0.5
-    """The least P(make) to bid with, see `auction.bid_round`."""
+    """The least P(make) to bid with, see `special_bids.SpecialBidder`."""
     worlds: int = 25
     """Worlds per declaration of a bidder."""
     by: str = auction.BY
     """What plays or solves the worlds, see `auction.policy_of`."""
+    options: tuple[str, ...] = ()
+    """What is allowed beside the plain game, of `bids.OPTIONS`."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for a wrong field."""
@@ -46,6 +59,9 @@ class Terms:
         checks.at_most(self, "terms", _MAX_MARKS, "marks")
         if not 0 <= self.theta <= 1:
             raise ValueError(f"terms.theta: expected a number from 0 to 1, got {self.theta}")
+        if wrong := [each for each in self.options if each not in bids.OPTIONS]:
+            expected = ", ".join(bids.OPTIONS)
+            raise ValueError(f"terms.options: expected some of {expected}, got {wrong[0]!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +89,9 @@ class Result:
     b_wins_both: int
     mcnemar_p: float
     """P-value of McNemar's exact test on these pairs, see `intervals.mcnemar`."""
+    contracts: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
+    """With special contracts: by `Agreed.name`, the hands that each player has bid and made:
+    `a_bids`, `a_makes`, `b_bids`, `b_makes`."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -84,6 +103,15 @@ def _begin(hands: jax.Array, contracts: Contract) -> game.GameState:
     return jax.vmap(contract.new_game)(hands, contracts)
 
 
+class Games(NamedTuple):
+    """Games of a match, each played twice."""
+
+    margins: np.ndarray
+    """int32 `[n_games, 2]`: A's marks minus B's, with A as team 0 and with A as team 1."""
+    contracts: Contracts
+    """Of the hands that were played."""
+
+
 def play_games(
     a: Player,
     b: Player,
@@ -92,7 +120,7 @@ def play_games(
     n_games: int,
     terms: Terms,
     progress: OnProgress | None = None,
-) -> np.ndarray:
+) -> Games:
     """Play games of a match, each twice.
 
     Args:
@@ -104,52 +132,94 @@ def play_games(
         terms: marks, and the rule of the bidders.
         progress: called after each hand with the share that is surely done.
 
-    Returns:
-        int32 `[n_games, 2]`: A's marks minus B's, with A as team 0 and with A as team 1.
-
     Raises:
         ValueError: if a player chooses a slot that is not legal.
     """
     team_of_a = np.repeat([0, 1], n_games)
     marks = np.zeros((2 * n_games, 2), np.int32)
     seed = np.asarray(jax.random.key_data(key)).tolist()
+    bidder = SpecialBidder(terms.theta, terms.worlds, terms.by)
     dealers = np.zeros(n_games, np.int64)
+    found: Contracts = {}
     number = 0
     while (is_open := marks.max(1) < terms.marks).any():
         states, play_keys = matches.deal_twice(key, number * _GAMES + first, n_games)
         hands = np.asarray(states.hands)[:n_games]
         if number == 0:
             dealers = np.asarray(states.leader)[:n_games].astype(np.int64)
-        made = [
-            # One auction at a time: its worlds follow from the numbers of game and hand alone.
-            auction.bid_round(
-                hands[[row]],
-                (dealers[[row]] + number) % 4,
-                terms.theta,
-                terms.worlds,
-                np.random.default_rng([*seed, first + row, number]),
-                auction.policy_of(terms.by),
+        agreed = [
+            # The worlds of an auction follow from the numbers of game and hand alone.
+            auctions.hold(
+                hands[row],
+                (dealers[row] + number) % tiles.N_PLAYERS,
+                bidder,
+                terms.options,
+                [*seed, first + row, number],
             )
             if is_open[row] or is_open[n_games + row]
-            else Contract(*(np.array([value], np.int8) for value in contract.of(0, 0)))
+            else _NOTHING
             for row in range(n_games)
-        ]
-        agreed = Contract(*(np.tile(np.concatenate(field), 2) for field in zip(*made, strict=True)))
-        states = _begin(states.hands, agreed)
-        # In a finished game no player is asked: team -1 is nobody's.
-        seats = np.where(is_open, team_of_a, -1)
-        forfeiter = np.full(len(seats), -1)
-        choose = turns.seated(a, b, seats, agreed, forfeiter)
-        final = turns.play_out(states, play_keys, choose)
-        won = contract.made(agreed, turns.final_points(final, forfeiter))
-        winners = np.where(won, agreed.bidder % 2, 1 - agreed.bidder % 2)
-        marks[is_open, winners[is_open]] += 1
+        ] * 2
+        made = _play_plain((a, b), (states.hands, play_keys), agreed, is_open, team_of_a)
+        for row in np.flatnonzero(is_open):
+            one = agreed[row]
+            if not one.is_plain:
+                start = Position(
+                    four(tuple(map(int, hand)) for hand in hands[row % n_games]),
+                    one.declaration,
+                    one.leader,
+                    bid=one.bid,
+                )
+                bidders_is_a = one.leader % 2 == team_of_a[row]
+                sides = (a, b) if bidders_is_a else (b, a)
+                seed_of_hand = [*seed, first + int(row) % n_games, number]
+                made[row] = specials.is_made(start, sides, seed_of_hand)
+            team = one.leader % 2 if made[row] else 1 - one.leader % 2
+            # More marks than the game needs are worth nothing.
+            marks[row, team] = min(terms.marks, marks[row, team] + one.bid.marks)
+            side = int(one.leader % 2 != team_of_a[row])
+            found.setdefault(one.name, np.zeros((2, 2), np.int64))[side] += 1, made[row]
         number += 1
         if progress is not None:
             progress(float(marks.max(1).mean() / terms.marks))
     rows = np.arange(2 * n_games)
     margins = marks[rows, team_of_a] - marks[rows, 1 - team_of_a]
-    return margins.reshape(2, n_games).T
+    return Games(margins.reshape(2, n_games).T, found)
+
+
+def _play_plain(
+    players: tuple[Player, Player],
+    deals: tuple[jax.Array, jax.Array],
+    agreed: list[Agreed],
+    is_open: np.ndarray,
+    team_of_a: np.ndarray,
+) -> np.ndarray:
+    """Play the hands that `game` knows.
+
+    Args:
+        players: A and B.
+        deals: hands `[n, 4, 7]` and play keys `[n]`.
+        agreed: n contracts.
+        is_open: bool `[n]`; no player is asked in the other hands.
+        team_of_a: 0 or 1, `[n]`.
+
+    Returns:
+        bool `[n]`: True where the bidder's team has made its contract.
+    """
+    made = [
+        contract.of(each.leader, each.declaration, each.bid.points, each.bid.marks)
+        if each.is_plain
+        else contract.of(0, 0)
+        for each in agreed
+    ]
+    contracts_ = Contract(*(np.stack(field) for field in zip(*made, strict=True)))
+    is_played = is_open & np.array([each.is_plain for each in agreed])
+    # Team -1 is nobody's.
+    seats, forfeiter = np.where(is_played, team_of_a, -1), np.full(len(team_of_a), -1)
+    choose = turns.seated(*players, seats, contracts_, forfeiter)
+    hands, play_keys = deals
+    final = turns.play_out(_begin(hands, contracts_), play_keys, choose)
+    return contract.made(contracts_, turns.final_points(final, forfeiter))
 
 
 def play(
@@ -172,6 +242,9 @@ def play(
     n_batches = math.ceil(n_deals / min(rules.batch, MAX_GAMES_AT_ONCE))
     size = math.ceil(n_deals / n_batches)
 
+    a, b = (specials.playing(each) if terms.options else each for each in (a, b))
+    found: Contracts = {}
+
     def play_pairs() -> np.ndarray:
         parts = []
         with jax_settings.pinned():
@@ -182,12 +255,31 @@ def play(
                     if progress is not None:
                         progress((index + done) / n_batches)
 
-                parts.append(play_games(a, b, key, index * size, size, terms, on_hand))
-        return np.concatenate(parts)[:n_deals]
+                n_games = min(size, n_deals - index * size)
+                some = play_games(a, b, key, index * size, n_games, terms, on_hand)
+                parts.append(some.margins)
+                for name, counts in some.contracts.items():
+                    found[name] = found.get(name, 0) + counts
+        return np.concatenate(parts)
 
-    described = {"marks": dataclasses.asdict(terms)}
+    if terms.options:  # the cache holds no contracts
+        cache = Cache(None)
+    # A list, as JSON gives it back.
+    described = {"marks": dataclasses.asdict(terms) | {"options": list(terms.options)}}
     margins, seconds, cached = remembered(a, b, n_deals, rules, cache, play_pairs, described)
-    return summarise(a.spec, b.spec, margins, terms), seconds, cached
+    result = summarise(a.spec, b.spec, margins, terms)
+    return dataclasses.replace(result, contracts=_counts(found, terms)), seconds, cached
+
+
+def _counts(found: Contracts, terms: Terms) -> dict[str, dict[str, int]]:
+    """The hands bid and made, as `Result.contracts`; contracts that nobody bid included."""
+    if not terms.options:
+        return {}
+    names = ("a_bids", "a_makes", "b_bids", "b_makes")
+    return {
+        name: dict(zip(names, found.get(name, np.zeros((2, 2), int)).ravel().tolist(), strict=True))
+        for name in (auctions.USUAL, *terms.options)
+    }
 
 
 def summarise(a: str, b: str, margins: np.ndarray, terms: Terms) -> Result:

@@ -30,6 +30,13 @@ class Nello:
     """Of P(make), which chooses the bidder."""
 
 
+def playing(player: Player) -> Player:
+    """The player; if it does not play nello, one that plays nello by E[Q], as at a table."""
+    if player.choose_special is not None:
+        return player
+    return dataclasses.replace(player, choose_special=exact.choose)
+
+
 def check_players(*contenders: Player) -> None:
     """Raise ValueError for a player that does not play nello."""
     for player in contenders:
@@ -48,7 +55,7 @@ def deal(hands: np.ndarray, seed: list[int], what: Nello) -> Position:
         what: the contract.
     """
     held = four(tuple(map(int, hand)) for hand in hands)
-    number = _number(seed, tiles.N_TILES)
+    number = number_of(seed, tiles.N_TILES)
     chances = [exact.p_make(hand, what.declaration, number, what.worlds) for hand in held]
     bidder = int(np.argmax(chances))
     bid = Bid(bidder, tiles.TOTAL_POINTS, what.marks)
@@ -56,10 +63,10 @@ def deal(hands: np.ndarray, seed: list[int], what: Nello) -> Position:
 
 
 def is_made(start: Position, sides: tuple[Player, Player], seed: list[int]) -> bool:
-    """Play a game until nello is made or set.
+    """Play a game until nello or sevens is made or set.
 
     Args:
-        start: a game without plays.
+        start: a game without plays. In sevens nobody is asked: no choice there changes a trick.
         sides: the players of the bidder, and of the two others.
         seed: with the ply it gives the seed of a decision.
 
@@ -69,15 +76,17 @@ def is_made(start: Position, sides: tuple[Player, Player], seed: list[int]) -> b
     Raises:
         ValueError: if a player does not play nello, or chooses a tile that may not be played.
     """
-    check_players(*sides)
+    is_asked = special.is_nello(start.declaration)
+    if is_asked:
+        check_players(*sides)
     here = start
     while bidding.winner(here) is None:
         tile = here.legal[0]
-        if len(here.legal) > 1:
+        if is_asked and len(here.legal) > 1:
             side = (here.mover - start.leader) % 2
             choose = sides[side].choose_special
             assert choose is not None
-            tile = choose(here.seen_by(here.mover), _number(seed, len(here.plays)))
+            tile = choose(here.seen_by(here.mover), number_of(seed, len(here.plays)))
             if tile == FORFEIT:
                 return side == 1
             if tile not in here.legal:
@@ -86,7 +95,8 @@ def is_made(start: Position, sides: tuple[Player, Player], seed: list[int]) -> b
     return bidding.result(here) == bidding.MADE
 
 
-def _number(seed: list[int], place: int) -> int:
+def number_of(seed: list[int], place: int) -> int:
+    """One number for one place of a seed: a ply, a seat, a draw of worlds."""
     return int(np.random.SeedSequence([*seed, place]).generate_state(1)[0])
 
 

@@ -73,6 +73,15 @@ def _rate(rate: float, interval: tuple[float, float]) -> str:
     return f"{100 * rate:.1f} % [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
 
 
+def _made(counts: dict[str, int]) -> str:
+    """The hands in which a contract was bid and made."""
+    shares = (
+        f"{who} {counts[f'{who.lower()}_makes']:,} of {counts[f'{who.lower()}_bids']:,}"
+        for who in ("A", "B")
+    )
+    return f"made: {', '.join(shares)}"
+
+
 def marks_table(result: marks.Result, seconds: float, cached: bool) -> Table:
     """Make a table of one match of whole games; `seconds` is what it took to play."""
     terms, (low, high) = result.terms, result.margin_ci95
@@ -89,6 +98,7 @@ def marks_table(result: marks.Result, seconds: float, cached: bool) -> Table:
         ("A wins both, B both", f"{result.a_wins_both:,}, {result.b_wins_both:,} pairs"),
         ("McNemar's exact test", f"p = {result.mcnemar_p:.3g}"),
         ("bidders of both sides", f"P(make) >= {terms.theta:g} over {terms.worlds} worlds"),
+        *((name, _made(counts)) for name, counts in result.contracts.items()),
         ("games, each played twice", f"{result.n_deals:,}"),
         ("s a game", f"{speed} (from the cache)" if cached else speed),
     ):

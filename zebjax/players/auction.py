@@ -290,53 +290,13 @@ def declare(
     return np.asarray(declarations, np.int8)[best_rows(made, n)], made.max((1, 2)) / n
 
 
-def bid_round(
-    hands: np.ndarray,
-    dealers: np.ndarray,
-    theta: float,
-    n: int,
-    rng: np.random.Generator,
-    policy: Net | None,
-) -> contract.Contract:
-    """Hold the auctions of many hands: one round, in which every seat follows the same rule.
-
-    From the seat left of the dealer on, each raises by one point (or opens with 30) if its P(make)
-    of that bid is `theta` or more with its best declaration, else it passes. All bids up to 42 are
-    worth one mark, so a higher one than needed gains nothing. If all pass, the dealer must bid 30.
-
-    Args:
-        hands: integers `[H, 4, 7]`, tile ids.
-        dealers: seats `[H]`.
-        theta: the least P(make) to bid with, 0 to 1. A seat's P(make) depends on its own hand and
-            the bid before it alone.
-        n: worlds per declaration.
-        rng: the source of all randomness.
-        policy: see `policy_of`.
-
-    Returns:
-        The contracts, int8 `[H]`.
-    """
-    rows = np.arange(len(hands))
-    high = np.full(len(hands), contract.MIN_BID - 1, np.int8)
-    bidders, declarations = np.array(dealers, np.int8), np.zeros(len(hands), np.int8)
-    for place in range(1, tiles.N_PLAYERS + 1):
-        seats = (dealers + place) % tiles.N_PLAYERS
-        chosen, p_make = declare(hands[rows, seats], high + 1, n, rng, policy)
-        is_forced = (high < contract.MIN_BID) & (place == tiles.N_PLAYERS)
-        bids = (p_make >= theta) | is_forced
-        high = np.where(bids, high + 1, high).astype(np.int8)
-        bidders = np.where(bids, seats, bidders).astype(np.int8)
-        declarations = np.where(bids, chosen, declarations).astype(np.int8)
-    return contract.Contract(bidders, declarations, high, np.ones(len(hands), np.int8))
-
-
 THETA, WORLDS, BY = 0.5, 50, storage.BUNDLED_NAME
 """Those of a bidder, unless its user chooses."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Bidder:
-    """The rule of `bid_round` for one seat at a time; it knows its own hand and the bids."""
+    """The rule by which a seat bids and declares; it knows its own hand and the bids."""
 
     theta: float = THETA
     """The least P(make) to bid with, 0 to 1."""

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zebjax import game, tiles
+from zebjax import contract, game, tiles
 from zebjax.common.arrays import check
 from zebjax.common.jax_settings import PRNG
 from zebjax.contract import Contract
@@ -25,8 +25,12 @@ ACCELERATOR_CHUNK = 1024
 
 FORFEIT = -1
 """Slot by which a player gives up a game, see `Player.may_forfeit`."""
+ENOUGH = tiles.TOTAL_POINTS // 2 + 1
+"""Minimum points at the end with which a team has more than the other."""
 
 Choose = Callable[[game.GameState, np.ndarray], np.ndarray]
+ChooseNeeding = Callable[[game.GameState, np.ndarray, np.ndarray | int], np.ndarray]
+"""As `Player.choose`, with the points at the end with which the mover's team wins."""
 ChooseSpecial = Callable[[Position, int], int]
 ChooseInContract = Callable[[game.GameState, Contract, np.ndarray], np.ndarray]
 
@@ -87,6 +91,35 @@ def watch(player: Player) -> tuple[Player, list[tuple[game.GameState, np.ndarray
         return slots
 
     return dataclasses.replace(player, choose=choose), seen
+
+
+def by_need(
+    choose: ChooseNeeding, criterion: str, spec: str
+) -> tuple[Choose, ChooseInContract | None]:
+    """Return the two choices of a `Player`, without and with a contract.
+
+    Args:
+        choose: as `Player.choose`, with the points that win.
+        criterion: with "make" the contract says what wins, and a game must have one; else every
+            game is won by more points than the other team has.
+        spec: named in errors.
+    """
+
+    def choose_by_points(states: game.GameState, keys: np.ndarray) -> np.ndarray:
+        if criterion == "make":
+            raise ValueError(
+                f"player {spec!r}: criterion=make plays games with a contract, and this game has "
+                "none; expected criterion=win or criterion=points"
+            )
+        return choose(states, keys, ENOUGH)
+
+    def choose_in_contract(
+        states: game.GameState, contracts: Contract, keys: np.ndarray
+    ) -> np.ndarray:
+        seats = movers(states)
+        return choose(states, keys, np.asarray(contract.needs(contracts, seats)))
+
+    return choose_by_points, choose_in_contract if criterion == "make" else None
 
 
 def one(states: game.GameState, row: int) -> game.GameState:

@@ -18,14 +18,13 @@ import jax
 import numba
 import numpy as np
 
-from zebjax import contract, game, solver, tiles, worlds
+from zebjax import game, solver, tiles, worlds
 from zebjax.common.arrays import check
 from zebjax.common.jax_settings import PRNG
 from zebjax.players import Player, base, special
+from zebjax.players.base import ENOUGH as ENOUGH
 from zebjax.players.spec import CRITERIA, MAX_WORLDS
 
-ENOUGH = tiles.TOTAL_POINTS // 2 + 1
-"""Minimum points at the end with which a team has more than the other."""
 TIES_FROM_PLY = 8
 """First ply at which mean points break ties of P(win); in earlier tricks they cost too much."""
 _POSITIONS_A_CORE = 4096
@@ -344,27 +343,14 @@ def player(n: int = 100, criterion: str = "win", n_trick1: int | None = None) ->
             slots[rows] = best(some, legal[rows], keys[rows], n, n_trick1, needs)
         return slots
 
-    def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:
-        if criterion == "make":
-            raise ValueError(
-                f"player {spec!r}: criterion=make plays games with a contract, and this game has "
-                "none; expected criterion=win or criterion=points"
-            )
-        return choose_needing(states, keys, ENOUGH)
-
-    def choose_in_contract(
-        states: game.GameState, contracts: contract.Contract, keys: np.ndarray
-    ) -> np.ndarray:
-        movers = base.movers(states)
-        return choose_needing(states, keys, np.asarray(contract.needs(contracts, movers)))
-
     early = "" if n_trick1 is None else f",n_trick1={n_trick1}"
     spec = f"eq:n={n},criterion={criterion}{early}"
+    choose, choose_in_contract = base.by_need(choose_needing, criterion, spec)
     return Player(
         spec,
         choose,
         identity=spec,
-        choose_in_contract=choose_in_contract if criterion == "make" else None,
+        choose_in_contract=choose_in_contract,
         choose_special=functools.partial(special.choose, n=n),
     )
 

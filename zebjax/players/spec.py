@@ -216,7 +216,8 @@ KINDS = {
         "`points` is the weight of a mean point beside P(win) (default 0: they break ties). With "
         "adaptive=K a decision whose moves are close gets up to K * n worlds and a clear one "
         "fewer: a move is dropped when a second of CPU time for it would gain less than `price` "
-        "(default 0.05) of P(win)",
+        "(default 0.05) of P(win). The small network was trained for points and sees no bid, also "
+        "where criterion=make uses it",
         options={
             "n": integer(1, MAX_WORLDS),
             "criterion": one_of(*CRITERIA),

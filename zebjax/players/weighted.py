@@ -3,6 +3,9 @@
 The weighted worlds of `inference` are solved exactly, as in `exact`. An exact solution lets every
 seat see all hands after the move ("strategy fusion", Frank and Basin 1998). Rollouts by a policy do
 not, but play worse; `blend` mixes the two.
+
+With criterion=make a game is won by making or setting its contract. The small network, which models
+the others and plays the rollouts, was trained on games for points and sees no bid.
 """
 
 import dataclasses
@@ -60,7 +63,7 @@ class Results:
     """Mean results of each move over the weighted worlds of N decisions."""
 
     wins: np.ndarray
-    """float64 `[N, 7]`: P(more points than the other team at the end); nan where not legal."""
+    """float64 `[N, 7]`: P(the team gets the points that it needs to win); nan where not legal."""
     points: np.ndarray | None
     """float64 `[N, 7]`: mean points of the mover's team at the end; None: not computed."""
 
@@ -140,6 +143,7 @@ def values(
     nets: tuple[Models | None, Net | None],
     settings: tuple[inference.Settings, Settings],
     threads: int | None = None,
+    need: np.ndarray | int = exact.ENOUGH,
 ) -> Values:
     """Compute the results of every move over weighted worlds.
 
@@ -154,6 +158,7 @@ def values(
             weights, and no rollouts.
         settings: of the worlds, and of the results.
         threads: as for `batch.in_threads`.
+        need: points at the end with which the mover's team wins, one integer or `[N]`.
 
     Raises:
         ValueError: if no game can reach a state, or an argument has a wrong shape or dtype.
@@ -169,13 +174,14 @@ def values(
     place = np.arange(len(worlds.decision)) - np.searchsorted(worlds.decision, worlds.decision)
     seeds = batch.split(batch.seeds_of(keys, _ROLL)[worlds.decision], place)
     share = 0.0 if policy is None else how.blend
+    needs = np.broadcast_to(np.asarray(need, np.int64), len(keys))[worlds.decision]
 
     def judge(rows: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return exact results, wins or points, and points of rollouts; 0 if they do not count."""
         some = base.gather(positions, rows)
         solved, rolled = np.zeros((2, *asked.shape))
         if share < 1:
-            solved = _solved(some, asked, how, threads)
+            solved = _solved(some, asked, how, threads, needs[rows])
         if policy is not None and share > 0:
             games = batch.read(some)
             how_likely = how.rollout_temperature
@@ -187,17 +193,18 @@ def values(
 
         def score(rows: np.ndarray, asked: np.ndarray) -> np.ndarray:
             results[:, rows] = solved, rolled = judge(rows, asked)
-            return (1 - share) * solved + share * (rolled >= exact.ENOUGH)
+            return (1 - share) * solved + share * (rolled >= needs[rows, None])
 
         worth = how.price * _seconds(np.asarray(states.ply), share)
         judged, legal = race.run(score, worlds.decision, worlds.weights, legal, worth)
         worlds, positions = worlds.only(judged), base.gather(positions, np.flatnonzero(judged))
+        needs = needs[judged]
         solved, rolled = results[:, judged]
     else:
         solved, rolled = judge(np.arange(len(place)), legal[worlds.decision])
     return Values(
-        _results(solved, worlds, legal, how.points > 0) if share < 1 else None,
-        _results(rolled, worlds, legal, True) if share > 0 else None,
+        _results(solved, worlds, legal, needs if how.points > 0 else None) if share < 1 else None,
+        _results(rolled, worlds, legal, needs) if share > 0 else None,
         positions,
         worlds,
     )
@@ -211,19 +218,26 @@ def _seconds(ply: np.ndarray, share: float) -> np.ndarray:
 
 
 def _solved(
-    positions: game.GameState, asked: np.ndarray, settings: Settings, threads: int | None
+    positions: game.GameState,
+    asked: np.ndarray,
+    settings: Settings,
+    threads: int | None,
+    needs: np.ndarray,
 ) -> np.ndarray:
     """Return 1.0 for each move that wins, or the points if they count; `[M, 7]`."""
     if settings.points == 0:
         # One yes-or-no question per move takes a fifth of the time of its value.
-        return solver.at_least(positions, exact.ENOUGH, threads, asked).astype(np.float64)
+        return solver.at_least(positions, needs, threads, asked).astype(np.float64)
     return np.asarray(solver.solve(positions, threads) + exact.mover_points(positions)[:, None])
 
 
-def _results(results: np.ndarray, worlds: Worlds, legal: np.ndarray, are_points: bool) -> Results:
-    if not are_points:
+def _results(
+    results: np.ndarray, worlds: Worlds, legal: np.ndarray, needs: np.ndarray | None
+) -> Results:
+    """Average results; those are points, of which `needs` win, or for None wins."""
+    if needs is None:
         return Results(_means(results, worlds, legal), None)
-    wins = results >= exact.ENOUGH  # False for nan
+    wins = results >= needs[:, None]  # False for nan
     return Results(_means(wins, worlds, legal), _means(results, worlds, legal))
 
 
@@ -232,6 +246,7 @@ def player(
     belief: str | None = None,
     partner: str | None = None,
     rollouts: str | None = None,
+    criterion: str = "win",
 ) -> Player:
     """Make the player.
 
@@ -240,6 +255,7 @@ def player(
         belief: path of the small network that models the others; None: uniform weights.
         partner: path of another one that models the partner; None: `belief`.
         rollouts: path of the small network that plays the rollouts; None: none.
+        criterion: "win" or "make", as for `exact.player`.
 
     Raises:
         ValueError: if there is no network at a path.
@@ -250,23 +266,36 @@ def player(
     models = Models(scorers[paths[1]], scorers[belief]) if belief and paths[1] else None
     policy = scorers.get(rollouts or "")
 
-    def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:
+    def choose_needing(
+        states: game.GameState, keys: np.ndarray, need: np.ndarray | int
+    ) -> np.ndarray:
         if not len(keys):
             return np.zeros(0, np.int32)
         legal = base.in_chunks(exact.legal_slots, states, keys)
         slots = np.array(game.forced_slot(legal))
+        needs = np.broadcast_to(need, len(keys))
         rows = np.flatnonzero(slots < 0)
         for first in range(0, len(rows), _DECISIONS_AT_ONCE):
             some = rows[first : first + _DECISIONS_AT_ONCE]
-            judged = values(base.gather(states, some), keys[some], (models, policy), settings)
+            judged = values(
+                base.gather(states, some),
+                keys[some],
+                (models, policy),
+                settings,
+                need=needs[some],
+            )
             slots[some] = judged.best_slots(settings[1])
         return slots
 
+    choose, choose_in_contract = base.by_need(choose_needing, criterion, "eq:criterion=make")
     digests = ["" if path is None else digest(loaded[path]) for path in paths]
     return Player(
         "eq:weighted",
         choose,
-        identity=f"weighted:{inference.VERSION},{settings!r},{','.join(digests)}",
+        # The usual criterion is left out: pairs were cached before there were two.
+        identity=f"weighted:{inference.VERSION},{settings!r},{','.join(digests)}"
+        + (f",{criterion}" if criterion != "win" else ""),
+        choose_in_contract=choose_in_contract,
         prepare=functools.partial(inference.prepare, settings[0]) if models else lambda: None,
     )
 
@@ -290,7 +319,7 @@ def make(
 
     Args:
         n: worlds per decision.
-        criterion: as for `exact.player`; with the options below only "win".
+        criterion: as for `exact.player`; with the options below "win" or "make".
         n_trick1: as for `exact.player`.
         **options: `belief`, `partner` and `rollouts`, as for `player`; fields of `Settings` and
             `inference.Settings`.
@@ -300,13 +329,8 @@ def make(
     """
     if not options:
         return exact.player(n, criterion or "win", n_trick1)
-    if criterion not in (None, "win"):
-        instead = (
-            "points=1" if criterion == "points" else "a player without it: they know no contract"
-        )
-        raise ValueError(
-            f"criterion={criterion}: not with {next(iter(options))}; expected {instead}"
-        )
+    if criterion == "points":
+        raise ValueError(f"criterion=points: not with {next(iter(options))}; expected points=1")
     belief, rollouts = options.pop("belief", None), options.pop("rollouts", None)
     check_together(options, OF_BELIEF, belief=belief)
     check_together(options, ("blend",), rollouts=rollouts)
@@ -317,4 +341,4 @@ def make(
     settings = Settings(**{name: options.pop(name) for name in own})  # type: ignore[arg-type]
     weigh = belief is not None
     worlds = inference.settings_of(n, n_trick1, weigh, options, settings.adaptive)
-    return player((worlds, settings), belief, partner, rollouts)  # type: ignore[arg-type]
+    return player((worlds, settings), belief, partner, rollouts, criterion or "win")  # type: ignore[arg-type]

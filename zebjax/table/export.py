@@ -37,10 +37,16 @@ def network_data(name: str, config: network.ZebConfig, params: network.Params) -
         params: its parameters.
 
     Raises:
-        ValueError: for another tokenizer, or a parameter that float16 cannot hold.
+        ValueError: for another tokenizer, a number of columns a head that is no multiple of 4, or a
+            parameter that float16 cannot hold.
     """
     if config.tokenizer != _TOKENIZER:
         raise ValueError(f"tokenizer: expected {_TOKENIZER}, got {config.tokenizer!r}")
+    if config.embed_dim // config.n_heads % 4:  # `network.js` computes four columns at once
+        raise ValueError(
+            f"n_heads: expected a multiple of 4 columns a head (embed_dim / n_heads), got "
+            f"{config.n_heads} of {config.embed_dim}"
+        )
     names = array_names(params)
     leaves = [np.asarray(leaf, np.float32) for leaf in jax.tree.leaves(params)]
     limit = float(np.finfo(np.float16).max)

@@ -243,7 +243,8 @@ class EvaluationConfig:
     """Number of cycles between evaluations."""
     opponents: str = "random"
     """The opponents, with spaces between them: player specs such as random or eq:n=10, first (the
-    run's own first step) and bundled. Each has metrics of its own: eval/vs_eq_n10_win_rate."""
+    run's own first step) and bundled. Each has metrics of its own: eval/vs_eq_n10_win_rate. A
+    network of value make/set is judged in games with a contract; eq:criterion=make plays them."""
     deals: int = 1000
     """Deals per opponent; each is played twice, with the teams swapped. All play the same."""
     temperature: float = 0.1
@@ -330,6 +331,7 @@ class Experiment:
             raise ValueError(f"cycles: expected at most {_MAX_COUNT:,}, got {self.cycles:,}")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed: expected 0 to 2**32 - 1, got {self.seed}")
+        opponents.check_contracts(self.evaluation.opponents, self.network.plays_contracts)
         if self.network.plays_contracts:
             self._check_contracts()
 

@@ -32,14 +32,27 @@ def words(text: str) -> list[str]:
             raise ValueError(
                 f"evaluation.opponents: unknown {word!r}; did you mean {nearest(word, known)!r}?"
             )
-        if "criterion=make" in re.split("[:,]", word):
-            raise ValueError(
-                f"evaluation.opponents: {word!r} plays games with a contract, and a run's have "
-                "none; expected criterion=win or criterion=points"
-            )
         if [name(other) for other in found].count(name(word)) > 1:
             raise ValueError(f"evaluation.opponents: two are named {name(word)!r} in the metrics")
     return found
+
+
+def check_contracts(text: str, has_contracts: bool) -> None:
+    """Check that the opponents play the games in which a run's network is judged.
+
+    Args:
+        text: `evaluation.opponents`.
+        has_contracts: True for a network of make/set, which is judged in games with a contract.
+
+    Raises:
+        ValueError: for a player of criterion=make without contracts; the message names it.
+    """
+    for word in words(text):
+        if not has_contracts and "criterion=make" in re.split("[:,]", word):
+            raise ValueError(
+                f"evaluation.opponents: {word!r} plays games with a contract, and those of a "
+                "network of value points have none; expected criterion=win or criterion=points"
+            )
 
 
 def name(word: str) -> str:

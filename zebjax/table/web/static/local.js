@@ -5,11 +5,15 @@
   const { rules, rollouts, auction: bids, table: tables } = zebjax;
   const PLAYERS = ["network", "network, a little at random", "random"];
   const TEMPERATURE = 0.1;
-  const NOTICE = "With bids the others bid by what the small network makes of their own hand; then "
-    + "they play for points and not to make or set the bid.";
+  const NOTICE = "With bids the others bid by what the small network makes of their own hand, and "
+    + "they play to make or set the bid; on a slow machine they play for points.";
   const THETA = 0.5; // the least P(make) with which the others bid
   // Worlds at most, and the time after which no new one is begun.
   const OF_BIDS = { worlds: 50, ms: 1200 }, OF_HINTS = { worlds: 200, ms: 1200 };
+  // Fewer worlds than `fewest` say less than the large network does.
+  const OF_PLAYS = { worlds: 50, ms: 250, least: 0, fewest: 20 };
+  const LIMITS = { bids: OF_BIDS, plays: OF_PLAYS };
+  const NOISE_OF_P = 0.02; // of the player "a little at random", in units of P(make)
 
   function deal(random, bidding) {
     const tiles = Array.from({ length: 28 }, (_, tile) => tile);
@@ -25,10 +29,10 @@
   }
 
   // A decision of one seat, made of what `table.asked` tells: a call, a declaration or a tile.
-  async function decide(nets, asked, player, limit = OF_BIDS) {
-    if (asked.kind === "bid") return call(nets.small, asked, limit);
-    if (asked.kind === "declare") return declare(nets.small, asked, limit);
-    return choose(nets.big, asked, player);
+  async function decide(nets, asked, player, { bids: ofBids, plays } = LIMITS) {
+    if (asked.kind === "bid") return call(nets.small, asked, ofBids);
+    if (asked.kind === "declare") return declare(nets.small, asked, ofBids);
+    return choose(nets, asked, player, plays);
   }
 
   const chancesOf = (net, { game, seat, seed }, limit) =>
@@ -53,15 +57,29 @@
     return rollouts.best(found, bids.high(asked.auction).points).declaration;
   }
 
-  function choose(net, { game, seat, seed }, player) {
-    const legal = rules.legal(game), random = rollouts.generator(seed);
+  // A tile: with a bid by P(make) or P(set), else as the large network prefers.
+  async function choose(nets, asked, player, limit) {
+    const { game, seat, seed } = asked, legal = rules.legal(game);
+    const random = rollouts.generator(seed);
     if (player === "random") return legal[Math.floor(random() * legal.length)];
     if (legal.length === 1) return legal[0];
-    const { policy } = zebjax.network.evaluate(net, game), hand = game.hands[seat];
-    const noise = player === "network" ? 0 : TEMPERATURE;
-    const score = legal.map((tile) => policy[hand.indexOf(tile)]
-      - noise * Math.log(-Math.log(random() || 1e-9)));
+    const chances = game.bid ? await byChance(nets.small, asked, limit) : null;
+    let score = chances;
+    if (!score) {
+      const { policy } = zebjax.network.evaluate(nets.big, game), hand = game.hands[seat];
+      score = legal.map((tile) => policy[hand.indexOf(tile)]);
+    }
+    const noise = player === "network" ? 0 : chances ? NOISE_OF_P : TEMPERATURE;
+    score = score.map((each) => each - noise * Math.log(-Math.log(random() || 1e-9)));
     return legal[score.indexOf(Math.max(...score))];
+  }
+
+  // P(make) or P(set) of each legal tile, and on ties the mean points; null after too few worlds.
+  async function byChance(net, { game, seat, seed }, limit) {
+    const found = await rollouts.values(net, game, bids.needs(game.bid)[seat % 2], seed, limit);
+    if (found.worlds < limit.fewest) return null;
+    // A point is worth less than one world in all of them.
+    return found.tiles.map(({ p, points }) => p + points / (100 * limit.worlds));
   }
 
   // A table after a decision of the seat to act; it remembers the table before it.

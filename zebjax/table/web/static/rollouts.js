@@ -7,7 +7,7 @@
   const { rules, small } = zebjax;
   const TEMPERATURE = 0.02; // of the play, in units of the score
   const TOTAL = 42;
-  const LEAST = 5; // worlds, however slow the machine is
+  const LEAST = 5; // worlds, however slow the machine is, unless `limit.least` says other
   const PAUSE_MS = 30; // the page answers at least so often
 
   // A small generator of random numbers (xorshift, 32 bits) with a seed.
@@ -44,10 +44,10 @@
   // Calls `step(world, part)` for the parts of each world, and lets the page answer in between.
   // After `limit.ms` no new world is begun. Gives the number of worlds.
   async function inWorlds(limit, parts, step) {
-    const began = performance.now();
+    const began = performance.now(), least = limit.least ?? LEAST;
     let last = began;
     for (let world = 0; world < limit.worlds; world += 1) {
-      if (world >= LEAST && performance.now() - began > limit.ms) return world;
+      if (world >= least && performance.now() - began > limit.ms) return world;
       for (let part = 0; part < parts; part += 1) {
         step(world, part);
         if (performance.now() - last > PAUSE_MS) {
