@@ -105,11 +105,14 @@ def ask(
     Raises:
         ValueError: if a slot is not legal; the message names the player.
     """
-    states, keys, legal = base.gather(turn.states, rows), turn.keys[rows], turn.legal[rows]
+    # The last game of many that has a choice is asked for twice: a network would compile a program
+    # of its own for one game.
+    asked = np.repeat(rows, 2) if len(rows) == 1 < len(turn.legal) else rows
     some = None
     if contracts is not None:
-        some = Contract(*(np.asarray(field)[rows] for field in contracts))
-    slots = player.slots(states, some, keys)
+        some = Contract(*(np.asarray(field)[asked] for field in contracts))
+    slots = player.slots(base.gather(turn.states, asked), some, turn.keys[asked])[: len(rows)]
+    legal = turn.legal[rows]
     in_range = (slots >= 0) & (slots < tiles.HAND_SIZE)
     wrong = ~(in_range & legal[np.arange(len(slots)), np.where(in_range, slots, 0)])
     if forfeits and player.may_forfeit:
