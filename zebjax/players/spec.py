@@ -194,8 +194,8 @@ KINDS = {
         "zebjax.players.small:player",
         "small[:PATH][,temperature=0]",
         "the policy of a small network for CPUs, a few microseconds a move; PATH is a file that "
-        "`zebjax iterate` or `zebjax imitate` made, `small` (default) or `imitator`, which foresees "
-        "E[Q]'s moves; both come with zebjax",
+        "`zebjax iterate` or `zebjax imitate` made, or one of those that come with zebjax: `small` "
+        "(default) or `imitator`, which foresees the moves of E[Q]",
         takes_argument=True,
         default_argument="small",
         options={"temperature": number(0, 100)},

@@ -1,0 +1,28 @@
+"""How players are asked in matches of many games."""
+
+import jax
+import numpy as np
+import pytest
+
+from tests.support.playouts import positions
+from zebjax.evaluation import turns
+from zebjax.players import base
+from zebjax.players.exact import legal_slots
+
+
+@pytest.mark.parametrize(("n_games", "rows", "asked"), [(3, [1], 2), (3, [0, 2], 2), (1, [0], 1)])
+def test_one_game_of_many_is_asked_for_as_two(n_games, rows, asked):
+    """So that a network compiles no program for one game in a match."""
+    states = jax.tree.map(np.asarray, positions(n_games, [4], 0))
+    keys = np.arange(2 * n_games, dtype=np.uint32).reshape(-1, 2)
+    legal = base.in_chunks(legal_slots, states, keys)
+    seen = []
+
+    def choose(states, keys):
+        seen.append(keys)
+        return base.in_chunks(legal_slots, states, keys).argmax(-1)
+
+    turn = turns.Turn(states, legal, base.movers(states), keys)
+    slots = turns.ask(base.Player("first", choose), turn, np.array(rows))
+    np.testing.assert_array_equal(slots, legal[rows].argmax(-1))
+    assert len(seen[0]) == asked and (seen[0] == keys[rows]).all()
