@@ -435,7 +435,7 @@ def test_the_average_forgets_the_first_weights():
     assert optimizer.averaged(CONFIG, jnp.int32(0), None, {"w": jnp.float32(1)}) is None
 
 
-@pytest.mark.slow  # compiles the training; its parts are in the two tests before and test_loss_weights
+@pytest.mark.slow  # compiles the training; the two tests before have its parts
 def test_it_learns_what_moves_are_worth(games):
     legal = record.legal_slots(games)[..., None]
     worth = np.where(np.arange(7)[:, None] < 3, [1, 0.5], [-1, -0.5])
