@@ -33,7 +33,7 @@ experiment = Experiment(
     cycles=_CYCLES,
     network=dataclasses.replace(PRESETS["medium"], dropout=0.0, move_values=True),
     teacher=TeacherConfig("runs/small"),
-    replay=ReplayConfig(capacity_examples=28 * 330_000, min_buffer=28 * 1000, held_out=0.02),
+    replay=ReplayConfig(capacity_examples=28 * 100_000, min_buffer=28 * 1000, held_out=0.02),
     learner=LearnerConfig(
         optimizer="muon",
         belief_tiles="hidden",
