@@ -59,7 +59,7 @@ def _split(games: "Games", seed: int) -> "tuple[Games, Games]":
     """Return the games that are held out, and the others.
 
     Raises:
-        ValueError: if a declaration has fewer than two games.
+        ValueError: if a declaration has no games.
     """
     import numpy as np
 
@@ -78,6 +78,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from zebjax.training import small_descent, small_imitate, warm_start
 
     start = storage.load(arguments.start)
+    if arguments.out.is_dir() or not arguments.out.parent.is_dir():  # not after the whole fit
+        raise ValueError(f"OUT: {arguments.out} is no file in a folder that exists")
     records = warm_start.games_in(arguments.games, "GAMES")
     games = small_imitate.read(records)
     threads = numba.config.NUMBA_NUM_THREADS

@@ -55,7 +55,8 @@ class GameRecord(NamedTuple):
     moves: Array | None = None
     """float16 `[28, 7, 2]`, the value of each move of each ply's mover, P(win) - P(lose), and its
     points, (ours - theirs) at the end / `tiles.POINTS_SCALE`; nan where not known or not legal.
-    None if the game has none of them."""
+    None if the game has none of them. E[Q] that plays to make a contract, or by the criterion
+    "win", counts a tie as lost, and no points before the third trick."""
 
 
 MOVES = "moves"

@@ -77,6 +77,15 @@ def test_without_earlier_weights_a_bad_publication_is_an_error(store):
         Subscription(store, TINY, print).pull()
 
 
+def test_weights_from_before_a_field_existed_are_those_of_its_default(store):
+    manifest = publish(store, 1, 0.5)
+    del manifest.experiment["network"]["move_values"]
+    check_experiment(manifest, TINY)
+    with_it = dataclasses.replace(TINY.network, move_values=True)
+    with pytest.raises(weights.BadWeights, match=r"move_values is False, here it is True"):
+        check_experiment(manifest, dataclasses.replace(TINY, network=with_it))
+
+
 def test_another_network_is_named_by_its_field(store):
     deeper = dataclasses.replace(TINY, network=dataclasses.replace(TINY.network, n_layers=2))
     manifest = publish(store, 1, 0.5, deeper)

@@ -79,7 +79,9 @@ def test_our_own_games_come_back_equal(mine, batch, tmp_path):
     torch_archive.write(tmp_path / "x.pt", batch)
     records, metadata = torch_examples.read(tmp_path / "x.pt")
     jax.tree.map(np.testing.assert_array_equal, records, mine)
-    assert [leaf.dtype for leaf in records] == [leaf.dtype for leaf in mine]
+    assert [leaf.dtype for leaf in jax.tree.leaves(records)] == [
+        leaf.dtype for leaf in jax.tree.leaves(mine)
+    ]
     assert metadata == record.Metadata(
         "selfplay-mcts",
         "w0",

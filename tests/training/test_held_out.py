@@ -102,6 +102,9 @@ def test_losses_are_measured_on_both_kinds_of_games(run, games):
     assert cycle_row.of_held_out(run) == row
     records, plies = held_out.sample(run.held_out, 32, (0, 9, 0))
     assert deals(records) <= deals(run.held_out) and 1 < len(set(plies)) <= 28
+    records, plies = held_out.sample(run.held_out, 32, (0, 9, 0), decisions_only=True)
+    assert (records.kind[np.arange(32), plies] != record.TargetKind.FORCED).all()
+    assert 1 < len(set(plies)) <= 28
 
 
 def test_the_buffer_has_an_age_a_turnover_and_a_use(run, games):

@@ -1,5 +1,6 @@
 """The small network learns to foresee moves: lessons, gradient, and the command."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -53,7 +54,7 @@ def test_win_is_a_criterion_of_games_without_a_contract():
 def test_too_few_games_are_refused_in_one_sentence(tmp_path, capsys):
     _, records = finished(12)
     rest = np.flatnonzero(records.declaration != 9)
-    only = record.GameRecord(*(field[rest] for field in records))
+    only = jax.tree.map(lambda field: field[rest], records)
     (tmp_path / "games").mkdir()
     metadata = record.Metadata(record.TEACHER, "test", 0, {})
     record.write(tmp_path / "games" / "a.safetensors", only, metadata)

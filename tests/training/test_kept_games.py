@@ -56,6 +56,23 @@ def test_the_newest_games_are_kept_once_and_in_order(run, games):
         jax.tree.map(np.testing.assert_array_equal, found, part(games, start, stop))
 
 
+def test_games_of_eval_aux_keep_the_values_of_moves(run, games):
+    moves = np.where(record.legal_slots(games)[..., None], 0.5, np.nan).astype(np.float16)
+    moves = np.repeat(moves, 2, -1)
+    for stream, place, own in (("selfplay", "ring", np.nan), ("evalaux", "aux", moves[:4])):
+        setattr(run.state, place, replay.init(280, with_moves=True))
+        some = part(games, 0, 4)._replace(moves=np.full_like(moves[:4], own))
+        add(run, some, stream)
+    kept_games.write(run, is_last=True)
+    network = dataclasses.replace(TINY.network, move_values=True)
+    folder = str(kept_games.folder_of(run.settings))
+    seeds = warm_start.seeds(
+        dataclasses.replace(TINY, network=network, replay=ReplayConfig(seed_folder=folder))
+    )
+    assert np.isnan(seeds.selfplay.moves).all() and len(seeds.selfplay.moves) == 4
+    np.testing.assert_array_equal(seeds.eval_aux.moves, moves[:4])
+
+
 def test_games_that_the_ring_lost_before_they_were_written_leave_a_gap(run, games):
     add(run, part(games, 0, 4))
     kept_games.write(run, is_last=False)

@@ -79,6 +79,18 @@ def test_labels_that_are_not_of_the_moves_are_refused(labelled):
         labelled_games.lessons(dataclasses.replace(made, plays=plays), 0.5, "f")
 
 
+def test_a_file_without_games_is_refused(labelled, tmp_path):
+    file = tmp_path / "games_01_000.safetensors"
+    empty = {name: field[:0] for name, field in vars(labelled[0]).items()}
+    for arrays, message in (
+        (empty, "expected at least one game"),
+        (empty | {"leader": np.array(0, np.int8)}, "array leader: expected int8"),
+    ):
+        safetensors.numpy.save_file(arrays, file)
+        with pytest.raises(ValueError, match=message):
+            labelled_games.read(file)
+
+
 def test_the_folder_of_a_run_is_read_without_its_networks(games, labelled, tmp_path):
     safetensors.numpy.save_file(vars(labelled[0]), tmp_path / "games_01_000.safetensors")
     (tmp_path / "round_01.safetensors").write_bytes(b"a network")
@@ -96,6 +108,9 @@ def test_the_folder_of_a_run_is_read_without_its_networks(games, labelled, tmp_p
     with pytest.raises(ValueError, match=r"games_01_000\.safetensors: .*these have none"):
         warm_start.taught_games(contract)
     (tmp_path / "games_01_000.safetensors").unlink()
+    warmer = dataclasses.replace(settings, teacher=TeacherConfig(str(tmp_path), 0.5))
+    with pytest.raises(ValueError, match=r"teacher.temperature: .* targets already; expected 0.3"):
+        warm_start.taught_games(warmer)
     (tmp_path / "old.safetensors").unlink()
     with pytest.raises(ValueError, match=r"networks of `zebjax iterate`, no games"):
         warm_start.taught_games(settings)

@@ -35,7 +35,7 @@ from zebjax.distributed.store import Entry, Store, StoreError, Unreachable
 from zebjax.record import GameRecord, Metadata
 from zebjax.torch_compat import examples as torch_examples
 
-MAX_FILE_BYTES = 32 << 20  # some 50,000 games
+MAX_FILE_BYTES = 32 << 20  # some 50,000 games, 24,000 with values of moves
 _MAX_WAITING, _MAX_WAITING_BYTES = 64, 256 << 20
 _MAX_REASON = 500
 _MAX_NAME = 200  # of a file in quarantine; file systems allow 255 bytes, suffixes included

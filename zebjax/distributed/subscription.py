@@ -7,6 +7,7 @@ from zebjax import network
 from zebjax.distributed import weights
 from zebjax.distributed.interval import Interval
 from zebjax.distributed.store import Store
+from zebjax.network.config import ZebConfig
 from zebjax.training.config import Experiment
 
 _REFUSED_S = 60.0
@@ -78,9 +79,11 @@ def check_experiment(manifest: weights.Manifest, settings: Experiment) -> None:
         )
     if not isinstance(theirs.get("network"), dict):
         raise weights.BadWeights("the manifest names no network")
+    # A field is absent in weights from before it existed, whose network had its default.
+    network = ZebConfig().parameter_fields() | theirs["network"]
     for field, ours in settings.network.parameter_fields().items():
-        if theirs["network"].get(field) != ours:
+        if network[field] != ours:
             raise weights.BadWeights(
-                f"the learner's network.{field} is {theirs['network'].get(field)!r}, here it is "
+                f"the learner's network.{field} is {network[field]!r}, here it is "
                 f"{ours!r}; start the worker with the learner's experiment file and overrides"
             )

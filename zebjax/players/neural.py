@@ -51,7 +51,10 @@ def _zeb_slots(
     output = network.evaluate(config, weights, observe.shorten(seen, length))
     if by == "value":
         assert output.moves is not None
-        logits = output.moves @ jnp.array([VALUE_WEIGHT, POINTS_WEIGHT])
+        # E[Q] that plays for the contract computes no points in the first tricks, so they are
+        # not learned there.
+        points = 0.0 if config.plays_contracts else POINTS_WEIGHT
+        logits = output.moves @ jnp.array([VALUE_WEIGHT, points])
     else:
         logits = output.policy_logits
     legal = jax.vmap(game.legal_slots)(states)

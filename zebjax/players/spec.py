@@ -140,7 +140,7 @@ CRITERIA = ("win", "points", "make")
 
 def _path(text: str) -> str:
     if not text:
-        raise ValueError("expected the path of a small network, or `small`, got ''")
+        raise ValueError("expected the path of a small network, `small` or `imitator`, got ''")
     return text
 
 

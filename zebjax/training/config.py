@@ -61,8 +61,8 @@ class LearnerConfig:
     """Weight of the loss of a network's `move_values`, see `losses.move_errors`; only positions
     with known values of moves count: those of games of `zebjax teach` and `zebjax iterate`."""
     ema: float = 0.0
-    """Decay of an exponential average of the weights, such as 0.999: the run evaluates, saves and
-    publishes the average. In update t it is at most (1 + t) / (10 + t). 0: no average."""
+    """Decay of an exponential average of the weights, such as 0.999: the run plays with it,
+    evaluates, saves and publishes it. In update t it is at most (1 + t) / (10 + t). 0: none."""
     belief_tiles: Literal["dealt", "hidden"] = "dealt"
     """Tiles that the belief head is trained on. dealt: the 21 tiles dealt to the other seats
     (as the original). hidden: those of the 21 that are not yet played."""
@@ -227,7 +227,8 @@ class TeacherConfig:
     temperature: float = 0.3
     """Temperature of the policy targets that games of `zebjax iterate` get from the outcome of each
     move, softmax(score / temperature): a move whose score is lower by this gets 1/e of the weight.
-    A win instead of a loss is 1, a point 0.02."""
+    A win instead of a loss is 1, a point 0.02. Games of `zebjax teach` have targets already, and
+    another temperature than the default is an error there."""
 
     def __post_init__(self) -> None:
         checks.names(self, "teacher")

@@ -108,7 +108,8 @@ def of_held_out(session: Session) -> Row:
     ring = replay.newest(session.state.ring, int(session.state.ring.size))
     n = held_out.n_measured(settings.learner)
     for which, (prefix, games) in enumerate((("", session.held_out), ("trained_", ring))):
-        records, plies = held_out.sample(games, n, (settings.seed, progress.cycle, which))
+        seed = (settings.seed, progress.cycle, which)
+        records, plies = held_out.sample(games, n, seed, settings.learner.decisions_only)
         found = jax.device_get(
             held_out.measure(
                 settings.learner, settings.network, session.state.learner.published, records, plies

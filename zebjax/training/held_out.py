@@ -118,18 +118,27 @@ def load(folder: Path, with_contracts: bool = False) -> AnyRecord:
     return held
 
 
-def sample(records: AnyRecord, n: int, seed: tuple[int, ...]) -> tuple[AnyRecord, np.ndarray]:
-    """Draw examples, uniform over all plies of all games, with replacement.
+def sample(
+    records: AnyRecord, n: int, seed: tuple[int, ...], decisions_only: bool = False
+) -> tuple[AnyRecord, np.ndarray]:
+    """Draw examples with replacement, uniform over all plies of all games.
 
     Args:
         records: `[games]`, at least one; NumPy arrays.
         n: number of examples.
         seed: decides the draw.
+        decisions_only: as for `replay.sample`, so that losses can be compared with training's.
 
     Returns:
         The games of the examples, `[n]`, and their plies, int32 `[n]`.
     """
-    example = np.random.default_rng(seed).integers(len(records.slots) * game.N_PLIES, size=n)
+    random = np.random.default_rng(seed)
+    if decisions_only:
+        rows = random.integers(len(records.slots), size=n)
+        has_choice = records.kind[rows] != record.TargetKind.FORCED
+        plies = np.where(has_choice, random.random(has_choice.shape), -1).argmax(-1)
+        return jax.tree.map(lambda leaf: leaf[rows], records), plies.astype(np.int32)
+    example = random.integers(len(records.slots) * game.N_PLIES, size=n)
     rows = example // game.N_PLIES
     plies = (example % game.N_PLIES).astype(np.int32)
     return jax.tree.map(lambda leaf: leaf[rows], records), plies

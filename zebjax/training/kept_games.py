@@ -85,8 +85,9 @@ def _write(session: Session, stream: str, ring: replay.Ring, n: int) -> _File:
     """Write the newest `n` games of a ring, or as many as it still holds."""
     settings = session.settings
     # The run plays games itself only for points won, so none of these has a contract.
-    # They have no values of moves either: a ring for them has only nan of such games.
-    records = contract_record.without_contract(replay.newest(ring, n))._replace(moves=None)
+    records = contract_record.without_contract(replay.newest(ring, n))
+    if stream == "selfplay":  # its ring has only nan for the values of moves
+        records = records._replace(moves=None)
     n = len(records.slots)
     first = session.progress.ring_games[stream] - n
     folder = folder_of(settings)

@@ -95,7 +95,7 @@ def read(file: Path) -> Games:
         ValueError: if it is damaged or no such file.
     """
     arrays = read_arrays(file)
-    n = len(arrays["leader"]) if "leader" in arrays else 0
+    n = len(arrays["leader"]) if np.ndim(arrays.get("leader", 0)) else 0
     limits = {
         "hands": ((n, 4, 7), 0, tiles.N_TILES),
         "declaration": ((n,), 0, tiles.N_DECLARATIONS),
@@ -104,6 +104,8 @@ def read(file: Path) -> Games:
         "labels": ((n, 28, 7), -1, tiles.TOTAL_POINTS + 1),
     }
     check_arrays(file, arrays, {name: shape for name, (shape, _, _) in limits.items()}, np.int8)
+    if not n:
+        raise ValueError(f"{file}: expected at least one game")
     for name, (_, low, high) in limits.items():
         if ((arrays[name] < low) | (arrays[name] >= high)).any():
             raise ValueError(f"{file}: array {name}: expected {low}..{high - 1}")

@@ -73,8 +73,8 @@ class Judgement(NamedTuple):
     value: np.ndarray
     """float64 `[N]` in [-1, 1], P(win) - P(lose) after them, for the mover."""
     moves: np.ndarray
-    """float64 `[N, 7, 2]`, value and points of each move, see `GameRecord.moves`; with a contract
-    no points before the third trick."""
+    """float64 `[N, 7, 2]`, value and points of each move, see `GameRecord.moves`; no points
+    before the third trick with a contract or the criterion "win"."""
 
 
 def judge(

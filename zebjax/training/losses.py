@@ -8,6 +8,7 @@ from zebjax.common.arrays import check
 from zebjax.evaluation import belief_scores
 from zebjax.training.batches import Batch, check_batch
 from zebjax.training.config import LearnerConfig
+from zebjax.training.small_config import MEAN_WEIGHT
 
 # The original's clamp of log-probabilities: a policy target on a slot with probability 0 costs 100
 # and not infinity.
@@ -81,12 +82,6 @@ def losses(
 
 
 _BELIEF_LOSS = {"dealt": "belief_loss", "hidden": "belief_loss_hidden"}
-
-
-MEAN_WEIGHT = 0.2
-"""Weight of the error of a decision's mean over its moves. The error of the differences between
-moves has weight 1, since they alone choose the move, and the luck of the deal, which is most of an
-outcome, is in the mean alone."""
 
 
 MOVE_METRICS = ("move_loss", "move_value_error", "move_value_spread_error", "move_points_error")

@@ -6,6 +6,11 @@ import math
 from zebjax.common import checks
 from zebjax.small import MAX_WIDTH
 
+MEAN_WEIGHT = 0.2
+"""Weight of the error of a decision's mean over its moves, in the loss of the values of moves. The
+error of the differences between moves has weight 1, since they alone choose the move, and the luck
+of the deal, which is most of an outcome, is in the mean alone."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Exploration:

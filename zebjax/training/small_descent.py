@@ -106,8 +106,8 @@ class Gradient(NamedTuple):
     last: np.ndarray
     last_bias: np.ndarray
     losses: np.ndarray
-    """float64 `[10, 5]`: number of decisions; sums of the squared errors of value and points,
-    differences between moves first, then means."""
+    """float64 `[10, 5]`: number of decisions, then sums of what `small_fit.gradient` or
+    `small_imitate.gradient` measures."""
 
 
 def new_gradient(net: Net) -> Gradient:

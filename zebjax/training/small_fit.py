@@ -9,11 +9,10 @@ from zebjax.small.network import Net, Scratch, add_features, finish, new_scratch
 from zebjax.solver.bounds import lowest
 from zebjax.solver.cached_code import compiled
 from zebjax.training.labelled_games import Games
+from zebjax.training.small_config import MEAN_WEIGHT
 from zebjax.training.small_descent import Fit, Gradient, Params, balanced, descend, new_gradient
 
-MEAN_WEIGHT = np.float32(0.2)
-"""Weight of the error of a decision's mean over its moves. The error of the differences between
-moves has weight 1, since they alone choose the move."""
+_MEAN_WEIGHT = np.float32(MEAN_WEIGHT)
 
 
 @compiled
@@ -44,8 +43,8 @@ def _output_gradient(
         losses[1] += by_value * by_value / n
         losses[2] += by_points * by_points / n
         # Of sum (e_k - mean)^2 / 4 + MEAN_WEIGHT * mean^2; a decision has 4 moves on average.
-        slope[rank] = by_value / 2 + 2 * MEAN_WEIGHT * mean_value / n
-        slope[28 + rank] = by_points / 2 + 2 * MEAN_WEIGHT * mean_points / n
+        slope[rank] = by_value / 2 + 2 * _MEAN_WEIGHT * mean_value / n
+        slope[28 + rank] = by_points / 2 + 2 * _MEAN_WEIGHT * mean_points / n
 
 
 @compiled
@@ -133,7 +132,8 @@ def gradient(net: Net, games: Games, chosen: np.ndarray, grad: Gradient, threads
         net: the network.
         games: labelled games.
         chosen: int64 `[10, m]`, numbers of games of each declaration.
-        grad: buffers; they are overwritten.
+        grad: buffers; they are overwritten. `losses` after the number of decisions: squared errors
+            of value and points, differences between moves first, then means.
         threads: number of threads; they do not change the result.
     """
     for array in grad:

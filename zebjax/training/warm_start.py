@@ -20,7 +20,7 @@ from zebjax.network import places
 from zebjax.record import GameRecord
 from zebjax.torch_compat import weights as torch_weights
 from zebjax.training import labelled_games
-from zebjax.training.config import Experiment
+from zebjax.training.config import Experiment, TeacherConfig
 
 
 class Beginning(NamedTuple):
@@ -170,12 +170,18 @@ def _taught(settings: Experiment, file: Path) -> AnyRecord:
 
 
 def games_in(folder: Path, field: str) -> GameRecord:
-    """Read all games of a folder, NumPy arrays; `field` is its name in messages.
+    """Read all games of a folder without values of moves, NumPy arrays.
+
+    `field` is the folder's name in messages.
 
     Raises:
         ValueError: if there are no games, or a file is damaged or has contracts.
     """
-    read = [record.read(file)[0] for file in _record_files(folder, field, "teach")]
+    # Some files may have values of moves and others not; nothing that reads these needs them.
+    read = [
+        record.with_moves(record.read(file)[0], False)
+        for file in _record_files(folder, field, "teach")
+    ]
     games: GameRecord = jax.tree.map(lambda *parts: np.concatenate(parts), *read)
     if not len(games.slots):
         raise ValueError(f"{field}: the files in {folder} hold no games")
@@ -195,9 +201,17 @@ def taught_games(settings: Experiment) -> AnyRecord:
     """
     folder = Path(settings.teacher.folder or "")
     files = _record_files(folder, "teacher.folder", "teach")
-    read = [_taught(settings, file) for file in files if not _NETWORKS.fullmatch(file.name)]
-    if not read:
+    files = [file for file in files if not _NETWORKS.fullmatch(file.name)]
+    if not files:
         raise ValueError(f"teacher.folder: {folder} holds networks of `zebjax iterate`, no games")
+    if settings.teacher.temperature != TeacherConfig.temperature and not any(
+        labelled_games.is_file_of(file) for file in files
+    ):
+        raise ValueError(
+            f"teacher.temperature: the games in {folder} have policy targets already; expected "
+            f"{TeacherConfig.temperature:g}, its default, or games of `zebjax iterate`"
+        )
+    read = [_taught(settings, file) for file in files]
     games = jax.tree.map(lambda *parts: np.concatenate(parts), *read)
     n_examples, ring = len(games.slots) * N_PLIES, settings.replay
     if not n_examples:
