@@ -292,6 +292,7 @@ def test_the_bundled_network_is_there_and_small():
     assert {file.name for file in found} == {
         "README.md",
         "config.json",
+        "imitator.safetensors",
         "model.safetensors",
         "small.safetensors",
         "training.json",
