@@ -5,7 +5,7 @@ A player is a function from many games to one slot for each. `in_chunks` calls a
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -93,6 +93,26 @@ def watch(player: Player) -> tuple[Player, list[tuple[game.GameState, np.ndarray
     return dataclasses.replace(player, choose=choose), seen
 
 
+@dataclasses.dataclass(frozen=True)
+class NeedsContract:
+    """`Player.choose` of a player that plays only games with a contract: it refuses the others.
+
+    A class and no function, so that `spec.make` can give it the name that the user has written.
+    """
+
+    spec: str
+    reason: str
+    """What plays games with a contract."""
+    expected: str
+
+    def __call__(self, states: game.GameState, keys: np.ndarray) -> NoReturn:
+        """Raise ValueError."""
+        raise ValueError(
+            f"player {self.spec!r}: {self.reason} plays games with a contract, and this game has "
+            f"none; expected {self.expected}"
+        )
+
+
 def by_need(
     choose: ChooseNeeding, criterion: str, spec: str
 ) -> tuple[Choose, ChooseInContract | None]:
@@ -106,11 +126,6 @@ def by_need(
     """
 
     def choose_by_points(states: game.GameState, keys: np.ndarray) -> np.ndarray:
-        if criterion == "make":
-            raise ValueError(
-                f"player {spec!r}: criterion=make plays games with a contract, and this game has "
-                "none; expected criterion=win or criterion=points"
-            )
         return choose(states, keys, ENOUGH)
 
     def choose_in_contract(
@@ -119,7 +134,10 @@ def by_need(
         seats = movers(states)
         return choose(states, keys, np.asarray(contract.needs(contracts, seats)))
 
-    return choose_by_points, choose_in_contract if criterion == "make" else None
+    if criterion != "make":
+        return choose_by_points, None
+    # Of the other criteria this is the one that all options allow.
+    return NeedsContract(spec, "criterion=make", "criterion=win"), choose_in_contract
 
 
 def one(states: game.GameState, row: int) -> game.GameState:

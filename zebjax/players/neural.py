@@ -20,6 +20,7 @@ from zebjax.players.base import (
     ACCELERATOR_CHUNK,
     Choose,
     ChooseInContract,
+    NeedsContract,
     Player,
     in_chunks,
     sample_slot,
@@ -98,15 +99,13 @@ def _seated(
     """
 
     def without(states: game.GameState, keys: np.ndarray) -> np.ndarray:
-        if config.plays_contracts:
-            raise ValueError(
-                f"player {spec!r}: its network is trained for {contract.VALUE} and plays games "
-                "with a contract, and this game has none; expected one trained for points"
-            )
         return choose(states, None, keys)
 
     in_contract: ChooseInContract | None = choose if config.plays_contracts else None
     by_points: Choose = without
+    if config.plays_contracts:
+        reason = f"its network is trained for {contract.VALUE} and"
+        by_points = NeedsContract(spec, reason, "one trained for points")
     return Player(spec, by_points, choose_in_contract=in_contract)
 
 
