@@ -66,6 +66,10 @@ class Player:
     the player does not play them."""
     prepare: Callable[[], None] = lambda: None
     """Compiles programs that few decisions need, so that a person need not wait for them later."""
+    pads_one: bool = False
+    """True if `choose` compiles another program for one game than for several. A match of many
+    games then asks about its last one as two, see `evaluation.turns.ask`; it costs no more, since
+    both are in one chunk."""
 
     def slots(
         self, states: game.GameState, contracts: Contract | None, keys: np.ndarray
@@ -166,6 +170,11 @@ def gather(states: game.GameState, rows: np.ndarray) -> game.GameState:
     return jax.tree.map(lambda leaf: np.take(leaf, rows, axis=0, mode="clip"), states)
 
 
+def chunk_size(trees: int = 1) -> int:
+    """Return the number of games in one call of `in_chunks`."""
+    return max(1, (CHUNK if jax.default_backend() == "cpu" else ACCELERATOR_CHUNK) // trees)
+
+
 def in_chunks(
     compiled: Callable[..., Any],
     states: game.GameState,
@@ -190,8 +199,7 @@ def in_chunks(
     """
     check("keys", keys, ("n", 2), int)
     game.check_state(states, (len(keys),), "states")
-    chunk = max(1, (CHUNK if jax.default_backend() == "cpu" else ACCELERATOR_CHUNK) // trees)
-    n = len(keys)
+    chunk, n = chunk_size(trees), len(keys)
     results = []
     for start in range(0, n, chunk):
         rows = np.arange(start, start + chunk)
