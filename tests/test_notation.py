@@ -119,6 +119,8 @@ def test_the_round_of_bids_the_marks_and_the_result_make_the_round_trip():
     assert BID in notation.write(made) and notation.read(notation.write(made)) == made
     assert "result" not in notation.write(made)
     assert notation.read(text.replace(BID, "")).auction is None  # a file from before
+    unknown = notation.read(text.replace("marks 3 6\n", ""))
+    assert unknown.auction.marks is None and "marks" not in notation.write(unknown)
     assert notation.read(text.replace("31 by", "84 by").replace("31", "84")).bid == Bid(0, 42, 2)
     with pytest.raises(NotationError, match="no bid is made or set by these tricks, not made"):
         notation.read(f"{text}result made\n")

@@ -32,6 +32,7 @@ def test_positions_make_the_round_trip(made):
         ("hands", [["6-6"], None, None, None], r"hands\[0\]\[0\]: hand 0: expected 7 tiles"),
         ("hands", [[6], None, None, None], r"hands\[0\]\[0\]: expected a tile as in 6-4, got 6"),
         ("declaration", "trump 7", 'declaration: expected one of trump 0, .*, got "trump 7"'),
+        ("declaration", "trump 6" + " " * 40, "declaration: expected one of trump 0, .*, got "),
         ("declaration", ["x"], r'declaration: expected one of trump 0, .*, got \["x"\]'),
         ("leader", 4, r"leader: expected an integer 0\.\.3, got 4"),
         ("leader", True, r"leader: expected an integer 0\.\.3, got true"),

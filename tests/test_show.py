@@ -63,10 +63,22 @@ def test_a_hand_with_a_bid_says_who_bid_what_and_if_it_is_made(tmp_path, capsys)
         assert marks == "marks before this hand: 3 to 2"
     assert show.main([str(table), "--game", "1", "--text"]) == 0
     assert capsys.readouterr().out.strip() == notation.write(over).strip()
-    wrong = record.Metadata("table-play", "w", 0, facts | {"calls": ["pass"]})
-    contract_record.write(table, *made, wrong)
-    assert show.main([str(table)]) == 2
-    assert "a.safetensors: metadata: calls: expected those of all" in capsys.readouterr().err
+    del facts["marks"]  # a hand saved by a version that did not keep them
+    contract_record.write(table, *made, record.Metadata("table-play", "w", 0, facts))
+    for more in ([], ["--text"]):
+        assert show.main([str(table), "--game", "1", *more]) == 0
+        assert "marks" not in capsys.readouterr().out
+    for wrong, message in (
+        ({"calls": ["pass"]}, "calls: expected those of all"),
+        ({"marks": [9, -3]}, "marks: expected marks from 0 to 6 of each team, got [9, -3]"),
+        ({"marks": [1, True]}, "marks: expected marks from 0 to 6 of each team, got [1, True]"),
+        ({"marks": [1]}, "marks: expected marks from 0 to 6 of each team, got [1]"),
+        ({"marks": 3}, "marks: expected marks from 0 to 6 of each team"),
+    ):
+        facts_ = record.Metadata("table-play", "w", 0, facts | wrong)
+        contract_record.write(table, *made, facts_)
+        assert show.main([str(table)]) == 2
+        assert f"a.safetensors: metadata: {message}" in capsys.readouterr().err
 
 
 def test_a_picture_is_written(game_path, tmp_path):

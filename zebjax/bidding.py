@@ -23,6 +23,9 @@ FIRST_MARKS = 2
 """Most marks of a bid that does not follow a bid of marks."""
 DECLARATIONS = (*range(7), tiles.DOUBLES_TRUMP, tiles.NO_TRUMP)
 """The nine declarations of real 42. Doubles as a suit without trump power are a table's option."""
+MOST_BEFORE = bids.MAX_MARKS - 1
+"""Most marks of a team before a hand: with one more it has won the game."""
+MARKS_EXPECTED = f"marks from 0 to {MOST_BEFORE} of each team"
 MADE, SET = "made", "set"
 _BIDS = (
     *((points, 1) for points in range(bids.MIN_BID, bids.MAX_BID + 1)),
@@ -226,14 +229,18 @@ def result(game: Position) -> str | None:
 
 
 def check_auction(game: Position) -> None:
-    """Check that a game's round of bids, if it is known, has led to its contract.
+    """Check that a game's round of bids, if it is known, has led to its contract, and its marks.
 
     Raises:
         ValueError: if not.
     """
     if game.auction is None:
         return
-    dealer, calls = game.auction.dealer, game.auction.calls
+    dealer, calls, marks = game.auction
+    if marks is not None and (
+        len(marks) != 2 or not all(type(each) is int and 0 <= each <= MOST_BEFORE for each in marks)
+    ):
+        raise ValueError(f"marks: expected {MARKS_EXPECTED}, got {list(marks)}")
     said = Bidding(dealer, tuple(map(read, calls)), bids.OPTIONS)
     if said.winner is None:
         raise ValueError(f"calls: expected those of all four seats, got {len(calls)}")

@@ -201,13 +201,14 @@ def positions(path: Path) -> list[Position]:
 def _as_played(game: Position, facts: dict[str, Any]) -> Position:
     """A hand as the metadata of its file tell it; what they do not tell stays unknown."""
     names, played = facts.get("players"), facts.get("played")
-    dealer, calls, marks = facts.get("dealer"), facts.get("calls"), facts.get("marks", [0, 0])
+    dealer, calls, marks = (facts.get(name) for name in ("dealer", "calls", "marks"))
     if isinstance(names, list) and all(isinstance(name, str) for name in names):
         game = dataclasses.replace(game, players=tuple(names))
     if type(dealer) is int and isinstance(calls, list):
-        if not isinstance(marks, list) or [type(each) for each in marks] != [int, int]:
-            raise ValueError("marks: expected two integers, those of both teams")
-        auction = Auction(dealer, tuple(map(str, calls)), (marks[0], marks[1]))
+        if marks is not None and not isinstance(marks, list):
+            raise ValueError(f"marks: expected {bidding.MARKS_EXPECTED}")
+        before = None if marks is None else tuple(marks)
+        auction = Auction(dealer, tuple(map(str, calls)), before)
         game = dataclasses.replace(game, auction=auction)
         bidding.check_auction(game)
     return game.before(played) if type(played) is int and 0 <= played < N_PLIES else game

@@ -82,7 +82,7 @@ class _Reader:
         self.bid: Bid | None = None
         self.dealer: int | None = None
         self.calls: tuple[str, ...] = ()
-        self.marks = (0, 0)
+        self.marks: tuple[int, int] | None = None
         self.result = ""
         self.plays: list[int] = []
         self.claims: list[_Claim] = []
@@ -177,8 +177,8 @@ class _Reader:
 
     def _marks(self, words: Words) -> None:
         self._mark(("marks", 0, 0), words.peek(), "the marks")
-        expected = "marks from 0 to 6 of each team"
-        first, second = (words.take().number(expected, 0, bids.MAX_MARKS - 1) for _ in range(2))
+        expected, most = bidding.MARKS_EXPECTED, bidding.MOST_BEFORE
+        first, second = (words.take().number(expected, 0, most) for _ in range(2))
         self.marks = first, second
 
     def _result(self, words: Words) -> None:
@@ -327,7 +327,8 @@ def write(game: Position) -> str:
     lines += [f"hand {seat}  {_names(hand) or '?'}" for seat, hand in enumerate(game.hands)]
     if game.auction is not None:
         lines += [f"dealer {game.auction.dealer}", f"calls  {', '.join(game.auction.calls)}"]
-        lines.append(f"marks {game.auction.marks[0]} {game.auction.marks[1]}")
+        if game.auction.marks is not None:
+            lines.append("marks {} {}".format(*game.auction.marks))
     lines += [f"declaration {special.DECLARATION_NAMES[game.declaration]}", f"leader {game.leader}"]
     if game.bid is not None:
         seat, points, marks = game.bid

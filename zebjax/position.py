@@ -59,8 +59,8 @@ class Auction(NamedTuple):
     dealer: int
     calls: tuple[str, ...]
     """As texts, see `bidding.name`, from the seat left of the dealer on."""
-    marks: tuple[int, int] = (0, 0)
-    """Of teams 0 and 1 in this game, before this hand."""
+    marks: tuple[int, int] | None = None
+    """Of teams 0 and 1 in this game, before this hand; None: not known."""
 
 
 @dataclasses.dataclass(frozen=True)

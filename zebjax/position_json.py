@@ -11,7 +11,7 @@ played included, or null if it is not known; `bid` is null or left out in a game
 import json
 import re
 from collections.abc import Collection
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 from zebjax import special, suits, tiles
 from zebjax.common.parsing import nearest
@@ -27,6 +27,14 @@ def shown(value: Any, most: int = _SHOWN) -> str:
     """A value of JSON for a message, cut to `most` characters."""
     text = json.dumps(value)
     return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def is_word(value: Any) -> TypeGuard[str]:
+    """True for a text that is short enough for a name or a bid.
+
+    A longer one is refused unread: to find the name nearest to 64 kB takes seconds.
+    """
+    return isinstance(value, str) and len(value) <= _SHOWN
 
 
 def refuse(field: str, expected: str, value: Any) -> NoReturn:
@@ -138,7 +146,7 @@ def read(data: Any) -> Position:
         refuse("hands", "a list of four hands, each seven tiles or null", hands)
     declaration = data.get("declaration")
     try:
-        declared = suits.read(declaration if isinstance(declaration, str) else "")
+        declared = suits.read(declaration if is_word(declaration) else "")
     except ValueError:
         refuse("declaration", f"one of {', '.join(special.DECLARATION_NAMES)}", declaration)
     try:

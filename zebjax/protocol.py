@@ -113,12 +113,12 @@ def _auction(data: Any) -> Seen:
         refuse("auction", "an object with hand, dealer and calls", data)
     position_json.check_keys(data, ("hand", "dealer", "calls", "options"), "auction.")
     calls = data.get("calls")
-    if not isinstance(calls, list) or not all(isinstance(call, str) for call in calls):
+    if not isinstance(calls, list) or not all(map(position_json.is_word, calls)):
         refuse("auction.calls", 'a list of bids as in ["pass", "31", "2 marks"]', calls)
     if len(calls) > tiles.N_PLAYERS:
         raise ValueError(f"auction.calls: expected at most four, got {len(calls)}")
     options = data.get("options", [])
-    if not isinstance(options, list) or not all(isinstance(each, str) for each in options):
+    if not isinstance(options, list) or not all(map(position_json.is_word, options)):
         refuse("auction.options", 'a list of names as in ["nello", "plunge"]', options)
     try:
         dealer = position_json.integer(data, "dealer", 0, 3)

@@ -144,6 +144,8 @@ def test_bad_terms_are_refused(terms, message):
         (["--contract", "29"], "--contract: expected points from 30 to 42 or marks as in 2m"),
         (["--contract", "30", "--until", "0.1"], "--until: not allowed with --contract"),
         (["--contract", "30", "--plot", "a.png"], "--plot: not allowed with --contract"),
+        (["--declare", "pips"], "--declare: expected --contract with it"),
+        (["--declare", "make", "--marks", "1"], "--declare: expected --contract with it"),
         (["--contract", "30", "--declare", "luck"], "--declare: expected make or pips, got 'luck'"),
     ],
 )

@@ -10,9 +10,19 @@ from zebjax.players import base
 from zebjax.players.exact import legal_slots
 
 
-@pytest.mark.parametrize(("n_games", "rows", "asked"), [(3, [1], 2), (3, [0, 2], 2), (1, [0], 1)])
-def test_one_game_of_many_is_asked_for_as_two(n_games, rows, asked):
-    """So that a network compiles no program for one game in a match."""
+@pytest.mark.parametrize(
+    ("pads_one", "n_games", "rows", "asked"),
+    [
+        (True, 3, [1], 2),
+        (True, 3, [0, 2], 2),
+        (True, 1, [0], 1),
+        (False, 3, [1], 1),
+        (False, 3, [0, 2], 2),
+    ],
+)
+def test_one_game_of_many_is_asked_for_as_two_if_the_player_pads(pads_one, n_games, rows, asked):
+    """So that a network compiles no program for one game in a match, and no other player works
+    twice."""
     states = jax.tree.map(np.asarray, positions(n_games, [4], 0))
     keys = np.arange(2 * n_games, dtype=np.uint32).reshape(-1, 2)
     legal = base.in_chunks(legal_slots, states, keys)
@@ -23,6 +33,6 @@ def test_one_game_of_many_is_asked_for_as_two(n_games, rows, asked):
         return base.in_chunks(legal_slots, states, keys).argmax(-1)
 
     turn = turns.Turn(states, legal, base.movers(states), keys)
-    slots = turns.ask(base.Player("first", choose), turn, np.array(rows))
+    slots = turns.ask(base.Player("first", choose, pads_one=pads_one), turn, np.array(rows))
     np.testing.assert_array_equal(slots, legal[rows].argmax(-1))
     assert len(seen[0]) == asked and (seen[0] == keys[rows]).all()

@@ -1,5 +1,6 @@
 """Players: golden moves, the spec grammar, distributions, and independence of hidden hands."""
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import pytest
 from tests.support.playouts import positions, raw_keys
 from zebjax import game, network, observe, players
 from zebjax.common import files
-from zebjax.players import base
+from zebjax.players import base, neural
 from zebjax.players.spec import KINDS, PlayerKind
+from zebjax.players.takeover import takeover
+from zebjax.search import SearchConfig
 
 SMALL = network.PRESETS["small"]
 policy_logits = jax.jit(lambda params, seen: network.apply(SMALL, params, seen).policy_logits)
@@ -260,22 +263,44 @@ def test_cutting_padding_tokens_is_exact(params, states, logits):
     np.testing.assert_allclose(cut[legal], logits[rows][legal], atol=2e-5)
 
 
-def test_new_parameters_and_other_counts_compile_nothing(params, states, compilations):
+def test_new_parameters_and_other_counts_compile_nothing_but_one_program_for_one_game(
+    params, states, compilations
+):
+    """A game alone is not padded, see `neural._share`; a match asks about it as two."""
     keys = raw_keys(150)
     player = players.zeb(SMALL, params)
     for last_ply in (7, 15, 23, 27):
         rows = np.flatnonzero(states.ply <= last_ply)
         player.choose(base.gather(states, rows), keys[rows])
-    player.choose(base.gather(states, np.arange(1)), keys[:1])  # a game alone is not padded
     before = player.choose(states, keys)
     other = jax.tree.map(lambda leaf: leaf * 1.5, params)
     learned = players.zeb(SMALL, other, temperature=0.3)
     compilations.clear()
     after = learned.choose(states, keys)
-    for n in (1, 64, 99):
+    for n in (2, 64, 99):
         learned.choose(base.gather(states, np.arange(n)), keys[:n])
     assert compilations == []
     assert (before != after).any()
+    # A config of its own, since another test may have compiled that of one game.
+    config = dataclasses.replace(SMALL, dropout=0.123)
+    one = base.gather(states, np.arange(1)), keys[:1]
+    slots = players.zeb(config, params).choose(*one)
+    assert len(compilations) == 1
+    players.zeb(config, other, temperature=0.3).choose(*one)
+    assert len(compilations) == 1
+    np.testing.assert_array_equal(slots, before[:1])
+
+
+def test_the_players_of_networks_that_pad_games_say_so(params):
+    def search(worlds):
+        return neural.searching_zeb(SMALL, params, SearchConfig("gumbel", 2, worlds=worlds))
+
+    padding = players.zeb(SMALL, params), search(16)
+    assert all(player.pads_one for player in padding)
+    # With so many trees the programs for one game and for more are the same.
+    others = search(base.ACCELERATOR_CHUNK), players.make("random"), players.make("eq:n=5")
+    assert not any(player.pads_one for player in others)
+    assert takeover(others[1], padding[0], 3).pads_one
 
 
 def test_trees_that_no_memory_holds_are_refused(checkpoint_path):

@@ -169,8 +169,11 @@ def test_a_player_with_a_belief_makes_and_sets(endings, path):
     spec = f"eq:n=20,belief={path},rollouts={path}"
     makes, wins = players.make(f"{spec},criterion=make"), players.make(spec)
     assert makes.identity == f"{wins.identity},make" and wins.choose_in_contract is None
-    with pytest.raises(ValueError, match="criterion=make plays games with a contract"):
+    with pytest.raises(ValueError, match="plays games with a contract") as refused:
         makes.choose(endings, raw_keys(N))
+    # The player as it was written, and a criterion that goes with a belief.
+    assert str(refused.value).startswith(f"player {makes.spec!r}: criterion=make plays ")
+    assert str(refused.value).endswith("; expected criterion=win")
     # A bid of 22 is the game without a contract for the bidder's team.
     bidder = base.movers(endings).astype(np.int8)
     easy = Contract(bidder, endings.declaration, np.full(N, 22, np.int8), np.ones(N, np.int8))

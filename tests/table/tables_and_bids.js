@@ -14,7 +14,7 @@ async function of(nets, { made, ...fresh }) {
   if (!asked || !nets) {
     return { view, asked, undone: view.can_undo ? tables.view(local.undo(table)) : null };
   }
-  const players = asked.kind === "play" ? local.PLAYERS : ["network"];
+  const players = asked.kind === "play" ? local.PLAYERS : local.PLAYERS.slice(0, 1);
   const hint = asked.kind === "play" ? local.playHint(nets, asked, LIMIT)
     : local.bidHint(nets.small, asked, LIMIT);
   return {

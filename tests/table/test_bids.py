@@ -282,6 +282,7 @@ def test_requests_of_bids_are_answered_and_hostile_ones_refused():
         ({"auction": held | {"hand": ["6-6"] * 7}}, "auction: hand: expected seven different"),
         ({"auction": held | {"dealer": 4}}, r"auction: dealer: expected an integer 0\.\.3"),
         ({"auction": held | {"calls": [31]}}, "auction.calls: expected a list of bids"),
+        ({"auction": held | {"calls": ["3" * 999]}}, "auction.calls: expected a list of bids"),
         ({"auction": held | {"calls": ["31", "30"]}}, "auction: bid: expected pass or a bid from"),
         ({"auction": held | {"calls": ["pass"] * 5}}, "auction.calls: expected at most four"),
         ({"auction": held | {"calls": ["29"]}}, "auction: expected points from 30 to 42"),

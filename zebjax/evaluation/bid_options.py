@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from zebjax.common import bids, cli, parsing
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 THETA = 0.5
 """The default of --theta."""
+DECLARE: Final = "make"
+"""The default of --declare."""
 
 
 def add(parser: cli.Parser) -> None:
@@ -29,9 +31,8 @@ def add(parser: cli.Parser) -> None:
     parser.add_argument(
         "--declare",
         choices=("make", "pips"),
-        default="make",
         help="with --contract: the bidder's declaration, the one with the highest P(make) over "
-        "sampled worlds, or the longest suit (default %(default)s)",
+        f"sampled worlds, or the longest suit (default {DECLARE})",
     )
     parser.add_argument(
         "--marks",
@@ -74,6 +75,8 @@ def check(arguments: argparse.Namespace, others: Iterable[str]) -> None:
     Raises:
         ValueError: for one that does not fit; the message names it.
     """
+    if arguments.declare and not arguments.contract:
+        raise ValueError("--declare: expected --contract with it")
     if arguments.marks is None:
         for name in ("theta", "special", "doubles_suit"):
             if getattr(arguments, name) not in (None, (), False):
@@ -110,7 +113,7 @@ def play(
 
     if arguments.marks is None:
         bid, worth, special = arguments.contract
-        terms = contracts.Terms(bid, worth, arguments.declare, special=special)
+        terms = contracts.Terms(bid, worth, arguments.declare or DECLARE, special=special)
         one, seconds, cached = contracts.play(*pair, arguments.deals, terms, rules, cache, progress)
         result, table = one.to_dict(), tables.contract_table(one, seconds, cached)
     else:

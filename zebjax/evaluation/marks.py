@@ -42,7 +42,7 @@ class Terms:
     """The rules of a game, and of its bidders."""
 
     marks: int = contract.MAX_MARKS
-    """Marks that win; a hand that is made or set is worth one."""
+    """Marks that win; a hand, made or set, is worth the marks of its contract."""
     theta: float = 0.5
     """The least P(make) to bid with, see `special_bids.SpecialBidder`."""
     worlds: int = 25
@@ -170,8 +170,8 @@ def play_games(
                     one.leader,
                     bid=one.bid,
                 )
-                bidders_is_a = one.leader % 2 == team_of_a[row]
-                sides = (a, b) if bidders_is_a else (b, a)
+                a_has_bid = one.leader % 2 == team_of_a[row]
+                sides = (a, b) if a_has_bid else (b, a)
                 seed_of_hand = [*seed, first + int(row) % n_games, number]
                 made[row] = specials.is_made(start, sides, seed_of_hand)
             team = one.leader % 2 if made[row] else 1 - one.leader % 2
@@ -212,14 +212,14 @@ def _play_plain(
         else contract.of(0, 0)
         for each in agreed
     ]
-    contracts_ = Contract(*(np.stack(field) for field in zip(*made, strict=True)))
+    agreed_contracts = Contract(*(np.stack(field) for field in zip(*made, strict=True)))
     is_played = is_open & np.array([each.is_plain for each in agreed])
     # Team -1 is nobody's.
     seats, forfeiter = np.where(is_played, team_of_a, -1), np.full(len(team_of_a), -1)
-    choose = turns.seated(*players, seats, contracts_, forfeiter)
+    choose = turns.seated(*players, seats, agreed_contracts, forfeiter)
     hands, play_keys = deals
-    final = turns.play_out(_begin(hands, contracts_), play_keys, choose)
-    return contract.made(contracts_, turns.final_points(final, forfeiter))
+    final = turns.play_out(_begin(hands, agreed_contracts), play_keys, choose)
+    return contract.made(agreed_contracts, turns.final_points(final, forfeiter))
 
 
 def play(

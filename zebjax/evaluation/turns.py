@@ -105,9 +105,10 @@ def ask(
     Raises:
         ValueError: if a slot is not legal; the message names the player.
     """
-    # The last game of many that has a choice is asked for twice: a network would compile a program
-    # of its own for one game.
-    asked = np.repeat(rows, 2) if len(rows) == 1 < len(turn.legal) else rows
+    # The last game of many that has a choice is asked for twice if the player would compile a
+    # program of its own for it.
+    is_last = len(rows) == 1 < len(turn.legal)
+    asked = np.repeat(rows, 2) if is_last and player.pads_one else rows
     some = None
     if contracts is not None:
         some = Contract(*(np.asarray(field)[asked] for field in contracts))

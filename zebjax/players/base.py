@@ -5,7 +5,7 @@ A player is a function from many games to one slot for each. `in_chunks` calls a
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -66,6 +66,10 @@ class Player:
     the player does not play them."""
     prepare: Callable[[], None] = lambda: None
     """Compiles programs that few decisions need, so that a person need not wait for them later."""
+    pads_one: bool = False
+    """True if `choose` compiles another program for one game than for several. A match of many
+    games then asks about its last one as two, see `evaluation.turns.ask`; it costs no more, since
+    both are in one chunk."""
 
     def slots(
         self, states: game.GameState, contracts: Contract | None, keys: np.ndarray
@@ -93,6 +97,26 @@ def watch(player: Player) -> tuple[Player, list[tuple[game.GameState, np.ndarray
     return dataclasses.replace(player, choose=choose), seen
 
 
+@dataclasses.dataclass(frozen=True)
+class NeedsContract:
+    """`Player.choose` of a player that plays only games with a contract: it refuses the others.
+
+    A class and no function, so that `spec.make` can give it the name that the user has written.
+    """
+
+    spec: str
+    reason: str
+    """What plays games with a contract."""
+    expected: str
+
+    def __call__(self, states: game.GameState, keys: np.ndarray) -> NoReturn:
+        """Raise ValueError."""
+        raise ValueError(
+            f"player {self.spec!r}: {self.reason} plays games with a contract, and this game has "
+            f"none; expected {self.expected}"
+        )
+
+
 def by_need(
     choose: ChooseNeeding, criterion: str, spec: str
 ) -> tuple[Choose, ChooseInContract | None]:
@@ -106,11 +130,6 @@ def by_need(
     """
 
     def choose_by_points(states: game.GameState, keys: np.ndarray) -> np.ndarray:
-        if criterion == "make":
-            raise ValueError(
-                f"player {spec!r}: criterion=make plays games with a contract, and this game has "
-                "none; expected criterion=win or criterion=points"
-            )
         return choose(states, keys, ENOUGH)
 
     def choose_in_contract(
@@ -119,7 +138,10 @@ def by_need(
         seats = movers(states)
         return choose(states, keys, np.asarray(contract.needs(contracts, seats)))
 
-    return choose_by_points, choose_in_contract if criterion == "make" else None
+    if criterion != "make":
+        return choose_by_points, None
+    # Of the other criteria this is the one that all options allow.
+    return NeedsContract(spec, "criterion=make", "criterion=win"), choose_in_contract
 
 
 def one(states: game.GameState, row: int) -> game.GameState:
@@ -148,6 +170,11 @@ def gather(states: game.GameState, rows: np.ndarray) -> game.GameState:
     return jax.tree.map(lambda leaf: np.take(leaf, rows, axis=0, mode="clip"), states)
 
 
+def chunk_size(trees: int = 1) -> int:
+    """Return the number of games in one call of `in_chunks`."""
+    return max(1, (CHUNK if jax.default_backend() == "cpu" else ACCELERATOR_CHUNK) // trees)
+
+
 def in_chunks(
     compiled: Callable[..., Any],
     states: game.GameState,
@@ -172,8 +199,7 @@ def in_chunks(
     """
     check("keys", keys, ("n", 2), int)
     game.check_state(states, (len(keys),), "states")
-    chunk = max(1, (CHUNK if jax.default_backend() == "cpu" else ACCELERATOR_CHUNK) // trees)
-    n = len(keys)
+    chunk, n = chunk_size(trees), len(keys)
     results = []
     for start in range(0, n, chunk):
         rows = np.arange(start, start + chunk)

@@ -20,7 +20,9 @@ from zebjax.players.base import (
     ACCELERATOR_CHUNK,
     Choose,
     ChooseInContract,
+    NeedsContract,
     Player,
+    chunk_size,
     in_chunks,
     sample_slot,
 )
@@ -88,6 +90,7 @@ def _seated(
     spec: str,
     config: network.ZebConfig,
     choose: Callable[[game.GameState, Contract | None, np.ndarray], np.ndarray],
+    trees: int = 1,
 ) -> Player:
     """Make the player of a network, whose value decides which games it plays.
 
@@ -98,19 +101,20 @@ def _seated(
         spec: the player's name.
         config: the network.
         choose: plays games with contracts, or None, given states, contracts and keys.
+        trees: its search trees per game.
     """
 
     def without(states: game.GameState, keys: np.ndarray) -> np.ndarray:
-        if config.plays_contracts:
-            raise ValueError(
-                f"player {spec!r}: its network is trained for {contract.VALUE} and plays games "
-                "with a contract, and this game has none; expected one trained for points"
-            )
         return choose(states, None, keys)
 
     in_contract: ChooseInContract | None = choose if config.plays_contracts else None
     by_points: Choose = without
-    return Player(spec, by_points, choose_in_contract=in_contract)
+    if config.plays_contracts:
+        reason = f"its network is trained for {contract.VALUE} and"
+        by_points = NeedsContract(spec, reason, "one trained for points")
+    # With so many trees that a chunk is one game, all numbers of games share one program.
+    pads_one = chunk_size(trees) > 1
+    return Player(spec, by_points, choose_in_contract=in_contract, pads_one=pads_one)
 
 
 def _share(n: int, trees: int = 1) -> int:
@@ -194,7 +198,7 @@ def searching_zeb(
     def choose(states: game.GameState, contracts: Contract | None, keys: np.ndarray) -> np.ndarray:
         return in_chunks(compiled, states, keys, _share(len(keys), trees), contracts)
 
-    return _seated(spec, config, choose)
+    return _seated(spec, config, choose, trees)
 
 
 def load_zeb(

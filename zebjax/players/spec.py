@@ -57,6 +57,10 @@ def make(spec: str) -> "Player":
         made = pkgutil.resolve_name(kind.maker)(*positional, **_options(kind, items))
     except (ValueError, OSError) as error:
         raise ValueError(f"player {spec!r}: {cli.said(error)}") from error
+    from zebjax.players.base import NeedsContract  # jax is imported by now
+
+    if isinstance(made.choose, NeedsContract):
+        made = dataclasses.replace(made, choose=dataclasses.replace(made.choose, spec=spec))
     # The file that an argument names can change, so such a spec is no cache key. A spec without an
     # argument is complete.
     return dataclasses.replace(

@@ -33,4 +33,4 @@ def takeover(player: Player, before: Player, trick: int) -> Player:
                 slots[rows] = each.choose(gather(states, rows), keys[rows])
         return slots
 
-    return Player(name, choose, identity)
+    return Player(name, choose, identity, pads_one=player.pads_one or before.pads_one)

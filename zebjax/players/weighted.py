@@ -287,10 +287,11 @@ def player(
             slots[some] = judged.best_slots(settings[1])
         return slots
 
-    choose, choose_in_contract = base.by_need(choose_needing, criterion, "eq:criterion=make")
+    name = "eq:weighted"
+    choose, choose_in_contract = base.by_need(choose_needing, criterion, name)
     digests = ["" if path is None else digest(loaded[path]) for path in paths]
     return Player(
-        "eq:weighted",
+        name,
         choose,
         # The usual criterion is left out: pairs were cached before there were two.
         identity=f"weighted:{inference.VERSION},{settings!r},{','.join(digests)}"

@@ -27,7 +27,8 @@ def lines(position: Position) -> list[str]:
         dealer, calls, marks = position.auction
         said = (f"seat {(dealer + 1 + at) % 4} {call}" for at, call in enumerate(calls))
         made.append(f"bids: {', '.join(said)}; the dealer is seat {dealer}")
-        made.append(f"marks before this hand: {marks[0]} to {marks[1]}")
+        if marks is not None:
+            made.append(f"marks before this hand: {marks[0]} to {marks[1]}")
     made.append("")
     width = max(len(short(name)) for name in position.players)
     made.append(f"  seat  {'':{width}}  {'in hand':27}  played".rstrip())

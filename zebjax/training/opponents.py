@@ -51,7 +51,7 @@ def check_contracts(text: str, has_contracts: bool) -> None:
         if not has_contracts and "criterion=make" in re.split("[:,]", word):
             raise ValueError(
                 f"evaluation.opponents: {word!r} plays games with a contract, and those of a "
-                "network of value points have none; expected criterion=win or criterion=points"
+                "network of value points have none; expected criterion=win"
             )
 
 

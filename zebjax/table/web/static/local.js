@@ -3,10 +3,12 @@
 
 (function () {
   const { rules, rollouts, auction: bids, table: tables } = zebjax;
-  const PLAYERS = ["network", "network, a little at random", "random"];
+  // Without bids "strong" is the large network; with bids it is mostly rollouts of the small one.
+  const PLAYERS = ["strong", "strong, a little at random", "random"];
   const TEMPERATURE = 0.1;
-  const NOTICE = "With bids the others bid by what the small network makes of their own hand, and "
-    + "they play to make or set the bid; on a slow machine they play for points.";
+  const NOTICE = "With bids the others sample deals that fit what they have seen, and the small "
+    + "network plays these to the end, for at most 1.2 s a bid and 0.25 s a tile. So what they "
+    + "bid and play depends on the speed of this machine; on a slow one they play for points.";
   const THETA = 0.5; // the least P(make) with which the others bid
   // Worlds at most, and the time after which no new one is begun.
   const OF_BIDS = { worlds: 50, ms: 1200 }, OF_HINTS = { worlds: 200, ms: 1200 };
@@ -69,7 +71,7 @@
       const { policy } = zebjax.network.evaluate(nets.big, game), hand = game.hands[seat];
       score = legal.map((tile) => policy[hand.indexOf(tile)]);
     }
-    const noise = player === "network" ? 0 : chances ? NOISE_OF_P : TEMPERATURE;
+    const noise = player === PLAYERS[0] ? 0 : chances ? NOISE_OF_P : TEMPERATURE;
     score = score.map((each) => each - noise * Math.log(-Math.log(random() || 1e-9)));
     return legal[score.indexOf(Math.max(...score))];
   }
