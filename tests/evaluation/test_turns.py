@@ -33,6 +33,11 @@ def test_one_game_of_many_is_asked_for_as_two_if_the_player_pads(pads_one, n_gam
         return base.in_chunks(legal_slots, states, keys).argmax(-1)
 
     turn = turns.Turn(states, legal, base.movers(states), keys)
-    slots = turns.ask(base.Player("first", choose, pads_one=pads_one), turn, np.array(rows))
+    player, watched = base.watch(base.Player("first", choose, pads_one=pads_one))
+    slots = turns.ask(player, turn, np.array(rows))
     np.testing.assert_array_equal(slots, legal[rows].argmax(-1))
     assert len(seen[0]) == asked and (seen[0] == keys[rows]).all()
+    ((states, watched_keys, watched_slots),) = watched  # each decision once
+    np.testing.assert_array_equal(watched_keys, keys[rows])
+    np.testing.assert_array_equal(watched_slots, slots)
+    assert states.ply.tolist() == [4] * len(rows)

@@ -188,7 +188,9 @@ def test_a_wrong_file_is_answered_in_one_sentence(net, tmp_path, change, message
 
 
 def test_other_files_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"missing: cannot be read .*; expected `small`, `imitator`, or a file"):
+    with pytest.raises(
+        ValueError, match=r"missing: cannot be read .*; expected `small`, `imitator`, or a file"
+    ):
         storage.load(tmp_path / "missing")
     (tmp_path / "junk").write_bytes(b"x" * 100)
     with pytest.raises(ValueError, match="junk: not a readable safetensors file"):
