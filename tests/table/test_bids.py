@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 from tests.support.tables import swapped
-from zebjax import bidding, contract_record, notation, players, position_arrays, protocol, suits, tiles
+from zebjax import (
+    bidding,
+    contract_record,
+    notation,
+    players,
+    position_arrays,
+    protocol,
+    suits,
+    tiles,
+)
 from zebjax.bidding import PASS, Bidding, Seen
 from zebjax.players import Player, auction
 from zebjax.players.auction import Bidder
@@ -254,7 +263,10 @@ def test_the_hint_advises_no_bid_that_others_have_passed_and_names_a_special_con
     assert text.bid_hint(late).splitlines()[0].endswith(f"of {100 * theta:.0f} % or more")
     made = advice.offer(Offer("splash", (42, 2, "splash"), 0.9))
     said = text.bid_hint(late | {"special": [made], "best_special": made}).splitlines()
-    assert said[:2] == ["splash for 2 marks: the best of these", "P(make) of splash for 2 marks 90 %"]
+    assert said[:2] == [
+        "splash for 2 marks: the best of these",
+        "P(make) of splash for 2 marks 90 %",
+    ]
     said = text.bid_hint(free | {"special": [made] * 4})
     assert said.startswith(f"up to {free['advice']['bid']} with")
     # A terminal of 24 lines shows six, and the best declarations are among them.

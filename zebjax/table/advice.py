@@ -169,7 +169,6 @@ def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any
             found.declarations, found.p_make, found.mean_points, strict=True
         )
     ]
-    rows.sort(key=lambda row: (-row["p_make"][place or 0], -row["points"]))
     highest = None if said.is_over else auction.highest_bid(found, theta)
     if highest is not None and (place is None or highest[0] < auction.BIDS[place]):
         highest = None  # others have bid more
@@ -181,19 +180,19 @@ def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any
         best = best_special(offers, 0.0, lowest, said.winner.marks)
     must = None
     if place is not None and bidding.PASS not in said.allowed:
-        declared = rows[0]["declaration"]
+        declaration, _, p_make = found.best(auction.BIDS[place])
         must = {
             "bid": said.high_name or str(auction.BIDS[place]),
-            "name": suits.NAMES[declared],
-            "phrase": suits.phrase(declared),
-            "p_make": lowest,
+            "name": suits.NAMES[declaration],
+            "phrase": suits.phrase(declaration),
+            "p_make": p_make,
         }
     return {
         "special": [offer(each) for each in offers],
         "best_special": None if best is None else offer(best),
         "worlds": found.n_worlds,
         "bids": list(auction.BIDS),
-        "rows": rows,
+        "rows": sorted(rows, key=lambda row: (-row["p_make"][place or 0], -row["points"])),
         "lowest": place,
         "theta": theta,
         "stands": said.high_name if said.is_over else None,
