@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 from tests.support.tables import swapped
-from zebjax import bidding, contract_record, notation, players, position_arrays, protocol, tiles
+from zebjax import (
+    bidding,
+    contract_record,
+    notation,
+    players,
+    position_arrays,
+    protocol,
+    suits,
+    tiles,
+)
 from zebjax.bidding import PASS, Bidding, Seen
 from zebjax.players import Player, auction
 from zebjax.players.auction import Bidder
@@ -254,9 +263,45 @@ def test_the_hint_advises_no_bid_that_others_have_passed_and_names_a_special_con
     assert text.bid_hint(late).splitlines()[0].endswith(f"of {100 * theta:.0f} % or more")
     made = advice.offer(Offer("splash", (42, 2, "splash"), 0.9))
     said = text.bid_hint(late | {"special": [made], "best_special": made}).splitlines()
-    assert said[:2] == ["splash for 2 marks: the best of these", "splash for 2 marks: P(make) 90 %"]
-    said = text.bid_hint(free | {"special": [made]})
+    assert said[:2] == [
+        "splash for 2 marks: the best of these",
+        "P(make) of splash for 2 marks 90 %",
+    ]
+    said = text.bid_hint(free | {"special": [made] * 4})
     assert said.startswith(f"up to {free['advice']['bid']} with")
+    # A terminal of 24 lines shows six, and the best declarations are among them.
+    assert free["rows"][0]["name"] in "\n".join(said.splitlines()[:6])
+
+
+def test_the_hint_to_who_must_bid_or_name_trump_says_the_best_declaration():
+    def hint(kind, *calls):
+        seen = Seen(WEAK, Bidding(0, calls))
+        return advice.bid_hint(protocol.Request(1, kind, seed=5, auction=seen), 1.0, 10)
+
+    forced = hint(protocol.BID, PASS, PASS, PASS)
+    best = forced["rows"][0]
+    share = f"{100 * best['p_make'][0]:.0f} %"
+    assert forced["advice"] is None and best["p_make"][0] < 1
+    assert text.bid_hint(forced).startswith(f"30 with {best['name']}: P(make) {share}")
+    for bid, column, place in (((33, 1), "33", 3), ((42, 2), "2 marks", 12)):
+        stands = hint(protocol.DECLARE, bid, PASS, PASS, PASS)
+        best, (said, _, head, *rows) = stands["rows"][0], text.bid_hint(stands).splitlines()
+        share = f"{100 * best['p_make'][place]:.0f}"
+        assert said == f"{suits.phrase(best['declaration'])}, made in {share} %"
+        assert head.split() == [*column.split(), "pts"]  # only the bid that stands
+        assert rows[0].split()[-3:-1] == [best["name"].split()[-1], share]
+    assert hint(protocol.BID, (30, 1))["must"] is hint(protocol.BID)["must"] is None
+
+
+def test_the_line_at_the_bid_says_or_more_only_if_there_is_more():
+    def said(*allowed):
+        auction = {"allowed": ["pass", *allowed], "calls": [], "dealer": 0}
+        view = {"phase": "bid", "seat": 1, "turn": 1, "auction": auction}
+        return text._said_of_bids(view)
+
+    assert said("30", "31") == "your bid: 30 or more, or pass"
+    assert said("2 marks") == "your bid: 2 marks, or pass"
+    assert said("splash 3 marks") == "your bid: splash 3 marks, or pass"
 
 
 def test_a_special_contract_is_advised_if_it_promises_more_marks_than_the_lowest_bid():

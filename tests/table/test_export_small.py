@@ -217,6 +217,12 @@ def test_no_decision_and_no_hint_of_the_page_depends_on_hidden_hands():
     for ours, theirs in zip(before, after, strict=True):
         for each in ("asked", "chosen", "hint"):
             assert ours[each] == theirs[each]
+        if ours["view"]["phase"] == "declare":
+            hint = ours["hint"]
+            assert (
+                hint["advice"] is None and hint["stands"] == ours["view"]["auction"]["bid"]["name"]
+            )
+            assert hint["must"]["p_make"] == hint["rows"][0]["p_make"][hint["lowest"]]
         seen = ours["asked"]["game"]["hands"]
         assert [bool(hand) for hand in seen] == [each == ours["asked"]["seat"] for each in range(4)]
 

@@ -68,6 +68,8 @@ def test_nello_is_played_by_three_and_counts_its_marks(tmp_path):
     path = saving.save(over, tmp_path)
     assert notation.read(path.read_text()) == over.game
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
+    path.with_suffix(".safetensors").touch()  # as of trump, before the declaration was taken back
+    assert saving.save(over, tmp_path, path) == path and list(tmp_path.iterdir()) == [path]
 
 
 def test_after_a_plunge_the_partner_names_trump_and_leads(tmp_path):

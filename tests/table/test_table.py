@@ -171,6 +171,10 @@ def test_a_finished_hand_is_a_record_that_is_legal_and_a_text(made, tmp_path):
     assert notation.read(text.read_text()) == table.game
     second = saving.save(table, tmp_path / "new")
     assert second != text and len(list((tmp_path / "new").iterdir())) == 4
+    again = dataclasses.replace(table, undone=1)
+    assert saving.save(again, tmp_path / "new", text) == text  # of the hand played again
+    assert len(list((tmp_path / "new").iterdir())) == 4
+    assert record.read(text.with_suffix(".safetensors"))[1].search["undone"] == 1
     with pytest.raises(ValueError, match="expected a finished game"):
         saving.save(start(), tmp_path / "none")
 

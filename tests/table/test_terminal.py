@@ -12,12 +12,16 @@ pytest.importorskip("textual")
 from textual.widgets import Button, Static
 
 from zebjax import bidding, play, suits, tiles
+from zebjax.bidding import Bidding
+from zebjax.common.bids import OPTIONS
 from zebjax.players import Player
 from zebjax.players.auction import Bidder
 from zebjax.players.special_bids import SpecialBidder
 from zebjax.table import bots, state, views
 from zebjax.table.host import Host
 from zebjax.table.terminal import PlayApp
+
+ALL_DOUBLES = tuple(tile for tile in range(28) if tiles.IS_DOUBLE[tile])
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +168,7 @@ def test_a_hand_with_a_bid_is_played_by_keys(host, tmp_path):
         assert "the bids come first" in shown(app, "#problem") and app.table.phase == "bid"
         lowest = next(call[0] for call in app.table.bidding.allowed if call)
         await pilot.press("minus")
-        assert f"{lowest} is the lowest bid" in shown(app, "#problem")
+        assert shown(app, "#problem") == f"no bid that you may make is lower than {lowest}"
         for key, expected in (("minus", 0), ("plus", 1), ("plus", 2), ("minus", 1)):
             await pilot.press(key)
             label = str(app.query_one("#call-say", Button).label)
@@ -294,3 +298,61 @@ def test_nello_is_named_by_a_key_and_played_by_three(host, tmp_path):
         assert "declaration nello" in saved[0].read_text()
 
     drive(bids, steps, seat=dealer)
+
+
+def test_a_hand_taken_back_at_its_end_is_saved_once(host, tmp_path):
+    async def steps(app, pilot):
+        await play_on(app, pilot)
+        first = sorted(tmp_path.iterdir())
+        await pilot.press("U")  # capital letters do the same
+        assert app.table.undone == 1 and not app.table.is_over
+        await play_on(app, pilot)
+        assert sorted(tmp_path.iterdir()) == first and len(first) == 2
+        await pilot.press("Q")
+
+    assert drive(dataclasses.replace(host, games=tmp_path), steps).return_code == 0
+
+
+def test_who_must_bid_sees_no_pass_and_bids_go_by_marks_and_quitting_asks_once(host):
+    bids = dataclasses.replace(host, bidder=Bidder(1.0, worlds=1), options=OPTIONS, games=None)
+    fresh = state.new(1, ("random", "heuristic", "random"), 11, True, OPTIONS)
+
+    async def steps(app, pilot):
+        # A hand with all doubles whose holder is the dealer; nobody has bid.
+        others = [tile for tile in range(28) if tile not in ALL_DOUBLES]
+        dealt = tuple(tuple(others[7 * at : 7 * at + 7]) for at in range(3))
+        hands = (dealt[0], ALL_DOUBLES, *dealt[1:])
+        game = dataclasses.replace(fresh.game, hands=hands)
+        said = Bidding(1, (bidding.PASS,) * 3, OPTIONS)
+        app.table = dataclasses.replace(fresh, game=game, bidding=said)
+        app._show()
+        await pilot.pause()
+        assert not app.query_one("#call-pass_", Button).display
+        assert "pass" not in screen(app)[12]
+        offered = []
+        for _ in range(20):
+            offered.append(str(app.query_one("#call-say", Button).label)[3:])
+            await pilot.press("plus")
+        assert offered[12:16] == ["42", "2 marks", "splash 2 marks", "plunge 4 marks"]
+        assert shown(app, "#problem") == "no bid that you may make is higher than plunge 4 marks"
+        before = app.query_one("#panel").scroll_y
+        await pilot.press("pagedown")
+        await pilot.pause()
+        assert app.query_one("#panel").scroll_y > before
+        assert "Page Up and Page Down" in shown(app, "#advice")
+        app._at = 13
+        await pilot.press("Y")
+        await settle(app, pilot)
+        lines = "\n".join(screen(app))
+        names = "blanks aces deuces treys fours fives sixes dbls suit follow nello nello* sevens"
+        assert names.split() in [line.split() for line in lines.splitlines()]
+        await pilot.press("6")
+        await settle(app, pilot)
+        await pilot.press("question_mark")
+        assert "must take every\ntrick." in shown(app, "#advice")
+        await pilot.press("q")
+        assert "press q again to end the game; the marks are lost" in shown(app, "#problem")
+        assert app.is_running and app.return_code is None
+        await pilot.press("q")
+
+    assert drive(bids, steps).return_code == 0

@@ -137,7 +137,10 @@ def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any
         of the team). `lowest`: place in `bids` of the lowest bid that is allowed now, or of the
         contract's; None if no bid of points is. `theta`. `advice`: the highest bid with P(make) of
         theta or more as `bid`, `name` of the declaration and `p_make`; None for a pass, also if
-        that bid may not be made any more.
+        that bid may not be made any more, and after the bids. `stands`: the contract's bid, if the
+        declaration is to be chosen; else None. `must`: what to do if nothing reaches theta and a
+        pass is not possible: the lowest bid or the contract's as `bid`, the best declaration for it
+        as `name` and `phrase`, and `p_make`; None if a pass is possible.
         `special`: the special contracts that may be had now, each with `name`, the `call` for it,
         what that is worth as `bid`, and `p_make`. `best_special`: one of them, if it is better than
         all other bids, see `best_special`; or None.
@@ -166,12 +169,24 @@ def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any
             found.declarations, found.p_make, found.mean_points, strict=True
         )
     ]
-    highest = auction.highest_bid(found, theta)
+    highest = None if said.is_over else auction.highest_bid(found, theta)
     if highest is not None and (place is None or highest[0] < auction.BIDS[place]):
         highest = None  # others have bid more
     offers = special_bids.offers(asked.auction, asked.seed, n) if said.options else []
     lowest = None if place is None else float(found.p_make[:, place].max())
-    best = best_special(offers, theta, lowest, 1 if said.winner is None else said.winner.marks)
+    if said.winner is None:
+        best = best_special(offers, theta, lowest)
+    else:  # something must be named, so no P(make) is too low
+        best = best_special(offers, 0.0, lowest, said.winner.marks)
+    must = None
+    if place is not None and bidding.PASS not in said.allowed:
+        declaration, _, p_make = found.best(auction.BIDS[place])
+        must = {
+            "bid": said.high_name or str(auction.BIDS[place]),
+            "name": suits.NAMES[declaration],
+            "phrase": suits.phrase(declaration),
+            "p_make": p_make,
+        }
     return {
         "special": [offer(each) for each in offers],
         "best_special": None if best is None else offer(best),
@@ -180,6 +195,8 @@ def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any
         "rows": sorted(rows, key=lambda row: (-row["p_make"][place or 0], -row["points"])),
         "lowest": place,
         "theta": theta,
+        "stands": said.high_name if said.is_over else None,
+        "must": must,
         "advice": highest
         and {"bid": highest[0], "name": suits.NAMES[highest[1]], "p_make": highest[2]},
     }

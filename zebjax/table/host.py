@@ -75,9 +75,12 @@ class Host:
         """See `advice.review`; raises ValueError if the hand is not over."""
         return advice.review(table, self.worlds)
 
-    def save(self, table: Table) -> Path | None:
-        """Save a finished hand; the path of its text, or None if hands are not saved."""
-        return None if self.games is None else saving.save(table, self.games)
+    def save(self, table: Table, earlier: Path | None = None) -> Path | None:
+        """Save a finished hand; the path of its text, or None if hands are not saved.
+
+        `earlier` is that path if the hand was over before and its end was taken back.
+        """
+        return None if self.games is None else saving.save(table, self.games, earlier)
 
     @staticmethod
     def _check_turn(table: Table, what: str) -> None:

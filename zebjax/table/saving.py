@@ -10,7 +10,7 @@ from zebjax.record import Metadata
 from zebjax.table.state import Table
 
 
-def save(table: Table, folder: Path) -> Path:
+def save(table: Table, folder: Path, earlier: Path | None = None) -> Path:
     """Write a finished hand as `DATE-TIME.safetensors` and, in the notation, `DATE-TIME.txt`.
 
     A hand with a contract is over when it is made or set, but a record holds 28 plays. So its
@@ -24,6 +24,8 @@ def save(table: Table, folder: Path) -> Path:
     Args:
         table: its hand must be over.
         folder: is created.
+        earlier: the text of the same hand, saved before its end was taken back and played again.
+            Its files are replaced.
 
     Returns:
         The path of the text.
@@ -51,10 +53,14 @@ def save(table: Table, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     now = datetime.datetime.now(datetime.UTC)
     if special.is_special(table.game.declaration):
-        text = files.unused_name(folder / f"{now:%Y%m%d-%H%M%S}.txt")
+        text = earlier or files.unused_name(folder / f"{now:%Y%m%d-%H%M%S}.txt")
         files.write_text(text, as_text(table))
+        if earlier is not None:  # a record of what was declared before would be another hand
+            text.with_suffix(".safetensors").unlink(missing_ok=True)
         return text
     path = files.unused_name(folder / f"{now:%Y%m%d-%H%M%S}.safetensors")
+    if earlier is not None:
+        path = earlier.with_suffix(".safetensors")
     made = position_arrays.to_record([played_out(table.game)])
     metadata = Metadata(record.TABLE, "table", 0, facts)
     if table.game.bid is None:

@@ -84,6 +84,15 @@ class Table:
         return Seen(self.game.hands[self.turn], self.bidding)
 
     @property
+    def allowed(self) -> tuple[Call, ...]:
+        """What the person may say now: `PASS` if it may pass, then the bids from the lowest."""
+        if self.phase != "bid" or not self.is_turn:
+            return ()
+        # A plunge or splash comes after the bid of as many marks.
+        order = sorted(self.seen_bids.allowed, key=lambda said: said or ())
+        return tuple(order)
+
+    @property
     def score(self) -> tuple[int, int]:
         """`won`, with this hand if it is over."""
         if not self.is_over:

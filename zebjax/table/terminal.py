@@ -2,25 +2,22 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import ClassVar
 
 from textual.app import App, ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.events import Key
 from textual.widgets import Button, Footer, Static
 
-from zebjax import bidding, special, suits, tiles
+from zebjax import bidding, special, tiles
 from zebjax.bidding import Call
-from zebjax.table import keys, state, text, views
+from zebjax.table import bindings, keys, state, text, views
 from zebjax.table.host import Host
 from zebjax.table.state import Table
 
 _SLOTS = range(tiles.HAND_SIZE)
-_SHORT = {tiles.DOUBLES_SUIT: "suit", tiles.NO_TRUMP: "follow", special.NELLO_DOUBLES: "nello*"}
-"""Labels of declarations whose names are longer than a button."""
-_KEYS = {"l": special.NELLO, "d": special.NELLO_DOUBLES, "s": special.SEVENS}
-"""Keys of declarations beside the digits."""
 
 
 class PlayApp(App[None]):
@@ -31,7 +28,7 @@ class PlayApp(App[None]):
     #calls { height: 3; }
     #calls Button { width: 1fr; min-width: 5; margin: 0 1 0 0; }
     #calls.declaring { height: 4; }
-    #calls.declaring Button { height: 4; margin: 0; }
+    #calls.declaring Button { height: 4; margin: 0 1 0 0; min-width: 0; }
     #board { height: auto; padding: 0 1; }
     #hand { height: 3; }
     #hand Button { width: 1fr; min-width: 8; margin: 0 1 0 0; }
@@ -41,22 +38,7 @@ class PlayApp(App[None]):
     """
     TITLE = "zebjax play"
     ENABLE_COMMAND_PALETTE = False
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(digit), f"digit({digit})", show=False) for digit in range(10)),
-        *(Binding(key, f"declare({each})", show=False) for key, each in _KEYS.items()),
-        Binding("p", "pass_", show=False),
-        Binding("y", "say", show=False),
-        Binding("plus,equals_sign,up", "raise_(1)", show=False),
-        Binding("minus,down", "raise_(-1)", show=False),
-        Binding("h", "hint", "hint"),
-        Binding("b", "beliefs", "beliefs"),
-        Binding("u", "undo", "undo"),
-        Binding("t", "tricks", "tricks"),
-        Binding("question_mark", "help", "help"),
-        Binding("r", "review", "review"),
-        Binding("n", "next", "next hand"),
-        Binding("q", "quit", "quit"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings.ALL]
 
     def __init__(
         self, host: Host, table: Table, seeds: Callable[[int], int], pace_s: float = 0.5
@@ -75,7 +57,8 @@ class PlayApp(App[None]):
         self._is_busy = False
         self._at = 0  # place of the chosen bid among those that are allowed
         self._shown: tuple[object, ...] | None = None  # what the advice on the screen is about
-        self._saved = ""
+        self._saved: Path | None = None  # the text of this hand
+        self._leaving: tuple[object, ...] | None = None  # when the person has asked to quit
         self._help = keys.HELP
         if table.bidding is not None:
             self._help = keys.of_bids(table.bidding.options, text.RULES_OF_OPTIONS)
@@ -148,8 +131,8 @@ class PlayApp(App[None]):
         if not bids:
             self._complain(self._no_bid())
         elif not 0 <= self._at + step < len(bids):
-            which = "highest" if step > 0 else "lowest"
-            self._complain(f"{bidding.name(bids[self._at])} is the {which} bid that you may make")
+            what, said = "higher" if step > 0 else "lower", bidding.name(bids[self._at])
+            self._complain(f"no bid that you may make is {what} than {said}")
         else:
             self._at += step
             self._show()
@@ -163,12 +146,7 @@ class PlayApp(App[None]):
         return "no bid is higher: p passes" if self.table.is_turn else "it is not your turn"
 
     def _bids(self) -> list[Call]:
-        """The bids that the person may make now, the lowest first."""
-        if not (self.table.is_turn and self.table.bidding):
-            return []
-        if self.table.phase != "bid":
-            return []
-        return [call for call in self.table.seen_bids.allowed if call is not bidding.PASS]
+        return [call for call in self.table.allowed if call is not bidding.PASS]
 
     def _call(self, call: Call) -> None:
         if self.table.phase != "bid":
@@ -193,7 +171,8 @@ class PlayApp(App[None]):
         if self.table.is_over:
             self._complain("the hand is over: n deals the next one")
         elif self.table.phase == "bid":
-            self._complain("the bids come first: + and - choose one, y says it, p passes")
+            passes = ", p passes" if bidding.PASS in self.table.allowed else ""
+            self._complain(f"the bids come first: + and - choose one, y says it{passes}")
         elif held["played"]:
             self._complain(f"you have played {tiles.TILE_NAMES[tile]}")
         elif not self.table.is_turn:
@@ -211,7 +190,7 @@ class PlayApp(App[None]):
         """Deal the next hand."""
         seed = self._seeds(self.table.number + 1)
         if self._change(lambda: state.next_hand(self.table, seed)):
-            self._at, self._saved = 0, ""
+            self._at, self._saved = 0, None
             self._let_others_play()
 
     def action_hint(self) -> None:
@@ -237,6 +216,21 @@ class PlayApp(App[None]):
             self._complain("no trick of this hand is finished")
         self._shown = None
         self._show_panel()
+
+    def action_scroll(self, pages: int) -> None:
+        """Scroll the panel down or up."""
+        panel = self.query_one("#panel", VerticalScroll)
+        panel.scroll_relative(y=pages * max(1, panel.size.height - 1), animate=False)
+
+    async def action_leave(self) -> None:
+        """Quit; in the middle of a game to marks only if the person asks twice."""
+        table = self.table
+        has_marks = table.bidding is not None and table.game_winner is None
+        if has_marks and (any(table.score) or table.can_undo) and self._leaving != self._moment():
+            self._leaving = self._moment()
+            self._complain("press q again to end the game; the marks are lost")
+        else:
+            await self.action_quit()
 
     def action_help(self) -> None:
         """Say what the keys do."""
@@ -290,11 +284,10 @@ class PlayApp(App[None]):
         self._complain(problem)
         if self.table.is_over:
             try:
-                path = self._host.save(self.table)
+                self._saved = self._host.save(self.table, self._saved)
             except (ValueError, OSError) as error:
                 self._complain(str(error))
                 return
-            self._saved = "" if path is None else f"saved as {path}\n"
             self._show_panel()
 
     def _ask(self, advise: Callable[[Table], str]) -> None:
@@ -349,7 +342,8 @@ class PlayApp(App[None]):
             return
         view, said = views.view(self.table), ""
         if self.table.is_over:
-            said = f"{self._saved}r: what each move has cost   n: next hand   q: quit\n"
+            saved = f"saved as {self._saved}\n" if self._saved else ""
+            said = f"{saved}r: what each move has cost   n: next hand   q: quit\n"
         if self.table.phase in ("bid", "declare"):
             said = self._introduction()
         else:
@@ -388,13 +382,13 @@ class PlayApp(App[None]):
         for name, label in labels.items():
             button = self.query_one(f"#call-{name}", Button)
             button.label, button.display = label, is_bid
-        if is_bid and self.table.bidding:
-            is_forced = bidding.PASS not in self.table.bidding.allowed
-            self.query_one("#call-pass_", Button).disabled = is_forced
+        if is_bid:
+            may_pass = bidding.PASS in self.table.allowed
+            self.query_one("#call-pass_", Button).display = may_pass
             self.query_one("#call-say", Button).disabled = not bids
         allowed = self.table.bidding.declarations if self.table.bidding else ()
-        letters = {each: letter for letter, each in _KEYS.items()}
         for each in range(special.N_DECLARATIONS):
             button = self.query_one(f"#declare-{each}", Button)
-            button.label = f"{letters.get(each, each)}\n{_SHORT.get(each, suits.NAMES[each])}"
+            button.label = label = bindings.label(each, len(allowed))
+            button.styles.min_width = len(label.split("\n")[1])
             button.display = is_declaration and each in allowed

@@ -1,5 +1,6 @@
 """A table as text of at most 78 columns: the head, the board, tricks, and advice."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -153,11 +154,13 @@ def _said_of_bids(view: View) -> str:
         return f"{who} is thinking of a bid"
     if "pass" not in auction["allowed"]:
         return "all have passed: you must bid"
-    lowest = auction["allowed"][1:]
-    if not lowest:
+    allowed = auction["allowed"][1:]
+    if not allowed:
         return "no bid is higher: pass"
-    others = [call for call in lowest if call.partition(" ")[0] in special.DOUBLES_NEEDED]
-    return f"your bid: {', '.join([f'{lowest[0]} or more', *others])}, or pass"
+    others = [call for call in allowed if call.partition(" ")[0] in special.DOUBLES_NEEDED]
+    plain = [call for call in allowed if call not in others]
+    lowest = [plain[0] + " or more" * (len(plain) > 1)] if plain else []
+    return f"your bid: {', '.join([*lowest, *others])}, or pass"
 
 
 def _said(view: View) -> str:
@@ -230,25 +233,40 @@ def hint(found: dict[str, Any]) -> str:
 
 
 def bid_hint(found: dict[str, Any]) -> str:
-    """P(make) of declarations and bids as a table, and what to say."""
-    share = found["advice"]
-    rows = [["", *map(str, found["bids"]), "pts"]]
+    """P(make) of declarations and bids as a table, and what to say; after the bids of the
+    contract's alone.
+    """
+    stands = found["stands"]
+    places = [found["lowest"]] if stands else list(range(len(found["bids"])))
+    rows = [["", *([stands] if stands else map(str, found["bids"])), "pts"]]
     for row in found["rows"]:
-        shares = (f"{100 * each:.0f}" for each in row["p_make"])
+        shares = (f"{100 * row['p_make'][at]:.0f}" for at in places)
         rows.append([row["name"], *shares, f"{row['points']:.0f}"])
-    theta, special = found["theta"], found["best_special"]
-    advice = f"pass: no bid that is left has P(make) of {100 * theta:.0f} % or more"
-    if special:
-        advice = f"{special['name']} for {special['bid']}: the best of these"
-    elif share:
-        advice = f"up to {share['bid']} with {share['name']}: P(make) {100 * share['p_make']:.0f} %"
-    about = f"P(make) in % if you lead, over {found['worlds']} deals of the others; marks as 42"
-    others = [
-        f"{each['name']} for {each['bid']}: P(make) {100 * each['p_make']:.0f} %"
-        for each in found["special"]
+    marks = "" if stands else "; marks as 42"
+    about = f"P(make) in % if you lead, over {found['worlds']} deals of the others{marks}"
+    each_special = [
+        f"{each['name']} for {each['bid']} {_percent(each['p_make'])}" for each in found["special"]
     ]
-    # First what to do: in a small terminal the table is longer than the panel.
-    return "\n".join([advice, *others, about, *_table(rows, " ")])
+    # Few lines before the table: of the panel, a small terminal shows six.
+    others = textwrap.wrap(f"P(make) of {', '.join(each_special)}", 76) if each_special else []
+    return "\n".join([_bid_advice(found), *others, about, *_table(rows, " ")])
+
+
+def _bid_advice(found: dict[str, Any]) -> str:
+    share, must, special = found["advice"], found["must"], found["best_special"]
+    if special:
+        return f"{special['name']} for {special['bid']}: the best of these"
+    if share:
+        return f"up to {share['bid']} with {share['name']}: P(make) {_percent(share['p_make'])}"
+    if must and found["stands"]:
+        return f"{must['phrase']}, made in {_percent(must['p_make'])}"
+    if must:
+        return f"{must['bid']} with {must['name']}: P(make) {_percent(must['p_make'])}"
+    return f"pass: no bid that is left has P(make) of {_percent(found['theta'])} or more"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def beliefs(view: View, found: dict[str, Any]) -> str:

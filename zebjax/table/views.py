@@ -60,11 +60,10 @@ def _auction(table: Table) -> dict[str, Any] | None:
     if said is None:
         return None
     bid, is_mine = said.high, table.is_turn
-    allowed = table.seen_bids.allowed if is_mine and table.phase == "bid" else ()
     return {
         "dealer": said.dealer,
         "calls": [bidding.name(call) for call in said.calls],
-        "allowed": [bidding.name(call) for call in allowed],
+        "allowed": [bidding.name(call) for call in table.allowed],
         "declarations": [
             {"declaration": each, "name": suits.NAMES[each]}
             for each in said.declarations

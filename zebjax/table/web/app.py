@@ -18,7 +18,6 @@ from starlette.types import ASGIApp
 from zebjax import bidding, special
 from zebjax.table import saving, state, text, views
 from zebjax.table.host import Host
-from zebjax.table.state import Table
 from zebjax.table.web.guard import Guard, Rates, Refused, body, refusal
 from zebjax.table.web.tables import Sitting, Tables
 
@@ -167,15 +166,20 @@ class Server:
         except Exception as error:
             raise self._failed(name, error) from error
         if after or sitting.table.is_over:
-            await self._save(sitting.table)
+            await self._save(sitting)
         return after
 
-    async def _save(self, table: Table) -> None:
+    async def _save(self, sitting: Sitting) -> None:
+        table = sitting.table
         if not table.is_over or self._saved >= MAX_SAVED:
             return
         self._saved += 1
+        number, earlier = sitting.saved or (0, None)
+        if number != table.number:  # else it was over before an undo: its files are replaced
+            earlier = None
         try:
-            await self._work(lambda: self._host.save(table))
+            path = await self._work(lambda: self._host.save(table, earlier))
+            sitting.saved = None if path is None else (table.number, path)
         except (ValueError, OSError) as error:
             _log.warning("a finished hand is not saved: %s", error)
 

@@ -5,6 +5,7 @@ import dataclasses
 import secrets
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from zebjax.table.state import Table
 from zebjax.table.web.guard import Refused
@@ -20,6 +21,8 @@ class Sitting:
 
     table: Table
     touched: float
+    saved: tuple[int, Path] | None = None
+    """Number of the last hand that was saved, and its text."""
     lock: asyncio.Lock = dataclasses.field(default_factory=asyncio.Lock)
 
 

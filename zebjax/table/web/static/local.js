@@ -206,23 +206,25 @@
   async function bidHint(net, asked, limit = OF_BIDS) {
     const found = await chancesOf(net, asked, limit), { worlds } = found;
     const points = bids.BIDS.filter((bid) => bid.marks === 1).map((bid) => bid.points);
-    const names = asked.kind === "bid" ? bids.allowed(asked.auction)
-      : [String(bids.high(asked.auction).points)];
+    const stands = asked.kind === "bid" ? null : bids.high(asked.auction);
+    const names = stands ? [String(stands.points)] : bids.allowed(asked.auction);
     const lowest = points.findIndex((each) => names.includes(String(each)));
+    const at = Math.max(lowest, 0);
     const rows = found.rows.map((row) => ({
       declaration: row.declaration, name: rules.NAMES[row.declaration],
       p_make: points.map((each) => rollouts.pMake(row, worlds, each)),
       points: rollouts.meanPoints(row, worlds),
-    }));
-    const at = Math.max(lowest, 0);
+    })).sort((a, b) => b.p_make[at] - a.p_make[at] || b.points - a.points);
     const best = points.map((bid) => ({ bid, ...rollouts.best(found, bid) }))
       .findLast((each) => each.pMake >= THETA);
     // Others may have bid more.
-    const highest = best && lowest >= 0 && best.bid >= points[lowest] ? best : null;
+    const highest = !stands && best && lowest >= 0 && best.bid >= points[lowest] ? best : null;
+    const [top] = rows, mayPass = names[0] === bids.PASS;
     return {
       worlds, bids: points, lowest: lowest < 0 ? null : lowest, theta: THETA, special: [],
-      best_special: null,
-      rows: rows.sort((a, b) => b.p_make[at] - a.p_make[at] || b.points - a.points),
+      best_special: null, rows, stands: stands && stands.name,
+      must: mayPass ? null : { bid: stands ? stands.name : names[0], name: top.name,
+        phrase: rules.PHRASES[top.declaration], p_make: top.p_make[at] },
       advice: highest ? { bid: highest.bid, name: rules.NAMES[highest.declaration],
         p_make: highest.pMake } : null,
     };

@@ -52,29 +52,38 @@
     return text[0].toUpperCase() + text.slice(1) + end;
   }
 
-  // P(make) of each declaration: the lowest bids that may be made, and 42.
+  // P(make) of each declaration: the lowest bids that may be made, and 42; after the bids the one
+  // that stands.
   function bidHint(found) {
+    const special = found.best_special, chosen = found.advice || found.must;
     const from = Math.min(found.lowest ?? 0, found.bids.length - 5);
     const last = found.bids.length - 1;
-    const places = [0, 1, 2, 3].map((step) => from + step).concat([last]);
+    const places = found.stands ? [found.lowest]
+      : [0, 1, 2, 3].map((step) => from + step).concat([last]);
     const rows = found.rows.map((row) => {
       const heading = make("th", "", row.name);
       heading.scope = "row";
-      const said = found.advice && found.advice.name === row.name;
+      const said = !special && chosen && chosen.name === row.name;
       return make("tr", said ? "best" : "", heading, ...places.map((at) => bar(row.p_make[at])),
         make("td", "", row.points.toFixed(0)));
     });
-    const special = found.best_special;
-    const inPoints = found.advice
-      ? `Up to ${found.advice.bid} with ${found.advice.name}, made in ${percent(found.advice.p_make)}.`
-      : `Pass: no bid that is left is made in ${percent(found.theta)} or more.`;
-    const advice = special ? `${special.name} for ${special.bid} is the best.` : inPoints;
     const said = `How often you make a bid if you lead, in %, over ${found.worlds} deals of the `
-      + "hidden tiles, each played to the end by the small network; a bid of marks is one of 42";
-    const head = ["declaration", ...places.map((at) => String(found.bids[at])), "points"];
+      + "hidden tiles, each played to the end by the small network"
+      + (found.stands ? "" : "; a bid of marks is one of 42");
+    const bids = found.stands ? [found.stands] : places.map((at) => String(found.bids[at]));
+    const head = ["declaration", ...bids, "points"];
     const others = found.special.map((each) => make("p", "",
       `${each.name} for ${each.bid}: made in ${percent(each.p_make)}.`));
-    return [make("h2", "", "Hint"), make("p", "", advice), ...others, table(said, head, rows)];
+    return [make("h2", "", "Hint"), make("p", "", bidAdvice(found)), ...others, table(said, head, rows)];
+  }
+
+  // What to bid or to declare, as one sentence.
+  function bidAdvice({ advice, must, stands, theta, best_special: special }) {
+    if (special) return `${special.name} for ${special.bid} is the best.`;
+    if (advice) return `Up to ${advice.bid} with ${advice.name}, made in ${percent(advice.p_make)}.`;
+    if (!must) return `Pass: no bid that is left is made in ${percent(theta)} or more.`;
+    const text = stands ? must.phrase : `${must.bid} with ${must.name}`;
+    return `${text[0].toUpperCase()}${text.slice(1)}, made in ${percent(must.p_make)}.`;
   }
 
   function hint(found) {
