@@ -6,7 +6,7 @@ import random
 import pytest
 
 from tests.support import played
-from zebjax import bidding, contract_record, notation, position_arrays, record, show
+from zebjax import bidding, contract_record, dominoes, notation, position_arrays, record, show
 from zebjax.position import Auction, Bid
 
 GAMES = [played.random_game(random.Random(seed)) for seed in range(2)]
@@ -41,6 +41,16 @@ def test_a_game_of_a_record_file(tmp_path, capsys):
     assert notation.read(capsys.readouterr().out) == GAMES[1]
     assert show.main([str(path)]) == 2
     assert "it has 24 games; choose one with --game" in capsys.readouterr().err
+
+
+def test_a_splash_is_by_the_seat_that_bid_it_not_by_the_one_that_leads():
+    over = played.random_game(random.Random(3), bid=Bid(0, 42, 2))
+    caller = (over.leader + 2) % 4
+    calls = tuple("splash 2 marks" if seat == caller else "pass" for seat in range(4))
+    over = dataclasses.replace(over, auction=Auction(3, calls, None))
+    line = dominoes.describe(over)
+    assert f"splash 2 marks by seat {caller}, led by seat {over.leader}: " in line
+    assert "bid 2 marks" not in line
 
 
 def test_a_hand_with_a_bid_says_who_bid_what_and_if_it_is_made(tmp_path, capsys):

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from zebjax import bidding, suits, tiles
+from zebjax.common import bids
 from zebjax.position import Position
 
 HALF = 22
@@ -125,14 +126,26 @@ def describe(position: Position) -> str:
     parts = [suits.phrase(position.declaration)]
     result = bidding.result(position)
     if position.bid is not None:
-        worth = f"{position.bid.marks} marks" if position.bid.marks > 1 else position.bid.points
         end = f": {result}" if result else ""
-        parts.append(f"bid {worth} by seat {position.bid.seat}{end}")
+        parts.append(f"{_bid(position)}{end}")
     first, second = position.points
     parts.append(f"points {first} to {second}")
     mover = to_play(position)
     parts.append("the hand is over" if mover < 0 else f"seat {mover} to play")
     return ", ".join(parts)
+
+
+def _bid(position: Position) -> str:
+    """The bid of a position that has one."""
+    bid = position.bid
+    assert bid is not None
+    if position.auction is not None:
+        dealer, calls, _ = position.auction
+        said = bidding.Bidding(dealer, tuple(map(bidding.read, calls)), bids.OPTIONS)
+        if said.winner is not None and said.winner.seat != bid.seat:  # a plunge or a splash
+            return f"{said.high_name} by seat {said.winner.seat}, led by seat {bid.seat}"
+    worth = f"{bid.marks} marks" if bid.marks > 1 else bid.points
+    return f"bid {worth} by seat {bid.seat}"
 
 
 def to_play(position: Position) -> int:

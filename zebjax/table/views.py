@@ -25,7 +25,7 @@ def view(table: Table) -> dict[str, Any]:
         "declaration": here.declaration if is_declared else None,
         "declaration_name": suits.phrase(here.declaration) if is_declared else None,
         "silent": special.silent_seat(here.declaration, here.leader) if is_declared else -1,
-        "leader": here.leader,
+        "leader": here.leader if is_declared else None,
         "ply": len(here.plays),
         "turn": None if over else table.turn,
         "hand": [

@@ -142,6 +142,9 @@ def seeds(settings: Experiment) -> Seeds:
 
 
 def _record_files(folder: Path, field: str, maker: str) -> list[Path]:
+    if not folder.is_dir():
+        found = "is a file" if folder.exists() else "does not exist"
+        raise ValueError(f"{field}: {folder} {found}; expected a folder of games")
     # A name that begins with a dot is a temporary file, of a writer at work or killed.
     files = sorted(file for file in folder.rglob("*.safetensors") if not file.name.startswith("."))
     if not files:

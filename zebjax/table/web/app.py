@@ -61,7 +61,7 @@ class Server:
     async def about(self, _: Request) -> Response:
         """The players that may be chosen, and what to know of them."""
         has_bids = self._host.bidder is not None
-        rules = [text.RULES_OF_OPTIONS[each] for each in self._host.options]
+        rules = [" ".join(text.RULES_OF_OPTIONS[each].split()) for each in self._host.options]
         known = {"players": self._names, "bids": has_bids, "notice": self._host.notice}
         return JSONResponse(known | {"special": rules})
 
