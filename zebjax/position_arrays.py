@@ -16,7 +16,7 @@ def check_declaration(position: Position) -> None:
     if special.is_special(position.declaration):
         raise ValueError(
             f"declaration: {special.DECLARATION_NAMES[position.declaration]} is no game of trumps "
-            "and points, which this needs; `zebjax show` shows it, and a table has hints and the review"
+            "and points, which this needs; `zebjax show` shows it, a table reviews it"
         )
 
 
