@@ -51,6 +51,9 @@ def test_a_program_never_gets_a_hidden_hand(tmp_path):
         log = tmp_path / name
         player = players.make(f"ext:sh -c 'tee {log} | {TOY}',timeout=60")
         choose(player, GAMES if name == "a" else [permuted(game) for game in GAMES])
+        end = time.monotonic() + 30
+        while log.read_bytes().count(b"\n") < 61 and time.monotonic() < end:
+            time.sleep(0.01)  # `tee` may write its file after the program has answered
         sent.append(log.read_bytes())
     assert sent[0] == sent[1] and sent[0].count(b"\n") == 61
 

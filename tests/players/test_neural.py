@@ -115,20 +115,26 @@ def test_what_a_network_is_trained_for_is_in_its_files(params, tmp_path):
 
 
 def test_a_player_can_choose_by_the_values_of_moves(params, states):
-    """With a head that gives the policy's logits as points, it plays as the policy at 0."""
-    config = dataclasses.replace(MAKE_SET, move_values=True)
-    policy = params["policy"]
-    kernel = jnp.concatenate([jnp.zeros_like(policy["kernel"]), policy["kernel"]], 1)
-    head = {"kernel": kernel, "bias": jnp.zeros(2)}
-    player = players.zeb(config, params | {"move_values": head}, 0.0, by="value")
-    same = players.zeb(config, params | {"move_values": head}, 0.0)
-    keys, terms = raw_keys(60), contracts_of(states, 30)
-    slots = player.slots(states, terms, keys)
-    np.testing.assert_array_equal(slots, same.slots(states, terms, keys))
-    losing = jnp.concatenate([-policy["kernel"], policy["kernel"] / 1000], 1)  # values decide
-    win = head | {"kernel": losing}
-    other = players.zeb(config, params | {"move_values": win}, 0.0, by="value")
-    assert (other.slots(states, terms, keys) != slots).any()
+    """With a head that gives the policy's logits as points or as values, it plays as the policy at
+    0; with a contract the points do not count.
+    """
+    for_make = dataclasses.replace(MAKE_SET, move_values=True)
+    for_points = dataclasses.replace(for_make, value="points")
+    kernel, keys, make = params["policy"]["kernel"], raw_keys(60), contracts_of(states, 30)
+
+    def slots(config, value, points, terms):
+        head = {"kernel": jnp.concatenate([value, points], 1), "bias": jnp.zeros(2)}
+        player = players.zeb(config, params | {"move_values": head}, 0.0, by="value")
+        return player.slots(states, terms, keys)
+
+    policy = players.zeb(MAKE_SET, params, 0.0).slots(states, make, keys)
+    small, none = kernel / 100, jnp.zeros_like(kernel)  # tanh of large values is 1 for many
+    np.testing.assert_array_equal(slots(for_make, small, -kernel, make), policy)
+    policy = players.zeb(dataclasses.replace(MAKE_SET, value="points"), params, 0.0)
+    policy = policy.slots(states, None, keys)
+    np.testing.assert_array_equal(slots(for_points, none, kernel, None), policy)
+    np.testing.assert_array_equal(slots(for_points, small, none, None), policy)
+    assert (slots(for_points, -small, kernel / 1000, None) != policy).any()
 
 
 def test_what_has_no_values_of_moves_cannot_choose_by_them():

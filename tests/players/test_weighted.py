@@ -195,7 +195,7 @@ def test_a_player_with_a_belief_makes_and_sets(endings, path):
         ("blend=0.1", "blend: expected rollouts with it, as in rollouts=small"),
         ("belief=PATH,criterion=points", "criterion=points: not with belief; expected points=1"),
         ("belief=PATH,candidates=50", "candidates: expected at least n, 100, got 50"),
-        ("belief=", "belief: expected the path of a small network, or `small`, got ''"),
+        ("belief=", "belief: expected the path of a small network, `small` or `imitator`, got ''"),
         ("rollouts=/no/such", "/no/such: cannot be read"),
     ],
 )

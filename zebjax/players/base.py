@@ -91,9 +91,10 @@ def watch(player: Player) -> tuple[Player, list[tuple[game.GameState, np.ndarray
 
     def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:
         slots = player.choose(states, keys)
-        is_one = len(keys) == 2 and (keys[0] == keys[1]).all()  # asked about as two, see `pads_one`
-        rows = np.arange(1 if is_one else len(keys))
-        seen.append((gather(states, rows), keys[rows], slots[rows]))
+        if len(keys) == 2 and (keys[0] == keys[1]).all():  # one game, see `pads_one`
+            seen.append((gather(states, np.arange(1)), keys[:1], slots[:1]))
+        else:
+            seen.append((states, keys, slots))
         return slots
 
     return dataclasses.replace(player, choose=choose), seen
