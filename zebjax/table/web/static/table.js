@@ -70,7 +70,7 @@
       phase: now, number: table.number, seat, players: table.players,
       declaration: declared ? game.declaration : null,
       declaration_name: declared ? rules.PHRASES[game.declaration] : null,
-      leader: game.leader, silent: -1, ply: game.plays.length, turn: next,
+      leader: declared ? game.leader : null, silent: -1, ply: game.plays.length, turn: next,
       hand: rules.inOrder(game.hands[seat], declared ? game.declaration : null).map((tile) => ({
         tile, played: game.plays.includes(tile), legal: may.includes(tile),
       })),
