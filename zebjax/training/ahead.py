@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from zebjax.training.selfplay import Actor
@@ -28,7 +29,7 @@ def _copied(leaf: jax.Array) -> np.ndarray | jax.Array:
     if not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return np.asarray(leaf)
     # `jax.device_get` leaves a typed key where it is, and the call would take its buffer.
-    integers = np.array(jax.random.key_data(leaf))
+    integers = jnp.asarray(np.array(jax.random.key_data(leaf)))
     return jax.random.wrap_key_data(integers, impl=jax.random.key_impl(leaf))
 
 
