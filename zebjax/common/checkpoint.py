@@ -30,7 +30,8 @@ def save_tree(path: Path, tree: Any) -> None:
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
         with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(Path(path).absolute(), _without_none(tree))
+            # orbax writes NumPy arrays in half the CPU time that it takes for arrays of a device.
+            checkpointer.save(Path(path).absolute(), jax.device_get(_without_none(tree)))
     except (ValueError, OSError) as error:
         if "No space left" in str(error):
             raise ValueError(

@@ -115,6 +115,9 @@ class WorkerSource:
         self.link.check(session.report.note)
         self._alarms.report(self._presence.alarms, session.report.note)
 
+    def play_ahead(self, session: Session) -> None:
+        """Nothing to begin: workers play."""
+
     def weights_changed(self, session: Session, is_last: bool) -> None:
         """Offer the weights for publication if that is due.
 

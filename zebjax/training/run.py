@@ -1,7 +1,8 @@
 """One run: get games, train, evaluate, save, and resume.
 
 A cycle has three phases: `play` (add finished games to the rings, see `sources`), `train` (update
-the weights), `judge` (evaluate the network when it is due, then write the metrics row). The run is
+the weights), `judge` (evaluate the network when it is due, then write the metrics row). While the
+files of a cycle are written, the device plays the first call of the next one (`ahead`). The run is
 saved at the end of a cycle, and between compiled calls after some time or when a stop was
 requested. Resuming from any save gives the same run.
 """
@@ -273,9 +274,11 @@ class Run:
             row |= cycle_row.of_cycle(session, n_aux, time.monotonic() - began)
             row |= self.source.metrics(session)
             self._cycle_walls.append(progress.wall_s)
-        self._save_network()
         progress.row = row
         progress.begin_cycle()
+        # From here on the device plays, if the source plays here, and nothing computes on it.
+        self.source.play_ahead(session)
+        self._save_network()
         self.save()
         # Report after the save: from here on a failure or a kill cannot lose the cycle or its row.
         self.source.weights_changed(session, is_last)

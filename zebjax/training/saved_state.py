@@ -6,10 +6,10 @@ the one before.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from zebjax import network
 from zebjax.common import checkpoint, devices, files, jax_settings
@@ -88,14 +88,18 @@ def not_finite(session: Session) -> str:
 
 
 @jax.jit
-def _all_finite(tree: Any) -> jax.Array:
-    floats = (leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating))
+def _all_finite(floats: list[jax.Array]) -> jax.Array:
     return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in floats]))
 
 
 def is_finite(state: learner.LearnerState) -> bool:
     """True if no weight, no number of the optimiser and no sum of a metric is nan or infinite."""
-    return bool(_all_finite((state.params, state.optimizer, state.metrics, state.average)))
+    tree = (state.params, state.optimizer, state.metrics, state.average)
+    floats = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    if all(isinstance(leaf, np.ndarray) for leaf in floats):
+        # A compiled check would have to wait for the call that runs ahead.
+        return all(np.isfinite(leaf).all() for leaf in floats)
+    return bool(_all_finite(floats))
 
 
 def _refuse_results_without_a_state(settings: Experiment) -> None:

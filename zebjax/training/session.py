@@ -68,7 +68,8 @@ class Progress:
     games_in_cycle: int = 0
     updates_in_cycle: int = 0
     play_s: float = 0.0
-    """Seconds spent on getting games in this cycle."""
+    """Seconds spent on getting games in this cycle: of self-play those that its calls ran, also
+    while the host saved the cycle before."""
     train_s: float = 0.0
     """Seconds spent on updates in this cycle."""
     wall_s: float = 0.0
@@ -141,6 +142,8 @@ class Session:
     report: Reporter
     stop_asked: Callable[[], bool]
     state: State
+    """The arrays. While a call of self-play runs ahead, NumPy copies of those from before it; see
+    `ahead`."""
     progress: Progress
     is_new: bool
     """True if the run begins in this process; False if it resumed from a saved state."""

@@ -1,5 +1,6 @@
 """Sources of a run's games: self-play in this process (here), or `distributed.worker_source`."""
 
+import functools
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
@@ -12,10 +13,11 @@ from zebjax.common.console import Reporter
 from zebjax.game import N_PLIES
 from zebjax.record import GameRecord
 from zebjax.training import eval_aux, held_out, replay, selfplay
+from zebjax.training.ahead import Ahead
 from zebjax.training.call_sizer import CallSizer
 from zebjax.training.eval_aux import Sifted
 from zebjax.training.metrics import Row
-from zebjax.training.session import Progress, Session
+from zebjax.training.session import Progress, Session, State
 
 _RUNNING_SHARE = 0.1
 """Weight of the newest file in the running means of the eval-aux results."""
@@ -43,6 +45,13 @@ class GameSource(Protocol):
     def check(self, session: Session) -> None:
         """Called between compiled calls: report news, and raise errors that must end the run."""
 
+    def play_ahead(self, session: Session) -> None:
+        """Called at the end of a cycle, before its files are written.
+
+        The source may begin a call of the next cycle that runs meanwhile, see `ahead`. Until `fill`
+        takes its result, `session.state` is then a copy on the host.
+        """
+
     def weights_changed(self, session: Session, is_last: bool) -> None:
         """Called at the start of the run and at the end of each cycle, to publish the weights."""
 
@@ -63,6 +72,9 @@ class SelfPlaySource:
         self._size = CallSizer(
             "self-play", "fewer --selfplay.lanes or --selfplay.search.sims", report
         )
+        self._ahead: Ahead | None = None
+        """The call that runs ahead; None if none does."""
+        self._has_compiled = False
 
     def begin(self, session: Session) -> None:
         """Nothing to do."""
@@ -90,21 +102,44 @@ class SelfPlaySource:
                 )
                 continue
             session.report.working("self-play", waiting, config.games_per_cycle)
-            began = time.monotonic()
-            actor = selfplay.advance(
-                config,
-                settings.network,
-                session.state.learner.published,
-                session.state.actor,
-                session.progress.cycle,
-                self._size.n,
-            )
-            session.state = session.state._replace(actor=jax.block_until_ready(actor))
-            self._size.timed(time.monotonic() - began)
-            session.progress.play_s += time.monotonic() - began
+            if self._ahead is not None:
+                session.raise_if_stopped()  # without its games: a resumed run plays them again
+                # Not for the size of calls: the host worked beside it.
+                session.progress.play_s += self._ahead.collect(session)
+                self._ahead = None
+            else:
+                began = time.monotonic()
+                actor = jax.block_until_ready(self._advance(session, session.state))
+                session.state = session.state._replace(actor=actor)
+                self._size.timed(time.monotonic() - began)
+                session.progress.play_s += time.monotonic() - began
+                self._has_compiled = True
             yield
         if settings.eval_aux.enabled:
             self._play_against_eq(session)
+
+    def _advance(self, session: Session, state: State) -> selfplay.Actor:
+        """Dispatch a call of self-play; it takes the actor of `state`."""
+        settings = session.settings
+        return selfplay.advance(
+            settings.selfplay,
+            settings.network,
+            state.learner.published,
+            state.actor,
+            session.progress.cycle,
+            self._size.n,
+        )
+
+    def play_ahead(self, session: Session) -> None:
+        """Begin the first call of the next cycle, if there will be one.
+
+        Not before a first call of this process, which compiles: `fill` makes that one.
+        """
+        plays = session.settings.teacher.folder is None and self._has_compiled
+        if not plays or session.is_complete or session.stop_asked():
+            return
+        if int(session.state.actor.n_finished) < session.settings.selfplay.games_per_cycle:
+            self._ahead = Ahead(session, functools.partial(self._advance, session))
 
     def _play_against_eq(self, session: Session) -> None:
         config, cycle = session.settings.eval_aux, session.progress.cycle
@@ -135,7 +170,11 @@ class SelfPlaySource:
         """Nothing is kept elsewhere."""
 
     def metrics(self, session: Session) -> Row:
-        """Return the metrics of self-play under the original's names for ingested games."""
+        """Return the metrics of self-play under the original's names for ingested games.
+
+        Rates are per second that calls ran, so a call that ran ahead counts in full, and not only
+        the time that the host waited for it.
+        """
         progress = session.progress
         games = progress.games_in_cycle
         play_s = max(progress.play_s, 1e-9)  # it is 0 if enough games were finished before
@@ -147,7 +186,10 @@ class SelfPlaySource:
         }
 
     def close(self, session: Session) -> None:
-        """Nothing to close."""
+        """Drop the call that runs ahead, if one does."""
+        if self._ahead is not None:
+            self._ahead.drop()
+            self._ahead = None
 
 
 # ---- games that arrived, and counts of them, for every source
