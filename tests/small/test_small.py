@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from tests.support.playouts import positions, raw_keys
-from tests.support.small import net_of_seed
+from tests.support.small import net_of_seed, outputs_in_python
 from zebjax import solver, tiles
 from zebjax.players import exact
-from zebjax.small import batch, features, network, rules, storage
+from zebjax.small import batch, network, rules, storage
 
 TEMPERATURE, FLOOR = 0.1, 0.05
 
@@ -54,12 +54,7 @@ def test_a_rollout_is_never_better_than_all_points(rolled):
 
 def scores_in_python(net, row):
     """Outputs for the seat to move, without the compiled layers; and its legal ranks."""
-    out = np.zeros(features.MAX_ACTIVE, np.int64)
-    n = features.private_features(row, out, features.public_features(row, out, 0))
-    assert len(set(out[:n].tolist())) == n and out[:n].max() < features.N_FEATURES
-    hidden = net.first_bias + net.first[row[rules.DECLARATION], out[:n]].sum(0)
-    second = net.second_bias + np.maximum(hidden, 0) @ net.second
-    both = (net.last_bias + np.maximum(second, 0) @ net.last).reshape(2, 28)
+    both = outputs_in_python(net, row).reshape(2, 28)
     legal = int(rules.legal_tiles(row))
     score = network.VALUE_WEIGHT * both[0] + network.POINTS_WEIGHT * both[1]
     return score.astype(np.float64), [rank for rank in range(28) if legal >> rank & 1]

@@ -11,13 +11,13 @@ import pytest
 
 from tests.support import in_node
 from tests.support.played import random_game
-from tests.support.small import net_of_seed
+from tests.support.small import net_of_seed, outputs_in_python
 from zebjax import bidding
 from zebjax import network as networks
 from zebjax.bidding import Bidding
 from zebjax.players import auction
 from zebjax.position import Position
-from zebjax.small import batch, features, network, rules, storage
+from zebjax.small import batch, network, rules, storage
 from zebjax.table import export as pages
 from zebjax.table import state, views
 
@@ -49,12 +49,7 @@ def scores(net, here):
     rules.start(row, np.array(here.hands, np.int8), here.declaration, here.leader)
     for tile in here.plays:
         rules.play(row, ranks[tile])
-    active = np.zeros(features.MAX_ACTIVE, np.int64)
-    n = features.public_features(row, active, 0)
-    n = features.private_features(row, active, n)
-    hidden = net.first_bias + net.first[here.declaration, active[:n]].sum(0)
-    second = net.second_bias + np.maximum(hidden, 0) @ net.second
-    found = net.last_bias + np.maximum(second, 0) @ net.last
+    found = outputs_in_python(net, row)
     return [found[ranks[tile]] for tile in here.legal]
 
 
