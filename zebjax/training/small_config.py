@@ -44,6 +44,8 @@ class Settings:
     rate: float = 1e-3
     """Learning rate of the first round; it falls by a tenth each round down to `last_rate`."""
     last_rate: float = 3e-4
+    decay: float = 0.2
+    """Weight decay of AdamW."""
     seed: int = 0
     explore: Exploration = Exploration()
 
