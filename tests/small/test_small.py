@@ -162,9 +162,31 @@ def test_a_network_is_saved_and_loaded(net, tmp_path):
         assert again.dtype == np.float32
 
 
+def test_a_file_of_format_1_loads_without_a_layer_of_moves(net, tmp_path):
+    import safetensors.numpy
+
+    arrays = {name: field.astype(np.float16) for name, field in net._asdict().items()}
+    for name in ("join", "moves", "move_last"):
+        del arrays[name]
+    safetensors.numpy.save_file(arrays, tmp_path / "net.safetensors")
+    loaded = storage.load(tmp_path / "net.safetensors")
+    assert loaded.join.shape == (8, 0)
+    # The outputs are those of the same network whose layer of moves adds nothing.
+    without = net._replace(move_last=np.zeros_like(net.move_last))
+    games, seeds = batch.read(positions(60, range(0, 28, 3))), np.zeros(60, np.uint64)
+    slots = (batch.choose(network.scorer(each), games, seeds, 0) for each in (loaded, without))
+    np.testing.assert_array_equal(*slots)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (lambda arrays: arrays.update(join=arrays["join"][:, :3]), "array join: expected float16"),
+        (
+            lambda arrays: arrays.update(moves=np.asarray(arrays["moves"][0, 0])),
+            r"array moves: expected \[feat",
+        ),
+        (lambda arrays: arrays.pop("moves"), "not a small network; expected the arrays first, "),
         (lambda arrays: arrays.pop("last"), "not a small network; expected the arrays first, "),
         (lambda arrays: arrays.update(second=arrays["second"][:3]), "two multiples of 4 up to"),
         (lambda arrays: arrays.update(last=arrays["last"][:, :5]), "array last: expected float16"),
