@@ -100,7 +100,7 @@ def test_the_gradient_is_that_of_the_loss(games):
     for name in params._fields:
         slope = getattr(slopes, name).reshape(-1)
         place = int(np.abs(slope).argmax())
-        step = 1e-2
+        step = 1e-3
         ends = []
         for sign in (1, -1):
             moved = small_descent.Params(*(p.astype(np.float64) for p in params))
