@@ -116,7 +116,9 @@ def _check_settings(settings: Settings, out: Path) -> None:
         return
     found = files.read_json(file, 1 << 16)
     if not isinstance(found, dict) or set(found) != set(plain):
-        raise ValueError(f"{file}: not the settings of `zebjax iterate`; choose another folder")
+        raise ValueError(
+            f"{file}: not the settings of `zebjax iterate` of this version; choose another folder"
+        )
     for name, value in plain.items():
         if found[name] != value:
             raise ValueError(
