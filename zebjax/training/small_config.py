@@ -39,11 +39,11 @@ class Settings:
     """Width of the second layer, a multiple of 4."""
     move: int = 64
     """Width of the layer of a move, a multiple of 4."""
-    passes: float = 1.5
+    passes: float = 0.6
     """Times that each game of the window is read in a round."""
-    rate: float = 1e-3
+    rate: float = 6e-3
     """Learning rate of the first round; it falls by a tenth each round down to `last_rate`."""
-    last_rate: float = 3e-4
+    last_rate: float = 3e-3
     decay: float = 0.2
     """Weight decay of AdamW."""
     seed: int = 0
