@@ -18,8 +18,8 @@ from zebjax.small import storage
 from zebjax.small.network import Net, scorer
 
 SCRIPTS = (
-    *("domino", "panels", "page", "rules", "network", "small", "rollouts", "auction"),
-    *("table", "local", "exported"),
+    *("domino", "panels", "page", "rules", "network", "small_rules", "small"),
+    *("rollouts", "auction", "table", "local", "exported"),
 )
 """Scripts of the page, in this order."""
 _TOKENIZER = "v1"
