@@ -1,5 +1,6 @@
 // The small network of an exported page: zebjax.small in plain JavaScript. small_rules.js has the
-// rows that it reads. Node checks both against zebjax.small (tests/table/test_export_small.py).
+// rows that it reads, small_moves.js the features of a move. Node checks all three against
+// zebjax.small (tests/table/test_export_small.py).
 "use strict";
 
 (function () {
@@ -7,6 +8,7 @@
     zebjax.smallRules;
   const { HANDS, LED, FOLLOWED, VOIDS, DECLARATION, LEADER, N_LAID, PLY, SEEN, TEAM_POINTS,
     TRICK } = zebjax.smallRules.COLUMNS;
+  const moves = zebjax.smallMoves;
 
   // ---- features (zebjax.small.features), in the same order of groups
 
@@ -94,7 +96,7 @@
     const { bytes, toFloats, inflate } = zebjax.network;
     const levels = new Int8Array(await inflate(bytes(file.first)));
     const steps = toFloats(bytes(file.steps)), rest = toFloats(bytes(file.rest));
-    const { hidden, second } = file, first = new Float32Array(levels.length);
+    const { hidden, second, move } = file, first = new Float32Array(levels.length);
     for (let at = 0; at < levels.length; at += 1) {
       first[at] = levels[at] * steps[Math.floor(at / hidden)];
     }
@@ -103,9 +105,11 @@
     return {
       width: hidden, first, firstBias: next(hidden), second: next(hidden * second),
       secondBias: next(second), last: next(second * TILES), lastBias: next(TILES),
+      join: next(hidden * move), moves: next(moves.N_FEATURES * move), moveLast: next(move),
       features: new Int32Array(MAX_ACTIVE), units: new Int32Array(hidden + 1),
       values: new Float64Array(hidden + 1), middle: new Float64Array(second),
-      scores: new Float64Array(TILES),
+      zeros: new Float32Array(move), joined: new Float64Array(move),
+      moveFeatures: new Int32Array(moves.MAX_ACTIVE), scores: new Float64Array(TILES),
     };
   }
 
@@ -137,32 +141,58 @@
     return found;
   }
 
-  // The second layer of the units above 0, four columns at once, after its ReLU.
-  function secondLayer(net, n) {
-    const { units, values, second, secondBias, middle } = net, width = middle.length;
+  // A layer on the `n` units above 0, before its own ReLU, four columns at once.
+  function layerOn(net, n, weights, bias, out) {
+    const { units, values } = net, width = out.length;
     for (let at = 0; at < width; at += 4) {
-      let a = secondBias[at], b = secondBias[at + 1], c = secondBias[at + 2];
-      let d = secondBias[at + 3];
+      let a = bias[at], b = bias[at + 1], c = bias[at + 2], d = bias[at + 3];
       for (let index = 0; index < n; index += 1) {
         const from = units[index] * width + at, value = values[index];
-        a += value * second[from]; b += value * second[from + 1];
-        c += value * second[from + 2]; d += value * second[from + 3];
+        a += value * weights[from]; b += value * weights[from + 1];
+        c += value * weights[from + 2]; d += value * weights[from + 3];
       }
-      middle[at] = Math.max(a, 0); middle[at + 1] = Math.max(b, 0);
-      middle[at + 2] = Math.max(c, 0); middle[at + 3] = Math.max(d, 0);
+      out[at] = a; out[at + 1] = b; out[at + 2] = c; out[at + 3] = d;
     }
   }
 
-  // The scores of some ranks, a mask, for the seat to move; the array is used again.
+  // What the layer of a move adds to its score, from `net.joined` and `n` of `net.moveFeatures`.
+  function scoreOfMove(net, n) {
+    const { moves: weights, moveFeatures, joined, moveLast } = net, width = joined.length;
+    for (let index = 0; index < n; index += 1) moveFeatures[index] *= width;
+    let sum = 0;
+    for (let at = 0; at < width; at += 4) {
+      let a = joined[at], b = joined[at + 1], c = joined[at + 2], d = joined[at + 3];
+      for (let index = 0; index < n; index += 1) {
+        const from = moveFeatures[index] + at;
+        a += weights[from]; b += weights[from + 1];
+        c += weights[from + 2]; d += weights[from + 3];
+      }
+      sum += Math.max(a, 0) * moveLast[at] + Math.max(b, 0) * moveLast[at + 1]
+        + Math.max(c, 0) * moveLast[at + 2] + Math.max(d, 0) * moveLast[at + 3];
+    }
+    return sum;
+  }
+
+  // The scores of some legal ranks, a mask, for the seat to move; the array is used again.
   function evaluate(net, row, wanted) {
-    const { middle, scores, last, lastBias } = net, width = middle.length;
+    const { middle, scores, last, lastBias, joined, moveFeatures } = net, width = middle.length;
     const n = privateFeatures(row, net.features, publicFeatures(row, net.features, 0));
-    secondLayer(net, firstLayer(net, row[DECLARATION], n));
+    const found = firstLayer(net, row[DECLARATION], n);
+    layerOn(net, found, net.second, net.secondBias, middle);
     for (let left = wanted; left; left &= left - 1) {
       const rank = lowest(left);
       let sum = lastBias[rank];
-      for (let at = 0; at < width; at += 1) sum += middle[at] * last[at * TILES + rank];
+      for (let at = 0; at < width; at += 1) {
+        sum += Math.max(middle[at], 0) * last[at * TILES + rank];
+      }
       scores[rank] = sum;
+    }
+    if (!joined.length) return scores;
+    layerOn(net, found, net.join, net.zeros, joined);
+    const view = moves.viewOf(row);
+    for (let left = wanted; left; left &= left - 1) {
+      const rank = lowest(left);
+      scores[rank] += scoreOfMove(net, moves.features(view, rank, moveFeatures));
     }
     return scores;
   }

@@ -36,6 +36,7 @@
       follows: Int32Array.from(suits, (suit) => ofSuit[suit]),
       wins: Int32Array.from(suits, (suit) => ofSuit[suit] | trumps),
       points: Int32Array.from(tiles, (tile) => POINTS[tile]),
+      doubles: mask(isDouble), lows: Int32Array.from(tiles, (tile) => LOW[tile]),
     };
   }
 
