@@ -91,7 +91,9 @@ def test_the_small_network_of_the_page_is_ours():
     assert compare(net, positions(300, 2), rolled=False) > 150
     # What the page's file loses: half a step of 31 in each row, and the rounding of the step.
     error = np.abs(pages.small_as_read(net).first - net.first)
-    assert (error <= 0.53 / 31 * np.abs(net.first).max(-1, keepdims=True)).all()
+    bound = 0.53 / 31 * np.abs(net.first).max(-1, keepdims=True)
+    # Rows of features that no game has are nearly 0; there the step's float16 is subnormal.
+    assert (error <= bound + 31 * 2.0**-25).all()
 
 
 def test_the_layer_of_moves_of_the_page_is_ours_in_all_tricks():
