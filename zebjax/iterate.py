@@ -36,6 +36,7 @@ def parser() -> cli.Parser:
         ("window", "the last rounds whose games are fitted"),
         ("hidden", "width of the first layer, a multiple of 4"),
         ("second", "width of the second layer, a multiple of 4"),
+        ("move", "width of the layer of a move, a multiple of 4"),
     ):
         default = getattr(defaults, name)
         help_text = f"{about} (default {default})"
@@ -45,6 +46,7 @@ def parser() -> cli.Parser:
         ("passes", "times that each game of the window is read in a round"),
         ("rate", "learning rate of the first round; it falls to --last-rate"),
         ("last_rate", "lowest learning rate"),
+        ("decay", "weight decay of AdamW"),
     ):
         default = getattr(defaults, name)
         help_text = f"{about} (default {default:g})"

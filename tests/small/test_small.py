@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from tests.support.playouts import positions, raw_keys
-from tests.support.small import net_of_seed
+from tests.support.small import net_of_seed, outputs_in_python
 from zebjax import solver, tiles
 from zebjax.players import exact
-from zebjax.small import batch, features, network, rules, storage
+from zebjax.small import batch, network, rules, storage
 
 TEMPERATURE, FLOOR = 0.1, 0.05
 
@@ -54,12 +54,7 @@ def test_a_rollout_is_never_better_than_all_points(rolled):
 
 def scores_in_python(net, row):
     """Outputs for the seat to move, without the compiled layers; and its legal ranks."""
-    out = np.zeros(features.MAX_ACTIVE, np.int64)
-    n = features.private_features(row, out, features.public_features(row, out, 0))
-    assert len(set(out[:n].tolist())) == n and out[:n].max() < features.N_FEATURES
-    hidden = net.first_bias + net.first[row[rules.DECLARATION], out[:n]].sum(0)
-    second = net.second_bias + np.maximum(hidden, 0) @ net.second
-    both = (net.last_bias + np.maximum(second, 0) @ net.last).reshape(2, 28)
+    both = outputs_in_python(net, row).reshape(2, 28)
     legal = int(rules.legal_tiles(row))
     score = network.VALUE_WEIGHT * both[0] + network.POINTS_WEIGHT * both[1]
     return score.astype(np.float64), [rank for rank in range(28) if legal >> rank & 1]
@@ -167,9 +162,31 @@ def test_a_network_is_saved_and_loaded(net, tmp_path):
         assert again.dtype == np.float32
 
 
+def test_a_file_of_format_1_loads_without_a_layer_of_moves(net, tmp_path):
+    import safetensors.numpy
+
+    arrays = {name: field.astype(np.float16) for name, field in net._asdict().items()}
+    for name in ("join", "moves", "move_last"):
+        del arrays[name]
+    safetensors.numpy.save_file(arrays, tmp_path / "net.safetensors")
+    loaded = storage.load(tmp_path / "net.safetensors")
+    assert loaded.join.shape == (8, 0)
+    # The outputs are those of the same network whose layer of moves adds nothing.
+    without = net._replace(move_last=np.zeros_like(net.move_last))
+    games, seeds = batch.read(positions(60, range(0, 28, 3))), np.zeros(60, np.uint64)
+    slots = (batch.choose(network.scorer(each), games, seeds, 0) for each in (loaded, without))
+    np.testing.assert_array_equal(*slots)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (lambda arrays: arrays.update(join=arrays["join"][:, :3]), "array join: expected float16"),
+        (
+            lambda arrays: arrays.update(moves=np.asarray(arrays["moves"][0, 0])),
+            r"array moves: expected \[feat",
+        ),
+        (lambda arrays: arrays.pop("moves"), "not a small network; expected the arrays first, "),
         (lambda arrays: arrays.pop("last"), "not a small network; expected the arrays first, "),
         (lambda arrays: arrays.update(second=arrays["second"][:3]), "two multiples of 4 up to"),
         (lambda arrays: arrays.update(last=arrays["last"][:, :5]), "array last: expected float16"),

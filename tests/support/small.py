@@ -2,16 +2,43 @@
 
 import numpy as np
 
+from zebjax.small import features, moves, rules
 from zebjax.small.network import Net, shapes
 
 
-def net_of_seed(seed, spread=1.0, hidden=8, second=4):
+def net_of_seed(seed, spread=1.0, hidden=8, second=4, move=4):
     rng = np.random.default_rng(seed)
-    wanted = shapes(hidden, second)
-    scale = {"first": 0.3, "second": 0.7, "last": 0.7 * spread}
+    wanted = shapes(hidden, second, move)
+    scale = {"first": 0.3, "second": 0.7, "last": 0.7 * spread, "join": 0.4, "moves": 0.3}
+    scale["move_last"] = 0.5 * spread
     return Net(
         *(
             rng.normal(0, scale.get(name, 0.1), wanted[name]).astype(np.float32)
             for name in Net._fields
         )
     )
+
+
+def outputs_in_python(net, row):
+    """Outputs for the seat to move, float64 `[28 or 56]`, without the compiled layers.
+
+    Those of tiles that are not legal have no part by the move.
+    """
+    active = np.zeros(features.MAX_ACTIVE, np.int64)
+    n = features.private_features(row, active, features.public_features(row, active, 0))
+    assert len(set(active[:n].tolist())) == n and active[:n].max() < features.N_FEATURES
+    net = Net(*(field.astype(np.float64) for field in net))
+    hidden = net.first_bias + net.first[row[rules.DECLARATION], active[:n]].sum(0)
+    hidden = np.maximum(hidden, 0)
+    second = net.second_bias + hidden @ net.second
+    out = net.last_bias + np.maximum(second, 0) @ net.last
+    view = moves.view_of(row)
+    for rank in range(28):
+        if view.legal >> rank & 1:
+            active = np.full(moves.MAX_ACTIVE, -1)
+            n = moves.move_features(row, view, rank, active)
+            assert len(set(active[:n].tolist())) == n
+            assert active[:n].min() >= 0 and active[:n].max() < moves.N_MOVE_FEATURES
+            layer = hidden @ net.join + net.moves[active[:n]].sum(0)
+            out[rank::28] += np.maximum(layer, 0) @ net.move_last
+    return out

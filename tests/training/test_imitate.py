@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from tests.support.contracts import finished
-from tests.support.small import net_of_seed
+from tests.support.small import net_of_seed, outputs_in_python
 from zebjax import imitate, record
 from zebjax.record import TargetKind
-from zebjax.small import features, rules, storage
+from zebjax.small import rules, storage
 from zebjax.training import small_descent, small_imitate, teacher_config
 
 
@@ -78,17 +78,13 @@ def test_both_networks_that_come_with_zebjax_can_be_loaded():
 def loss_in_python(params, lessons):
     """The loss that `gradient` differentiates, summed over decisions, in float64."""
     net, total, n = small_descent.net_of(params), 0.0, 0
-    net = type(net)(*(field.astype(np.float64) for field in net))
-    out, row = np.zeros(features.MAX_ACTIVE, np.int64), np.zeros(rules.SIZE, np.int64)
+    row = np.zeros(rules.SIZE, np.int64)
     for number in range(len(lessons.slots)):
         rules.start(row, lessons.hands[number], *(int(field[number]) for field in lessons[2:4]))
         for ply in range(28):
             own, target = lessons.ranks[number, rules.mover(row)], lessons.targets[number, ply]
             if target.any():
-                active = features.private_features(row, out, features.public_features(row, out, 0))
-                hidden = net.first_bias + net.first[row[rules.DECLARATION], out[:active]].sum(0)
-                second = net.second_bias + np.maximum(hidden, 0) @ net.second
-                value, points = (net.last_bias + np.maximum(second, 0) @ net.last).reshape(2, 28)
+                value, points = outputs_in_python(net, row).reshape(2, 28)
                 scores = (0.5 * value + 0.2 * points) / small_imitate.TEMPERATURE
                 legal = [rank for rank in range(28) if rules.legal_tiles(row) >> rank & 1]
                 norm = np.logaddexp.reduce(scores[legal])
@@ -111,7 +107,9 @@ def test_the_gradient_is_that_of_the_cross_entropy():
     assert grad.losses[:, 0].sum() == n > 100
     assert grad.losses[:, 1].sum() == pytest.approx(expected, rel=1e-4)
     slopes = small_descent.slopes_of(grad)
-    for name in ("by_rank", "own", "first_bias", "second", "second_bias", "last", "last_bias"):
+    for name in params._fields:
+        if name == "by_tile":  # `params_of` shares by rank alone
+            continue
         slope = getattr(slopes, name).reshape(-1)
         place = int(np.abs(slope).argmax())
         ends = []

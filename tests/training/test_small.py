@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from tests.support.small import net_of_seed
+from tests.support.small import net_of_seed, outputs_in_python
 from zebjax import iterate
 from zebjax.small import features, network, policy, rules, storage
 from zebjax.small.network import new_scratch
@@ -15,7 +15,7 @@ from zebjax.training.small_config import Exploration, Settings
 
 # Slow: most of it is compiling two large kernels. tests/small covers rules, features and layers.
 pytestmark = pytest.mark.slow
-TINY = Settings(rounds=2, games=240, window=2, hidden=8, second=4, passes=3.0)
+TINY = Settings(rounds=2, games=240, window=2, hidden=8, second=4, move=4, passes=3.0)
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +77,8 @@ def test_threads_do_not_change_games(games):
 def loss_in_python(params, games):
     """The loss that `gradient` differentiates, summed over decisions, in float64."""
     net, total = small_descent.net_of(params), 0.0
-    net = network.Net(*(field.astype(np.float64) for field in net))
-    out = np.zeros(features.MAX_ACTIVE, np.int64)
     for row, ranks, labels, _, _ in decisions(games):
-        n = features.private_features(row, out, features.public_features(row, out, 0))
-        hidden = net.first_bias + net.first[row[rules.DECLARATION], out[:n]].sum(0)
-        second = net.second_bias + np.maximum(hidden, 0) @ net.second
-        both = (net.last_bias + np.maximum(second, 0) @ net.last).reshape(2, 28)[:, ranks]
+        both = outputs_in_python(net, row).reshape(2, 28)[:, ranks]
         points = labels.astype(float)
         for error in (both[0] - np.sign(points - 21), both[1] - (points - 21) / 10):
             total += ((error - error.mean()) ** 2).sum() / 4 + 0.2 * error.mean() ** 2
@@ -91,7 +86,7 @@ def loss_in_python(params, games):
 
 
 def test_the_gradient_is_that_of_the_loss(games):
-    params = small_descent.init(8, 4, 0)
+    params = small_descent.init(8, 4, 4, 0)
     rng = np.random.default_rng(0)
     params = small_descent.Params(
         *(np.ascontiguousarray(p + rng.normal(0, 0.1, p.shape), np.float32) for p in params)
@@ -105,7 +100,7 @@ def test_the_gradient_is_that_of_the_loss(games):
     for name in params._fields:
         slope = getattr(slopes, name).reshape(-1)
         place = int(np.abs(slope).argmax())
-        step = 1e-2
+        step = 1e-3
         ends = []
         for sign in (1, -1):
             moved = small_descent.Params(*(p.astype(np.float64) for p in params))
@@ -116,7 +111,7 @@ def test_the_gradient_is_that_of_the_loss(games):
 
 
 def test_a_fit_learns_the_games_and_repeats(games):
-    params, again = small_descent.init(8, 4, 0), small_descent.init(8, 4, 0)
+    params, again = small_descent.init(8, 4, 4, 0), small_descent.init(8, 4, 4, 0)
     how = small_descent.Fit(passes=60, games=20, rate=5e-3)
     errors = small_fit.fit(params, games, how, 1, threads=1)
     assert errors[-10:, 2].mean() < 0.7 * errors[:10, 2].mean()
@@ -168,7 +163,7 @@ def test_damaged_games_are_refused_when_a_run_resumes(tmp_path, games, change, m
 
 
 def test_a_network_that_is_not_finite_is_not_written(tmp_path):
-    net = small_descent.net_of(small_descent.init(8, 4, 0))
+    net = small_descent.net_of(small_descent.init(8, 4, 4, 0))
     net.second[0, 0] = 1e6  # more than float16 holds
     with pytest.raises(ValueError, match="array second is not finite, so nothing is written"):
         storage.save(tmp_path / "net.safetensors", net, {})
@@ -176,7 +171,7 @@ def test_a_network_that_is_not_finite_is_not_written(tmp_path):
 
 
 def test_the_command_trains_and_says_what_to_try(tmp_path, capsys):
-    options = ["--rounds", "1", "--games", "80", "--hidden", "8", "--second", "4"]
+    options = ["--rounds", "1", "--games", "80", "--hidden", "8", "--second", "4", "--move", "4"]
     assert iterate.main([str(tmp_path / "out"), *options]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("round  1         10 games  value of moves")

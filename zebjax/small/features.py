@@ -61,7 +61,7 @@ N_FEATURES = _THEIRS + tiles.TOTAL_POINTS + 1
 MAX_ACTIVE = 128
 """More than can be active at once."""
 
-_OF_SUIT = np.where(tiles.CAN_FOLLOW, np.int64(1) << RANK_OF_TILE[:, None], 0).sum(-1)
+OF_SUIT = np.where(tiles.CAN_FOLLOW, np.int64(1) << RANK_OF_TILE[:, None], 0).sum(-1)
 """The tiles that follow each suit, int64 `[10, 8]`."""
 
 
@@ -94,7 +94,7 @@ def private_features(row: np.ndarray, out: np.ndarray, n: int) -> int:
             out[n] = (_BOSS if beaten_by else _SURE) + rank
             n += 1
     for suit in range(8):
-        if hand & _OF_SUIT[declaration, suit] == 0:
+        if hand & OF_SUIT[declaration, suit] == 0:
             out[n] = _LACKS + suit
             n += 1
     out[n] = _TRUMPS_OUT + count(unseen & trumps)

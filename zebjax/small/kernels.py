@@ -96,7 +96,7 @@ def log_likelihoods(
                     for j in range(public.shape[0]):
                         scratch.hidden[j] = public[j]
                     add_features(net.first, declaration, scratch.features, k, scratch.hidden)
-                    finish(net, scratch.hidden, scratch.second, scratch.out)
+                    finish(net, row, scratch)
                     out[number, world, group] += policy.log_probability(
                         scratch.out, legal, rank, temperature, floor
                     )

@@ -1,4 +1,8 @@
-"""The small network: a sparse first layer with a table for each declaration, two dense layers.
+"""The small network: a sparse first layer with a table for each declaration, and two ways from it.
+
+Two dense layers give the outputs of all tiles at once. What the layer of a move adds to those of
+its tile comes from the first layer and from the features of the move (`moves`), with the same
+weights for every tile.
 
 It gives two numbers for each tile, from the view of the seat to move. The value of playing it, P of
 more points less P of fewer, as everywhere; and the difference of the points at the end over
@@ -12,11 +16,14 @@ import numpy as np
 from zebjax import tiles
 from zebjax.network.config import POINTS_WEIGHT, VALUE_WEIGHT
 from zebjax.small.features import MAX_ACTIVE, N_FEATURES
+from zebjax.small.moves import MAX_ACTIVE as MAX_ACTIVE_OF_MOVE
+from zebjax.small.moves import N_MOVE_FEATURES, move_features, view_of
+from zebjax.solver.bounds import lowest
 from zebjax.solver.cached_code import compiled, inlined
 
 
 class Net(NamedTuple):
-    """Parameters, float32, C order. H and K are the widths of the hidden layers."""
+    """Parameters, float32, C order. H, K and M are the widths of the hidden layers; M may be 0."""
 
     first: np.ndarray
     """`[10, N_FEATURES, H]`."""
@@ -30,9 +37,15 @@ class Net(NamedTuple):
     """`[K, 56]`: 28 values and 28 points by rank; `[K, 28]`: scores."""
     last_bias: np.ndarray
     """`[56]` or `[28]`."""
+    join: np.ndarray
+    """`[H, M]`, from the first layer to the layer of each move."""
+    moves: np.ndarray
+    """`[N_MOVE_FEATURES, M]`."""
+    move_last: np.ndarray
+    """`[M, 2]`: value and points; `[M, 1]`: score."""
 
 
-def shapes(hidden: int, second: int) -> dict[str, tuple[int, ...]]:
+def shapes(hidden: int, second: int, move: int) -> dict[str, tuple[int, ...]]:
     """Return the shape of each field of a Net with these widths."""
     return {
         "first": (tiles.N_DECLARATIONS, N_FEATURES, hidden),
@@ -41,6 +54,9 @@ def shapes(hidden: int, second: int) -> dict[str, tuple[int, ...]]:
         "second_bias": (second,),
         "last": (second, 2 * tiles.N_TILES),
         "last_bias": (2 * tiles.N_TILES,),
+        "join": (hidden, move),
+        "moves": (N_MOVE_FEATURES, move),
+        "move_last": (move, 2),
     }
 
 
@@ -52,7 +68,11 @@ def scorer(net: Net) -> Net:
         halves = last.reshape(*last.shape[:-1], 2, tiles.N_TILES)
         return np.ascontiguousarray((halves * weights).sum(-2, dtype=np.float32))
 
-    return net._replace(last=mixed(net.last), last_bias=mixed(net.last_bias))
+    return net._replace(
+        last=mixed(net.last),
+        last_bias=mixed(net.last_bias),
+        move_last=np.ascontiguousarray(net.move_last @ weights),
+    )
 
 
 class Scratch(NamedTuple):
@@ -63,6 +83,14 @@ class Scratch(NamedTuple):
     """The first layer before its ReLU, float32 `[H]`."""
     second: np.ndarray
     out: np.ndarray
+    joined: np.ndarray
+    """What all moves share of their layer, float32 `[M]`."""
+    moves: np.ndarray
+    """The layer of each legal move after its ReLU, by ascending rank, float32 `[7, M]`."""
+    move_features: np.ndarray
+    """int64 `[7, MAX_ACTIVE_OF_MOVE]`."""
+    n_move_features: np.ndarray
+    """int64 `[7]`."""
 
 
 @compiled
@@ -73,6 +101,10 @@ def new_scratch(net: Net) -> Scratch:
         np.zeros(net.first.shape[2], np.float32),
         np.zeros(net.second.shape[1], np.float32),
         np.zeros(net.last.shape[1], np.float32),
+        np.zeros(net.moves.shape[1], np.float32),
+        np.zeros((tiles.HAND_SIZE, net.moves.shape[1]), np.float32),
+        np.zeros((tiles.HAND_SIZE, MAX_ACTIVE_OF_MOVE), np.int64),
+        np.zeros(tiles.HAND_SIZE, np.int64),
     )
 
 
@@ -107,7 +139,43 @@ def add_layer(below: np.ndarray, weights: np.ndarray, bias: np.ndarray, above: n
 
 
 @inlined
-def finish(net: Net, hidden: np.ndarray, second: np.ndarray, out: np.ndarray) -> None:
-    """Compute the outputs from the first layer."""
-    add_layer(hidden, net.second, net.second_bias, second)
-    add_layer(second, net.last, net.last_bias, out)
+def _add_moves(net: Net, row: np.ndarray, scratch: Scratch) -> None:
+    """Add to the outputs of each legal tile what the layer of its move gives."""
+    zero, joined, layer = np.float32(0), scratch.joined, scratch.moves
+    for j in range(joined.shape[0]):
+        joined[j] = 0
+    for i in range(scratch.hidden.shape[0]):
+        above = scratch.hidden[i]
+        if above > 0:
+            for j in range(joined.shape[0]):
+                joined[j] += above * net.join[i, j]
+    view = view_of(row)
+    left, k = view.legal, 0
+    while left:
+        rank = lowest(left)
+        left &= left - 1
+        n = move_features(row, view, rank, scratch.move_features[k])
+        scratch.n_move_features[k] = n
+        for j in range(joined.shape[0]):
+            layer[k, j] = joined[j]
+        for index in range(n):
+            feature = scratch.move_features[k, index]
+            for j in range(joined.shape[0]):
+                layer[k, j] += net.moves[feature, j]
+        for j in range(joined.shape[0]):
+            layer[k, j] = max(layer[k, j], zero)
+        for column in range(net.move_last.shape[1]):
+            total = zero
+            for j in range(joined.shape[0]):
+                total += layer[k, j] * net.move_last[j, column]
+            scratch.out[tiles.N_TILES * column + rank] += total
+        k += 1
+
+
+@inlined
+def finish(net: Net, row: np.ndarray, scratch: Scratch) -> None:
+    """Compute `scratch.out` for the seat to move from the first layer, `scratch.hidden`."""
+    add_layer(scratch.hidden, net.second, net.second_bias, scratch.second)
+    add_layer(scratch.second, net.last, net.last_bias, scratch.out)
+    if scratch.joined.shape[0]:
+        _add_moves(net, row, scratch)

@@ -24,14 +24,15 @@ def uniform(seed: np.ndarray) -> float:
 
 
 @inlined
-def evaluate(net: Net, row: np.ndarray, scratch: Scratch) -> None:
-    """Compute `scratch.out` for the seat to move."""
+def evaluate(net: Net, row: np.ndarray, scratch: Scratch) -> int:
+    """Compute `scratch.out` for the seat to move; return the number of `scratch.features`."""
     n = public_features(row, scratch.features, 0)
     n = private_features(row, scratch.features, n)
     for j in range(scratch.hidden.shape[0]):
         scratch.hidden[j] = net.first_bias[j]
     add_features(net.first, row[DECLARATION], scratch.features, n, scratch.hidden)
-    finish(net, scratch.hidden, scratch.second, scratch.out)
+    finish(net, row, scratch)
+    return n
 
 
 @compiled

@@ -16,7 +16,9 @@ best what strong players do."""
 _BUNDLED = Path(__file__).parents[1] / "bundled"
 MAX_BYTES = 100 << 20
 """Maximum size of a file."""
-_FORMAT_KEY, _FORMAT = "zebjax_small_format", "1"
+_FORMAT_KEY, _FORMAT = "zebjax_small_format", "2"
+_OF_MOVES = ("join", "moves", "move_last")
+"""The arrays that files of format 1 do not have: their networks have no layer of a move."""
 
 
 def save(path: Path, net: Net, facts: dict[str, str]) -> None:
@@ -75,16 +77,21 @@ def load(path: Path | str) -> Net:
 
 
 def _checked(file: Path, arrays: dict[str, np.ndarray]) -> Net:
+    if "first" in arrays and not set(arrays) & set(_OF_MOVES):  # format 1
+        hidden = arrays["first"].shape[-1]
+        arrays |= {name: np.zeros(shapes(hidden, 4, 0)[name], np.float16) for name in _OF_MOVES}
     if set(arrays) != set(Net._fields):
         raise ValueError(
             f"{file}: not a small network; expected the arrays {', '.join(Net._fields)}"
         )
-    widths = arrays["second"].shape
+    widths, move = arrays["second"].shape, arrays["moves"].shape[-1:]
     if len(widths) != 2 or not all(4 <= width <= MAX_WIDTH and width % 4 == 0 for width in widths):
         raise ValueError(
             f"{file}: array second: expected two multiples of 4 up to {MAX_WIDTH}, got {widths}"
         )
-    for name, shape in shapes(*widths).items():
+    if not move or move[0] > MAX_WIDTH:
+        raise ValueError(f"{file}: array moves: expected [features, width up to {MAX_WIDTH}]")
+    for name, shape in shapes(*widths, *move).items():
         found = arrays[name]
         if found.shape != shape or found.dtype != np.float16:
             raise ValueError(

@@ -37,20 +37,24 @@ class Settings:
     """Width of the first layer, a multiple of 4."""
     second: int = 32
     """Width of the second layer, a multiple of 4."""
-    passes: float = 1.5
+    move: int = 64
+    """Width of the layer of a move, a multiple of 4."""
+    passes: float = 0.6
     """Times that each game of the window is read in a round."""
-    rate: float = 1e-3
+    rate: float = 6e-3
     """Learning rate of the first round; it falls by a tenth each round down to `last_rate`."""
-    last_rate: float = 3e-4
+    last_rate: float = 3e-3
+    decay: float = 0.2
+    """Weight decay of AdamW."""
     seed: int = 0
     explore: Exploration = Exploration()
 
     def __post_init__(self) -> None:
         checks.at_least(self, "small", 1, "rounds", "window")
         checks.at_least(self, "small", 80, "games")
-        checks.at_least(self, "small", 4, "hidden", "second")
-        checks.positive(self, "small", "passes", "rate", "last_rate")
-        for name in ("hidden", "second"):
+        checks.at_least(self, "small", 4, "hidden", "second", "move")
+        checks.positive(self, "small", "passes", "rate", "last_rate", "decay")
+        for name in ("hidden", "second", "move"):
             if getattr(self, name) % 4:
                 raise ValueError(
                     f"small.{name}: expected a multiple of 4, got {getattr(self, name)}"

@@ -37,6 +37,9 @@ class Params(NamedTuple):
     second_bias: np.ndarray
     last: np.ndarray
     last_bias: np.ndarray
+    join: np.ndarray
+    moves: np.ndarray
+    move_last: np.ndarray
 
 
 def _tile_order() -> np.ndarray:
@@ -61,9 +64,9 @@ def tile_rows() -> np.ndarray:
     return np.flatnonzero((_TILE_ORDER < features.N_FEATURES).all(0))
 
 
-def init(hidden: int, second: int, seed: int) -> Params:
-    """Draw parameters whose policy is uniform: the last layer is 0."""
-    rng, wanted = np.random.default_rng(seed), shapes(hidden, second)
+def init(hidden: int, second: int, move: int, seed: int) -> Params:
+    """Draw parameters of a network with these widths whose policy is uniform: last layers are 0."""
+    rng, wanted = np.random.default_rng(seed), shapes(hidden, second, move)
 
     def normal(shape: tuple[int, ...], spread: float) -> np.ndarray:
         return rng.normal(0, spread, shape).astype(np.float32)
@@ -79,6 +82,9 @@ def init(hidden: int, second: int, seed: int) -> Params:
         second_bias=zeros["second_bias"],
         last=zeros["last"],
         last_bias=zeros["last_bias"],
+        join=normal(wanted["join"], math.sqrt(1 / hidden)),
+        moves=normal(wanted["moves"], 0.25),  # about 15 are active: a spread of 1
+        move_last=zeros["move_last"],
     )
 
 
@@ -105,6 +111,9 @@ class Gradient(NamedTuple):
     second_bias: np.ndarray
     last: np.ndarray
     last_bias: np.ndarray
+    join: np.ndarray
+    moves: np.ndarray
+    move_last: np.ndarray
     losses: np.ndarray
     """float64 `[10, 5]`: number of decisions, then sums of what `small_fit.gradient` or
     `small_imitate.gradient` measures."""

@@ -3,12 +3,19 @@
 import numpy as np
 
 from zebjax import tiles
-from zebjax.small import features, rules
+from zebjax.small import policy, rules
 from zebjax.small.batch import in_threads
-from zebjax.small.network import Net, Scratch, add_features, finish, new_scratch
+from zebjax.small.network import Net, new_scratch
 from zebjax.solver.bounds import lowest
 from zebjax.solver.cached_code import compiled
 from zebjax.training.labelled_games import Games
+from zebjax.training.small_backward import (
+    Turned,
+    backward,
+    gradient_of_declaration,
+    new_slopes,
+    turned,
+)
 from zebjax.training.small_config import MEAN_WEIGHT
 from zebjax.training.small_descent import Fit, Gradient, Params, balanced, descend, new_gradient
 
@@ -48,80 +55,22 @@ def _output_gradient(
 
 
 @compiled
-def backward(
-    net: Net, turned: tuple, declaration: int, n: int, scratch: Scratch, slopes: tuple, grad: tuple
-) -> None:
-    """Add the gradient of one decision.
-
-    Args:
-        net: the network.
-        turned: its last two tables, transposed, so that every inner loop is over a row.
-        declaration: of the game.
-        n: number of active features in `scratch.features`.
-        scratch: as `finish` left it.
-        slopes: of outputs (given), second and first layer (buffers).
-        grad: fields of `Gradient` for this declaration.
-    """
-    of_out, of_second, of_hidden = slopes
-    last_turned, second_turned = turned
-    first, first_bias, second, second_bias, last, last_bias = grad
-    last_bias += of_out
-    of_second[:] = 0
-    for k in range(of_out.shape[0]):
-        if of_out[k] != 0:
-            weights = last_turned[k]
-            for j in range(of_second.shape[0]):
-                of_second[j] += of_out[k] * weights[j]
-    of_hidden[:] = 0
-    for j in range(of_second.shape[0]):
-        if scratch.second[j] <= 0:
-            of_second[j] = 0
-            continue
-        for k in range(of_out.shape[0]):
-            last[j, k] += scratch.second[j] * of_out[k]
-        weights = second_turned[j]
-        for i in range(of_hidden.shape[0]):
-            of_hidden[i] += of_second[j] * weights[i]
-    second_bias += of_second
-    for i in range(of_hidden.shape[0]):
-        if scratch.hidden[i] <= 0:
-            of_hidden[i] = 0
-            continue
-        for j in range(of_second.shape[0]):
-            second[i, j] += scratch.hidden[i] * of_second[j]
-    first_bias += of_hidden
-    for index in range(n):
-        row = first[scratch.features[index]]
-        for i in range(of_hidden.shape[0]):
-            row[i] += of_hidden[i]
-
-
-@compiled
 def _gradient_of_games(
-    first: int, last: int, net: Net, turned: tuple, games: tuple, chosen: np.ndarray, grad: tuple
+    first: int, last: int, net: Net, turned: Turned, games: tuple, chosen: np.ndarray, grad: tuple
 ) -> None:
     """Kernel of `gradient`, see `batch.in_threads`: the range is one of declarations."""
     hands, leader, plays, labels = games
-    scratch, row = new_scratch(net), np.zeros(rules.SIZE, np.int64)
-    slopes = (
-        np.zeros_like(scratch.out),
-        np.zeros_like(scratch.second),
-        np.zeros_like(scratch.hidden),
-    )
+    scratch, row, slopes = new_scratch(net), np.zeros(rules.SIZE, np.int64), new_slopes(net)
     for d in range(first, last):
-        own = (grad[0][d], grad[1][d], grad[2][d], grad[3][d], grad[4][d], grad[5][d])
+        own = gradient_of_declaration(grad, d)
         for game in chosen[d]:
             rules.start(row, hands[game], d, leader[game])
             for ply in range(28):
                 if labels[game, ply, 0] >= 0:
-                    n = features.public_features(row, scratch.features, 0)
-                    n = features.private_features(row, scratch.features, n)
-                    scratch.hidden[:] = net.first_bias
-                    add_features(net.first, d, scratch.features, n, scratch.hidden)
-                    finish(net, scratch.hidden, scratch.second, scratch.out)
+                    n = policy.evaluate(net, row, scratch)
                     legal = rules.legal_tiles(row)
-                    _output_gradient(scratch.out, labels[game, ply], legal, slopes[0], grad[6][d])
-                    backward(net, turned, d, n, scratch, slopes, own)
+                    _output_gradient(scratch.out, labels[game, ply], legal, slopes.out, grad[9][d])
+                    backward(net, turned, legal, n, scratch, slopes, own)
                 rules.play(row, plays[game, ply])
 
 
@@ -138,12 +87,11 @@ def gradient(net: Net, games: Games, chosen: np.ndarray, grad: Gradient, threads
     """
     for array in grad:
         array[:] = 0
-    turned = (np.ascontiguousarray(net.last.T), np.ascontiguousarray(net.second.T))
     arrays = (games.hands, games.leader, games.plays, games.labels)
     in_threads(
         _gradient_of_games,
         tiles.N_DECLARATIONS,
-        (net, turned, arrays, chosen, tuple(grad)),
+        (net, turned(net), arrays, chosen, tuple(grad)),
         threads,
         piece=1,
     )

@@ -13,21 +13,20 @@ import numpy as np
 from zebjax import tiles
 from zebjax.players.inference import Settings as Inference
 from zebjax.record import GameRecord, TargetKind
-from zebjax.small import features, rules
+from zebjax.small import policy, rules
 from zebjax.small.batch import in_threads
-from zebjax.small.network import (
-    POINTS_WEIGHT,
-    VALUE_WEIGHT,
-    Net,
-    add_features,
-    finish,
-    new_scratch,
-)
+from zebjax.small.network import POINTS_WEIGHT, VALUE_WEIGHT, Net, new_scratch
 from zebjax.solver.bounds import lowest
 from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import RANK_OF_TILE
+from zebjax.training.small_backward import (
+    Turned,
+    backward,
+    gradient_of_declaration,
+    new_slopes,
+    turned,
+)
 from zebjax.training.small_descent import Fit, Gradient, Params, balanced, descend, new_gradient
-from zebjax.training.small_fit import backward
 
 TEMPERATURE = Inference.temperature
 """Of the policy that is fitted, so that inference may use its own default."""
@@ -120,32 +119,23 @@ def _output_gradient(
 
 @compiled
 def _gradient_of_games(
-    first: int, last: int, net: Net, turned: tuple, games: tuple, chosen: np.ndarray, grad: tuple
+    first: int, last: int, net: Net, turned: Turned, games: tuple, chosen: np.ndarray, grad: tuple
 ) -> None:
     """Kernel of `gradient`, see `batch.in_threads`: the range is one of declarations."""
     hands, ranks, leader, slots, targets = games
-    scratch, row = new_scratch(net), np.zeros(rules.SIZE, np.int64)
-    slopes = (
-        np.zeros_like(scratch.out),
-        np.zeros_like(scratch.second),
-        np.zeros_like(scratch.hidden),
-    )
+    scratch, row, slopes = new_scratch(net), np.zeros(rules.SIZE, np.int64), new_slopes(net)
     for d in range(first, last):
-        own = (grad[0][d], grad[1][d], grad[2][d], grad[3][d], grad[4][d], grad[5][d])
+        own = gradient_of_declaration(grad, d)
         for game in chosen[d]:
             rules.start(row, hands[game], d, leader[game])
             for ply in range(28):
                 of_mover, played = ranks[game, rules.mover(row)], slots[game, ply]
                 if targets[game, ply].sum() > 0:
-                    n = features.public_features(row, scratch.features, 0)
-                    n = features.private_features(row, scratch.features, n)
-                    scratch.hidden[:] = net.first_bias
-                    add_features(net.first, d, scratch.features, n, scratch.hidden)
-                    finish(net, scratch.hidden, scratch.second, scratch.out)
+                    n = policy.evaluate(net, row, scratch)
                     lesson = (of_mover, targets[game, ply], played)
                     legal = rules.legal_tiles(row)
-                    _output_gradient(scratch.out, legal, lesson, slopes[0], grad[6][d])
-                    backward(net, turned, d, n, scratch, slopes, own)
+                    _output_gradient(scratch.out, legal, lesson, slopes.out, grad[9][d])
+                    backward(net, turned, legal, n, scratch, slopes, own)
                 rules.play(row, of_mover[played])
 
 
@@ -157,12 +147,11 @@ def gradient(net: Net, games: Games, chosen: np.ndarray, grad: Gradient, threads
     """
     for array in grad:
         array[:] = 0
-    turned = (np.ascontiguousarray(net.last.T), np.ascontiguousarray(net.second.T))
     arrays = (games.hands, games.ranks, games.leader, games.slots, games.targets)
     in_threads(
         _gradient_of_games,
         tiles.N_DECLARATIONS,
-        (net, turned, arrays, chosen, tuple(grad)),
+        (net, turned(net), arrays, chosen, tuple(grad)),
         threads,
         piece=1,
     )

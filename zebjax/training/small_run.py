@@ -73,7 +73,7 @@ def run(
     params = (
         _load_params(_params_file(out, done), settings)
         if done >= 0
-        else small_descent.init(settings.hidden, settings.second, settings.seed)
+        else small_descent.init(settings.hidden, settings.second, settings.move, settings.seed)
     )
     for number in range(done + 1, settings.rounds):
 
@@ -88,7 +88,7 @@ def run(
             for file in _games_files(settings, out, earlier)
         ]
         show(0.8, "fitting")
-        how = Fit(passes=settings.passes, rate=settings.rate_of(number))
+        how = Fit(settings.passes, rate=settings.rate_of(number), decay=settings.decay)
         seed = (settings.seed, number)
         errors = small_fit.fit(params, labelled_games.join([*old, new]), how, seed, threads)
         if not np.isfinite(errors).all():
@@ -116,7 +116,9 @@ def _check_settings(settings: Settings, out: Path) -> None:
         return
     found = files.read_json(file, 1 << 16)
     if not isinstance(found, dict) or set(found) != set(plain):
-        raise ValueError(f"{file}: not the settings of `zebjax iterate`; choose another folder")
+        raise ValueError(
+            f"{file}: not the settings of `zebjax iterate` of this version; choose another folder"
+        )
     for name, value in plain.items():
         if found[name] != value:
             raise ValueError(
@@ -159,7 +161,7 @@ def _games_of_round(
 
 def _load_params(file: Path, settings: Settings) -> Params:
     arrays = labelled_games.read_arrays(file)
-    wanted = small_descent.init(settings.hidden, settings.second, 0)
+    wanted = small_descent.init(settings.hidden, settings.second, settings.move, 0)
     shapes = {name: field.shape for name, field in wanted._asdict().items()}
     labelled_games.check_arrays(file, arrays, shapes, np.float32)
     for name, array in arrays.items():

@@ -1,103 +1,14 @@
-// The small network of an exported page: zebjax.small in plain JavaScript. Tiles are ranks 0 to 27
-// of the declaration, sets of tiles are masks over ranks, and a game is a row of 27 integers that
-// is changed in place. Node checks it against zebjax.small (tests/table/test_export_small.py).
+// The small network of an exported page: zebjax.small in plain JavaScript. small_rules.js has the
+// rows that it reads, small_moves.js the features of a move. Node checks all three against
+// zebjax.small (tests/table/test_export_small.py).
 "use strict";
 
 (function () {
-  const { HIGH, LOW, POINTS, isDouble, isCalled, ledSuit, follows } = zebjax.rules;
-  const DOUBLES_SUIT = 8, TILES = 28, SUITS = 8, ALL = 2 ** TILES - 1;
-  const TILE_IDS = Array.from({ length: TILES }, (_, tile) => tile);
-
-  const lowest = (mask) => 31 - Math.clz32(mask & -mask);
-  const highest = (mask) => 31 - Math.clz32(mask);
-
-  function count(mask) {
-    let n = 0;
-    for (let left = mask; left; left &= left - 1) n += 1;
-    return n;
-  }
-
-  // ---- the order of tiles under each declaration (zebjax.solver.ranks)
-
-  // Within every suit the higher rank wins: plain tiles by pips, then doubles, then trumps.
-  function tablesOf(declaration) {
-    const isTrump = (tile) => declaration < DOUBLES_SUIT && isCalled(declaration, tile);
-    const order = (tile) => 200 * isTrump(tile) + 100 * isDouble(tile) + HIGH[tile] + LOW[tile];
-    const tiles = [...TILE_IDS].sort((a, b) => order(a) - order(b) || a - b);
-    const ranks = TILE_IDS.map((tile) => tiles.indexOf(tile));
-    const mask = (wanted) => tiles.reduce(
-      (all, tile, rank) => (wanted(tile) ? all | (1 << rank) : all), 0);
-    const trumps = mask(isTrump);
-    const suits = tiles.map((tile) => ledSuit(declaration, tile));
-    const ofSuit = Array.from({ length: SUITS }, (_, suit) =>
-      mask((tile) => follows(declaration, suit, tile)));
-    return {
-      tiles, ranks, trumps, suits: Int32Array.from(suits), ofSuit: Int32Array.from(ofSuit),
-      follows: Int32Array.from(suits, (suit) => ofSuit[suit]),
-      wins: Int32Array.from(suits, (suit) => ofSuit[suit] | trumps),
-      points: Int32Array.from(tiles, (tile) => POINTS[tile]),
-    };
-  }
-
-  const TABLES = Array.from({ length: 10 }, (_, declaration) => tablesOf(declaration));
-
-  // ---- rules (zebjax.small.rules). Columns of a row; the first four groups have one per seat.
-
-  const HANDS = 0, LED = 4, FOLLOWED = 8, VOIDS = 12, DECLARATION = 16, LEADER = 17, N_LAID = 18,
-    PLY = 19, SEEN = 20, TEAM_POINTS = 21, TRICK = 23, SIZE = 27;
-
-  const mover = (row) => (row[LEADER] + row[N_LAID]) & 3;
-
-  // The row of a game whose hands are all known, or of a view in which other hands are empty.
-  function start(game) {
-    const row = new Int32Array(SIZE), { ranks } = TABLES[game.declaration];
-    row[DECLARATION] = game.declaration;
-    row[LEADER] = game.leader;
-    game.hands.forEach((hand, seat) => {
-      for (const tile of hand) row[HANDS + seat] |= 1 << ranks[tile];
-    });
-    for (const tile of game.plays) play(row, ranks[tile]);
-    return row;
-  }
-
-  function legal(row) {
-    const hand = row[HANDS + mover(row)];
-    if (!row[N_LAID]) return hand;
-    return (hand & TABLES[row[DECLARATION]].follows[row[TRICK]]) || hand;
-  }
-
-  // The rank that wins the trick so far; a tile must be on the table.
-  function bestLaid(row) {
-    let laid = 0;
-    for (let at = 0; at < row[N_LAID]; at += 1) laid |= 1 << row[TRICK + at];
-    return highest(laid & TABLES[row[DECLARATION]].wins[row[TRICK]]);
-  }
-
-  function play(row, rank) {
-    const tables = TABLES[row[DECLARATION]], n = row[N_LAID], seat = mover(row), tile = 1 << rank;
-    if (!n) {
-      row[LED + seat] |= tile;
-    } else {
-      row[FOLLOWED + seat] |= tile;
-      const led = row[TRICK];
-      if (!(tables.follows[led] & tile)) row[VOIDS + seat] |= 1 << tables.suits[led];
-    }
-    row[HANDS + seat] &= ~tile;
-    row[SEEN] |= tile;
-    row[TRICK + n] = rank;
-    row[N_LAID] = n + 1;
-    row[PLY] += 1;
-    if (n < 3) return;
-    const best = bestLaid(row);
-    let gain = 1, winner = 0;
-    for (let at = 0; at < 4; at += 1) {
-      gain += tables.points[row[TRICK + at]];
-      if (row[TRICK + at] === best) winner = at;
-    }
-    row[LEADER] = (row[LEADER] + winner) & 3;
-    row[TEAM_POINTS + (row[LEADER] & 1)] += gain;
-    row[N_LAID] = 0;
-  }
+  const { TILES, SUITS, ALL, TABLES, lowest, count, mover, start, legal, bestLaid, play } =
+    zebjax.smallRules;
+  const { HANDS, LED, FOLLOWED, VOIDS, DECLARATION, LEADER, N_LAID, PLY, SEEN, TEAM_POINTS,
+    TRICK } = zebjax.smallRules.COLUMNS;
+  const moves = zebjax.smallMoves;
 
   // ---- features (zebjax.small.features), in the same order of groups
 
@@ -185,7 +96,7 @@
     const { bytes, toFloats, inflate } = zebjax.network;
     const levels = new Int8Array(await inflate(bytes(file.first)));
     const steps = toFloats(bytes(file.steps)), rest = toFloats(bytes(file.rest));
-    const { hidden, second } = file, first = new Float32Array(levels.length);
+    const { hidden, second, move } = file, first = new Float32Array(levels.length);
     for (let at = 0; at < levels.length; at += 1) {
       first[at] = levels[at] * steps[Math.floor(at / hidden)];
     }
@@ -194,9 +105,11 @@
     return {
       width: hidden, first, firstBias: next(hidden), second: next(hidden * second),
       secondBias: next(second), last: next(second * TILES), lastBias: next(TILES),
+      join: next(hidden * move), moves: next(moves.N_FEATURES * move), moveLast: next(move),
       features: new Int32Array(MAX_ACTIVE), units: new Int32Array(hidden + 1),
       values: new Float64Array(hidden + 1), middle: new Float64Array(second),
-      scores: new Float64Array(TILES),
+      zeros: new Float32Array(move), joined: new Float64Array(move),
+      moveFeatures: new Int32Array(moves.MAX_ACTIVE), scores: new Float64Array(TILES),
     };
   }
 
@@ -228,32 +141,58 @@
     return found;
   }
 
-  // The second layer of the units above 0, four columns at once, after its ReLU.
-  function secondLayer(net, n) {
-    const { units, values, second, secondBias, middle } = net, width = middle.length;
+  // A layer on the `n` units above 0, before its own ReLU, four columns at once.
+  function layerOn(net, n, weights, bias, out) {
+    const { units, values } = net, width = out.length;
     for (let at = 0; at < width; at += 4) {
-      let a = secondBias[at], b = secondBias[at + 1], c = secondBias[at + 2];
-      let d = secondBias[at + 3];
+      let a = bias[at], b = bias[at + 1], c = bias[at + 2], d = bias[at + 3];
       for (let index = 0; index < n; index += 1) {
         const from = units[index] * width + at, value = values[index];
-        a += value * second[from]; b += value * second[from + 1];
-        c += value * second[from + 2]; d += value * second[from + 3];
+        a += value * weights[from]; b += value * weights[from + 1];
+        c += value * weights[from + 2]; d += value * weights[from + 3];
       }
-      middle[at] = Math.max(a, 0); middle[at + 1] = Math.max(b, 0);
-      middle[at + 2] = Math.max(c, 0); middle[at + 3] = Math.max(d, 0);
+      out[at] = a; out[at + 1] = b; out[at + 2] = c; out[at + 3] = d;
     }
   }
 
-  // The scores of some ranks, a mask, for the seat to move; the array is used again.
+  // What the layer of a move adds to its score, from `net.joined` and `n` of `net.moveFeatures`.
+  function scoreOfMove(net, n) {
+    const { moves: weights, moveFeatures, joined, moveLast } = net, width = joined.length;
+    for (let index = 0; index < n; index += 1) moveFeatures[index] *= width;
+    let sum = 0;
+    for (let at = 0; at < width; at += 4) {
+      let a = joined[at], b = joined[at + 1], c = joined[at + 2], d = joined[at + 3];
+      for (let index = 0; index < n; index += 1) {
+        const from = moveFeatures[index] + at;
+        a += weights[from]; b += weights[from + 1];
+        c += weights[from + 2]; d += weights[from + 3];
+      }
+      sum += Math.max(a, 0) * moveLast[at] + Math.max(b, 0) * moveLast[at + 1]
+        + Math.max(c, 0) * moveLast[at + 2] + Math.max(d, 0) * moveLast[at + 3];
+    }
+    return sum;
+  }
+
+  // The scores of some legal ranks, a mask, for the seat to move; the array is used again.
   function evaluate(net, row, wanted) {
-    const { middle, scores, last, lastBias } = net, width = middle.length;
+    const { middle, scores, last, lastBias, joined, moveFeatures } = net, width = middle.length;
     const n = privateFeatures(row, net.features, publicFeatures(row, net.features, 0));
-    secondLayer(net, firstLayer(net, row[DECLARATION], n));
+    const found = firstLayer(net, row[DECLARATION], n);
+    layerOn(net, found, net.second, net.secondBias, middle);
     for (let left = wanted; left; left &= left - 1) {
       const rank = lowest(left);
       let sum = lastBias[rank];
-      for (let at = 0; at < width; at += 1) sum += middle[at] * last[at * TILES + rank];
+      for (let at = 0; at < width; at += 1) {
+        sum += Math.max(middle[at], 0) * last[at * TILES + rank];
+      }
       scores[rank] = sum;
+    }
+    if (!joined.length) return scores;
+    layerOn(net, found, net.join, net.zeros, joined);
+    const view = moves.viewOf(row);
+    for (let left = wanted; left; left &= left - 1) {
+      const rank = lowest(left);
+      scores[rank] += scoreOfMove(net, moves.features(view, rank, moveFeatures));
     }
     return scores;
   }

@@ -1,0 +1,148 @@
+"""The gradient of the small network, from its outputs back to its parameters, compiled."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from zebjax import tiles
+from zebjax.small.network import Net, Scratch
+from zebjax.solver.bounds import lowest
+from zebjax.solver.cached_code import compiled
+
+
+class Turned(NamedTuple):
+    """Tables of a Net, transposed, so that every inner loop is over a row."""
+
+    last: np.ndarray
+    second: np.ndarray
+
+
+def turned(net: Net) -> Turned:
+    """Transpose the tables of a network."""
+    return Turned(np.ascontiguousarray(net.last.T), np.ascontiguousarray(net.second.T))
+
+
+class Slopes(NamedTuple):
+    """Derivatives of the loss of one decision by what is in a `Scratch`, before each ReLU."""
+
+    out: np.ndarray
+    second: np.ndarray
+    hidden: np.ndarray
+    joined: np.ndarray
+
+
+@compiled
+def new_slopes(net: Net) -> Slopes:
+    """Make the buffers for a network."""
+    return Slopes(
+        np.zeros(net.last.shape[1], np.float32),
+        np.zeros(net.second.shape[1], np.float32),
+        np.zeros(net.first.shape[2], np.float32),
+        np.zeros(net.moves.shape[1], np.float32),
+    )
+
+
+@compiled
+def gradient_of_declaration(grad: tuple, declaration: int) -> Net:
+    """Return the part of the fields of a `small_descent.Gradient` for a declaration, as views."""
+    return Net(
+        grad[0][declaration],
+        grad[1][declaration],
+        grad[2][declaration],
+        grad[3][declaration],
+        grad[4][declaration],
+        grad[5][declaration],
+        grad[6][declaration],
+        grad[7][declaration],
+        grad[8][declaration],
+    )
+
+
+@compiled
+def backward(
+    net: Net,
+    turned: Turned,
+    legal: int,
+    n: int,
+    scratch: Scratch,
+    slopes: Slopes,
+    grad: Net,
+) -> None:
+    """Add the gradient of one decision.
+
+    Args:
+        net: the network.
+        turned: its transposed tables.
+        legal: the legal tiles as a mask.
+        n: number of active features in `scratch.features`.
+        scratch: as `network.finish` left it; `moves` is overwritten.
+        slopes: that of the outputs is given, the others are buffers.
+        grad: for this declaration, see `gradient_of_declaration`.
+    """
+    _by_tile(turned, scratch, slopes, grad)
+    _by_move(net, legal, scratch, slopes, grad)
+    for i in range(slopes.hidden.shape[0]):
+        below = scratch.hidden[i]
+        if below <= 0:
+            slopes.hidden[i] = 0
+            continue
+        for j in range(slopes.second.shape[0]):
+            grad.second[i, j] += below * slopes.second[j]
+        total = np.float32(0)
+        for j in range(slopes.joined.shape[0]):
+            grad.join[i, j] += below * slopes.joined[j]
+            total += net.join[i, j] * slopes.joined[j]
+        slopes.hidden[i] += total
+    for i in range(slopes.hidden.shape[0]):
+        grad.first_bias[i] += slopes.hidden[i]
+    for index in range(n):
+        feature = scratch.features[index]
+        for i in range(slopes.hidden.shape[0]):
+            grad.first[feature, i] += slopes.hidden[i]
+
+
+@compiled
+def _by_tile(turned: Turned, scratch: Scratch, slopes: Slopes, grad: Net) -> None:
+    """Add the gradient of the two dense layers but `second`, and write `slopes.hidden` so far."""
+    slopes.second[:] = 0
+    for k in range(slopes.out.shape[0]):
+        slope = slopes.out[k]
+        if slope != 0:
+            grad.last_bias[k] += slope
+            for j in range(slopes.second.shape[0]):
+                slopes.second[j] += slope * turned.last[k, j]
+    slopes.hidden[:] = 0
+    for j in range(slopes.second.shape[0]):
+        below = scratch.second[j]
+        if below <= 0:
+            slopes.second[j] = 0
+            continue
+        grad.second_bias[j] += slopes.second[j]
+        for k in range(slopes.out.shape[0]):
+            grad.last[j, k] += below * slopes.out[k]
+        for i in range(slopes.hidden.shape[0]):
+            slopes.hidden[i] += slopes.second[j] * turned.second[j, i]
+
+
+@compiled
+def _by_move(net: Net, legal: int, scratch: Scratch, slopes: Slopes, grad: Net) -> None:
+    """Add the gradient of the layer of each legal move, and write `slopes.joined`."""
+    slopes.joined[:] = 0
+    k = 0
+    while legal:
+        rank = lowest(legal)
+        legal &= legal - 1
+        by_value, by_points = slopes.out[rank], slopes.out[tiles.N_TILES + rank]
+        for j in range(slopes.joined.shape[0]):
+            above = scratch.moves[k, j]
+            if above > 0:
+                grad.move_last[j, 0] += above * by_value
+                grad.move_last[j, 1] += above * by_points
+                slope = by_value * net.move_last[j, 0] + by_points * net.move_last[j, 1]
+                slopes.joined[j] += slope
+                scratch.moves[k, j] = slope  # where it is 0, the slope is 0 as well
+        for index in range(scratch.n_move_features[k]):
+            feature = scratch.move_features[k, index]
+            for j in range(slopes.joined.shape[0]):
+                grad.moves[feature, j] += scratch.moves[k, j]
+        k += 1
