@@ -46,12 +46,18 @@ def parser() -> cli.Parser:
         ("passes", "times that each game of the window is read in a round"),
         ("rate", "learning rate of the first round; it falls to --last-rate"),
         ("last_rate", "lowest learning rate"),
-        ("decay", "weight decay of AdamW"),
     ):
         default = getattr(defaults, name)
         help_text = f"{about} (default {default:g})"
         option = f"--{name.replace('_', '-')}"
         add(option, type=positive, default=default, metavar="X", help=help_text)
+    add(
+        "--decay",
+        type=cli.checked(parsing.number(0, 1000)),
+        default=defaults.decay,
+        metavar="X",
+        help=f"weight decay of AdamW (default {defaults.decay:g})",
+    )
     add("--seed", type=cli.integer(0, 2**32 - 1), default=0, help="of deals and play (default 0)")
     return made
 

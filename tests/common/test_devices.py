@@ -125,6 +125,10 @@ actor = selfplay.init(TINY.selfplay, jax.random.key(1))
 actor = selfplay.advance(TINY.selfplay, config, params, actor, 0, 1)
 print(actor.states.hands.shape)
 print(players.make(f"zeb:{run.session.folder}").choose(positions(8, [4]), raw_keys(8)).shape)
+# With a call of self-play that runs while cycle 2 is saved.
+rest = training.Run(experiment, Quiet(), lambda: False)
+rest.go()
+print(rest.session.progress.cycle, rest.session.progress.total_games)
 """
 
 
@@ -132,7 +136,7 @@ print(players.make(f"zeb:{run.session.folder}").choose(positions(8, [4]), raw_ke
 def test_a_run_goes_on_with_another_number_of_devices_and_its_network_plays_there(tmp_path):
     go(dataclasses.replace(TINY, runs=str(tmp_path / "runs"), cycles=1))
     printed = on_devices(2, RUN + LOADED, str(tmp_path)).splitlines()
-    assert printed == ["2 (1, 20) train 30", "(8, 4, 7)", "(8,)"]
+    assert printed == ["2 (1, 20) train 30", "(8, 4, 7)", "(8,)", "3 40"]
 
 
 def test_lanes_that_cannot_be_divided_are_named(tmp_path):

@@ -144,7 +144,7 @@ def test_the_bidder_names_nello_and_sevens_and_passes_with_neither():
     assert bidder.declare(Seen(LOW, won), 0) == special.NELLO
     assert bidder.declare(Seen(NEAR, won), 0) == special.SEVENS
     middling = ids("6-6 6-5 5-5 6-4 3-1 2-1 3-0")
-    patient = SpecialBidder(0.7, worlds=20)  # four deals may all be made with trumps
+    patient = SpecialBidder(0.7, worlds=20)  # of four deals three may be made with trumps
     assert patient.call(Seen(middling, after), 0) is PASS
 
 

@@ -171,6 +171,9 @@ def test_a_file_of_format_1_loads_without_a_layer_of_moves(net, tmp_path):
     safetensors.numpy.save_file(arrays, tmp_path / "net.safetensors")
     loaded = storage.load(tmp_path / "net.safetensors")
     assert loaded.join.shape == (8, 0)
+    storage.save(tmp_path / "again.safetensors", loaded, {})
+    for field, again in zip(loaded, storage.load(tmp_path / "again.safetensors"), strict=True):
+        np.testing.assert_array_equal(again, field)
     # The outputs are those of the same network whose layer of moves adds nothing.
     without = net._replace(move_last=np.zeros_like(net.move_last))
     games, seeds = batch.read(positions(60, range(0, 28, 3))), np.zeros(60, np.uint64)
@@ -184,7 +187,11 @@ def test_a_file_of_format_1_loads_without_a_layer_of_moves(net, tmp_path):
         (lambda arrays: arrays.update(join=arrays["join"][:, :3]), "array join: expected float16"),
         (
             lambda arrays: arrays.update(moves=np.asarray(arrays["moves"][0, 0])),
-            r"array moves: expected \[feat",
+            "array moves: expected a multiple of 4",
+        ),
+        (
+            lambda arrays: arrays.update(moves=arrays["moves"][:, :3]),
+            "array moves: expected a mult",
         ),
         (lambda arrays: arrays.pop("moves"), "not a small network; expected the arrays first, "),
         (lambda arrays: arrays.pop("last"), "not a small network; expected the arrays first, "),
@@ -202,6 +209,16 @@ def test_a_wrong_file_is_answered_in_one_sentence(net, tmp_path, change, message
     with pytest.raises(ValueError, match=message) as error:
         storage.load(tmp_path / "net.safetensors")
     assert str(error.value).startswith(str(tmp_path)) and "\n" not in str(error.value)
+
+
+def test_a_file_of_format_1_with_a_wrong_array_is_refused(net, tmp_path):
+    import safetensors.numpy
+
+    arrays = {name: field.astype(np.float16) for name, field in net._asdict().items()}
+    arrays = {name: arrays[name] for name in net._fields[:6]} | {"first": np.array(1, np.float16)}
+    safetensors.numpy.save_file(arrays, tmp_path / "net.safetensors")
+    with pytest.raises(ValueError, match="array first: expected float16"):
+        storage.load(tmp_path / "net.safetensors")
 
 
 def test_other_files_are_refused(tmp_path):

@@ -30,9 +30,9 @@ from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import FOLLOWS, TILE_OF_RANK, TRUMPS, WINS
 
 _ALL = (1 << tiles.N_TILES) - 1
-# Numbers of `_outcome`: the move wins, and nobody later can beat it; only a trump can; one, two or
-# more plain tiles can. It does not win: the tile of the partner does, which likewise nobody, a
-# trump, one or more tiles can beat; an opponent does; so, but the partner may still beat it.
+# Numbers of `_outcome`. The move wins, and no later opponent can beat it, or only with a trump, or
+# with one, two, three or more tiles of the suit. The tile of the partner wins, likewise, but for
+# one, two or more. An opponent wins. An opponent wins, but the partner may still beat that.
 _WINS, _PARTNER_WINS, _LOSES, _MAY_STILL_WIN, _OUTCOMES = 0, 5, 9, 10, 11
 # An outcome by place in the trick, points of the tile, points on the table, and trick.
 _BY_PLACE = 0
@@ -127,10 +127,10 @@ def _outcome(row: np.ndarray, view: View, rank: int) -> int:
     beaten_by = view.later & wins & above(top)
     if beaten_by == 0:
         return _WINS if does_win else _PARTNER_WINS
-    by_plain = beaten_by if trumps >> top & 1 else beaten_by & ~trumps
+    in_suit = beaten_by if trumps >> top & 1 else beaten_by & ~trumps
     if does_win:
-        return _WINS + 1 + min(count(by_plain), 3)
-    return _PARTNER_WINS + 1 + min(count(by_plain), 2)
+        return _WINS + 1 + min(count(in_suit), 3)
+    return _PARTNER_WINS + 1 + min(count(in_suit), 2)
 
 
 @compiled

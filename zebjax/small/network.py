@@ -1,8 +1,8 @@
-"""The small network: a sparse first layer with a table for each declaration, and two ways from it.
+"""The small network: a sparse first layer, two dense layers, and a layer for each move.
 
-Two dense layers give the outputs of all tiles at once. What the layer of a move adds to those of
-its tile comes from the first layer and from the features of the move (`moves`), with the same
-weights for every tile.
+The first layer has a table for each declaration. The two dense layers give the outputs of all tiles
+at once. The layer of a move adds to the outputs of its tile; it reads the first layer and the
+features of the move (`moves`), with the same weights for every tile.
 
 It gives two numbers for each tile, from the view of the seat to move. The value of playing it, P of
 more points less P of fewer, as everywhere; and the difference of the points at the end over

@@ -78,7 +78,7 @@ def load(path: Path | str) -> Net:
 
 def _checked(file: Path, arrays: dict[str, np.ndarray]) -> Net:
     if "first" in arrays and not set(arrays) & set(_OF_MOVES):  # format 1
-        hidden = arrays["first"].shape[-1]
+        hidden = arrays["first"].shape[-1] if arrays["first"].ndim else 0
         arrays |= {name: np.zeros(shapes(hidden, 4, 0)[name], np.float16) for name in _OF_MOVES}
     if set(arrays) != set(Net._fields):
         raise ValueError(
@@ -89,8 +89,11 @@ def _checked(file: Path, arrays: dict[str, np.ndarray]) -> Net:
         raise ValueError(
             f"{file}: array second: expected two multiples of 4 up to {MAX_WIDTH}, got {widths}"
         )
-    if not move or move[0] > MAX_WIDTH:
-        raise ValueError(f"{file}: array moves: expected [features, width up to {MAX_WIDTH}]")
+    if not move or move[0] > MAX_WIDTH or move[0] % 4:
+        raise ValueError(
+            f"{file}: array moves: expected a multiple of 4 up to {MAX_WIDTH} columns, got "
+            f"{arrays['moves'].shape}"
+        )
     for name, shape in shapes(*widths, *move).items():
         found = arrays[name]
         if found.shape != shape or found.dtype != np.float16:

@@ -5,9 +5,10 @@ the device plays the first call of the next cycle. Two rules keep a run the same
 
 - While a call runs ahead, `session.state` is a copy on the host of the arrays from before the call.
   So whatever is saved, and whenever, is right, and nothing waits for the device.
-- A call that is not wanted any more (the run stops or fails) is dropped. The save has the actor
-  from before it, so the resumed run plays the same games: they do not depend on the division into
-  calls.
+- If the run fails, the call is dropped. The save has the actor from before it, so the resumed run
+  plays the same games: they do not depend on the division into calls.
+
+A stop waits for the call, as for every other one, and saves its games.
 """
 
 import concurrent.futures

@@ -276,7 +276,7 @@ class Run:
             self._cycle_walls.append(progress.wall_s)
         progress.row = row
         progress.begin_cycle()
-        # From here on the device plays, if the source plays here, and nothing computes on it.
+        # From here on the device plays, if the source plays here, and nothing else computes there.
         self.source.play_ahead(session)
         self._save_network()
         self.save()

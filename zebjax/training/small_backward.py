@@ -10,16 +10,16 @@ from zebjax.solver.bounds import lowest
 from zebjax.solver.cached_code import compiled
 
 
-class Turned(NamedTuple):
+class Transposed(NamedTuple):
     """Tables of a Net, transposed, so that every inner loop is over a row."""
 
     last: np.ndarray
     second: np.ndarray
 
 
-def turned(net: Net) -> Turned:
+def transposed(net: Net) -> Transposed:
     """Transpose the tables of a network."""
-    return Turned(np.ascontiguousarray(net.last.T), np.ascontiguousarray(net.second.T))
+    return Transposed(np.ascontiguousarray(net.last.T), np.ascontiguousarray(net.second.T))
 
 
 class Slopes(NamedTuple):
@@ -44,7 +44,7 @@ def new_slopes(net: Net) -> Slopes:
 
 @compiled
 def gradient_of_declaration(grad: tuple, declaration: int) -> Net:
-    """Return the part of the fields of a `small_descent.Gradient` for a declaration, as views."""
+    """Return the part of a declaration in the fields of a Net that have one more axis, as views."""
     return Net(
         grad[0][declaration],
         grad[1][declaration],
@@ -61,7 +61,7 @@ def gradient_of_declaration(grad: tuple, declaration: int) -> Net:
 @compiled
 def backward(
     net: Net,
-    turned: Turned,
+    tables: Transposed,
     legal: int,
     n: int,
     scratch: Scratch,
@@ -72,14 +72,14 @@ def backward(
 
     Args:
         net: the network.
-        turned: its transposed tables.
+        tables: its transposed tables.
         legal: the legal tiles as a mask.
         n: number of active features in `scratch.features`.
         scratch: as `network.finish` left it; `moves` is overwritten.
         slopes: that of the outputs is given, the others are buffers.
         grad: for this declaration, see `gradient_of_declaration`.
     """
-    _by_tile(turned, scratch, slopes, grad)
+    _by_tile(tables, scratch, slopes, grad)
     _by_move(net, legal, scratch, slopes, grad)
     for i in range(slopes.hidden.shape[0]):
         below = scratch.hidden[i]
@@ -102,7 +102,7 @@ def backward(
 
 
 @compiled
-def _by_tile(turned: Turned, scratch: Scratch, slopes: Slopes, grad: Net) -> None:
+def _by_tile(tables: Transposed, scratch: Scratch, slopes: Slopes, grad: Net) -> None:
     """Add the gradient of the two dense layers but `second`, and write `slopes.hidden` so far."""
     slopes.second[:] = 0
     for k in range(slopes.out.shape[0]):
@@ -110,7 +110,7 @@ def _by_tile(turned: Turned, scratch: Scratch, slopes: Slopes, grad: Net) -> Non
         if slope != 0:
             grad.last_bias[k] += slope
             for j in range(slopes.second.shape[0]):
-                slopes.second[j] += slope * turned.last[k, j]
+                slopes.second[j] += slope * tables.last[k, j]
     slopes.hidden[:] = 0
     for j in range(slopes.second.shape[0]):
         below = scratch.second[j]
@@ -121,7 +121,7 @@ def _by_tile(turned: Turned, scratch: Scratch, slopes: Slopes, grad: Net) -> Non
         for k in range(slopes.out.shape[0]):
             grad.last[j, k] += below * slopes.out[k]
         for i in range(slopes.hidden.shape[0]):
-            slopes.hidden[i] += slopes.second[j] * turned.second[j, i]
+            slopes.hidden[i] += slopes.second[j] * tables.second[j, i]
 
 
 @compiled

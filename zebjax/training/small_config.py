@@ -53,7 +53,8 @@ class Settings:
         checks.at_least(self, "small", 1, "rounds", "window")
         checks.at_least(self, "small", 80, "games")
         checks.at_least(self, "small", 4, "hidden", "second", "move")
-        checks.positive(self, "small", "passes", "rate", "last_rate", "decay")
+        checks.positive(self, "small", "passes", "rate", "last_rate")
+        checks.at_least(self, "small", 0, "decay")
         for name in ("hidden", "second", "move"):
             if getattr(self, name) % 4:
                 raise ValueError(

@@ -10,11 +10,11 @@ from zebjax.solver.bounds import lowest
 from zebjax.solver.cached_code import compiled
 from zebjax.training.labelled_games import Games
 from zebjax.training.small_backward import (
-    Turned,
+    Transposed,
     backward,
     gradient_of_declaration,
     new_slopes,
-    turned,
+    transposed,
 )
 from zebjax.training.small_config import MEAN_WEIGHT
 from zebjax.training.small_descent import Fit, Gradient, Params, balanced, descend, new_gradient
@@ -56,21 +56,28 @@ def _output_gradient(
 
 @compiled
 def _gradient_of_games(
-    first: int, last: int, net: Net, turned: Turned, games: tuple, chosen: np.ndarray, grad: tuple
+    first: int,
+    last: int,
+    net: Net,
+    tables: Transposed,
+    games: tuple,
+    chosen: np.ndarray,
+    grad: tuple,
 ) -> None:
     """Kernel of `gradient`, see `batch.in_threads`: the range is one of declarations."""
     hands, leader, plays, labels = games
+    parts, losses = grad
     scratch, row, slopes = new_scratch(net), np.zeros(rules.SIZE, np.int64), new_slopes(net)
     for d in range(first, last):
-        own = gradient_of_declaration(grad, d)
+        own = gradient_of_declaration(parts, d)
         for game in chosen[d]:
             rules.start(row, hands[game], d, leader[game])
             for ply in range(28):
                 if labels[game, ply, 0] >= 0:
                     n = policy.evaluate(net, row, scratch)
                     legal = rules.legal_tiles(row)
-                    _output_gradient(scratch.out, labels[game, ply], legal, slopes.out, grad[9][d])
-                    backward(net, turned, legal, n, scratch, slopes, own)
+                    _output_gradient(scratch.out, labels[game, ply], legal, slopes.out, losses[d])
+                    backward(net, tables, legal, n, scratch, slopes, own)
                 rules.play(row, plays[game, ply])
 
 
@@ -91,7 +98,7 @@ def gradient(net: Net, games: Games, chosen: np.ndarray, grad: Gradient, threads
     in_threads(
         _gradient_of_games,
         tiles.N_DECLARATIONS,
-        (net, turned(net), arrays, chosen, tuple(grad)),
+        (net, transposed(net), arrays, chosen, (tuple(grad[:-1]), grad.losses)),
         threads,
         piece=1,
     )

@@ -20,11 +20,11 @@ from zebjax.solver.bounds import lowest
 from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import RANK_OF_TILE
 from zebjax.training.small_backward import (
-    Turned,
+    Transposed,
     backward,
     gradient_of_declaration,
     new_slopes,
-    turned,
+    transposed,
 )
 from zebjax.training.small_descent import Fit, Gradient, Params, balanced, descend, new_gradient
 
@@ -119,13 +119,20 @@ def _output_gradient(
 
 @compiled
 def _gradient_of_games(
-    first: int, last: int, net: Net, turned: Turned, games: tuple, chosen: np.ndarray, grad: tuple
+    first: int,
+    last: int,
+    net: Net,
+    tables: Transposed,
+    games: tuple,
+    chosen: np.ndarray,
+    grad: tuple,
 ) -> None:
     """Kernel of `gradient`, see `batch.in_threads`: the range is one of declarations."""
     hands, ranks, leader, slots, targets = games
+    parts, losses = grad
     scratch, row, slopes = new_scratch(net), np.zeros(rules.SIZE, np.int64), new_slopes(net)
     for d in range(first, last):
-        own = gradient_of_declaration(grad, d)
+        own = gradient_of_declaration(parts, d)
         for game in chosen[d]:
             rules.start(row, hands[game], d, leader[game])
             for ply in range(28):
@@ -134,8 +141,8 @@ def _gradient_of_games(
                     n = policy.evaluate(net, row, scratch)
                     lesson = (of_mover, targets[game, ply], played)
                     legal = rules.legal_tiles(row)
-                    _output_gradient(scratch.out, legal, lesson, slopes.out, grad[9][d])
-                    backward(net, turned, legal, n, scratch, slopes, own)
+                    _output_gradient(scratch.out, legal, lesson, slopes.out, losses[d])
+                    backward(net, tables, legal, n, scratch, slopes, own)
                 rules.play(row, of_mover[played])
 
 
@@ -151,7 +158,7 @@ def gradient(net: Net, games: Games, chosen: np.ndarray, grad: Gradient, threads
     in_threads(
         _gradient_of_games,
         tiles.N_DECLARATIONS,
-        (net, turned(net), arrays, chosen, tuple(grad)),
+        (net, transposed(net), arrays, chosen, (tuple(grad[:-1]), grad.losses)),
         threads,
         piece=1,
     )

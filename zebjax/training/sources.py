@@ -74,7 +74,7 @@ class SelfPlaySource:
         )
         self._ahead: Ahead | None = None
         """The call that runs ahead; None if none does."""
-        self._has_compiled = False
+        self._has_played = False
 
     def begin(self, session: Session) -> None:
         """Nothing to do."""
@@ -103,7 +103,6 @@ class SelfPlaySource:
                 continue
             session.report.working("self-play", waiting, config.games_per_cycle)
             if self._ahead is not None:
-                session.raise_if_stopped()  # without its games: a resumed run plays them again
                 # Not for the size of calls: the host worked beside it.
                 session.progress.play_s += self._ahead.collect(session)
                 self._ahead = None
@@ -113,7 +112,7 @@ class SelfPlaySource:
                 session.state = session.state._replace(actor=actor)
                 self._size.timed(time.monotonic() - began)
                 session.progress.play_s += time.monotonic() - began
-                self._has_compiled = True
+                self._has_played = True
             yield
         if settings.eval_aux.enabled:
             self._play_against_eq(session)
@@ -135,7 +134,7 @@ class SelfPlaySource:
 
         Not before a first call of this process, which compiles: `fill` makes that one.
         """
-        plays = session.settings.teacher.folder is None and self._has_compiled
+        plays = session.settings.teacher.folder is None and self._has_played
         if not plays or session.is_complete or session.stop_asked():
             return
         if int(session.state.actor.n_finished) < session.settings.selfplay.games_per_cycle:
