@@ -82,7 +82,7 @@ def test_special_contracts_are_bid_played_and_counted_in_whole_games():
     """With theta 0 a seat bids what promises most marks."""
     terms = Terms(marks=1, theta=0.0, worlds=1, options=bids.OPTIONS)
     a, b = players.make("random"), dataclasses.replace(lowest()[0], choose_special=first_tile)
-    games = marks.play_games(a, b, KEY(), 36, 6, terms)
+    games = marks.play_games(a, b, KEY(), 42, 6, terms)
     assert (np.abs(games.margins) == 1).all()
     assert games.contracts["nello"][:, 0].tolist() == [2, 2]
     counts = sum(games.contracts.values())
@@ -90,7 +90,7 @@ def test_special_contracts_are_bid_played_and_counted_in_whole_games():
     assert counts[:, 0].sum() == 12 and counts[0, 0] == counts[1, 0]
     a_wins = counts[0, 1] + counts[1, 0] - counts[1, 1]
     assert a_wins == (games.margins > 0).sum()
-    swapped = marks.play_games(b, a, KEY(), 36, 6, terms)
+    swapped = marks.play_games(b, a, KEY(), 42, 6, terms)
     np.testing.assert_array_equal(swapped.margins, -games.margins[:, ::-1])
     for name, both in games.contracts.items():
         np.testing.assert_array_equal(swapped.contracts[name], both[::-1])
