@@ -27,7 +27,7 @@ PAIRS = (
     (WEIGHTED, "eq:n=100"),
     (f"{WEIGHTED},rollouts=small,blend=1", "eq:n=100"),
     (f"{WEIGHTED},rollouts=small,blend=0.5", "eq:n=100"),
-    ("eq:n=200,belief=small,rollouts=small,blend=0.7", "eq:n=100"),
+    (f"{WEIGHTED},rollouts=small,blend=0.5,adaptive=4", "eq:n=100"),
 )
 ABOUT = """Plays pairs of players on the same deals, each deal twice with the teams swapped, a few
 deals of each pair in turn. The margins of finished deals are kept in --keep, so the same command
