@@ -32,7 +32,9 @@ from zebjax.solver.bounds import above, count, lowest
 from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import RANK_OF_TILE, TRUMPS, WINS
 
-_TILES, _OTHERS, _ALL = tiles.N_TILES, 3, (1 << tiles.N_TILES) - 1
+_TILES, _OTHERS = tiles.N_TILES, 3
+ALL = (1 << tiles.N_TILES) - 1
+"""The set of all tiles."""
 # Private: the mover's tiles, those that may follow, those that would win the trick so far, those
 # that no unseen tile beats when led, those that only trumps beat; suits it has none of; the number
 # of unseen trumps.
@@ -81,7 +83,7 @@ def private_features(row: np.ndarray, out: np.ndarray, n: int) -> int:
     """Append the private features of the seat to move to `out[:n]`; return the new number."""
     declaration = row[DECLARATION]
     hand = row[HANDS + ((row[LEADER] + row[N_LAID]) & 3)]
-    unseen = _ALL & ~row[SEEN] & ~hand
+    unseen = ALL & ~row[SEEN] & ~hand
     trumps = TRUMPS[declaration]
     left = hand
     while left:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zebjax import tiles
-from zebjax.small.features import OF_SUIT
+from zebjax.small.features import ALL, OF_SUIT
 from zebjax.small.rules import (
     DECLARATION,
     HANDS,
@@ -29,7 +29,6 @@ from zebjax.solver.bounds import above, count, lowest
 from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import FOLLOWS, TILE_OF_RANK, TRUMPS, WINS
 
-_ALL = (1 << tiles.N_TILES) - 1
 # Numbers of `_outcome`. The move wins, and no later opponent can beat it, or only with a trump, or
 # with one, two, three or more tiles of the suit. The tile of the partner wins, likewise, but for
 # one, two or more. An opponent wins. An opponent wins, but the partner may still beat that.
@@ -96,7 +95,7 @@ def view_of(row: np.ndarray) -> View:
     n_laid = row[N_LAID]
     me = (row[LEADER] + n_laid) & 3
     hand = row[HANDS + me]
-    unseen = _ALL & ~row[SEEN] & ~hand
+    unseen = ALL & ~row[SEEN] & ~hand
     left = _may_hold(row, (me + 1) & 3, unseen)
     partner = _may_hold(row, (me + 2) & 3, unseen)
     right = _may_hold(row, (me + 3) & 3, unseen)

@@ -14,16 +14,14 @@ A stop waits for the call, as for every other one, and saves its games.
 import concurrent.futures
 import time
 from collections.abc import Callable
-from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from zebjax.common.devices import Tree
 from zebjax.training.selfplay import Actor
 from zebjax.training.session import Session, State
-
-Tree = TypeVar("Tree")
 
 
 def _copied(leaf: jax.Array) -> np.ndarray | jax.Array:
