@@ -46,12 +46,28 @@ def choose(
 
 
 @compiled
-def _hands_of(worlds: np.ndarray, declaration: int, seat: int, out: np.ndarray) -> None:
-    """Write the dealt hands of a seat in each world as masks over ranks."""
-    for world in range(out.shape[0]):
-        out[world] = 0
+def _distinct(worlds: np.ndarray, declaration: int, seat: int, place: np.ndarray) -> np.ndarray:
+    """Return the different dealt hands of a seat, masks over ranks.
+
+    Args:
+        worlds: int8 `[n, 4, 7]`, hands.
+        declaration: gives the ranks.
+        seat: whose hands.
+        place: int64 `[n]`, set to the index of the hand of each world in the result.
+    """
+    hands = np.zeros(place.shape[0], np.int64)
+    for world in range(hands.shape[0]):
         for slot in range(7):
-            out[world] |= 1 << rules.RANKS[declaration, worlds[world, seat, slot]]
+            hands[world] |= 1 << rules.RANKS[declaration, worlds[world, seat, slot]]
+    order, found = np.argsort(hands), 0
+    made = np.zeros_like(hands)
+    for index in range(hands.shape[0]):
+        hand = hands[order[index]]
+        if index == 0 or hand != made[found - 1]:
+            made[found] = hand
+            found += 1
+        place[order[index]] = found - 1
+    return made[:found]
 
 
 @compiled
@@ -66,42 +82,67 @@ def log_likelihoods(
     out: np.ndarray,
 ) -> None:
     """Kernel of `batch.log_likelihoods`."""
-    temperature, floor = how
-    scratch, row = new_scratch(net), np.zeros(rules.SIZE, np.int64)
-    public = np.zeros_like(scratch.hidden)
     for number in range(first, last):
-        n, declaration = counts[number], games[1][number]
+        n, place = counts[number], np.zeros(counts[number], np.int64)
+        row = np.zeros(rules.SIZE, np.int64)
         _replay(row, games, number, games[4][number])
         me = rules.mover(row)
-        dealt = np.zeros((4, n), np.int64)
         for seat in range(4):
-            if seat != me:
-                _hands_of(worlds[number], declaration, seat, dealt[seat])
-        _replay(row, games, number, 0)
-        for ply in range(games[4][number]):
-            rank, seat = rules.RANKS[declaration, games[3][number, ply]], rules.mover(row)
-            if seat != me:
-                group = (seat ^ me) & 1  # 0 the partner, 1 an opponent
-                # All worlds share the public features, so their rows are added once.
-                k = features.public_features(row, scratch.features, 0)
-                public[:] = net.first_bias
-                add_features(net.first, declaration, scratch.features, k, public)
-                gone = row[_LED + seat] | row[_FOLLOWED + seat]
-                for world in range(n):
-                    row[_HANDS + seat] = dealt[seat, world] & ~gone
-                    legal = rules.legal_tiles(row)
-                    if legal & (legal - 1) == 0:
-                        continue
-                    k = features.private_features(row, scratch.features, 0)
-                    for j in range(public.shape[0]):
-                        scratch.hidden[j] = public[j]
-                    add_features(net.first, declaration, scratch.features, k, scratch.hidden)
-                    finish(net, row, scratch)
-                    out[number, world, group] += policy.log_probability(
-                        scratch.out, legal, rank, temperature, floor
-                    )
-                    out[number, world, 2 + group] -= np.log(count(legal))
-            rules.play(row, rank)
+            if seat == me:
+                continue
+            # What a seat's plays tell depends on its own hand alone, and after some tricks many
+            # worlds share it.
+            hands = _distinct(worlds[number, :n], games[1][number], seat, place)
+            logs = _of_seat(net, games, number, seat, hands, how)
+            group = (seat ^ me) & 1  # 0 the partner, 1 an opponent
+            for world in range(n):
+                out[number, world, group] += logs[place[world], 0]
+                out[number, world, 2 + group] += logs[place[world], 1]
+
+
+@compiled
+def _of_seat(
+    net: Net, games: tuple, number: int, seat: int, hands: np.ndarray, how: tuple
+) -> np.ndarray:
+    """Return the log-likelihoods of a seat's past plays, by the model and at random, `[n, 2]`.
+
+    Args:
+        net: the model.
+        games: see `batch.Games`.
+        number: which of the games.
+        seat: whose plays.
+        hands: int64 `[n]`, dealt hands, masks over ranks.
+        how: temperature and floor.
+    """
+    temperature, floor = how
+    scratch, row = new_scratch(net), np.zeros(rules.SIZE, np.int64)
+    public, out = np.zeros_like(scratch.hidden), np.zeros((hands.shape[0], 2))
+    declaration = games[1][number]
+    _replay(row, games, number, 0)
+    for ply in range(games[4][number]):
+        rank = rules.RANKS[declaration, games[3][number, ply]]
+        if rules.mover(row) == seat:
+            # All hands share the public features, so their rows are added once.
+            k = features.public_features(row, scratch.features, 0)
+            public[:] = net.first_bias
+            add_features(net.first, declaration, scratch.features, k, public)
+            gone = row[_LED + seat] | row[_FOLLOWED + seat]
+            for index in range(hands.shape[0]):
+                row[_HANDS + seat] = hands[index] & ~gone
+                legal = rules.legal_tiles(row)
+                if legal & (legal - 1) == 0:
+                    continue
+                k = features.private_features(row, scratch.features, 0)
+                for j in range(public.shape[0]):
+                    scratch.hidden[j] = public[j]
+                add_features(net.first, declaration, scratch.features, k, scratch.hidden)
+                finish(net, row, scratch)
+                out[index, 0] += policy.log_probability(
+                    scratch.out, legal, rank, temperature, floor
+                )
+                out[index, 1] -= np.log(count(legal))
+        rules.play(row, rank)
+    return out
 
 
 @compiled

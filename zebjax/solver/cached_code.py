@@ -110,8 +110,11 @@ def inlined(function: Callable) -> Any:
     """As `compiled`, for a function that is copied into its callers.
 
     A call with many arrays as arguments costs more than a microsecond, for counts of references.
+    The compiler may reorder its floating-point sums, without which it cannot use vectors for a
+    scalar product, and fuse products with sums.
     """
-    return _cached(njit(nogil=True, forceinline=True)(function), function)
+    sums = {"contract", "reassoc", "nsz"}
+    return _cached(njit(nogil=True, forceinline=True, fastmath=sums)(function), function)
 
 
 def _cached(dispatcher: Any, function: Callable) -> Any:
