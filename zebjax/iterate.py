@@ -36,11 +36,12 @@ def parser() -> cli.Parser:
         ("window", "the last rounds whose games are fitted"),
         ("hidden", "width of the first layer, a multiple of 4"),
         ("second", "width of the second layer, a multiple of 4"),
-        ("move", "width of the layer of a move, a multiple of 4"),
+        ("move", "width of the first layer of a move, a multiple of 4"),
+        ("move_second", "width of the second layer of a move, a multiple of 4"),
     ):
         default = getattr(defaults, name)
         help_text = f"{about} (default {default})"
-        add(f"--{name}", type=whole, default=default, metavar="N", help=help_text)
+        add(f"--{name.replace('_', '-')}", type=whole, default=default, metavar="N", help=help_text)
     positive = cli.checked(parsing.number(1e-6, 1000))
     for name, about in (
         ("passes", "times that each game of the window is read in a round"),

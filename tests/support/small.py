@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from zebjax.small import features, moves, rules
-from zebjax.small.network import Net, shapes
+from zebjax.small import features, moves, rules, view
+from zebjax.small.network import Net, Widths, shapes
 
 
-def net_of_seed(seed, spread=1.0, hidden=8, second=4, move=4):
+def net_of_seed(seed, spread=1.0, **widths):
     rng = np.random.default_rng(seed)
-    wanted = shapes(hidden, second, move)
+    wanted = shapes(Widths(**{"hidden": 8, "second": 4, "move": 4, "move_second": 4} | widths))
     scale = {"first": 0.3, "second": 0.7, "last": 0.7 * spread, "join": 0.4, "moves": 0.3}
-    scale["move_last"] = 0.5 * spread
+    scale |= {"move_second": 0.7, "move_last": 0.7 * spread}
     return Net(
         *(
             rng.normal(0, scale.get(name, 0.1), wanted[name]).astype(np.float32)
@@ -32,13 +32,13 @@ def outputs_in_python(net, row):
     hidden = np.maximum(hidden, 0)
     second = net.second_bias + hidden @ net.second
     out = net.last_bias + np.maximum(second, 0) @ net.last
-    view = moves.view_of(row)
+    seen = view.view_of(row)
     for rank in range(28):
-        if view.legal >> rank & 1:
+        if seen.legal >> rank & 1:
             active = np.full(moves.MAX_ACTIVE, -1)
-            n = moves.move_features(row, view, rank, active)
-            assert len(set(active[:n].tolist())) == n
+            n = moves.move_features(row, seen, rank, active)
             assert active[:n].min() >= 0 and active[:n].max() < moves.N_MOVE_FEATURES
             layer = hidden @ net.join + net.moves[active[:n]].sum(0)
+            layer = net.move_second_bias + np.maximum(layer, 0) @ net.move_second
             out[rank::28] += np.maximum(layer, 0) @ net.move_last
     return out

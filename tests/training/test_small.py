@@ -9,7 +9,7 @@ import safetensors.numpy
 from tests.support.small import net_of_seed, outputs_in_python
 from zebjax import iterate
 from zebjax.small import features, network, policy, rules, storage
-from zebjax.small.network import new_scratch
+from zebjax.small.network import Widths, new_scratch
 from zebjax.training import labelled_games, small_descent, small_fit, small_games, small_run
 from zebjax.training.small_config import Exploration, Settings
 
@@ -86,7 +86,7 @@ def loss_in_python(params, games):
 
 
 def test_the_gradient_is_that_of_the_loss(games):
-    params = small_descent.init(8, 4, 4, 0)
+    params = small_descent.init(Widths(8, 4, 4, 4), 0)
     rng = np.random.default_rng(0)
     params = small_descent.Params(
         *(np.ascontiguousarray(p + rng.normal(0, 0.1, p.shape), np.float32) for p in params)
@@ -111,7 +111,7 @@ def test_the_gradient_is_that_of_the_loss(games):
 
 
 def test_a_fit_learns_the_games_and_repeats(games):
-    params, again = small_descent.init(8, 4, 4, 0), small_descent.init(8, 4, 4, 0)
+    params, again = small_descent.init(Widths(8, 4, 4, 4), 0), small_descent.init(8, 4, 4, 0)
     how = small_descent.Fit(passes=60, games=20, rate=5e-3)
     errors = small_fit.fit(params, games, how, 1, threads=1)
     assert errors[-10:, 2].mean() < 0.7 * errors[:10, 2].mean()
@@ -163,7 +163,7 @@ def test_damaged_games_are_refused_when_a_run_resumes(tmp_path, games, change, m
 
 
 def test_a_network_that_is_not_finite_is_not_written(tmp_path):
-    net = small_descent.net_of(small_descent.init(8, 4, 4, 0))
+    net = small_descent.net_of(small_descent.init(Widths(8, 4, 4, 4), 0))
     net.second[0, 0] = 1e6  # more than float16 holds
     with pytest.raises(ValueError, match="array second is not finite, so nothing is written"):
         storage.save(tmp_path / "net.safetensors", net, {})

@@ -1,8 +1,8 @@
-"""The small network: a sparse first layer, two dense layers, and a layer for each move.
+"""The small network: a sparse first layer, two dense layers, and two layers for each move.
 
 The first layer has a table for each declaration. The two dense layers give the outputs of all tiles
-at once. The layer of a move adds to the outputs of its tile; it reads the first layer and the
-features of the move (`moves`), with the same weights for every tile.
+at once. The layers of a move add to the outputs of its tile; the first of them reads the first
+layer and the features of the move (`moves`). They have the same weights for every tile.
 
 It gives two numbers for each tile, from the view of the seat to move. The value of playing it, P of
 more points less P of fewer, as everywhere; and the difference of the points at the end over
@@ -17,13 +17,17 @@ from zebjax import tiles
 from zebjax.network.config import POINTS_WEIGHT, VALUE_WEIGHT
 from zebjax.small.features import MAX_ACTIVE, N_FEATURES
 from zebjax.small.moves import MAX_ACTIVE as MAX_ACTIVE_OF_MOVE
-from zebjax.small.moves import N_MOVE_FEATURES, move_features, view_of
+from zebjax.small.moves import N_MOVE_FEATURES, move_features
+from zebjax.small.view import view_of
 from zebjax.solver.bounds import lowest
 from zebjax.solver.cached_code import compiled, inlined
 
 
 class Net(NamedTuple):
-    """Parameters, float32, C order. H, K and M are the widths of the hidden layers; M may be 0."""
+    """Parameters, float32, C order. H, K, M and D are the widths of the hidden layers.
+
+    M and D may be 0: a network without layers of moves.
+    """
 
     first: np.ndarray
     """`[10, N_FEATURES, H]`."""
@@ -38,15 +42,29 @@ class Net(NamedTuple):
     last_bias: np.ndarray
     """`[56]` or `[28]`."""
     join: np.ndarray
-    """`[H, M]`, from the first layer to the layer of each move."""
+    """`[H, M]`, from the first layer to the first layer of each move."""
     moves: np.ndarray
     """`[N_MOVE_FEATURES, M]`."""
+    move_second: np.ndarray
+    """`[M, D]`."""
+    move_second_bias: np.ndarray
+    """`[D]`."""
     move_last: np.ndarray
-    """`[M, 2]`: value and points; `[M, 1]`: score."""
+    """`[D, 2]`: value and points; `[D, 1]`: score."""
 
 
-def shapes(hidden: int, second: int, move: int) -> dict[str, tuple[int, ...]]:
+class Widths(NamedTuple):
+    """Numbers of units of the hidden layers."""
+
+    hidden: int
+    second: int
+    move: int
+    move_second: int
+
+
+def shapes(widths: Widths) -> dict[str, tuple[int, ...]]:
     """Return the shape of each field of a Net with these widths."""
+    hidden, second, move, move_second = widths
     return {
         "first": (tiles.N_DECLARATIONS, N_FEATURES, hidden),
         "first_bias": (hidden,),
@@ -56,7 +74,9 @@ def shapes(hidden: int, second: int, move: int) -> dict[str, tuple[int, ...]]:
         "last_bias": (2 * tiles.N_TILES,),
         "join": (hidden, move),
         "moves": (N_MOVE_FEATURES, move),
-        "move_last": (move, 2),
+        "move_second": (move, move_second),
+        "move_second_bias": (move_second,),
+        "move_last": (move_second, 2),
     }
 
 
@@ -89,9 +109,17 @@ class Scratch(NamedTuple):
     """Indices of its units above 0, int64 `[K]`."""
     out: np.ndarray
     joined: np.ndarray
-    """What all moves share of their layer, float32 `[M]`."""
+    """What all moves share of their first layer, float32 `[M]`."""
+    move: np.ndarray
+    """The first layer of one move before its ReLU, float32 `[M]`."""
+    active_move: np.ndarray
+    """Indices of its units above 0, int64 `[M]`."""
+    move_second: np.ndarray
+    """The second layer of one move before its ReLU, float32 `[D]`."""
     moves: np.ndarray
-    """The layer of each legal move after its ReLU, by ascending rank, float32 `[7, M]`."""
+    """`move` of each legal move, by ascending rank, float32 `[7, M]`."""
+    moves_second: np.ndarray
+    """`move_second` of each, float32 `[7, D]`."""
     move_features: np.ndarray
     """int64 `[7, MAX_ACTIVE_OF_MOVE]`."""
     n_move_features: np.ndarray
@@ -109,7 +137,11 @@ def new_scratch(net: Net) -> Scratch:
         np.zeros(net.second.shape[1], np.int64),
         np.zeros(net.last.shape[1], np.float32),
         np.zeros(net.moves.shape[1], np.float32),
+        np.zeros(net.moves.shape[1], np.float32),
+        np.zeros(net.moves.shape[1], np.int64),
+        np.zeros(net.move_second.shape[1], np.float32),
         np.zeros((tiles.HAND_SIZE, net.moves.shape[1]), np.float32),
+        np.zeros((tiles.HAND_SIZE, net.move_second.shape[1]), np.float32),
         np.zeros((tiles.HAND_SIZE, MAX_ACTIVE_OF_MOVE), np.int64),
         np.zeros(tiles.HAND_SIZE, np.int64),
     )
@@ -169,11 +201,11 @@ def add_rows(
 
 @inlined
 def _add_moves(net: Net, row: np.ndarray, scratch: Scratch, n_active: int) -> None:
-    """Add to the outputs of each legal tile what the layer of its move gives.
+    """Add to the outputs of each legal tile what the layers of its move give.
 
     `scratch.active[:n_active]` are the units of the first layer above 0.
     """
-    zero, joined, layer = np.float32(0), scratch.joined, scratch.moves
+    joined, move, second = scratch.joined, scratch.move, scratch.move_second
     for j in range(joined.shape[0]):
         joined[j] = 0
     add_rows(scratch.hidden, scratch.active, n_active, net.join, joined)
@@ -184,26 +216,30 @@ def _add_moves(net: Net, row: np.ndarray, scratch: Scratch, n_active: int) -> No
         left &= left - 1
         n = move_features(row, view, rank, scratch.move_features[k])
         scratch.n_move_features[k] = n
-        for j in range(joined.shape[0]):
-            layer[k, j] = joined[j]
+        for j in range(move.shape[0]):
+            move[j] = joined[j]
         for index in range(0, n - 3, 4):
             a, b = scratch.move_features[k, index], scratch.move_features[k, index + 1]
             c, d = scratch.move_features[k, index + 2], scratch.move_features[k, index + 3]
-            for j in range(joined.shape[0]):
-                layer[k, j] += (net.moves[a, j] + net.moves[b, j]) + (
-                    net.moves[c, j] + net.moves[d, j]
-                )
+            for j in range(move.shape[0]):
+                move[j] += (net.moves[a, j] + net.moves[b, j]) + (net.moves[c, j] + net.moves[d, j])
         for index in range(n // 4 * 4, n):
             feature = scratch.move_features[k, index]
-            for j in range(joined.shape[0]):
-                layer[k, j] += net.moves[feature, j]
-        for j in range(joined.shape[0]):
-            layer[k, j] = max(layer[k, j], zero)
+            for j in range(move.shape[0]):
+                move[j] += net.moves[feature, j]
+        for j in range(second.shape[0]):
+            second[j] = net.move_second_bias[j]
+        n_active = find_active(move, scratch.active_move)
+        add_rows(move, scratch.active_move, n_active, net.move_second, second)
         for column in range(net.move_last.shape[1]):
-            total = zero
-            for j in range(joined.shape[0]):
-                total += layer[k, j] * net.move_last[j, column]
+            total = np.float32(0)
+            for j in range(second.shape[0]):
+                total += max(second[j], np.float32(0)) * net.move_last[j, column]
             scratch.out[tiles.N_TILES * column + rank] += total
+        for j in range(move.shape[0]):  # for the gradient
+            scratch.moves[k, j] = move[j]
+        for j in range(second.shape[0]):
+            scratch.moves_second[k, j] = second[j]
         k += 1
 
 

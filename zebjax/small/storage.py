@@ -8,7 +8,8 @@ import safetensors.numpy
 
 from zebjax.common import files
 from zebjax.small import MAX_WIDTH
-from zebjax.small.network import Net, shapes
+from zebjax.small.moves import N_ALWAYS, N_MOVE_FEATURES
+from zebjax.small.network import Net, Widths, shapes
 
 BUNDLED_NAME, IMITATOR = "small", "imitator"
 """Paths of the networks that come with zebjax: the one that plays best, and the one that foresees
@@ -16,9 +17,10 @@ best what strong players do."""
 _BUNDLED = Path(__file__).parents[1] / "bundled"
 MAX_BYTES = 100 << 20
 """Maximum size of a file."""
-_FORMAT_KEY, _FORMAT = "zebjax_small_format", "2"
-_OF_MOVES = ("join", "moves", "move_last")
-"""The arrays that files of format 1 do not have: their networks have no layer of a move."""
+_FORMAT_KEY, _FORMAT = "zebjax_small_format", "3"
+_OF_MOVES = ("join", "moves", "move_second", "move_second_bias", "move_last")
+"""The arrays of the layers of a move. Files of format 1 have none of them, those of format 2 three:
+their networks have one such layer, and fewer features of a move."""
 
 
 def save(path: Path, net: Net, facts: dict[str, str]) -> None:
@@ -76,25 +78,45 @@ def load(path: Path | str) -> Net:
     return _checked(file, arrays)
 
 
+def _from_format_1(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays of the same network: its layers of a move have no units."""
+    hidden = arrays["first"].shape[-1] if arrays["first"].ndim else 0
+    wanted = shapes(Widths(hidden, 4, 0, 0))
+    return arrays | {name: np.zeros(wanted[name], np.float16) for name in _OF_MOVES}
+
+
+def _from_format_2(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays of the same network: the second layer of a move repeats the first."""
+    moves = arrays["moves"]
+    if moves.ndim != 2 or moves.shape[1] > MAX_WIDTH:
+        return arrays  # refused below
+    n_new = N_MOVE_FEATURES - N_ALWAYS
+    width = moves.shape[1]
+    return arrays | {
+        "moves": np.concatenate([moves, np.zeros((n_new, width), moves.dtype)]),
+        "move_second": np.eye(width, dtype=np.float16),
+        "move_second_bias": np.zeros(width, np.float16),
+    }
+
+
 def _checked(file: Path, arrays: dict[str, np.ndarray]) -> Net:
-    if "first" in arrays and not set(arrays) & set(_OF_MOVES):  # format 1
-        hidden = arrays["first"].shape[-1] if arrays["first"].ndim else 0
-        arrays |= {name: np.zeros(shapes(hidden, 4, 0)[name], np.float16) for name in _OF_MOVES}
+    if "first" in arrays and not set(arrays) & set(_OF_MOVES):
+        arrays = _from_format_1(arrays)
+    elif set(Net._fields) - set(arrays) == {"move_second", "move_second_bias"}:
+        arrays = _from_format_2(arrays)
     if set(arrays) != set(Net._fields):
         raise ValueError(
             f"{file}: not a small network; expected the arrays {', '.join(Net._fields)}"
         )
-    widths, move = arrays["second"].shape, arrays["moves"].shape[-1:]
-    if len(widths) != 2 or not all(4 <= width <= MAX_WIDTH and width % 4 == 0 for width in widths):
-        raise ValueError(
-            f"{file}: array second: expected two multiples of 4 up to {MAX_WIDTH}, got {widths}"
-        )
-    if not move or move[0] > MAX_WIDTH or move[0] % 4:
-        raise ValueError(
-            f"{file}: array moves: expected a multiple of 4 up to {MAX_WIDTH} columns, got "
-            f"{arrays['moves'].shape}"
-        )
-    for name, shape in shapes(*widths, *move).items():
+    widths: list[int] = []
+    for name, least in (("second", 4), ("move_second", 0)):
+        sides = arrays[name].shape
+        if len(sides) != 2 or not all(least <= n <= MAX_WIDTH and n % 4 == 0 for n in sides):
+            raise ValueError(
+                f"{file}: array {name}: expected two multiples of 4 up to {MAX_WIDTH}, got {sides}"
+            )
+        widths += sides
+    for name, shape in shapes(Widths(*widths)).items():
         found = arrays[name]
         if found.shape != shape or found.dtype != np.float16:
             raise ValueError(

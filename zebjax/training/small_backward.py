@@ -55,6 +55,8 @@ def gradient_of_declaration(grad: tuple, declaration: int) -> Net:
         grad[6][declaration],
         grad[7][declaration],
         grad[8][declaration],
+        grad[9][declaration],
+        grad[10][declaration],
     )
 
 
@@ -75,7 +77,7 @@ def backward(
         tables: its transposed tables.
         legal: the legal tiles as a mask.
         n: number of active features in `scratch.features`.
-        scratch: as `network.finish` left it; `moves` is overwritten.
+        scratch: as `network.finish` left it; `moves` and `moves_second` are overwritten.
         slopes: that of the outputs is given, the others are buffers.
         grad: for this declaration, see `gradient_of_declaration`.
     """
@@ -133,14 +135,22 @@ def _by_move(net: Net, legal: int, scratch: Scratch, slopes: Slopes, grad: Net) 
         rank = lowest(legal)
         legal &= legal - 1
         by_value, by_points = slopes.out[rank], slopes.out[tiles.N_TILES + rank]
-        for j in range(slopes.joined.shape[0]):
-            above = scratch.moves[k, j]
+        for i in range(net.move_second.shape[1]):
+            above, slope = scratch.moves_second[k, i], np.float32(0)
             if above > 0:
-                grad.move_last[j, 0] += above * by_value
-                grad.move_last[j, 1] += above * by_points
-                slope = by_value * net.move_last[j, 0] + by_points * net.move_last[j, 1]
+                grad.move_last[i, 0] += above * by_value
+                grad.move_last[i, 1] += above * by_points
+                slope = by_value * net.move_last[i, 0] + by_points * net.move_last[i, 1]
+                grad.move_second_bias[i] += slope
+            scratch.moves_second[k, i] = slope
+        for j in range(slopes.joined.shape[0]):
+            above, slope = scratch.moves[k, j], np.float32(0)
+            if above > 0:
+                for i in range(net.move_second.shape[1]):
+                    grad.move_second[j, i] += above * scratch.moves_second[k, i]
+                    slope += net.move_second[j, i] * scratch.moves_second[k, i]
                 slopes.joined[j] += slope
-                scratch.moves[k, j] = slope  # where it is 0, the slope is 0 as well
+            scratch.moves[k, j] = slope
         for index in range(scratch.n_move_features[k]):
             feature = scratch.move_features[k, index]
             for j in range(slopes.joined.shape[0]):

@@ -37,8 +37,10 @@ class Settings:
     """Width of the first layer, a multiple of 4."""
     second: int = 32
     """Width of the second layer, a multiple of 4."""
-    move: int = 64
-    """Width of the layer of a move, a multiple of 4."""
+    move: int = 128
+    """Width of the first layer of a move, a multiple of 4."""
+    move_second: int = 32
+    """Width of the second layer of a move, a multiple of 4."""
     passes: float = 0.6
     """Times that each game of the window is read in a round."""
     rate: float = 6e-3
@@ -52,10 +54,10 @@ class Settings:
     def __post_init__(self) -> None:
         checks.at_least(self, "small", 1, "rounds", "window")
         checks.at_least(self, "small", 80, "games")
-        checks.at_least(self, "small", 4, "hidden", "second", "move")
+        checks.at_least(self, "small", 4, "hidden", "second", "move", "move_second")
         checks.positive(self, "small", "passes", "rate", "last_rate")
         checks.at_least(self, "small", 0, "decay")
-        for name in ("hidden", "second", "move"):
+        for name in ("hidden", "second", "move", "move_second"):
             if getattr(self, name) % 4:
                 raise ValueError(
                     f"small.{name}: expected a multiple of 4, got {getattr(self, name)}"

@@ -13,7 +13,7 @@ import numpy as np
 
 from zebjax import tiles
 from zebjax.small import features
-from zebjax.small.network import Net, shapes
+from zebjax.small.network import Net, Widths, shapes
 from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import RANK_OF_TILE, TILE_OF_RANK
 
@@ -39,6 +39,8 @@ class Params(NamedTuple):
     last_bias: np.ndarray
     join: np.ndarray
     moves: np.ndarray
+    move_second: np.ndarray
+    move_second_bias: np.ndarray
     move_last: np.ndarray
 
 
@@ -64,9 +66,9 @@ def tile_rows() -> np.ndarray:
     return np.flatnonzero((_TILE_ORDER < features.N_FEATURES).all(0))
 
 
-def init(hidden: int, second: int, move: int, seed: int) -> Params:
+def init(widths: Widths, seed: int) -> Params:
     """Draw parameters of a network with these widths whose policy is uniform: last layers are 0."""
-    rng, wanted = np.random.default_rng(seed), shapes(hidden, second, move)
+    rng, wanted = np.random.default_rng(seed), shapes(widths)
 
     def normal(shape: tuple[int, ...], spread: float) -> np.ndarray:
         return rng.normal(0, spread, shape).astype(np.float32)
@@ -78,12 +80,14 @@ def init(hidden: int, second: int, move: int, seed: int) -> Params:
         by_tile=np.zeros(table[1:], np.float32),
         own=zeros["first"],
         first_bias=zeros["first_bias"],
-        second=normal(wanted["second"], math.sqrt(2 / hidden)),
+        second=normal(wanted["second"], math.sqrt(2 / widths.hidden)),
         second_bias=zeros["second_bias"],
         last=zeros["last"],
         last_bias=zeros["last_bias"],
-        join=normal(wanted["join"], math.sqrt(1 / hidden)),
-        moves=normal(wanted["moves"], 0.25),  # about 15 are active: a spread of 1
+        join=normal(wanted["join"], math.sqrt(1 / widths.hidden)),
+        moves=normal(wanted["moves"], 0.25),  # 15 are active, or up to 38: 1 to 1.5
+        move_second=normal(wanted["move_second"], math.sqrt(2 / max(1, widths.move))),
+        move_second_bias=zeros["move_second_bias"],
         move_last=zeros["move_last"],
     )
 
@@ -113,6 +117,8 @@ class Gradient(NamedTuple):
     last_bias: np.ndarray
     join: np.ndarray
     moves: np.ndarray
+    move_second: np.ndarray
+    move_second_bias: np.ndarray
     move_last: np.ndarray
     losses: np.ndarray
     """float64 `[10, 5]`: number of decisions, then sums of what `small_fit.gradient` or

@@ -19,6 +19,7 @@ import safetensors.numpy
 
 from zebjax.common import files
 from zebjax.small import storage
+from zebjax.small.network import Widths
 from zebjax.training import labelled_games, small_descent, small_fit, small_games
 from zebjax.training.labelled_games import Games
 from zebjax.training.small_config import Settings
@@ -73,7 +74,7 @@ def run(
     params = (
         _load_params(_params_file(out, done), settings)
         if done >= 0
-        else small_descent.init(settings.hidden, settings.second, settings.move, settings.seed)
+        else small_descent.init(_widths(settings), settings.seed)
     )
     for number in range(done + 1, settings.rounds):
 
@@ -159,9 +160,13 @@ def _games_of_round(
     return labelled_games.join(parts)
 
 
+def _widths(settings: Settings) -> Widths:
+    return Widths(*(getattr(settings, name) for name in Widths._fields))
+
+
 def _load_params(file: Path, settings: Settings) -> Params:
     arrays = labelled_games.read_arrays(file)
-    wanted = small_descent.init(settings.hidden, settings.second, settings.move, 0)
+    wanted = small_descent.init(_widths(settings), 0)
     shapes = {name: field.shape for name, field in wanted._asdict().items()}
     labelled_games.check_arrays(file, arrays, shapes, np.float32)
     for name, array in arrays.items():
