@@ -66,6 +66,12 @@ def test_the_result_does_not_depend_on_batches(of_heuristic):
         )
 
 
+def test_forfeited_games_have_no_decisions():
+    quits = base.Player("quits", lambda states, keys: np.full(len(keys), -1), may_forfeit=True)
+    result = regret.measure(quits, players.random(), 2, KEY, n=2)
+    assert result.all.decisions == 0 and result.by_trick["1"].in_deal is None
+
+
 def test_intervals_cover_95_percent_of_the_time():
     """Decisions of a deal that share its luck, and deals with 1 to 8 of them."""
     rng = np.random.default_rng(0)

@@ -39,6 +39,9 @@ class Decisions:
     """Mean points over E[Q]'s worlds lost against E[Q]'s best move; 0 or more."""
 
 
+_NO_DECISIONS = Decisions(*np.zeros((3, 0), np.int64), *np.zeros((2, 0)))
+
+
 @dataclasses.dataclass(frozen=True)
 class Loss:
     """Mean points lost per decision.
@@ -116,14 +119,15 @@ def measure(
         raise ValueError(f"batch: expected 1 or more, got {batch}")
     n_batches = math.ceil(n_deals / batch)
     size = math.ceil(n_deals / n_batches)
-    parts: list[Decisions] = []
+    parts = [_NO_DECISIONS]
     for index in range(n_batches):
         watched, seen = base.watch(player)
         matches.play_deals(watched, opponent, key, index * size, size)
-        parts.extend(
-            points_lost(*_answered(*decisions), n, deal_numbers(key, index * size, size))
-            for decisions in seen
-        )
+        numbers = deal_numbers(key, index * size, size)
+        for asked in seen:
+            states, keys, slots = _answered(*asked)
+            if len(slots):
+                parts.append(points_lost(states, keys, slots, n, numbers))
         if progress is not None:
             so_far = _join(parts)
             progress((index + 1) / n_batches, loss(_where(so_far, so_far.deal < n_deals)))
