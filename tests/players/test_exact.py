@@ -162,6 +162,15 @@ def test_players_choose_as_documented(middles):
     assert (slots != exact.player(5, "win").choose(middles, keys)).any()
 
 
+def test_p_win_is_the_share_of_the_worlds(middles):
+    keys = raw_keys(90)
+    expected = exact.eq_values(middles, keys, n=5).p_win
+    np.testing.assert_array_equal(exact.player(5).p_win(middles, keys), expected)
+    nothing = base.gather(middles, np.zeros(0, int))
+    assert exact.player(5).p_win(nothing, keys[:0]).shape == (0, 7)
+    assert exact.player(5, "points").p_win is exact.player(5, "make").p_win is None
+
+
 def one_batch(states, row):
     return base.gather(states, np.array([row]))
 

@@ -187,6 +187,20 @@ def test_a_player_with_a_belief_makes_and_sets(endings, path):
     assert (np.array(others) != slots).any()
 
 
+def test_p_win_is_the_blended_share_of_wins(endings, path, net, models):
+    made = players.make(f"eq:n=20,belief={path},rollouts={path}")
+    how = inference.settings_of(20, None, True, {})
+    found = weighted.values(endings, raw_keys(N), (models, net), (how, WINS))
+    expected = (found.exact.wins + found.rollouts.wins) / 2
+    p_win = made.p_win(endings, raw_keys(N))
+    np.testing.assert_allclose(p_win, expected, atol=1e-12)
+    # The same worlds and rollouts as in its choice.
+    chosen = made.choose(endings, raw_keys(N))
+    np.testing.assert_allclose(p_win[np.arange(N), chosen], np.nanmax(p_win, 1), atol=1e-9)
+    for option in ("adaptive=4", "points=0.02", "criterion=make"):
+        assert players.make(f"eq:n=20,belief={path},{option}").p_win is None
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

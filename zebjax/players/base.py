@@ -33,6 +33,7 @@ ChooseNeeding = Callable[[game.GameState, np.ndarray, np.ndarray | int], np.ndar
 """As `Player.choose`, with the points at the end with which the mover's team wins."""
 ChooseSpecial = Callable[[Position, int], int]
 ChooseInContract = Callable[[game.GameState, Contract, np.ndarray], np.ndarray]
+PWin = Callable[[game.GameState, np.ndarray], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +67,12 @@ class Player:
     the player does not play them."""
     prepare: Callable[[], None] = lambda: None
     """Compiles programs that few decisions need, so that a person need not wait for them later."""
+    p_win: PWin | None = None
+    """`p_win(states, keys)`: P(the mover's team ends with more points than the other) of every
+    move in games without a contract, float64 `[n, 7]`; nan where not legal. The arguments are as
+    for `choose`, and what it may read is too. None: the player does not know it of every move, or
+    chooses by something else.
+    """
     pads_one: bool = False
     """True if `choose` compiles another program for one game than for several. A match of many
     games then asks about its last one as two, see `evaluation.turns.ask`; it costs no more, since

@@ -345,6 +345,14 @@ def player(n: int = 100, criterion: str = "win", n_trick1: int | None = None) ->
 
     early = "" if n_trick1 is None else f",n_trick1={n_trick1}"
     spec = f"eq:n={n},criterion={criterion}{early}"
+
+    def p_win(states: game.GameState, keys: np.ndarray) -> np.ndarray:
+        if not len(keys):
+            return np.zeros((0, tiles.HAND_SIZE))
+        wins, n_worlds = count_wins_and_worlds(states, keys, n, n_trick1)
+        legal = base.in_chunks(legal_slots, states, keys)
+        return np.where(legal, wins / np.maximum(n_worlds, 1)[:, None], np.nan)
+
     choose, choose_in_contract = base.by_need(choose_needing, criterion, spec)
     return Player(
         spec,
@@ -352,6 +360,7 @@ def player(n: int = 100, criterion: str = "win", n_trick1: int | None = None) ->
         identity=spec,
         choose_in_contract=choose_in_contract,
         choose_special=functools.partial(special.choose, n=n),
+        p_win=p_win if criterion == "win" else None,
     )
 
 

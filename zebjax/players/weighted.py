@@ -10,7 +10,7 @@ the others and plays the rollouts, was trained on games for points and sees no b
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import jax
 import numpy as np
@@ -265,6 +265,15 @@ def player(
     scorers = {path: scorer(net) for path, net in loaded.items()}
     models = Models(scorers[paths[1]], scorers[belief]) if belief and paths[1] else None
     policy = scorers.get(rollouts or "")
+    how = settings[1]
+
+    def judged(
+        states: game.GameState, keys: np.ndarray, rows: np.ndarray, needs: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, Values]]:
+        for first in range(0, len(rows), _DECISIONS_AT_ONCE):
+            some = rows[first : first + _DECISIONS_AT_ONCE]
+            asked = base.gather(states, some)
+            yield some, values(asked, keys[some], (models, policy), settings, need=needs[some])
 
     def choose_needing(
         states: game.GameState, keys: np.ndarray, need: np.ndarray | int
@@ -275,17 +284,16 @@ def player(
         slots = np.array(game.forced_slot(legal))
         needs = np.broadcast_to(need, len(keys))
         rows = np.flatnonzero(slots < 0)
-        for first in range(0, len(rows), _DECISIONS_AT_ONCE):
-            some = rows[first : first + _DECISIONS_AT_ONCE]
-            judged = values(
-                base.gather(states, some),
-                keys[some],
-                (models, policy),
-                settings,
-                need=needs[some],
-            )
-            slots[some] = judged.best_slots(settings[1])
+        for some, found in judged(states, keys, rows, needs):
+            slots[some] = found.best_slots(how)
         return slots
+
+    def p_win(states: game.GameState, keys: np.ndarray) -> np.ndarray:
+        shares = np.full((len(keys), tiles.HAND_SIZE), np.nan)
+        needs = np.full(len(keys), exact.ENOUGH)
+        for some, found in judged(states, keys, np.arange(len(keys)), needs):
+            shares[some] = found.scores(how)
+        return shares
 
     name = "eq:weighted"
     choose, choose_in_contract = base.by_need(choose_needing, criterion, name)
@@ -298,6 +306,9 @@ def player(
         + (f",{criterion}" if criterion != "win" else ""),
         choose_in_contract=choose_in_contract,
         prepare=functools.partial(inference.prepare, settings[0]) if models else lambda: None,
+        # With `adaptive` moves are dropped before all worlds are seen; with `points` a score is not
+        # a probability.
+        p_win=p_win if criterion == "win" and how.adaptive == 1 and how.points == 0 else None,
     )
 
 
