@@ -1,4 +1,4 @@
-"""The command `zebjax regret`: measure the points that a player's decisions lose."""
+"""The command `zebjax regret`: measure the points and wins that a player's decisions lose."""
 
 import argparse
 import json
@@ -25,8 +25,13 @@ def parser() -> cli.Parser:
         "the exact best move in the true deal and against the best move by mean points over N\n"
         "sampled worlds (E[Q], the exact teacher). Only decisions with more than one legal move\n"
         "count. Each deal is played twice with the teams swapped; 95 % intervals take the deal as\n"
-        "the unit. E[Q] takes most of the time: one core needs about 1 s per deal at N = 100.",
+        "the unit. E[Q] takes most of the time: one core needs about 1 s per deal at N = 100.\n"
+        "With --judge also the wins lost: P(win) of the best move less that of the chosen one, as\n"
+        "a stronger player judges both, on worlds that the player did not use. The best of noisy\n"
+        "shares is a little too large, more so for a small n, so even a player that is its own\n"
+        "judge loses a little. A judge with n=1000, belief and rollouts takes 5 s per deal.",
         "heuristic --deals 20 --n 20 --plot regret.png",
+        "small --deals 20 --n 20 --judge eq:n=1000,belief=small,rollouts=small",
         notes=spec.help_text(),
     )
     made.add_argument("player", metavar="PLAYER", help="the player to judge, as listed below")
@@ -44,6 +49,11 @@ def parser() -> cli.Parser:
         "--opponent", default="random", metavar="PLAYER", help="the other team (default random)"
     )
     made.add_argument(
+        "--judge",
+        metavar="PLAYER",
+        help="also wins lost, judged by eq:n=N or eq:n=N,belief=small,rollouts=small",
+    )
+    made.add_argument(
         "--seed", type=cli.integer(0, 2**32 - 1), default=0, help="of deals and play (default 0)"
     )
     made.add_argument("--plot", type=cli.picture, metavar="FILE.png", help="draw the result")
@@ -51,10 +61,10 @@ def parser() -> cli.Parser:
     return made
 
 
-def _estimate(mean: float | None, ci95: tuple[float, float] | None) -> str:
+def _estimate(mean: float | None, ci95: tuple[float, float] | None, scale: int = 1) -> str:
     if mean is None:
         return "-"
-    return f"{mean:.2f}" + ("" if ci95 is None else f" ± {ci95[1] - mean:.2f}")
+    return f"{scale * mean:.2f}" + ("" if ci95 is None else f" ± {scale * (ci95[1] - mean):.2f}")
 
 
 def _table(result: "Result") -> "Table":
@@ -65,7 +75,10 @@ def _table(result: "Result") -> "Table":
 
     table = Table(box=rich.box.SIMPLE)
     table.add_column("")
-    for name in ("decisions", "against the true deal", f"against E[Q], N = {result.n}"):
+    names = ["decisions", "against the true deal", f"against E[Q], N = {result.n}"]
+    if result.judge is not None:
+        names.append("wins lost in %")
+    for name in names:
         table.add_column(name, justify="right")
     tricks = {f"trick {name}": loss for name, loss in result.by_trick.items()}
     for name, loss in ({"all": result.all} | tricks | result.by_declaration).items():
@@ -74,6 +87,7 @@ def _table(result: "Result") -> "Table":
             f"{loss.decisions:,}",
             _estimate(loss.in_deal, loss.in_deal_ci95),
             _estimate(loss.against_eq, loss.against_eq_ci95),
+            *[_estimate(loss.wins_lost, loss.wins_lost_ci95, 100)] * (result.judge is not None),
             end_section=name in ("all", f"trick {tiles.N_TRICKS - 1}"),
         )
     return table
@@ -81,23 +95,32 @@ def _table(result: "Result") -> "Table":
 
 def _run(arguments: argparse.Namespace) -> int:
     from zebjax.common import jax_settings
-    from zebjax.evaluation.regret import DEALS_AT_ONCE, measure, plot
+    from zebjax.evaluation.regret import DEALS_AT_ONCE, JUDGED_AT_ONCE, measure, p_win_of, plot
 
     player, opponent = players.make(arguments.player), players.make(arguments.opponent)
+    judge = None if arguments.judge is None else players.make(arguments.judge)
+    if judge is not None:
+        p_win_of(judge, "--judge")
     start = time.perf_counter()
     with cli.progress(f"regret of {player.spec}") as show:
 
         def on_batch(done: float, loss: "Loss") -> None:
+            if not loss.decisions:
+                show(done, "")
+                return
             in_deal = _estimate(loss.in_deal, loss.in_deal_ci95)
-            show(
-                done,
-                f"{in_deal} in the deal, {_estimate(loss.against_eq, loss.against_eq_ci95)} "
-                "against E[Q]",
-            )
+            against_eq = _estimate(loss.against_eq, loss.against_eq_ci95)
+            text = f"{in_deal} in the deal, {against_eq} against E[Q]"
+            if judge is not None:
+                text += f", {_estimate(loss.wins_lost, loss.wins_lost_ci95, 100)} % of wins"
+            show(done, text)
 
         key = jax_settings.key(arguments.seed)
-        batch = max(1, min(DEALS_AT_ONCE, arguments.deals // 10))
-        result = measure(player, opponent, arguments.deals, key, arguments.n, batch, on_batch)
+        most = DEALS_AT_ONCE if judge is None else JUDGED_AT_ONCE
+        batch = max(1, min(most, arguments.deals // 10))
+        result = measure(
+            player, opponent, arguments.deals, key, arguments.n, batch, on_batch, judge
+        )
     seconds = time.perf_counter() - start
     if arguments.json:
         print(
@@ -105,12 +128,15 @@ def _run(arguments: argparse.Namespace) -> int:
         )
     else:
         out = console.make()
+        what = "points" if judge is None else "points and wins"
         out.print(
-            f"points lost per decision: {result.player} against {result.opponent}, "
+            f"{what} lost per decision: {result.player} against {result.opponent}, "
             f"{result.n_deals:,} deals played twice"
         )
         out.print(_table(result))
         out.print("decisions with more than one legal move; 95 % intervals, deals as units")
+        if judge is not None:
+            out.print(f"wins lost: judged by {judge.spec}; a win is 100 %")
     if arguments.plot is not None:
         plot(result, arguments.plot)
         print(f"wrote {arguments.plot}", file=sys.stderr)

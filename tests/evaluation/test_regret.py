@@ -1,11 +1,13 @@
 """Regret: which decisions count, players whose regret is known to be 0, and the command."""
 
+import dataclasses
 import json
 
 import jax
 import numpy as np
 import pytest
 
+from tests.support.playouts import positions, raw_keys
 from zebjax import players
 from zebjax import regret as regret_command
 from zebjax.evaluation import matches, regret
@@ -66,6 +68,70 @@ def test_the_result_does_not_depend_on_batches(of_heuristic):
         )
 
 
+def judged(judge, player, states, keys):
+    """Wins lost in positions with a choice."""
+    numbers = {hands.tobytes(): row for row, hands in enumerate(states.hands)}
+    slots = player.choose(states, keys)
+    return regret.analyse(states, keys, slots, 2, numbers, judge.p_win).wins_lost
+
+
+@pytest.mark.parametrize("judge", ["eq:n=90", "eq:n=90,belief=small"])
+def test_who_sees_all_worlds_loses_nothing_by_its_own_judgement(judge):
+    """In the sixth trick there are at most 6! / 2!^3 = 90."""
+    states, keys = positions(80, np.arange(20, 24)), raw_keys(80)
+    legal = base.in_chunks(exact.legal_slots, states, keys)
+    rows = np.flatnonzero(legal.sum(1) > 1)
+    states, keys = base.gather(states, rows), keys[rows]
+    judge = players.make(judge)
+    by = {name: players.make(name) for name in ("heuristic", "eq:n=2")} | {"judge": judge}
+    lost = {name: judged(judge, player, states, keys) for name, player in by.items()}
+    assert all((each >= 0).all() for each in lost.values())
+    assert lost["judge"].max() < 1e-8 and len(rows) > 20
+    assert lost["heuristic"].mean() > lost["eq:n=2"].mean() > 0
+
+
+def test_a_judge_adds_wins_and_changes_nothing_else(of_heuristic):
+    shown = []
+    judge = players.make("eq:n=3")
+    result = regret.measure(
+        players.heuristic(),
+        players.random(),
+        6,
+        KEY,
+        n=2,
+        batch=4,
+        progress=lambda done, lost: shown.append((done, lost)),
+        judge=judge,
+    )
+    assert (result.judge, of_heuristic.judge) == ("eq:n=3", None)
+    assert of_heuristic.all.wins_lost is of_heuristic.all.wins_lost_ci95 is None
+    low, high = result.all.wins_lost_ci95
+    assert 0 < result.all.wins_lost < 1 and low < result.all.wins_lost < high
+    for parts in (result.by_trick, result.by_declaration):
+        lost = sum(part.decisions * (part.wins_lost or 0) for part in parts.values())
+        assert lost / result.all.decisions == pytest.approx(result.all.wins_lost)
+    before = dataclasses.replace(result.all, wins_lost=None, wins_lost_ci95=None)
+    assert dataclasses.astuple(before)[:3] == dataclasses.astuple(of_heuristic.all)[:3]
+    assert before.against_eq == pytest.approx(of_heuristic.all.against_eq)
+    # Within a batch too, with the loss before it.
+    done = [share for share, _ in shown]
+    assert done == sorted(done) and done[-1] == 1 and max(np.diff(done)) < 0.1
+    assert shown[0][1].decisions == 0 and shown[-2][1].decisions < shown[-1][1].decisions
+    assert shown[-1][1] == result.all
+
+
+def test_a_judge_that_does_not_know_p_win_is_refused():
+    for spec in (
+        "heuristic",
+        "eq:n=2,criterion=make",
+        "eq:n=2,belief=small,adaptive=4",
+        "eq:n=2,belief=small,points=0.02",
+        "eq:n=2,belief=small,criterion=make",
+    ):
+        with pytest.raises(ValueError, match=f"judge: player '{spec}' does not say P"):
+            regret.measure(players.random(), players.random(), 2, KEY, judge=players.make(spec))
+
+
 def test_forfeited_games_have_no_decisions():
     quits = base.Player("quits", lambda states, keys: np.full(len(keys), -1), may_forfeit=True)
     result = regret.measure(quits, players.random(), 2, KEY, n=2)
@@ -81,7 +147,7 @@ def test_intervals_cover_95_percent_of_the_time():
         deal = np.repeat(np.arange(60), counts)
         points = rng.exponential(1, 60)[deal] + rng.exponential(1, len(deal))
         zeros = np.zeros(len(deal), int)
-        low, high = regret.loss(regret.Decisions(deal, zeros, zeros, points, points)).in_deal_ci95
+        low, high = regret.loss(regret.Decisions(deal, zeros, zeros, *[points] * 3)).in_deal_ci95
         covered.append(low <= 2 <= high)
     assert 0.92 < np.mean(covered) < 0.97
 
@@ -105,12 +171,41 @@ def test_the_command(tmp_path, capsys):
     )
 
 
+def test_the_command_with_a_judge(tmp_path, capsys):
+    path = tmp_path / "regret.png"
+    arguments = ["random", "--deals", "2", "--n", "2", "--judge", "eq:n=3"]
+    assert regret_command.main([*arguments, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    lost = printed["all"]["wins_lost"]
+    assert printed["judge"] == "eq:n=3" and len(printed["all"]["wins_lost_ci95"]) == 2
+    assert printed["by_trick"]["1"]["wins_lost"] > 0
+    assert regret_command.main([*arguments, "--plot", str(path)]) == 0
+    out, error = capsys.readouterr()
+    assert (
+        out.startswith("points and wins lost per decision")
+        and "judged by eq:n=3" in out
+        and "wins lost in %" in out
+    )
+    assert f" {100 * lost:.2f} ± " in out and f" {100 * lost:.2f} ± " in error
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (
             ["rndom"],
             "zebjax regret: player 'rndom': unknown kind 'rndom'; did you mean 'random'?\n",
+        ),
+        (["random", "--judge", "eq5"], "zebjax regret: player 'eq5': unknown kind 'eq5'; "),
+        *(
+            (
+                ["random", "--judge", judge],
+                f"zebjax regret: --judge: player {judge!r} does not say P(win) of every move; "
+                "expected eq:n=N, with belief= and rollouts= or without, and not with "
+                "criterion=points or make, points= or adaptive=\n",
+            )
+            for judge in ("random", "cheat", "small", "zeb:bundled", "eq:criterion=points")
         ),
         (
             ["random", "--deals", "1"],
@@ -133,12 +228,15 @@ def test_bad_input_is_answered_in_one_sentence(arguments, sentence, capsys):
         status = regret_command.main(arguments)
     except SystemExit as stop:
         status = stop.code
-    assert status == 2 and capsys.readouterr().err == sentence
+    error = capsys.readouterr().err
+    assert status == 2 and error.startswith(sentence) and error.count("\n") == 1
 
 
 def test_help_has_an_example_that_works(capsys):
     with pytest.raises(SystemExit, match="0"):
         regret_command.main(["--help"])
     shown = capsys.readouterr().out
-    example = shown.split("example:\n  zebjax regret ")[1].split()
-    assert regret_command.parser().parse(example).player == "heuristic" and "eq[:n=100" in shown
+    lines = shown.split("examples:\n")[1].splitlines()
+    parsed = [regret_command.parser().parse(line.split()[2:]) for line in lines]
+    assert [each.player for each in parsed] == ["heuristic", "small"] and "eq[:n=100" in shown
+    assert players.make(parsed[1].judge).p_win is not None
