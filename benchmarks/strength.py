@@ -39,8 +39,11 @@ that have the most common B."""
 
 
 def keep_file(keep: Path, a: str, b: str, seed: int) -> Path:
-    """The file of one pair's margins. It is another one when a network has changed."""
-    identities = [players.make(spec).identity for spec in (a, b)]
+    """The file of one pair's margins. It is another one when a network has changed.
+
+    A player without an identity, such as an external program, is known by its spec.
+    """
+    identities = [players.make(spec).identity or spec for spec in (a, b)]
     name = hashlib.sha256(repr((identities, seed, matches.VERSION)).encode()).hexdigest()[:16]
     return keep / f"{name}.json"
 

@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -281,6 +282,15 @@ def test_a_measurement_of_strength_resumes(tmp_path, capsys):
     capsys.readouterr()
     strength.main([*words, "--deals", "4"])  # plays nothing
     assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_margins_of_two_programs_are_not_one_match(tmp_path):
+    """A program has no identity."""
+    toy = Path(__file__).parents[1] / "support" / "toy_player.py"
+    specs = [f"ext:{sys.executable} {toy},timeout={limit}" for limit in (50, 60)]
+    assert {players.make(spec).identity for spec in specs} == {""}
+    first, second = (strength.keep_file(tmp_path, spec, "random", 0) for spec in specs)
+    assert first != second and first == strength.keep_file(tmp_path, specs[0], "random", 0)
 
 
 @pytest.mark.parametrize(
