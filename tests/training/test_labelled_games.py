@@ -91,6 +91,28 @@ def test_a_file_without_games_is_refused(labelled, tmp_path):
             labelled_games.read(file)
 
 
+def test_the_first_games_of_a_folder_are_read_by_name_and_replayed(labelled, tmp_path):
+    made, shares = labelled[0], []
+    n = len(made.leader)
+    for name, rows in (("b", slice(10, n)), ("a", slice(0, 10))):
+        labelled_games.write(tmp_path / f"{name}.safetensors", made.where(np.arange(n)[rows]))
+    (tmp_path / "round_01.safetensors").write_bytes(b"a network")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"{name}.safetensors" for name in ("a", "b", "round_01")
+    }
+    found = labelled_games.read_first(tmp_path, 12, shares.append)
+    for name, field in vars(made).items():
+        np.testing.assert_array_equal(getattr(found, name), field[:12])
+    assert shares == [10 / 12, 1]
+    with pytest.raises(ValueError, match=f": expected {n + 1} labelled games, found {n}"):
+        labelled_games.read_first(tmp_path, n + 1, shares.append)
+    wrong = dataclasses.replace(made, plays=np.roll(made.plays, 1, 1))
+    labelled_games.write(tmp_path / "b.safetensors", wrong)
+    assert len(labelled_games.read_first(tmp_path, 10, shares.append).leader) == 10
+    with pytest.raises(ValueError, match=r"b\.safetensors: game 0, ply \d+: the slot played"):
+        labelled_games.read_first(tmp_path, 12, shares.append)
+
+
 def test_the_folder_of_a_run_is_read_without_its_networks(games, labelled, tmp_path):
     safetensors.numpy.save_file(vars(labelled[0]), tmp_path / "games_01_000.safetensors")
     (tmp_path / "round_01.safetensors").write_bytes(b"a network")

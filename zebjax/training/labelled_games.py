@@ -5,6 +5,7 @@ with a head for the values of moves learns from.
 """
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -13,6 +14,7 @@ import safetensors
 import safetensors.numpy
 
 from zebjax import record, tiles
+from zebjax.common import files
 from zebjax.network.config import POINTS_WEIGHT, VALUE_WEIGHT
 from zebjax.record import GameRecord, TargetKind
 from zebjax.solver.ranks import RANK_OF_TILE, TILE_OF_RANK
@@ -110,6 +112,40 @@ def read(file: Path) -> Games:
         if ((arrays[name] < low) | (arrays[name] >= high)).any():
             raise ValueError(f"{file}: array {name}: expected {low}..{high - 1}")
     return Games(**arrays)
+
+
+def read_first(folder: Path, n: int, on_progress: Callable[[float], None]) -> Games:
+    """Read the first n games in the files of labelled games of a folder, by name, and replay them.
+
+    Args:
+        folder: may hold other files too.
+        n: number of games.
+        on_progress: called after each file with the share that is read.
+
+    Raises:
+        ValueError: if there are fewer, or a file is damaged or holds a game that is not legal.
+    """
+    parts: list[Games] = []
+    found = 0
+    for file in sorted(folder.glob("*.safetensors")):
+        if found < n and is_file_of(file):
+            parts.append(read(file))
+            lessons(parts[-1], 1.0, str(file))  # proves that they are legal
+            found += len(parts[-1].leader)
+            on_progress(min(1.0, found / n))
+    if found < n:
+        raise ValueError(f"{folder}: expected {n:,} labelled games, found {found:,}")
+    return join(parts).where(np.arange(n))
+
+
+def write(file: Path, games: Games) -> None:
+    """Write a file of labelled games; its folder must exist.
+
+    Raises:
+        ValueError: if it cannot be written.
+    """
+    with files.writing(file):
+        files.write_bytes(file, safetensors.numpy.save(vars(games)))
 
 
 # ---- lessons

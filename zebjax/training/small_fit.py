@@ -1,5 +1,7 @@
 """Fit the small network to labelled games: the value and points of every move."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from zebjax import tiles
@@ -105,9 +107,14 @@ def gradient(net: Net, games: Games, chosen: np.ndarray, grad: Gradient, threads
 
 
 def fit(
-    params: Params, games: Games, settings: Fit, seed: int | tuple[int, ...], threads: int
+    params: Params,
+    games: Games,
+    settings: Fit,
+    seed: int | tuple[int, ...],
+    threads: int,
+    on_progress: Callable[[float], None] | None = None,
 ) -> np.ndarray:
-    """Fit parameters to games, in place.
+    """Fit parameters to games, in place; arguments as `descend`.
 
     Returns:
         float64 `[updates, 4]`: mean squared errors of value and points in each update's games,
@@ -117,7 +124,7 @@ def fit(
     def gradient_of(net: Net, chosen: np.ndarray, grad: Gradient) -> None:
         gradient(net, games, chosen, grad, threads)
 
-    losses = descend(params, games.declaration, gradient_of, settings, seed)
+    losses = descend(params, games.declaration, gradient_of, settings, seed, on_progress)
     return np.asarray(losses[:, 1:] / losses[:, :1])
 
 

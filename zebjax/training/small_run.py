@@ -102,7 +102,7 @@ def run(
         storage.save(
             out / f"round_{number + 1:02}.safetensors", small_descent.net_of(params), facts
         )
-        _save_arrays(_params_file(out, number), dict(zip(Params._fields, params, strict=True)))
+        _save_params(_params_file(out, number), params)
         _forget(settings, out, number)
         after = errors[-max(1, len(errors) // 10) :].mean(0)
         on_round(Round(number + 1, total, before, after))
@@ -155,7 +155,7 @@ def _games_of_round(
         if not file.exists():
             seed = (settings.seed, number, index)
             games = small_games.play(net, n, seed, settings.explore, threads)
-            _save_arrays(file, vars(games))
+            labelled_games.write(file, games)
         parts.append(labelled_games.read(file))
     return labelled_games.join(parts)
 
@@ -175,9 +175,9 @@ def _load_params(file: Path, settings: Settings) -> Params:
     return Params(**arrays)
 
 
-def _save_arrays(file: Path, arrays: dict[str, np.ndarray]) -> None:
+def _save_params(file: Path, params: Params) -> None:
     with files.writing(file):
-        files.write_bytes(file, safetensors.numpy.save(arrays))
+        files.write_bytes(file, safetensors.numpy.save(params._asdict()))
 
 
 def _forget(settings: Settings, out: Path, number: int) -> None:
