@@ -12,6 +12,7 @@ MODULES = (
     "common.draws",
     "evaluation.belief_scores",
     "evaluation.intervals",
+    "evaluation.power_law",
     "evaluation.steps",
     "game",
     "network.config",
