@@ -111,7 +111,10 @@ def test_the_gradient_is_that_of_the_loss(games):
 
 
 def test_a_fit_learns_the_games_and_repeats(games):
-    params, again = small_descent.init(Widths(8, 4, 4, 4), 0), small_descent.init(Widths(8, 4, 4, 4), 0)
+    params, again = (
+        small_descent.init(Widths(8, 4, 4, 4), 0),
+        small_descent.init(Widths(8, 4, 4, 4), 0),
+    )
     how = small_descent.Fit(passes=60, games=20, rate=5e-3)
     errors = small_fit.fit(params, games, how, 1, threads=1)
     assert errors[-10:, 2].mean() < 0.7 * errors[:10, 2].mean()
