@@ -7,7 +7,7 @@ from tests.support.playouts import positions, raw_keys
 from tests.support.small import net_of_seed, outputs_in_python
 from zebjax import solver, tiles
 from zebjax.players import exact
-from zebjax.small import batch, network, rules, storage
+from zebjax.small import batch, network, rules
 
 TEMPERATURE, FLOOR = 0.1, 0.05
 
@@ -152,80 +152,3 @@ def test_the_floor_bounds_how_unlikely_the_true_world_can_be(states):
     plays = states.ply - states.ply // 4  # at most those of the three others
     assert (found >= plays * np.log(FLOOR / 7) - 1e-9).all() and found.min() < -10
     assert np.isfinite(found).all()
-
-
-def test_a_network_is_saved_and_loaded(net, tmp_path):
-    storage.save(tmp_path / "net.safetensors", net, {"round": "3"})
-    loaded = storage.load(tmp_path / "net.safetensors")
-    for name, field, again in zip(net._fields, net, loaded, strict=True):
-        np.testing.assert_allclose(again, field, rtol=1e-3, atol=1e-4, err_msg=name)
-        assert again.dtype == np.float32
-
-
-def test_a_file_of_format_1_loads_without_a_layer_of_moves(net, tmp_path):
-    import safetensors.numpy
-
-    arrays = {name: field.astype(np.float16) for name, field in net._asdict().items()}
-    for name in ("join", "moves", "move_last"):
-        del arrays[name]
-    safetensors.numpy.save_file(arrays, tmp_path / "net.safetensors")
-    loaded = storage.load(tmp_path / "net.safetensors")
-    assert loaded.join.shape == (8, 0)
-    storage.save(tmp_path / "again.safetensors", loaded, {})
-    for field, again in zip(loaded, storage.load(tmp_path / "again.safetensors"), strict=True):
-        np.testing.assert_array_equal(again, field)
-    # The outputs are those of the same network whose layer of moves adds nothing.
-    without = net._replace(move_last=np.zeros_like(net.move_last))
-    games, seeds = batch.read(positions(60, range(0, 28, 3))), np.zeros(60, np.uint64)
-    slots = (batch.choose(network.scorer(each), games, seeds, 0) for each in (loaded, without))
-    np.testing.assert_array_equal(*slots)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda arrays: arrays.update(join=arrays["join"][:, :3]), "array join: expected float16"),
-        (
-            lambda arrays: arrays.update(moves=np.asarray(arrays["moves"][0, 0])),
-            "array moves: expected a multiple of 4",
-        ),
-        (
-            lambda arrays: arrays.update(moves=arrays["moves"][:, :3]),
-            "array moves: expected a mult",
-        ),
-        (lambda arrays: arrays.pop("moves"), "not a small network; expected the arrays first, "),
-        (lambda arrays: arrays.pop("last"), "not a small network; expected the arrays first, "),
-        (lambda arrays: arrays.update(second=arrays["second"][:3]), "two multiples of 4 up to"),
-        (lambda arrays: arrays.update(last=arrays["last"][:, :5]), "array last: expected float16"),
-        (lambda arrays: arrays["last"].fill(np.inf), "array last is not finite"),
-    ],
-)
-def test_a_wrong_file_is_answered_in_one_sentence(net, tmp_path, change, message):
-    import safetensors.numpy
-
-    arrays = {name: field.astype(np.float16) for name, field in net._asdict().items()}
-    change(arrays)
-    safetensors.numpy.save_file(arrays, tmp_path / "net.safetensors")
-    with pytest.raises(ValueError, match=message) as error:
-        storage.load(tmp_path / "net.safetensors")
-    assert str(error.value).startswith(str(tmp_path)) and "\n" not in str(error.value)
-
-
-def test_a_file_of_format_1_with_a_wrong_array_is_refused(net, tmp_path):
-    import safetensors.numpy
-
-    arrays = {name: field.astype(np.float16) for name, field in net._asdict().items()}
-    arrays = {name: arrays[name] for name in net._fields[:6]} | {"first": np.array(1, np.float16)}
-    safetensors.numpy.save_file(arrays, tmp_path / "net.safetensors")
-    with pytest.raises(ValueError, match="array first: expected float16"):
-        storage.load(tmp_path / "net.safetensors")
-
-
-def test_other_files_are_refused(tmp_path):
-    with pytest.raises(
-        ValueError, match=r"missing: cannot be read .*; expected `small`, `imitator`, or a file"
-    ):
-        storage.load(tmp_path / "missing")
-    (tmp_path / "junk").write_bytes(b"x" * 100)
-    with pytest.raises(ValueError, match="junk: not a readable safetensors file"):
-        storage.load(tmp_path / "junk")
