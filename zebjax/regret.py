@@ -34,7 +34,7 @@ def parser() -> cli.Parser:
         "small --deals 20 --n 20 --judge eq:n=1000,belief=small,rollouts=small",
         notes=spec.help_text(),
     )
-    made.add_argument("player", metavar="PLAYER", help="the player to judge, as listed below")
+    made.add_argument("player", metavar="PLAYER", help="the player to analyse, as listed below")
     made.add_argument(
         "--deals", type=cli.integer(2, 10**7), default=200, metavar="N", help="deals (default 200)"
     )

@@ -35,8 +35,11 @@ def outputs_in_python(net, row):
     seen = view.view_of(row)
     for rank in range(28):
         if seen.legal >> rank & 1:
-            active = np.full(moves.MAX_ACTIVE, -1)
+            active = np.full(2 * moves.MAX_ACTIVE, -1)
             n = moves.move_features(row, seen, rank, active)
+            assert n <= moves.MAX_ACTIVE and (active[n:] == -1).all()
+            always = [each for each in active[:n].tolist() if each < moves.N_ALWAYS]
+            assert len(set(always)) == len(always)
             assert active[:n].min() >= 0 and active[:n].max() < moves.N_MOVE_FEATURES
             layer = hidden @ net.join + net.moves[active[:n]].sum(0)
             layer = net.move_second_bias + np.maximum(layer, 0) @ net.move_second

@@ -69,8 +69,8 @@ class Player:
     """Compiles programs that few decisions need, so that a person need not wait for them later."""
     p_win: PWin | None = None
     """`p_win(states, keys)`: P(the mover's team ends with more points than the other) of every
-    move in games without a contract, float64 `[n, 7]`; nan where not legal. The arguments are as
-    for `choose`, and what it may read is too. None: the player does not know it of every move, or
+    move in games without a contract, float64 `[n, 7]`; nan where not legal. It takes the
+    arguments of `choose` and may read the same. None: the player does not know it of every move, or
     chooses by something else.
     """
     pads_one: bool = False

@@ -11,17 +11,17 @@ from zebjax import tiles
 from zebjax.small import relations
 from zebjax.small.features import OF_SUIT
 from zebjax.small.rules import DECLARATION, N_LAID, PLY, POINTS_OF_RANK, SUIT_OF_RANK, TRICK
-from zebjax.small.view import OUTCOMES, View, outcome_of
+from zebjax.small.view import N_OUTCOMES, View, outcome_of
 from zebjax.solver.bounds import above, count
 from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import FOLLOWS, TILE_OF_RANK, TRUMPS
 
 # An outcome by place in the trick, points of the tile, points on the table, and trick.
 _BY_PLACE = 0
-_BY_POINTS = _BY_PLACE + 4 * OUTCOMES
-_BY_TABLE = _BY_POINTS + 3 * OUTCOMES
-_BY_TRICK = _BY_TABLE + 8 * OUTCOMES
-_KIND = _BY_TRICK + tiles.N_TRICKS * OUTCOMES  # led, following or not; trump; double
+_BY_POINTS = _BY_PLACE + 4 * N_OUTCOMES
+_BY_TABLE = _BY_POINTS + 3 * N_OUTCOMES
+_BY_TRICK = _BY_TABLE + 8 * N_OUTCOMES
+_KIND = _BY_TRICK + tiles.N_TRICKS * N_OUTCOMES  # led, following or not; trump; double
 # Tiles of the same suit: others in the hand, and, led or not, unseen ones, higher ones, lower ones.
 _IN_HAND = _KIND + 12
 _UNSEEN = _IN_HAND + 8
@@ -59,10 +59,10 @@ def move_features(row: np.ndarray, view: View, rank: int, out: np.ndarray) -> in
     unseen = view.unseen & of_suit
     higher = unseen & above(rank)
     outcome = outcome_of(row, view, rank)
-    out[0] = _BY_PLACE + n_laid * OUTCOMES + outcome
-    out[1] = _BY_POINTS + POINTS_OF_RANK[declaration, rank] // 5 * OUTCOMES + outcome
-    out[2] = _BY_TABLE + min(view.table // 5, 7) * OUTCOMES + outcome
-    out[3] = _BY_TRICK + (row[PLY] >> 2) * OUTCOMES + outcome
+    out[0] = _BY_PLACE + n_laid * N_OUTCOMES + outcome
+    out[1] = _BY_POINTS + POINTS_OF_RANK[declaration, rank] // 5 * N_OUTCOMES + outcome
+    out[2] = _BY_TABLE + min(view.table // 5, 7) * N_OUTCOMES + outcome
+    out[3] = _BY_TRICK + (row[PLY] >> 2) * N_OUTCOMES + outcome
     out[4] = _KIND + 4 * manner + 2 * is_trump + is_double
     out[5] = _IN_HAND + count(view.hand & of_suit) - 1
     out[6] = _UNSEEN + 8 * leads + min(count(unseen), 7)

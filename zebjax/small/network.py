@@ -182,7 +182,7 @@ def add_rows(
 ) -> None:
     """Add relu(below) @ weights to `above`, where `active[:n]` are the units above 0.
 
-    Of the first layer of the bundled network a seventh is active.
+    Of the first layer of the bundled network about a seventh is active.
     """
     # Four rows at once: fewer loads and stores of `above`.
     for index in range(0, n - 3, 4):

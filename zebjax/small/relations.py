@@ -20,28 +20,32 @@ from zebjax.small.rules import (
     SUIT_OF_RANK,
     TRICK,
 )
-from zebjax.small.view import LOSES, MOVE_WINS, PARTNER_WINS, View
+from zebjax.small.view import LOSES, MOVE_SURELY_WINS, PARTNER_SURELY_WINS, View
 from zebjax.solver.bounds import above, count, lowest
 from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import RANK_OF_TILE, TRUMPS, WINS
 
 FIRST_PLY = 8
-"""The features begin here. In the first two tricks they gave a tenth as much, for as much time."""
+"""The features begin here: in the first two tricks they gave nothing that could be measured."""
 _STAGES = tiles.N_TRICKS - 1 - FIRST_PLY // tiles.N_PLAYERS  # in the last trick nobody has a choice
-_TRICK = 3  # whose trick it is: surely the mover's team's, unsure, surely the other team's
-_NEED = 24  # points that a team still needs to win the game, if it wins this trick: 0 to 23
+_TAKERS = 3  # who takes the trick: surely the mover's team, unsure, surely the other team
+_NEED = 24  # points that a team still needs to win the game, if it wins this trick: 0 to 21
 _LEFT = 8  # points of tiles that are left after the move, in fives
 _WHO = 4  # who may hold a tile: bit 0 the partner, bit 1 an opponent
-_KINDS = 3  # points of a tile: 0, 5 or 10
+_BEATERS = 4  # unseen tiles of its suit that beat a kept tile: 0, 1, 2, or 3 and more
+_TRUMPS = 3  # unseen trumps that may beat it: 0, 1, or 2 and more
+_RELATIONS = 4  # of an unseen tile: bit 0 it may beat the move, bit 1 a kept tile beats it
+_VALUES = 3  # points of a tile: 0, 5 or 10
+_PLACES = 3  # of a tile with points: played, kept, unseen
 
 _WE_NEED = 0
-_THEY_NEED = _WE_NEED + _TRICK * _NEED * _LEFT
-_KEPT = _THEY_NEED + _TRICK * _NEED * _LEFT
-_UNSEEN = _KEPT + _STAGES * 4 * 3 * _KINDS * _WHO
-_COUNTS = _UNSEEN + _STAGES * 4 * _KINDS * _WHO
-N_FEATURES = _COUNTS + 3**5 * _TRICK
-MAX_ACTIVE = 3 + 4 + 15
-"""The most that can be active at once: at the first ply 4 tiles are kept and 15 unseen."""
+_THEY_NEED = _WE_NEED + _TAKERS * _NEED * _LEFT
+_KEPT = _THEY_NEED + _TAKERS * _NEED * _LEFT
+_UNSEEN = _KEPT + _STAGES * _BEATERS * _TRUMPS * _VALUES * _WHO
+_WHERE = _UNSEEN + _STAGES * _RELATIONS * _VALUES * _WHO
+N_FEATURES = _WHERE + _PLACES**5 * _TAKERS
+MAX_ACTIVE = 3 + tiles.N_TILES - 1
+"""More than can be active at once: a tile is kept, or unseen, or neither."""
 
 _COUNT_TILES = RANK_OF_TILE[:, tiles.POINTS > 0].astype(np.int64)
 _TO_WIN = tiles.TOTAL_POINTS // 2 + 1
@@ -69,27 +73,28 @@ def add_relations(
         out: int64, has room for `MAX_ACTIVE` more.
         n: number of features so far.
     """
-    declaration, stage = row[DECLARATION], (row[PLY] - FIRST_PLY) >> 2
+    declaration = row[DECLARATION]
+    stage = min((row[PLY] - FIRST_PLY) >> 2, _STAGES - 1)  # nobody asks in the last trick
     me, trumps = (row[LEADER] + row[N_LAID]) & 3, TRUMPS[declaration]
     kept = view.hand & ~(1 << rank)
-    goes = 1
-    if outcome in (MOVE_WINS, PARTNER_WINS):
-        goes = 0
+    taker = 1
+    if outcome in (MOVE_SURELY_WINS, PARTNER_SURELY_WINS):
+        taker = 0
     elif outcome == LOSES:
-        goes = 2
+        taker = 2
     code, points_left = 0, 0
     for index in range(5):
         tile = _COUNT_TILES[declaration, index]
         state = 1 if kept >> tile & 1 else (2 if view.unseen >> tile & 1 else 0)
-        code = 3 * code + state
+        code = _PLACES * code + state
         if state:
             points_left += POINTS_OF_RANK[declaration, tile] // 5
-    out[n] = first + _COUNTS + code * _TRICK + goes
+    out[n] = first + _WHERE + code * _TAKERS + taker
     trick = view.table + POINTS_OF_RANK[declaration, rank] + 1
     need = max(0, _TO_WIN - row[POINTS + (me & 1)] - trick)
-    out[n + 1] = first + _WE_NEED + (goes * _NEED + need) * _LEFT + points_left
+    out[n + 1] = first + _WE_NEED + (taker * _NEED + need) * _LEFT + points_left
     need = max(0, _TO_WIN - row[POINTS + (~me & 1)] - trick)
-    out[n + 2] = first + _THEY_NEED + (goes * _NEED + need) * _LEFT + points_left
+    out[n + 2] = first + _THEY_NEED + (taker * _NEED + need) * _LEFT + points_left
     n += 3
     trumps_out = min(count(view.unseen & trumps), 2)
     left = kept
@@ -98,9 +103,9 @@ def add_relations(
         left &= left - 1
         suit = OF_SUIT[declaration, SUIT_OF_RANK[declaration, tile]]
         beaten_by = view.unseen & suit & above(tile)
-        kind = stage * 4 + min(count(beaten_by), 3)
-        kind = kind * 3 + (0 if trumps >> tile & 1 else trumps_out)
-        kind = kind * _KINDS + POINTS_OF_RANK[declaration, tile] // 5
+        kind = stage * _BEATERS + min(count(beaten_by), 3)
+        kind = kind * _TRUMPS + (0 if trumps >> tile & 1 else trumps_out)
+        kind = kind * _VALUES + POINTS_OF_RANK[declaration, tile] // 5
         out[n] = first + _KEPT + kind * _WHO + _who(view, beaten_by)
         n += 1
     wins = WINS[declaration, row[TRICK] if row[N_LAID] else rank]
@@ -110,8 +115,8 @@ def add_relations(
         tile = lowest(left)
         left &= left - 1
         suit = OF_SUIT[declaration, SUIT_OF_RANK[declaration, tile]]
-        kind = stage * 4 + (beats >> tile & 1) + (2 if kept & suit & above(tile) else 0)
-        kind = kind * _KINDS + POINTS_OF_RANK[declaration, tile] // 5
+        kind = stage * _RELATIONS + (beats >> tile & 1) + (2 if kept & suit & above(tile) else 0)
+        kind = kind * _VALUES + POINTS_OF_RANK[declaration, tile] // 5
         out[n] = first + _UNSEEN + kind * _WHO + _who(view, 1 << tile)
         n += 1
     return n

@@ -24,7 +24,7 @@ from zebjax.solver.ranks import TRUMPS, WINS
 # Numbers of `outcome_of`. The move wins, and no later opponent can beat it, or only with a trump,
 # or with one, two, three or more tiles of the suit. The tile of the partner wins, likewise, but for
 # one, two or more. An opponent wins. An opponent wins, but the partner may still beat that.
-MOVE_WINS, PARTNER_WINS, LOSES, MAY_STILL_WIN, OUTCOMES = 0, 5, 9, 10, 11
+MOVE_SURELY_WINS, PARTNER_SURELY_WINS, LOSES, MAY_STILL_WIN, N_OUTCOMES = 0, 5, 9, 10, 11
 
 
 class View(NamedTuple):
@@ -82,7 +82,7 @@ def view_of(row: np.ndarray) -> View:
 
 @compiled
 def outcome_of(row: np.ndarray, view: View, rank: int) -> int:
-    """Return what is known of the trick after the move, one of `OUTCOMES` numbers."""
+    """Return what is known of the trick after the move, one of `N_OUTCOMES` numbers."""
     trumps, n_laid = TRUMPS[row[DECLARATION]], row[N_LAID]
     wins = WINS[row[DECLARATION], row[TRICK] if n_laid else rank]
     does_win = rank > view.best and wins >> rank & 1
@@ -92,8 +92,8 @@ def outcome_of(row: np.ndarray, view: View, rank: int) -> int:
     top = rank if does_win else view.best
     beaten_by = view.later & wins & above(top)
     if beaten_by == 0:
-        return MOVE_WINS if does_win else PARTNER_WINS
+        return MOVE_SURELY_WINS if does_win else PARTNER_SURELY_WINS
     in_suit = beaten_by if trumps >> top & 1 else beaten_by & ~trumps
     if does_win:
-        return MOVE_WINS + 1 + min(count(in_suit), 3)
-    return PARTNER_WINS + 1 + min(count(in_suit), 2)
+        return MOVE_SURELY_WINS + 1 + min(count(in_suit), 3)
+    return PARTNER_SURELY_WINS + 1 + min(count(in_suit), 2)

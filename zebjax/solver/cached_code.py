@@ -110,8 +110,8 @@ def inlined(function: Callable) -> Any:
     """As `compiled`, for a function that is copied into its callers.
 
     A call with many arrays as arguments costs more than a microsecond, for counts of references.
-    The compiler may reorder its floating-point sums, without which it cannot use vectors for a
-    scalar product, and fuse products with sums.
+    The compiler may reorder sums and use fused multiply-add, without which a scalar product is
+    slow. So results are equal on one kind of CPU, and may differ in the last bits on another.
     """
     sums = {"contract", "reassoc", "nsz"}
     return _cached(njit(nogil=True, forceinline=True, fastmath=sums)(function), function)
