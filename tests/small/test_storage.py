@@ -75,12 +75,18 @@ def test_a_file_of_format_2_loads_with_the_same_outputs(net, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda arrays: arrays.update(moves=arrays["moves"][:-1]), "array moves: expected float16"),
-        (lambda arrays: arrays.update(moves=arrays["moves"][0]), "array moves: expected float16"),
-        (lambda arrays: arrays.update(moves=arrays["moves"][:, :3]), "array move_second: expected"),
+        (
+            lambda arrays: arrays.update(moves=arrays["moves"][:-1]),
+            "array moves: expected 430 rows",
+        ),
+        (lambda arrays: arrays.update(moves=arrays["moves"][0]), "array moves: expected 430 rows"),
+        (
+            lambda arrays: arrays.update(moves=arrays["moves"][:, :3]),
+            "array moves: expected 430 rows",
+        ),
         (
             lambda arrays: arrays.update(moves=np.zeros((2, 10**4), np.float16)),
-            "array moves: expected float16",
+            "array moves: expected 430 rows",
         ),
         (lambda arrays: arrays.update(join=arrays["join"][:4]), "array join: expected float16"),
     ],
@@ -117,6 +123,10 @@ def test_a_wrong_file_of_format_2_is_refused(net, tmp_path, change, message):
         (
             lambda arrays: arrays.update(move_second=np.zeros(4, np.float16)),
             "array move_second: expected two multiples of 4 up to",
+        ),
+        (
+            lambda arrays: arrays.update(move_second=arrays["move_second"][:, :0]),
+            "array move_second: expected units in both layers of a move or in none",
         ),
         (lambda arrays: arrays.pop("move_second_bias"), "not a small network; expected the arrays"),
         (lambda arrays: arrays["last"].fill(np.inf), "array last is not finite"),

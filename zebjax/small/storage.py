@@ -85,15 +85,18 @@ def _from_format_1(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return arrays | {name: np.zeros(wanted[name], np.float16) for name in _OF_MOVES}
 
 
-def _from_format_2(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _from_format_2(file: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the arrays of the same network: the second layer of a move repeats the first."""
     moves = arrays["moves"]
-    if moves.ndim != 2 or moves.shape[1] > MAX_WIDTH:
-        return arrays  # refused below
-    n_new = N_MOVE_FEATURES - N_ALWAYS
-    width = moves.shape[1]
+    width = moves.shape[1] if moves.ndim == 2 else -1
+    if width < 0 or len(moves) != N_ALWAYS or width > MAX_WIDTH or width % 4:
+        raise ValueError(
+            f"{file}: array moves: expected {N_ALWAYS} rows and a multiple of 4 up to {MAX_WIDTH} "
+            f"columns, got {moves.shape}"
+        )
+    new = np.zeros((N_MOVE_FEATURES - N_ALWAYS, width), moves.dtype)
     return arrays | {
-        "moves": np.concatenate([moves, np.zeros((n_new, width), moves.dtype)]),
+        "moves": np.concatenate([moves, new]),
         "move_second": np.eye(width, dtype=np.float16),
         "move_second_bias": np.zeros(width, np.float16),
     }
@@ -103,7 +106,7 @@ def _checked(file: Path, arrays: dict[str, np.ndarray]) -> Net:
     if "first" in arrays and not set(arrays) & set(_OF_MOVES):
         arrays = _from_format_1(arrays)
     elif set(Net._fields) - set(arrays) == {"move_second", "move_second_bias"}:
-        arrays = _from_format_2(arrays)
+        arrays = _from_format_2(file, arrays)
     if set(arrays) != set(Net._fields):
         raise ValueError(
             f"{file}: not a small network; expected the arrays {', '.join(Net._fields)}"
@@ -116,6 +119,11 @@ def _checked(file: Path, arrays: dict[str, np.ndarray]) -> Net:
                 f"{file}: array {name}: expected two multiples of 4 up to {MAX_WIDTH}, got {sides}"
             )
         widths += sides
+    if (widths[2] == 0) != (widths[3] == 0):
+        raise ValueError(
+            f"{file}: array move_second: expected units in both layers of a move or in none, got "
+            f"{arrays['move_second'].shape}"
+        )
     for name, shape in shapes(Widths(*widths)).items():
         found = arrays[name]
         if found.shape != shape or found.dtype != np.float16:

@@ -74,7 +74,7 @@ def run(
     params = (
         _load_params(_params_file(out, done), settings)
         if done >= 0
-        else small_descent.init(_widths(settings), settings.seed)
+        else small_descent.init(widths_of(settings), settings.seed)
     )
     for number in range(done + 1, settings.rounds):
 
@@ -160,13 +160,14 @@ def _games_of_round(
     return labelled_games.join(parts)
 
 
-def _widths(settings: Settings) -> Widths:
+def widths_of(settings: Settings) -> Widths:
+    """Return the widths of the networks of a run."""
     return Widths(*(getattr(settings, name) for name in Widths._fields))
 
 
 def _load_params(file: Path, settings: Settings) -> Params:
     arrays = labelled_games.read_arrays(file)
-    wanted = small_descent.init(_widths(settings), 0)
+    wanted = small_descent.init(widths_of(settings), 0)
     shapes = {name: field.shape for name, field in wanted._asdict().items()}
     labelled_games.check_arrays(file, arrays, shapes, np.float32)
     for name, array in arrays.items():
