@@ -22,7 +22,7 @@ from zebjax.players import small
 from zebjax.players.base import NeedsContract
 from zebjax.small import MAX_WIDTH, storage
 from zebjax.small.network import Widths, shapes
-from zebjax.training import labelled_games, small_descent, small_fit, small_games
+from zebjax.training import labelled_games, small_descent, small_fit, small_games, small_run
 from zebjax.training.labelled_games import Games
 from zebjax.training.small_config import Exploration, Settings
 from zebjax.training.small_descent import Fit
@@ -139,9 +139,7 @@ def fit(keep: Path, games: Games, hidden: int, seed: int) -> Path:
 def _compile(games: Games) -> None:
     """Compile what a fit needs, so that it is not in its time."""
     few = games.where(small_descent.balanced(games.declaration)[:, 0])
-    small_fit.fit(
-        small_descent.init(Widths(4, 4, 4, 4), 0), few, Fit(passes=1), 0, 1
-    )
+    small_fit.fit(small_descent.init(Widths(4, 4, 4, 4), 0), few, Fit(passes=1), 0, 1)
 
 
 def describe(file: Path, held_out: Games) -> dict[str, Any]:
