@@ -15,17 +15,17 @@ import numpy as np
 from zebjax import network, observe
 from zebjax.network.storage import array_names
 from zebjax.small import storage
-from zebjax.small.network import Net, scorer
+from zebjax.small.network import Net, Widths, scorer
 
 SCRIPTS = (
-    *("domino", "panels", "page", "rules", "network", "small_rules", "small_moves", "small"),
-    *("rollouts", "auction", "table", "local", "exported"),
+    *("domino", "panels", "page", "rules", "network", "small_rules"),
+    *("small_view", "small_relations", "small_moves", "small", "rollouts"),
+    *("auction", "table", "local", "exported"),
 )
 """Scripts of the page, in this order."""
 _TOKENIZER = "v1"
-_LEVELS = 31
-"""Greatest integer in the page's first layer of the small network. Of 1,853 random positions with a
-choice 99.0 % have the same best tile as with float16."""
+_LEVELS = {"first": 31, "moves": 127}
+"""The arrays of the small network that the page has as integers, and the greatest integer."""
 
 
 def network_data(name: str, config: network.ZebConfig, params: network.Params) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def network_data(name: str, config: network.ZebConfig, params: network.Params) -
         "config": dataclasses.asdict(config),
         "cardinalities": {feature: size for feature, (size, _) in features.items()},
         "arrays": [[each, list(leaf.shape)] for each, leaf in zip(names, leaves, strict=True)],
-        "data": base64.b64encode(data).decode(),
+        "data": _base64(data),
     }
 
 
@@ -71,44 +71,47 @@ def small_data(net: Net) -> dict[str, Any]:
         net: with 28 scores, see `small.network.scorer`.
 
     Returns:
-        `hidden`, `second`, `move`: the widths. `first`: the first layer as int8 of at most
-        `_LEVELS`, for deflate compresses them to 6 bits or less. `steps`: the unit of each of its
-        rows, and `rest`: all other arrays in the order of `Net`, both float16.
+        `hidden`, `second`, `move`, `move_second`: the widths. `levels`: the arrays of `_LEVELS` as
+        int8, for deflate compresses the first to 6 bits or less. `steps`: the unit of each of
+        their rows, and `rest`: all other arrays in the order of `Net`, both float16.
 
     Raises:
-        ValueError: unless the first width is a multiple of 8, and the others of 4, as `small.js`
-            needs it.
+        ValueError: unless all widths are multiples of 8, as `small.js` needs it.
     """
-    widths = {"hidden": net.second.shape[0], "second": net.second.shape[1]}
-    widths["move"] = net.moves.shape[1]
+    widths = dict(zip(Widths._fields, net.second.shape + net.move_second.shape, strict=True))
     for name, width in widths.items():
-        at_once = 8 if name == "hidden" else 4  # columns, in `small.js`
-        if width % at_once:
-            raise ValueError(f"{name}: expected a multiple of {at_once}, got {width}")
-    steps, levels = _levels(net)
-    data = zlib.compress(levels.tobytes(), 9)
-    rest = b"".join(array.astype("<f2").tobytes() for array in net[1:])
+        if width % 8:  # columns at once in `small.js`
+            raise ValueError(f"{name}: expected a multiple of 8, got {width}")
+    rounded = [_levels(net, name) for name in _LEVELS]
+    rest = (array for name, array in net._asdict().items() if name not in _LEVELS)
     return {
         **widths,
-        "first": base64.b64encode(data).decode(),
-        "steps": base64.b64encode(steps.tobytes()).decode(),
-        "rest": base64.b64encode(rest).decode(),
+        "levels": _base64(zlib.compress(b"".join(levels.tobytes() for _, levels in rounded), 9)),
+        "steps": _base64(b"".join(steps.tobytes() for steps, _ in rounded)),
+        "rest": _base64(b"".join(array.astype("<f2").tobytes() for array in rest)),
     }
 
 
 def small_as_read(net: Net) -> Net:
     """The network that the page computes with, from what `small_data` writes; float32."""
-    steps, levels = _levels(net)
-    rest = (array.astype("<f2").astype(np.float32) for array in net[1:])
-    return Net(levels * steps.astype(np.float32), *rest)
+    read = {name: array.astype("<f2").astype(np.float32) for name, array in net._asdict().items()}
+    for name in _LEVELS:
+        steps, levels = _levels(net, name)
+        read[name] = levels * steps.astype(np.float32)
+    return Net(**read)
 
 
-def _levels(net: Net) -> tuple[np.ndarray, np.ndarray]:
-    """The step of each row of the first layer, float16 `[10, features, 1]`, and its integers."""
-    steps = (np.abs(net.first).max(-1, keepdims=True) / _LEVELS).astype("<f2")
+def _levels(net: Net, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The step of each row of one of `_LEVELS`, float16 `[..., 1]`, and its integers."""
+    table, most = getattr(net, name), _LEVELS[name]
+    steps = (np.abs(table).max(-1, keepdims=True, initial=0) / most).astype("<f2")
     exact = steps.astype(np.float32)
-    levels = np.divide(net.first, exact, where=exact > 0, out=np.zeros_like(net.first))
-    return steps, np.rint(levels).clip(-_LEVELS, _LEVELS).astype(np.int8)
+    levels = np.divide(table, exact, where=exact > 0, out=np.zeros_like(table))
+    return steps, np.rint(levels).clip(-most, most).astype(np.int8)
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 def page(name: str, config: network.ZebConfig, params: network.Params) -> str:

@@ -128,7 +128,7 @@ def _by_tile(tables: Transposed, scratch: Scratch, slopes: Slopes, grad: Net) ->
 
 @compiled
 def _by_move(net: Net, legal: int, scratch: Scratch, slopes: Slopes, grad: Net) -> None:
-    """Add the gradient of the layer of each legal move, and write `slopes.joined`."""
+    """Add the gradient of the layers of each legal move, and write `slopes.joined`."""
     slopes.joined[:] = 0
     k = 0
     while legal:

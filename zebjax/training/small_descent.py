@@ -1,7 +1,7 @@
 """The parameters of the small network, and their descent by AdamW, without JAX.
 
 The first layer reads a few of its many rows at a time. A sparse gradient in compiled code takes
-some 10 to 20 microseconds a decision on one core, much less than dense arithmetic would.
+some 40 microseconds a decision on one core, much less than dense arithmetic would.
 """
 
 import dataclasses

@@ -1,6 +1,7 @@
 // The small network of an exported page: zebjax.small in plain JavaScript. small_rules.js has the
-// rows that it reads, small_moves.js the features of a move. Node checks all three against
-// zebjax.small (tests/table/test_export_small.py).
+// rows that it reads, small_moves.js the features of a move, with small_view.js and
+// small_relations.js. Node checks all of them against zebjax.small
+// (tests/table/test_export_small.py).
 "use strict";
 
 (function () {
@@ -90,35 +91,41 @@
 
   // ---- the network (zebjax.small.network)
 
-  // Reads what `zebjax.table.export.small_data` wrote. The first layer is small integers, deflated,
-  // and a step for each row; all else is float16.
+  // Reads what `zebjax.table.export.small_data` wrote. The tables of features are small integers,
+  // deflated, and a step for each row; all else is float16.
   async function load(file) {
     const { bytes, toFloats, inflate } = zebjax.network;
-    const levels = new Int8Array(await inflate(bytes(file.first)));
+    const levels = new Int8Array(await inflate(bytes(file.levels)));
     const steps = toFloats(bytes(file.steps)), rest = toFloats(bytes(file.rest));
-    const { hidden, second, move } = file, first = new Float32Array(levels.length);
-    for (let at = 0; at < levels.length; at += 1) {
-      first[at] = levels[at] * steps[Math.floor(at / hidden)];
-    }
-    let at = 0;
+    const { hidden, second, move, move_second: moveSecond } = file;
+    let row = 0, level = 0, at = 0;
+    const table = (rows, width) => {
+      const values = new Float32Array(rows * width);
+      for (let to = 0; to < values.length; row += 1) {
+        for (const end = to + width; to < end; to += 1) values[to] = levels[level++] * steps[row];
+      }
+      return values;
+    };
     const next = (size) => rest.subarray(at, at += size);
     return {
-      width: hidden, first, firstBias: next(hidden), second: next(hidden * second),
+      first: table(TABLES.length * N_FEATURES, hidden), moves: table(moves.N_FEATURES, move),
+      firstBias: Float64Array.from(next(hidden)), second: next(hidden * second),
       secondBias: next(second), last: next(second * TILES), lastBias: next(TILES),
-      join: next(hidden * move), moves: next(moves.N_FEATURES * move), moveLast: next(move),
-      features: new Int32Array(MAX_ACTIVE), units: new Int32Array(hidden + 1),
-      values: new Float64Array(hidden + 1), middle: new Float64Array(second),
+      join: next(hidden * move), moveSecond: next(move * moveSecond),
+      moveSecondBias: next(moveSecond), moveLast: next(moveSecond),
+      features: new Int32Array(MAX_ACTIVE), units: new Int32Array(Math.max(hidden, move) + 1),
+      values: new Float64Array(Math.max(hidden, move) + 1), middle: new Float64Array(second),
       zeros: new Float32Array(move), joined: new Float64Array(move),
-      moveFeatures: new Int32Array(moves.MAX_ACTIVE), scores: new Float64Array(TILES),
+      moveMiddle: new Float64Array(moveSecond), scores: new Float64Array(TILES),
     };
   }
 
-  // The first layer: the bias and the rows of the features, eight columns at once in registers.
-  // Writes the units above 0 to `net.units` and `net.values`; gives their number.
-  function firstLayer(net, declaration, n) {
-    const { first, firstBias, features, units, values, width } = net;
+  // A sparse layer: the bias and the rows of `n` of `net.features`, eight columns at once in
+  // registers. Writes the units above 0 to `net.units` and `net.values`; gives their number.
+  function layerOfFeatures(net, n, table, before, bias) {
+    const { features, units, values } = net, width = bias.length;
     for (let index = 0; index < n; index += 1) {
-      features[index] = (declaration * N_FEATURES + features[index]) * width;
+      features[index] = (before + features[index]) * width;
     }
     let found = 0;
     const keep = (unit, sum) => {
@@ -127,13 +134,12 @@
       if (sum > 0) found += 1;
     };
     for (let at = 0; at < width; at += 8) {
-      let a = firstBias[at], b = firstBias[at + 1], c = firstBias[at + 2], d = firstBias[at + 3];
-      let e = firstBias[at + 4], f = firstBias[at + 5], g = firstBias[at + 6];
-      let h = firstBias[at + 7];
+      let a = bias[at], b = bias[at + 1], c = bias[at + 2], d = bias[at + 3];
+      let e = bias[at + 4], f = bias[at + 5], g = bias[at + 6], h = bias[at + 7];
       for (let index = 0; index < n; index += 1) {
         const from = features[index] + at;
-        a += first[from]; b += first[from + 1]; c += first[from + 2]; d += first[from + 3];
-        e += first[from + 4]; f += first[from + 5]; g += first[from + 6]; h += first[from + 7];
+        a += table[from]; b += table[from + 1]; c += table[from + 2]; d += table[from + 3];
+        e += table[from + 4]; f += table[from + 5]; g += table[from + 6]; h += table[from + 7];
       }
       keep(at, a); keep(at + 1, b); keep(at + 2, c); keep(at + 3, d);
       keep(at + 4, e); keep(at + 5, f); keep(at + 6, g); keep(at + 7, h);
@@ -141,58 +147,49 @@
     return found;
   }
 
-  // A layer on the `n` units above 0, before its own ReLU, four columns at once.
+  // A layer on the `n` units above 0, before its own ReLU, eight columns at once.
   function layerOn(net, n, weights, bias, out) {
     const { units, values } = net, width = out.length;
-    for (let at = 0; at < width; at += 4) {
+    for (let at = 0; at < width; at += 8) {
       let a = bias[at], b = bias[at + 1], c = bias[at + 2], d = bias[at + 3];
+      let e = bias[at + 4], f = bias[at + 5], g = bias[at + 6], h = bias[at + 7];
       for (let index = 0; index < n; index += 1) {
         const from = units[index] * width + at, value = values[index];
         a += value * weights[from]; b += value * weights[from + 1];
         c += value * weights[from + 2]; d += value * weights[from + 3];
+        e += value * weights[from + 4]; f += value * weights[from + 5];
+        g += value * weights[from + 6]; h += value * weights[from + 7];
       }
       out[at] = a; out[at + 1] = b; out[at + 2] = c; out[at + 3] = d;
+      out[at + 4] = e; out[at + 5] = f; out[at + 6] = g; out[at + 7] = h;
     }
   }
 
-  // What the layer of a move adds to its score, from `net.joined` and `n` of `net.moveFeatures`.
-  function scoreOfMove(net, n) {
-    const { moves: weights, moveFeatures, joined, moveLast } = net, width = joined.length;
-    for (let index = 0; index < n; index += 1) moveFeatures[index] *= width;
+  // relu(layer) times a column of weights.
+  function product(layer, weights, stride, column) {
     let sum = 0;
-    for (let at = 0; at < width; at += 4) {
-      let a = joined[at], b = joined[at + 1], c = joined[at + 2], d = joined[at + 3];
-      for (let index = 0; index < n; index += 1) {
-        const from = moveFeatures[index] + at;
-        a += weights[from]; b += weights[from + 1];
-        c += weights[from + 2]; d += weights[from + 3];
-      }
-      sum += Math.max(a, 0) * moveLast[at] + Math.max(b, 0) * moveLast[at + 1]
-        + Math.max(c, 0) * moveLast[at + 2] + Math.max(d, 0) * moveLast[at + 3];
+    for (let at = 0; at < layer.length; at += 1) {
+      sum += Math.max(layer[at], 0) * weights[at * stride + column];
     }
     return sum;
   }
 
   // The scores of some legal ranks, a mask, for the seat to move; the array is used again.
   function evaluate(net, row, wanted) {
-    const { middle, scores, last, lastBias, joined, moveFeatures } = net, width = middle.length;
-    const n = privateFeatures(row, net.features, publicFeatures(row, net.features, 0));
-    const found = firstLayer(net, row[DECLARATION], n);
+    const { features, middle, moveMiddle, scores, joined } = net;
+    const n = privateFeatures(row, features, publicFeatures(row, features, 0));
+    const found = layerOfFeatures(net, n, net.first, row[DECLARATION] * N_FEATURES, net.firstBias);
     layerOn(net, found, net.second, net.secondBias, middle);
-    for (let left = wanted; left; left &= left - 1) {
-      const rank = lowest(left);
-      let sum = lastBias[rank];
-      for (let at = 0; at < width; at += 1) {
-        sum += Math.max(middle[at], 0) * last[at * TILES + rank];
-      }
-      scores[rank] = sum;
-    }
-    if (!joined.length) return scores;
     layerOn(net, found, net.join, net.zeros, joined);
     const view = moves.viewOf(row);
     for (let left = wanted; left; left &= left - 1) {
       const rank = lowest(left);
-      scores[rank] += scoreOfMove(net, moves.features(view, rank, moveFeatures));
+      scores[rank] = net.lastBias[rank] + product(middle, net.last, TILES, rank);
+      if (!joined.length) continue;
+      const active = moves.features(view, rank, features);
+      const above = layerOfFeatures(net, active, net.moves, 0, joined);
+      layerOn(net, above, net.moveSecond, net.moveSecondBias, moveMiddle);
+      scores[rank] += product(moveMiddle, net.moveLast, 1, 0);
     }
     return scores;
   }

@@ -25,6 +25,7 @@
     const order = (tile) => 200 * isTrump(tile) + 100 * isDouble(tile) + HIGH[tile] + LOW[tile];
     const tiles = [...TILE_IDS].sort((a, b) => order(a) - order(b) || a - b);
     const ranks = TILE_IDS.map((tile) => tiles.indexOf(tile));
+    const counts = ranks.filter((_, tile) => POINTS[tile]); // of the tiles with points
     const mask = (wanted) => tiles.reduce(
       (all, tile, rank) => (wanted(tile) ? all | (1 << rank) : all), 0);
     const trumps = mask(isTrump);
@@ -32,7 +33,7 @@
     const ofSuit = Array.from({ length: SUITS }, (_, suit) =>
       mask((tile) => follows(declaration, suit, tile)));
     return {
-      tiles, ranks, trumps, suits: Int32Array.from(suits), ofSuit: Int32Array.from(ofSuit),
+      tiles, ranks, counts, trumps, suits: Int32Array.from(suits), ofSuit: Int32Array.from(ofSuit),
       follows: Int32Array.from(suits, (suit) => ofSuit[suit]),
       wins: Int32Array.from(suits, (suit) => ofSuit[suit] | trumps),
       points: Int32Array.from(tiles, (tile) => POINTS[tile]),
