@@ -95,12 +95,16 @@ def one_of(states, number):
     return type(states)(*(np.asarray(field)[number] for field in states))
 
 
+def mover(state):
+    return int((state.trick_leaders[state.ply // 4] + state.ply % 4) % 4)
+
+
 def test_a_likelihood_is_the_product_over_the_plays_of_the_others(net, judged):
     states, hands, counts, found = judged
     differs = 0.0
     for number in range(8):
         state = one_of(states, number)
-        me = int((state.trick_leaders[state.ply // 4] + state.ply % 4) % 4)
+        me = mover(state)
         for world in range(counts[number]):
             expected = log_likelihood_in_python(net, state, hands[number, world], me)
             np.testing.assert_allclose(found[number, world], expected, atol=1e-4)
@@ -108,6 +112,24 @@ def test_a_likelihood_is_the_product_over_the_plays_of_the_others(net, judged):
             differs += abs(with_own - expected).max()
         assert (found[number, counts[number] :] == 0).all()
     assert differs > 1  # the mover's own plays would have counted
+
+
+def test_what_a_seat_played_depends_on_its_own_hand_alone(net):
+    states = positions(8, [9, 11, 13, 15, 17, 19, 21, 22], seed=4)
+    hands, real = exact.sample_or_all(states, raw_keys(8), 40)
+    hands, counts = np.asarray(hands), np.asarray(real).sum(-1)
+    found = batch.log_likelihoods(
+        network.scorer(net), batch.read(states), hands, counts, (TEMPERATURE, FLOOR)
+    )
+    n_shared = 0
+    for number in range(8):
+        partner, by_hand = (mover(one_of(states, number)) + 2) % 4, {}
+        for world in range(counts[number]):
+            hand = frozenset(hands[number, world, partner].tolist())
+            n_shared += hand in by_hand
+            numbers = found[number, world, [0, 2]].tolist()
+            assert by_hand.setdefault(hand, numbers) == numbers
+    assert n_shared > 50
 
 
 def test_hidden_hands_are_not_read(net, judged):
@@ -128,7 +150,7 @@ def test_under_a_uniform_policy_a_play_counts_by_the_choice_that_its_seat_had(ju
     )
     for number in range(8):
         state = one_of(states, number)
-        me = int((state.trick_leaders[state.ply // 4] + state.ply % 4) % 4)
+        me = mover(state)
         for world in range(counts[number]):
             row, total = np.zeros(rules.SIZE, np.int64), 0.0
             rules.start(row, hands[number, world], state.declaration, state.leader)

@@ -141,6 +141,18 @@ def test_a_wrong_file_is_answered_in_one_sentence(net, tmp_path, change, message
     assert str(error.value).startswith(str(tmp_path)) and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", network.Net._fields)
+def test_every_array_of_a_wrong_shape_or_type_is_named(net, tmp_path, name):
+    array = arrays_of(net)[name]
+    for wrong in (array[..., :-1], array[None], array.astype(np.float32)):
+        safetensors.numpy.save_file(
+            arrays_of(net) | {name: np.ascontiguousarray(wrong)}, tmp_path / "net.safetensors"
+        )
+        with pytest.raises(ValueError, match=f"array {name}: expected ") as error:
+            storage.load(tmp_path / "net.safetensors")
+        assert str(error.value).startswith(str(tmp_path)) and "\n" not in str(error.value)
+
+
 def test_a_file_of_format_1_with_a_wrong_array_is_refused(net, tmp_path):
     arrays = arrays_of(net)
     arrays = {name: arrays[name] for name in net._fields[:6]} | {"first": np.array(1, np.float16)}

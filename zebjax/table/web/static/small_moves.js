@@ -4,16 +4,16 @@
 
 (function () {
   const { SUITS, count } = zebjax.smallRules;
-  const { OUTCOMES, above, viewOf, outcomeOf } = zebjax.smallView;
+  const { N_OUTCOMES, above, viewOf, outcomeOf } = zebjax.smallView;
   const relations = zebjax.smallRelations;
 
-  const sizes = [4 * OUTCOMES, 3 * OUTCOMES, 8 * OUTCOMES, 7 * OUTCOMES, 12, 8, 16, 16, 16, 8, 8,
-    32, 28, 28, 8, 8];
+  const sizes = [4 * N_OUTCOMES, 3 * N_OUTCOMES, 8 * N_OUTCOMES, 7 * N_OUTCOMES, 12, 8, 16, 16, 16,
+    8, 8, 32, 28, 28, 8, 8];
   const firsts = sizes.map((_, group) => sizes.slice(0, group).reduce((sum, n) => sum + n, 0));
   const [BY_PLACE, BY_POINTS, BY_TABLE, BY_TRICK, KIND, IN_HAND, UNSEEN, HIGHER, LOWER, VOID,
     MAY_HOLD_HIGHER, TRUMPS_OUT, TILE, RANK, N_LEGAL, LOW_SUIT] = firsts;
   const N_ALWAYS = LOW_SUIT + SUITS; // those of `relations` follow
-  const N_FEATURES = N_ALWAYS + relations.N_FEATURES, MAX_ACTIVE = 16 + relations.MAX_ACTIVE;
+  const N_FEATURES = N_ALWAYS + relations.N_FEATURES;
 
   // Writes the features of the legal move `rank` to `out`; gives their number.
   function features(view, rank, out) {
@@ -23,10 +23,10 @@
     const outcome = outcomeOf(view, rank);
     let manner = 0;
     if (!leads) manner = (tables.follows[view.led] >> rank) & 1 ? 1 : 2;
-    out[0] = BY_PLACE + view.laid * OUTCOMES + outcome;
-    out[1] = BY_POINTS + (tables.points[rank] / 5) * OUTCOMES + outcome;
-    out[2] = BY_TABLE + Math.min(view.table / 5, 7) * OUTCOMES + outcome;
-    out[3] = BY_TRICK + (view.ply >> 2) * OUTCOMES + outcome;
+    out[0] = BY_PLACE + view.laid * N_OUTCOMES + outcome;
+    out[1] = BY_POINTS + (tables.points[rank] / 5) * N_OUTCOMES + outcome;
+    out[2] = BY_TABLE + Math.min(view.table / 5, 7) * N_OUTCOMES + outcome;
+    out[3] = BY_TRICK + (view.ply >> 2) * N_OUTCOMES + outcome;
     out[4] = KIND + 4 * manner + 2 * isTrump + isDouble;
     out[5] = IN_HAND + count(view.hand & ofSuit) - 1;
     out[6] = UNSEEN + 8 * leads + Math.min(count(unseen), 7);
@@ -50,5 +50,5 @@
     return relations.add(view, rank, outcome, N_ALWAYS, out, n);
   }
 
-  zebjax.smallMoves = { N_FEATURES, MAX_ACTIVE, viewOf, features };
+  zebjax.smallMoves = { N_FEATURES, viewOf, features };
 })();

@@ -8,7 +8,8 @@
     zebjax.smallRules.COLUMNS;
 
   // Numbers of `outcomeOf`, with those between for the tiles that can still beat the best one.
-  const MOVE_SURELY_WINS = 0, PARTNER_SURELY_WINS = 5, LOSES = 9, MAY_STILL_WIN = 10, OUTCOMES = 11;
+  const MOVE_SURELY_WINS = 0, PARTNER_SURELY_WINS = 5, LOSES = 9, MAY_STILL_WIN = 10;
+  const N_OUTCOMES = 11;
 
   const above = (rank) => -2 << rank;
 
@@ -60,6 +61,6 @@
   }
 
   zebjax.smallView = {
-    MOVE_SURELY_WINS, PARTNER_SURELY_WINS, LOSES, OUTCOMES, above, viewOf, outcomeOf,
+    MOVE_SURELY_WINS, PARTNER_SURELY_WINS, LOSES, N_OUTCOMES, above, viewOf, outcomeOf,
   };
 })();
