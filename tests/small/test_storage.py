@@ -23,6 +23,14 @@ def choices(net):
     return batch.choose(network.scorer(net), games, seeds, 0)
 
 
+def check_refused(arrays, message, folder):
+    """Loading these arrays fails with one sentence that names the file."""
+    safetensors.numpy.save_file(arrays, folder / "net.safetensors")
+    with pytest.raises(ValueError, match=message) as error:
+        storage.load(folder / "net.safetensors")
+    assert str(error.value).startswith(str(folder)) and "\n" not in str(error.value)
+
+
 def test_a_network_is_saved_and_loaded(net, tmp_path):
     storage.save(tmp_path / "net.safetensors", net, {"round": "3"})
     loaded = storage.load(tmp_path / "net.safetensors")
@@ -94,10 +102,7 @@ def test_a_file_of_format_2_loads_with_the_same_outputs(net, tmp_path):
 def test_a_wrong_file_of_format_2_is_refused(net, tmp_path, change, message):
     arrays = format_2(net)
     change(arrays)
-    safetensors.numpy.save_file(arrays, tmp_path / "net.safetensors")
-    with pytest.raises(ValueError, match=message) as error:
-        storage.load(tmp_path / "net.safetensors")
-    assert str(error.value).startswith(str(tmp_path)) and "\n" not in str(error.value)
+    check_refused(arrays, message, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -135,22 +140,15 @@ def test_a_wrong_file_of_format_2_is_refused(net, tmp_path, change, message):
 def test_a_wrong_file_is_answered_in_one_sentence(net, tmp_path, change, message):
     arrays = arrays_of(net)
     change(arrays)
-    safetensors.numpy.save_file(arrays, tmp_path / "net.safetensors")
-    with pytest.raises(ValueError, match=message) as error:
-        storage.load(tmp_path / "net.safetensors")
-    assert str(error.value).startswith(str(tmp_path)) and "\n" not in str(error.value)
+    check_refused(arrays, message, tmp_path)
 
 
 @pytest.mark.parametrize("name", network.Net._fields)
 def test_every_array_of_a_wrong_shape_or_type_is_named(net, tmp_path, name):
     array = arrays_of(net)[name]
     for wrong in (array[..., :-1], array[None], array.astype(np.float32)):
-        safetensors.numpy.save_file(
-            arrays_of(net) | {name: np.ascontiguousarray(wrong)}, tmp_path / "net.safetensors"
-        )
-        with pytest.raises(ValueError, match=f"array {name}: expected ") as error:
-            storage.load(tmp_path / "net.safetensors")
-        assert str(error.value).startswith(str(tmp_path)) and "\n" not in str(error.value)
+        arrays = arrays_of(net) | {name: np.ascontiguousarray(wrong)}
+        check_refused(arrays, f"array {name}: expected ", tmp_path)
 
 
 def test_a_file_of_format_1_with_a_wrong_array_is_refused(net, tmp_path):

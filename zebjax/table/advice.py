@@ -179,14 +179,13 @@ def bid_hint(asked: Request, theta: float, n: int = BID_WORLDS) -> dict[str, Any
     else:  # something must be named, so no P(make) is too low
         best = best_special(offers, 0.0, lowest, said.winner.marks)
     # The declaration that the advice names comes first; others may be made as often.
-    first, _, _ = found.best(auction.BIDS[place or 0])
+    first, _, p_make = found.best(auction.BIDS[place or 0])
     must = None
     if place is not None and bidding.PASS not in said.allowed:
-        declaration, _, p_make = found.best(auction.BIDS[place])
         must = {
             "bid": said.high_name or str(auction.BIDS[place]),
-            "name": suits.NAMES[declaration],
-            "phrase": suits.phrase(declaration),
+            "name": suits.NAMES[first],
+            "phrase": suits.phrase(first),
             "p_make": p_make,
         }
     return {
