@@ -162,7 +162,9 @@ def points_by_lead(
     if policy is None:
         return solver.solve(states, threads)
     seeds = rng.integers(2**64, size=len(states.ply), dtype=np.uint64)
-    return batch.rollouts(policy, batch.read(states), seeds, _TEMPERATURE, threads)
+    return batch.rollouts(
+        batch.Policies(policy, policy), batch.read(states), seeds, _TEMPERATURE, threads
+    )
 
 
 def chances(

@@ -217,7 +217,8 @@ KINDS = {
         "1), or by chance, with the prior probability `doubt` (default 0.1), so that plays of "
         "somebody else do not mislead; partner=PATH models the partner by another network. With "
         "rollouts=PATH a share `blend` (default 0.5) of each move's result comes from "
-        "games that the network plays to the end in each world, every seat from its own view. "
+        "games that the network plays to the end in each world, every seat from its own view; "
+        "opponents=PATH plays the opponents there. "
         "`points` is the weight of a mean point beside P(win) (default 0: they break ties). With "
         "adaptive=K a decision whose moves are close gets up to K * n worlds and a clear one "
         "fewer: a move is dropped when a second of CPU time for it would gain less than `price` "
@@ -236,6 +237,7 @@ KINDS = {
             "partner": _path,
             "points": number(0, 1),
             "rollouts": _path,
+            "opponents": _path,
             "blend": number(0, 1),
             "adaptive": integer(1, 100),
             "price": number(0, 100),

@@ -21,7 +21,7 @@ from zebjax.players import Player, base, exact, inference, race
 from zebjax.players.inference import Models, Worlds
 from zebjax.players.small import digest
 from zebjax.small import batch, storage
-from zebjax.small.network import Net, scorer
+from zebjax.small.network import scorer
 
 OF_BELIEF = ("candidates", "floor", "power", "temperature", "doubt", "partner")
 """Options that need a model of the others."""
@@ -140,7 +140,7 @@ def _means(results: np.ndarray, worlds: Worlds, legal: np.ndarray) -> np.ndarray
 def values(
     states: game.GameState,
     keys: np.ndarray,
-    nets: tuple[Models | None, Net | None],
+    nets: tuple[Models | None, batch.Policies | None],
     settings: tuple[inference.Settings, Settings],
     threads: int | None = None,
     need: np.ndarray | int = exact.ENOUGH,
@@ -154,8 +154,8 @@ def values(
         states: N games that are not over, NumPy arrays with a leading axis. Hidden tiles are not
             read.
         keys: uint32 `[N, 2]`, one raw random key per game.
-        nets: the models of the others, and the policy of rollouts, with 28 scores; None: uniform
-            weights, and no rollouts.
+        nets: the models of the others, and the policies of rollouts; None: uniform weights, and
+            no rollouts.
         settings: of the worlds, and of the results.
         threads: as for `batch.in_threads`.
         need: points at the end with which the mover's team wins, one integer or `[N]`.
@@ -166,14 +166,14 @@ def values(
     check("keys", keys, ("N", 2), int)
     game.check_state(states, (len(keys),), "states")
     states = jax.tree.map(np.asarray, states)
-    (models, policy), (of_worlds, how) = nets, settings
+    (models, policies), (of_worlds, how) = nets, settings
     legal = base.in_chunks(exact.legal_slots, states, keys)
     worlds = inference.worlds_of(states, keys, models, of_worlds, threads, how.adaptive)
     positions = base.gather(states, worlds.decision)._replace(hands=worlds.hands)
     # Other random numbers in each world, the same for all moves of a world.
     place = np.arange(len(worlds.decision)) - np.searchsorted(worlds.decision, worlds.decision)
     seeds = batch.split(batch.seeds_of(keys, _ROLL)[worlds.decision], place)
-    share = 0.0 if policy is None else how.blend
+    share = 0.0 if policies is None else how.blend
     needs = np.broadcast_to(np.asarray(need, np.int64), len(keys))[worlds.decision]
 
     def judge(rows: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -182,10 +182,10 @@ def values(
         solved, rolled = np.zeros((2, *asked.shape))
         if share < 1:
             solved = _solved(some, asked, how, threads, needs[rows])
-        if policy is not None and share > 0:
+        if policies is not None and share > 0:
             games = batch.read(some)
             how_likely = how.rollout_temperature
-            rolled = batch.rollouts(policy, games, seeds[rows], how_likely, threads, asked)
+            rolled = batch.rollouts(policies, games, seeds[rows], how_likely, threads, asked)
         return solved, rolled
 
     if how.adaptive > 1:
@@ -246,6 +246,7 @@ def player(
     belief: str | None = None,
     partner: str | None = None,
     rollouts: str | None = None,
+    opponents: str | None = None,
     criterion: str = "win",
 ) -> Player:
     """Make the player.
@@ -255,16 +256,19 @@ def player(
         belief: path of the small network that models the others; None: uniform weights.
         partner: path of another one that models the partner; None: `belief`.
         rollouts: path of the small network that plays the rollouts; None: none.
+        opponents: path of another one that plays the opponents there; None: `rollouts`.
         criterion: "win" or "make", as for `exact.player`.
 
     Raises:
         ValueError: if there is no network at a path.
     """
-    paths = (belief, partner or belief, rollouts)
+    paths = (belief, partner or belief, rollouts, opponents or rollouts)
     loaded = {path: storage.load(path) for path in paths if path is not None}
     scorers = {path: scorer(net) for path, net in loaded.items()}
     models = Models(scorers[paths[1]], scorers[belief]) if belief and paths[1] else None
-    policy = scorers.get(rollouts or "")
+    policies = (
+        batch.Policies(scorers[rollouts], scorers[paths[3]]) if rollouts and paths[3] else None
+    )
     how = settings[1]
 
     def judged(
@@ -273,7 +277,7 @@ def player(
         for first in range(0, len(rows), _DECISIONS_AT_ONCE):
             some = rows[first : first + _DECISIONS_AT_ONCE]
             asked = base.gather(states, some)
-            yield some, values(asked, keys[some], (models, policy), settings, need=needs[some])
+            yield some, values(asked, keys[some], (models, policies), settings, need=needs[some])
 
     def choose_needing(
         states: game.GameState, keys: np.ndarray, need: np.ndarray | int
@@ -333,7 +337,7 @@ def make(
         n: worlds per decision.
         criterion: as for `exact.player`; with the options below "win" or "make".
         n_trick1: as for `exact.player`.
-        **options: `belief`, `partner` and `rollouts`, as for `player`; fields of `Settings` and
+        **options: `belief`, `partner`, `rollouts` and `opponents`, as for `player`; fields of `Settings` and
             `inference.Settings`.
 
     Raises:
@@ -345,12 +349,12 @@ def make(
         raise ValueError(f"criterion=points: not with {next(iter(options))}; expected points=1")
     belief, rollouts = options.pop("belief", None), options.pop("rollouts", None)
     check_together(options, OF_BELIEF, belief=belief)
-    check_together(options, ("blend",), rollouts=rollouts)
+    check_together(options, ("blend", "opponents"), rollouts=rollouts)
     if "price" in options and "adaptive" not in options:
         raise ValueError("price: expected adaptive with it, as in adaptive=4")
-    partner = options.pop("partner", None)
+    partner, opponents = options.pop("partner", None), options.pop("opponents", None)
     own = {field.name for field in dataclasses.fields(Settings)} & set(options)
     settings = Settings(**{name: options.pop(name) for name in own})  # type: ignore[arg-type]
     weigh = belief is not None
     worlds = inference.settings_of(n, n_trick1, weigh, options, settings.adaptive)
-    return player((worlds, settings), belief, partner, rollouts, criterion or "win")  # type: ignore[arg-type]
+    return player((worlds, settings), belief, partner, rollouts, opponents, criterion or "win")  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ import numpy as np
 from zebjax import game, tiles
 from zebjax.small import kernels
 from zebjax.small.network import Net
+from zebjax.small.policy import Policies
 
 _compile_lock = Lock()
 
@@ -161,22 +162,22 @@ def log_likelihoods(
 
 
 def rollouts(
-    net: Net,
+    policies: Policies,
     games: Games,
     seeds: np.ndarray,
     temperature: float,
     threads: int | None = None,
     asked: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Play each legal move, then to the end by the policy, each seat from its own view.
+    """Play each legal move, then to the end by the policies, each seat from its own view.
 
     All moves of a game use the same random numbers.
 
     Args:
-        net: the policy, with 28 scores.
+        policies: of the mover's team and of its opponents.
         games: N games whose hands are all known.
         seeds: uint64 `[N]`.
-        temperature: of the policy.
+        temperature: of both policies.
         threads: as for `in_threads`.
         asked: bool `[N, 7]`, the slots that are played; None: all that are legal.
 
@@ -187,6 +188,6 @@ def rollouts(
     out = np.full((len(games.ply), tiles.HAND_SIZE), -1, np.int8)
     if asked is None:
         asked = np.ones(out.shape, bool)
-    arguments = (net, tuple(games), seeds, temperature, asked, out)
+    arguments = (policies, tuple(games), seeds, temperature, asked, out)
     in_threads(kernels.rollouts, len(out), arguments, threads)
     return out

@@ -149,7 +149,7 @@ def _of_seat(
 def rollouts(
     first: int,
     last: int,
-    net: Net,
+    policies: policy.Policies,
     games: tuple,
     seeds: np.ndarray,
     temperature: float,
@@ -158,7 +158,7 @@ def rollouts(
 ) -> None:
     """Kernel of `batch.rollouts`."""
     hands, declaration, _, _, ply = games
-    scratch, row = new_scratch(net), np.zeros(rules.SIZE, np.int64)
+    scratches, row = policy.new_scratches(policies), np.zeros(rules.SIZE, np.int64)
     after = np.zeros_like(row)
     for number in range(first, last):
         if ply[number] == 28:
@@ -171,5 +171,5 @@ def rollouts(
                 after[:] = row
                 seed = seeds[number : number + 1].copy()
                 rules.play(after, rank)
-                policy.follow(net, after, scratch, temperature, seed)
+                policy.follow(policies, after, scratches, me & 1, temperature, seed)
                 out[number, slot] = after[_POINTS + (me & 1)]

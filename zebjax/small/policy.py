@@ -1,10 +1,12 @@
 """From scores to moves: softmax over the legal tiles, its logarithm, and random numbers."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from zebjax.small.features import private_features, public_features
-from zebjax.small.network import Net, Scratch, add_features, finish
-from zebjax.small.rules import DECLARATION, PLY, legal_tiles, play
+from zebjax.small.network import Net, Scratch, add_features, finish, new_scratch
+from zebjax.small.rules import DECLARATION, LEADER, N_LAID, PLY, legal_tiles, play
 from zebjax.solver.bounds import lowest
 from zebjax.solver.cached_code import compiled, inlined
 
@@ -83,15 +85,49 @@ def log_probability(
     return np.log((1 - floor) * share + floor / n)
 
 
+class Policies(NamedTuple):
+    """Who plays a game to its end: networks with 28 scores."""
+
+    own: Net
+    """Of the team that asks."""
+    others: Net
+    """Of its opponents."""
+
+
+@compiled
+def new_scratches(policies: Policies) -> tuple[Scratch, Scratch]:
+    """Make the buffers for both networks."""
+    return new_scratch(policies.own), new_scratch(policies.others)
+
+
 @compiled
 def follow(
-    net: Net, row: np.ndarray, scratch: Scratch, temperature: float, seed: np.ndarray
+    policies: Policies,
+    row: np.ndarray,
+    scratches: tuple[Scratch, Scratch],
+    team: int,
+    temperature: float,
+    seed: np.ndarray,
 ) -> None:
-    """Play to the end in place, each seat by the policy from its own view."""
+    """Play to the end in place, each seat by its policy from its own view.
+
+    Args:
+        policies: of the team and of its opponents.
+        row: the game.
+        scratches: from `new_scratches`.
+        team: 0 or 1, plays by `policies.own`.
+        temperature: of both policies.
+        seed: uint64 `[1]`; it is advanced.
+    """
+    mine, theirs = scratches
     while row[PLY] < 28:
         legal = legal_tiles(row)
         rank = lowest(legal)
         if legal & (legal - 1):
-            evaluate(net, row, scratch)
-            rank = draw(scratch.out, legal, temperature, seed)
+            if (row[LEADER] + row[N_LAID]) & 1 == team:
+                evaluate(policies.own, row, mine)
+                rank = draw(mine.out, legal, temperature, seed)
+            else:
+                evaluate(policies.others, row, theirs)
+                rank = draw(theirs.out, legal, temperature, seed)
         play(row, rank)

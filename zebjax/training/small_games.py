@@ -29,7 +29,8 @@ def _label_moves(
         after[:] = row
         own_seed[:] = seed  # common random numbers: moves differ by what they cause, less by luck
         rules.play(after, lowest(legal))
-        policy.follow(net, after, scratch, how[2], own_seed)
+        both, scratches = policy.Policies(net, net), (scratch, scratch)
+        policy.follow(both, after, scratches, 0, how[2], own_seed)
         labels[k] = after[rules.POINTS + (rules.mover(row) & 1)]
         legal &= legal - 1
         k += 1
