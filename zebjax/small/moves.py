@@ -8,7 +8,7 @@ features learn it once.
 import numpy as np
 
 from zebjax import tiles
-from zebjax.small import relations
+from zebjax.small import chances, relations
 from zebjax.small.features import OF_SUIT
 from zebjax.small.rules import DECLARATION, N_LAID, PLY, POINTS_OF_RANK, SUIT_OF_RANK, TRICK
 from zebjax.small.view import N_OUTCOMES, View, outcome_of
@@ -36,8 +36,9 @@ _N_LEGAL = _RANK + tiles.N_TILES
 _LOW_SUIT = _N_LEGAL + 8  # tiles in the hand of the suit of its lower end
 N_ALWAYS = _LOW_SUIT + 8
 """The features above occur in every trick, those of `relations` from their first ply on."""
-N_MOVE_FEATURES = N_ALWAYS + relations.N_FEATURES
-MAX_ACTIVE = 16 + relations.MAX_ACTIVE
+N_RELATED = N_ALWAYS + relations.N_FEATURES
+N_MOVE_FEATURES = N_RELATED + chances.N_FEATURES
+MAX_ACTIVE = 16 + relations.MAX_ACTIVE + chances.MAX_ACTIVE
 """The most that can be active at once."""
 
 _TILES = TILE_OF_RANK.astype(np.int64)
@@ -46,7 +47,9 @@ _LOW = np.asarray(tiles.LOW).astype(np.int64)[_TILES]
 
 
 @compiled
-def move_features(row: np.ndarray, view: View, rank: int, out: np.ndarray) -> int:
+def move_features(
+    row: np.ndarray, view: View, rank: int, likely: np.ndarray, out: np.ndarray
+) -> int:
     """Write the features of the legal move `rank` to `out`; return their number."""
     declaration, n_laid = row[DECLARATION], row[N_LAID]
     trumps = TRUMPS[declaration]
@@ -92,4 +95,4 @@ def move_features(row: np.ndarray, view: View, rank: int, out: np.ndarray) -> in
         n += 1
     if row[PLY] >= relations.FIRST_PLY:
         n = relations.add_relations(row, view, rank, outcome, N_ALWAYS, out, n)
-    return n
+    return chances.add_chances(row, view, (rank, outcome, N_RELATED), likely, out, n)

@@ -1,6 +1,7 @@
 """The small network: a sparse first layer, two dense layers, and two layers for each move.
 
-The first layer has a table for each declaration. The two dense layers give the outputs of all tiles
+The first layer has a table for each declaration. It reads sparse features (`features`) and P(each
+other seat holds each hidden tile), which plays tell (`beliefs`). The two dense layers give the outputs of all tiles
 at once. The layers of a move add to the outputs of its tile; the first of them reads the first
 layer and the features of the move (`moves`). They have the same weights for every tile.
 
@@ -15,9 +16,11 @@ import numpy as np
 
 from zebjax import tiles
 from zebjax.network.config import POINTS_WEIGHT, VALUE_WEIGHT
-from zebjax.small.features import MAX_ACTIVE, N_FEATURES
+from zebjax.small.beliefs import N_PLAYS, believe
+from zebjax.small.features import HOLDS, MAX_ACTIVE, N_FEATURES
 from zebjax.small.moves import MAX_ACTIVE as MAX_ACTIVE_OF_MOVE
 from zebjax.small.moves import N_MOVE_FEATURES, move_features
+from zebjax.small.rules import DECLARATION
 from zebjax.small.view import view_of
 from zebjax.solver.bounds import lowest
 from zebjax.solver.cached_code import compiled, inlined
@@ -51,6 +54,8 @@ class Net(NamedTuple):
     """`[D]`."""
     move_last: np.ndarray
     """`[D, 2]`: value and points; `[D, 1]`: score."""
+    beliefs: np.ndarray
+    """`[10, N_PLAYS, 28]`, see `beliefs.believe`."""
 
 
 class Widths(NamedTuple):
@@ -77,6 +82,7 @@ def shapes(widths: Widths) -> dict[str, tuple[int, ...]]:
         "move_second": (move, move_second),
         "move_second_bias": (move_second,),
         "move_last": (move_second, 2),
+        "beliefs": (tiles.N_DECLARATIONS, N_PLAYS, tiles.N_TILES),
     }
 
 
@@ -124,6 +130,8 @@ class Scratch(NamedTuple):
     """int64 `[7, MAX_ACTIVE_OF_MOVE]`."""
     n_move_features: np.ndarray
     """int64 `[7]`."""
+    likely: np.ndarray
+    """From `beliefs.believe`, float32 `[3, 28]`."""
 
 
 @compiled
@@ -144,6 +152,7 @@ def new_scratch(net: Net) -> Scratch:
         np.zeros((tiles.HAND_SIZE, net.move_second.shape[1]), np.float32),
         np.zeros((tiles.HAND_SIZE, MAX_ACTIVE_OF_MOVE), np.int64),
         np.zeros(tiles.HAND_SIZE, np.int64),
+        np.zeros((3, tiles.N_TILES), np.float32),
     )
 
 
@@ -164,6 +173,24 @@ def add_features(
         feature = features[index]
         for j in range(hidden.shape[0]):
             hidden[j] += first[declaration, feature, j]
+
+
+@inlined
+def _add_beliefs(
+    first: np.ndarray, declaration: int, unseen: int, likely: np.ndarray, hidden: np.ndarray
+) -> None:
+    """Add the rows of who holds each unseen tile to the first layer, each times its probability."""
+    while unseen:
+        rank = lowest(unseen)
+        unseen &= unseen - 1
+        p, q, r = likely[0, rank], likely[1, rank], likely[2, rank]
+        a, b, c = HOLDS + rank, HOLDS + tiles.N_TILES + rank, HOLDS + 2 * tiles.N_TILES + rank
+        for j in range(hidden.shape[0]):
+            hidden[j] += (
+                p * first[declaration, a, j]
+                + q * first[declaration, b, j]
+                + r * first[declaration, c, j]
+            )
 
 
 @inlined
@@ -214,7 +241,7 @@ def _add_moves(net: Net, row: np.ndarray, scratch: Scratch, n_active: int) -> No
     while left:
         rank = lowest(left)
         left &= left - 1
-        n = move_features(row, view, rank, scratch.move_features[k])
+        n = move_features(row, view, rank, scratch.likely, scratch.move_features[k])
         scratch.n_move_features[k] = n
         for j in range(move.shape[0]):
             move[j] = joined[j]
@@ -245,7 +272,12 @@ def _add_moves(net: Net, row: np.ndarray, scratch: Scratch, n_active: int) -> No
 
 @inlined
 def finish(net: Net, row: np.ndarray, scratch: Scratch) -> None:
-    """Compute `scratch.out` for the seat to move from the first layer, `scratch.hidden`."""
+    """Compute `scratch.out` for the seat to move.
+
+    `scratch.hidden` holds the sparse rows of the first layer; those of the beliefs are added.
+    """
+    unseen = believe(net.beliefs, row, scratch.likely)
+    _add_beliefs(net.first, row[DECLARATION], unseen, scratch.likely, scratch.hidden)
     for j in range(scratch.second.shape[0]):
         scratch.second[j] = net.second_bias[j]
     for j in range(scratch.out.shape[0]):

@@ -20,10 +20,10 @@ from zebjax.small.rules import (
     SUIT_OF_RANK,
     TRICK,
 )
-from zebjax.small.view import LOSES, MOVE_SURELY_WINS, PARTNER_SURELY_WINS, View
+from zebjax.small.view import COUNT_TILES, LOSES, MOVE_SURELY_WINS, PARTNER_SURELY_WINS, View
 from zebjax.solver.bounds import above, count, lowest
 from zebjax.solver.cached_code import compiled
-from zebjax.solver.ranks import RANK_OF_TILE, TRUMPS, WINS
+from zebjax.solver.ranks import TRUMPS, WINS
 
 FIRST_PLY = 8
 """The features begin here: in the first two tricks they gave nothing that could be measured."""
@@ -47,7 +47,6 @@ N_FEATURES = _WHERE + _PLACES**5 * _TAKERS
 MAX_ACTIVE = 3 + tiles.N_TILES - 1
 """More than can be active at once: a tile is kept, or unseen, or neither."""
 
-_COUNT_TILES = RANK_OF_TILE[:, tiles.POINTS > 0].astype(np.int64)
 _TO_WIN = tiles.TOTAL_POINTS // 2 + 1
 
 
@@ -84,7 +83,7 @@ def add_relations(
         taker = 2
     code, points_left = 0, 0
     for index in range(5):
-        tile = _COUNT_TILES[declaration, index]
+        tile = COUNT_TILES[declaration, index]
         state = 1 if kept >> tile & 1 else (2 if view.unseen >> tile & 1 else 0)
         code = _PLACES * code + state
         if state:

@@ -6,7 +6,7 @@ Tiles are ranks and sets of tiles are masks over ranks, as in the solver (see `s
 import numpy as np
 
 from zebjax import tiles
-from zebjax.solver.bounds import highest, legal
+from zebjax.solver.bounds import above, highest, legal
 from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import FOLLOWS, RANK_OF_TILE, TILE_OF_RANK, WINS
 
@@ -18,7 +18,9 @@ VOIDS = 12  # bit s: the seat has failed to follow suit s
 DECLARATION, LEADER, N_LAID, PLY, SEEN = 16, 17, 18, 19, 20
 POINTS = 21  # of finished tricks, by team
 TRICK = 23  # ranks of the trick on the table, in the order of play
-SIZE = 27
+PAST = 27  # by ply: what was played and in which situation, see `manner_of`
+SIZE = PAST + tiles.N_TILES
+N_MANNERS = 18
 
 SUIT_OF_RANK = np.take_along_axis(tiles.LED_SUIT.astype(np.int64), TILE_OF_RANK, 1)
 """The suit that a tile leads, int64 `[10, 28]`."""
@@ -62,11 +64,33 @@ def best_laid(row: np.ndarray) -> int:
 
 
 @compiled
+def manner_of(row: np.ndarray, rank: int) -> int:
+    """Return in which situation the mover plays a legal tile, one of N_MANNERS numbers.
+
+    A lead is 0, or 1 if no unplayed tile of its suit is higher. Later plays begin at 2: bit 0, the
+    tile wins so far; bit 1, it follows suit; bit 2, the partner was winning; bit 3, it is the last.
+    """
+    declaration, n = row[DECLARATION], row[N_LAID]
+    if n == 0:
+        return (FOLLOWS[declaration, rank] & above(rank) & ~row[SEEN]) == 0
+    best = best_laid(row)
+    manner = 2
+    if rank > best and WINS[declaration, row[TRICK]] >> rank & 1:
+        manner += 1
+    if FOLLOWS[declaration, row[TRICK]] >> rank & 1:
+        manner += 2
+    if n >= 2 and row[TRICK + n - 2] == best:
+        manner += 4
+    return manner + (8 if n == 3 else 0)
+
+
+@compiled
 def play(row: np.ndarray, rank: int) -> None:
     """Play a tile of the mover, which must be legal."""
     declaration, n = row[DECLARATION], row[N_LAID]
     seat = (row[LEADER] + n) & 3
     tile = 1 << rank
+    row[PAST + row[PLY]] = (seat * N_MANNERS + manner_of(row, rank)) * tiles.N_TILES + rank
     if n == 0:
         row[LED + seat] |= tile
     else:

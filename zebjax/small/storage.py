@@ -6,9 +6,12 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from zebjax import tiles
 from zebjax.common import files
 from zebjax.small import MAX_WIDTH
-from zebjax.small.moves import N_ALWAYS, N_MOVE_FEATURES
+from zebjax.small.beliefs import N_PLAYS
+from zebjax.small.features import N_FEATURES, N_SPARSE
+from zebjax.small.moves import N_ALWAYS, N_MOVE_FEATURES, N_RELATED
 from zebjax.small.network import Net, Widths, shapes
 
 BUNDLED_NAME, IMITATOR = "small", "imitator"
@@ -17,10 +20,11 @@ best what strong players do."""
 _BUNDLED = Path(__file__).parents[1] / "bundled"
 MAX_BYTES = 100 << 20
 """Maximum size of a file."""
-_FORMAT_KEY, _FORMAT = "zebjax_small_format", "3"
+_FORMAT_KEY, _FORMAT = "zebjax_small_format", "4"
 _OF_MOVES = ("join", "moves", "move_second", "move_second_bias", "move_last")
 """The arrays of the layers of a move. Files of format 1 have none of them, those of format 2 three:
-their networks have one such layer, and fewer features of a move."""
+their networks have one such layer, and fewer features of a move. Files of formats 1 to 3 have no
+beliefs."""
 
 
 def save(path: Path, net: Net, facts: dict[str, str]) -> None:
@@ -85,28 +89,50 @@ def _from_format_1(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return arrays | {name: np.zeros(wanted[name], np.float16) for name in _OF_MOVES}
 
 
+def _more_rows(file: Path, name: str, array: np.ndarray, before: int, rows: int) -> np.ndarray:
+    """Return an array with rows of zeros for new features, along its last axis but one.
+
+    Raises:
+        ValueError: unless it has `before` rows, and up to MAX_WIDTH columns.
+    """
+    sides = array.shape[-2:] if array.ndim > 1 else (0, 0)
+    if sides[0] != before or sides[1] > MAX_WIDTH or sides[1] % 4:
+        raise ValueError(
+            f"{file}: array {name}: expected {before} rows and a multiple of 4 up to {MAX_WIDTH} "
+            f"columns, got {array.shape}"
+        )
+    new = np.zeros((*array.shape[:-2], rows - before, sides[1]), array.dtype)
+    return np.concatenate([array, new], -2)
+
+
 def _from_format_2(file: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the arrays of the same network: the second layer of a move repeats the first."""
-    moves = arrays["moves"]
-    width = moves.shape[1] if moves.ndim == 2 else -1
-    if width < 0 or len(moves) != N_ALWAYS or width > MAX_WIDTH or width % 4:
-        raise ValueError(
-            f"{file}: array moves: expected {N_ALWAYS} rows and a multiple of 4 up to {MAX_WIDTH} "
-            f"columns, got {moves.shape}"
-        )
-    new = np.zeros((N_MOVE_FEATURES - N_ALWAYS, width), moves.dtype)
+    moves = _more_rows(file, "moves", arrays["moves"], N_ALWAYS, N_RELATED)
+    width = moves.shape[-1]
     return arrays | {
-        "moves": np.concatenate([moves, new]),
+        "moves": moves,
         "move_second": np.eye(width, dtype=np.float16),
         "move_second_bias": np.zeros(width, np.float16),
     }
 
 
+def _from_format_3(file: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays of the same network: it reads no beliefs."""
+    first = _more_rows(file, "first", arrays["first"], N_SPARSE, N_FEATURES)
+    moves = arrays["moves"]
+    if len(moves) != N_MOVE_FEATURES:  # those of format 1 are made
+        moves = _more_rows(file, "moves", moves, N_RELATED, N_MOVE_FEATURES)
+    beliefs = np.zeros((len(first), N_PLAYS, tiles.N_TILES), np.float16)
+    return arrays | {"first": first, "moves": moves, "beliefs": beliefs}
+
+
 def _checked(file: Path, arrays: dict[str, np.ndarray]) -> Net:
     if "first" in arrays and not set(arrays) & set(_OF_MOVES):
         arrays = _from_format_1(arrays)
-    elif set(Net._fields) - set(arrays) == {"move_second", "move_second_bias"}:
+    elif set(Net._fields) - set(arrays) == {"move_second", "move_second_bias", "beliefs"}:
         arrays = _from_format_2(file, arrays)
+    if set(Net._fields) - set(arrays) == {"beliefs"}:
+        arrays = _from_format_3(file, arrays)
     if set(arrays) != set(Net._fields):
         raise ValueError(
             f"{file}: not a small network; expected the arrays {', '.join(Net._fields)}"

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from zebjax import tiles
 from zebjax.small.features import ALL, OF_SUIT
 from zebjax.small.rules import (
     DECLARATION,
@@ -19,12 +20,16 @@ from zebjax.small.rules import (
 )
 from zebjax.solver.bounds import above, count, lowest
 from zebjax.solver.cached_code import compiled
-from zebjax.solver.ranks import TRUMPS, WINS
+from zebjax.solver.ranks import RANK_OF_TILE, TRUMPS, WINS
 
 # Numbers of `outcome_of`. The move wins, and no later opponent can beat it, or only with a trump,
 # or with one, two, three or more tiles of the suit. The tile of the partner wins, likewise, but for
 # one, two or more. An opponent wins. An opponent wins, but the partner may still beat that.
 MOVE_SURELY_WINS, PARTNER_SURELY_WINS, LOSES, MAY_STILL_WIN, N_OUTCOMES = 0, 5, 9, 10, 11
+
+
+COUNT_TILES = RANK_OF_TILE[:, tiles.POINTS > 0].astype(np.int64)
+"""Ranks of the tiles with points, int64 `[10, 5]`."""
 
 
 class View(NamedTuple):
@@ -48,7 +53,7 @@ class View(NamedTuple):
 
 
 @compiled
-def _may_hold(row: np.ndarray, seat: int, unseen: int) -> int:
+def may_hold(row: np.ndarray, seat: int, unseen: int) -> int:
     voids = row[VOIDS + seat]
     while voids:
         unseen &= ~OF_SUIT[row[DECLARATION], lowest(voids)]
@@ -63,9 +68,9 @@ def view_of(row: np.ndarray) -> View:
     me = (row[LEADER] + n_laid) & 3
     hand = row[HANDS + me]
     unseen = ALL & ~row[SEEN] & ~hand
-    left = _may_hold(row, (me + 1) & 3, unseen)
-    partner = _may_hold(row, (me + 2) & 3, unseen)
-    right = _may_hold(row, (me + 3) & 3, unseen)
+    left = may_hold(row, (me + 1) & 3, unseen)
+    partner = may_hold(row, (me + 2) & 3, unseen)
+    right = may_hold(row, (me + 3) & 3, unseen)
     # The opponent to the right plays later only if the mover leads.
     later = left | right if n_laid == 0 else (left if n_laid < 3 else 0)
     best, partner_wins, table = -1, 0, 0

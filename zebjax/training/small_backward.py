@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zebjax import tiles
+from zebjax.small.features import HOLDS
 from zebjax.small.network import Net, Scratch
 from zebjax.solver.bounds import lowest
 from zebjax.solver.cached_code import compiled
@@ -57,6 +58,7 @@ def gradient_of_declaration(grad: tuple, declaration: int) -> Net:
         grad[8][declaration],
         grad[9][declaration],
         grad[10][declaration],
+        grad[11][declaration],
     )
 
 
@@ -97,6 +99,13 @@ def backward(
         slopes.hidden[i] += total
     for i in range(slopes.hidden.shape[0]):
         grad.first_bias[i] += slopes.hidden[i]
+    for other in range(scratch.likely.shape[0]):
+        for rank in range(tiles.N_TILES):
+            p = scratch.likely[other, rank]
+            if p > 0:
+                feature = HOLDS + other * tiles.N_TILES + rank
+                for i in range(slopes.hidden.shape[0]):
+                    grad.first[feature, i] += p * slopes.hidden[i]
     for index in range(n):
         feature = scratch.features[index]
         for i in range(slopes.hidden.shape[0]):

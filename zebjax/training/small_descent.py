@@ -17,6 +17,7 @@ from zebjax.small.network import Net, Widths, shapes
 from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import RANK_OF_TILE, TILE_OF_RANK
 
+_BY_DECLARATION = ("first", "beliefs")
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 
 
@@ -42,6 +43,7 @@ class Params(NamedTuple):
     move_second: np.ndarray
     move_second_bias: np.ndarray
     move_last: np.ndarray
+    beliefs: np.ndarray
 
 
 def _tile_order() -> np.ndarray:
@@ -89,6 +91,7 @@ def init(widths: Widths, seed: int) -> Params:
         move_second=normal(wanted["move_second"], math.sqrt(2 / max(1, widths.move))),
         move_second_bias=zeros["move_second_bias"],
         move_last=zeros["move_last"],
+        beliefs=zeros["beliefs"],
     )
 
 
@@ -120,18 +123,19 @@ class Gradient(NamedTuple):
     move_second: np.ndarray
     move_second_bias: np.ndarray
     move_last: np.ndarray
+    beliefs: np.ndarray
     losses: np.ndarray
-    """float64 `[10, 5]`: number of decisions, then sums of what `small_fit.gradient` or
+    """float64 `[10, 6]`: number of decisions, then sums of what `small_fit.gradient` or
     `small_imitate.gradient` measures."""
 
 
 def new_gradient(net: Net) -> Gradient:
     """Make the buffers of `gradient` for a network."""
     parts = [
-        np.zeros((tiles.N_DECLARATIONS, *field.shape[name == "first" :]), np.float32)
+        np.zeros((tiles.N_DECLARATIONS, *field.shape[name in _BY_DECLARATION :]), np.float32)
         for name, field in zip(Net._fields, net, strict=True)
     ]
-    return Gradient._make([*parts, np.zeros((tiles.N_DECLARATIONS, 5))])
+    return Gradient._make([*parts, np.zeros((tiles.N_DECLARATIONS, 6))])
 
 
 @compiled
@@ -170,8 +174,8 @@ def slopes_of(grad: Gradient) -> Params:
     """Return the gradient with respect to the parameters, summed over decisions."""
     padded = np.pad(grad.first, ((0, 0), (0, 1), (0, 0)))
     by_tile = sum(padded[d, _RANK_ORDER[d]] for d in range(tiles.N_DECLARATIONS))
-    rest = (getattr(grad, name).sum(0) for name in Net._fields[1:])
-    return Params(grad.first.sum(0), by_tile, grad.first, *rest)
+    rest = [getattr(grad, name).sum(0) for name in Net._fields[1:-1]]
+    return Params(grad.first.sum(0), by_tile, grad.first, *rest, grad.beliefs)
 
 
 def update(
@@ -253,7 +257,7 @@ def descend(
         on_progress: called after each update with the share that is done.
 
     Returns:
-        float64 `[updates, 5]`, the losses of each update, summed; see `Gradient.losses`.
+        float64 `[updates, 6]`, the losses of each update, summed; see `Gradient.losses`.
 
     Raises:
         ValueError: if a declaration has no games.

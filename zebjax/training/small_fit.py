@@ -7,6 +7,7 @@ import numpy as np
 from zebjax import tiles
 from zebjax.small import policy, rules
 from zebjax.small.batch import in_threads
+from zebjax.small.beliefs import add_gradient
 from zebjax.small.network import Net, new_scratch
 from zebjax.solver.bounds import lowest
 from zebjax.solver.cached_code import compiled
@@ -80,6 +81,7 @@ def _gradient_of_games(
                     legal = rules.legal_tiles(row)
                     _output_gradient(scratch.out, labels[game, ply], legal, slopes.out, losses[d])
                     backward(net, tables, legal, n, scratch, slopes, own)
+                    losses[d, 5] += add_gradient(row, scratch.likely, own.beliefs)
                 rules.play(row, plays[game, ply])
 
 
@@ -91,7 +93,8 @@ def gradient(net: Net, games: Games, chosen: np.ndarray, grad: Gradient, threads
         games: labelled games.
         chosen: int64 `[10, m]`, numbers of games of each declaration.
         grad: buffers; they are overwritten. `losses` after the number of decisions: squared errors
-            of value and points, differences between moves first, then means.
+            of value and points, differences between moves first, then means; log-loss of the
+            beliefs, nats a hidden tile.
         threads: number of threads; they do not change the result.
     """
     for array in grad:
@@ -117,8 +120,7 @@ def fit(
     """Fit parameters to games, in place; arguments as `descend`.
 
     Returns:
-        float64 `[updates, 4]`: mean squared errors of value and points in each update's games,
-        differences between moves first, then means.
+        float64 `[updates, 5]`: mean losses of each update's games, see `gradient`.
     """
 
     def gradient_of(net: Net, chosen: np.ndarray, grad: Gradient) -> None:
@@ -129,7 +131,7 @@ def fit(
 
 
 def judge(net: Net, games: Games, threads: int) -> np.ndarray:
-    """Return the four mean squared errors of a network on games, as `fit`."""
+    """Return the five mean losses of a network on games, as `fit`."""
     chosen = balanced(games.declaration)
     grad = new_gradient(net)
     gradient(net, games, chosen, grad, threads)

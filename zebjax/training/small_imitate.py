@@ -15,6 +15,7 @@ from zebjax.players.inference import Settings as Inference
 from zebjax.record import GameRecord, TargetKind
 from zebjax.small import policy, rules
 from zebjax.small.batch import in_threads
+from zebjax.small.beliefs import add_gradient
 from zebjax.small.network import POINTS_WEIGHT, VALUE_WEIGHT, Net, new_scratch
 from zebjax.solver.bounds import lowest
 from zebjax.solver.cached_code import compiled
@@ -143,6 +144,7 @@ def _gradient_of_games(
                     legal = rules.legal_tiles(row)
                     _output_gradient(scratch.out, legal, lesson, slopes.out, losses[d])
                     backward(net, tables, legal, n, scratch, slopes, own)
+                    losses[d, 5] += add_gradient(row, scratch.likely, own.beliefs)
                 rules.play(row, of_mover[played])
 
 
@@ -150,7 +152,7 @@ def gradient(net: Net, games: Games, chosen: np.ndarray, grad: Gradient, threads
     """Compute the gradient of the loss, summed over decisions, as `small_fit.gradient`.
 
     Columns of `grad.losses`: number of decisions, cross-entropy in nats, decisions in which the
-    network's best move was played, 0, 0.
+    network's best move was played, 0, 0, log-loss of the beliefs in nats a hidden tile.
     """
     for array in grad:
         array[:] = 0
