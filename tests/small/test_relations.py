@@ -9,6 +9,11 @@ from zebjax import tiles
 from zebjax.small import batch, moves, relations, rules, view
 
 TILES = set(range(tiles.N_TILES))
+NOTHING = np.zeros((3, tiles.N_TILES), np.float32)
+
+
+def is_relation(feature):
+    return moves.N_ALWAYS <= feature < moves.N_RELATED
 
 
 def row_of(games, number):
@@ -133,8 +138,8 @@ def test_relations_are_what_their_names_say():
             rank = int(rules.RANKS[declaration, move])
             if sees.legal >> rank & 1:
                 out = np.full(2 * moves.MAX_ACTIVE, -1)
-                n = moves.move_features(row, sees, rank, out)
-                found = [int(each) - moves.N_ALWAYS for each in out[:n] if each >= moves.N_ALWAYS]
+                n = moves.move_features(row, sees, rank, NOTHING, out)
+                found = [int(each) - moves.N_ALWAYS for each in out[:n] if is_relation(each)]
                 assert sorted(found) == expected(seen, move), (number, move)
                 n_moves += 1
     assert n_moves > 600
@@ -146,7 +151,8 @@ def test_the_first_two_tricks_have_no_relations():
         row, out = row_of(games, number), np.full(2 * moves.MAX_ACTIVE, -1)
         sees = view.view_of(row)
         rank = sees.legal.bit_length() - 1
-        assert out[: moves.move_features(row, sees, rank, out)].max() < moves.N_ALWAYS
+        n = moves.move_features(row, sees, rank, NOTHING, out)
+        assert not any(map(is_relation, out[:n]))
 
 
 def test_there_is_room_for_any_row():
@@ -157,4 +163,4 @@ def test_there_is_room_for_any_row():
     row[rules.HANDS : rules.HANDS + 4] = (1 << 28) - 1 - 7
     sees = view.view_of(row)
     out = np.full(2 * moves.MAX_ACTIVE, -1)
-    assert moves.move_features(row, sees, 27, out) <= moves.MAX_ACTIVE
+    assert moves.move_features(row, sees, 27, NOTHING, out) <= moves.MAX_ACTIVE

@@ -6,7 +6,7 @@ import safetensors.numpy
 
 from tests.support.playouts import positions
 from tests.support.small import net_of_seed
-from zebjax.small import batch, moves, network, storage
+from zebjax.small import batch, features, moves, network, storage
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,7 @@ def test_a_file_of_format_1_loads_without_layers_of_moves(net, tmp_path):
     arrays = arrays_of(net)
     for name in net._fields[6:]:
         del arrays[name]
+    arrays["first"] = arrays["first"][:, : features.N_SPARSE].copy()
     safetensors.numpy.save_file(arrays, tmp_path / "net.safetensors")
     loaded = storage.load(tmp_path / "net.safetensors")
     assert loaded.join.shape == (8, 0)
@@ -50,13 +51,39 @@ def test_a_file_of_format_1_loads_without_layers_of_moves(net, tmp_path):
     for field, again in zip(loaded, storage.load(tmp_path / "again.safetensors"), strict=True):
         np.testing.assert_array_equal(again, field)
     # The outputs are those of the same network whose layers of moves add nothing.
-    without = net._replace(move_last=np.zeros_like(net.move_last))
+    without = without_beliefs(net)._replace(move_last=np.zeros_like(net.move_last))
     np.testing.assert_array_equal(choices(loaded), choices(without))
+
+
+def without_beliefs(net):
+    """The same network with nothing that format 3 does not know."""
+    first, moved = net.first.copy(), net.moves.copy()
+    first[:, features.N_SPARSE :], moved[moves.N_RELATED :] = 0, 0
+    return net._replace(first=first, moves=moved, beliefs=np.zeros_like(net.beliefs))
+
+
+def format_3(net):
+    """Arrays of a file without beliefs."""
+    arrays = arrays_of(net)
+    del arrays["beliefs"]
+    return arrays | {
+        "first": arrays["first"][:, : features.N_SPARSE].copy(),
+        "moves": arrays["moves"][: moves.N_RELATED].copy(),
+    }
+
+
+def test_a_file_of_format_3_loads_with_the_same_outputs(net, tmp_path):
+    safetensors.numpy.save_file(format_3(net), tmp_path / "net.safetensors")
+    loaded = storage.load(tmp_path / "net.safetensors")
+    for name, field in without_beliefs(net)._asdict().items():
+        np.testing.assert_array_equal(getattr(loaded, name), field.astype(np.float16), name)
+    np.testing.assert_array_equal(choices(loaded), choices(without_beliefs(net)))
+    assert (choices(loaded) != choices(net)).any()
 
 
 def format_2(net):
     """Arrays of a file with one layer of a move, whose outputs are relu(layer) @ move_last."""
-    arrays = arrays_of(net)
+    arrays = format_3(net)
     del arrays["move_second"], arrays["move_second_bias"]
     last = np.random.default_rng(7).normal(size=(4, 2)).astype(np.float16)
     return arrays | {"moves": arrays["moves"][: moves.N_ALWAYS].copy(), "move_last": last}
@@ -103,6 +130,21 @@ def test_a_wrong_file_of_format_2_is_refused(net, tmp_path, change, message):
     arrays = format_2(net)
     change(arrays)
     check_refused(arrays, message, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("first", np.zeros((10, 650, 8)), "array first: expected 651 rows"),
+        ("first", np.zeros((10, 651, 10**4, 0)), "array first: expected 651 rows"),
+        ("first", np.zeros((10**9, 651, 0)), r"array first: expected float16 \(10, "),
+        ("first", np.zeros(651), "array first: expected 651 rows"),
+        ("moves", np.zeros((3078, 4)), "array moves: expected 3079 rows"),
+        ("moves", np.array(1), "array moves: expected 3079 rows"),
+    ],
+)
+def test_a_wrong_file_of_format_3_is_refused(net, tmp_path, name, array, message):
+    check_refused(format_3(net) | {name: array.astype(np.float16)}, message, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +197,7 @@ def test_a_file_of_format_1_with_a_wrong_array_is_refused(net, tmp_path):
     arrays = arrays_of(net)
     arrays = {name: arrays[name] for name in net._fields[:6]} | {"first": np.array(1, np.float16)}
     safetensors.numpy.save_file(arrays, tmp_path / "net.safetensors")
-    with pytest.raises(ValueError, match="array first: expected float16"):
+    with pytest.raises(ValueError, match="array first: expected 651 rows"):
         storage.load(tmp_path / "net.safetensors")
 
 

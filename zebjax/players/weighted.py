@@ -337,8 +337,8 @@ def make(
         n: worlds per decision.
         criterion: as for `exact.player`; with the options below "win" or "make".
         n_trick1: as for `exact.player`.
-        **options: `belief`, `partner`, `rollouts` and `opponents`, as for `player`; fields of `Settings` and
-            `inference.Settings`.
+        **options: `belief`, `partner`, `rollouts` and `opponents`, as for `player`; fields of
+            `Settings` and `inference.Settings`.
 
     Raises:
         ValueError: if the options do not fit together.

@@ -29,15 +29,15 @@ _PARTNER_BEATS = _OPPONENTS_BEAT + 2 * _WINNERS * _FINE
 _PARTNER_HAS = _PARTNER_BEATS + 2 * _WINNERS * _FINE
 _KEPT = _PARTNER_HAS + 5 * _COARSE * _TAKERS
 N_FEATURES = _KEPT + 2 * 3 * _COARSE
-MAX_ACTIVE = 2 + 5 + tiles.HAND_SIZE - 1
+MAX_ACTIVE = 2 + 5 + tiles.N_TILES - 1
 
 
 @compiled
 def _none_of(likely: np.ndarray, other: int, mask: int) -> float:
     """Return P(a seat holds none of some tiles), as if its tiles were independent."""
-    none = np.float32(1)
+    none = 1.0
     while mask:
-        none *= np.float32(1) - likely[other, lowest(mask)]
+        none *= 1.0 - likely[other, lowest(mask)]
         mask &= mask - 1
     return none
 
@@ -45,11 +45,11 @@ def _none_of(likely: np.ndarray, other: int, mask: int) -> float:
 @compiled
 def _beats(likely: np.ndarray, other: int, in_suit: int, trumps: int, suit: int) -> float:
     """Return P(a seat can beat): with a tile of the suit, or with a trump if it has none of it."""
-    p = np.float32(1) - _none_of(likely, other, in_suit)
+    p = 1.0 - _none_of(likely, other, in_suit)
     if trumps:
         none = _none_of(likely, other, suit)
         if none > 0:
-            p += none * (np.float32(1) - _none_of(likely, other, trumps))
+            p += none * (1.0 - _none_of(likely, other, trumps))
     return p
 
 
@@ -112,7 +112,7 @@ def add_chances(
         left &= left - 1
         beaten_by = view.unseen & OF_SUIT[declaration, SUIT_OF_RANK[declaration, tile]]
         beaten_by &= above(tile)
-        p = np.float32(1)
+        p = 1.0
         while beaten_by:
             p *= likely[1, lowest(beaten_by)]
             beaten_by &= beaten_by - 1

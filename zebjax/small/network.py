@@ -1,9 +1,10 @@
 """The small network: a sparse first layer, two dense layers, and two layers for each move.
 
 The first layer has a table for each declaration. It reads sparse features (`features`) and P(each
-other seat holds each hidden tile), which plays tell (`beliefs`). The two dense layers give the outputs of all tiles
-at once. The layers of a move add to the outputs of its tile; the first of them reads the first
-layer and the features of the move (`moves`). They have the same weights for every tile.
+other seat holds each hidden tile), which plays tell (`beliefs`). The two dense layers give the
+outputs of all tiles at once. The layers of a move add to the outputs of its tile; the first of them
+reads the first layer and the features of the move (`moves`). They have the same weights for every
+tile.
 
 It gives two numbers for each tile, from the view of the seat to move. The value of playing it, P of
 more points less P of fewer, as everywhere; and the difference of the points at the end over

@@ -120,9 +120,9 @@ def _from_format_3(file: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.nd
     """Return the arrays of the same network: it reads no beliefs."""
     first = _more_rows(file, "first", arrays["first"], N_SPARSE, N_FEATURES)
     moves = arrays["moves"]
-    if len(moves) != N_MOVE_FEATURES:  # those of format 1 are made
+    if moves.ndim != 2 or len(moves) != N_MOVE_FEATURES:  # those of format 1 are made
         moves = _more_rows(file, "moves", moves, N_RELATED, N_MOVE_FEATURES)
-    beliefs = np.zeros((len(first), N_PLAYS, tiles.N_TILES), np.float16)
+    beliefs = np.zeros((tiles.N_DECLARATIONS, N_PLAYS, tiles.N_TILES), np.float16)
     return arrays | {"first": first, "moves": moves, "beliefs": beliefs}
 
 

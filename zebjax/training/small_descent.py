@@ -175,7 +175,7 @@ def slopes_of(grad: Gradient) -> Params:
     padded = np.pad(grad.first, ((0, 0), (0, 1), (0, 0)))
     by_tile = sum(padded[d, _RANK_ORDER[d]] for d in range(tiles.N_DECLARATIONS))
     rest = [getattr(grad, name).sum(0) for name in Net._fields[1:-1]]
-    return Params(grad.first.sum(0), by_tile, grad.first, *rest, grad.beliefs)
+    return Params._make([grad.first.sum(0), by_tile, grad.first, *rest, grad.beliefs])
 
 
 def update(
