@@ -135,8 +135,10 @@ def expected_chances(seen, move, likely, taker):
     beaters = {tile for tile in seen.unseen if seen.strength(tile, led) > top}
 
     def beats(own):
-        return 1 - none_of(own, beaters & suit) + none_of(own, suit) * (
-            1 - none_of(own, beaters - suit)
+        return (
+            1
+            - none_of(own, beaters & suit)
+            + none_of(own, suit) * (1 - none_of(own, beaters - suit))
         )
 
     found = []

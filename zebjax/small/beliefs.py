@@ -14,7 +14,7 @@ from zebjax.small.features import ALL
 from zebjax.small.rules import DECLARATION, HANDS, LEADER, N_LAID, N_MANNERS, PAST, PLY, SEEN
 from zebjax.small.view import may_hold
 from zebjax.solver.bounds import count
-from zebjax.solver.cached_code import compiled, inlined
+from zebjax.solver.cached_code import compiled
 
 N_PLAYS = N_MANNERS * tiles.N_TILES
 """Kinds of plays: the situation and the rank, see `rules.manner_of`."""
@@ -23,7 +23,7 @@ _STEPS = 2
 _TINY = np.float32(1e-20)
 
 
-@inlined
+@compiled
 def believe(table: np.ndarray, row: np.ndarray, likely: np.ndarray) -> int:
     """Write P(a seat holds a tile) by the plays seen so far; return the unseen tiles as a mask.
 

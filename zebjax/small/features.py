@@ -59,12 +59,7 @@ _VOID_IN_LEAD = _VOID + _OTHERS * tiles.N_SUITS
 _PLACE = _VOID_IN_LEAD + _OTHERS
 _OURS = _PLACE + 4 * tiles.N_TRICKS
 _THEIRS = _OURS + tiles.TOTAL_POINTS + 1
-HOLDS = _THEIRS + tiles.TOTAL_POINTS + 1
-"""The first row of each other seat and rank, which counts by the probability that the seat holds
-the tile (`beliefs`)."""
-N_SPARSE = HOLDS
-"""Rows of the features that are 0 or 1."""
-N_FEATURES = HOLDS + _OTHERS * _TILES
+N_FEATURES = _THEIRS + tiles.TOTAL_POINTS + 1
 MAX_ACTIVE = 128
 """More than can be active at once."""
 
@@ -78,7 +73,7 @@ def tile_features() -> np.ndarray:
     Training shares weights between declarations by rank and by tile.
     """
     groups = [_HAND, _LEGAL, _BEATS, _SURE, _BOSS, _MINE, _LEAD, _BEST]
-    for first in (_OTHERS_LED, _OTHERS_FOLLOWED, _LAID, HOLDS):
+    for first in (_OTHERS_LED, _OTHERS_FOLLOWED, _LAID):
         groups += [first + other * _TILES for other in range(_OTHERS)]
     return np.array(sorted(groups), np.int64)
 

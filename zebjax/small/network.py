@@ -1,10 +1,9 @@
 """The small network: a sparse first layer, two dense layers, and two layers for each move.
 
-The first layer has a table for each declaration. It reads sparse features (`features`) and P(each
-other seat holds each hidden tile), which plays tell (`beliefs`). The two dense layers give the
-outputs of all tiles at once. The layers of a move add to the outputs of its tile; the first of them
-reads the first layer and the features of the move (`moves`). They have the same weights for every
-tile.
+The first layer has a table for each declaration. The two dense layers give the outputs of all tiles
+at once. The layers of a move add to the outputs of its tile; the first of them reads the first
+layer and the features of the move (`moves`), some of which are made of what plays tell of hidden
+tiles (`beliefs`). They have the same weights for every tile.
 
 It gives two numbers for each tile, from the view of the seat to move. The value of playing it, P of
 more points less P of fewer, as everywhere; and the difference of the points at the end over
@@ -18,10 +17,9 @@ import numpy as np
 from zebjax import tiles
 from zebjax.network.config import POINTS_WEIGHT, VALUE_WEIGHT
 from zebjax.small.beliefs import N_PLAYS, believe
-from zebjax.small.features import HOLDS, MAX_ACTIVE, N_FEATURES
+from zebjax.small.features import MAX_ACTIVE, N_FEATURES
 from zebjax.small.moves import MAX_ACTIVE as MAX_ACTIVE_OF_MOVE
 from zebjax.small.moves import N_MOVE_FEATURES, move_features
-from zebjax.small.rules import DECLARATION
 from zebjax.small.view import view_of
 from zebjax.solver.bounds import lowest
 from zebjax.solver.cached_code import compiled, inlined
@@ -177,24 +175,6 @@ def add_features(
 
 
 @inlined
-def _add_beliefs(
-    first: np.ndarray, declaration: int, unseen: int, likely: np.ndarray, hidden: np.ndarray
-) -> None:
-    """Add the rows of who holds each unseen tile to the first layer, each times its probability."""
-    while unseen:
-        rank = lowest(unseen)
-        unseen &= unseen - 1
-        p, q, r = likely[0, rank], likely[1, rank], likely[2, rank]
-        a, b, c = HOLDS + rank, HOLDS + tiles.N_TILES + rank, HOLDS + 2 * tiles.N_TILES + rank
-        for j in range(hidden.shape[0]):
-            hidden[j] += (
-                p * first[declaration, a, j]
-                + q * first[declaration, b, j]
-                + r * first[declaration, c, j]
-            )
-
-
-@inlined
 def find_active(below: np.ndarray, active: np.ndarray) -> int:
     """Write the indices of the units above 0 to `active`; return their number."""
     n = 0
@@ -238,6 +218,7 @@ def _add_moves(net: Net, row: np.ndarray, scratch: Scratch, n_active: int) -> No
         joined[j] = 0
     add_rows(scratch.hidden, scratch.active, n_active, net.join, joined)
     view = view_of(row)
+    believe(net.beliefs, row, scratch.likely)
     left, k = view.legal, 0
     while left:
         rank = lowest(left)
@@ -273,12 +254,7 @@ def _add_moves(net: Net, row: np.ndarray, scratch: Scratch, n_active: int) -> No
 
 @inlined
 def finish(net: Net, row: np.ndarray, scratch: Scratch) -> None:
-    """Compute `scratch.out` for the seat to move.
-
-    `scratch.hidden` holds the sparse rows of the first layer; those of the beliefs are added.
-    """
-    unseen = believe(net.beliefs, row, scratch.likely)
-    _add_beliefs(net.first, row[DECLARATION], unseen, scratch.likely, scratch.hidden)
+    """Compute `scratch.out` for the seat to move from the first layer, `scratch.hidden`."""
     for j in range(scratch.second.shape[0]):
         scratch.second[j] = net.second_bias[j]
     for j in range(scratch.out.shape[0]):

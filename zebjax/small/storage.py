@@ -10,7 +10,6 @@ from zebjax import tiles
 from zebjax.common import files
 from zebjax.small import MAX_WIDTH
 from zebjax.small.beliefs import N_PLAYS
-from zebjax.small.features import N_FEATURES, N_SPARSE
 from zebjax.small.moves import N_ALWAYS, N_MOVE_FEATURES, N_RELATED
 from zebjax.small.network import Net, Widths, shapes
 
@@ -86,28 +85,27 @@ def _from_format_1(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the arrays of the same network: its layers of a move have no units."""
     hidden = arrays["first"].shape[-1] if arrays["first"].ndim else 0
     wanted = shapes(Widths(hidden, 4, 0, 0))
-    return arrays | {name: np.zeros(wanted[name], np.float16) for name in _OF_MOVES}
+    return arrays | {name: np.zeros(wanted[name], np.float16) for name in (*_OF_MOVES, "beliefs")}
 
 
-def _more_rows(file: Path, name: str, array: np.ndarray, before: int, rows: int) -> np.ndarray:
-    """Return an array with rows of zeros for new features, along its last axis but one.
+def _more_rows(file: Path, moves: np.ndarray, before: int, rows: int) -> np.ndarray:
+    """Return the array `moves` with rows of zeros for new features.
 
     Raises:
         ValueError: unless it has `before` rows, and up to MAX_WIDTH columns.
     """
-    sides = array.shape[-2:] if array.ndim > 1 else (0, 0)
-    if sides[0] != before or sides[1] > MAX_WIDTH or sides[1] % 4:
+    width = moves.shape[1] if moves.ndim == 2 else -1
+    if width < 0 or len(moves) != before or width > MAX_WIDTH or width % 4:
         raise ValueError(
-            f"{file}: array {name}: expected {before} rows and a multiple of 4 up to {MAX_WIDTH} "
-            f"columns, got {array.shape}"
+            f"{file}: array moves: expected {before} rows and a multiple of 4 up to {MAX_WIDTH} "
+            f"columns, got {moves.shape}"
         )
-    new = np.zeros((*array.shape[:-2], rows - before, sides[1]), array.dtype)
-    return np.concatenate([array, new], -2)
+    return np.concatenate([moves, np.zeros((rows - before, width), moves.dtype)])
 
 
 def _from_format_2(file: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the arrays of the same network: the second layer of a move repeats the first."""
-    moves = _more_rows(file, "moves", arrays["moves"], N_ALWAYS, N_RELATED)
+    moves = _more_rows(file, arrays["moves"], N_ALWAYS, N_RELATED)
     width = moves.shape[-1]
     return arrays | {
         "moves": moves,
@@ -118,12 +116,9 @@ def _from_format_2(file: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.nd
 
 def _from_format_3(file: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the arrays of the same network: it reads no beliefs."""
-    first = _more_rows(file, "first", arrays["first"], N_SPARSE, N_FEATURES)
-    moves = arrays["moves"]
-    if moves.ndim != 2 or len(moves) != N_MOVE_FEATURES:  # those of format 1 are made
-        moves = _more_rows(file, "moves", moves, N_RELATED, N_MOVE_FEATURES)
+    moves = _more_rows(file, arrays["moves"], N_RELATED, N_MOVE_FEATURES)
     beliefs = np.zeros((tiles.N_DECLARATIONS, N_PLAYS, tiles.N_TILES), np.float16)
-    return arrays | {"first": first, "moves": moves, "beliefs": beliefs}
+    return arrays | {"moves": moves, "beliefs": beliefs}
 
 
 def _checked(file: Path, arrays: dict[str, np.ndarray]) -> Net:

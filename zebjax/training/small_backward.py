@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 
 from zebjax import tiles
-from zebjax.small.features import HOLDS
 from zebjax.small.network import Net, Scratch
 from zebjax.solver.bounds import lowest
 from zebjax.solver.cached_code import compiled
@@ -99,13 +98,6 @@ def backward(
         slopes.hidden[i] += total
     for i in range(slopes.hidden.shape[0]):
         grad.first_bias[i] += slopes.hidden[i]
-    for other in range(scratch.likely.shape[0]):
-        for rank in range(tiles.N_TILES):
-            p = scratch.likely[other, rank]
-            if p > 0:
-                feature = HOLDS + other * tiles.N_TILES + rank
-                for i in range(slopes.hidden.shape[0]):
-                    grad.first[feature, i] += p * slopes.hidden[i]
     for index in range(n):
         feature = scratch.features[index]
         for i in range(slopes.hidden.shape[0]):
