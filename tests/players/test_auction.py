@@ -57,7 +57,7 @@ def test_counts_by_a_network_are_those_of_its_games():
     worlds = auction.sample_worlds(HAND[None].astype(np.int8), 6, source)[0]
     states = auction.starts(np.tile(worlds, (2, 1, 1)), np.repeat([6, 9], 6))
     seeds = source.integers(2**64, size=12, dtype=np.uint64)
-    points = batch.rollouts(policy, batch.read(states), seeds, 0.02)
+    points = batch.rollouts(batch.Policies(policy, policy), batch.read(states), seeds, 0.02)
     np.testing.assert_array_equal(made, (points >= 30).reshape(2, 6, 7).sum(1))
     assert 0 < made.sum() < made.size * 6
     chances = auction.chances(HAND, 6, rng(), policy, (6,))

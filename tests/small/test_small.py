@@ -25,7 +25,8 @@ def states():
 @pytest.fixture(scope="module")
 def rolled(net, states):
     seeds = batch.seeds_of(raw_keys(150), 1)
-    return batch.rollouts(network.scorer(net), batch.read(states), seeds, 0.1)
+    policy = network.scorer(net)
+    return batch.rollouts(batch.Policies(policy, policy), batch.read(states), seeds, 0.1)
 
 
 def test_legal_moves_are_those_of_the_game(states, rolled):
@@ -36,8 +37,8 @@ def test_legal_moves_are_those_of_the_game(states, rolled):
 def test_moves_that_are_not_asked_for_change_nothing_for_the_others(net, states, rolled):
     asked = np.random.default_rng(1).random((150, 7)) < 0.4
     seeds = batch.seeds_of(raw_keys(150), 1)
-    policy = network.scorer(net)
-    some = batch.rollouts(policy, batch.read(states), seeds, 0.1, asked=asked)
+    policies = batch.Policies(network.scorer(net), network.scorer(net))
+    some = batch.rollouts(policies, batch.read(states), seeds, 0.1, asked=asked)
     np.testing.assert_array_equal(some, np.where(asked, rolled, -1))
 
 
