@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from zebjax.small import features, moves, rules, view
+from zebjax.small import beliefs, features, moves, rules, view
 from zebjax.small.network import Net, Widths, shapes
 
 
@@ -10,13 +10,42 @@ def net_of_seed(seed, spread=1.0, **widths):
     rng = np.random.default_rng(seed)
     wanted = shapes(Widths(**{"hidden": 8, "second": 4, "move": 4, "move_second": 4} | widths))
     scale = {"first": 0.3, "second": 0.7, "last": 0.7 * spread, "join": 0.4, "moves": 0.3}
-    scale |= {"move_second": 0.7, "move_last": 0.7 * spread}
+    scale |= {"move_second": 0.7, "move_last": 0.7 * spread, "beliefs": 0.3}
     return Net(
         *(
             rng.normal(0, scale.get(name, 0.1), wanted[name]).astype(np.float32)
             for name in Net._fields
         )
     )
+
+
+def likely_in_python(net, row):
+    """P(each other seat holds each tile), by the seat from the left of the mover on; float64
+    `[3, 28]`."""
+    me, declaration = rules.mover(row), row[rules.DECLARATION]
+    by, plays = np.divmod(row[rules.PAST : rules.PAST + row[rules.PLY]], beliefs.N_PLAYS)
+    table = net.beliefs[declaration].astype(np.float64)
+    others = [(me + 1 + other) % 4 for other in range(3)]
+    evidence = np.array([table[plays[by == seat]].sum(0) for seat in others])
+    may_hold = ~np.array([_bits(row[rules.SEEN] | row[rules.HANDS + me])] * 3)
+    for other, seat in enumerate(others):
+        for suit in np.flatnonzero(_bits(row[rules.VOIDS + seat])[:8]):
+            may_hold[other] &= ~_bits(features.OF_SUIT[declaration, suit])
+    odds = np.maximum(1 + evidence / 64, 0.5) ** 64 * may_hold
+    held = np.array([7 - (by == seat).sum() for seat in others])
+    scales = np.ones(3)
+
+    def shares():
+        scaled = scales[:, None] * odds
+        return scaled / (scaled.sum(0) + 1e-20)
+
+    for _ in range(2):
+        scales *= held / (shares().sum(1) + 1e-9)
+    return shares()
+
+
+def _bits(mask):
+    return (mask >> np.arange(28) & 1).astype(bool)
 
 
 def outputs_in_python(net, row):
@@ -32,11 +61,11 @@ def outputs_in_python(net, row):
     hidden = np.maximum(hidden, 0)
     second = net.second_bias + hidden @ net.second
     out = net.last_bias + np.maximum(second, 0) @ net.last
-    seen = view.view_of(row)
+    seen, likely = view.view_of(row), likely_in_python(net, row).astype(np.float32)
     for rank in range(28):
         if seen.legal >> rank & 1:
             active = np.full(2 * moves.MAX_ACTIVE, -1)
-            n = moves.move_features(row, seen, rank, active)
+            n = moves.move_features(row, seen, rank, likely, active)
             assert n <= moves.MAX_ACTIVE and (active[n:] == -1).all()
             always = [each for each in active[:n].tolist() if each < moves.N_ALWAYS]
             assert len(set(always)) == len(always)

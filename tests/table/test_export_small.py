@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import in_node
 from tests.support.played import random_game
-from tests.support.small import net_of_seed, outputs_in_python
+from tests.support.small import likely_in_python, net_of_seed, outputs_in_python
 from zebjax import bidding
 from zebjax import network as networks
 from zebjax.bidding import Bidding
@@ -59,28 +59,32 @@ def scores(net, here):
     return outputs_in_python(net, row)[legal]
 
 
-def features_of_moves(games):
+def features_of_moves(net, games):
     """The features that are active in some legal move of some position."""
     seen, out = set(), np.zeros(moves.MAX_ACTIVE, np.int64)
     for here in games:
         row, legal = row_of(here)
-        seen_by_me = view.view_of(row)
+        seen_by_me, likely = view.view_of(row), likely_in_python(net, row).astype(np.float32)
         for rank in legal:
-            seen.update(out[: moves.move_features(row, seen_by_me, rank, out)].tolist())
+            n = moves.move_features(row, seen_by_me, rank, likely, out)
+            seen.update(out[:n].tolist())
     return seen
 
 
 def compare(net, games, rolled):
-    """The page's scores, best tiles and rollouts with ours; returns the positions with a choice."""
+    """The page's scores, beliefs, best tiles and rollouts with ours; returns how many positions
+    have a choice."""
     asked = {"games": [in_node.game_of(each) for each in games], "small": pages.small_data(net)}
     said = in_node.run("small_network.js", asked | {"rollouts": rolled})
     read, seeds = pages.small_as_read(net), np.zeros(len(games), np.uint64)
     slots = batch.choose(read, as_batch(games), seeds, 0)
     for at, (here, found) in enumerate(zip(games, said, strict=True)):
         np.testing.assert_allclose(found["scores"], scores(read, here), atol=1e-9)
+        likely = likely_in_python(read, row_of(here)[0])
+        np.testing.assert_allclose(np.reshape(found["likely"], (3, 28)), likely, atol=1e-12)
         assert found["best"] == here.hands[here.mover][slots[at]]
     if rolled:
-        points = batch.rollouts(read, as_batch(games), seeds, 0)
+        points = batch.rollouts(batch.Policies(read, read), as_batch(games), seeds, 0)
         for row, (here, found) in enumerate(zip(games, said, strict=True)):
             hand = here.hands[here.mover]
             assert found["points"] == [points[row, hand.index(tile)] for tile in here.legal]
@@ -90,10 +94,16 @@ def compare(net, games, rolled):
 def test_the_small_network_of_the_page_is_ours():
     net = network.scorer(storage.load("small"))
     assert compare(net, positions(300, 2), rolled=False) > 150
-    # What the page's file loses: half a step in each row, and the rounding of the step.
-    for name, most in (("first", 31), ("moves", 127)):
+
+
+@pytest.mark.parametrize("net", [storage.load("small"), net_of_seed(6, **EIGHT)])
+def test_what_the_file_of_the_page_loses_is_half_a_step_in_each_row(net):
+    net = network.scorer(net)
+    read = pages.small_as_read(net)
+    for name, most in (("first", 31), ("moves", 127), ("beliefs", 127)):
         table = getattr(net, name)
-        error = np.abs(getattr(pages.small_as_read(net), name) - table)
+        error = np.abs(getattr(read, name) - table)
+        # And the rounding of the step.
         bound = (0.5 / most + 2.0**-11) * np.abs(table).max(-1, keepdims=True)
         # Rows of features that no game has are nearly 0; there the step's float16 is subnormal.
         assert (error <= bound + most * 2.0**-25).all()
@@ -101,11 +111,13 @@ def test_the_small_network_of_the_page_is_ours():
 
 def test_the_layers_of_moves_of_the_page_are_ours_in_all_tricks():
     games = positions(5600, 4)
-    # Of 430, and from the third trick on of 2,649. Most of the others cannot be active, such as an
-    # opponent's better tile at the lead, or are rare, such as a certain score and points left.
-    seen = features_of_moves(games)
-    assert sum(each < moves.N_ALWAYS for each in seen) > 340 and len(seen) > 1800
     net = network.scorer(net_of_seed(1, **EIGHT | {"move": 16}))
+    # Of 430, from the third trick on of 2,649, and of 360 by beliefs. Most of the others cannot be
+    # active, such as an opponent's better tile at the lead, or are rare, such as a certain score
+    # and points left.
+    seen = np.array(list(features_of_moves(net, games)))
+    ends = [0, moves.N_ALWAYS, moves.N_RELATED, moves.N_MOVE_FEATURES]
+    assert (np.histogram(seen, ends)[0] > [340, 1450, 260]).all()
     assert compare(net, games, rolled=False) > 3000
 
 

@@ -19,12 +19,12 @@ from zebjax.small.network import Net, Widths, scorer
 
 SCRIPTS = (
     *("domino", "panels", "page", "rules", "network", "small_rules"),
-    *("small_view", "small_relations", "small_moves", "small", "rollouts"),
-    *("auction", "table", "local", "exported"),
+    *("small_view", "small_beliefs", "small_relations", "small_chances", "small_moves", "small"),
+    *("rollouts", "auction", "table", "local", "exported"),
 )
 """Scripts of the page, in this order."""
 _TOKENIZER = "v1"
-_LEVELS = {"first": 31, "moves": 127}
+_LEVELS = {"first": 31, "moves": 127, "beliefs": 127}
 """The arrays of the small network that the page has as integers, and the greatest of each. Of
 20,000 random positions with a choice, 98.7 % have the same best tile as with float16."""
 

@@ -1,7 +1,7 @@
 // The small network of an exported page: zebjax.small in plain JavaScript. small_rules.js has the
-// rows that it reads, small_moves.js the features of a move, with small_view.js and
-// small_relations.js. Node checks all of them against zebjax.small
-// (tests/table/test_export_small.py).
+// rows that it reads, small_beliefs.js what plays tell of hidden tiles, and small_moves.js the
+// features of a move, with small_view.js, small_relations.js and small_chances.js. Node checks all
+// of them against zebjax.small (tests/table/test_export_small.py).
 "use strict";
 
 (function () {
@@ -9,7 +9,7 @@
     zebjax.smallRules;
   const { HANDS, LED, FOLLOWED, VOIDS, DECLARATION, LEADER, N_LAID, PLY, SEEN, TEAM_POINTS,
     TRICK } = zebjax.smallRules.COLUMNS;
-  const moves = zebjax.smallMoves;
+  const moves = zebjax.smallMoves, beliefs = zebjax.smallBeliefs;
 
   // ---- features (zebjax.small.features), in the same order of groups
 
@@ -101,7 +101,7 @@
     let row = 0, level = 0, at = 0;
     const table = (rows, width) => {
       const values = new Float32Array(rows * width);
-      for (let to = 0; to < values.length; row += 1) {
+      for (let to = 0, index = 0; index < rows; index += 1, row += 1) { // width may be 0
         for (const end = to + width; to < end; to += 1) values[to] = levels[level++] * steps[row];
       }
       return values;
@@ -109,11 +109,13 @@
     const next = (size) => rest.subarray(at, at += size);
     return {
       first: table(TABLES.length * N_FEATURES, hidden), moves: table(moves.N_FEATURES, move),
+      beliefs: table(TABLES.length * beliefs.N_PLAYS, TILES),
       firstBias: Float64Array.from(next(hidden)), second: next(hidden * second),
       secondBias: next(second), last: next(second * TILES), lastBias: next(TILES),
       join: next(hidden * move), moveSecond: next(move * moveSecond),
       moveSecondBias: next(moveSecond), moveLast: next(moveSecond),
-      features: new Int32Array(MAX_ACTIVE), units: new Int32Array(Math.max(hidden, move) + 1),
+      likely: new Float64Array(beliefs.SIZE), features: new Int32Array(MAX_ACTIVE),
+      units: new Int32Array(Math.max(hidden, move) + 1),
       values: new Float64Array(Math.max(hidden, move) + 1), middle: new Float64Array(second),
       zeros: new Float32Array(move), joined: new Float64Array(move),
       moveMiddle: new Float64Array(moveSecond), scores: new Float64Array(TILES),
@@ -176,17 +178,18 @@
 
   // The scores of some legal ranks, a mask, for the seat to move; the array is used again.
   function evaluate(net, row, wanted) {
-    const { features, middle, moveMiddle, scores, joined } = net;
+    const { features, likely, middle, moveMiddle, scores, joined } = net;
     const n = privateFeatures(row, features, publicFeatures(row, features, 0));
     const found = layerOfFeatures(net, n, net.first, row[DECLARATION] * N_FEATURES, net.firstBias);
     layerOn(net, found, net.second, net.secondBias, middle);
     layerOn(net, found, net.join, net.zeros, joined);
     const view = moves.viewOf(row);
+    if (joined.length) beliefs.believe(net.beliefs, row, view, likely);
     for (let left = wanted; left; left &= left - 1) {
       const rank = lowest(left);
       scores[rank] = net.lastBias[rank] + product(middle, net.last, TILES, rank);
       if (!joined.length) continue;
-      const active = moves.features(view, rank, features);
+      const active = moves.features(view, rank, likely, features);
       const above = layerOfFeatures(net, active, net.moves, 0, joined);
       layerOn(net, above, net.moveSecond, net.moveSecondBias, moveMiddle);
       scores[rank] += product(moveMiddle, net.moveLast, 1, 0);

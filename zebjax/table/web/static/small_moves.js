@@ -5,18 +5,20 @@
 (function () {
   const { SUITS, count } = zebjax.smallRules;
   const { N_OUTCOMES, above, viewOf, outcomeOf } = zebjax.smallView;
-  const relations = zebjax.smallRelations;
+  const relations = zebjax.smallRelations, chances = zebjax.smallChances;
 
   const sizes = [4 * N_OUTCOMES, 3 * N_OUTCOMES, 8 * N_OUTCOMES, 7 * N_OUTCOMES, 12, 8, 16, 16, 16,
     8, 8, 32, 28, 28, 8, 8];
   const firsts = sizes.map((_, group) => sizes.slice(0, group).reduce((sum, n) => sum + n, 0));
   const [BY_PLACE, BY_POINTS, BY_TABLE, BY_TRICK, KIND, IN_HAND, UNSEEN, HIGHER, LOWER, VOID,
     MAY_HOLD_HIGHER, TRUMPS_OUT, TILE, RANK, N_LEGAL, LOW_SUIT] = firsts;
-  const N_ALWAYS = LOW_SUIT + SUITS; // those of `relations` follow
-  const N_FEATURES = N_ALWAYS + relations.N_FEATURES;
+  const N_ALWAYS = LOW_SUIT + SUITS; // those of `relations` follow, then those of `chances`
+  const N_RELATED = N_ALWAYS + relations.N_FEATURES;
+  const N_FEATURES = N_RELATED + chances.N_FEATURES;
 
-  // Writes the features of the legal move `rank` to `out`; gives their number.
-  function features(view, rank, out) {
+  // Writes the features of the legal move `rank` to `out`; gives their number. `likely` is that of
+  // `smallBeliefs.believe`.
+  function features(view, rank, likely, out) {
     const { tables, leads } = view, ofSuit = tables.ofSuit[tables.suits[rank]];
     const isTrump = (tables.trumps >> rank) & 1, isDouble = (tables.doubles >> rank) & 1;
     const unseen = view.unseen & ofSuit, higher = unseen & above(rank);
@@ -46,8 +48,10 @@
     if (!isDouble && !isTrump) {
       out[n++] = LOW_SUIT + count(view.hand & tables.ofSuit[tables.lows[rank]]);
     }
-    if (view.ply < relations.FIRST_PLY) return n;
-    return relations.add(view, rank, outcome, N_ALWAYS, out, n);
+    if (view.ply >= relations.FIRST_PLY) {
+      n = relations.add(view, rank, outcome, N_ALWAYS, out, n);
+    }
+    return chances.add(view, rank, outcome, N_RELATED, likely, out, n);
   }
 
   zebjax.smallMoves = { N_FEATURES, viewOf, features };

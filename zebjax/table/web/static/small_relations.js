@@ -4,7 +4,7 @@
 
 (function () {
   const { lowest, count } = zebjax.smallRules;
-  const { MOVE_SURELY_WINS, PARTNER_SURELY_WINS, LOSES, above } = zebjax.smallView;
+  const { above, takerAfter } = zebjax.smallView;
 
   const FIRST_PLY = 8, STAGES = 4, TAKERS = 3, NEED = 24, LEFT = 8, WHO = 4, BEATERS = 4;
   const TRUMPS = 3, RELATIONS = 4, VALUES = 3, PLACES = 3, TO_WIN = 22;
@@ -18,12 +18,6 @@
   // Which others may hold at least one of some unseen tiles: 1 the partner, 2 an opponent.
   const who = (view, unseen) =>
     (view.partner & unseen ? 1 : 0) + ((view.left | view.right) & unseen ? 2 : 0);
-
-  // Who takes the trick after a move: 0 surely we, 1 unsure, 2 surely they.
-  function takerAfter(outcome) {
-    if (outcome === MOVE_SURELY_WINS || outcome === PARTNER_SURELY_WINS) return 0;
-    return outcome === LOSES ? 2 : 1;
-  }
 
   // Writes the features of the legal move `rank` to `out` from `start` on; gives the new number.
   // `outcome` is that of `smallView.outcomeOf`, `first` the number of the first feature.

@@ -1,6 +1,6 @@
 // The rules for the small network of an exported page: zebjax.small.rules in plain JavaScript. Tiles
 // are ranks 0 to 27 of the declaration, sets of tiles are masks over ranks, and a game is a row of
-// 27 integers that is changed in place.
+// 55 integers that is changed in place.
 "use strict";
 
 (function () {
@@ -46,10 +46,12 @@
   // ---- rules. Columns of a row; the first four groups have one per seat.
 
   const HANDS = 0, LED = 4, FOLLOWED = 8, VOIDS = 12, DECLARATION = 16, LEADER = 17, N_LAID = 18,
-    PLY = 19, SEEN = 20, TEAM_POINTS = 21, TRICK = 23, SIZE = 27;
+    PLY = 19, SEEN = 20, TEAM_POINTS = 21, TRICK = 23, PAST = 27, SIZE = PAST + TILES;
   const COLUMNS = {
     HANDS, LED, FOLLOWED, VOIDS, DECLARATION, LEADER, N_LAID, PLY, SEEN, TEAM_POINTS, TRICK,
+    PAST,
   };
+  const N_MANNERS = 18;
 
   const mover = (row) => (row[LEADER] + row[N_LAID]) & 3;
 
@@ -78,8 +80,23 @@
     return highest(laid & TABLES[row[DECLARATION]].wins[row[TRICK]]);
   }
 
+  // In which situation the mover plays a legal tile. A lead is 0, or 1 if no unplayed tile of its
+  // suit is higher. Later plays begin at 2: bit 0, the tile wins so far; bit 1, it follows suit;
+  // bit 2, the partner was winning; bit 3, it is the last.
+  function mannerOf(row, rank) {
+    const tables = TABLES[row[DECLARATION]], n = row[N_LAID], led = row[TRICK];
+    if (!n) return tables.follows[rank] & (-2 << rank) & ~row[SEEN] ? 0 : 1;
+    const best = bestLaid(row);
+    let manner = n === 3 ? 10 : 2;
+    if (rank > best && (tables.wins[led] >> rank) & 1) manner += 1;
+    if ((tables.follows[led] >> rank) & 1) manner += 2;
+    if (n >= 2 && row[TRICK + n - 2] === best) manner += 4;
+    return manner;
+  }
+
   function play(row, rank) {
     const tables = TABLES[row[DECLARATION]], n = row[N_LAID], seat = mover(row), tile = 1 << rank;
+    row[PAST + row[PLY]] = (seat * N_MANNERS + mannerOf(row, rank)) * TILES + rank;
     if (!n) {
       row[LED + seat] |= tile;
     } else {
@@ -105,6 +122,7 @@
   }
 
   zebjax.smallRules = {
-    TILES, SUITS, ALL, TABLES, COLUMNS, lowest, count, mover, start, legal, bestLaid, play,
+    TILES, SUITS, ALL, TABLES, COLUMNS, N_MANNERS, lowest, count, mover, start, legal, bestLaid,
+    play,
   };
 })();

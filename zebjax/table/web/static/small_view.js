@@ -60,7 +60,11 @@
       : PARTNER_SURELY_WINS + 1 + Math.min(count(byPlain), 2);
   }
 
-  zebjax.smallView = {
-    MOVE_SURELY_WINS, PARTNER_SURELY_WINS, LOSES, N_OUTCOMES, above, viewOf, outcomeOf,
-  };
+  // Who takes the trick after a move: 0 surely we, 1 unsure, 2 surely they.
+  function takerAfter(outcome) {
+    if (outcome === MOVE_SURELY_WINS || outcome === PARTNER_SURELY_WINS) return 0;
+    return outcome === LOSES ? 2 : 1;
+  }
+
+  zebjax.smallView = { N_OUTCOMES, above, viewOf, outcomeOf, takerAfter };
 })();
