@@ -11,6 +11,7 @@ from zebjax import players, solver
 from zebjax.players import exact, inference, race, weighted
 from zebjax.players.inference import Settings
 from zebjax.small import network
+from zebjax.small.policy import Policies
 
 N = 6
 WORLDS = Settings(n=20, candidates=400, temperature=0.1)
@@ -100,7 +101,7 @@ def states():
 
 @pytest.mark.parametrize("blend", [None, 0.5, 1.0])
 def test_results_are_means_over_the_judged_worlds(states, net, blend):
-    keys, policy = raw_keys(N), None if blend is None else net
+    keys, policy = raw_keys(N), None if blend is None else Policies(net, net)
     how = dataclasses.replace(ADAPTIVE, blend=blend or 0.0)
     nets = (inference.Models(net, net), policy)
     found = weighted.values(states, keys, nets, (WORLDS, how))
@@ -125,7 +126,7 @@ def test_results_are_means_over_the_judged_worlds(states, net, blend):
 
 
 def test_a_race_does_not_depend_on_the_batch(states, net):
-    keys, nets = raw_keys(N), (inference.Models(net, net), net)
+    keys, nets = raw_keys(N), (inference.Models(net, net), Policies(net, net))
     all_of_them = weighted.values(states, keys, nets, (WORLDS, ADAPTIVE))
     rows = [5, 2]
     some = weighted.values(

@@ -39,6 +39,11 @@ def models(net):
 
 
 @pytest.fixture(scope="module")
+def policies(net):
+    return batch.Policies(net, net)
+
+
+@pytest.fixture(scope="module")
 def endings():
     """Positions with at most 400 worlds."""
     states = positions(60, [17, 18, 19, 20, 21, 22], seed=7)
@@ -49,8 +54,8 @@ def endings():
 
 
 @pytest.fixture(scope="module")
-def judged(endings, net, models):
-    return weighted.values(endings, raw_keys(N), (models, net), (ALL, POINTS))
+def judged(endings, policies, models):
+    return weighted.values(endings, raw_keys(N), (models, policies), (ALL, POINTS))
 
 
 def test_few_worlds_are_all_taken_with_the_weights_of_bayes(endings, net, judged):
@@ -103,10 +108,10 @@ def test_a_score_is_wins_and_points_of_both_kinds(judged):
         np.testing.assert_allclose(scores, expected, atol=1e-9)
 
 
-def test_only_what_counts_is_computed(endings, net, models, judged):
+def test_only_what_counts_is_computed(endings, policies, models, judged):
     for blend, name in ((0.0, "exact"), (1.0, "rollouts")):
         how = dataclasses.replace(POINTS, blend=blend)
-        values = weighted.values(endings, raw_keys(N), (models, net), (ALL, how))
+        values = weighted.values(endings, raw_keys(N), (models, policies), (ALL, how))
         assert values.exact is None or values.rollouts is None
         np.testing.assert_array_equal(getattr(values, name).wins, getattr(judged, name).wins)
         np.testing.assert_array_equal(values.scores(how), judged.scores(how))
@@ -140,20 +145,20 @@ def test_resampled_worlds_keep_their_weights_on_average(endings, models, judged)
     assert error < 0.15  # 5 standard errors of 600 draws at most
 
 
-def test_rollouts_of_a_decision_do_not_depend_on_its_batch(endings, net, models):
+def test_rollouts_of_a_decision_do_not_depend_on_its_batch(endings, policies, models):
     keys = raw_keys(N)
-    both = weighted.values(endings, keys, (models, net), (FEW, WINS))
+    both = weighted.values(endings, keys, (models, policies), (FEW, WINS))
     rows = [7, 2]
     some = type(endings)(*(field[rows] for field in endings))
-    again = weighted.values(some, keys[rows], (models, net), (FEW, WINS), threads=1)
+    again = weighted.values(some, keys[rows], (models, policies), (FEW, WINS), threads=1)
     np.testing.assert_array_equal(again.exact.wins, both.exact.wins[rows])
     np.testing.assert_array_equal(again.rollouts.points, both.rollouts.points[rows])
     np.testing.assert_array_equal(again.best_slots(WINS), both.best_slots(WINS)[rows])
 
 
-def test_with_a_contract_a_result_is_making_or_setting_it(endings, net, models, judged):
+def test_with_a_contract_a_result_is_making_or_setting_it(endings, policies, models, judged):
     need = np.resize(np.arange(1, 43), N)
-    values = weighted.values(endings, raw_keys(N), (models, net), (ALL, WINS), need=need)
+    values = weighted.values(endings, raw_keys(N), (models, policies), (ALL, WINS), need=need)
     makes = solver.at_least(judged.positions, need[judged.worlds.decision])
     legal = ~np.isnan(judged.exact.wins)
     made = weighted._means(makes, judged.worlds, legal)
@@ -187,10 +192,31 @@ def test_a_player_with_a_belief_makes_and_sets(endings, path):
     assert (np.array(others) != slots).any()
 
 
-def test_p_win_is_the_blended_share_of_wins(endings, path, net, models):
+def test_the_opponents_in_rollouts_play_another_network(endings, path, net, models, tmp_path):
+    other = net_of_seed(9, spread=3)
+    storage.save(tmp_path / "other.safetensors", other, {})
+    keys, theirs = raw_keys(N), network.scorer(storage.load(tmp_path / "other.safetensors"))
+    spec = f"eq:n=20,candidates=400,temperature=0.1,belief={path},rollouts={path},blend=1"
+    same, mixed = (
+        players.make(f"{spec},opponents={opponents}")
+        for opponents in (path, tmp_path / "other.safetensors")
+    )
+    assert same.identity == players.make(spec).identity != mixed.identity
+    found = weighted.values(
+        endings, keys, (models, batch.Policies(net, theirs)), (FEW, weighted.Settings(blend=1.0))
+    )
+    np.testing.assert_array_equal(mixed.p_win(endings, keys), found.rollouts.wins)
+    assert (mixed.p_win(endings, keys) != same.p_win(endings, keys))[
+        ~np.isnan(found.rollouts.wins)
+    ].any()
+    with pytest.raises(ValueError, match="opponents: expected rollouts with it"):
+        players.make(f"eq:n=20,belief={path},opponents={path}")
+
+
+def test_p_win_is_the_blended_share_of_wins(endings, path, policies, models):
     made = players.make(f"eq:n=20,belief={path},rollouts={path}")
     how = inference.settings_of(20, None, True, {})
-    found = weighted.values(endings, raw_keys(N), (models, net), (how, WINS))
+    found = weighted.values(endings, raw_keys(N), (models, policies), (how, WINS))
     expected = (found.exact.wins + found.rollouts.wins) / 2
     p_win = made.p_win(endings, raw_keys(N))
     np.testing.assert_allclose(p_win, expected, atol=1e-12)

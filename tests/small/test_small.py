@@ -7,7 +7,7 @@ from tests.support.playouts import positions, raw_keys
 from tests.support.small import net_of_seed, outputs_in_python
 from zebjax import solver, tiles
 from zebjax.players import exact
-from zebjax.small import batch, network, rules
+from zebjax.small import batch, network, policy, rules
 
 TEMPERATURE, FLOOR = 0.1, 0.05
 
@@ -25,8 +25,8 @@ def states():
 @pytest.fixture(scope="module")
 def rolled(net, states):
     seeds = batch.seeds_of(raw_keys(150), 1)
-    policy = network.scorer(net)
-    return batch.rollouts(batch.Policies(policy, policy), batch.read(states), seeds, 0.1)
+    policies = batch.Policies(network.scorer(net), network.scorer(net))
+    return batch.rollouts(policies, batch.read(states), seeds, 0.1)
 
 
 def test_legal_moves_are_those_of_the_game(states, rolled):
@@ -40,6 +40,31 @@ def test_moves_that_are_not_asked_for_change_nothing_for_the_others(net, states,
     policies = batch.Policies(network.scorer(net), network.scorer(net))
     some = batch.rollouts(policies, batch.read(states), seeds, 0.1, asked=asked)
     np.testing.assert_array_equal(some, np.where(asked, rolled, -1))
+
+
+def test_each_team_of_a_rollout_plays_by_its_policy(net, states):
+    """Greedy rollouts, played again ply by ply."""
+    own, others = network.scorer(net), network.scorer(net_of_seed(4))
+    games, n_both = batch.read(states), 0
+    seeds = np.zeros(150, np.uint64)
+    found = batch.rollouts(batch.Policies(own, others), games, seeds, 0.0)
+    alone = batch.rollouts(batch.Policies(own, own), games, seeds, 0.0)
+    for number in range(0, 150, 3):
+        ranks = rules.RANKS[games.declaration[number]]
+        for slot in np.flatnonzero(found[number] >= 0):
+            row = np.zeros(rules.SIZE, np.int64)
+            rules.start(row, games.hands[number], games.declaration[number], games.leader[number])
+            for tile in games.history[number, : games.ply[number]]:
+                rules.play(row, ranks[tile])
+            me = int(rules.mover(row))
+            rules.play(row, ranks[games.hands[number, me, slot]])
+            scratch = network.new_scratch(own)
+            while row[rules.PLY] < 28:
+                policy.evaluate(own if (rules.mover(row) - me) % 2 == 0 else others, row, scratch)
+                rules.play(row, policy.best(scratch.out, rules.legal_tiles(row)))
+            assert found[number, slot] == row[rules.POINTS + me % 2]
+            n_both += found[number, slot] != alone[number, slot]
+    assert n_both > 5
 
 
 def test_where_every_move_is_forced_a_rollout_is_the_solution(states, rolled):
