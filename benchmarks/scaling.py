@@ -45,8 +45,9 @@ rate {FIT.rate:g}, decay {FIT.decay:g}) to each number of games at one width of 
 --width, and to the largest number at each width of --hidden. The first games are held out. Errors
 on them are mean squares, as those of `zebjax iterate`: of the value of moves (-1, 0 or 1) and of
 their points (in units of 20), relative to the mean over the moves of a decision, which alone choose
-the move; then of that mean. Luck of the deal is in all of them, so none can become 0. Each network
-plays --deals paired deals, the same for all, against --against.
+the move; then of that mean; and the log-loss of the beliefs of hidden tiles, in nats a tile. Luck
+of the deal is in all of them, so none can become 0. Each network plays --deals paired deals, the
+same for all, against --against.
 
 The curve is error = floor + a * games^-b for the value of moves, by least squares (b from
 {_LOW:g} to {_HIGH:g}), and win rate = top + c * games^-b with the same b. It is extrapolated to
@@ -147,7 +148,10 @@ def describe(file: Path, held_out: Games) -> dict[str, Any]:
     net = storage.load(file)
     with safetensors.safe_open(file, "numpy") as opened:
         facts = opened.metadata()
-    names = ("value_error", "points_error", "value_mean_error", "points_mean_error")
+    names = (
+        *("value_error", "points_error", "value_mean_error", "points_mean_error"),
+        "belief_log_loss",
+    )
     errors = small_fit.judge(net, held_out, _threads())
     return {
         "parameters": sum(field.size for field in net),

@@ -237,6 +237,8 @@ def test_p_win_is_the_blended_share_of_wins(endings, path, policies, models):
         ("belief=PATH,candidates=50", "candidates: expected at least n, 100, got 50"),
         ("belief=", "belief: expected the path of a small network, `small` or `imitator`, got ''"),
         ("rollouts=/no/such", "/no/such: cannot be read"),
+        ("rollouts=small,opponents=/no/such", "/no/such: cannot be read"),
+        ("rollouts=small,opponents=", "opponents: expected a path"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(path, options, message):

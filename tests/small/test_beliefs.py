@@ -54,7 +54,8 @@ def believed(table, seen, games, number):
         seat = (seen.me + 1 + other) % 4
         rows = [manner * 28 + ranks[tile] for who, manner, tile in plays if who == seat]
         logs = table[seen.declaration, rows].astype(float).sum(0)
-        odds.append({t: max(1 + logs[ranks[t]] / 64, 0.5) ** 64 for t in seen.may_hold(seat)})
+        roots = np.clip(1 + logs / 64, 0.5, 2)
+        odds.append({tile: roots[ranks[tile]] ** 64 for tile in seen.may_hold(seat)})
         needs.append(7 - sum(who == seat for who, _, _ in plays))
     scales = [1.0, 1.0, 1.0]
     for step in range(3):
@@ -65,28 +66,30 @@ def believed(table, seen, games, number):
                 own[tile] = part / sum(parts)
         if step < 2:
             for other, own in enumerate(likely):
-                scales[other] *= needs[other] / max(sum(own.values()), 1e-9)
+                scales[other] *= needs[other] / (sum(own.values()) + 1e-9)
     return likely
 
 
-def test_beliefs_are_what_the_plays_tell(games, table):
+@pytest.mark.parametrize("times", [1, 100])  # with 100 odds reach their limits
+def test_beliefs_are_what_the_plays_tell(games, table, times):
+    table = table * np.float32(times)
     likely = np.zeros((3, 28), np.float32)
     for number in range(N):
         row, seen = row_of(games, number), Seen(games, number)
-        unseen = beliefs.believe(table, row, likely)
+        beliefs.believe(table, row, view.view_of(row), likely)
         expected, ranks = np.zeros((3, 28)), rules.RANKS[seen.declaration]
         for other, own in enumerate(believed(table, seen, games, number)):
             for tile, p in own.items():
                 expected[other, ranks[tile]] = p
-        assert unseen == sum(1 << int(ranks[tile]) for tile in seen.unseen)
-        np.testing.assert_allclose(likely, expected, atol=2e-4)
+        # A 64th power in float32 has an error of some 1e-5.
+        np.testing.assert_allclose(likely, expected, atol=3e-4)
 
 
-def test_a_table_of_zeros_knows_voids_and_sizes_of_hands_alone(games, table):
+def test_a_table_of_zeros_gives_voids_and_sizes_of_hands_alone(games, table):
     likely = np.zeros((3, 28), np.float32)
     for number in range(N):
         row, seen = row_of(games, number), Seen(games, number)
-        beliefs.believe(np.zeros_like(table), row, likely)
+        beliefs.believe(np.zeros_like(table), row, view.view_of(row), likely)
         n = len(seen.unseen)
         np.testing.assert_allclose(likely.sum(), n, rtol=1e-5)
         if not any(seen.voids.values()):
@@ -103,7 +106,7 @@ def test_the_gradient_lowers_the_loss(games, table):
         grad, total, likely = np.zeros_like(table), 0.0, np.zeros((3, 28), np.float32)
         for number in range(N):
             row = row_of(games, number)
-            beliefs.believe(table, row, likely)
+            beliefs.believe(table, row, view.view_of(row), likely)
             expected = -np.mean(
                 [
                     math.log(likely[other, rank] + 1e-6)
@@ -112,7 +115,7 @@ def test_the_gradient_lowers_the_loss(games, table):
                     if row[rules.HANDS + ((rules.mover(row) + 1 + other) & 3)] >> rank & 1
                 ]
             )
-            loss = beliefs.add_gradient(row, likely, grad[games.declaration[number]])
+            loss = beliefs.add_gradient(table, row, likely, grad[games.declaration[number]])
             assert loss == pytest.approx(expected, rel=1e-4)
             total += loss
         table -= 0.2 * grad
@@ -169,12 +172,18 @@ def expected_chances(seen, move, likely, taker):
     return found
 
 
+def test_a_probability_at_a_border_is_in_the_upper_range():
+    below = np.nextafter(np.float32(0.5), np.float32(0))
+    assert chances._range(below, 8) == chances._range(np.float32(0.5), 8) == 4
+    assert chances._range(np.float32(0.49), 8) == 3 and chances._range(np.float32(1), 8) == 7
+
+
 def test_chances_are_what_their_names_say(games, table):
     out, as_array, n_moves = np.zeros(100, np.int64), np.zeros((3, 28), np.float32), 0
     for number in range(N):
         row, seen = row_of(games, number), Seen(games, number)
-        beliefs.believe(table, row, as_array)
         sees, ranks = view.view_of(row), rules.RANKS[seen.declaration]
+        beliefs.believe(table, row, sees, as_array)
         likely = [
             {tile: float(as_array[other, ranks[tile]]) for tile in seen.unseen}
             for other in range(3)

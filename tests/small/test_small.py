@@ -44,7 +44,7 @@ def test_moves_that_are_not_asked_for_change_nothing_for_the_others(net, states,
 
 def test_each_team_of_a_rollout_plays_by_its_policy(net, states):
     """Greedy rollouts, played again ply by ply."""
-    own, others = network.scorer(net), network.scorer(net_of_seed(4))
+    own, others = network.scorer(net), network.scorer(net_of_seed(4, hidden=16, move=12))
     games, n_both = batch.read(states), 0
     seeds = np.zeros(150, np.uint64)
     found = batch.rollouts(batch.Policies(own, others), games, seeds, 0.0)
@@ -58,9 +58,10 @@ def test_each_team_of_a_rollout_plays_by_its_policy(net, states):
                 rules.play(row, ranks[tile])
             me = int(rules.mover(row))
             rules.play(row, ranks[games.hands[number, me, slot]])
-            scratch = network.new_scratch(own)
             while row[rules.PLY] < 28:
-                policy.evaluate(own if (rules.mover(row) - me) % 2 == 0 else others, row, scratch)
+                mine = (rules.mover(row) - me) % 2 == 0
+                scratch = network.new_scratch(own if mine else others)
+                policy.evaluate(own if mine else others, row, scratch)
                 rules.play(row, policy.best(scratch.out, rules.legal_tiles(row)))
             assert found[number, slot] == row[rules.POINTS + me % 2]
             n_both += found[number, slot] != alone[number, slot]

@@ -31,13 +31,13 @@ def likely_in_python(net, row):
     for other, seat in enumerate(others):
         for suit in np.flatnonzero(_bits(row[rules.VOIDS + seat])[:8]):
             may_hold[other] &= ~_bits(features.OF_SUIT[declaration, suit])
-    odds = np.maximum(1 + evidence / 64, 0.5) ** 64 * may_hold
+    odds = np.clip(1 + evidence / 64, 0.5, 2) ** 64 * may_hold
     held = np.array([7 - (by == seat).sum() for seat in others])
     scales = np.ones(3)
 
     def shares():
         scaled = scales[:, None] * odds
-        return scaled / (scaled.sum(0) + 1e-20)
+        return scaled / (scaled.sum(0) + 1e-30)
 
     for _ in range(2):
         scales *= held / (shares().sum(1) + 1e-9)
@@ -46,6 +46,21 @@ def likely_in_python(net, row):
 
 def _bits(mask):
     return (mask >> np.arange(28) & 1).astype(bool)
+
+
+def add_belief_gradient(net, row, grad):
+    """Add to `grad`, like `net.beliefs`, the slope of the log-loss of the beliefs summed over the
+    unseen tiles, with the scales as constants; returns the loss, mean over them."""
+    me, likely, losses = rules.mover(row), likely_in_python(net, row), []
+    for other in range(3):
+        seat = (me + 1 + other) % 4
+        truth = _bits(row[rules.HANDS + seat])
+        losses += np.log(likely[other, truth]).tolist()
+        for past in row[rules.PAST : rules.PAST + row[rules.PLY]]:
+            if past // beliefs.N_PLAYS == seat:
+                slopes = grad[row[rules.DECLARATION], past % beliefs.N_PLAYS]
+                slopes += likely[other] - truth
+    return -np.mean(losses)
 
 
 def outputs_in_python(net, row):

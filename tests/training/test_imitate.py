@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.support.contracts import finished
-from tests.support.small import net_of_seed, outputs_in_python
+from tests.support.small import add_belief_gradient, net_of_seed, outputs_in_python
 from zebjax import imitate, record
 from zebjax.record import TargetKind
 from zebjax.small import rules, storage
@@ -76,8 +76,8 @@ def test_both_networks_that_come_with_zebjax_can_be_loaded():
 
 
 def loss_in_python(params, lessons):
-    """The loss that `gradient` differentiates, summed over decisions, in float64."""
-    net, total, n = small_descent.net_of(params), 0.0, 0
+    """The loss that `gradient` differentiates, summed over decisions, and their rows."""
+    net, total, rows = small_descent.net_of(params), 0.0, []
     row = np.zeros(rules.SIZE, np.int64)
     for number in range(len(lessons.slots)):
         rules.start(row, lessons.hands[number], *(int(field[number]) for field in lessons[2:4]))
@@ -89,9 +89,9 @@ def loss_in_python(params, lessons):
                 legal = [rank for rank in range(28) if rules.legal_tiles(row) >> rank & 1]
                 norm = np.logaddexp.reduce(scores[legal])
                 total -= (target * np.where(target > 0, scores[own] - norm, 0)).sum()
-                n += 1
+                rows.append(row.copy())
             rules.play(row, own[lessons.slots[number, ply]])
-    return total, n
+    return total, rows
 
 
 # Slow: compiling the kernel. What is above covers the lessons, tests/small the layers.
@@ -103,11 +103,15 @@ def test_the_gradient_is_that_of_the_cross_entropy():
     few = lessons.where(chosen.ravel())
     grad = small_descent.new_gradient(small_descent.net_of(params))
     small_imitate.gradient(small_descent.net_of(params), lessons, chosen, grad, 1)
-    expected, n = loss_in_python(params, few)
-    assert grad.losses[:, 0].sum() == n > 100
+    expected, rows = loss_in_python(params, few)
+    assert grad.losses[:, 0].sum() == len(rows) > 100
     assert grad.losses[:, 1].sum() == pytest.approx(expected, rel=1e-4)
     slopes = small_descent.slopes_of(grad)
-    for name in params._fields:
+    of_beliefs, net = np.zeros_like(params.beliefs), small_descent.net_of(params)
+    loss = sum(add_belief_gradient(net, row, of_beliefs) for row in rows)
+    assert grad.losses[:, 5].sum() == pytest.approx(loss, rel=1e-4)
+    np.testing.assert_allclose(slopes.beliefs, of_beliefs, atol=1e-3)
+    for name in params._fields[:-1]:  # the beliefs have a loss of their own
         if name == "by_tile":  # `params_of` shares by rank alone
             continue
         slope = getattr(slopes, name).reshape(-1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from tests.support.small import net_of_seed, outputs_in_python
+from tests.support.small import add_belief_gradient, net_of_seed, outputs_in_python
 from zebjax import iterate
 from zebjax.small import features, network, policy, rules, storage
 from zebjax.small.network import Widths, new_scratch
@@ -97,7 +97,11 @@ def test_the_gradient_is_that_of_the_loss(games):
     small_fit.gradient(small_descent.net_of(params), few, np.arange(10)[:, None], grad, 1)
     slopes = small_descent.slopes_of(grad)
     assert grad.losses[:, 0].sum() == len(list(decisions(few)))
-    for name in params._fields[:-1]:  # tests/small/test_beliefs.py has that of the beliefs
+    expected, net = np.zeros_like(params.beliefs), small_descent.net_of(params)
+    loss = sum(add_belief_gradient(net, row, expected) for row, *_ in decisions(few))
+    assert grad.losses[:, 5].sum() == pytest.approx(loss, rel=1e-4)
+    np.testing.assert_allclose(slopes.beliefs, expected, atol=1e-3)
+    for name in params._fields[:-1]:  # the beliefs have a loss of their own
         slope = getattr(slopes, name).reshape(-1)
         place = int(np.abs(slope).argmax())
         step = 1e-3

@@ -256,7 +256,7 @@ def player(
         belief: path of the small network that models the others; None: uniform weights.
         partner: path of another one that models the partner; None: `belief`.
         rollouts: path of the small network that plays the rollouts; None: none.
-        opponents: path of another one that plays the opponents there; None: `rollouts`.
+        opponents: path of another one that plays for the opponents there; None: `rollouts`.
         criterion: "win" or "make", as for `exact.player`.
 
     Raises:
@@ -301,7 +301,9 @@ def player(
 
     name = "eq:weighted"
     choose, choose_in_contract = base.by_need(choose_needing, criterion, name)
-    digests = ["" if path is None else digest(loaded[path]) for path in paths]
+    # Without other opponents the identity is as before there were any: pairs are cached by it.
+    named = paths[: 3 if paths[3] == rollouts else 4]
+    digests = ["" if path is None else digest(loaded[path]) for path in named]
     return Player(
         name,
         choose,

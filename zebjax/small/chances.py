@@ -1,8 +1,8 @@
 """Features of a move by what the mover believes of the hidden tiles (`beliefs`).
 
 How likely it is that a later seat beats the tile that wins after the move, that the partner holds
-each unseen tile with points, and that no opponent beats each tile that is kept. Probabilities are
-divided into equal ranges, one feature each.
+each unseen tile with points, and, for each tile that is kept, that the partner holds all better
+tiles of its suit, if any. Probabilities are divided into equal ranges, one feature each.
 """
 
 import numpy as np
@@ -10,13 +10,7 @@ import numpy as np
 from zebjax import tiles
 from zebjax.small.features import OF_SUIT
 from zebjax.small.rules import DECLARATION, N_LAID, POINTS_OF_RANK, SUIT_OF_RANK, TRICK
-from zebjax.small.view import (
-    COUNT_TILES,
-    LOSES,
-    MOVE_SURELY_WINS,
-    PARTNER_SURELY_WINS,
-    View,
-)
+from zebjax.small.view import COUNT_TILES, View, taker_after
 from zebjax.solver.bounds import above, lowest
 from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import TRUMPS, WINS
@@ -30,6 +24,7 @@ _PARTNER_HAS = _PARTNER_BEATS + 2 * _WINNERS * _FINE
 _KEPT = _PARTNER_HAS + 5 * _COARSE * _TAKERS
 N_FEATURES = _KEPT + 2 * 3 * _COARSE
 MAX_ACTIVE = 2 + 5 + tiles.N_TILES - 1
+"""More than can be active at once: two chances, tiles with points, kept tiles."""
 
 
 @compiled
@@ -43,13 +38,17 @@ def _none_of(likely: np.ndarray, other: int, mask: int) -> float:
 
 
 @compiled
-def _beats(likely: np.ndarray, other: int, in_suit: int, trumps: int, suit: int) -> float:
-    """Return P(a seat can beat): with a tile of the suit, or with a trump if it has none of it."""
+def _beats(likely: np.ndarray, other: int, in_suit: int, others: int, suit: int) -> float:
+    """Return P(a seat can beat the best tile of the trick).
+
+    With one of the better tiles `in_suit`; or with one of the `others`, trumps, if it has no tile
+    of the suit that was led, `suit`.
+    """
     p = 1.0 - _none_of(likely, other, in_suit)
-    if trumps:
+    if others:
         none = _none_of(likely, other, suit)
         if none > 0:
-            p += none * (1.0 - _none_of(likely, other, trumps))
+            p += none * (1.0 - _none_of(likely, other, others))
     return p
 
 
@@ -95,11 +94,7 @@ def add_chances(
             p = _beats(likely, 1, in_suit, others, suit)
             out[n] = first + _PARTNER_BEATS + (winner * 2 + leads) * _FINE + _range(p, _FINE)
             n += 1
-    taker = 1
-    if outcome in (MOVE_SURELY_WINS, PARTNER_SURELY_WINS):
-        taker = 0
-    elif outcome == LOSES:
-        taker = 2
+    taker = taker_after(outcome)
     for index in range(5):
         tile = COUNT_TILES[declaration, index]
         if view.unseen >> tile & 1:

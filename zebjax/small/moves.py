@@ -37,6 +37,7 @@ _LOW_SUIT = _N_LEGAL + 8  # tiles in the hand of the suit of its lower end
 N_ALWAYS = _LOW_SUIT + 8
 """The features above occur in every trick, those of `relations` from their first ply on."""
 N_RELATED = N_ALWAYS + relations.N_FEATURES
+"""Those of `chances` follow, which occur in every trick."""
 N_MOVE_FEATURES = N_RELATED + chances.N_FEATURES
 MAX_ACTIVE = 16 + relations.MAX_ACTIVE + chances.MAX_ACTIVE
 """The most that can be active at once."""

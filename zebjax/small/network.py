@@ -218,7 +218,7 @@ def _add_moves(net: Net, row: np.ndarray, scratch: Scratch, n_active: int) -> No
         joined[j] = 0
     add_rows(scratch.hidden, scratch.active, n_active, net.join, joined)
     view = view_of(row)
-    believe(net.beliefs, row, scratch.likely)
+    believe(net.beliefs, row, view, scratch.likely)
     left, k = view.legal, 0
     while left:
         rank = lowest(left)

@@ -89,7 +89,7 @@ class Policies(NamedTuple):
     """Who plays a game to its end: networks with 28 scores."""
 
     own: Net
-    """Of the team that asks."""
+    """Of the team whose result is wanted."""
     others: Net
     """Of its opponents."""
 

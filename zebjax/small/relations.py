@@ -20,7 +20,7 @@ from zebjax.small.rules import (
     SUIT_OF_RANK,
     TRICK,
 )
-from zebjax.small.view import COUNT_TILES, LOSES, MOVE_SURELY_WINS, PARTNER_SURELY_WINS, View
+from zebjax.small.view import COUNT_TILES, View, taker_after
 from zebjax.solver.bounds import above, count, lowest
 from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import TRUMPS, WINS
@@ -76,11 +76,7 @@ def add_relations(
     stage = min((row[PLY] - FIRST_PLY) >> 2, _STAGES - 1)  # nobody asks in the last trick
     me, trumps = (row[LEADER] + row[N_LAID]) & 3, TRUMPS[declaration]
     kept = view.hand & ~(1 << rank)
-    taker = 1
-    if outcome in (MOVE_SURELY_WINS, PARTNER_SURELY_WINS):
-        taker = 0
-    elif outcome == LOSES:
-        taker = 2
+    taker = taker_after(outcome)
     code, points_left = 0, 0
     for index in range(5):
         tile = COUNT_TILES[declaration, index]

@@ -21,6 +21,7 @@ TRICK = 23  # ranks of the trick on the table, in the order of play
 PAST = 27  # by ply: what was played and in which situation, see `manner_of`
 SIZE = PAST + tiles.N_TILES
 N_MANNERS = 18
+"""Situations of a play, see `manner_of`."""
 
 SUIT_OF_RANK = np.take_along_axis(tiles.LED_SUIT.astype(np.int64), TILE_OF_RANK, 1)
 """The suit that a tile leads, int64 `[10, 28]`."""

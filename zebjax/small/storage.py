@@ -22,8 +22,8 @@ MAX_BYTES = 100 << 20
 _FORMAT_KEY, _FORMAT = "zebjax_small_format", "4"
 _OF_MOVES = ("join", "moves", "move_second", "move_second_bias", "move_last")
 """The arrays of the layers of a move. Files of format 1 have none of them, those of format 2 three:
-their networks have one such layer, and fewer features of a move. Files of formats 1 to 3 have no
-beliefs."""
+their networks have one such layer, and no relations. Files of formats 1 to 3 have no beliefs, and
+no features of a move by them."""
 
 
 def save(path: Path, net: Net, facts: dict[str, str]) -> None:
@@ -104,7 +104,7 @@ def _more_rows(file: Path, moves: np.ndarray, before: int, rows: int) -> np.ndar
 
 
 def _from_format_2(file: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the arrays of the same network: the second layer of a move repeats the first."""
+    """Return the same network in format 3: the second layer of a move repeats the first."""
     moves = _more_rows(file, arrays["moves"], N_ALWAYS, N_RELATED)
     width = moves.shape[-1]
     return arrays | {
@@ -115,14 +115,14 @@ def _from_format_2(file: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.nd
 
 
 def _from_format_3(file: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the arrays of the same network: it reads no beliefs."""
+    """Return the same network in format 4: its beliefs are what voids and counting tell."""
     moves = _more_rows(file, arrays["moves"], N_RELATED, N_MOVE_FEATURES)
     beliefs = np.zeros((tiles.N_DECLARATIONS, N_PLAYS, tiles.N_TILES), np.float16)
     return arrays | {"moves": moves, "beliefs": beliefs}
 
 
 def _checked(file: Path, arrays: dict[str, np.ndarray]) -> Net:
-    if "first" in arrays and not set(arrays) & set(_OF_MOVES):
+    if "first" in arrays and not set(arrays) & {*_OF_MOVES, "beliefs"}:
         arrays = _from_format_1(arrays)
     elif set(Net._fields) - set(arrays) == {"move_second", "move_second_bias", "beliefs"}:
         arrays = _from_format_2(file, arrays)

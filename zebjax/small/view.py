@@ -53,7 +53,7 @@ class View(NamedTuple):
 
 
 @compiled
-def may_hold(row: np.ndarray, seat: int, unseen: int) -> int:
+def _may_hold(row: np.ndarray, seat: int, unseen: int) -> int:
     voids = row[VOIDS + seat]
     while voids:
         unseen &= ~OF_SUIT[row[DECLARATION], lowest(voids)]
@@ -68,9 +68,9 @@ def view_of(row: np.ndarray) -> View:
     me = (row[LEADER] + n_laid) & 3
     hand = row[HANDS + me]
     unseen = ALL & ~row[SEEN] & ~hand
-    left = may_hold(row, (me + 1) & 3, unseen)
-    partner = may_hold(row, (me + 2) & 3, unseen)
-    right = may_hold(row, (me + 3) & 3, unseen)
+    left = _may_hold(row, (me + 1) & 3, unseen)
+    partner = _may_hold(row, (me + 2) & 3, unseen)
+    right = _may_hold(row, (me + 3) & 3, unseen)
     # The opponent to the right plays later only if the mover leads.
     later = left | right if n_laid == 0 else (left if n_laid < 3 else 0)
     best, partner_wins, table = -1, 0, 0
@@ -83,6 +83,14 @@ def view_of(row: np.ndarray) -> View:
     return View(
         hand, legal_tiles(row), unseen, left, partner, right, later, best, partner_wins, table
     )
+
+
+@compiled
+def taker_after(outcome: int) -> int:
+    """Return who takes the trick: surely the mover's team, 0, unsure, 1, surely the other, 2."""
+    if outcome in (MOVE_SURELY_WINS, PARTNER_SURELY_WINS):
+        return 0
+    return 2 if outcome == LOSES else 1
 
 
 @compiled

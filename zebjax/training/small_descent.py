@@ -18,6 +18,7 @@ from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import RANK_OF_TILE, TILE_OF_RANK
 
 _BY_DECLARATION = ("first", "beliefs")
+"""Fields of a Net with a table for each declaration."""
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 
 
@@ -87,7 +88,7 @@ def init(widths: Widths, seed: int) -> Params:
         last=zeros["last"],
         last_bias=zeros["last_bias"],
         join=normal(wanted["join"], math.sqrt(1 / widths.hidden)),
-        moves=normal(wanted["moves"], 0.25),  # 15 are active, or up to 38: 1 to 1.5
+        moves=normal(wanted["moves"], 0.25),  # 25 are active, or up to 50: 1.3 to 1.8
         move_second=normal(wanted["move_second"], math.sqrt(2 / max(1, widths.move))),
         move_second_bias=zeros["move_second_bias"],
         move_last=zeros["move_last"],
@@ -174,8 +175,11 @@ def slopes_of(grad: Gradient) -> Params:
     """Return the gradient with respect to the parameters, summed over decisions."""
     padded = np.pad(grad.first, ((0, 0), (0, 1), (0, 0)))
     by_tile = sum(padded[d, _RANK_ORDER[d]] for d in range(tiles.N_DECLARATIONS))
-    rest = [getattr(grad, name).sum(0) for name in Net._fields[1:-1]]
-    return Params._make([grad.first.sum(0), by_tile, grad.first, *rest, grad.beliefs])
+    rest = {
+        name: getattr(grad, name) if name in _BY_DECLARATION else getattr(grad, name).sum(0)
+        for name in Net._fields[1:]
+    }
+    return Params(grad.first.sum(0), by_tile, grad.first, **rest)
 
 
 def update(

@@ -24,12 +24,12 @@ def _label_moves(
 ) -> None:
     """Roll out each legal move from `row` and write the mover's points into `labels[7]`."""
     after, own_seed = np.empty_like(row), np.empty_like(seed)
+    both, scratches = policy.Policies(net, net), (scratch, scratch)
     legal, k = rules.legal_tiles(row), 0
     while legal:
         after[:] = row
         own_seed[:] = seed  # common random numbers: moves differ by what they cause, less by luck
         rules.play(after, lowest(legal))
-        both, scratches = policy.Policies(net, net), (scratch, scratch)
         policy.follow(both, after, scratches, 0, how[2], own_seed)
         labels[k] = after[rules.POINTS + (rules.mover(row) & 1)]
         legal &= legal - 1

@@ -144,7 +144,7 @@ def _gradient_of_games(
                     legal = rules.legal_tiles(row)
                     _output_gradient(scratch.out, legal, lesson, slopes.out, losses[d])
                     backward(net, tables, legal, n, scratch, slopes, own)
-                    losses[d, 5] += add_gradient(row, scratch.likely, own.beliefs)
+                    losses[d, 5] += add_gradient(net.beliefs, row, scratch.likely, own.beliefs)
                 rules.play(row, of_mover[played])
 
 

@@ -37,9 +37,9 @@ class Round(NamedTuple):
     n_games: int
     """Games played in all rounds so far."""
     before: np.ndarray
-    """Errors of the network that played, on the new games, as `small_fit.judge`."""
+    """Losses of the network that played, on the new games, as `small_fit.judge`."""
     after: np.ndarray
-    """Errors of the fitted network in the last tenth of its updates."""
+    """Losses of the fitted network in the last tenth of its updates."""
 
 
 OnProgress = Callable[[float, str], None]

@@ -7,7 +7,7 @@
   const { DECLARATION, N_LAID, PLY, PAST } = zebjax.smallRules.COLUMNS;
 
   const N_PLAYS = N_MANNERS * TILES, OTHERS = 3;
-  const STEPS = 2, LEAST_SUM = 1e-9, TINY = 1e-20; // of the scaling
+  const STEPS = 2, LEAST_SUM = 1e-9, TINY = 1e-30; // of the scaling
   const MIDDLE = TILES, RIGHT = 2 * TILES; // first places of the second and third seat in `likely`
   const hidden = new Int32Array(TILES); // ranks of the unseen tiles
 
@@ -27,7 +27,7 @@
   // Turns the log-odds of a seat into odds, 0 where it cannot hold a tile.
   function toOdds(n, may, first, likely) {
     for (let at = 0; at < n; at += 1) {
-      let odds = Math.max(1 + likely[first + hidden[at]] / 64, 0.5);
+      let odds = Math.min(Math.max(1 + likely[first + hidden[at]] / 64, 0.5), 2);
       for (let time = 0; time < 6; time += 1) odds *= odds; // (1 + x / 64)^64 instead of exp(x)
       likely[first + hidden[at]] = (may >> hidden[at]) & 1 ? odds : 0;
     }
