@@ -238,7 +238,7 @@ def test_p_win_is_the_blended_share_of_wins(endings, path, policies, models):
         ("belief=", "belief: expected the path of a small network, `small` or `imitator`, got ''"),
         ("rollouts=/no/such", "/no/such: cannot be read"),
         ("rollouts=small,opponents=/no/such", "/no/such: cannot be read"),
-        ("rollouts=small,opponents=", "opponents: expected a path"),
+        ("rollouts=small,opponents=", "opponents: expected the path of a small network"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(path, options, message):

@@ -180,7 +180,8 @@ def test_the_bidder_raises_by_one_passes_and_is_forced():
         assert bidder.call(Seen(ALL_SIXES, Bidding(0, (high,))), 0) is PASS
     assert bidder.call(Seen(ALL_SIXES, Bidding(0, ((36, 1), PASS))), 0) is PASS  # the partner's
     assert bidder.call(Seen(ALL_SIXES, Bidding(0, ((36, 1), (37, 1)))), 0) == (38, 1)
-    assert bidder.call(Seen(WEAK, Bidding(0, ((40, 1),))), 0) is PASS
+    # In one deal of the others a weak hand may make 41.
+    assert Bidder(0.9, worlds=20).call(Seen(WEAK, Bidding(0, ((40, 1),))), 0) is PASS
     assert bidder.call(Seen(WEAK, Bidding(0, (PASS,) * 3)), 0) == (30, 1)
     assert bidder.declare(Seen(ALL_SIXES, Bidding(0, ((30, 1), PASS, PASS, PASS))), 0) == 6
 
