@@ -108,11 +108,11 @@ def plot(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Draw win rates against the most common opponent over the time of a decision, as PNG."""
     opponents = [row["b"] for row in rows]
     opponent = max(opponents, key=opponents.count)
-    figure = charts.new_figure(8, 5)
+    shown = [row for row in rows if row["b"] == opponent]
+    # Names are long: they are below the axes, and each takes a line.
+    figure = charts.new_figure(8, 4.5 + 0.18 * len(shown))
     axes = figure.subplots()
-    for row in rows:
-        if row["b"] != opponent:
-            continue
+    for row in shown:
         rate, (low, high) = 100 * row["win_rate"], row["win_rate_ci95"]
         sides = [[max(0.0, rate - 100 * low)], [max(0.0, 100 * high - rate)]]
         place = max(row["ms_per_decision"], 1e-3)
@@ -124,9 +124,7 @@ def plot(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         ylabel=f"wins against {opponent}, %",
         title="Strength and time; 95 % intervals, paired deals",
     )
-    axes.legend(fontsize=8, loc="upper left")
-    # Room for the names above the points.
-    axes.set_ylim(top=axes.get_ylim()[1] + 0.06 * len(axes.lines))
+    figure.legend(fontsize=8, loc="outside lower left")
     charts.save_figure(figure, path)
 
 
