@@ -130,7 +130,7 @@ def test_the_command_resumes_and_reports_what_is_kept(tmp_path, capsys):
         net = storage.load(file)
         assert row["bytes"] == file.stat().st_size
         assert row["parameters"] == sum(field.size for field in net)
-        errors = [row[name] for name in row if name.endswith("_error")]
+        errors = [row[name] for name in row if name.endswith(("_error", "_log_loss"))]
         np.testing.assert_allclose(errors, small_fit.judge(net, held_out, 1), atol=1e-6)
     # The first network is fitted to the next 40 games.
     params = small_descent.init(scaling.widths_of(8), 0)
