@@ -10,18 +10,17 @@ import numpy as np
 from zebjax import tiles
 from zebjax.small.features import OF_SUIT
 from zebjax.small.rules import DECLARATION, N_LAID, POINTS_OF_RANK, SUIT_OF_RANK, TRICK
-from zebjax.small.view import COUNT_TILES, View, taker_after
+from zebjax.small.view import COUNT_TILES, N_TAKERS, View, taker_after
 from zebjax.solver.bounds import above, lowest
 from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import TRUMPS, WINS
 
 _FINE, _COARSE = 16, 8  # ranges of a probability
 _WINNERS = 3  # whose tile wins after the move: the mover's, the partner's, an opponent's
-_TAKERS = 3
 _OPPONENTS_BEAT = 0
 _PARTNER_BEATS = _OPPONENTS_BEAT + 2 * _WINNERS * _FINE
 _PARTNER_HAS = _PARTNER_BEATS + 2 * _WINNERS * _FINE
-_KEPT = _PARTNER_HAS + 5 * _COARSE * _TAKERS
+_KEPT = _PARTNER_HAS + 5 * _COARSE * N_TAKERS
 N_FEATURES = _KEPT + 2 * 3 * _COARSE
 MAX_ACTIVE = 2 + 5 + tiles.N_TILES - 1
 """More than can be active at once: two chances, tiles with points, kept tiles."""
@@ -98,7 +97,7 @@ def add_chances(
     for index in range(5):
         tile = COUNT_TILES[declaration, index]
         if view.unseen >> tile & 1:
-            kind = index * _TAKERS + taker
+            kind = index * N_TAKERS + taker
             out[n] = first + _PARTNER_HAS + kind * _COARSE + _range(likely[1, tile], _COARSE)
             n += 1
     left = view.hand & ~(1 << rank)

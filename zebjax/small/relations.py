@@ -20,7 +20,7 @@ from zebjax.small.rules import (
     SUIT_OF_RANK,
     TRICK,
 )
-from zebjax.small.view import COUNT_TILES, View, taker_after
+from zebjax.small.view import COUNT_TILES, N_TAKERS, View, taker_after
 from zebjax.solver.bounds import above, count, lowest
 from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import TRUMPS, WINS
@@ -28,7 +28,6 @@ from zebjax.solver.ranks import TRUMPS, WINS
 FIRST_PLY = 8
 """The features begin here: in the first two tricks they gave nothing that could be measured."""
 _STAGES = tiles.N_TRICKS - 1 - FIRST_PLY // tiles.N_PLAYERS  # in the last trick nobody has a choice
-_TAKERS = 3  # who takes the trick: surely the mover's team, unsure, surely the other team
 _NEED = 24  # points that a team still needs to win the game, if it wins this trick: 0 to 21
 _LEFT = 8  # points of tiles that are left after the move, in fives
 _WHO = 4  # who may hold a tile: bit 0 the partner, bit 1 an opponent
@@ -39,11 +38,11 @@ _VALUES = 3  # points of a tile: 0, 5 or 10
 _PLACES = 3  # of a tile with points: played, kept, unseen
 
 _WE_NEED = 0
-_THEY_NEED = _WE_NEED + _TAKERS * _NEED * _LEFT
-_KEPT = _THEY_NEED + _TAKERS * _NEED * _LEFT
+_THEY_NEED = _WE_NEED + N_TAKERS * _NEED * _LEFT
+_KEPT = _THEY_NEED + N_TAKERS * _NEED * _LEFT
 _UNSEEN = _KEPT + _STAGES * _BEATERS * _TRUMPS * _VALUES * _WHO
 _WHERE = _UNSEEN + _STAGES * _RELATIONS * _VALUES * _WHO
-N_FEATURES = _WHERE + _PLACES**5 * _TAKERS
+N_FEATURES = _WHERE + _PLACES**5 * N_TAKERS
 MAX_ACTIVE = 3 + tiles.N_TILES - 1
 """More than can be active at once: a tile is kept, or unseen, or neither."""
 
@@ -84,7 +83,7 @@ def add_relations(
         code = _PLACES * code + state
         if state:
             points_left += POINTS_OF_RANK[declaration, tile] // 5
-    out[n] = first + _WHERE + code * _TAKERS + taker
+    out[n] = first + _WHERE + code * N_TAKERS + taker
     trick = view.table + POINTS_OF_RANK[declaration, rank] + 1
     need = max(0, _TO_WIN - row[POINTS + (me & 1)] - trick)
     out[n + 1] = first + _WE_NEED + (taker * _NEED + need) * _LEFT + points_left

@@ -26,7 +26,8 @@ from zebjax.solver.ranks import RANK_OF_TILE, TRUMPS, WINS
 # or with one, two, three or more tiles of the suit. The tile of the partner wins, likewise, but for
 # one, two or more. An opponent wins. An opponent wins, but the partner may still beat that.
 MOVE_SURELY_WINS, PARTNER_SURELY_WINS, LOSES, MAY_STILL_WIN, N_OUTCOMES = 0, 5, 9, 10, 11
-
+N_TAKERS = 3
+"""Numbers of `taker_after`."""
 
 COUNT_TILES = RANK_OF_TILE[:, tiles.POINTS > 0].astype(np.int64)
 """Ranks of the tiles with points, int64 `[10, 5]`."""
