@@ -213,6 +213,22 @@ def test_the_opponents_in_rollouts_play_another_network(endings, path, net, mode
         players.make(f"eq:n=20,belief={path},opponents={path}")
 
 
+def test_the_opening_is_played_by_the_network_and_the_rest_is_not(path):
+    # Plies on both sides of the end of the second trick; more of them early, where few are solved.
+    states, keys = positions(24, [0, 3, 4, 7, 7, 8, 9, 12], seed=3), raw_keys(24)
+    player, opens = (
+        players.make(f"eq:n=10,belief=small{option}") for option in ("", f",opening={path}")
+    )
+    slots, early = opens.choose(states, keys), np.asarray(states.ply) < 8
+    by_net = players.make(f"small:{path}").choose(states, keys)
+    searched = player.choose(states, keys)
+    np.testing.assert_array_equal(slots, np.where(early, by_net, searched))
+    assert (by_net != searched)[early].any() and (by_net != searched)[~early].any()
+    one = players.make(f"eq:n=10,belief=small,opening={path},opening_tricks=1").choose(states, keys)
+    np.testing.assert_array_equal(one, np.where(states.ply < 4, by_net, searched))
+    assert opens.p_win is None
+
+
 def test_p_win_is_the_blended_share_of_wins(endings, path, policies, models):
     made = players.make(f"eq:n=20,belief={path},rollouts={path}")
     how = inference.settings_of(20, None, True, {})
@@ -238,6 +254,8 @@ def test_p_win_is_the_blended_share_of_wins(endings, path, policies, models):
         ("belief=", "belief: expected the path of a small network, `small` or `imitator`, got ''"),
         ("rollouts=/no/such", "/no/such: cannot be read"),
         ("rollouts=small,opponents=/no/such", "/no/such: cannot be read"),
+        ("opening_tricks=1", "opening_tricks: expected opening with it, as in opening=small"),
+        ("opening=small,opening_tricks=7", "opening_tricks: expected a whole number from 1 to 6"),
         ("rollouts=small,opponents=", "opponents: expected the path of a small network"),
     ],
 )
@@ -263,10 +281,13 @@ def test_the_identity_is_that_of_the_networks_and_settings(path, tmp_path):
             f"belief={path},partner={tmp_path / 'other'}",
             f"belief={path},rollouts={path}",
             f"rollouts={path}",
+            f"belief={path},opening={path}",
+            f"belief={path},opening={tmp_path / 'other'}",
+            f"belief={path},opening={path},opening_tricks=1",
             "points=0.02",
         )
     ]
-    assert len({known, *others}) == 8
+    assert len({known, *others}) == 11
 
 
 def test_holders_are_the_sums_of_the_worlds_that_give_them_the_tile(endings, models):

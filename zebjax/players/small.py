@@ -20,6 +20,21 @@ def digest(net: Net) -> str:
     return made.hexdigest()
 
 
+def slots(
+    net: Net, states: game.GameState, keys: np.ndarray, temperature: float = 0.0
+) -> np.ndarray:
+    """Choose a move in each of n games, int32 `[n]`; `states` and `keys` as for `Player.choose`.
+
+    Args:
+        net: with 28 scores (`network.scorer`).
+        states: games that are not over.
+        keys: one raw random key per game.
+        temperature: as for `player`.
+    """
+    check("keys", keys, ("n", 2), int)
+    return batch.choose(net, batch.read(states), batch.seeds_of(keys, 1), temperature)
+
+
 def player(path: str = storage.BUNDLED_NAME, temperature: float = 0.0) -> Player:
     """Make the player of the spec `small[:PATH][,temperature=0]`.
 
@@ -34,8 +49,7 @@ def player(path: str = storage.BUNDLED_NAME, temperature: float = 0.0) -> Player
     scores = scorer(net)
 
     def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:
-        check("keys", keys, ("n", 2), int)
-        return batch.choose(scores, batch.read(states), batch.seeds_of(keys, 1), temperature)
+        return slots(scores, states, keys, temperature)
 
     identity = f"small:sha256={digest(net)},temperature={temperature!r}"
     return Player(f"small:{path},temperature={temperature:g}", choose, identity=identity)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from zebjax import tiles
 from zebjax.common import cli, hub
 from zebjax.common.parsing import integer, nearest, number, one_of, similar
 from zebjax.network import places
@@ -222,8 +223,9 @@ KINDS = {
         "`points` is the weight of a mean point beside P(win) (default 0: they break ties). With "
         "adaptive=K a decision whose moves are close gets up to K * n worlds and a clear one "
         "fewer: a move is dropped when a second of CPU time for it would gain less than `price` "
-        "(default 0.05) of P(win). The small network was trained for points and sees no bid, also "
-        "where criterion=make uses it",
+        "(default 0.05) of P(win). With opening=PATH a small network plays the first "
+        "`opening_tricks` tricks (default 2), without worlds, which saves most of the time. The "
+        "small network was trained for points and sees no bid, also where criterion=make uses it",
         options={
             "n": integer(1, MAX_WORLDS),
             "criterion": one_of(*CRITERIA),
@@ -238,6 +240,8 @@ KINDS = {
             "points": number(0, 1),
             "rollouts": _path,
             "opponents": _path,
+            "opening": _path,
+            "opening_tricks": integer(1, tiles.N_TRICKS - 1),
             "blend": number(0, 1),
             "adaptive": integer(1, 100),
             "price": number(0, 100),

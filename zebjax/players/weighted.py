@@ -11,13 +11,14 @@ the others and plays the rollouts, was trained on games for points and sees no b
 import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import jax
 import numpy as np
 
 from zebjax import game, solver, tiles
 from zebjax.common.arrays import check
-from zebjax.players import Player, base, exact, inference, race
+from zebjax.players import Player, base, exact, inference, race, small
 from zebjax.players.inference import Models, Worlds
 from zebjax.players.small import digest
 from zebjax.small import batch, storage
@@ -50,6 +51,13 @@ class Settings:
     `race`). At 1 every decision gets n."""
     price: float = 0.05
     """With `adaptive`: gain of P(win) for which a second of one core is spent."""
+
+    @property
+    def scores_are_p_win(self) -> bool:
+        """False with `adaptive`, which drops moves before all worlds are seen, and with `points`,
+        where a score is not a probability.
+        """
+        return self.adaptive == 1 and self.points == 0
 
     def __post_init__(self) -> None:
         if self.adaptive > 1 and self.points:
@@ -241,34 +249,49 @@ def _results(
     return Results(_means(wins, worlds, legal), _means(results, worlds, legal))
 
 
+@dataclasses.dataclass(frozen=True)
+class Networks:
+    """Paths of the small networks that a player uses."""
+
+    belief: str | None = None
+    """Models the others; None: uniform weights."""
+    partner: str | None = None
+    """Models the partner; None: as `belief`."""
+    rollouts: str | None = None
+    """Plays the rollouts; None: none."""
+    opponents: str | None = None
+    """Plays for the opponents in rollouts; None: as `rollouts`."""
+    opening: str | None = None
+    """Plays the first tricks, without worlds; None: nobody else does."""
+    opening_tricks: int = 2
+    """Tricks that `opening` plays."""
+
+
 def player(
     settings: tuple[inference.Settings, Settings],
-    belief: str | None = None,
-    partner: str | None = None,
-    rollouts: str | None = None,
-    opponents: str | None = None,
+    networks: Networks,
     criterion: str = "win",
 ) -> Player:
     """Make the player.
 
     Args:
         settings: of the worlds, and of the results.
-        belief: path of the small network that models the others; None: uniform weights.
-        partner: path of another one that models the partner; None: `belief`.
-        rollouts: path of the small network that plays the rollouts; None: none.
-        opponents: path of another one that plays for the opponents there; None: `rollouts`.
+        networks: see `Networks`.
         criterion: "win" or "make", as for `exact.player`.
 
     Raises:
         ValueError: if there is no network at a path.
     """
-    paths = (belief, partner or belief, rollouts, opponents or rollouts)
+    belief, rollouts = networks.belief, networks.rollouts
+    partner, opponents = networks.partner or belief, networks.opponents or rollouts
+    paths = (belief, partner, rollouts, opponents, networks.opening)
     loaded = {path: storage.load(path) for path in paths if path is not None}
     scorers = {path: scorer(net) for path, net in loaded.items()}
-    models = Models(scorers[paths[1]], scorers[belief]) if belief and paths[1] else None
+    models = Models(scorers[partner], scorers[belief]) if belief and partner else None
     policies = (
-        batch.Policies(scorers[rollouts], scorers[paths[3]]) if rollouts and paths[3] else None
+        batch.Policies(scorers[rollouts], scorers[opponents]) if rollouts and opponents else None
     )
+    opening = scorers[networks.opening] if networks.opening else None
     how = settings[1]
 
     def judged(
@@ -287,6 +310,10 @@ def player(
         legal = base.in_chunks(exact.legal_slots, states, keys)
         slots = np.array(game.forced_slot(legal))
         needs = np.broadcast_to(need, len(keys))
+        if opening is not None:
+            early = np.asarray(states.ply) < tiles.N_PLAYERS * networks.opening_tricks
+            rows = np.flatnonzero((slots < 0) & early)
+            slots[rows] = small.slots(opening, base.gather(states, rows), keys[rows])
         rows = np.flatnonzero(slots < 0)
         for some, found in judged(states, keys, rows, needs):
             slots[some] = found.best_slots(how)
@@ -301,20 +328,20 @@ def player(
 
     name = "eq:weighted"
     choose, choose_in_contract = base.by_need(choose_needing, criterion, name)
-    # Without other opponents the identity is as before there were any: pairs are cached by it.
-    named = paths[: 3 if paths[3] == rollouts else 4]
-    digests = ["" if path is None else digest(loaded[path]) for path in named]
+    digests = ["" if path is None else digest(loaded[path]) for path in paths]
+    # What is as it was before there were such options is left out: pairs are cached by it.
+    named = ",".join(digests[: 3 if opponents == rollouts else 4])
+    if opening is not None:
+        named += f",{networks.opening_tricks} tricks by {digests[4]}"
     return Player(
         name,
         choose,
-        # The usual criterion is left out: pairs were cached before there were two.
-        identity=f"weighted:{inference.VERSION},{settings!r},{','.join(digests)}"
+        # The usual criterion is left out too.
+        identity=f"weighted:{inference.VERSION},{settings!r},{named}"
         + (f",{criterion}" if criterion != "win" else ""),
         choose_in_contract=choose_in_contract,
         prepare=functools.partial(inference.prepare, settings[0]) if models else lambda: None,
-        # With `adaptive` moves are dropped before all worlds are seen; with `points` a score is not
-        # a probability.
-        p_win=p_win if criterion == "win" and how.adaptive == 1 and how.points == 0 else None,
+        p_win=p_win if criterion == "win" and opening is None and how.scores_are_p_win else None,
     )
 
 
@@ -331,7 +358,7 @@ def check_together(options: Mapping[str, object], names: tuple[str, ...], **need
 
 
 def make(
-    n: int = 100, criterion: str | None = None, n_trick1: int | None = None, **options: object
+    n: int = 100, criterion: str | None = None, n_trick1: int | None = None, **options: Any
 ) -> Player:
     """Make the player of the spec `eq:...`.
 
@@ -339,8 +366,7 @@ def make(
         n: worlds per decision.
         criterion: as for `exact.player`; with the options below "win" or "make".
         n_trick1: as for `exact.player`.
-        **options: `belief`, `partner`, `rollouts` and `opponents`, as for `player`; fields of
-            `Settings` and `inference.Settings`.
+        **options: fields of `Networks`, `Settings` and `inference.Settings`.
 
     Raises:
         ValueError: if the options do not fit together.
@@ -349,14 +375,19 @@ def make(
         return exact.player(n, criterion or "win", n_trick1)
     if criterion == "points":
         raise ValueError(f"criterion=points: not with {next(iter(options))}; expected points=1")
-    belief, rollouts = options.pop("belief", None), options.pop("rollouts", None)
-    check_together(options, OF_BELIEF, belief=belief)
-    check_together(options, ("blend", "opponents"), rollouts=rollouts)
+    check_together(options, OF_BELIEF, belief=options.get("belief"))
+    check_together(options, ("blend", "opponents"), rollouts=options.get("rollouts"))
+    check_together(options, ("opening_tricks",), opening=options.get("opening"))
     if "price" in options and "adaptive" not in options:
         raise ValueError("price: expected adaptive with it, as in adaptive=4")
-    partner, opponents = options.pop("partner", None), options.pop("opponents", None)
-    own = {field.name for field in dataclasses.fields(Settings)} & set(options)
-    settings = Settings(**{name: options.pop(name) for name in own})  # type: ignore[arg-type]
-    weigh = belief is not None
+    networks = Networks(**_taken(options, Networks))
+    settings = Settings(**_taken(options, Settings))
+    weigh = networks.belief is not None
     worlds = inference.settings_of(n, n_trick1, weigh, options, settings.adaptive)
-    return player((worlds, settings), belief, partner, rollouts, opponents, criterion or "win")  # type: ignore[arg-type]
+    return player((worlds, settings), networks, criterion or "win")
+
+
+def _taken(options: dict[str, Any], kind: type) -> dict[str, Any]:
+    """Remove from `options` those that are fields of a dataclass, and return them."""
+    names = {field.name for field in dataclasses.fields(kind)} & set(options)
+    return {name: options.pop(name) for name in names}
