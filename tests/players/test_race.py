@@ -84,6 +84,39 @@ def test_worlds_count_by_weight():
     assert race.drop(scores, np.full(40, 1 / 40), left, 0.0)[0][:2].tolist() == [False, True]
 
 
+def test_a_prior_counts_as_worlds_without_error():
+    scores = np.zeros((20, 7))
+    scores[:11, 0], scores[11:, 1] = 1, 1  # 0.55 against 0.45
+    weights, left = np.full(20, 1 / 100), np.arange(7) < 2
+    before = np.array([0.5, 0.9, 0, 0, 0, 0, 0])
+    assert race.drop(scores, weights, left, 1.0)[0][:2].tolist() == [True, False]
+    # (20 * 0.55 + k * 0.5) / (20 + k) against (20 * 0.45 + k * 0.9) / (20 + k): equal at k = 5.
+    for k, expected in ((4, [True, False]), (5, [True, True]), (6, [False, True])):
+        assert race.drop(scores, weights, left, 1.0, (before, k))[0][:2].tolist() == expected
+    # 80 of 100 worlds are left: 0.1 * 20 ahead can be made good by 80, but not if the prior is
+    # behind by 0.4 * 250 worlds.
+    behind = np.array([0.9, 0.5, 0, 0, 0, 0, 0])
+    for k, goes_on in ((0, True), (190, True), (200, False)):
+        assert race.drop(scores, weights, left, 0.0, (behind, k))[1] == goes_on
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_at_no_price_the_choice_is_that_of_all_worlds_and_the_prior(seed):
+    chances, known = np.random.default_rng(seed).random((2, 7))
+    wins = (np.random.default_rng(seed).random((400, 7)) < chances).astype(float)
+    _, left = race.run(
+        lambda rows, asked: wins[rows],
+        np.zeros(400, int),
+        np.full(400, 1 / 400),
+        np.ones((1, 7), bool),
+        np.zeros(1),
+        race.Prior(known[None], np.array([150.0])),
+    )
+    final = (400 * wins.mean(0) + 150 * known) / 550
+    assert left[0, final.argmax()]
+    assert (final[~left[0]] < final.max()).all()
+
+
 def test_the_expected_cost_is_that_of_the_normal_distribution():
     draws = np.random.default_rng(0).normal(0.05, 0.1, 200_000)
     assert race.opportunity_cost(0.05, 0.1) == pytest.approx(np.maximum(-draws, 0).mean(), rel=0.02)
@@ -142,6 +175,9 @@ def test_a_race_does_not_depend_on_the_batch(states, net):
         ("price=0.1", "price: expected adaptive with it, as in adaptive=4"),
         ("adaptive=4,points=0.02", "adaptive=4: not with points=0.02; expected points=0"),
         ("adaptive=0", "adaptive: expected .*1"),
+        ("rollouts=small,prior=9,points=0.02", "prior=9: not with points=0.02; expected points=0"),
+        ("rollouts=small,prior=9,criterion=make", "prior: not with criterion=make"),
+        ("prior=9", "prior: expected rollouts with it"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, message):

@@ -229,6 +229,39 @@ def test_the_opening_is_played_by_the_network_and_the_rest_is_not(path):
     assert opens.p_win is None
 
 
+@pytest.mark.parametrize("adaptive", [1, 4])
+def test_the_prior_counts_beside_a_sample_and_not_beside_all_worlds(path, net, models, adaptive):
+    # Late positions, all of whose worlds are judged, and earlier ones with too many.
+    states, keys = positions(12, [10, 12, 20, 22], seed=5), raw_keys(12)
+    policies = batch.Policies(net, net)
+    how = weighted.Settings(blend=1.0, prior=30, adaptive=adaptive)
+    found = weighted.values(states, keys, (models, policies), (FEW, how))
+    n = np.bincount(found.worlds.decision, minlength=12)[:, None]
+    all_known = (found.prior.worlds == 0)[:, None]
+    assert 0 < all_known.sum() < 12
+    own = (1 + batch.scores(net, batch.read(states))) / 2
+    wins = found.rollouts.wins
+    expected = np.where(all_known, wins, (n * wins + 30 * own) / (n + 30))
+    np.testing.assert_allclose(found.scores(how), expected, atol=1e-12)
+    best = players.make(f"small:{path}").choose(states, keys)
+    np.testing.assert_array_equal(np.nanargmax(own, 1), best)
+    np.testing.assert_array_equal(~np.isnan(own), exact.legal_slots(states, keys))
+    spec = f"eq:n=20,rollouts={path},prior=30"
+    assert players.make(spec).p_win is None
+    assert players.make(spec).identity != players.make(f"eq:n=20,rollouts={path}").identity
+
+
+def test_worlds_are_complete_if_none_is_left_out(endings, models):
+    found = inference.worlds_of(endings, raw_keys(N), models, ALL)
+    assert found.complete.all()
+    assert not inference.worlds_of(endings, raw_keys(N), models, FEW).complete.any()
+    some = np.ones(len(found.decision), bool)
+    some[0] = False
+    assert found.only(some).complete.tolist() == [False] + [True] * (N - 1)
+    early = positions(2, [5], seed=1)
+    assert not inference.worlds_of(early, raw_keys(2), models, ALL).complete.any()
+
+
 def test_p_win_is_the_blended_share_of_wins(endings, path, policies, models):
     made = players.make(f"eq:n=20,belief={path},rollouts={path}")
     how = inference.settings_of(20, None, True, {})

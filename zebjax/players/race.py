@@ -7,6 +7,7 @@ more worlds are not worth their time. So most time goes to moves that are close.
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,32 @@ _FIRST, _GROWTH = 20, 1.4
 Judge = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Judges moves in worlds, from the numbers of the worlds, int64 `[K]`, and the moves to judge in
 each, bool `[K, 7]`. Returns scores in [0, 1], `[K, 7]`; those of other moves mean nothing."""
+
+
+class Prior(NamedTuple):
+    """What is known of the moves of N decisions before any world is judged."""
+
+    scores: np.ndarray
+    """float64 `[N, 7]`."""
+    worlds: np.ndarray
+    """float64 `[N]`: how many worlds it counts as."""
+
+
+_NOTHING = (np.zeros(tiles.HAND_SIZE), 0.0)
+
+
+def with_prior(
+    means: np.ndarray, n: np.ndarray | int, scores: np.ndarray, worlds: np.ndarray | float
+) -> np.ndarray:
+    """Return mean scores over n worlds and the prior, which counts as `worlds` more.
+
+    The posterior mean of a normal distribution, if one world has `worlds` times the variance of the
+    prior's error.
+
+    >>> with_prior(np.array([0.4, 0.8]), 30, np.array([0.8, 0.4]), 10).tolist()
+    [0.5, 0.7]
+    """
+    return np.asarray((n * means + worlds * scores) / (n + worlds))
 
 
 def opportunity_cost(lead: float, error: float) -> float:
@@ -39,7 +66,12 @@ def opportunity_cost(lead: float, error: float) -> float:
 
 
 def run(
-    judge: Judge, decision: np.ndarray, weights: np.ndarray, legal: np.ndarray, worth: np.ndarray
+    judge: Judge,
+    decision: np.ndarray,
+    weights: np.ndarray,
+    legal: np.ndarray,
+    worth: np.ndarray,
+    prior: Prior | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Judge the moves of N decisions, each in as many of its worlds as it needs.
 
@@ -50,6 +82,7 @@ def run(
         weights: float64 `[M]`; those of a decision sum to 1.
         legal: bool `[N, 7]`.
         worth: float64 `[N]`: the gain of score for which one move is judged in one more world.
+        prior: what is known before; None: nothing.
 
     Returns:
         bool `[M]`, the worlds that have been judged, the first ones of each decision; and bool
@@ -59,6 +92,8 @@ def run(
     sizes, done = np.diff(ends), np.zeros(len(legal), np.int64)
     scores, left = np.zeros((len(decision), tiles.HAND_SIZE)), legal.copy()
     racing = np.flatnonzero(sizes > 0)
+    if prior is None:
+        prior = Prior(np.zeros(legal.shape), np.zeros(len(legal)))
     target = _FIRST
     while len(racing):
         until = np.minimum(sizes, target)
@@ -68,14 +103,21 @@ def run(
         goes_on = np.zeros(len(racing), bool)
         for place, i in enumerate(racing):
             judged = slice(ends[i], ends[i] + done[i])
-            left[i], goes_on[place] = drop(scores[judged], weights[judged], left[i], worth[i])
+            known = prior.scores[i], prior.worlds[i]
+            left[i], goes_on[place] = drop(
+                scores[judged], weights[judged], left[i], worth[i], known
+            )
         racing = racing[goes_on & (done < sizes)[racing]]
         target = int(target * _GROWTH)
     return np.arange(len(decision)) - ends[decision] < done[decision], left
 
 
 def drop(
-    scores: np.ndarray, weights: np.ndarray, left: np.ndarray, worth: float
+    scores: np.ndarray,
+    weights: np.ndarray,
+    left: np.ndarray,
+    worth: float,
+    prior: tuple[np.ndarray, float] = _NOTHING,
 ) -> tuple[np.ndarray, bool]:
     """Drop the moves whose result is clear.
 
@@ -89,24 +131,32 @@ def drop(
         weights: float64 `[n]`; their sum is the share of the worlds so far.
         left: bool `[7]`, the moves in the race.
         worth: as for `run`, of this decision.
+        prior: scores `[7]` and number of worlds that they count as, see `Prior`.
 
     Returns:
         bool `[7]`, the moves that are still in the race; and True if more worlds are worth it.
     """
     n, share = len(weights), weights.sum()
-    sums = np.where(left, weights @ scores, -1.0)
-    leads = (sums.max() - sums).round(12)
-    ahead = scores[:, [int(sums.argmax())]] - scores
+    before, more = prior
+    sums = weights @ scores
+    means = np.where(left, with_prior(sums / share, n, before, more), -1.0)
+    top = int(means.argmax())
+    leads = (means[top] - means).round(12)
+    # The leads if the others win all worlds that are left, in which the leader wins none.
+    most = n / share
+    last = with_prior(sums[top] - sums - (1 - share), most, before[top] - before, more)
+    ahead = scores[:, [top]] - scores
     squares = np.square(weights)
     # The error of the lead comes from the differences in the same worlds, which have much less
     # spread than the scores. One world more, with a difference of 1: after few worlds none is sure.
-    spread = squares @ np.square(ahead - leads / share) + squares.sum() / n
+    spread = squares @ np.square(ahead - (sums[top] - sums) / share) + squares.sum() / n
+    errors = np.sqrt(spread) / share * (n / (n + more))
     left, open_moves = left.copy(), 0
     for slot in np.flatnonzero(left):
-        if slot == sums.argmax():
+        if slot == top:
             continue
-        loss = opportunity_cost(leads[slot] / share, math.sqrt(spread[slot]) / share)
-        if loss >= worth * 2 * n and leads[slot] <= 1 - share + 1e-12:
+        loss = opportunity_cost(leads[slot], errors[slot])
+        if loss >= worth * 2 * n and last[slot] <= 1e-12:
             open_moves += 1
         elif leads[slot] > 0:
             left[slot] = False

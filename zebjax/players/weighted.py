@@ -42,6 +42,9 @@ class Settings:
     points: float = 0.0
     """Weight of one mean point beside P(win). At 0 points only decide among equals, which makes
     exact solutions several times faster."""
+    prior: int = dataclasses.field(default=0, repr=False)  # `identity` names it if it is not 0
+    """With rollouts: worlds as which the score of a move by their network counts beside those that
+    are judged. None where all worlds are known."""
     blend: float = 0.5
     """Share of rollouts in the result of a move, the rest is exact."""
     rollout_temperature: float = 0.02
@@ -54,15 +57,19 @@ class Settings:
 
     @property
     def scores_are_p_win(self) -> bool:
-        """False with `adaptive`, which drops moves before all worlds are seen, and with `points`,
-        where a score is not a probability.
+        """False with `adaptive`, which drops moves before all worlds are seen, and with `points` or
+        `prior`, where a score is not a probability.
         """
-        return self.adaptive == 1 and self.points == 0
+        return self.adaptive == 1 and self.points == 0 and self.prior == 0
 
     def __post_init__(self) -> None:
         if self.adaptive > 1 and self.points:
             raise ValueError(
                 f"adaptive={self.adaptive}: not with points={self.points:g}; expected points=0"
+            )
+        if self.prior and self.points:
+            raise ValueError(
+                f"prior={self.prior}: not with points={self.points:g}; expected points=0"
             )
 
 
@@ -87,14 +94,22 @@ class Values:
     positions: game.GameState
     """The worlds, with what has happened; leading axis M."""
     worlds: Worlds
+    prior: race.Prior | None = None
+    """What the network of the rollouts says; None: it does not count."""
 
     def scores(self, settings: Settings) -> np.ndarray:
-        """Return P(win) + points * mean points, blended, float64 `[N, 7]`; nan where not legal."""
+        """Return P(win) + points * mean points, blended, float64 `[N, 7]`; nan where not legal.
+
+        With `prior` it is the mean of that and of the network's score.
+        """
         parts = [_score(part, settings) for part in (self.exact, self.rollouts) if part is not None]
-        if len(parts) == 1:
-            return parts[0]
-        solved, rolled = parts
-        return solved + settings.blend * (rolled - solved)
+        means = parts[0]
+        if len(parts) == 2:
+            means = parts[0] + settings.blend * (parts[1] - parts[0])
+        if self.prior is None:
+            return means
+        n = np.bincount(self.worlds.decision, minlength=len(means))[:, None]
+        return race.with_prior(means, n, self.prior.scores, self.prior.worlds[:, None])
 
     def best_slots(self, settings: Settings, threads: int | None = None) -> np.ndarray:
         """Return the slot with the highest score, then the most mean points, then the lowest.
@@ -184,6 +199,11 @@ def values(
     share = 0.0 if policies is None else how.blend
     needs = np.broadcast_to(np.asarray(need, np.int64), len(keys))[worlds.decision]
 
+    prior = None
+    if policies is not None and how.prior:
+        known = (1 + batch.scores(policies.own, batch.read(states))) / 2
+        prior = race.Prior(known, np.where(worlds.complete, 0.0, how.prior))
+
     def judge(rows: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return exact results, wins or points, and points of rollouts; 0 if they do not count."""
         some = base.gather(positions, rows)
@@ -204,7 +224,7 @@ def values(
             return (1 - share) * solved + share * (rolled >= needs[rows, None])
 
         worth = how.price * _seconds(np.asarray(states.ply), share)
-        judged, legal = race.run(score, worlds.decision, worlds.weights, legal, worth)
+        judged, legal = race.run(score, worlds.decision, worlds.weights, legal, worth, prior)
         worlds, positions = worlds.only(judged), base.gather(positions, np.flatnonzero(judged))
         needs = needs[judged]
         solved, rolled = results[:, judged]
@@ -215,6 +235,7 @@ def values(
         _results(rolled, worlds, legal, needs) if share > 0 else None,
         positions,
         worlds,
+        prior,
     )
 
 
@@ -333,6 +354,8 @@ def player(
     named = ",".join(digests[: 3 if opponents == rollouts else 4])
     if opening is not None:
         named += f",{networks.opening_tricks} tricks by {digests[4]}"
+    if how.prior:
+        named += f",prior={how.prior}"
     return Player(
         name,
         choose,
@@ -376,10 +399,12 @@ def make(
     if criterion == "points":
         raise ValueError(f"criterion=points: not with {next(iter(options))}; expected points=1")
     check_together(options, OF_BELIEF, belief=options.get("belief"))
-    check_together(options, ("blend", "opponents"), rollouts=options.get("rollouts"))
+    check_together(options, ("blend", "opponents", "prior"), rollouts=options.get("rollouts"))
     check_together(options, ("opening_tricks",), opening=options.get("opening"))
     if "price" in options and "adaptive" not in options:
         raise ValueError("price: expected adaptive with it, as in adaptive=4")
+    if criterion == "make" and options.get("prior"):
+        raise ValueError("prior: not with criterion=make, as the network sees no bid")
     networks = Networks(**_taken(options, Networks))
     settings = Settings(**_taken(options, Settings))
     weigh = networks.belief is not None

@@ -129,6 +129,21 @@ def choose(net: Net, games: Games, seeds: np.ndarray, temperature: float) -> np.
     return out
 
 
+def scores(net: Net, games: Games) -> np.ndarray:
+    """Return the scores of the moves of the seat to move.
+
+    Args:
+        net: with 28 scores (`network.scorer`).
+        games: N games; only what the mover has seen is read.
+
+    Returns:
+        float64 `[N, 7]` by slot; nan where not legal.
+    """
+    out = np.full((len(games.ply), tiles.HAND_SIZE), np.nan)
+    in_threads(kernels.scores, len(out), (net, tuple(games), out))
+    return out
+
+
 def log_likelihoods(
     net: Net,
     games: Games,
