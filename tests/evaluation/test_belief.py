@@ -100,6 +100,14 @@ def test_the_marginal_of_random_play_is_calibrated_and_beats_an_untrained_networ
     )  # voids tell more and more
 
 
+def test_a_head_that_says_nothing_on_the_marginal_is_the_marginal(positions):
+    config = dataclasses.replace(TINY, belief_prior="marginal")
+    params = network.init(config, jax.random.key(1))
+    params["belief_out"] = jax.tree.map(np.zeros_like, params["belief_out"])
+    judged = belief.predict(config, params, positions)
+    np.testing.assert_allclose(judged.network, judged.marginal, atol=1e-5)
+
+
 def test_a_network_without_belief_head_is_refused(positions):
     config = dataclasses.replace(TINY, belief_head=False)
     with pytest.raises(ValueError, match="no belief head"):

@@ -156,7 +156,11 @@ def test_the_file_explains_itself():
     ]
     assert shapes[:4] == [["batch", 36, 12], ["batch", 36], ["batch", 7], ["batch"]]
     assert shapes[4:] == [["batch", 28, 3], ["batch", 7, 2]]
-    assert "points" in said["moves"]
+    assert "points" in said["moves"] and "belief_prior" not in said
+    on_marginal = dataclasses.replace(V2, belief_prior="marginal")
+    model = onnx.load_from_string(onnx_file.to_bytes(on_marginal, params, "mine", {}))
+    said = {entry.key: entry.value for entry in model.metadata_props}
+    assert "hand sizes and voids" in said["belief_prior"]
 
 
 def test_a_network_without_a_belief_head_says_nothing_of_beliefs():

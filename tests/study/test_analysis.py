@@ -7,11 +7,22 @@ import random
 import sys
 from types import SimpleNamespace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.support import hostile, played
-from zebjax import analyse, notation, players, position_arrays, position_json, solver, tiles
+from zebjax import (
+    analyse,
+    network,
+    notation,
+    players,
+    position_arrays,
+    position_json,
+    solver,
+    tiles,
+)
 from zebjax.players import exact
 from zebjax.position import Bid
 from zebjax.study import analysis, queries
@@ -181,3 +192,16 @@ def test_a_network_gives_policy_and_beliefs():
         assert sum(move.policy for move in result.moves) == pytest.approx(1, abs=1e-4)
         for holder in result.holders:
             assert sum(holder.network) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.slow  # compiles a network
+def test_a_belief_head_that_says_nothing_is_exact_counting():
+    config = network.ZebConfig(
+        embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, belief_prior="marginal"
+    )
+    params = network.init(config, jax.random.key(0))
+    params["belief_out"] = jax.tree.map(jnp.zeros_like, params["belief_out"])
+    by = analysis.Network(config, params)
+    for result in analysis.analyse(LATE, range(6), N, by):
+        for holder in result.holders:
+            np.testing.assert_allclose(holder.network, holder.marginal, atol=1e-5)

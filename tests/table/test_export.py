@@ -58,16 +58,18 @@ def test_the_view_of_the_page_is_the_view_of_the_server():
 @pytest.mark.slow
 def test_the_network_of_the_page_and_its_counting_are_ours():
     states = playouts.positions(56, range(28), seed=6)
-    params = network.init(TINY, jax.random.key(3))
+    config = dataclasses.replace(TINY, belief_prior="marginal")
+    params = network.init(config, jax.random.key(3))
     # Other than 0, as after training.
     params = jax.tree.map(
         lambda leaf: leaf + 0.05 * jnp.sin(jnp.arange(leaf.size)).reshape(leaf.shape), params
     )
-    net = pages.network_data("tiny", TINY, params)
+    net = pages.network_data("tiny", config, params)
     positions, said = ask_node(states, net, marginals=True)
     rounded = jax.tree.map(lambda leaf: np.asarray(leaf).astype(np.float16).astype("f4"), params)
-    ours = network.apply(TINY, rounded, jax.vmap(observe.observe)(states))
+    ours = network.apply(config, rounded, jax.vmap(observe.observe)(states))
     exact = np.asarray(jax.jit(jax.vmap(worlds.marginals))(states))
+    beliefs = jax.nn.softmax(network.belief_logits(config, ours.belief_logits, exact))
     n_worlds = np.asarray(jax.jit(jax.vmap(worlds.count))(states))
     for row, (here, found) in enumerate(zip(positions, said, strict=True)):
         mover = here.hands[here.mover]
@@ -79,6 +81,7 @@ def test_the_network_of_the_page_and_its_counting_are_ours():
         assert found["output"]["value"] == pytest.approx(float(ours.value[row]), abs=2e-4)
         belief = np.asarray(jax.nn.softmax(ours.belief_logits[row]))
         np.testing.assert_allclose(found["output"]["belief"], belief, atol=2e-4)
+        np.testing.assert_allclose(found["beliefs"], beliefs[row], atol=2e-4)
         counted = found["marginals"]
         assert counted["total"] == n_worlds[row]
         assert counted["hidden"] == list(here.seen_by(here.mover).hidden)

@@ -94,3 +94,12 @@ def test_the_original_has_no_values_of_moves():
     params = network.init(config, jax.random.key(0))
     with pytest.raises(TorchFileError, match="the original has no head for the values of moves"):
         to_state_dict(config, params)
+
+
+def test_the_original_has_no_beliefs_on_a_prior():
+    config = network.ZebConfig(
+        embed_dim=16, n_heads=2, n_layers=2, ff_dim=24, belief_prior="marginal"
+    )
+    params = network.init(config, jax.random.key(0))
+    with pytest.raises(TorchFileError, match="belief_prior: the original has none"):
+        to_state_dict(config, params)

@@ -236,6 +236,17 @@ def test_the_belief_can_be_trained_on_hidden_tiles_alone(games):
     np.testing.assert_array_equal(as_before, batch.belief_mask)
 
 
+def test_a_belief_head_that_says_nothing_leaves_its_prior(games):
+    batch = batch_of(games, np.arange(24, dtype=np.int32))
+    output = network.Output(jnp.zeros((24, 7)), jnp.zeros(24), jnp.zeros((24, 28, 3)))
+    config = network.ZebConfig(belief_prior="marginal")
+    metrics = losses.losses(CONFIG, losses.with_beliefs(config, output, batch), batch)[1]
+    prior = float(metrics["belief_loss_marginal"])
+    assert float(metrics["belief_loss_hidden"]) == pytest.approx(prior, abs=1e-5)
+    uniform = losses.losses(CONFIG, output, batch)[1]["belief_loss_hidden"]
+    assert float(uniform) == pytest.approx(np.log(3), abs=1e-5) and prior < float(uniform)
+
+
 @pytest.mark.parametrize(
     ("size", "belief_tiles"),
     [

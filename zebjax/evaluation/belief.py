@@ -141,10 +141,14 @@ def by_trick(predicted: Tiles) -> dict[str, Comparison | None]:
 
 @functools.partial(jax.jit, static_argnames="config")
 def _network_beliefs(
-    config: network.ZebConfig, params: network.Params, states: game.GameState
+    config: network.ZebConfig,
+    params: network.Params,
+    states: game.GameState,
+    marginal: jax.Array,
 ) -> jax.Array:
     seen = jax.vmap(lambda state: observe.observe(state, config.tokenizer))(states)
-    return jax.nn.softmax(network.apply(config, params, seen).belief_logits)
+    raw = network.apply(config, params, seen).belief_logits
+    return jax.nn.softmax(network.belief_logits(config, raw, marginal))
 
 
 @jax.jit
@@ -175,8 +179,9 @@ def predict(config: network.ZebConfig, params: network.Params, states: game.Game
         )
 
     def beliefs(some: game.GameState, rows: np.ndarray, marginal: np.ndarray) -> np.ndarray:
-        del rows, marginal
-        return np.asarray(_network_beliefs(config, params, some), np.float64)
+        del rows
+        marginals = jax.numpy.asarray(marginal, np.float32)
+        return np.asarray(_network_beliefs(config, params, some, marginals), np.float64)
 
     return _judged(states, beliefs)
 

@@ -12,8 +12,14 @@ POINTS, MAKE_SET = "points", "make/set"
 VALUE_WEIGHT, POINTS_WEIGHT = 0.5, 0.2
 """The score of a move is these two times its value and its points, see `forward.Output.moves`. That
 is P(win) + P(tie) / 2 + 0.02 * points, but for a constant."""
+NONE, MARGINAL = "none", "marginal"
+"""The values of `ZebConfig.belief_prior`."""
 AUTO = "auto"
 """A setting that is chosen for the device when a process starts."""
+
+
+_LATER = {"value": POINTS, "move_values": False, "belief_prior": NONE}
+"""Fields that configs of earlier versions lack, with their defaults."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +39,10 @@ class ZebConfig:
     """Dropout rate, in training only."""
     belief_head: bool = True
     """True for a head that predicts the holder of each tile."""
+    belief_prior: str = NONE
+    """What the belief head corrects: none, or marginal: its outputs are added to the logarithm of
+    the exact marginal (hand sizes and voids, `worlds.marginals`), see `forward.belief_logits`. So
+    it need not learn to count."""
     move_values: bool = False
     """True for a head that predicts the value and the points of each move."""
     tokenizer: str = "v1"
@@ -62,6 +72,10 @@ class ZebConfig:
             raise ValueError(
                 "value: make/set needs a tokenizer that sees contracts; expected tokenizer v2, got "
                 "v1"
+            )
+        if self.belief_prior not in (NONE, MARGINAL):
+            raise ValueError(
+                f"belief_prior: expected {NONE} or {MARGINAL}, got {self.belief_prior!r}"
             )
         if self.compute_dtype not in ("float32", "bfloat16", AUTO):
             raise ValueError(
@@ -114,20 +128,20 @@ class ZebConfig:
 
     def stored_fields(self) -> dict[str, Any]:
         """Return the fields that are stored with weights: all but `kernels`, which is a choice of
-        the machine that evaluates them, a `value` of points and `move_values` of False, so that
-        such files stay as they were before there was another.
+        the machine that evaluates them, and those of `_LATER` that have their default, so that such
+        files stay as they were before there was another.
         """
-        left_out = {"kernels"} | ({"value"} if self.value == POINTS else set())
-        left_out |= set() if self.move_values else {"move_values"}
         fields = dataclasses.asdict(self)
+        left_out = {name for name in _LATER if fields[name] == _LATER[name]} | {"kernels"}
         return {name: fields[name] for name in fields if name not in left_out}
 
     def parameter_fields(self) -> dict[str, Any]:
         """Return the fields that decide the shapes and the meaning of the parameters: not dropout,
         not dtype.
         """
-        fields = self.stored_fields() | {"value": self.value, "move_values": self.move_values}
-        return {name: fields[name] for name in fields.keys() - {"dropout", "compute_dtype"}}
+        left_out = {"dropout", "compute_dtype", "kernels"}
+        fields = dataclasses.asdict(self)
+        return {name: fields[name] for name in fields.keys() - left_out}
 
     @property
     def plays_contracts(self) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 
 from zebjax import tiles
 from zebjax.common.arrays import Array
-from zebjax.network.config import ZebConfig
+from zebjax.network.config import MARGINAL, ZebConfig
 from zebjax.network.dropout import Dropout
 from zebjax.network.prepared import MULTIPLE, Affine, Layer, Prepared
 from zebjax.observe import Observation, tokenizer
@@ -34,11 +34,33 @@ class Output(NamedTuple):
     value: jax.Array
     """`[...]` in [-1, 1], for the player to move."""
     belief_logits: jax.Array | None
-    """`[..., 28, 3]` by tile and holder (left, partner, right); None without a belief head."""
+    """`[..., 28, 3]` by tile and holder (left, partner, right), see `belief_logits`; None without a
+    belief head."""
     moves: jax.Array | None = None
     """`[..., 7, 2]` by slot, for the team of the player to move: the value of the move in [-1, 1],
     and (our points - theirs) at the end over `tiles.POINTS_SCALE`; those of played and illegal
     slots mean nothing. None without the head `move_values`."""
+
+
+_LEAST = 1e-9
+"""Instead of a marginal of 0, whose logarithm would make gradients nan."""
+
+
+def belief_logits(config: ZebConfig, raw: jax.Array, marginal: jax.Array) -> jax.Array:
+    """Return the logits of who holds each tile.
+
+    Args:
+        config: with `belief_prior`.
+        raw: `[..., 28, 3]`, `Output.belief_logits`.
+        marginal: `[..., 28, 3]`, see `worlds.marginals`.
+
+    Returns:
+        `[..., 28, 3]`; with the prior `marginal` those of hidden tiles have log(marginal) added.
+    """
+    if config.belief_prior != MARGINAL:
+        return raw
+    is_hidden = marginal.sum(-1, keepdims=True) > 0
+    return raw + jnp.where(is_hidden, jnp.log(jnp.maximum(marginal, _LEAST)), 0)
 
 
 def forward(

@@ -30,7 +30,7 @@ from onnx import TensorProto, helper
 
 import zebjax
 from zebjax import tiles
-from zebjax.network.config import ZebConfig
+from zebjax.network.config import MARGINAL, ZebConfig
 from zebjax.network.forward import LAYER_NORM_EPSILON, N_MOVE_OUTPUTS, N_OPPONENTS
 from zebjax.network.model import Params
 from zebjax.network.storage import array_names
@@ -113,6 +113,11 @@ def metadata(config: ZebConfig, name: str, training: Mapping[str, Any]) -> dict[
             "right of the player to move. The tile of pips high, low has the index "
             "high * (high + 1) / 2 + low. Tiles of the mover's own hand mean nothing."
         )
+        if config.belief_prior == MARGINAL:
+            facts["belief_prior"] = (
+                "add the logarithm of the probability of each holder by hand sizes and voids, all "
+                "consistent deals equally likely, before the softmax"
+            )
     if config.move_values:
         facts["moves"] = (
             "by slot, for the team of the player to move: the value of the move, in [-1, 1], and "

@@ -102,7 +102,9 @@ def _evaluated(
     policy = jax.nn.softmax(jax.numpy.where(legal, output.policy_logits, -jax.numpy.inf))
     if output.belief_logits is None:
         return policy
-    belief = jax.nn.softmax(output.belief_logits).reshape(len(policy), -1)
+    marginal = jax.vmap(worlds.marginals)(states)
+    logits = network.belief_logits(config, output.belief_logits, marginal)
+    belief = jax.nn.softmax(logits).reshape(len(policy), -1)
     return jax.numpy.concatenate([policy, belief], 1)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from zebjax import network
 from zebjax.network import Params, ZebConfig
+from zebjax.network.config import NONE
 from zebjax.observe import tokenizer
 from zebjax.torch_compat.pickle import TorchFileError, shown
 
@@ -138,6 +139,10 @@ def to_state_dict(config: ZebConfig, params: Params) -> dict[str, np.ndarray]:
         raise TorchFileError(
             "move_values: the original has no head for the values of moves; expected a network "
             "without it"
+        )
+    if config.belief_head and config.belief_prior != NONE:
+        raise TorchFileError(
+            f"belief_prior: the original has none, and this network has {config.belief_prior}"
         )
     state_dict = {}
     for entry in _entries(config):

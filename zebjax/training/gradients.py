@@ -12,7 +12,7 @@ from zebjax.network import bucketing
 from zebjax.observe import shorten, tokenizer
 from zebjax.training.batches import Batch
 from zebjax.training.config import LearnerConfig
-from zebjax.training.losses import _BELIEF_LOSS, losses
+from zebjax.training.losses import _BELIEF_LOSS, losses, with_beliefs
 
 
 class LossWeights(NamedTuple):
@@ -69,7 +69,7 @@ def grads_and_output(
     dropout_key: jax.Array | None,
     weights: LossWeights | None = None,
 ) -> tuple[network.Params, network.Output]:
-    """Compute the gradients of the objective, and the network's output.
+    """Compute the gradients of the objective, and the output, as of `losses.with_beliefs`.
 
     The batch is sorted by length, and each quarter is cut off at the length that it needs (see
     `network.bucketing`); a small batch on an accelerator is computed whole.
@@ -94,6 +94,7 @@ def grads_and_output(
     ) -> tuple[network.Params, network.Output]:
         def objective(params: network.Params) -> tuple[jax.Array, network.Output]:
             output = network.apply(network_config, params, batch.observation, key)
+            output = with_beliefs(network_config, output, batch)
             metrics = losses(config, output, batch)[1]
             loss = weights.policy * shares.policy * metrics["policy_loss"]
             loss += weights.value * shares.value * metrics["value_loss"]

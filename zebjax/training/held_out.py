@@ -25,7 +25,7 @@ from zebjax.observe import shorten, tokenizer
 from zebjax.record import GameRecord
 from zebjax.training.batches import Positions, make_batch, positions
 from zebjax.training.config import Experiment, LearnerConfig
-from zebjax.training.losses import Metrics, losses
+from zebjax.training.losses import Metrics, losses, with_beliefs
 
 _FILE = "held_out.npz"
 _MIN_BATCHES = 4
@@ -179,6 +179,7 @@ def measure(
         )
         batch = batch._replace(observation=shorten(batch.observation, longest))
         output = network.apply(network_config, params, batch.observation)
+        output = with_beliefs(network_config, output, batch)
         metrics = losses(config, output, batch)[1]
         return {name: metrics[name] for name in (*LOSSES, *MOVE_LOSSES) if name in metrics}
 

@@ -24,6 +24,14 @@ def _mean(values: jax.Array, weights: jax.Array) -> jax.Array:
     return (values * weights).sum() / jnp.maximum(weights.sum(), 1e-8)
 
 
+def with_beliefs(config: network.ZebConfig, output: network.Output, batch: Batch) -> network.Output:
+    """Return the output with `network.belief_logits` in place of what the belief head gives."""
+    if output.belief_logits is None:
+        return output
+    logits = network.belief_logits(config, output.belief_logits, batch.marginal)
+    return output._replace(belief_logits=logits)
+
+
 def losses(
     config: LearnerConfig, output: network.Output, batch: Batch
 ) -> tuple[jax.Array, Metrics]:
@@ -35,7 +43,7 @@ def losses(
 
     Args:
         config: the weights of the sum.
-        output: the network's output, leading axis B.
+        output: the network's output, leading axis B, from `with_beliefs`.
         batch: `[B]` examples.
 
     Returns:

@@ -192,7 +192,8 @@
     beliefs() {
       const { game, seat } = tables.asked(this.table);
       const { hidden, shares, total } = rules.marginals(game);
-      const { belief } = zebjax.network.evaluate(this.nets.big, game);
+      const { belief: raw } = zebjax.network.evaluate(this.nets.big, game);
+      const belief = raw && zebjax.network.onMarginal(this.nets.big, raw, hidden, shares);
       return {
         worlds: total, seats: [1, 2, 3].map((step) => (seat + step) % 4),
         network: belief ? this.nets.big.name : null,

@@ -284,6 +284,19 @@
     return { policy, value, belief };
   }
 
+  // Belief shares by tile, from those of `evaluate` and the exact ones of the hidden tiles: as
+  // `network.belief_logits`.
+  function onMarginal(net, belief, hidden, shares) {
+    if (net.config.belief_prior !== "marginal") return belief;
+    const found = belief.slice();
+    hidden.forEach((tile, at) => {
+      const mixed = belief[tile].map((share, other) => share * Math.max(shares[at][other], 1e-9));
+      const total = mixed.reduce((sum, each) => sum + each, 0);
+      found[tile] = mixed.map((each) => each / total);
+    });
+    return found;
+  }
+
   // The policy's score of a token: of its activations before the last product, and of the hidden
   // units that this product would read.
   function scoreOf(arrays, lastOut, ffWidth) {
@@ -319,5 +332,5 @@
     };
   }
 
-  zebjax.network = { load, evaluate, softmax, bytes, toFloats, inflate };
+  zebjax.network = { load, evaluate, onMarginal, softmax, bytes, toFloats, inflate };
 })();
