@@ -102,7 +102,8 @@ class Worlds:
     effective: np.ndarray
     """float64 `[N]`: effective number of candidates, (sum w)^2 / sum w^2 (Kish 1965)."""
     complete: np.ndarray
-    """bool `[N]`: these are all worlds that fit what the mover has seen, not a sample."""
+    """bool `[N]`: these are all worlds that fit what the mover has seen, not a sample. False too if
+    there are exactly as many as were asked for."""
 
     def only(self, chosen: np.ndarray) -> "Worlds":
         """Return the chosen worlds, bool `[M]`; the weights of a decision sum to 1 again.

@@ -30,16 +30,27 @@ class Prior(NamedTuple):
     """float64 `[N]`: how many worlds it counts as."""
 
 
-_NOTHING = (np.zeros(tiles.HAND_SIZE), 0.0)
+class Known(NamedTuple):
+    """The prior of one decision."""
+
+    scores: np.ndarray
+    """float64 `[7]`."""
+    worlds: float
+    """How many worlds it counts as."""
+    effective: float
+    """Effective number of all worlds of the decision; it means nothing without a prior."""
+
+
+_NOTHING = Known(np.zeros(tiles.HAND_SIZE), 0.0, 1.0)
 
 
 def with_prior(
-    means: np.ndarray, n: np.ndarray | int, scores: np.ndarray, worlds: np.ndarray | float
+    means: np.ndarray, n: np.ndarray | float, scores: np.ndarray, worlds: np.ndarray | float
 ) -> np.ndarray:
     """Return mean scores over n worlds and the prior, which counts as `worlds` more.
 
     The posterior mean of a normal distribution, if one world has `worlds` times the variance of the
-    prior's error.
+    prior's error. Of worlds with weights n is the effective number, (sum w)^2 / sum w^2.
 
     >>> with_prior(np.array([0.4, 0.8]), 30, np.array([0.8, 0.4]), 10).tolist()
     [0.5, 0.7]
@@ -94,6 +105,8 @@ def run(
     racing = np.flatnonzero(sizes > 0)
     if prior is None:
         prior = Prior(np.zeros(legal.shape), np.zeros(len(legal)))
+    squares = np.bincount(decision, weights**2, len(legal))
+    effective = 1 / np.maximum(squares, np.finfo(float).tiny)
     target = _FIRST
     while len(racing):
         until = np.minimum(sizes, target)
@@ -103,7 +116,7 @@ def run(
         goes_on = np.zeros(len(racing), bool)
         for place, i in enumerate(racing):
             judged = slice(ends[i], ends[i] + done[i])
-            known = prior.scores[i], prior.worlds[i]
+            known = Known(prior.scores[i], prior.worlds[i], effective[i])
             left[i], goes_on[place] = drop(
                 scores[judged], weights[judged], left[i], worth[i], known
             )
@@ -117,12 +130,13 @@ def drop(
     weights: np.ndarray,
     left: np.ndarray,
     worth: float,
-    prior: tuple[np.ndarray, float] = _NOTHING,
+    known: Known = _NOTHING,
 ) -> tuple[np.ndarray, bool]:
     """Drop the moves whose result is clear.
 
     One more world makes the expected loss L after n worlds smaller by about L / (2 * n), as its
-    error falls with sqrt(n). A move is dropped if that is less than `worth`, or if it cannot reach
+    error falls with sqrt(n); with a prior of k worlds and an effective number e of the n, by
+    L / (2 * n) * e / (e + k). A move is dropped if that is less than `worth`, or if it cannot reach
     the leader in the worlds that are left. Moves that are equal to the leader are never dropped;
     what is chosen among them is decided elsewhere.
 
@@ -131,32 +145,33 @@ def drop(
         weights: float64 `[n]`; their sum is the share of the worlds so far.
         left: bool `[7]`, the moves in the race.
         worth: as for `run`, of this decision.
-        prior: scores `[7]` and number of worlds that they count as, see `Prior`.
+        known: the prior.
 
     Returns:
         bool `[7]`, the moves that are still in the race; and True if more worlds are worth it.
     """
-    n, share = len(weights), weights.sum()
-    before, more = prior
+    n, share, squares = len(weights), weights.sum(), np.square(weights)
+    effective = share**2 / squares.sum()
     sums = weights @ scores
-    means = np.where(left, with_prior(sums / share, n, before, more), -1.0)
+    means = with_prior(sums / share, effective, known.scores, known.worlds)
+    means = np.where(left, means, -1.0)
     top = int(means.argmax())
     leads = (means[top] - means).round(12)
     # The leads if the others win all worlds that are left, in which the leader wins none.
-    most = n / share
-    last = with_prior(sums[top] - sums - (1 - share), most, before[top] - before, more)
+    ahead_before = known.scores[top] - known.scores
+    last = with_prior(sums[top] - sums - (1 - share), known.effective, ahead_before, known.worlds)
     ahead = scores[:, [top]] - scores
-    squares = np.square(weights)
     # The error of the lead comes from the differences in the same worlds, which have much less
     # spread than the scores. One world more, with a difference of 1: after few worlds none is sure.
     spread = squares @ np.square(ahead - (sums[top] - sums) / share) + squares.sum() / n
-    errors = np.sqrt(spread) / share * (n / (n + more))
+    of_worlds = effective / (effective + known.worlds)  # the rest is the prior's
+    errors = np.sqrt(spread * of_worlds) / share
     left, open_moves = left.copy(), 0
     for slot in np.flatnonzero(left):
         if slot == top:
             continue
-        loss = opportunity_cost(leads[slot], errors[slot])
-        if loss >= worth * 2 * n and last[slot] <= 1e-12:
+        gain = opportunity_cost(leads[slot], errors[slot]) * of_worlds / (2 * n)
+        if gain >= worth and last[slot] <= 1e-12:
             open_moves += 1
         elif leads[slot] > 0:
             left[slot] = False

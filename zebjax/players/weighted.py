@@ -11,7 +11,7 @@ the others and plays the rollouts, was trained on games for points and sees no b
 import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -22,7 +22,7 @@ from zebjax.players import Player, base, exact, inference, race, small
 from zebjax.players.inference import Models, Worlds
 from zebjax.players.small import digest
 from zebjax.small import batch, storage
-from zebjax.small.network import scorer
+from zebjax.small.network import Net, scorer, values_alone
 
 OF_BELIEF = ("candidates", "floor", "power", "temperature", "doubt", "partner")
 """Options that need a model of the others."""
@@ -43,8 +43,8 @@ class Settings:
     """Weight of one mean point beside P(win). At 0 points only decide among equals, which makes
     exact solutions several times faster."""
     prior: int = dataclasses.field(default=0, repr=False)  # `identity` names it if it is not 0
-    """With rollouts: worlds as which the score of a move by their network counts beside those that
-    are judged. None where all worlds are known."""
+    """How many worlds the P(win) of a move by the network of the rollouts counts as; 0 where the
+    worlds are all that are consistent."""
     blend: float = 0.5
     """Share of rollouts in the result of a move, the rest is exact."""
     rollout_temperature: float = 0.02
@@ -95,12 +95,12 @@ class Values:
     """The worlds, with what has happened; leading axis M."""
     worlds: Worlds
     prior: race.Prior | None = None
-    """What the network of the rollouts says; None: it does not count."""
+    """P(win) by the network of the rollouts; None: it does not count."""
 
     def scores(self, settings: Settings) -> np.ndarray:
         """Return P(win) + points * mean points, blended, float64 `[N, 7]`; nan where not legal.
 
-        With `prior` it is the mean of that and of the network's score.
+        With `prior` it is the weighted mean of that and of the network's P(win).
         """
         parts = [_score(part, settings) for part in (self.exact, self.rollouts) if part is not None]
         means = parts[0]
@@ -108,7 +108,8 @@ class Values:
             means = parts[0] + settings.blend * (parts[1] - parts[0])
         if self.prior is None:
             return means
-        n = np.bincount(self.worlds.decision, minlength=len(means))[:, None]
+        squares = np.bincount(self.worlds.decision, self.worlds.weights**2, len(means))
+        n = 1 / squares[:, None]
         return race.with_prior(means, n, self.prior.scores, self.prior.worlds[:, None])
 
     def best_slots(self, settings: Settings, threads: int | None = None) -> np.ndarray:
@@ -160,10 +161,21 @@ def _means(results: np.ndarray, worlds: Worlds, legal: np.ndarray) -> np.ndarray
     return np.where(legal, sums, np.nan)
 
 
+class Nets(NamedTuple):
+    """The networks of a player."""
+
+    models: Models | None
+    """Of the others; None: uniform weights."""
+    policies: batch.Policies | None
+    """Of rollouts; None: none."""
+    prior: Net | None = None
+    """With 28 values (`network.values_alone`); None: nothing is known before."""
+
+
 def values(
     states: game.GameState,
     keys: np.ndarray,
-    nets: tuple[Models | None, batch.Policies | None],
+    nets: Nets,
     settings: tuple[inference.Settings, Settings],
     threads: int | None = None,
     need: np.ndarray | int = exact.ENOUGH,
@@ -177,8 +189,7 @@ def values(
         states: N games that are not over, NumPy arrays with a leading axis. Hidden tiles are not
             read.
         keys: uint32 `[N, 2]`, one raw random key per game.
-        nets: the models of the others, and the policies of rollouts; None: uniform weights, and
-            no rollouts.
+        nets: see `Nets`.
         settings: of the worlds, and of the results.
         threads: as for `batch.in_threads`.
         need: points at the end with which the mover's team wins, one integer or `[N]`.
@@ -189,7 +200,7 @@ def values(
     check("keys", keys, ("N", 2), int)
     game.check_state(states, (len(keys),), "states")
     states = jax.tree.map(np.asarray, states)
-    (models, policies), (of_worlds, how) = nets, settings
+    (models, policies, knows), (of_worlds, how) = nets, settings
     legal = base.in_chunks(exact.legal_slots, states, keys)
     worlds = inference.worlds_of(states, keys, models, of_worlds, threads, how.adaptive)
     positions = base.gather(states, worlds.decision)._replace(hands=worlds.hands)
@@ -200,9 +211,9 @@ def values(
     needs = np.broadcast_to(np.asarray(need, np.int64), len(keys))[worlds.decision]
 
     prior = None
-    if policies is not None and how.prior:
-        known = (1 + batch.scores(policies.own, batch.read(states))) / 2
-        prior = race.Prior(known, np.where(worlds.complete, 0.0, how.prior))
+    if knows is not None and how.prior:
+        known = (1 + batch.outputs(knows, batch.read(states), threads)) / 2
+        prior = race.Prior(np.clip(known, 0, 1), np.where(worlds.complete, 0.0, how.prior))
 
     def judge(rows: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return exact results, wins or points, and points of rollouts; 0 if they do not count."""
@@ -283,7 +294,7 @@ class Networks:
     opponents: str | None = None
     """Plays for the opponents in rollouts; None: as `rollouts`."""
     opening: str | None = None
-    """Plays the first tricks, without worlds; None: nobody else does."""
+    """Plays the first tricks, without worlds; None: no other player does."""
     opening_tricks: int = 2
     """Tricks that `opening` plays."""
 
@@ -312,6 +323,8 @@ def player(
     policies = (
         batch.Policies(scorers[rollouts], scorers[opponents]) if rollouts and opponents else None
     )
+    knows = values_alone(loaded[rollouts]) if rollouts and settings[1].prior else None
+    nets = Nets(models, policies, knows)
     opening = scorers[networks.opening] if networks.opening else None
     how = settings[1]
 
@@ -321,7 +334,7 @@ def player(
         for first in range(0, len(rows), _DECISIONS_AT_ONCE):
             some = rows[first : first + _DECISIONS_AT_ONCE]
             asked = base.gather(states, some)
-            yield some, values(asked, keys[some], (models, policies), settings, need=needs[some])
+            yield some, values(asked, keys[some], nets, settings, need=needs[some])
 
     def choose_needing(
         states: game.GameState, keys: np.ndarray, need: np.ndarray | int
@@ -350,7 +363,7 @@ def player(
     name = "eq:weighted"
     choose, choose_in_contract = base.by_need(choose_needing, criterion, name)
     digests = ["" if path is None else digest(loaded[path]) for path in paths]
-    # What is as it was before there were such options is left out: pairs are cached by it.
+    # Defaults of later options are left out: pairs are cached by the identity.
     named = ",".join(digests[: 3 if opponents == rollouts else 4])
     if opening is not None:
         named += f",{networks.opening_tricks} tricks by {digests[4]}"
@@ -401,6 +414,8 @@ def make(
     check_together(options, OF_BELIEF, belief=options.get("belief"))
     check_together(options, ("blend", "opponents", "prior"), rollouts=options.get("rollouts"))
     check_together(options, ("opening_tricks",), opening=options.get("opening"))
+    if n_trick1 is not None and "opening" in options:
+        raise ValueError("n_trick1: not with opening, which plays the first trick")
     if "price" in options and "adaptive" not in options:
         raise ValueError("price: expected adaptive with it, as in adaptive=4")
     if criterion == "make" and options.get("prior"):

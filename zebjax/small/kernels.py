@@ -46,8 +46,8 @@ def choose(
 
 
 @compiled
-def scores(first: int, last: int, net: Net, games: tuple, out: np.ndarray) -> None:
-    """Kernel of `batch.scores`."""
+def outputs(first: int, last: int, net: Net, games: tuple, out: np.ndarray) -> None:
+    """Kernel of `batch.outputs`."""
     hands, declaration, _, _, ply = games
     scratch, row = new_scratch(net), np.zeros(rules.SIZE, np.int64)
     for number in range(first, last):
