@@ -122,14 +122,16 @@ def test_a_belief_on_the_marginal_is_the_marginal_times_what_the_head_says():
     raw = jax.random.normal(jax.random.key(0), (28, 3))
     marginal = np.zeros((28, 3), np.float32)  # visible tiles have 0
     marginal[:3] = [[0.2, 0.3, 0.5], [1, 0, 0], [0, 0.5, 0.5]]
-    found = jax.nn.softmax(network.belief_logits(config, raw, marginal))
+    found = jax.nn.softmax(network.corrected_beliefs(config, raw, marginal))
     expected = marginal[:3] * np.exp(raw[:3])
     np.testing.assert_allclose(found[:3], expected / expected.sum(-1, keepdims=True), atol=1e-6)
     np.testing.assert_allclose(found[3:], jax.nn.softmax(raw)[3:], atol=1e-6)
-    np.testing.assert_array_equal(network.belief_logits(SMALL, raw, marginal), raw)
-    slope = jax.grad(lambda raw: network.belief_logits(config, raw, marginal)[0, 0])(raw)
+    np.testing.assert_array_equal(network.corrected_beliefs(SMALL, raw, marginal), raw)
+    slope = jax.grad(lambda raw: network.corrected_beliefs(config, raw, marginal)[0, 0])(raw)
     assert np.isfinite(slope).all()
     assert not config.same_weights(SMALL) and "belief_prior" not in SMALL.stored_fields()
+    with pytest.raises(ValueError, match="belief_prior: marginal needs belief_head True"):
+        dataclasses.replace(config, belief_head=False)
     with pytest.raises(ValueError, match="belief_prior: expected none or marginal, got 'voids'"):
         dataclasses.replace(SMALL, belief_prior="voids")
 

@@ -69,7 +69,7 @@ def test_the_network_of_the_page_and_its_counting_are_ours():
     rounded = jax.tree.map(lambda leaf: np.asarray(leaf).astype(np.float16).astype("f4"), params)
     ours = network.apply(config, rounded, jax.vmap(observe.observe)(states))
     exact = np.asarray(jax.jit(jax.vmap(worlds.marginals))(states))
-    beliefs = jax.nn.softmax(network.belief_logits(config, ours.belief_logits, exact))
+    beliefs = jax.nn.softmax(network.corrected_beliefs(config, ours.belief_logits, exact))
     n_worlds = np.asarray(jax.jit(jax.vmap(worlds.count))(states))
     for row, (here, found) in enumerate(zip(positions, said, strict=True)):
         mover = here.hands[here.mover]

@@ -10,7 +10,16 @@ import pytest
 from zebjax import game, network, observe, record
 from zebjax.torch_compat import names as torch_names
 from zebjax.torch_compat import weights as torch_weights
-from zebjax.training import batches, gradients, learner, losses, optimizer, replay, together
+from zebjax.training import (
+    batches,
+    gradients,
+    held_out,
+    learner,
+    losses,
+    optimizer,
+    replay,
+    together,
+)
 from zebjax.training.config import LearnerConfig
 
 TINY = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, dropout=0.1)
@@ -245,6 +254,27 @@ def test_a_belief_head_that_says_nothing_leaves_its_prior(games):
     assert float(metrics["belief_loss_hidden"]) == pytest.approx(prior, abs=1e-5)
     uniform = losses.losses(CONFIG, output, batch)[1]["belief_loss_hidden"]
     assert float(uniform) == pytest.approx(np.log(3), abs=1e-5) and prior < float(uniform)
+
+
+def test_training_and_its_measurements_begin_at_the_prior(games):
+    net = dataclasses.replace(TINY, belief_prior="marginal")
+    params, batch = (
+        network.init(net, jax.random.key(0)),
+        batch_of(games, np.arange(24, dtype=np.int32)),
+    )
+    compiled = jax.jit(gradients.grads_and_output, static_argnums=(0, 1))
+    grads, output = compiled(CONFIG, net, params, batch, None)
+    belief = jax.nn.softmax(output.belief_logits)
+    np.testing.assert_allclose(belief[batch.hidden], batch.marginal[batch.hidden], atol=1e-5)
+    # The gradient of the loss from there: on the uniform distribution it would be another.
+    plain = compiled(CONFIG, TINY, params, batch, None)[0]["belief_out"]["bias"]
+    assert np.abs(grads["belief_out"]["bias"] - plain).max() > 1e-3
+    measured = held_out.measure(
+        dataclasses.replace(CONFIG, batch=24), net, params, games, np.arange(24, dtype=np.int32)
+    )
+    assert float(measured["belief_loss_hidden"]) == pytest.approx(
+        float(measured["belief_loss_marginal"]), abs=1e-5
+    )
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,10 @@ def test_a_fresh_belief_head_on_a_trained_trunk(tmp_path, reference_path):
     kept = {name: part for name, part in begun.params.items() if name in trained}
     jax.tree.map(np.testing.assert_array_equal, kept, trained)
     assert set(begun.params) - set(trained) == {"belief_hidden", "belief_out"}
+    # A head that has learned nothing can correct the marginal too.
+    on_marginal = dataclasses.replace(settings.network, belief_prior="marginal")
+    corrects, _ = begin(dataclasses.replace(settings, network=on_marginal), tmp_path / "corrects")
+    jax.tree.map(np.testing.assert_array_equal, corrects.params, begun.params)
 
 
 def test_from_a_folder_of_ours(tmp_path):

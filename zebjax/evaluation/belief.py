@@ -148,7 +148,7 @@ def _network_beliefs(
 ) -> jax.Array:
     seen = jax.vmap(lambda state: observe.observe(state, config.tokenizer))(states)
     raw = network.apply(config, params, seen).belief_logits
-    return jax.nn.softmax(network.belief_logits(config, raw, marginal))
+    return jax.nn.softmax(network.corrected_beliefs(config, raw, marginal))
 
 
 @jax.jit

@@ -2,7 +2,7 @@ from .config import AUTO as AUTO
 from .config import PRESETS as PRESETS
 from .config import ZebConfig as ZebConfig
 from .config import config_from_dict as config_from_dict
-from .forward import belief_logits as belief_logits
+from .forward import corrected_beliefs as corrected_beliefs
 from .model import N_OPPONENTS as N_OPPONENTS
 from .model import Output as Output
 from .model import Params as Params

@@ -40,9 +40,8 @@ class ZebConfig:
     belief_head: bool = True
     """True for a head that predicts the holder of each tile."""
     belief_prior: str = NONE
-    """What the belief head corrects: none, or marginal: its outputs are added to the logarithm of
-    the exact marginal (hand sizes and voids, `worlds.marginals`), see `forward.belief_logits`. So
-    it need not learn to count."""
+    """What the belief head corrects: none, or marginal, by hand sizes and voids: its outputs are
+    added to the logarithm of that (`forward.corrected_beliefs`). So it need not learn to count."""
     move_values: bool = False
     """True for a head that predicts the value and the points of each move."""
     tokenizer: str = "v1"
@@ -77,6 +76,8 @@ class ZebConfig:
             raise ValueError(
                 f"belief_prior: expected {NONE} or {MARGINAL}, got {self.belief_prior!r}"
             )
+        if self.belief_prior != NONE and not self.belief_head:
+            raise ValueError(f"belief_prior: {self.belief_prior} needs belief_head True")
         if self.compute_dtype not in ("float32", "bfloat16", AUTO):
             raise ValueError(
                 f"compute_dtype: expected float32, bfloat16 or {AUTO}, got {self.compute_dtype!r}"
@@ -149,8 +150,8 @@ class ZebConfig:
         return self.value == MAKE_SET
 
     def same_weights(self, other: "ZebConfig") -> bool:
-        """True if both have the same parameters and value; dropout, compute dtype and kernels may
-        differ.
+        """True if both have the same parameters with the same meaning; dropout, compute dtype and
+        kernels may differ.
         """
         return self.parameter_fields() == other.parameter_fields()
 

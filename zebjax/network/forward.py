@@ -34,8 +34,8 @@ class Output(NamedTuple):
     value: jax.Array
     """`[...]` in [-1, 1], for the player to move."""
     belief_logits: jax.Array | None
-    """`[..., 28, 3]` by tile and holder (left, partner, right), see `belief_logits`; None without a
-    belief head."""
+    """`[..., 28, 3]` by tile and holder (left, partner, right); `corrected_beliefs` completes them.
+    None without a belief head."""
     moves: jax.Array | None = None
     """`[..., 7, 2]` by slot, for the team of the player to move: the value of the move in [-1, 1],
     and (our points - theirs) at the end over `tiles.POINTS_SCALE`; those of played and illegal
@@ -46,7 +46,7 @@ _LEAST = 1e-9
 """Instead of a marginal of 0, whose logarithm would make gradients nan."""
 
 
-def belief_logits(config: ZebConfig, raw: jax.Array, marginal: jax.Array) -> jax.Array:
+def corrected_beliefs(config: ZebConfig, raw: jax.Array, marginal: jax.Array) -> jax.Array:
     """Return the logits of who holds each tile.
 
     Args:

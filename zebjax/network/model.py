@@ -19,7 +19,7 @@ from zebjax import tiles
 from zebjax.common import devices
 from zebjax.common.arrays import check, check_key
 from zebjax.network import forward, prepared
-from zebjax.network.config import AUTO, ZebConfig
+from zebjax.network.config import AUTO, NONE, ZebConfig
 from zebjax.network.forward import N_MOVE_OUTPUTS, N_OPPONENTS, Output
 from zebjax.network.prepared import Params, Prepared
 from zebjax.observe import Observation, check_observation, tokenizer
@@ -65,7 +65,9 @@ class ZebNet(nnx.Module):
         self.value_out = linear(width // 2, 1)
         if config.belief_head:
             self.belief_hidden = linear(width, width)
-            self.belief_out = linear(width, tiles.N_TILES * N_OPPONENTS)
+            # On the marginal 0 at first, so that training begins at the marginal.
+            first = torch_uniform if config.belief_prior == NONE else nnx.initializers.zeros_init()
+            self.belief_out = linear(width, tiles.N_TILES * N_OPPONENTS, kernel_init=first)
         if config.move_values:
             # 0 at first, as in a network that gets the head later, see `with_move_values`. It
             # draws no random number, so that the other parameters are the same with and without.
@@ -187,7 +189,8 @@ def apply(
 
     Returns:
         Raw logits, unmasked, float32: `.policy_logits` `[..., 7]`, `.value` `[...]` in [-1, 1],
-        `.belief_logits` `[..., 28, 3]` or None, `.moves` `[..., 7, 2]` or None.
+        `.belief_logits` `[..., 28, 3]` or None, which `network.corrected_beliefs` completes,
+        `.moves` `[..., 7, 2]` or None.
 
     Raises:
         ValueError: if an argument has a wrong shape or dtype, or `params` do not fit `config`.

@@ -115,8 +115,8 @@ def metadata(config: ZebConfig, name: str, training: Mapping[str, Any]) -> dict[
         )
         if config.belief_prior == MARGINAL:
             facts["belief_prior"] = (
-                "add the logarithm of the probability of each holder by hand sizes and voids, all "
-                "consistent deals equally likely, before the softmax"
+                "before the softmax add, for each hidden tile, the logarithm of the probability of "
+                "each holder by hand sizes and voids, all consistent deals equally likely"
             )
     if config.move_values:
         facts["moves"] = (

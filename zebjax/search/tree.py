@@ -29,6 +29,7 @@ from zebjax import game, network, tiles, worlds
 from zebjax.common.arrays import Array, check_key
 from zebjax.contract import Contract
 from zebjax.network import bucketing
+from zebjax.network.config import NONE
 from zebjax.observe import Observation, observe, tokenizer
 from zebjax.search import endgame, outcomes, simulate
 from zebjax.search.config import SearchConfig
@@ -83,7 +84,7 @@ def evaluator(config: network.ZebConfig, params: network.Params, plain: bool = F
         # Later tricks are settled and never evaluated, so fewer lengths have to be compiled.
         lengths = lengths[: endgame.FIRST_PLY // 4]
     # The search reads no beliefs and no values of moves, so do not compute them.
-    without = dataclasses.replace(config, belief_head=False, move_values=False)
+    without = dataclasses.replace(config, belief_head=False, belief_prior=NONE, move_values=False)
     # Here and not in `evaluate`, so that it is done once and not in every simulation.
     weights = network.prepare(without, params)
 

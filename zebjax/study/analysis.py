@@ -103,7 +103,7 @@ def _evaluated(
     if output.belief_logits is None:
         return policy
     marginal = jax.vmap(worlds.marginals)(states)
-    logits = network.belief_logits(config, output.belief_logits, marginal)
+    logits = network.corrected_beliefs(config, output.belief_logits, marginal)
     belief = jax.nn.softmax(logits).reshape(len(policy), -1)
     return jax.numpy.concatenate([policy, belief], 1)
 

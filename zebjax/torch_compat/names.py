@@ -142,7 +142,8 @@ def to_state_dict(config: ZebConfig, params: Params) -> dict[str, np.ndarray]:
         )
     if config.belief_head and config.belief_prior != NONE:
         raise TorchFileError(
-            f"belief_prior: the original has none, and this network has {config.belief_prior}"
+            f"belief_prior: the original has none; expected a network with none, got "
+            f"{config.belief_prior}"
         )
     state_dict = {}
     for entry in _entries(config):

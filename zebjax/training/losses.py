@@ -25,10 +25,10 @@ def _mean(values: jax.Array, weights: jax.Array) -> jax.Array:
 
 
 def with_beliefs(config: network.ZebConfig, output: network.Output, batch: Batch) -> network.Output:
-    """Return the output with `network.belief_logits` in place of what the belief head gives."""
+    """Return the output with `network.corrected_beliefs` in place of what the belief head gives."""
     if output.belief_logits is None:
         return output
-    logits = network.belief_logits(config, output.belief_logits, batch.marginal)
+    logits = network.corrected_beliefs(config, output.belief_logits, batch.marginal)
     return output._replace(belief_logits=logits)
 
 

@@ -3,6 +3,7 @@
 Weights are random, or come from a torch file, the Hugging Face Hub or a network folder.
 """
 
+import dataclasses
 import re
 import shutil
 from collections.abc import Callable
@@ -69,6 +70,8 @@ def begin(
             "network folder; expected keep"
         )
     config, params = network.load(source)
+    if wanted.belief_head == "fresh":  # it has learned nothing yet, so it can correct anything
+        config = dataclasses.replace(config, belief_prior=settings.network.belief_prior)
     if settings.network.move_values:
         config, params = network.with_move_values(config, params)
     elif config.move_values:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+from zebjax.network.config import MARGINAL
 from zebjax.operations.recap import series, text
 from zebjax.operations.recap.changes import Change
 from zebjax.operations.recap.document import Block, Code, Missing, Section, Table, Text
@@ -55,6 +56,12 @@ def state_of(facts: Facts) -> str:
     return f"{alive}: cycle {newest:,} of {last:,}"
 
 
+def _belief_head(fields: Any) -> str:
+    known = {True: "yes", False: "no"}.get(_get(fields, "belief_head"), text.NONE)
+    corrects = _get(fields, "belief_prior") == MARGINAL
+    return f"{known}, corrects exact counting" if corrects else known
+
+
 def overview_section(facts: Facts) -> Section:
     """What the run is and where its first weights come from."""
     network = _get(facts.settings, "network")
@@ -68,7 +75,7 @@ def overview_section(facts: Facts) -> Section:
         ("network", _network(network)),
         ("parameters", text.NONE if facts.n_params is None else f"{facts.n_params:,}"),
         ("tokenizer", text.clean(_get(network, "tokenizer") or text.NONE)),
-        ("belief head", {True: "yes", False: "no"}.get(_get(network, "belief_head"), text.NONE)),
+        ("belief head", _belief_head(network)),
         ("games from", text.clean(_get(facts.settings, "teacher", "folder") or _search(facts))),
         ("device of the learner", _device(facts)),
         ("store", _store(facts)),

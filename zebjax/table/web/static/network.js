@@ -285,7 +285,7 @@
   }
 
   // Belief shares by tile, from those of `evaluate` and the exact ones of the hidden tiles: as
-  // `network.belief_logits`.
+  // `network.corrected_beliefs`.
   function onMarginal(net, belief, hidden, shares) {
     if (net.config.belief_prior !== "marginal") return belief;
     const found = belief.slice();
