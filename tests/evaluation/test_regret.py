@@ -203,7 +203,7 @@ def test_the_command_with_a_judge(tmp_path, capsys):
                 ["random", "--judge", judge],
                 f"zebjax regret: --judge: player {judge!r} does not say P(win) of every move; "
                 "expected eq:n=N, with belief= and rollouts= or without, and not with "
-                "criterion=points or make, points= or adaptive=\n",
+                "criterion=points or make, points=, opening= or adaptive=\n",
             )
             for judge in ("random", "cheat", "small", "zeb:bundled", "eq:criterion=points")
         ),

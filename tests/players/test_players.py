@@ -70,7 +70,7 @@ def every_kind(checkpoint_path, search):
     arguments["ext"] = f":{sys.executable} {toy}"
     kinds = [kind + arguments.get(kind, "") for kind in KINDS if kind != "cheat"]
     of_small = "eq:n=3,belief=small,candidates=15,rollouts=small"
-    more = [of_small, f"{of_small},adaptive=2,prior=5,opening=small", "small:temperature=0.1"]
+    more = [of_small, f"{of_small},adaptive=2,opening=small", "small:temperature=0.1"]
     searching = f"zeb:{checkpoint_path},temperature=0.5,sims=3,worlds=4,search={search}"
     return [*kinds, *more, searching]
 

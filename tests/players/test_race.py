@@ -10,7 +10,6 @@ from tests.support.small import net_of_seed
 from zebjax import players, solver
 from zebjax.players import exact, inference, race, weighted
 from zebjax.players.inference import Settings
-from zebjax.players.weighted import Nets
 from zebjax.small import network
 from zebjax.small.policy import Policies
 
@@ -85,96 +84,14 @@ def test_worlds_count_by_weight():
     assert race.drop(scores, np.full(40, 1 / 40), left, 0.0)[0][:2].tolist() == [False, True]
 
 
-def test_a_prior_counts_as_worlds():
-    scores = np.zeros((20, 7))
-    scores[:11, 0], scores[11:, 1] = 1, 1  # 0.55 against 0.45
-    weights, left = np.full(20, 1 / 100), np.arange(7) < 2
-    before = np.array([0.5, 0.9, 0, 0, 0, 0, 0])
-    assert race.drop(scores, weights, left, 1.0)[0][:2].tolist() == [True, False]
-    # (20 * 0.55 + k * 0.5) / (20 + k) against (20 * 0.45 + k * 0.9) / (20 + k): equal at k = 5.
-    for k, expected in ((4, [True, False]), (5, [True, True]), (6, [False, True])):
-        known = race.Known(before, k, 100)
-        assert race.drop(scores, weights, left, 1.0, known)[0][:2].tolist() == expected
-    # 80 of 100 worlds are left: 0.1 * 20 ahead can be made good by 80, but not if the prior is
-    # behind by 0.4 * 250 worlds.
-    behind = np.array([0.9, 0.5, 0, 0, 0, 0, 0])
-    for k, goes_on in ((0, True), (190, True), (200, False)):
-        known = race.Known(behind, k, 100)
-        assert race.drop(scores, weights, left, 0.0, known)[1] == goes_on
-
-
-def test_a_move_that_light_worlds_can_still_save_stays():
-    # 20 of 400 worlds have half of the weight; the others can all be won by the second move.
-    weights = np.concatenate([np.full(20, 0.5 / 20), np.full(380, 0.5 / 380)])
-    wins = np.zeros((400, 7))
-    wins[:20, 0], wins[20:, 1] = 1, 1
-    wins[:6, 1] = 1
-    known = np.array([[0.9, 0.6, 0, 0, 0, 0, 0]])
-    _, left = race.run(
-        lambda rows, asked: wins[rows],
-        np.zeros(400, int),
-        weights,
-        np.arange(7)[None] < 2,
-        np.zeros(1),
-        race.Prior(known, np.array([30.0])),
-    )
-    effective = 1 / (weights**2).sum()
-    final = race.with_prior(weights @ wins, effective, known[0], 30.0)
-    assert final[1] > final[0] and left[0, 1]
-
-
-@pytest.mark.parametrize("k", [0, 100])
-def test_the_error_is_that_of_the_posterior(k):
-    # Truths around the prior with the variance of one world over k, and 20 worlds of each: how much
-    # another move is better on average, if the leader leads by 0.03.
-    random = np.random.default_rng(1)
-    gaps = np.array([1.0] * 11 + [-1.0] * 9 if k == 0 else [1.0] * 12 + [-1.0] * 8)
-    scores = np.zeros((20, 7))
-    scores[:, 0], scores[:, 1] = gaps > 0, gaps < 0
-    lead = gaps.sum() / (20 + k)
-    variance = (np.var(gaps) + 1 / 20) / (20 + k)
-    expected = np.maximum(-random.normal(lead, np.sqrt(variance), 400_000), 0).mean()
-    share = 20 / (20 + k)
-    known = race.Known(np.full(7, 0.5), k, 1000)
-
-    def goes_on(worth):
-        weights, left = np.full(20, 1 / 1000), np.arange(7) < 2
-        return race.drop(scores, weights, left, worth, known)[1]
-
-    gain = expected * share / 40
-    assert goes_on(0.95 * gain) and not goes_on(1.05 * gain)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_at_no_price_the_choice_is_that_of_all_worlds_and_the_prior(seed):
-    chances, known = np.random.default_rng(seed).random((2, 7))
-    wins = (np.random.default_rng(seed).random((400, 7)) < chances).astype(float)
-    _, left = race.run(
-        lambda rows, asked: wins[rows],
-        np.zeros(400, int),
-        np.full(400, 1 / 400),
-        np.ones((1, 7), bool),
-        np.zeros(1),
-        race.Prior(known[None], np.array([150.0])),
-    )
-    final = (400 * wins.mean(0) + 150 * known) / 550
-    assert left[0, final.argmax()]
-    assert (final[~left[0]] < final.max()).all()
-
-
 def test_the_expected_cost_is_that_of_the_normal_distribution():
     draws = np.random.default_rng(0).normal(0.05, 0.1, 200_000)
     assert race.opportunity_cost(0.05, 0.1) == pytest.approx(np.maximum(-draws, 0).mean(), rel=0.02)
 
 
 @pytest.fixture(scope="module")
-def full_net():
-    return net_of_seed(5)
-
-
-@pytest.fixture(scope="module")
-def net(full_net):
-    return network.scorer(full_net)
+def net():
+    return network.scorer(net_of_seed(5))
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +103,7 @@ def states():
 def test_results_are_means_over_the_judged_worlds(states, net, blend):
     keys, policy = raw_keys(N), None if blend is None else Policies(net, net)
     how = dataclasses.replace(ADAPTIVE, blend=blend or 0.0)
-    nets = Nets(inference.Models(net, net), policy)
+    nets = (inference.Models(net, net), policy)
     found = weighted.values(states, keys, nets, (WORLDS, how))
     scores = found.scores(how)
     counts = np.bincount(found.worlds.decision, minlength=N)
@@ -208,17 +125,15 @@ def test_results_are_means_over_the_judged_worlds(states, net, blend):
     assert legal[np.arange(N), slots].all()
 
 
-@pytest.mark.parametrize("prior", [0, 50])
-def test_a_race_does_not_depend_on_the_batch(states, net, full_net, prior):
-    nets = Nets(inference.Models(net, net), Policies(net, net), network.values_alone(full_net))
-    keys, how = raw_keys(N), dataclasses.replace(ADAPTIVE, prior=prior)
-    all_of_them = weighted.values(states, keys, nets, (WORLDS, how))
+def test_a_race_does_not_depend_on_the_batch(states, net):
+    keys, nets = raw_keys(N), (inference.Models(net, net), Policies(net, net))
+    all_of_them = weighted.values(states, keys, nets, (WORLDS, ADAPTIVE))
     rows = [5, 2]
     some = weighted.values(
-        type(states)(*(field[rows] for field in states)), keys[rows], nets, (WORLDS, how)
+        type(states)(*(field[rows] for field in states)), keys[rows], nets, (WORLDS, ADAPTIVE)
     )
-    np.testing.assert_array_equal(some.scores(how), all_of_them.scores(how)[rows])
-    np.testing.assert_array_equal(some.best_slots(how), all_of_them.best_slots(how)[rows])
+    np.testing.assert_array_equal(some.scores(ADAPTIVE), all_of_them.scores(ADAPTIVE)[rows])
+    np.testing.assert_array_equal(some.best_slots(ADAPTIVE), all_of_them.best_slots(ADAPTIVE)[rows])
 
 
 @pytest.mark.parametrize(
@@ -227,9 +142,6 @@ def test_a_race_does_not_depend_on_the_batch(states, net, full_net, prior):
         ("price=0.1", "price: expected adaptive with it, as in adaptive=4"),
         ("adaptive=4,points=0.02", "adaptive=4: not with points=0.02; expected points=0"),
         ("adaptive=0", "adaptive: expected .*1"),
-        ("rollouts=small,prior=9,points=0.02", "prior=9: not with points=0.02; expected points=0"),
-        ("rollouts=small,prior=9,criterion=make", "prior: not with criterion=make"),
-        ("prior=9", "prior: expected rollouts with it"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, message):

@@ -55,7 +55,7 @@ def endings():
 
 @pytest.fixture(scope="module")
 def judged(endings, policies, models):
-    return weighted.values(endings, raw_keys(N), weighted.Nets(models, policies), (ALL, POINTS))
+    return weighted.values(endings, raw_keys(N), (models, policies), (ALL, POINTS))
 
 
 def test_few_worlds_are_all_taken_with_the_weights_of_bayes(endings, net, judged):
@@ -86,7 +86,7 @@ def test_few_worlds_are_all_taken_with_the_weights_of_bayes(endings, net, judged
 def test_all_worlds_without_a_model_is_plain_eq(endings):
     plain = exact.eq_values(endings, raw_keys(N), n=400)
     for how in (POINTS, WINS):
-        flat = weighted.values(endings, raw_keys(N), weighted.Nets(None, None), (ALL, how))
+        flat = weighted.values(endings, raw_keys(N), (None, None), (ALL, how))
         np.testing.assert_allclose(flat.exact.wins, plain.p_win, atol=1e-12)
     np.testing.assert_array_equal(flat.worlds.effective.round(6), plain.n_worlds)
     # Equal wins are decided by points, which only the decisions that need them compute.
@@ -111,7 +111,7 @@ def test_a_score_is_wins_and_points_of_both_kinds(judged):
 def test_only_what_counts_is_computed(endings, policies, models, judged):
     for blend, name in ((0.0, "exact"), (1.0, "rollouts")):
         how = dataclasses.replace(POINTS, blend=blend)
-        values = weighted.values(endings, raw_keys(N), weighted.Nets(models, policies), (ALL, how))
+        values = weighted.values(endings, raw_keys(N), (models, policies), (ALL, how))
         assert values.exact is None or values.rollouts is None
         np.testing.assert_array_equal(getattr(values, name).wins, getattr(judged, name).wins)
         np.testing.assert_array_equal(values.scores(how), judged.scores(how))
@@ -138,8 +138,7 @@ def test_resampling_draws_each_world_by_its_weight(start):
 
 def test_resampled_worlds_keep_their_weights_on_average(endings, models, judged):
     drawn = [
-        weighted.values(endings, raw_keys(N, s), weighted.Nets(models, None), (FEW, WINS))
-        for s in range(30)
+        weighted.values(endings, raw_keys(N, s), (models, None), (FEW, WINS)) for s in range(30)
     ]
     wins = np.mean([values.exact.wins for values in drawn], 0)
     error = np.nanmax(np.abs(wins - judged.exact.wins))
@@ -148,12 +147,10 @@ def test_resampled_worlds_keep_their_weights_on_average(endings, models, judged)
 
 def test_rollouts_of_a_decision_do_not_depend_on_its_batch(endings, policies, models):
     keys = raw_keys(N)
-    both = weighted.values(endings, keys, weighted.Nets(models, policies), (FEW, WINS))
+    both = weighted.values(endings, keys, (models, policies), (FEW, WINS))
     rows = [7, 2]
     some = type(endings)(*(field[rows] for field in endings))
-    again = weighted.values(
-        some, keys[rows], weighted.Nets(models, policies), (FEW, WINS), threads=1
-    )
+    again = weighted.values(some, keys[rows], (models, policies), (FEW, WINS), threads=1)
     np.testing.assert_array_equal(again.exact.wins, both.exact.wins[rows])
     np.testing.assert_array_equal(again.rollouts.points, both.rollouts.points[rows])
     np.testing.assert_array_equal(again.best_slots(WINS), both.best_slots(WINS)[rows])
@@ -161,9 +158,7 @@ def test_rollouts_of_a_decision_do_not_depend_on_its_batch(endings, policies, mo
 
 def test_with_a_contract_a_result_is_making_or_setting_it(endings, policies, models, judged):
     need = np.resize(np.arange(1, 43), N)
-    values = weighted.values(
-        endings, raw_keys(N), weighted.Nets(models, policies), (ALL, WINS), need=need
-    )
+    values = weighted.values(endings, raw_keys(N), (models, policies), (ALL, WINS), need=need)
     makes = solver.at_least(judged.positions, need[judged.worlds.decision])
     legal = ~np.isnan(judged.exact.wins)
     made = weighted._means(makes, judged.worlds, legal)
@@ -208,10 +203,7 @@ def test_the_opponents_in_rollouts_play_another_network(endings, path, net, mode
     )
     assert same.identity == players.make(spec).identity != mixed.identity
     found = weighted.values(
-        endings,
-        keys,
-        weighted.Nets(models, batch.Policies(net, theirs)),
-        (FEW, weighted.Settings(blend=1.0)),
+        endings, keys, (models, batch.Policies(net, theirs)), (FEW, weighted.Settings(blend=1.0))
     )
     np.testing.assert_array_equal(mixed.p_win(endings, keys), found.rollouts.wins)
     assert (mixed.p_win(endings, keys) != same.p_win(endings, keys))[
@@ -235,53 +227,16 @@ def test_the_opening_is_played_by_the_network_and_the_rest_is_not(path):
     one = players.make(f"eq:n=10,belief=small,opening={path},opening_tricks=1").choose(states, keys)
     np.testing.assert_array_equal(one, np.where(states.ply < 4, by_net, searched))
     assert opens.p_win is None
-
-
-@pytest.mark.parametrize("adaptive", [1, 4])
-def test_the_prior_counts_beside_a_sample_and_not_beside_all_worlds(path, net, models, adaptive):
-    # Late positions, all of whose worlds are judged, and earlier ones with too many.
-    states, keys = positions(12, [10, 12, 20, 22], seed=5), raw_keys(12)
-    full = storage.load(path)
-    nets = weighted.Nets(models, batch.Policies(net, net), network.values_alone(full))
-    how = weighted.Settings(blend=1.0, prior=30, adaptive=adaptive)
-    found = weighted.values(states, keys, nets, (FEW, how), need=20)
-    n = 1 / np.bincount(found.worlds.decision, found.worlds.weights**2, 12)[:, None]
-    all_known = (found.prior.worlds == 0)[:, None]
-    assert 0 < all_known.sum() < 12
-    # The value is the first 28 outputs of the whole network, which points do not change.
-    values = full._replace(
-        last=np.ascontiguousarray(full.last[:, :28]),
-        last_bias=full.last_bias[:28],
-        move_last=np.ascontiguousarray(full.move_last[:, :1]),
-    )
-    own = np.clip((1 + batch.outputs(values, batch.read(states))) / 2, 0, 1)
-    wins = found.rollouts.wins
-    expected = np.where(all_known, wins, (n * wins + 30 * own) / (n + 30))
-    np.testing.assert_allclose(found.scores(how), expected, atol=1e-12)
-    scores = batch.outputs(net, batch.read(states))
-    best = players.make(f"small:{path}").choose(states, keys)
-    np.testing.assert_array_equal(np.nanargmax(scores, 1), best)
-    np.testing.assert_array_equal(~np.isnan(own), exact.legal_slots(states, keys))
-    spec = f"eq:n=20,rollouts={path},prior=30"
-    assert players.make(spec).p_win is None
-    assert players.make(spec).identity != players.make(f"eq:n=20,rollouts={path}").identity
-
-
-def test_worlds_are_complete_if_none_is_left_out(endings, models):
-    found = inference.worlds_of(endings, raw_keys(N), models, ALL)
-    assert found.complete.all()
-    assert not inference.worlds_of(endings, raw_keys(N), models, FEW).complete.any()
-    some = np.ones(len(found.decision), bool)
-    some[0] = False
-    assert found.only(some).complete.tolist() == [False] + [True] * (N - 1)
-    early = positions(2, [5], seed=1)
-    assert not inference.worlds_of(early, raw_keys(2), models, ALL).complete.any()
+    makes = players.make(f"eq:n=10,belief=small,opening={path},criterion=make")
+    bidder = base.movers(states).astype(np.int8)
+    bids = Contract(bidder, states.declaration, np.full(24, 22, np.int8), np.ones(24, np.int8))
+    np.testing.assert_array_equal(makes.choose_in_contract(states, bids, keys), slots)
 
 
 def test_p_win_is_the_blended_share_of_wins(endings, path, policies, models):
     made = players.make(f"eq:n=20,belief={path},rollouts={path}")
     how = inference.settings_of(20, None, True, {})
-    found = weighted.values(endings, raw_keys(N), weighted.Nets(models, policies), (how, WINS))
+    found = weighted.values(endings, raw_keys(N), (models, policies), (how, WINS))
     expected = (found.exact.wins + found.rollouts.wins) / 2
     p_win = made.p_win(endings, raw_keys(N))
     np.testing.assert_allclose(p_win, expected, atol=1e-12)

@@ -196,7 +196,7 @@ def p_win_of(judge: Player, name: str = "judge") -> base.PWin:
         raise ValueError(
             f"{name}: player {judge.spec!r} does not say P(win) of every move; expected eq:n=N, "
             "with belief= and rollouts= or without, and not with criterion=points or make, "
-            "points=, prior=, opening= or adaptive="
+            "points=, opening= or adaptive="
         )
     return judge.p_win
 

@@ -101,20 +101,13 @@ class Worlds:
     """float64 `[M]`; those of a decision sum to 1."""
     effective: np.ndarray
     """float64 `[N]`: effective number of candidates, (sum w)^2 / sum w^2 (Kish 1965)."""
-    complete: np.ndarray
-    """bool `[N]`: these are all worlds that fit what the mover has seen, not a sample. False too if
-    there are exactly as many as were asked for."""
 
     def only(self, chosen: np.ndarray) -> "Worlds":
-        """Return the chosen worlds, bool `[M]`; the weights of a decision sum to 1 again.
-
-        A decision is complete if it was and all its worlds are chosen.
-        """
+        """Return the chosen worlds, bool `[M]`; the weights of a decision sum to 1 again."""
         sums = np.bincount(self.decision[chosen], self.weights[chosen], len(self.effective))
         decision = self.decision[chosen]
         weights = self.weights[chosen] / sums[decision]
-        lost = np.bincount(self.decision[~chosen], minlength=len(self.effective)) > 0
-        return Worlds(decision, self.hands[chosen], weights, self.effective, self.complete & ~lost)
+        return Worlds(decision, self.hands[chosen], weights, self.effective)
 
 
 def log_evidence(log_likelihoods: np.ndarray, power: float, doubt: float) -> np.ndarray:
@@ -203,18 +196,17 @@ def worlds_of(
     drawn = candidates_of(states, keys, models, settings, threads)
     starts, sizes = batch.seeds_of(keys, _RESAMPLE), times * _sizes(states, settings)
     weights, order = np.zeros(len(drawn.weights)), np.arange(len(drawn.weights))
-    complete = drawn.complete.copy()
     ends = np.searchsorted(drawn.decision, np.arange(len(keys) + 1))
     for row, (first, last) in enumerate(itertools.pairwise(ends)):
         own = drawn.weights[first:last]
         random = np.random.default_rng(starts[row])
         if np.count_nonzero(own) > sizes[row]:
-            own, complete[row] = resample(own, sizes[row], random.random()), False
+            own = resample(own, sizes[row], random.random())
         weights[first:last] = own
         if times > 1:
             order[first:last] = first + random.permutation(last - first)
     kept = order[weights[order] > 0]
-    return Worlds(drawn.decision[kept], drawn.hands[kept], weights[kept], drawn.effective, complete)
+    return Worlds(drawn.decision[kept], drawn.hands[kept], weights[kept], drawn.effective)
 
 
 def candidates_of(
@@ -226,21 +218,15 @@ def candidates_of(
 ) -> Worlds:
     """Draw candidates for many decisions, and weigh them; arguments and errors as `worlds_of`."""
     sizes = _sizes(states, settings)
-    parts = [(np.zeros((0, tiles.N_PLAYERS, tiles.HAND_SIZE), np.int8), np.zeros(0), True)]
+    parts = [(np.zeros((0, tiles.N_PLAYERS, tiles.HAND_SIZE), np.int8), np.zeros(0))]
     for first in range(0, len(keys), _DRAWN_AT_ONCE):
         rows = np.arange(first, min(first + _DRAWN_AT_ONCE, len(keys)))
         block = base.gather(states, rows)
         parts += _candidates(block, keys[rows], models, settings, sizes[rows], threads)
-    hands, weights, complete = zip(*parts, strict=True)
-    decision = np.repeat(np.arange(len(keys)), [len(own) for own in weights[1:]])
-    effective = np.array([effective_number(own) for own in weights[1:]])
-    return Worlds(
-        decision,
-        np.concatenate(hands),
-        np.concatenate(weights),
-        effective,
-        np.array(complete[1:], bool),
-    )
+    hands, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
+    decision = np.repeat(np.arange(len(keys)), [len(own) for _, own in parts[1:]])
+    effective = np.array([effective_number(own) for _, own in parts[1:]])
+    return Worlds(decision, hands, weights, effective)
 
 
 def _sizes(states: game.GameState, settings: Settings) -> np.ndarray:
@@ -257,20 +243,17 @@ def _candidates(
     settings: Settings,
     wanted: np.ndarray,
     threads: int | None,
-) -> list[tuple[np.ndarray, np.ndarray, bool]]:
-    """Return for each decision its candidates `[C, 4, 7]`, their weights `[C]`, and if they are all
-    worlds.
-    """
-    made: list[tuple[np.ndarray, np.ndarray, bool]] = [(np.zeros(0), np.ones(1), True)] * len(keys)
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return for each decision its candidates `[C, 4, 7]` and their weights `[C]`."""
+    made: list[tuple[np.ndarray, np.ndarray]] = [(np.zeros(0), np.ones(1))] * len(keys)
     left = np.arange(len(keys))
     for n in sizes_drawn(settings):
         some = base.gather(states, left)
         hands, real = _draw(some, keys[left], n)
         weights = weigh(_evidence(some, hands, real, models, settings, threads), real)
         for i, row in enumerate(left):
-            # With a row that is no world, the candidates are all worlds.
-            made[row] = (hands[i, real[i]], weights[i, real[i]], not real[i].all())
-        # Without models all weights are
+            made[row] = (hands[i, real[i]], weights[i, real[i]])
+        # With a row that is no world, the candidates are all worlds. Without models all weights are
         # equal, and less than n effective by rounding only.
         is_small = (effective_number(weights) < wanted[left]) & real.all(-1) & (models is not None)
         left = left[is_small]

@@ -7,7 +7,6 @@ more worlds are not worth their time. So most time goes to moves that are close.
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
@@ -19,43 +18,6 @@ _FIRST, _GROWTH = 20, 1.4
 Judge = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Judges moves in worlds, from the numbers of the worlds, int64 `[K]`, and the moves to judge in
 each, bool `[K, 7]`. Returns scores in [0, 1], `[K, 7]`; those of other moves mean nothing."""
-
-
-class Prior(NamedTuple):
-    """What is known of the moves of N decisions before any world is judged."""
-
-    scores: np.ndarray
-    """float64 `[N, 7]`."""
-    worlds: np.ndarray
-    """float64 `[N]`: how many worlds it counts as."""
-
-
-class Known(NamedTuple):
-    """The prior of one decision."""
-
-    scores: np.ndarray
-    """float64 `[7]`."""
-    worlds: float
-    """How many worlds it counts as."""
-    effective: float
-    """Effective number of all worlds of the decision; it means nothing without a prior."""
-
-
-_NOTHING = Known(np.zeros(tiles.HAND_SIZE), 0.0, 1.0)
-
-
-def with_prior(
-    means: np.ndarray, n: np.ndarray | float, scores: np.ndarray, worlds: np.ndarray | float
-) -> np.ndarray:
-    """Return mean scores over n worlds and the prior, which counts as `worlds` more.
-
-    The posterior mean of a normal distribution, if one world has `worlds` times the variance of the
-    prior's error. Of worlds with weights n is the effective number, (sum w)^2 / sum w^2.
-
-    >>> with_prior(np.array([0.4, 0.8]), 30, np.array([0.8, 0.4]), 10).tolist()
-    [0.5, 0.7]
-    """
-    return np.asarray((n * means + worlds * scores) / (n + worlds))
 
 
 def opportunity_cost(lead: float, error: float) -> float:
@@ -77,12 +39,7 @@ def opportunity_cost(lead: float, error: float) -> float:
 
 
 def run(
-    judge: Judge,
-    decision: np.ndarray,
-    weights: np.ndarray,
-    legal: np.ndarray,
-    worth: np.ndarray,
-    prior: Prior | None = None,
+    judge: Judge, decision: np.ndarray, weights: np.ndarray, legal: np.ndarray, worth: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Judge the moves of N decisions, each in as many of its worlds as it needs.
 
@@ -93,7 +50,6 @@ def run(
         weights: float64 `[M]`; those of a decision sum to 1.
         legal: bool `[N, 7]`.
         worth: float64 `[N]`: the gain of score for which one move is judged in one more world.
-        prior: what is known before; None: nothing.
 
     Returns:
         bool `[M]`, the worlds that have been judged, the first ones of each decision; and bool
@@ -103,10 +59,6 @@ def run(
     sizes, done = np.diff(ends), np.zeros(len(legal), np.int64)
     scores, left = np.zeros((len(decision), tiles.HAND_SIZE)), legal.copy()
     racing = np.flatnonzero(sizes > 0)
-    if prior is None:
-        prior = Prior(np.zeros(legal.shape), np.zeros(len(legal)))
-    squares = np.bincount(decision, weights**2, len(legal))
-    effective = 1 / np.maximum(squares, np.finfo(float).tiny)
     target = _FIRST
     while len(racing):
         until = np.minimum(sizes, target)
@@ -116,27 +68,19 @@ def run(
         goes_on = np.zeros(len(racing), bool)
         for place, i in enumerate(racing):
             judged = slice(ends[i], ends[i] + done[i])
-            known = Known(prior.scores[i], prior.worlds[i], effective[i])
-            left[i], goes_on[place] = drop(
-                scores[judged], weights[judged], left[i], worth[i], known
-            )
+            left[i], goes_on[place] = drop(scores[judged], weights[judged], left[i], worth[i])
         racing = racing[goes_on & (done < sizes)[racing]]
         target = int(target * _GROWTH)
     return np.arange(len(decision)) - ends[decision] < done[decision], left
 
 
 def drop(
-    scores: np.ndarray,
-    weights: np.ndarray,
-    left: np.ndarray,
-    worth: float,
-    known: Known = _NOTHING,
+    scores: np.ndarray, weights: np.ndarray, left: np.ndarray, worth: float
 ) -> tuple[np.ndarray, bool]:
     """Drop the moves whose result is clear.
 
     One more world makes the expected loss L after n worlds smaller by about L / (2 * n), as its
-    error falls with sqrt(n); with a prior of k worlds and an effective number e of the n, by
-    L / (2 * n) * e / (e + k). A move is dropped if that is less than `worth`, or if it cannot reach
+    error falls with sqrt(n). A move is dropped if that is less than `worth`, or if it cannot reach
     the leader in the worlds that are left. Moves that are equal to the leader are never dropped;
     what is chosen among them is decided elsewhere.
 
@@ -145,33 +89,24 @@ def drop(
         weights: float64 `[n]`; their sum is the share of the worlds so far.
         left: bool `[7]`, the moves in the race.
         worth: as for `run`, of this decision.
-        known: the prior.
 
     Returns:
         bool `[7]`, the moves that are still in the race; and True if more worlds are worth it.
     """
-    n, share, squares = len(weights), weights.sum(), np.square(weights)
-    effective = share**2 / squares.sum()
-    sums = weights @ scores
-    means = with_prior(sums / share, effective, known.scores, known.worlds)
-    means = np.where(left, means, -1.0)
-    top = int(means.argmax())
-    leads = (means[top] - means).round(12)
-    # The leads if the others win all worlds that are left, in which the leader wins none.
-    ahead_before = known.scores[top] - known.scores
-    last = with_prior(sums[top] - sums - (1 - share), known.effective, ahead_before, known.worlds)
-    ahead = scores[:, [top]] - scores
+    n, share = len(weights), weights.sum()
+    sums = np.where(left, weights @ scores, -1.0)
+    leads = (sums.max() - sums).round(12)
+    ahead = scores[:, [int(sums.argmax())]] - scores
+    squares = np.square(weights)
     # The error of the lead comes from the differences in the same worlds, which have much less
     # spread than the scores. One world more, with a difference of 1: after few worlds none is sure.
-    spread = squares @ np.square(ahead - (sums[top] - sums) / share) + squares.sum() / n
-    of_worlds = effective / (effective + known.worlds)  # the rest is the prior's
-    errors = np.sqrt(spread * of_worlds) / share
+    spread = squares @ np.square(ahead - leads / share) + squares.sum() / n
     left, open_moves = left.copy(), 0
     for slot in np.flatnonzero(left):
-        if slot == top:
+        if slot == sums.argmax():
             continue
-        gain = opportunity_cost(leads[slot], errors[slot]) * of_worlds / (2 * n)
-        if gain >= worth and last[slot] <= 1e-12:
+        loss = opportunity_cost(leads[slot] / share, math.sqrt(spread[slot]) / share)
+        if loss >= worth * 2 * n and leads[slot] <= 1 - share + 1e-12:
             open_moves += 1
         elif leads[slot] > 0:
             left[slot] = False

@@ -219,8 +219,7 @@ KINDS = {
         "somebody else do not mislead; partner=PATH models the partner by another network. With "
         "rollouts=PATH a share `blend` (default 0.5) of each move's result comes from "
         "games that the network plays to the end in each world, every seat from its own view; "
-        "with opponents=PATH another network plays for the opponents in these games, and with "
-        "prior=K what the network thinks of a move counts as K worlds more. "
+        "with opponents=PATH another network plays for the opponents in these games. "
         "`points` is the weight of a mean point beside P(win) (default 0: they break ties). With "
         "adaptive=K a decision whose moves are close gets up to K * n worlds and a clear one "
         "fewer: a move is dropped when a second of CPU time for it would gain less than `price` "
@@ -244,7 +243,6 @@ KINDS = {
             "opening": _path,
             "opening_tricks": integer(1, tiles.N_TRICKS - 1),
             "blend": number(0, 1),
-            "prior": integer(0, MAX_WORLDS),
             "adaptive": integer(1, 100),
             "price": number(0, 100),
         },

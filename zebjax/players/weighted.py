@@ -11,7 +11,7 @@ the others and plays the rollouts, was trained on games for points and sees no b
 import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -22,7 +22,7 @@ from zebjax.players import Player, base, exact, inference, race, small
 from zebjax.players.inference import Models, Worlds
 from zebjax.players.small import digest
 from zebjax.small import batch, storage
-from zebjax.small.network import Net, scorer, values_alone
+from zebjax.small.network import scorer
 
 OF_BELIEF = ("candidates", "floor", "power", "temperature", "doubt", "partner")
 """Options that need a model of the others."""
@@ -42,9 +42,6 @@ class Settings:
     points: float = 0.0
     """Weight of one mean point beside P(win). At 0 points only decide among equals, which makes
     exact solutions several times faster."""
-    prior: int = dataclasses.field(default=0, repr=False)  # `identity` names it if it is not 0
-    """How many worlds the P(win) of a move by the network of the rollouts counts as; 0 where the
-    worlds are all that are consistent."""
     blend: float = 0.5
     """Share of rollouts in the result of a move, the rest is exact."""
     rollout_temperature: float = 0.02
@@ -57,19 +54,15 @@ class Settings:
 
     @property
     def scores_are_p_win(self) -> bool:
-        """False with `adaptive`, which drops moves before all worlds are seen, and with `points` or
-        `prior`, where a score is not a probability.
+        """False with `adaptive`, which drops moves before all worlds are seen, and with `points`,
+        where a score is not a probability.
         """
-        return self.adaptive == 1 and self.points == 0 and self.prior == 0
+        return self.adaptive == 1 and self.points == 0
 
     def __post_init__(self) -> None:
         if self.adaptive > 1 and self.points:
             raise ValueError(
                 f"adaptive={self.adaptive}: not with points={self.points:g}; expected points=0"
-            )
-        if self.prior and self.points:
-            raise ValueError(
-                f"prior={self.prior}: not with points={self.points:g}; expected points=0"
             )
 
 
@@ -94,23 +87,14 @@ class Values:
     positions: game.GameState
     """The worlds, with what has happened; leading axis M."""
     worlds: Worlds
-    prior: race.Prior | None = None
-    """P(win) by the network of the rollouts; None: it does not count."""
 
     def scores(self, settings: Settings) -> np.ndarray:
-        """Return P(win) + points * mean points, blended, float64 `[N, 7]`; nan where not legal.
-
-        With `prior` it is the weighted mean of that and of the network's P(win).
-        """
+        """Return P(win) + points * mean points, blended, float64 `[N, 7]`; nan where not legal."""
         parts = [_score(part, settings) for part in (self.exact, self.rollouts) if part is not None]
-        means = parts[0]
-        if len(parts) == 2:
-            means = parts[0] + settings.blend * (parts[1] - parts[0])
-        if self.prior is None:
-            return means
-        squares = np.bincount(self.worlds.decision, self.worlds.weights**2, len(means))
-        n = 1 / squares[:, None]
-        return race.with_prior(means, n, self.prior.scores, self.prior.worlds[:, None])
+        if len(parts) == 1:
+            return parts[0]
+        solved, rolled = parts
+        return solved + settings.blend * (rolled - solved)
 
     def best_slots(self, settings: Settings, threads: int | None = None) -> np.ndarray:
         """Return the slot with the highest score, then the most mean points, then the lowest.
@@ -161,21 +145,10 @@ def _means(results: np.ndarray, worlds: Worlds, legal: np.ndarray) -> np.ndarray
     return np.where(legal, sums, np.nan)
 
 
-class Nets(NamedTuple):
-    """The networks of a player."""
-
-    models: Models | None
-    """Of the others; None: uniform weights."""
-    policies: batch.Policies | None
-    """Of rollouts; None: none."""
-    prior: Net | None = None
-    """With 28 values (`network.values_alone`); None: nothing is known before."""
-
-
 def values(
     states: game.GameState,
     keys: np.ndarray,
-    nets: Nets,
+    nets: tuple[Models | None, batch.Policies | None],
     settings: tuple[inference.Settings, Settings],
     threads: int | None = None,
     need: np.ndarray | int = exact.ENOUGH,
@@ -189,7 +162,8 @@ def values(
         states: N games that are not over, NumPy arrays with a leading axis. Hidden tiles are not
             read.
         keys: uint32 `[N, 2]`, one raw random key per game.
-        nets: see `Nets`.
+        nets: the models of the others, and the policies of rollouts; None: uniform weights, and
+            no rollouts.
         settings: of the worlds, and of the results.
         threads: as for `batch.in_threads`.
         need: points at the end with which the mover's team wins, one integer or `[N]`.
@@ -200,7 +174,7 @@ def values(
     check("keys", keys, ("N", 2), int)
     game.check_state(states, (len(keys),), "states")
     states = jax.tree.map(np.asarray, states)
-    (models, policies, knows), (of_worlds, how) = nets, settings
+    (models, policies), (of_worlds, how) = nets, settings
     legal = base.in_chunks(exact.legal_slots, states, keys)
     worlds = inference.worlds_of(states, keys, models, of_worlds, threads, how.adaptive)
     positions = base.gather(states, worlds.decision)._replace(hands=worlds.hands)
@@ -209,11 +183,6 @@ def values(
     seeds = batch.split(batch.seeds_of(keys, _ROLL)[worlds.decision], place)
     share = 0.0 if policies is None else how.blend
     needs = np.broadcast_to(np.asarray(need, np.int64), len(keys))[worlds.decision]
-
-    prior = None
-    if knows is not None and how.prior:
-        known = (1 + batch.outputs(knows, batch.read(states), threads)) / 2
-        prior = race.Prior(np.clip(known, 0, 1), np.where(worlds.complete, 0.0, how.prior))
 
     def judge(rows: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return exact results, wins or points, and points of rollouts; 0 if they do not count."""
@@ -235,7 +204,7 @@ def values(
             return (1 - share) * solved + share * (rolled >= needs[rows, None])
 
         worth = how.price * _seconds(np.asarray(states.ply), share)
-        judged, legal = race.run(score, worlds.decision, worlds.weights, legal, worth, prior)
+        judged, legal = race.run(score, worlds.decision, worlds.weights, legal, worth)
         worlds, positions = worlds.only(judged), base.gather(positions, np.flatnonzero(judged))
         needs = needs[judged]
         solved, rolled = results[:, judged]
@@ -246,7 +215,6 @@ def values(
         _results(rolled, worlds, legal, needs) if share > 0 else None,
         positions,
         worlds,
-        prior,
     )
 
 
@@ -323,8 +291,6 @@ def player(
     policies = (
         batch.Policies(scorers[rollouts], scorers[opponents]) if rollouts and opponents else None
     )
-    knows = values_alone(loaded[rollouts]) if rollouts and settings[1].prior else None
-    nets = Nets(models, policies, knows)
     opening = scorers[networks.opening] if networks.opening else None
     how = settings[1]
 
@@ -334,7 +300,7 @@ def player(
         for first in range(0, len(rows), _DECISIONS_AT_ONCE):
             some = rows[first : first + _DECISIONS_AT_ONCE]
             asked = base.gather(states, some)
-            yield some, values(asked, keys[some], nets, settings, need=needs[some])
+            yield some, values(asked, keys[some], (models, policies), settings, need=needs[some])
 
     def choose_needing(
         states: game.GameState, keys: np.ndarray, need: np.ndarray | int
@@ -367,8 +333,6 @@ def player(
     named = ",".join(digests[: 3 if opponents == rollouts else 4])
     if opening is not None:
         named += f",{networks.opening_tricks} tricks by {digests[4]}"
-    if how.prior:
-        named += f",prior={how.prior}"
     return Player(
         name,
         choose,
@@ -412,14 +376,12 @@ def make(
     if criterion == "points":
         raise ValueError(f"criterion=points: not with {next(iter(options))}; expected points=1")
     check_together(options, OF_BELIEF, belief=options.get("belief"))
-    check_together(options, ("blend", "opponents", "prior"), rollouts=options.get("rollouts"))
+    check_together(options, ("blend", "opponents"), rollouts=options.get("rollouts"))
     check_together(options, ("opening_tricks",), opening=options.get("opening"))
     if n_trick1 is not None and "opening" in options:
         raise ValueError("n_trick1: not with opening, which plays the first trick")
     if "price" in options and "adaptive" not in options:
         raise ValueError("price: expected adaptive with it, as in adaptive=4")
-    if criterion == "make" and options.get("prior"):
-        raise ValueError("prior: not with criterion=make, as the network sees no bid")
     networks = Networks(**_taken(options, Networks))
     settings = Settings(**_taken(options, Settings))
     weigh = networks.belief is not None

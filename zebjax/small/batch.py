@@ -129,22 +129,6 @@ def choose(net: Net, games: Games, seeds: np.ndarray, temperature: float) -> np.
     return out
 
 
-def outputs(net: Net, games: Games, threads: int | None = None) -> np.ndarray:
-    """Return the output of the network for each move of the seat to move.
-
-    Args:
-        net: with 28 outputs (`network.scorer`, `network.values_alone`).
-        games: N games; only what the mover has seen is read.
-        threads: as for `in_threads`.
-
-    Returns:
-        float64 `[N, 7]` by slot; nan where not legal.
-    """
-    out = np.full((len(games.ply), tiles.HAND_SIZE), np.nan)
-    in_threads(kernels.outputs, len(out), (net, tuple(games), out), threads)
-    return out
-
-
 def log_likelihoods(
     net: Net,
     games: Games,

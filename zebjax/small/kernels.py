@@ -46,23 +46,6 @@ def choose(
 
 
 @compiled
-def outputs(first: int, last: int, net: Net, games: tuple, out: np.ndarray) -> None:
-    """Kernel of `batch.outputs`."""
-    hands, declaration, _, _, ply = games
-    scratch, row = new_scratch(net), np.zeros(rules.SIZE, np.int64)
-    for number in range(first, last):
-        if ply[number] == 28:
-            continue
-        _replay(row, games, number, ply[number])
-        policy.evaluate(net, row, scratch)
-        legal, me = rules.legal_tiles(row), rules.mover(row)
-        for slot in range(7):
-            rank = rules.RANKS[declaration[number], hands[number, me, slot]]
-            if legal >> rank & 1:
-                out[number, slot] = scratch.out[rank]
-
-
-@compiled
 def _distinct(worlds: np.ndarray, declaration: int, seat: int, place: np.ndarray) -> np.ndarray:
     """Return the different dealt hands of a seat, masks over ranks.
 

@@ -87,16 +87,7 @@ def shapes(widths: Widths) -> dict[str, tuple[int, ...]]:
 
 def scorer(net: Net) -> Net:
     """Return the network with scores as its 28 outputs, which is what play needs."""
-    return _mixed(net, VALUE_WEIGHT, POINTS_WEIGHT)
-
-
-def values_alone(net: Net) -> Net:
-    """Return the network with values, P(more points) less P(fewer), as its 28 outputs."""
-    return _mixed(net, 1, 0)
-
-
-def _mixed(net: Net, of_value: float, of_points: float) -> Net:
-    weights = np.array([[of_value], [of_points]], np.float32)
+    weights = np.array([[VALUE_WEIGHT], [POINTS_WEIGHT]], np.float32)
 
     def mixed(last: np.ndarray) -> np.ndarray:
         halves = last.reshape(*last.shape[:-1], 2, tiles.N_TILES)
