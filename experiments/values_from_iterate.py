@@ -31,7 +31,10 @@ _CYCLES, _UPDATES = 40, 500
 experiment = Experiment(
     name="values-from-iterate",
     cycles=_CYCLES,
-    network=dataclasses.replace(PRESETS["medium"], dropout=0.0, move_values=True),
+    # Without the prior the belief head would learn to count before it knows more than counting.
+    network=dataclasses.replace(
+        PRESETS["medium"], dropout=0.0, move_values=True, belief_prior="marginal"
+    ),
     teacher=TeacherConfig("runs/small"),
     replay=ReplayConfig(capacity_examples=28 * 100_000, min_buffer=28 * 1000, held_out=0.02),
     learner=LearnerConfig(
