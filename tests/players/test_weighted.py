@@ -8,10 +8,11 @@ import pytest
 
 from tests.support.playouts import positions, raw_keys
 from tests.support.small import net_of_seed
-from zebjax import players, solver, worlds
+from zebjax import players, solver, tiles, worlds
 from zebjax.contract import Contract
 from zebjax.players import base, exact, inference, weighted
 from zebjax.players.inference import Settings
+from zebjax.players.spec import MAX_OPENING_TRICKS
 from zebjax.small import batch, network, policy, storage
 
 N = 12
@@ -226,7 +227,7 @@ def test_the_opening_is_played_by_the_network_and_the_rest_is_not(path):
     assert (by_net != searched)[early].any() and (by_net != searched)[~early].any()
     one = players.make(f"eq:n=10,belief=small,opening={path},opening_tricks=1").choose(states, keys)
     np.testing.assert_array_equal(one, np.where(states.ply < 4, by_net, searched))
-    assert opens.p_win is None
+    assert opens.p_win is None and MAX_OPENING_TRICKS == tiles.N_TRICKS - 1
     makes = players.make(f"eq:n=10,belief=small,opening={path},criterion=make")
     bidder = base.movers(states).astype(np.int8)
     bids = Contract(bidder, states.declaration, np.full(24, 22, np.int8), np.ones(24, np.int8))

@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from zebjax import tiles
 from zebjax.common import cli, hub
 from zebjax.common.parsing import integer, nearest, number, one_of, similar
 from zebjax.network import places
@@ -139,6 +138,8 @@ def _options(kind: "PlayerKind", items: list[str]) -> dict[str, Any]:
 
 MAX_WORLDS = 100_000
 """Maximum worlds per decision of E[Q]."""
+MAX_OPENING_TRICKS = 6
+"""All but the last, `tiles.N_TRICKS` - 1; importing tiles imports numpy, which slows `--help`."""
 CRITERIA = ("win", "points", "make")
 """Quantities that E[Q] can maximise, see `exact.player`."""
 
@@ -241,7 +242,7 @@ KINDS = {
             "rollouts": _path,
             "opponents": _path,
             "opening": _path,
-            "opening_tricks": integer(1, tiles.N_TRICKS - 1),
+            "opening_tricks": integer(1, MAX_OPENING_TRICKS),
             "blend": number(0, 1),
             "adaptive": integer(1, 100),
             "price": number(0, 100),
