@@ -140,9 +140,9 @@ def to_state_dict(config: ZebConfig, params: Params) -> dict[str, np.ndarray]:
             "move_values: the original has no head for the values of moves; expected a network "
             "without it"
         )
-    if config.belief_head and config.belief_prior != NONE:
+    if config.belief_prior != NONE:
         raise TorchFileError(
-            f"belief_prior: the original has none; expected a network with none, got "
+            "belief_prior: the original has none; expected a network with none, got "
             f"{config.belief_prior}"
         )
     state_dict = {}
