@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zebjax.common import cli, locks, parsing
+from zebjax.small import MAX_WIDTH
 from zebjax.training.small_config import Settings
 
 if TYPE_CHECKING:  # imported when the command runs, so that `--help` does not import numba
@@ -30,18 +31,19 @@ def parser() -> cli.Parser:
     add = made.add_argument
     add("out", type=Path, metavar="OUT", help="folder; round_NN.safetensors are the networks")
     whole = cli.integer(1, 10**9)
-    for name, about in (
-        ("rounds", "rounds in all"),
-        ("games", "games of a round; the first three have 1/8, 1/4 and 1/2 of it"),
-        ("window", "the last rounds whose games are fitted"),
-        ("hidden", "width of the first layer, a multiple of 4"),
-        ("second", "width of the second layer, a multiple of 4"),
-        ("move", "width of the first layer of a move, a multiple of 4"),
-        ("move_second", "width of the second layer of a move, a multiple of 4"),
+    width = cli.integer(4, MAX_WIDTH, 4)
+    for name, kind, about in (
+        ("rounds", whole, "rounds in all"),
+        ("games", cli.integer(80, 10**9), "games of a round; the first have 1/8, 1/4 and 1/2"),
+        ("window", whole, "the last rounds whose games are fitted"),
+        ("hidden", width, "width of the first layer, a multiple of 4"),
+        ("second", width, "width of the second layer, a multiple of 4"),
+        ("move", width, "width of the first layer of a move, a multiple of 4"),
+        ("move_second", width, "width of the second layer of a move, a multiple of 4"),
     ):
         default = getattr(defaults, name)
         help_text = f"{about} (default {default})"
-        add(f"--{name.replace('_', '-')}", type=whole, default=default, metavar="N", help=help_text)
+        add(f"--{name.replace('_', '-')}", type=kind, default=default, metavar="N", help=help_text)
     positive = cli.checked(parsing.number(1e-6, 1000))
     for name, about in (
         ("passes", "times that each game of the window is read in a round"),

@@ -9,6 +9,7 @@ import pytest
 
 from zebjax import network, observe
 from zebjax.common import devices
+from zebjax.common.tensor_file import metadata_of
 from zebjax.network import forward, fused_attention, model, prepared, storage
 
 TINY = network.ZebConfig(
@@ -89,7 +90,7 @@ def test_the_kind_of_kernels_is_not_stored_and_changes_no_weights():
     params, _ = _case(plain, 1, 16)
     data, other = (storage.to_bytes(config, params) for config in (TINY, plain))
     # The order of the metadata in the file is any.
-    assert storage.metadata_of(data) == storage.metadata_of(other)
+    assert metadata_of(data) == metadata_of(other)
     assert sorted(data) == sorted(other)
     assert b"kernels" not in data
 

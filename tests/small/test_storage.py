@@ -39,6 +39,13 @@ def test_a_network_is_saved_and_loaded(net, tmp_path):
         assert again.dtype == np.float32
 
 
+def test_a_file_of_a_later_format_is_refused(net, tmp_path):
+    file = tmp_path / "net.safetensors"
+    safetensors.numpy.save_file(arrays_of(net), file, {"zebjax_small_format": "5"})
+    with pytest.raises(ValueError, match="format is 5, this zebjax reads 1 to 4; update zebjax"):
+        storage.load(file)
+
+
 def test_a_file_of_format_1_loads_without_layers_of_moves(net, tmp_path):
     arrays = arrays_of(net)
     for name in net._fields[6:]:

@@ -183,8 +183,9 @@ def test_the_command_trains_and_says_what_to_try(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert shown.startswith("round  1         10 games  value of moves")
     assert "try: zebjax arena small:" in shown
-    assert iterate.main([str(tmp_path / "out"), *options, "--hidden", "9"]) == 2
-    assert "small.hidden: expected a multiple of 4, got 9" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        iterate.main([str(tmp_path / "out"), *options, "--hidden", "9"])
+    assert "--hidden: expected a multiple of 4 from 4 to 4096, got '9'" in capsys.readouterr().err
 
 
 def test_the_policy_prefers_the_highest_score():

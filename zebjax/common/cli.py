@@ -190,9 +190,9 @@ def checked(parse: Callable[[str], T]) -> Callable[[str], T]:
     return parse_argument
 
 
-def integer(low: int, high: int) -> Callable[[str], int]:
-    """An argparse type: a whole number from low to high."""
-    return checked(parsing.integer(low, high))
+def integer(low: int, high: int, step: int = 1) -> Callable[[str], int]:
+    """An argparse type: a multiple of `step` from low to high."""
+    return checked(parsing.integer(low, high, step))
 
 
 def picture(text: str) -> Path:

@@ -51,16 +51,17 @@ def number(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
-def integer(low: int, high: int) -> Callable[[str], int]:
-    """A parser of a whole number from low to high; it raises ValueError for anything else."""
+def integer(low: int, high: int, step: int = 1) -> Callable[[str], int]:
+    """A parser of a multiple of `step` from low to high; it raises ValueError for anything else."""
+    kind = "whole number" if step == 1 else f"multiple of {step}"
 
     def parse(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             value = low - 1  # outside the range
-        if not low <= value <= high:
-            raise ValueError(f"expected a whole number from {low} to {high}, got {text!r}")
+        if not low <= value <= high or value % step:
+            raise ValueError(f"expected a {kind} from {low} to {high}, got {text!r}")
         return value
 
     return parse

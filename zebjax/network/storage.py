@@ -22,6 +22,7 @@ import safetensors.numpy
 
 from zebjax.common import checkpoint, devices, hub
 from zebjax.common.files import read_json, write_json, write_text, writing
+from zebjax.common.tensor_file import metadata_of
 from zebjax.network import card, places
 from zebjax.network.config import ZebConfig, config_from_dict
 from zebjax.network.model import Params, abstract_params, n_params
@@ -114,18 +115,6 @@ def from_bytes(data: bytes, config: ZebConfig) -> Params:
         if not np.isfinite(found).all():
             raise ValueError(f"array {name} is not finite")
     return jax.device_put(jax.tree.unflatten(structure, [arrays[name] for name in names]))
-
-
-def metadata_of(data: bytes) -> dict[str, str]:
-    """Return the metadata of a safetensors file; empty if there is none or it cannot be read."""
-    size = int.from_bytes(data[:8], "little")
-    if size > min(len(data), _MAX_HEADER_BYTES):
-        return {}
-    try:
-        metadata = json.loads(data[8 : 8 + size])["__metadata__"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return {}
-    return metadata if isinstance(metadata, dict) else {}
 
 
 def _check_metadata(metadata: Mapping[str, str], config: ZebConfig) -> None:

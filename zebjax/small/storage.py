@@ -8,6 +8,7 @@ import safetensors.numpy
 
 from zebjax import tiles
 from zebjax.common import files
+from zebjax.common.tensor_file import metadata_of
 from zebjax.small import MAX_WIDTH
 from zebjax.small.beliefs import N_PLAYS
 from zebjax.small.moves import N_ALWAYS, N_MOVE_FEATURES, N_RELATED
@@ -78,6 +79,11 @@ def load(path: Path | str) -> Net:
         arrays = safetensors.numpy.load(data)
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"{file}: not a readable safetensors file ({error})") from None
+    written = str(metadata_of(data).get(_FORMAT_KEY, _FORMAT))
+    if written.isdecimal() and int(written[:9]) > int(_FORMAT):
+        raise ValueError(
+            f"{file}: its format is {written[:9]}, this zebjax reads 1 to {_FORMAT}; update zebjax"
+        )
     return _checked(file, arrays)
 
 

@@ -22,6 +22,7 @@ import safetensors
 
 from zebjax import network
 from zebjax.common.files import read_json
+from zebjax.common.tensor_file import metadata_of
 from zebjax.network import Params, ZebConfig, storage
 from zebjax.network.config import config_from_dict
 from zebjax.observe import tokenizer
@@ -154,7 +155,7 @@ def from_safetensors(data: bytes, source: Path) -> Found:
     Arguments and errors are as for `from_torch`.
     """
     state_dict, prefix = strip_prefix(_safetensors(data))
-    metadata = storage.metadata_of(data)
+    metadata = metadata_of(data)
     fields, place = _json(metadata.get("config") or metadata.get("model_config")), "its metadata"
     if fields is None:
         nearby = (hub_files(source)[0], source.with_name(storage.CONFIG_FILE))
