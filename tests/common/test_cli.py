@@ -2,6 +2,9 @@
 
 import argparse
 import dataclasses
+import gc
+import signal
+import time
 from typing import Literal
 
 import pytest
@@ -219,6 +222,22 @@ def test_what_a_command_raises_becomes_a_sentence_and_a_status(capsys, error, st
 
     assert cli.run("try", command, parse(), compiles=False) == status
     assert capsys.readouterr().err == said
+
+
+def test_an_interrupt_within_a_callback_of_the_garbage_collector_is_not_lost():
+    def interrupt(phase, info):
+        gc.callbacks.remove(interrupt)
+        signal.raise_signal(signal.SIGINT)
+
+    def command(arguments):
+        gc.callbacks.append(interrupt)
+        gc.collect()
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            time.sleep(0.01)
+        return 0
+
+    assert cli.run("x", command, argparse.Namespace(), compiles=False) == 130
 
 
 def test_progress_is_lines_where_there_is_no_terminal(capsys):

@@ -1,13 +1,16 @@
 """Shared by all commands: the parser, checked option values, errors of one sentence."""
 
+import _thread
 import argparse
+import contextlib
 import errno
 import os
 import re
 import sys
+import threading
 import traceback
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -247,6 +250,30 @@ def complain(name: str, error: object) -> None:
     print(f"zebjax {name}: {error}", file=sys.stderr, flush=True)
 
 
+@contextlib.contextmanager
+def _interrupts_kept() -> Iterator[None]:
+    """Interrupt the main thread again where an interrupt would be lost.
+
+    Python may run the handler of Ctrl-C within a callback of the garbage collector, of which JAX
+    has one. An exception there is reported and forgotten.
+    """
+    before = sys.unraisablehook
+
+    def interrupt_again(lost: "sys.UnraisableHookArgs") -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            before(lost)
+            return
+        later = threading.Timer(0.05, _thread.interrupt_main)  # when the callback has ended
+        later.daemon = True
+        later.start()
+
+    sys.unraisablehook = interrupt_again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+
+
 def run(
     name: str,
     command: Callable[[argparse.Namespace], int],
@@ -267,11 +294,12 @@ def run(
         interrupted.
     """
     try:
-        if compiles:
-            from zebjax.common import compilation_cache
+        with _interrupts_kept():
+            if compiles:
+                from zebjax.common import compilation_cache
 
-            compilation_cache.keep()
-        return command(arguments)
+                compilation_cache.keep()
+            return command(arguments)
     except BrokenPipeError:
         raise  # the reader of standard output has exited; `zebjax.__main__.program` handles it
     except (ValueError, OSError) as error:
