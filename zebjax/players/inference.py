@@ -14,8 +14,9 @@ import numpy as np
 
 from zebjax import game, tiles
 from zebjax.common import jax_settings
-from zebjax.players import base, exact
+from zebjax.players import base, exact, transformers
 from zebjax.players.spec import MAX_WORLDS
+from zebjax.players.transformers import Transformer
 from zebjax.small import batch
 from zebjax.small.network import Net
 
@@ -46,7 +47,7 @@ class Settings:
     power: float = 1.0
     """Exponent of the evidence; 0 makes all weights equal."""
     temperature: float = 0.07
-    """Of the others' plays, in units of the score."""
+    """Of the others' plays, in units of the score; a transformer's policy is taken as it is."""
     doubt: float = 0.1
     """Probability before the first play that the partner plays at random instead of by the model;
     the same for the opponents together. What has been seen of them decides."""
@@ -83,10 +84,10 @@ def settings_of(
 
 
 class Models(NamedTuple):
-    """How the others play: networks with 28 scores (`network.scorer`)."""
+    """How the others play: small networks with 28 scores (`network.scorer`), or transformers."""
 
-    partner: Net
-    opponents: Net
+    partner: Net | Transformer
+    opponents: Net | Transformer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,11 +273,17 @@ def _evidence(
 ) -> np.ndarray:
     if models is None:
         return np.zeros(real.shape)
-    read, how = batch.read(states), (settings.temperature, settings.floor)
-    logs = batch.log_likelihoods(models.opponents, read, hands, real.sum(-1), how, threads)
+
+    def likelihoods(model: Net | Transformer) -> np.ndarray:
+        if isinstance(model, Transformer):
+            return transformers.log_likelihoods(model, states, hands, counts, settings.floor)
+        how = settings.temperature, settings.floor
+        return batch.log_likelihoods(model, batch.read(states), hands, counts, how, threads)
+
+    counts = real.sum(-1)
+    logs = likelihoods(models.opponents)
     if models.partner is not models.opponents:
-        of_partner = batch.log_likelihoods(models.partner, read, hands, real.sum(-1), how, threads)
-        logs[..., 0] = of_partner[..., 0]
+        logs[..., 0] = likelihoods(models.partner)[..., 0]
     return log_evidence(logs, settings.power, settings.doubt)
 
 

@@ -34,6 +34,33 @@ MAX_SIMULATIONS = 1_000_000
 """Maximum simulations in all trees of one decision together; they take about 300 MB."""
 
 
+def _evaluate(
+    states: game.GameState,
+    params: network.Params,
+    config: network.ZebConfig,
+    length: int,
+    contracts: Contract | None = None,
+) -> network.Output:
+    see = functools.partial(observe.observe, tokenizer=config.tokenizer)
+    seen = jax.vmap(lambda state, terms: see(state, contract=terms))(states, contracts)
+    weights = network.prepare(config, params)
+    return network.evaluate(config, weights, observe.shorten(seen, length))
+
+
+def logits(
+    states: game.GameState, params: network.Params, config: network.ZebConfig, length: int
+) -> jax.Array:
+    """Return the policy logits of the seat to move in n games, float32 `[n, 7]`.
+
+    Args:
+        states: leading axis n; only what that seat has seen is read.
+        params: of the network.
+        config: of the network.
+        length: tokens that are kept, at least as many as any of the games has.
+    """
+    return _evaluate(states, params, config, length).policy_logits
+
+
 # Parameters and temperature are traced arguments, so that a network in training can be evaluated
 # again and again without another compilation.
 @functools.partial(jax.jit, static_argnames=("config", "length", "by"))
@@ -47,10 +74,7 @@ def _zeb_slots(
     by: Criterion,
     contracts: Contract | None = None,
 ) -> jax.Array:
-    see = functools.partial(observe.observe, tokenizer=config.tokenizer)
-    seen = jax.vmap(lambda state, terms: see(state, contract=terms))(states, contracts)
-    weights = network.prepare(config, params)
-    output = network.evaluate(config, weights, observe.shorten(seen, length))
+    output = _evaluate(states, params, config, length, contracts)
     if by == "value":
         assert output.moves is not None
         # E[Q] that plays for the contract computes no points in the first tricks, so they are
@@ -201,6 +225,21 @@ def searching_zeb(
     return _seated(spec, config, choose, trees)
 
 
+def read(path: str) -> tuple[network.ZebConfig, network.Params]:
+    """Read the network of a player.
+
+    Args:
+        path: any path that `network.load` accepts, or a `.pt` file of the original PyTorch system,
+            which is read directly, so that it can be rated without conversion.
+
+    Raises:
+        ValueError: if there is no network at `path`.
+    """
+    is_torch = torch_weights.names_torch_file(path)
+    config, params = torch_weights.read(path)[:2] if is_torch else network.load(path)
+    return network.on_this_device(config), params
+
+
 def load_zeb(
     path: str,
     temperature: float | None = None,
@@ -212,7 +251,7 @@ def load_zeb(
     """Make the player of the spec `zeb:PATH,...`.
 
     Args:
-        path: any path that `network.load` accepts, or a `.pt` file of the original PyTorch system.
+        path: as for `read`.
         temperature: None is 0.1 for the policy alone, and 0 by values and at the root of a search.
         sims: simulations per sampled world; 0 plays the policy alone.
         worlds: number of sampled worlds to search; None is 16.
@@ -227,10 +266,7 @@ def load_zeb(
             raise ValueError(f"{name}: expected sims with it, as in sims=64")
     if choose == "value" and sims:
         raise ValueError("choose: expected no sims with value: a search chooses by its visits")
-    # A file of the original system is read directly, so that it can be rated without conversion.
-    is_torch = torch_weights.names_torch_file(path)
-    config, params = torch_weights.read(path)[:2] if is_torch else network.load(path)
-    config = network.on_this_device(config)
+    config, params = read(path)
     if sims:
         worlds = worlds or 16
         if sims * worlds > MAX_SIMULATIONS:
@@ -247,14 +283,14 @@ def load_zeb(
             temperature = 0.1 if choose == "policy" else 0.0
         player = zeb(config, params, temperature, choose)
         how = f"temperature={temperature!r}" + (f",choose={choose}" if choose == "value" else "")
-    return dataclasses.replace(player, identity=f"zeb:sha256={_digest(config, params)},{how}")
+    return dataclasses.replace(player, identity=f"zeb:sha256={digest(config, params)},{how}")
 
 
-def _digest(config: network.ZebConfig, params: network.Params) -> str:
+def digest(config: network.ZebConfig, params: network.Params) -> str:
     """Return the sha256 of a network's config and arrays, wherever they are stored."""
-    digest = hashlib.sha256(json.dumps(config.stored_fields(), sort_keys=True).encode())
+    made = hashlib.sha256(json.dumps(config.stored_fields(), sort_keys=True).encode())
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         array = np.asarray(leaf)
-        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
+        made.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
+        made.update(array.tobytes())
+    return made.hexdigest()

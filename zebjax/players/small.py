@@ -35,6 +35,16 @@ def slots(
     return batch.choose(net, batch.read(states), batch.seeds_of(keys, 1), temperature)
 
 
+def load(path: str) -> tuple[Net, str]:
+    """Read a network: with 28 scores (`network.scorer`), and the digest of its file's arrays.
+
+    Raises:
+        ValueError: if there is no network at `path`.
+    """
+    net = storage.load(path)
+    return scorer(net), digest(net)
+
+
 def player(path: str = storage.BUNDLED_NAME, temperature: float = 0.0) -> Player:
     """Make the player of the spec `small[:PATH][,temperature=0]`.
 
@@ -45,11 +55,10 @@ def player(path: str = storage.BUNDLED_NAME, temperature: float = 0.0) -> Player
     Raises:
         ValueError: if there is no network at `path`.
     """
-    net = storage.load(path)
-    scores = scorer(net)
+    scores, made_of = load(path)
 
     def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:
         return slots(scores, states, keys, temperature)
 
-    identity = f"small:sha256={digest(net)},temperature={temperature!r}"
+    identity = f"small:sha256={made_of},temperature={temperature!r}"
     return Player(f"small:{path},temperature={temperature:g}", choose, identity=identity)

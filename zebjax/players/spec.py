@@ -146,7 +146,7 @@ CRITERIA = ("win", "points", "make")
 
 def _path(text: str) -> str:
     if not text:
-        raise ValueError("expected the path of a small network, `small` or `imitator`, got ''")
+        raise ValueError("expected `small`, `imitator`, the path of a network, or zeb:PATH, got ''")
     return text
 
 
@@ -212,15 +212,17 @@ KINDS = {
         "E[Q], the exact teacher: the move that is best on average over n sampled worlds, each "
         "solved to the end, by wins or points (criterion=points), or with a contract by making or "
         "setting it (criterion=make); n_trick1 worlds in the first trick, which takes longest "
-        "(default: as n). With belief=PATH, a small network, the worlds "
+        "(default: as n). With belief=PATH, a small network or zeb:PATH, the worlds "
         "are drawn from `candidates` uniform ones (default 500, or 5 * n) by how likely the "
         "network makes the others' past plays in them, each ((1 - floor) * softmax(scores / "
         "temperature) + floor / legal tiles)^power (defaults: floor 0.1, temperature 0.07, power "
         "1), or by chance, with the prior probability `doubt` (default 0.1), so that plays of "
-        "somebody else do not mislead; partner=PATH models the partner by another network. With "
+        "somebody else do not mislead; partner=PATH models the partner by another network. The "
+        "policy of zeb:PATH is taken as it is, without temperature. With "
         "rollouts=PATH a share `blend` (default 0.5) of each move's result comes from "
         "games that the network plays to the end in each world, every seat from its own view; "
-        "with opponents=PATH another network plays for the opponents in these games. "
+        "with opponents=PATH another network plays for the opponents in these games, a small one "
+        "or zeb:PATH as the first; zeb:PATH is for GPUs, it takes seconds a decision on a CPU. "
         "`points` is the weight of a mean point beside P(win) (default 0: they break ties). With "
         "adaptive=K a decision whose moves are close gets up to K * n worlds and a clear one "
         "fewer: a move is dropped when a second of CPU time for it would gain less than `price` "

@@ -18,11 +18,10 @@ import numpy as np
 
 from zebjax import game, solver, tiles
 from zebjax.common.arrays import check
-from zebjax.players import Player, base, exact, inference, race, small
+from zebjax.players import Player, base, exact, inference, race, small, transformers
 from zebjax.players.inference import Models, Worlds
-from zebjax.players.small import digest
-from zebjax.small import batch, storage
-from zebjax.small.network import scorer
+from zebjax.players.networks import Networks, Policies
+from zebjax.small import batch
 
 OF_BELIEF = ("candidates", "floor", "power", "temperature", "doubt", "partner")
 """Options that need a model of the others."""
@@ -148,7 +147,7 @@ def _means(results: np.ndarray, worlds: Worlds, legal: np.ndarray) -> np.ndarray
 def values(
     states: game.GameState,
     keys: np.ndarray,
-    nets: tuple[Models | None, batch.Policies | None],
+    nets: tuple[Models | None, Policies | None],
     settings: tuple[inference.Settings, Settings],
     threads: int | None = None,
     need: np.ndarray | int = exact.ENOUGH,
@@ -191,9 +190,7 @@ def values(
         if share < 1:
             solved = _solved(some, asked, how, threads, needs[rows])
         if policies is not None and share > 0:
-            games = batch.read(some)
-            how_likely = how.rollout_temperature
-            rolled = batch.rollouts(policies, games, seeds[rows], how_likely, threads, asked)
+            rolled = _rolled(policies, some, seeds[rows], how.rollout_temperature, threads, asked)
         return solved, rolled
 
     if how.adaptive > 1:
@@ -216,6 +213,20 @@ def values(
         positions,
         worlds,
     )
+
+
+def _rolled(
+    policies: Policies,
+    positions: game.GameState,
+    seeds: np.ndarray,
+    temperature: float,
+    threads: int | None,
+    asked: np.ndarray,
+) -> np.ndarray:
+    """Return the points of the mover's team after each move and a game to the end, `[M, 7]`."""
+    if isinstance(policies, transformers.Policies):
+        return transformers.rollouts(policies, positions, seeds, asked)
+    return batch.rollouts(policies, batch.read(positions), seeds, temperature, threads, asked)
 
 
 def _seconds(ply: np.ndarray, share: float) -> np.ndarray:
@@ -249,24 +260,6 @@ def _results(
     return Results(_means(wins, worlds, legal), _means(results, worlds, legal))
 
 
-@dataclasses.dataclass(frozen=True)
-class Networks:
-    """Paths of the small networks that a player uses."""
-
-    belief: str | None = None
-    """Models the others; None: uniform weights."""
-    partner: str | None = None
-    """Models the partner; None: as `belief`."""
-    rollouts: str | None = None
-    """Plays the rollouts; None: none."""
-    opponents: str | None = None
-    """Plays for the opponents in rollouts; None: as `rollouts`."""
-    opening: str | None = None
-    """Plays the first tricks, without worlds; None: no other player does."""
-    opening_tricks: int = 2
-    """Tricks that `opening` plays."""
-
-
 def player(
     settings: tuple[inference.Settings, Settings],
     networks: Networks,
@@ -282,17 +275,8 @@ def player(
     Raises:
         ValueError: if there is no network at a path.
     """
-    belief, rollouts = networks.belief, networks.rollouts
-    partner, opponents = networks.partner or belief, networks.opponents or rollouts
-    paths = (belief, partner, rollouts, opponents, networks.opening)
-    loaded = {path: storage.load(path) for path in paths if path is not None}
-    scorers = {path: scorer(net) for path, net in loaded.items()}
-    models = Models(scorers[partner], scorers[belief]) if belief and partner else None
-    policies = (
-        batch.Policies(scorers[rollouts], scorers[opponents]) if rollouts and opponents else None
-    )
-    opening = scorers[networks.opening] if networks.opening else None
-    how = settings[1]
+    nets = networks.load()
+    judges, how = (nets.models, nets.policies), settings[1]
 
     def judged(
         states: game.GameState, keys: np.ndarray, rows: np.ndarray, needs: np.ndarray
@@ -300,7 +284,7 @@ def player(
         for first in range(0, len(rows), _DECISIONS_AT_ONCE):
             some = rows[first : first + _DECISIONS_AT_ONCE]
             asked = base.gather(states, some)
-            yield some, values(asked, keys[some], (models, policies), settings, need=needs[some])
+            yield some, values(asked, keys[some], judges, settings, need=needs[some])
 
     def choose_needing(
         states: game.GameState, keys: np.ndarray, need: np.ndarray | int
@@ -310,10 +294,10 @@ def player(
         legal = base.in_chunks(exact.legal_slots, states, keys)
         slots = np.array(game.forced_slot(legal))
         needs = np.broadcast_to(need, len(keys))
-        if opening is not None:
+        if nets.opening is not None:
             early = np.asarray(states.ply) < tiles.N_PLAYERS * networks.opening_tricks
             rows = np.flatnonzero((slots < 0) & early)
-            slots[rows] = small.slots(opening, base.gather(states, rows), keys[rows])
+            slots[rows] = small.slots(nets.opening, base.gather(states, rows), keys[rows])
         rows = np.flatnonzero(slots < 0)
         for some, found in judged(states, keys, rows, needs):
             slots[some] = found.best_slots(how)
@@ -326,22 +310,18 @@ def player(
             shares[some] = found.scores(how)
         return shares
 
+    knows_p_win = criterion == "win" and nets.opening is None and how.scores_are_p_win
     name = "eq:weighted"
     choose, choose_in_contract = base.by_need(choose_needing, criterion, name)
-    digests = ["" if path is None else digest(loaded[path]) for path in paths]
-    # Defaults of later options are left out: pairs are cached by the identity.
-    named = ",".join(digests[: 3 if opponents == rollouts else 4])
-    if opening is not None:
-        named += f",{networks.opening_tricks} tricks by {digests[4]}"
     return Player(
         name,
         choose,
         # The usual criterion is left out too.
-        identity=f"weighted:{inference.VERSION},{settings!r},{named}"
+        identity=f"weighted:{inference.VERSION},{settings!r},{nets.identity}"
         + (f",{criterion}" if criterion != "win" else ""),
         choose_in_contract=choose_in_contract,
-        prepare=functools.partial(inference.prepare, settings[0]) if models else lambda: None,
-        p_win=p_win if criterion == "win" and opening is None and how.scores_are_p_win else None,
+        prepare=functools.partial(inference.prepare, settings[0]) if nets.models else lambda: None,
+        p_win=p_win if knows_p_win else None,
     )
 
 

@@ -1,0 +1,86 @@
+"""The networks of the player `eq:...,belief=...`: read, and put to their tasks."""
+
+import dataclasses
+from typing import NamedTuple, TypeAlias
+
+from zebjax.players import small, transformers
+from zebjax.players.inference import Models
+from zebjax.players.transformers import Transformer
+from zebjax.small import batch
+from zebjax.small.network import Net
+
+Policies: TypeAlias = batch.Policies | transformers.Policies
+"""Who plays rollouts."""
+
+
+class Loaded(NamedTuple):
+    """Networks that were read."""
+
+    models: Models | None
+    """Of the others; None: uniform weights."""
+    policies: Policies | None
+    """Of rollouts; None: none."""
+    opening: Net | None
+    """Plays the first tricks, with 28 scores."""
+    identity: str
+    """Names what was read; part of a player's identity."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Networks:
+    """Paths of the networks that a player uses: small ones, or `zeb:PATH` for transformers."""
+
+    belief: str | None = None
+    """Models the others; None: uniform weights."""
+    partner: str | None = None
+    """Models the partner; None: as `belief`."""
+    rollouts: str | None = None
+    """Plays the rollouts; None: none."""
+    opponents: str | None = None
+    """Plays for the opponents in rollouts; None: as `rollouts`."""
+    opening: str | None = None
+    """A small network that plays the first tricks, without worlds; None: no other player does."""
+    opening_tricks: int = 2
+    """Tricks that `opening` plays."""
+
+    def load(self) -> Loaded:
+        """Read the networks.
+
+        Raises:
+            ValueError: if there is no network at a path, or it cannot do its task.
+        """
+        partner, opponents = self.partner or self.belief, self.opponents or self.rollouts
+        paths = (self.belief, partner, self.rollouts, opponents, self.opening)
+        loaded = {path: _load(path) for path in paths if path is not None}
+        models = policies = None
+        opening: Net | None = None
+        if self.belief and partner:
+            models = Models(loaded[partner][0], loaded[self.belief][0])
+        if self.rollouts and opponents:
+            policies = _policies(loaded[self.rollouts][0], loaded[opponents][0])
+        digests = ["" if path is None else loaded[path][1] for path in paths]
+        # Defaults of later options are left out: pairs are cached by the identity.
+        identity = ",".join(digests[: 3 if opponents == self.rollouts else 4])
+        if self.opening:
+            found = loaded[self.opening][0]
+            if isinstance(found, Transformer):
+                raise ValueError(f"opening: expected a small network, got {self.opening}")
+            opening = found
+            identity += f",{self.opening_tricks} tricks by {digests[4]}"
+        return Loaded(models, policies, opening, identity)
+
+
+def _load(path: str) -> tuple[Net | Transformer, str]:
+    """Return the network at a path, ready to play, and its digest."""
+    if not path.startswith(transformers.PREFIX):
+        return small.load(path)
+    found = transformers.load(path.removeprefix(transformers.PREFIX))
+    return found, found.digest
+
+
+def _policies(own: Net | Transformer, others: Net | Transformer) -> Policies:
+    if isinstance(own, Transformer) and isinstance(others, Transformer):
+        return transformers.Policies(own, others)
+    if isinstance(own, Transformer) or isinstance(others, Transformer):
+        raise ValueError("opponents: expected a network of the kind of rollouts, small or zeb:PATH")
+    return batch.Policies(own, others)

@@ -1,0 +1,232 @@
+"""A transformer as a model of the others and as the policy of rollouts, in JAX.
+
+`small.batch` does the same with the small network in numba. A transformer costs some hundred times
+as much, so this is for accelerators, and for single decisions on a CPU.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from zebjax import game, network, observe, tiles
+from zebjax.common.arrays import Scalar
+from zebjax.common.jax_settings import PRNG
+from zebjax.players import base, exact, neural
+
+PREFIX = "zeb:"
+"""Of a path that names a transformer, as in the spec of a player."""
+_TEMPERATURE = 0.1
+"""Of moves in rollouts, on logits: that of the player `zeb:PATH`."""
+
+
+class Transformer(NamedTuple):
+    """A network with a policy."""
+
+    config: network.ZebConfig
+    params: network.Params
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of its config and arrays."""
+        return neural.digest(self.config, self.params)
+
+
+def load(path: str) -> Transformer:
+    """Read a network that plays for points.
+
+    Args:
+        path: as for the player `zeb:PATH`.
+
+    Raises:
+        ValueError: if there is none, or it plays contracts.
+    """
+    config, params = neural.read(path)
+    if config.plays_contracts:
+        raise ValueError(
+            f"{PREFIX}{path}: trained for contracts; expected a network trained for points"
+        )
+    return Transformer(config, params)
+
+
+def log_likelihoods(
+    model: Transformer,
+    states: game.GameState,
+    worlds: np.ndarray,
+    counts: np.ndarray,
+    floor: float,
+) -> np.ndarray:
+    """Return how likely worlds make the others' past plays; as `batch.log_likelihoods`.
+
+    What a seat's plays tell depends on its own hand alone, so each hand is evaluated once.
+
+    Args:
+        model: its policy is taken as it is, softmax(logits).
+        states: N games, NumPy arrays; only what the mover has seen is read.
+        worlds: int8 `[N, C, 4, 7]`, dealt hands.
+        counts: integers `[N]`, the number of worlds of each game; the rest are not read.
+        floor: share of uniformly random plays.
+
+    Returns:
+        float64 `[N, C, 4]`: of the partner's and the opponents' plays by the model, and the same
+        if they played at random.
+    """
+    found = np.zeros((*worlds.shape[:2], 4))
+    asked, hands_of = _hands_to_ask(states, worlds, counts)
+    p, n_legal = _chances(model, asked)
+    by_model, at_random = np.log((1 - floor) * p + floor / n_legal), -np.log(n_legal)
+    for row, seat, which, part in hands_of:
+        group = 0 if seat == 1 else 1
+        for column, logs in ((group, by_model), (2 + group, at_random)):
+            by_hand = logs[part].reshape(which.max() + 1, -1).sum(1)
+            found[row, : counts[row], column] += by_hand[which]
+    return found
+
+
+def _hands_to_ask(
+    states: game.GameState, worlds: np.ndarray, counts: np.ndarray
+) -> tuple[game.GameState, list[tuple[int, int, np.ndarray, slice]]]:
+    """Return each past play of each other seat with each hand that the worlds give it.
+
+    Returns:
+        Games with the whole history, whose `ply` is that of the play; and for each game and seat:
+        its number, the seat from the left of the mover on, the hand of each world, and which of
+        the games these are, by hand and then by play.
+    """
+    by_ply = np.repeat(np.asarray(states.trick_leaders), tiles.N_PLAYERS, 1).astype(np.int64)
+    by_ply = (by_ply + np.arange(game.N_PLIES)) % tiles.N_PLAYERS
+    rows, hands_of, total = [np.zeros((3, 0), np.int64)], [], 0
+    for row, me in enumerate(base.movers(states)):
+        for other in range(3):
+            seat = (me + 1 + other) % tiles.N_PLAYERS
+            own = np.sort(worlds[row, : counts[row], seat], 1)
+            _, first, which = np.unique(own, axis=0, return_index=True, return_inverse=True)
+            plies = np.flatnonzero(by_ply[row, : states.ply[row]] == seat)
+            world, ply = (part.ravel() for part in np.meshgrid(first, plies, indexing="ij"))
+            rows.append(np.stack([np.full(len(world), row), world, ply]))
+            hands_of.append((row, other, which.ravel(), slice(total, total + len(world))))
+            total += len(world)
+    number, world, ply = np.concatenate(rows, 1)
+    asked = base.gather(states, number)
+    return asked._replace(hands=worlds[number, world], ply=ply.astype(np.int8)), hands_of
+
+
+def _chances(model: Transformer, asked: game.GameState) -> tuple[np.ndarray, np.ndarray]:
+    """Return the probability of each play, and how many tiles were legal, float64 `[n]` each."""
+    p, n_legal = np.ones((2, len(asked.ply)))
+    lengths = observe.tokenizer(model.config.tokenizer).lengths
+    of_trick = asked.ply // tiles.N_PLAYERS | 1  # one length of tokens per two tricks
+    for trick in np.unique(of_trick):
+        some = np.flatnonzero(of_trick == trick)
+        compiled = functools.partial(
+            _chance, model.params, model.config, lengths[min(trick, tiles.N_TRICKS - 1)]
+        )
+        p[some], n_legal[some] = _in_chunks(compiled, base.gather(asked, some)).T
+    return p, n_legal
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _chance(
+    params: network.Params, config: network.ZebConfig, length: int, asked: game.GameState
+) -> jax.Array:
+    """Return P(the play at `ply`) and the number of legal tiles, float32 `[n, 2]`."""
+
+    def before(one: game.GameState) -> tuple[game.GameState, jax.Array]:
+        holds = jnp.asarray(one.hands).reshape(1, -1) == jnp.asarray(one.history)[:, None]
+        slots = jnp.argmax(holds, 1) % tiles.HAND_SIZE
+        return game.replay(one.hands, one.declaration, one.leader, slots, one.ply), slots[one.ply]
+
+    states, slots = jax.vmap(before)(asked)
+    legal = jax.vmap(game.legal_slots)(states)
+    logits = jnp.where(legal, neural.logits(states, params, config, length), -jnp.inf)
+    policy = jax.nn.softmax(logits)
+    p = jnp.take_along_axis(policy, slots[:, None].astype(jnp.int32), 1)[:, 0]
+    return jnp.stack([p, legal.sum(1)], 1)
+
+
+class Policies(NamedTuple):
+    """Who plays a game to its end, see `small.policy.Policies`."""
+
+    own: Transformer
+    others: Transformer
+
+
+def rollouts(
+    policies: Policies, states: game.GameState, seeds: np.ndarray, asked: np.ndarray
+) -> np.ndarray:
+    """Play each legal move that is asked for, and then the game to its end; as `batch.rollouts`.
+
+    Args:
+        policies: of the mover's team, and of its opponents.
+        states: N games, with all hands.
+        seeds: uint64 `[N]`; all moves of a game have the same random numbers.
+        asked: bool `[N, 7]`, by slot.
+
+    Returns:
+        int8 `[N, 7]`, points of the mover's team at the end; -1 where not legal or not asked for.
+    """
+    found = np.full(asked.shape, -1, np.int8)
+    keys = np.stack([seeds >> np.uint64(32), seeds & np.uint64(0xFFFFFFFF)], -1).astype(np.uint32)
+    row, slot = np.nonzero(asked & base.in_chunks(exact.legal_slots, states, keys))
+    if not len(row):
+        return found
+    own, others = policies
+    compiled = functools.partial(
+        _play_out,
+        (own.params, None if others is own else others.params),
+        (own.config, None if others is own else others.config),
+    )
+    found[row, slot] = _in_chunks(compiled, base.gather(states, row), slot, keys[row])
+    return found
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _play_out(
+    params: tuple[network.Params, network.Params | None],
+    configs: tuple[network.ZebConfig, network.ZebConfig | None],
+    states: game.GameState,
+    slots: jax.Array,
+    keys: jax.Array,
+) -> jax.Array:
+    """Return the points of the team to move after `slots` and a game to the end, int8 `[n]`."""
+    team = jax.vmap(game.current_player)(states) % 2
+
+    def logits_of(number: int, states: game.GameState) -> jax.Array:
+        config, own = configs[number], params[number]
+        assert config is not None and own is not None
+        lengths = observe.tokenizer(config.tokenizer).lengths
+        return neural.logits(states, own, config, max(lengths))
+
+    def step(states: game.GameState) -> game.GameState:
+        chosen = logits_of(0, states)
+        if params[1] is not None:
+            is_own = jax.vmap(game.current_player)(states) % 2 == team
+            chosen = jnp.where(is_own[:, None], chosen, logits_of(1, states))
+        legal = jax.vmap(game.legal_slots)(states)
+
+        def draw(key: jax.Array, ply: Scalar, logits: jax.Array, legal: jax.Array) -> jax.Array:
+            now = jax.random.fold_in(jax.random.wrap_key_data(key, impl=PRNG), ply)
+            return base.sample_slot(jax.random.key_data(now), logits, legal, _TEMPERATURE)
+
+        slots = jax.vmap(draw)(keys, states.ply, chosen, legal)
+        return jax.vmap(game.play)(states, slots)  # changes nothing in a game that is over
+
+    first = jax.vmap(game.play)(states, slots)
+    ends = jax.lax.while_loop(lambda states: ~jax.vmap(game.is_over)(states).all(), step, first)
+    return jnp.take_along_axis(ends.points, team[:, None], 1)[:, 0]
+
+
+def _in_chunks(
+    compiled: Callable[..., Any], states: game.GameState, *more: np.ndarray
+) -> np.ndarray:
+    """Call a compiled function on chunks of one fixed size, so that one program serves any n."""
+    n, chunk = len(states.ply), base.chunk_size()
+    results = []
+    for start in range(0, n, chunk):
+        rows = np.arange(start, start + chunk)
+        rest = (np.take(array, rows, axis=0, mode="clip") for array in more)
+        results.append(compiled(base.gather(states, rows), *rest))
+    return np.concatenate([np.asarray(result) for result in results])[:n]
