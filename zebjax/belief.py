@@ -23,7 +23,8 @@ if TYPE_CHECKING:  # imported when a game is played, so that `--help` does not i
 
 
 _LEGEND = """\
-network: the belief head. marginal: exact counting, which ignores why a tile was played.
+network: the belief head, or for small[:PATH] the weighted hands. marginal: exact counting, which
+ignores why a tile was played.
 accuracy: tiles whose most probable holder is the true one; higher is better (a guess: 33.3 %).
 cross-entropy (nats per tile; a guess: 1.0986), Brier (a guess: 0.6667), calibration error
 (confidence against accuracy): lower is better.

@@ -78,6 +78,13 @@ def _run(arguments: argparse.Namespace) -> int:
 
     from zebjax.training.small_run import run
 
+    n_played = 0
+
+    def report(result: "Round") -> None:
+        nonlocal n_played
+        n_played += 1
+        print(_line(result), flush=True)
+
     names = [field.name for field in dataclasses.fields(Settings) if field.name != "explore"]
     settings = Settings(**{name: getattr(arguments, name) for name in names})
     with (
@@ -89,8 +96,10 @@ def _run(arguments: argparse.Namespace) -> int:
             arguments.out,
             numba.config.NUMBA_NUM_THREADS,
             show,
-            lambda result: print(_line(result), flush=True),
+            report,
         )
+    if not n_played:
+        print(f"{done} rounds were there already; a larger --rounds plays more")
     last = arguments.out / f"round_{done:02}.safetensors"
     print(f"the newest network is {last}; try: zebjax arena small:{last} vs heuristic --deals 1000")
     return 0

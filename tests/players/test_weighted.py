@@ -256,7 +256,10 @@ def test_p_win_is_the_blended_share_of_wins(endings, path, policies, models):
         ("blend=0.1", "blend: expected rollouts with it, as in rollouts=small"),
         ("belief=PATH,criterion=points", "criterion=points: not with belief; expected points=1"),
         ("belief=PATH,candidates=50", "candidates: expected at least n, 100, got 50"),
-        ("belief=", "belief: expected `small`, `imitator`, the path of a network, or zeb:PATH, got ''"),
+        (
+            "belief=",
+            "belief: expected `small`, `imitator`, the path of a network, or zeb:PATH, got ''",
+        ),
         ("rollouts=/no/such", "/no/such: cannot be read"),
         ("rollouts=small,opponents=/no/such", "/no/such: cannot be read"),
         ("opening=small,n_trick1=20", "n_trick1: not with opening, which plays the first trick"),

@@ -6,6 +6,7 @@ import safetensors.numpy
 
 from tests.support.playouts import positions
 from tests.support.small import net_of_seed
+from zebjax.network import load as load_transformer
 from zebjax.small import batch, moves, network, storage
 
 
@@ -37,6 +38,13 @@ def test_a_network_is_saved_and_loaded(net, tmp_path):
     for name, field, again in zip(net._fields, net, loaded, strict=True):
         np.testing.assert_allclose(again, field, rtol=1e-3, atol=1e-4, err_msg=name)
         assert again.dtype == np.float32
+
+
+def test_a_small_network_is_no_transformer(net, tmp_path):
+    file = tmp_path / "net.safetensors"
+    storage.save(file, net, {})
+    with pytest.raises(ValueError, match=f"a small network; expected small:{file}"):
+        load_transformer(file)
 
 
 def test_a_file_of_a_later_format_is_refused(net, tmp_path):

@@ -2,6 +2,8 @@
 
 import json
 
+SMALL_FORMAT = "zebjax_small_format"
+"""Key of the metadata of small networks."""
 _MAX_HEADER_BYTES = 1 << 20
 
 

@@ -22,7 +22,7 @@ import safetensors.numpy
 
 from zebjax.common import checkpoint, devices, hub
 from zebjax.common.files import read_json, write_json, write_text, writing
-from zebjax.common.tensor_file import metadata_of
+from zebjax.common.tensor_file import SMALL_FORMAT, metadata_of
 from zebjax.network import card, places
 from zebjax.network.config import ZebConfig, config_from_dict
 from zebjax.network.model import Params, abstract_params, n_params
@@ -238,6 +238,8 @@ def load(path: Path | str) -> tuple[ZebConfig, Params]:
     found = find(path)
     if found.is_file():
         data = _read(found)
+        if SMALL_FORMAT in metadata_of(data):
+            raise ValueError(f"{found}: a small network; expected small:{path}, or another network")
         if _CONFIG_KEY not in metadata_of(data):
             raise ValueError(
                 f"{found}: not a zebjax network, its metadata has no config; convert it first "

@@ -198,7 +198,7 @@ KINDS = {
     ),
     "small": PlayerKind(
         "zebjax.players.small:player",
-        "small[:PATH][,temperature=0]",
+        "small[:PATH,temperature=0]",
         "the policy of a small network for CPUs, some microseconds a move; PATH is a file that "
         "`zebjax iterate` or `zebjax imitate` made, or one of those that come with zebjax: `small` "
         "(default) or `imitator`, which foresees the moves of E[Q]",

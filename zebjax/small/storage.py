@@ -8,7 +8,7 @@ import safetensors.numpy
 
 from zebjax import tiles
 from zebjax.common import files
-from zebjax.common.tensor_file import metadata_of
+from zebjax.common.tensor_file import SMALL_FORMAT, metadata_of
 from zebjax.small import MAX_WIDTH
 from zebjax.small.beliefs import N_PLAYS
 from zebjax.small.moves import N_ALWAYS, N_MOVE_FEATURES, N_RELATED
@@ -20,7 +20,7 @@ best what strong players do."""
 _BUNDLED = Path(__file__).parents[1] / "bundled"
 MAX_BYTES = 100 << 20
 """Maximum size of a file."""
-_FORMAT_KEY, _FORMAT = "zebjax_small_format", "4"
+_FORMAT = "4"
 _OF_MOVES = ("join", "moves", "move_second", "move_second_bias", "move_last")
 """The arrays of the layers of a move. Files of format 1 have none of them, those of format 2 three:
 their networks have one such layer, and no relations. Files of formats 1 to 3 have no beliefs, and
@@ -47,7 +47,7 @@ def save(path: Path, net: Net, facts: dict[str, str]) -> None:
         if not np.isfinite(array).all():
             raise ValueError(f"{path}: array {name} is not finite, so nothing is written")
     with files.writing(path):
-        files.write_bytes(path, safetensors.numpy.save(arrays, {_FORMAT_KEY: _FORMAT, **facts}))
+        files.write_bytes(path, safetensors.numpy.save(arrays, {SMALL_FORMAT: _FORMAT, **facts}))
 
 
 def load(path: Path | str) -> Net:
@@ -79,7 +79,7 @@ def load(path: Path | str) -> Net:
         arrays = safetensors.numpy.load(data)
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"{file}: not a readable safetensors file ({error})") from None
-    written = str(metadata_of(data).get(_FORMAT_KEY, _FORMAT))
+    written = str(metadata_of(data).get(SMALL_FORMAT, _FORMAT))
     if written.isdecimal() and int(written[:9]) > int(_FORMAT):
         raise ValueError(
             f"{file}: its format is {written[:9]}, this zebjax reads 1 to {_FORMAT}; update zebjax"

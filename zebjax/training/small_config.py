@@ -57,6 +57,10 @@ class Settings:
         checks.at_least(self, "small", 4, "hidden", "second", "move", "move_second")
         checks.positive(self, "small", "passes", "rate", "last_rate")
         checks.at_least(self, "small", 0, "decay")
+        if self.rate < self.last_rate:
+            raise ValueError(
+                f"rate: expected at least last_rate, {self.last_rate:g}, got {self.rate:g}"
+            )
         for name in ("hidden", "second", "move", "move_second"):
             if getattr(self, name) % 4:
                 raise ValueError(
