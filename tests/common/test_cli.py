@@ -237,7 +237,11 @@ def test_an_interrupt_within_a_callback_of_the_garbage_collector_is_not_lost():
             time.sleep(0.01)
         return 0
 
-    assert cli.run("x", command, argparse.Namespace(), compiles=False) == 130
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # workers of xdist ignore it
+    try:
+        assert cli.run("x", command, argparse.Namespace(), compiles=False) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_progress_is_lines_where_there_is_no_terminal(capsys):
