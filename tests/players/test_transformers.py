@@ -21,9 +21,9 @@ FLOOR, N = 0.1, 5
 
 def model_of_seed(seed):
     rng = np.random.default_rng(seed)
-    draw = lambda leaf: rng.normal(0, leaf.shape[0] ** -0.5, leaf.shape)  # noqa: E731
     params = jax.tree.map(
-        lambda leaf: jnp.asarray(draw(leaf), jnp.float32), network.abstract_params(CONFIG)
+        lambda leaf: jnp.asarray(rng.normal(0, leaf.shape[0] ** -0.5, leaf.shape), jnp.float32),
+        network.abstract_params(CONFIG),
     )
     return transformers.Transformer(CONFIG, params)
 
@@ -89,6 +89,7 @@ def test_a_transformer_may_model_the_partner_and_a_small_network_the_opponents(m
         inference.candidates_of(states, keys, inference.Models(*pair), how) for pair in pairs
     ]
     a, b, c, d = (np.log(worlds.weights) for worlds in drawn_by)
+    assert np.abs(a - c).max() > 0.1 and np.abs(a - b).max() > 0.1  # each of them counts
     worlds = drawn_by[0]
     for row in range(N):
         rows = worlds.decision == row
@@ -131,10 +132,7 @@ def test_the_player_of_a_spec_uses_it(path, drawn):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            "rollouts=small,opponents=zeb:{}",
-            "opponents: expected a network of the kind of rollo",
-        ),
+        ("rollouts=small,opponents=zeb:{}", "opponents: expected a network of the kind"),
         ("belief=small,opening=zeb:{}", "opening: expected a small network, got zeb:"),
         ("belief=zeb:{}-nowhere", "-nowhere"),
     ],

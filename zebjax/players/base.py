@@ -15,6 +15,7 @@ from zebjax import contract, game, tiles
 from zebjax.common.arrays import check
 from zebjax.common.jax_settings import PRNG
 from zebjax.contract import Contract
+from zebjax.game import Tree
 from zebjax.position import Position
 
 CHUNK = 64
@@ -167,17 +168,18 @@ def movers(states: game.GameState) -> np.ndarray:
     return (leaders + ply) % tiles.N_PLAYERS
 
 
-def gather(states: game.GameState, rows: np.ndarray) -> game.GameState:
+def gather(states: Tree, rows: np.ndarray) -> Tree:
     """Select games of a batch on the host.
 
     Args:
-        states: NumPy arrays with a leading axis n.
+        states: games, or any tree of NumPy arrays with a leading axis n.
         rows: integers `[m]`; a row past the end gives the last game.
 
     Returns:
         NumPy arrays with a leading axis m.
     """
-    return jax.tree.map(lambda leaf: np.take(leaf, rows, axis=0, mode="clip"), states)
+    taken: Tree = jax.tree.map(lambda leaf: np.take(leaf, rows, axis=0, mode="clip"), states)
+    return taken
 
 
 def chunk_size(trees: int = 1) -> int:
@@ -209,16 +211,28 @@ def in_chunks(
     """
     check("keys", keys, ("n", 2), int)
     game.check_state(states, (len(keys),), "states")
-    chunk, n = chunk_size(trees), len(keys)
-    results = []
-    for start in range(0, n, chunk):
-        rows = np.arange(start, start + chunk)
-        seen = gather(states, rows), np.take(keys, rows, axis=0, mode="clip")
-        if contracts is None:
-            results.append(compiled(*seen))
-        else:
-            some = Contract(*(np.take(field, rows, mode="clip") for field in contracts))
-            results.append(compiled(*seen, contracts=some))
+    if contracts is None:
+        return by_chunk(compiled, (states, keys), trees)
+    return by_chunk(
+        lambda states, keys, some: compiled(states, keys, contracts=some),
+        (states, keys, contracts),
+        trees,
+    )
+
+
+def by_chunk(compiled: Callable[..., Any], arrays: tuple[Any, ...], trees: int = 1) -> np.ndarray:
+    """Call a compiled function on chunks of one fixed size, and join the results, `[n, ...]`.
+
+    Args:
+        compiled: called with the rows of a chunk of each of `arrays`; those past the end repeat
+            the last.
+        arrays: trees of NumPy arrays with a leading axis n.
+        trees: as for `in_chunks`.
+    """
+    chunk, n = chunk_size(trees), len(jax.tree.leaves(arrays)[0])
+    results = [
+        compiled(*gather(arrays, np.arange(start, start + chunk))) for start in range(0, n, chunk)
+    ]
     # Fetch results after the last call, so that an accelerator works on one chunk while the host
     # prepares the next.
     return (

@@ -1,12 +1,12 @@
 """What the plays of the others tell about their hands: worlds with weights.
 
-A world counts as much as it makes the others' plays likely under a model of them, the small
-network: Bayes' rule with the uniform distribution over consistent worlds as prior.
+A world counts as much as it makes the others' plays likely under a model of them, a small
+network or a transformer: Bayes' rule with the uniform distribution over consistent worlds as prior.
 """
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -274,16 +274,18 @@ def _evidence(
     if models is None:
         return np.zeros(real.shape)
 
-    def likelihoods(model: Net | Transformer) -> np.ndarray:
+    def likelihoods(model: Net | Transformer, whose: Sequence[int]) -> np.ndarray:
         if isinstance(model, Transformer):
-            return transformers.log_likelihoods(model, states, hands, counts, settings.floor)
+            return transformers.log_likelihoods(model, states, hands, counts, settings.floor, whose)
         how = settings.temperature, settings.floor
         return batch.log_likelihoods(model, batch.read(states), hands, counts, how, threads)
 
     counts = real.sum(-1)
-    logs = likelihoods(models.opponents)
-    if models.partner is not models.opponents:
-        logs[..., 0] = likelihoods(models.partner)[..., 0]
+    if models.partner is models.opponents:
+        logs = likelihoods(models.opponents, (0, 1, 2))
+    else:
+        logs = likelihoods(models.opponents, (0, 2))
+        logs[..., ::2] = likelihoods(models.partner, (1,))[..., ::2]
     return log_evidence(logs, settings.power, settings.doubt)
 
 

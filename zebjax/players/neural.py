@@ -36,29 +36,28 @@ MAX_SIMULATIONS = 1_000_000
 
 def _evaluate(
     states: game.GameState,
-    params: network.Params,
+    weights: network.Prepared,
     config: network.ZebConfig,
     length: int,
     contracts: Contract | None = None,
 ) -> network.Output:
     see = functools.partial(observe.observe, tokenizer=config.tokenizer)
     seen = jax.vmap(lambda state, terms: see(state, contract=terms))(states, contracts)
-    weights = network.prepare(config, params)
     return network.evaluate(config, weights, observe.shorten(seen, length))
 
 
 def logits(
-    states: game.GameState, params: network.Params, config: network.ZebConfig, length: int
+    states: game.GameState, weights: network.Prepared, config: network.ZebConfig, length: int
 ) -> jax.Array:
     """Return the policy logits of the seat to move in n games, float32 `[n, 7]`.
 
     Args:
         states: leading axis n; only what that seat has seen is read.
-        params: of the network.
+        weights: from `network.prepare`, once for many evaluations.
         config: of the network.
         length: tokens that are kept, at least as many as any of the games has.
     """
-    return _evaluate(states, params, config, length).policy_logits
+    return _evaluate(states, weights, config, length).policy_logits
 
 
 # Parameters and temperature are traced arguments, so that a network in training can be evaluated
@@ -74,7 +73,7 @@ def _zeb_slots(
     by: Criterion,
     contracts: Contract | None = None,
 ) -> jax.Array:
-    output = _evaluate(states, params, config, length, contracts)
+    output = _evaluate(states, network.prepare(config, params), config, length, contracts)
     if by == "value":
         assert output.moves is not None
         # E[Q] that plays for the contract computes no points in the first tricks, so they are

@@ -5,8 +5,8 @@ as much, so this is for accelerators, and for single decisions on a CPU.
 """
 
 import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -58,6 +58,7 @@ def log_likelihoods(
     worlds: np.ndarray,
     counts: np.ndarray,
     floor: float,
+    whose: Sequence[int] = (0, 1, 2),
 ) -> np.ndarray:
     """Return how likely worlds make the others' past plays; as `batch.log_likelihoods`.
 
@@ -69,15 +70,17 @@ def log_likelihoods(
         worlds: int8 `[N, C, 4, 7]`, dealt hands.
         counts: integers `[N]`, the number of worlds of each game; the rest are not read.
         floor: share of uniformly random plays.
+        whose: seats from the left of the mover on, whose plays count; 1 is the partner.
 
     Returns:
         float64 `[N, C, 4]`: of the partner's and the opponents' plays by the model, and the same
         if they played at random.
     """
     found = np.zeros((*worlds.shape[:2], 4))
-    asked, hands_of = _hands_to_ask(states, worlds, counts)
+    asked, hands_of = _hands_to_ask(states, worlds, counts, whose)
     p, n_legal = _chances(model, asked)
-    by_model, at_random = np.log((1 - floor) * p + floor / n_legal), -np.log(n_legal)
+    with np.errstate(divide="ignore"):  # without a floor a play may be impossible
+        by_model, at_random = np.log((1 - floor) * p + floor / n_legal), -np.log(n_legal)
     for row, seat, which, part in hands_of:
         group = 0 if seat == 1 else 1
         for column, logs in ((group, by_model), (2 + group, at_random)):
@@ -87,9 +90,9 @@ def log_likelihoods(
 
 
 def _hands_to_ask(
-    states: game.GameState, worlds: np.ndarray, counts: np.ndarray
+    states: game.GameState, worlds: np.ndarray, counts: np.ndarray, whose: Sequence[int]
 ) -> tuple[game.GameState, list[tuple[int, int, np.ndarray, slice]]]:
-    """Return each past play of each other seat with each hand that the worlds give it.
+    """Return each past play of the seats `whose` with each hand that the worlds give it.
 
     Returns:
         Games with the whole history, whose `ply` is that of the play; and for each game and seat:
@@ -100,7 +103,7 @@ def _hands_to_ask(
     by_ply = (by_ply + np.arange(game.N_PLIES)) % tiles.N_PLAYERS
     rows, hands_of, total = [np.zeros((3, 0), np.int64)], [], 0
     for row, me in enumerate(base.movers(states)):
-        for other in range(3):
+        for other in whose:
             seat = (me + 1 + other) % tiles.N_PLAYERS
             own = np.sort(worlds[row, : counts[row], seat], 1)
             _, first, which = np.unique(own, axis=0, return_index=True, return_inverse=True)
@@ -124,7 +127,7 @@ def _chances(model: Transformer, asked: game.GameState) -> tuple[np.ndarray, np.
         compiled = functools.partial(
             _chance, model.params, model.config, lengths[min(trick, tiles.N_TRICKS - 1)]
         )
-        p[some], n_legal[some] = _in_chunks(compiled, base.gather(asked, some)).T
+        p[some], n_legal[some] = base.by_chunk(compiled, (base.gather(asked, some),)).T
     return p, n_legal
 
 
@@ -141,7 +144,8 @@ def _chance(
 
     states, slots = jax.vmap(before)(asked)
     legal = jax.vmap(game.legal_slots)(states)
-    logits = jnp.where(legal, neural.logits(states, params, config, length), -jnp.inf)
+    weights = network.prepare(config, params)
+    logits = jnp.where(legal, neural.logits(states, weights, config, length), -jnp.inf)
     policy = jax.nn.softmax(logits)
     p = jnp.take_along_axis(policy, slots[:, None].astype(jnp.int32), 1)[:, 0]
     return jnp.stack([p, legal.sum(1)], 1)
@@ -171,40 +175,38 @@ def rollouts(
     found = np.full(asked.shape, -1, np.int8)
     keys = np.stack([seeds >> np.uint64(32), seeds & np.uint64(0xFFFFFFFF)], -1).astype(np.uint32)
     row, slot = np.nonzero(asked & base.in_chunks(exact.legal_slots, states, keys))
-    if not len(row):
-        return found
-    own, others = policies
+    nets = policies[:1] if policies.own is policies.others else policies
     compiled = functools.partial(
-        _play_out,
-        (own.params, None if others is own else others.params),
-        (own.config, None if others is own else others.config),
+        _play_out, tuple(net.params for net in nets), tuple(net.config for net in nets)
     )
-    found[row, slot] = _in_chunks(compiled, base.gather(states, row), slot, keys[row])
+    found[row, slot] = base.by_chunk(compiled, (base.gather(states, row), slot, keys[row]))
     return found
 
 
 @functools.partial(jax.jit, static_argnums=1)
 def _play_out(
-    params: tuple[network.Params, network.Params | None],
-    configs: tuple[network.ZebConfig, network.ZebConfig | None],
+    params: tuple[network.Params, ...],
+    configs: tuple[network.ZebConfig, ...],
     states: game.GameState,
     slots: jax.Array,
     keys: jax.Array,
 ) -> jax.Array:
-    """Return the points of the team to move after `slots` and a game to the end, int8 `[n]`."""
+    """Return the points of the team to move after `slots` and a game to the end, int8 `[n]`.
+
+    One network plays for all; or the first for that team, the second for its opponents.
+    """
+    nets = [
+        (config, network.prepare(config, own)) for config, own in zip(configs, params, strict=True)
+    ]
     team = jax.vmap(game.current_player)(states) % 2
 
-    def logits_of(number: int, states: game.GameState) -> jax.Array:
-        config, own = configs[number], params[number]
-        assert config is not None and own is not None
-        lengths = observe.tokenizer(config.tokenizer).lengths
-        return neural.logits(states, own, config, max(lengths))
-
     def step(states: game.GameState) -> game.GameState:
-        chosen = logits_of(0, states)
-        if params[1] is not None:
-            is_own = jax.vmap(game.current_player)(states) % 2 == team
-            chosen = jnp.where(is_own[:, None], chosen, logits_of(1, states))
+        by_net = [
+            neural.logits(states, weights, config, max(observe.tokenizer(config.tokenizer).lengths))
+            for config, weights in nets
+        ]
+        is_own = jax.vmap(game.current_player)(states) % 2 == team
+        chosen = jnp.where(is_own[:, None], by_net[0], by_net[-1])
         legal = jax.vmap(game.legal_slots)(states)
 
         def draw(key: jax.Array, ply: Scalar, logits: jax.Array, legal: jax.Array) -> jax.Array:
@@ -217,16 +219,3 @@ def _play_out(
     first = jax.vmap(game.play)(states, slots)
     ends = jax.lax.while_loop(lambda states: ~jax.vmap(game.is_over)(states).all(), step, first)
     return jnp.take_along_axis(ends.points, team[:, None], 1)[:, 0]
-
-
-def _in_chunks(
-    compiled: Callable[..., Any], states: game.GameState, *more: np.ndarray
-) -> np.ndarray:
-    """Call a compiled function on chunks of one fixed size, so that one program serves any n."""
-    n, chunk = len(states.ply), base.chunk_size()
-    results = []
-    for start in range(0, n, chunk):
-        rows = np.arange(start, start + chunk)
-        rest = (np.take(array, rows, axis=0, mode="clip") for array in more)
-        results.append(compiled(base.gather(states, rows), *rest))
-    return np.concatenate([np.asarray(result) for result in results])[:n]

@@ -4,8 +4,8 @@ The weighted worlds of `inference` are solved exactly, as in `exact`. An exact s
 seat see all hands after the move ("strategy fusion", Frank and Basin 1998). Rollouts by a policy do
 not, but play worse; `blend` mixes the two.
 
-With criterion=make a game is won by making or setting its contract. The small network, which models
-the others and plays the rollouts, was trained on games for points and sees no bid.
+With criterion=make a game is won by making or setting its contract. The networks, which model
+the others and play the rollouts, were trained on games for points and see no bid.
 """
 
 import dataclasses
@@ -273,7 +273,7 @@ def player(
         criterion: "win" or "make", as for `exact.player`.
 
     Raises:
-        ValueError: if there is no network at a path.
+        ValueError: as `Networks.load`.
     """
     nets = networks.load()
     judges, how = (nets.models, nets.policies), settings[1]
