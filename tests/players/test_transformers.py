@@ -135,11 +135,16 @@ def test_the_player_of_a_spec_uses_it(path, drawn):
         ("rollouts=small,opponents=zeb:{}", "opponents: expected a network of the kind"),
         ("belief=small,opening=zeb:{}", "opening: expected a small network, got zeb:"),
         ("belief=zeb:{}-nowhere", "-nowhere"),
+        ("belief=zeb:{},temperature=0.1", "temperature: not with belief=zeb:"),
     ],
 )
 def test_networks_that_cannot_do_their_task_are_refused(path, options, message):
     with pytest.raises(ValueError, match=message):
         players.make(f"eq:n=4,{options.format(path)}")
+
+
+def test_a_temperature_is_for_the_small_one_of_two_networks(path):
+    assert players.make(f"eq:n=4,belief=zeb:{path},partner=small,temperature=0.1")
 
 
 def test_a_network_of_contracts_is_refused(tmp_path, model):

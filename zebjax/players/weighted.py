@@ -363,6 +363,9 @@ def make(
     if "price" in options and "adaptive" not in options:
         raise ValueError("price: expected adaptive with it, as in adaptive=4")
     networks = Networks(**_taken(options, Networks))
+    models = [path for path in (networks.belief, networks.partner) if path is not None]
+    if "temperature" in options and all(path.startswith(transformers.PREFIX) for path in models):
+        raise ValueError(f"temperature: not with belief={models[0]}; expected a small network")
     settings = Settings(**_taken(options, Settings))
     weigh = networks.belief is not None
     worlds = inference.settings_of(n, n_trick1, weigh, options, settings.adaptive)
