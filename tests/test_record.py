@@ -138,7 +138,11 @@ def save_raw(path, records, strings):
     ("strings", "message"),
     [
         ({"format_version": "2"}, "format_version: expected 1, got 2"),
-        ({"format_version": None}, "format_version: expected 1, got None"),
+        ({"format_version": None}, "its metadata names no format_version; expected a record file"),
+        (
+            {"format_version": None, "zebjax_small_format": "4"},
+            "a small network; expected a record file of games",
+        ),
         ({"source": "elsewhere"}, "source: expected one of selfplay-mcts"),
         ({"games": "23"}, "its metadata says 23 games, it holds 24"),
         ({"model_step": "x"}, "metadata is missing or malformed"),

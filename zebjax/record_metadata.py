@@ -4,6 +4,8 @@ import dataclasses
 import json
 from typing import Any
 
+from zebjax.common.tensor_file import SMALL_FORMAT
+
 FORMAT_VERSION = 1
 SELFPLAY, EVAL_AUX, TEACHER, TABLE = SOURCES = (
     "selfplay-mcts",
@@ -42,7 +44,11 @@ def parse(strings: dict[str, str]) -> Metadata:
     Raises:
         InvalidRecords: if one is missing or malformed.
     """
+    if SMALL_FORMAT in strings:
+        raise InvalidRecords("a small network; expected a record file of games")
     version = strings.get("format_version")
+    if version is None:
+        raise InvalidRecords("its metadata names no format_version; expected a record file")
     if version != str(FORMAT_VERSION):
         raise InvalidRecords(f"format_version: expected {FORMAT_VERSION}, got {version}")
     try:
