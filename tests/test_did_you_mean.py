@@ -51,11 +51,17 @@ def test_a_player_that_is_a_network_is_named_as_one(spec, meant, here):
 
 @pytest.mark.parametrize(
     ("spec", "meant"),
-    [("eq:m=100", "'n'"), ("eq:N=100", "'n'"), ("eq:trick1=9", "'n_trick1'")],
+    [("eq:N=100", "'n'"), ("eq:belif=small", "'belief'"), ("eq:trick1=9", "'n_trick1'")],
 )
 def test_a_key_of_a_player_is_suggested(spec, meant):
     with pytest.raises(ValueError, match=f"unknown key .*; did you mean {meant}\\?$"):
         players.make(spec)
+
+
+@pytest.mark.parametrize("key", ["m", "color", "worlds"])
+def test_a_key_that_resembles_none_is_told_which_there_are(key):
+    with pytest.raises(ValueError, match=f"unknown key '{key}'; expected one of n, criterion, "):
+        players.make(f"eq:{key}=100")
 
 
 def test_an_empty_player_is_told_which_there_are():

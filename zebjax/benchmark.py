@@ -84,8 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = words[0]
     if name not in names():
         made.error(
-            f"unknown benchmark {name!r}; did you mean {parsing.nearest(name, names())!r}? "
-            "`zebjax benchmark` lists them"
+            f"unknown benchmark {name!r}; "
+            + parsing.hint(name, names(), "`zebjax benchmark` lists them")
         )
     _ensure_package()
     sys.argv = [f"zebjax benchmark {name}", *words[1:]]  # a benchmark reads its options from here

@@ -3,7 +3,7 @@
 import sys
 from typing import NamedTuple
 
-from zebjax.common.parsing import nearest
+from zebjax.common.parsing import hint
 
 
 class Command(NamedTuple):
@@ -67,7 +67,7 @@ def unknown(name: str) -> str:
     """Return the error message for an unknown command; it says what to type instead."""
     if name in _OTHER_NAMES:
         return f"{name!r} is not a command; use `{_OTHER_NAMES[name]}`"
-    return f"unknown command {name!r}; did you mean {nearest(name, COMMANDS)!r}? see zebjax --help"
+    return f"unknown command {name!r}; {hint(name, COMMANDS, 'see zebjax --help')}"
 
 
 def refuse_library_module() -> None:

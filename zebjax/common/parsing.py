@@ -31,6 +31,17 @@ def similar(word: str, known: Iterable[str]) -> str:
     return nearest(word, found) if found else ""
 
 
+def hint(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """Return what to type instead of a word that is not in `known`: the similar word of it.
+
+    If none is similar: `otherwise`, or all words of `known`.
+    """
+    known = list(known)
+    if meant := similar(word, known):
+        return f"did you mean {meant!r}?"
+    return otherwise or f"expected one of {', '.join(known)}"
+
+
 def _likeness(word: str, other: str) -> float:
     """0 to 1; capital and small letters are the same."""
     return difflib.SequenceMatcher(None, other.lower(), word.lower()).ratio()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zebjax.common import cli, hub
-from zebjax.common.parsing import integer, nearest, number, one_of, similar
+from zebjax.common.parsing import hint, integer, nearest, number, one_of, similar
 from zebjax.network import places
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def make(spec: str) -> "Player":
         raise ValueError(f"player {spec!r}: expected one of {', '.join(KINDS)}")
     if name not in KINDS:
         meant = _meant(spec)
-        hint = f"did you mean {meant!r}?" if meant else f"expected one of {', '.join(KINDS)}"
-        raise ValueError(f"player {spec!r}: unknown kind {name!r}; {hint}")
+        instead = f"did you mean {meant!r}?" if meant else f"expected one of {', '.join(KINDS)}"
+        raise ValueError(f"player {spec!r}: unknown kind {name!r}; {instead}")
     kind = KINDS[name]
     items = rest.split(",") if colon else []
     positional = []
@@ -126,7 +126,7 @@ def _options(kind: "PlayerKind", items: list[str]) -> dict[str, Any]:
         if not equals:
             raise ValueError(f"expected key=value as in {kind.usage}, got {item!r}")
         if key not in kind.options:
-            raise ValueError(f"unknown key {key!r}; did you mean {nearest(key, kind.options)!r}?")
+            raise ValueError(f"unknown key {key!r}; {hint(key, kind.options)}")
         if key in options:
             raise ValueError(f"{key} is given twice")
         try:

@@ -7,7 +7,7 @@ or `bundled` (short for `zeb:bundled`).
 import re
 import shlex
 
-from zebjax.common.parsing import nearest
+from zebjax.common.parsing import hint
 from zebjax.players import spec
 
 FIRST = "first"
@@ -29,9 +29,7 @@ def words(text: str) -> list[str]:
     known = [*spec.KINDS, FIRST, *_SHORT]
     for word in found:
         if word.partition(":")[0] not in known:
-            raise ValueError(
-                f"evaluation.opponents: unknown {word!r}; did you mean {nearest(word, known)!r}?"
-            )
+            raise ValueError(f"evaluation.opponents: unknown {word!r}; {hint(word, known)}")
         if [name(other) for other in found].count(name(word)) > 1:
             raise ValueError(f"evaluation.opponents: two are named {name(word)!r} in the metrics")
     return found
