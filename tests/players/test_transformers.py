@@ -9,9 +9,9 @@ import pytest
 
 from tests.support.playouts import positions, raw_keys
 from tests.support.small import net_of_seed
-from zebjax import game, network, observe, players
+from zebjax import game, network, observe, players, solver
 from zebjax.common import files
-from zebjax.players import exact, inference, transformers
+from zebjax.players import base, exact, inference, transformers
 from zebjax.small import batch
 from zebjax.small.network import scorer
 
@@ -64,10 +64,11 @@ def test_worlds_are_as_likely_as_the_network_says_play_by_play(model, drawn):
         me = int(game.current_player(jax.tree.map(lambda leaf, row=row: leaf[row], states)))
         for world in range(0, counts[row], 8):
             expected = np.zeros(4)
-            state = game.new_game(hands[row, world], states.declaration[row], states.leader[row])
+            held = np.sort(hands[row, world], -1)  # slots mean nothing
+            state = game.new_game(held, states.declaration[row], states.leader[row])
             for tile in states.history[row, : states.ply[row]]:
                 seat, legal = int(game.current_player(state)), np.asarray(legal_of(state))
-                slot = int(np.flatnonzero(hands[row, world, seat] == tile)[0])
+                slot = int(np.flatnonzero(held[seat] == tile)[0])
                 if seat != me:
                     scores = np.where(legal, policy_of(model.params, state), -np.inf)
                     shares = np.exp(scores - scores.max())
@@ -83,18 +84,28 @@ def test_worlds_are_as_likely_as_the_network_says_play_by_play(model, drawn):
 def test_a_transformer_may_model_the_partner_and_a_small_network_the_opponents(model, drawn):
     states, *_ = drawn
     net, keys = scorer(net_of_seed(5)), raw_keys(N)
-    how = inference.Settings(n=1, candidates=12, doubt=0.0)
-    pairs = ((model, net), (model, model), (net, net), (net, model))
-    drawn_by = [
-        inference.candidates_of(states, keys, inference.Models(*pair), how) for pair in pairs
-    ]
-    a, b, c, d = (np.log(worlds.weights) for worlds in drawn_by)
-    assert np.abs(a - c).max() > 0.1 and np.abs(a - b).max() > 0.1  # each of them counts
-    worlds = drawn_by[0]
-    for row in range(N):
-        rows = worlds.decision == row
-        difference = (a + d - b - c)[rows]
-        np.testing.assert_allclose(difference, difference[0], atol=1e-3)
+    how = inference.Settings(n=1, candidates=12, doubt=0.0, floor=FLOOR)
+    hands, real = inference._draw(states, keys, 12)
+    counts, policy = real.sum(-1), (how.temperature, FLOOR)
+    of_transformer = transformers.log_likelihoods(model, states, hands, counts, FLOOR)
+    of_small = batch.log_likelihoods(net, batch.read(states), hands, counts, policy)
+    pairs = (((model, net), of_transformer, of_small), ((net, model), of_small, of_transformer))
+    for pair, of_partner, of_opponents in pairs:
+        worlds = inference.candidates_of(states, keys, inference.Models(*pair), how)
+        for row in range(N):
+            found = np.log(worlds.weights[worlds.decision == row])
+            expected = (of_partner[row, :, 0] + of_opponents[row, :, 1])[: counts[row]]
+            difference = found - expected[: len(found)]
+            np.testing.assert_allclose(difference, difference[0], atol=1e-3)
+    assert np.ptp(of_transformer[3, : counts[3], 0] - of_small[3, : counts[3], 0]) > 0.1
+
+
+def test_only_the_seats_that_are_asked_for_are_evaluated(model, drawn):
+    states, hands, counts = drawn
+    every = transformers.log_likelihoods(model, states, hands, counts, FLOOR)
+    partner = transformers.log_likelihoods(model, states, hands, counts, FLOOR, (1,))
+    np.testing.assert_allclose(partner[..., ::2], every[..., ::2], atol=1e-5)
+    assert not partner[..., 1::2].any() and every[..., 1].any()
 
 
 def test_rollouts_end_games_and_depend_on_their_seeds_alone(model, drawn):
@@ -113,10 +124,75 @@ def test_rollouts_end_games_and_depend_on_their_seeds_alone(model, drawn):
     )
     again = transformers.Policies(model, transformers.Transformer(*model))
     np.testing.assert_array_equal(transformers.rollouts(again, states, seeds, asked), found)
-    other = transformers.Policies(model, model_of_seed(1))
-    assert (transformers.rollouts(other, states, seeds, asked) != found).any()
     none = transformers.rollouts(both, states, seeds, np.zeros_like(asked))
     assert (none == -1).all()
+
+
+def test_rollouts_are_games_of_the_policies_from_the_view_of_each_seat(model):
+    """Replayed one play at a time, each with all its tokens, with the same random numbers."""
+    states, other = positions(3, [11, 18, 22], seed=8), model_of_seed(1)
+    seeds = np.array([7, 8 << 33, 9 << 20], np.uint64)
+    found = transformers.rollouts(
+        transformers.Policies(model, other), states, seeds, np.ones((3, 7), bool)
+    )
+    states = transformers._with_sorted_hands(states)
+    play, legal_of = jax.jit(game.play), jax.jit(game.legal_slots)
+    for row in range(3):
+        start = jax.tree.map(lambda leaf, row=row: leaf[row], states)
+        me, key = int(game.current_player(start)), jax.random.wrap_key_data(key_of(seeds[row]))
+        for slot in np.flatnonzero(legal_of(start)):
+            state = play(start, slot)
+            while not game.is_over(state):
+                mover = int(game.current_player(state))
+                params = (model if mover % 2 == me % 2 else other).params
+                now = jax.random.key_data(jax.random.fold_in(key, state.ply))
+                logits, legal = policy_of(params, state), legal_of(state)
+                state = play(state, base.sample_slot(now, logits, legal, 0.1))
+            assert found[row, slot] == state.points[me % 2]
+
+
+def key_of(seed):
+    return np.array([int(seed) >> 32, int(seed) & 0xFFFFFFFF], np.uint32)
+
+
+def test_rollouts_of_the_last_trick_are_its_exact_solution(model):
+    states = positions(12, [24, 25, 26, 27], seed=4)
+    asked, seeds = np.ones((12, 7), bool), np.arange(12, dtype=np.uint64)
+    found = transformers.rollouts(transformers.Policies(model, model), states, seeds, asked)
+    expected = solver.solve(states) + exact.mover_points(states)[:, None]
+    legal = np.asarray(jax.vmap(game.legal_slots)(states))
+    np.testing.assert_array_equal(found[legal], expected[legal])
+    assert len(np.unique(found[legal])) > 3
+
+
+@pytest.fixture(scope="module")
+def player(path):
+    return players.make(f"eq:n=4,candidates=8,belief=zeb:{path},rollouts=zeb:{path}")
+
+
+def test_the_player_knows_neither_hidden_tiles_nor_slots_nor_its_batch(player, drawn):
+    states, keys = drawn[0], raw_keys(N)
+    chosen, p_win = player.choose(states, keys), player.p_win(states, keys)
+    for other in (shuffled_slots(states), redealt(states)):
+        np.testing.assert_array_equal(player.choose(other, keys), chosen)
+        np.testing.assert_allclose(player.p_win(other, keys), p_win, atol=1e-6)
+    few = np.array([3, 1])
+    some = base.gather(states, few)
+    np.testing.assert_array_equal(player.choose(some, keys[few]), chosen[few])
+
+
+def shuffled_slots(states):
+    """The same games, the tiles of the other seats in other slots."""
+    order = np.random.default_rng(2).permuted(np.tile(np.arange(7), (N, 4, 1)), axis=-1)
+    order[np.arange(N), base.movers(states)] = np.arange(7)
+    hands, played = (np.take_along_axis(x, order, -1) for x in (states.hands, states.played))
+    return states._replace(hands=hands, played=played)
+
+
+def redealt(states):
+    """The same public games with another deal of the hidden tiles."""
+    hands, _ = exact.sample_or_all(states, np.flip(raw_keys(N), 0), 1)
+    return states._replace(hands=np.asarray(hands)[:, 0])
 
 
 def test_the_player_of_a_spec_uses_it(path, drawn):
@@ -134,7 +210,12 @@ def test_the_player_of_a_spec_uses_it(path, drawn):
     [
         ("rollouts=small,opponents=zeb:{}", "opponents: expected a network of the kind"),
         ("belief=small,opening=zeb:{}", "opening: expected a small network, got zeb:"),
-        ("belief=zeb:{}-nowhere", "-nowhere"),
+        ("belief=zeb:{}-nowhere", "': belief: .*-nowhere: no network here"),
+        ("belief=small,partner=zeb:{}-nowhere", "': partner: .*-nowhere: no network here"),
+        ("belief={}", "expected a small network; did you mean zeb:"),
+        ("belief=bundled", "expected a small network; did you mean zeb:bundled"),
+        ("belief=zeb:", "expected `small`, `imitator`, the path of a network, or zeb:PATH, got"),
+        ("rollouts=zeb:{},adaptive=4", "adaptive: not with rollouts=zeb:"),
         ("belief=zeb:{},temperature=0.1", "temperature: not with belief=zeb:"),
     ],
 )
@@ -145,6 +226,11 @@ def test_networks_that_cannot_do_their_task_are_refused(path, options, message):
 
 def test_a_temperature_is_for_the_small_one_of_two_networks(path):
     assert players.make(f"eq:n=4,belief=zeb:{path},partner=small,temperature=0.1")
+
+
+def test_a_small_network_may_be_named_as_a_player_is():
+    names = ("eq:n=4,belief=small", "eq:n=4,belief=small:small")
+    assert len({players.make(name).identity for name in names}) == 1
 
 
 def test_a_network_of_contracts_is_refused(tmp_path, model):

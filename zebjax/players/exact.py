@@ -173,17 +173,9 @@ def _by_size(
             yield rows, size
 
 
-def mover(states: game.GameState) -> np.ndarray:
-    """Return the seat to move, int64 `[N]`."""
-    ply = np.asarray(states.ply)[:, None].astype(np.int64)
-    trick = np.minimum(ply // 4, tiles.N_TRICKS - 1)
-    seat = (np.take_along_axis(np.asarray(states.trick_leaders), trick, 1) + ply) % tiles.N_PLAYERS
-    return np.asarray(seat[:, 0])
-
-
 def mover_points(states: game.GameState) -> np.ndarray:
     """Return the points that the mover's team has taken, int64 `[N]`."""
-    points = np.take_along_axis(np.asarray(states.points), mover(states)[:, None] % 2, 1)
+    points = np.take_along_axis(np.asarray(states.points), base.movers(states)[:, None] % 2, 1)
     return points[:, 0].astype(np.int64)
 
 

@@ -306,7 +306,7 @@ def holders(states: game.GameState, worlds: Worlds) -> np.ndarray:
     """
     n = len(np.asarray(states.ply))
     shares = np.zeros(n * tiles.N_TILES * 3)
-    me = (exact.mover(states) + 1)[:, None] % tiles.N_PLAYERS
+    me = (base.movers(states) + 1)[:, None] % tiles.N_PLAYERS
     for other in range(3):
         seat = (me + other) % tiles.N_PLAYERS
         hidden = ~np.take_along_axis(np.asarray(states.played), seat[..., None], 1)[:, 0]

@@ -1,14 +1,17 @@
 """The networks of the player `eq:...,belief=...`: read, and put to their tasks."""
 
 import dataclasses
+from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+from zebjax.network import places
 from zebjax.players import small, transformers
 from zebjax.players.inference import Models
 from zebjax.players.transformers import Transformer
 from zebjax.small import batch
 from zebjax.small.network import Net
 
+_OPTIONS = ("belief", "partner", "rollouts", "opponents", "opening")
 Policies: TypeAlias = batch.Policies | transformers.Policies
 """Who plays rollouts."""
 
@@ -28,7 +31,9 @@ class Loaded(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Networks:
-    """Paths of the networks that a player uses: small ones, or `zeb:PATH` for transformers."""
+    """Paths of the networks that a player uses: small ones, also as `small:PATH`, or `zeb:PATH` for
+    transformers.
+    """
 
     belief: str | None = None
     """Models the others; None: uniform weights."""
@@ -47,11 +52,18 @@ class Networks:
         """Read the networks.
 
         Raises:
-            ValueError: if there is no network at a path, or it cannot do its task.
+            ValueError: if there is no network at a path, or it cannot do its task; the message
+                names the option.
         """
         partner, opponents = self.partner or self.belief, self.opponents or self.rollouts
         paths = (self.belief, partner, self.rollouts, opponents, self.opening)
-        loaded = {path: _load(path) for path in paths if path is not None}
+        loaded: dict[str, tuple[Net | Transformer, str]] = {}
+        for option, path in zip(_OPTIONS, paths, strict=True):
+            if path is not None and path not in loaded:
+                try:
+                    loaded[path] = _load(path)
+                except ValueError as error:
+                    raise ValueError(f"{option}: {error}") from None
         models = policies = None
         opening: Net | None = None
         if self.belief and partner:
@@ -72,8 +84,12 @@ class Networks:
 
 def _load(path: str) -> tuple[Net | Transformer, str]:
     """Return the network at a path, ready to play, and its digest."""
-    if not path.startswith(transformers.PREFIX):
-        return small.load(path)
+    if not transformers.is_named(path):
+        if path == places.BUNDLED or Path(path).is_dir():
+            raise ValueError(
+                f"{path}: expected a small network; did you mean {transformers.PREFIX}{path}?"
+            )
+        return small.load(path.removeprefix("small:"))
     found = transformers.load(path.removeprefix(transformers.PREFIX))
     return found, found.digest
 

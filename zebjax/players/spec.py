@@ -1,7 +1,8 @@
 """The grammar of player specs.
 
-A spec is `kind[:arg[,key=value]...]`: `random`, `heuristic`, `zeb:runs/first,temperature=0`. A path
-may contain commas. A new kind needs a function that makes a Player, and an entry in `KINDS`.
+A spec is `kind[:arg[,key=value]...]`: `random`, `heuristic`, `zeb:runs/first,temperature=0`. An
+argument that is a path may contain commas. A new kind needs a function that makes a Player, and an
+entry in `KINDS`.
 """
 
 import dataclasses
@@ -145,8 +146,10 @@ CRITERIA = ("win", "points", "make")
 
 
 def _path(text: str) -> str:
-    if not text:
-        raise ValueError("expected `small`, `imitator`, the path of a network, or zeb:PATH, got ''")
+    if text in ("", "zeb:"):
+        raise ValueError(
+            f"expected `small`, `imitator`, the path of a network, or zeb:PATH, got {text!r}"
+        )
     return text
 
 
@@ -221,8 +224,8 @@ KINDS = {
         "policy of zeb:PATH is taken as it is, without temperature. With "
         "rollouts=PATH a share `blend` (default 0.5) of each move's result comes from "
         "games that the network plays to the end in each world, every seat from its own view; "
-        "with opponents=PATH another network plays for the opponents in these games, a small one "
-        "or zeb:PATH as the first; zeb:PATH is for GPUs, it takes seconds a decision on a CPU. "
+        "with opponents=PATH another network of the same kind plays for the opponents in these "
+        "games; zeb:PATH is for GPUs, without adaptive: it takes many seconds a decision on a CPU. "
         "`points` is the weight of a mean point beside P(win) (default 0: they break ties). With "
         "adaptive=K a decision whose moves are close gets up to K * n worlds and a clear one "
         "fewer: a move is dropped when a second of CPU time for it would gain less than `price` "

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zebjax import game, network, observe, tiles
+from zebjax.common import devices
 from zebjax.common.arrays import Scalar
 from zebjax.common.jax_settings import PRNG
 from zebjax.players import base, exact, neural
@@ -21,6 +22,14 @@ PREFIX = "zeb:"
 """Of a path that names a transformer, as in the spec of a player."""
 _TEMPERATURE = 0.1
 """Of moves in rollouts, on logits: that of the player `zeb:PATH`."""
+_LAST_TRICKS = (1, 3, 5)
+"""Games in two tricks at a time are evaluated with the tokens that they can have. In the seventh
+nobody has a choice."""
+
+
+def is_named(path: str) -> bool:
+    """True if the path of a network names a transformer."""
+    return path.startswith(PREFIX)
 
 
 class Transformer(NamedTuple):
@@ -113,42 +122,56 @@ def _hands_to_ask(
             hands_of.append((row, other, which.ravel(), slice(total, total + len(world))))
             total += len(world)
     number, world, ply = np.concatenate(rows, 1)
-    asked = base.gather(states, number)
-    return asked._replace(hands=worlds[number, world], ply=ply.astype(np.int8)), hands_of
+    # Sorted: in which slot somebody holds a tile is nothing that the mover has seen.
+    hands = np.sort(worlds[number, world], -1)
+    return base.gather(states, number)._replace(hands=hands, ply=ply.astype(np.int8)), hands_of
 
 
 def _chances(model: Transformer, asked: game.GameState) -> tuple[np.ndarray, np.ndarray]:
     """Return the probability of each play, and how many tiles were legal, float64 `[n]` each."""
-    p, n_legal = np.ones((2, len(asked.ply)))
-    lengths = observe.tokenizer(model.config.tokenizer).lengths
-    of_trick = asked.ply // tiles.N_PLAYERS | 1  # one length of tokens per two tricks
-    for trick in np.unique(of_trick):
-        some = np.flatnonzero(of_trick == trick)
-        compiled = functools.partial(
-            _chance, model.params, model.config, lengths[min(trick, tiles.N_TRICKS - 1)]
-        )
-        p[some], n_legal[some] = base.by_chunk(compiled, (base.gather(asked, some),)).T
+    p = np.ones(len(asked.ply))
+    n_legal = base.by_chunk(_n_legal, (asked,)).astype(np.float64)
+    of_trick = asked.ply // tiles.N_PLAYERS
+    for last in _LAST_TRICKS:
+        some = np.flatnonzero((n_legal > 1) & (of_trick <= last) & (of_trick > last - 2))
+        compiled = functools.partial(_chance, model.params, model.config, last)
+        if len(some):
+            p[some] = base.by_chunk(compiled, (base.gather(asked, some),))
     return p, n_legal
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2))
+def _at_the_play(asked: game.GameState) -> tuple[game.GameState, jax.Array]:
+    """Return a game of `_hands_to_ask` before the play at `ply`, and the slot that was played."""
+    holds = jnp.asarray(asked.hands).reshape(1, -1) == jnp.asarray(asked.history)[:, None]
+    slots = jnp.argmax(holds, 1) % tiles.HAND_SIZE
+    state = game.replay(asked.hands, asked.declaration, asked.leader, slots, asked.ply)
+    return state, slots[asked.ply].astype(jnp.int32)
+
+
+@jax.jit
+def _n_legal(asked: game.GameState) -> jax.Array:
+    """Return the number of legal tiles at each play, integers `[n]`."""
+    return jax.vmap(lambda one: game.legal_slots(_at_the_play(one)[0]).sum())(asked)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2), compiler_options=devices.GPU_OPTIONS)
 def _chance(
-    params: network.Params, config: network.ZebConfig, length: int, asked: game.GameState
+    params: network.Params, config: network.ZebConfig, last_trick: int, asked: game.GameState
 ) -> jax.Array:
-    """Return P(the play at `ply`) and the number of legal tiles, float32 `[n, 2]`."""
-
-    def before(one: game.GameState) -> tuple[game.GameState, jax.Array]:
-        holds = jnp.asarray(one.hands).reshape(1, -1) == jnp.asarray(one.history)[:, None]
-        slots = jnp.argmax(holds, 1) % tiles.HAND_SIZE
-        return game.replay(one.hands, one.declaration, one.leader, slots, one.ply), slots[one.ply]
-
-    states, slots = jax.vmap(before)(asked)
+    """Return P(the play at `ply`), float32 `[n]`; none is of a trick after `last_trick`."""
+    states, slots = jax.vmap(_at_the_play)(asked)
     legal = jax.vmap(game.legal_slots)(states)
-    weights = network.prepare(config, params)
-    logits = jnp.where(legal, neural.logits(states, weights, config, length), -jnp.inf)
-    policy = jax.nn.softmax(logits)
-    p = jnp.take_along_axis(policy, slots[:, None].astype(jnp.int32), 1)[:, 0]
-    return jnp.stack([p, legal.sum(1)], 1)
+    logits = _logits(states, network.prepare(config, params), config, last_trick)
+    policy = jax.nn.softmax(jnp.where(legal, logits, -jnp.inf))
+    return jnp.take_along_axis(policy, slots[:, None], 1)[:, 0]
+
+
+def _logits(
+    states: game.GameState, weights: network.Prepared, config: network.ZebConfig, last_trick: int
+) -> jax.Array:
+    """Return logits by slot of games that are in no later trick, float32 `[n, 7]`."""
+    lengths = observe.tokenizer(config.tokenizer).lengths
+    return neural.logits(states, weights, config, lengths[last_trick])
 
 
 class Policies(NamedTuple):
@@ -162,6 +185,8 @@ def rollouts(
     policies: Policies, states: game.GameState, seeds: np.ndarray, asked: np.ndarray
 ) -> np.ndarray:
     """Play each legal move that is asked for, and then the game to its end; as `batch.rollouts`.
+
+    Slots of the other seats mean nothing. With two networks both evaluate every game.
 
     Args:
         policies: of the mover's team, and of its opponents.
@@ -179,11 +204,31 @@ def rollouts(
     compiled = functools.partial(
         _play_out, tuple(net.params for net in nets), tuple(net.config for net in nets)
     )
-    found[row, slot] = base.by_chunk(compiled, (base.gather(states, row), slot, keys[row]))
+    arrays = base.gather(_with_sorted_hands(states), row), slot, keys[row]
+    found[row, slot] = base.by_chunk(compiled, arrays)
     return found
 
 
-@functools.partial(jax.jit, static_argnums=1)
+def _with_sorted_hands(states: game.GameState) -> game.GameState:
+    """Return the games with the tiles of all seats but the mover in ascending order."""
+    order = np.argsort(states.hands, -1)
+    order[np.arange(len(order)), base.movers(states)] = np.arange(tiles.HAND_SIZE)
+    return states._replace(
+        hands=np.take_along_axis(states.hands, order, -1),
+        played=np.take_along_axis(states.played, order, -1),
+    )
+
+
+def _trick(states: game.GameState) -> jax.Array:
+    """Return the number of the trick, from 0; 7 after the end."""
+    return jnp.asarray(states.ply) // tiles.N_PLAYERS
+
+
+def _any_is_in(last_trick: int, states: game.GameState) -> jax.Array:
+    return (_trick(states) <= last_trick).any()
+
+
+@functools.partial(jax.jit, static_argnums=1, compiler_options=devices.GPU_OPTIONS)
 def _play_out(
     params: tuple[network.Params, ...],
     configs: tuple[network.ZebConfig, ...],
@@ -200,22 +245,29 @@ def _play_out(
     ]
     team = jax.vmap(game.current_player)(states) % 2
 
-    def step(states: game.GameState) -> game.GameState:
-        by_net = [
-            neural.logits(states, weights, config, max(observe.tokenizer(config.tokenizer).lengths))
-            for config, weights in nets
-        ]
+    def draw(key: jax.Array, ply: Scalar, logits: jax.Array, legal: jax.Array) -> jax.Array:
+        now = jax.random.fold_in(jax.random.wrap_key_data(key, impl=PRNG), ply)
+        return base.sample_slot(jax.random.key_data(now), logits, legal, _TEMPERATURE)
+
+    def step(last_trick: int, states: game.GameState) -> game.GameState:
+        by_net = [_logits(states, weights, config, last_trick) for config, weights in nets]
         is_own = jax.vmap(game.current_player)(states) % 2 == team
         chosen = jnp.where(is_own[:, None], by_net[0], by_net[-1])
         legal = jax.vmap(game.legal_slots)(states)
-
-        def draw(key: jax.Array, ply: Scalar, logits: jax.Array, legal: jax.Array) -> jax.Array:
-            now = jax.random.fold_in(jax.random.wrap_key_data(key, impl=PRNG), ply)
-            return base.sample_slot(jax.random.key_data(now), logits, legal, _TEMPERATURE)
-
         slots = jax.vmap(draw)(keys, states.ply, chosen, legal)
-        return jax.vmap(game.play)(states, slots)  # changes nothing in a game that is over
 
-    first = jax.vmap(game.play)(states, slots)
-    ends = jax.lax.while_loop(lambda states: ~jax.vmap(game.is_over)(states).all(), step, first)
-    return jnp.take_along_axis(ends.points, team[:, None], 1)[:, 0]
+        def play(state: game.GameState, slot: jax.Array) -> game.GameState:
+            waits = _trick(state) > last_trick
+            after = game.play(state, slot)
+            return jax.tree.map(lambda old, new: jnp.where(waits, old, new), state, after)
+
+        return jax.vmap(play)(states, slots)
+
+    states = jax.vmap(game.play)(states, slots)
+    for last_trick in _LAST_TRICKS:
+        goes_on = functools.partial(_any_is_in, last_trick)
+        states = jax.lax.while_loop(goes_on, functools.partial(step, last_trick), states)
+    for _ in range(tiles.N_PLAYERS):  # nothing changes in a game that is over
+        legal = jax.vmap(game.legal_slots)(states)
+        states = jax.vmap(game.play)(states, jnp.argmax(legal, 1).astype(slots.dtype))
+    return jnp.take_along_axis(states.points, team[:, None], 1)[:, 0]

@@ -364,9 +364,12 @@ def make(
         raise ValueError("price: expected adaptive with it, as in adaptive=4")
     networks = Networks(**_taken(options, Networks))
     models = [path for path in (networks.belief, networks.partner) if path is not None]
-    if "temperature" in options and all(path.startswith(transformers.PREFIX) for path in models):
+    if "temperature" in options and all(map(transformers.is_named, models)):
         raise ValueError(f"temperature: not with belief={models[0]}; expected a small network")
     settings = Settings(**_taken(options, Settings))
+    if settings.adaptive > 1 and transformers.is_named(networks.rollouts or ""):
+        # Its price is that of time, which is measured for the small network on CPUs.
+        raise ValueError(f"adaptive: not with rollouts={networks.rollouts}; give n")
     weigh = networks.belief is not None
     worlds = inference.settings_of(n, n_trick1, weigh, options, settings.adaptive)
     return player((worlds, settings), networks, criterion or "win")
