@@ -83,7 +83,7 @@ def test_the_commit_of_somebody_elses_repository_is_not_ours(tmp_path, monkeypat
     ("name", "hint"),
     [
         ("trian", "did you mean 'train'?"),
-        ("--verson", "see zebjax --help"),
+        ("--verson", "did you mean '--version'?"),
         ("tournament", "see zebjax --help"),
         ("selfplay", "use `zebjax train EXPERIMENT --role selfplay`"),
         ("learner", "use `zebjax train EXPERIMENT --role learner`"),

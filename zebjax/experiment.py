@@ -79,9 +79,10 @@ def find(name: str | Path) -> Path:
         if word in included():
             return _INCLUDED / f"{word}.py"
         _refuse_run(path)
+        meant = parsing.similar(word, included())
         raise ValueError(
             f"{name}: expected an experiment file that ends in .py, or one of "
-            f"{', '.join(included())}; did you mean {parsing.nearest(word, included())!r}?"
+            f"{', '.join(included())}{f'; did you mean {meant!r}?' if meant else ''}"
         )
     _refuse_run(path)
     missing = "there is no such file" if path.is_absolute() else f"no file {path.absolute()}"

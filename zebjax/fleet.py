@@ -56,8 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = words[0]
     if name not in SUBCOMMANDS:
         made.error(
-            f"unknown subcommand {name!r}; did you mean {parsing.nearest(name, SUBCOMMANDS)!r}? "
-            "`zebjax fleet` lists them"
+            f"unknown subcommand {name!r}; "
+            + parsing.hint(name, SUBCOMMANDS, "`zebjax fleet` lists them")
         )
     status: int = importlib.import_module(SUBCOMMANDS[name].module).main(name, words[1:])
     return status

@@ -118,7 +118,7 @@ def test_fields_that_depend_on_each_other_change_together():
         (["--wrd", "red"], "unknown option '--wrd'; did you mean --word?"),
         (["--rate", "1"], "unknown option '--rate'; did you mean --two-parts.rate?"),
         (["--two_parts.rte=1"], "unknown option '--two_parts.rte'; did you mean --two-parts.rate?"),
-        (["--word", "rde"], "--word: expected red or blue, got 'rde'; did you mean 'red'?"),
+        (["--word", "rd"], "--word: expected red or blue, got 'rd'; did you mean 'red'?"),
         (["--word"], "--word: expected a value"),
         (["--two-parts.rate", "fast"], "--two-parts.rate: expected a number, got 'fast'"),
         (["--two-parts.low-end", "1.5"], "--two-parts.low-end: expected a whole number, got '1.5'"),

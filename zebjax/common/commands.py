@@ -67,7 +67,8 @@ def unknown(name: str) -> str:
     """Return the error message for an unknown command; it says what to type instead."""
     if name in _OTHER_NAMES:
         return f"{name!r} is not a command; use `{_OTHER_NAMES[name]}`"
-    return f"unknown command {name!r}; {hint(name, COMMANDS, 'see zebjax --help')}"
+    known = [*COMMANDS, "--version", "--help"]
+    return f"unknown command {name!r}; {hint(name, known, 'see zebjax --help')}"
 
 
 def refuse_library_module() -> None:

@@ -14,7 +14,7 @@ _SIMILAR = 0.7
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return the word of `known` that is most similar to `word`; `known` must not be empty.
 
-    Of equally similar words the one of the most similar length, so that `n` is meant by `m`.
+    Of equally similar words the one of the most similar length.
     """
 
     def rank(other: str) -> tuple[float, int]:
@@ -32,10 +32,7 @@ def similar(word: str, known: Iterable[str]) -> str:
 
 
 def hint(word: str, known: Iterable[str], otherwise: str = "") -> str:
-    """Return what to type instead of a word that is not in `known`: the similar word of it.
-
-    If none is similar: `otherwise`, or all words of `known`.
-    """
+    """Return a hint: the word of `known` that `word` resembles; else `otherwise`, or all words."""
     known = list(known)
     if meant := similar(word, known):
         return f"did you mean {meant!r}?"
@@ -83,10 +80,9 @@ def one_of(*words: str) -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         if text not in words:
-            raise ValueError(
-                f"expected {' or '.join(words)}, got {text!r}; did you mean "
-                f"{nearest(text, words)!r}?"
-            )
+            meant = similar(text, words)
+            instead = f"; did you mean {meant!r}?" if meant else ""
+            raise ValueError(f"expected {' or '.join(words)}, got {text!r}{instead}")
         return text
 
     return parse

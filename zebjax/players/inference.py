@@ -277,6 +277,7 @@ def _evidence(
     def likelihoods(model: Net | Transformer, whose: Sequence[int]) -> np.ndarray:
         if isinstance(model, Transformer):
             return transformers.log_likelihoods(model, states, hands, counts, settings.floor, whose)
+        # The kernel of the small network is fast, and evaluates all seats.
         how = settings.temperature, settings.floor
         return batch.log_likelihoods(model, batch.read(states), hands, counts, how, threads)
 

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+from zebjax.common import hub
 from zebjax.network import places
 from zebjax.players import small, transformers
 from zebjax.players.inference import Models
@@ -31,9 +32,7 @@ class Loaded(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Networks:
-    """Paths of the networks that a player uses: small ones, also as `small:PATH`, or `zeb:PATH` for
-    transformers.
-    """
+    """Paths of networks: PATH for a small one, zeb:PATH for a transformer."""
 
     belief: str | None = None
     """Models the others; None: uniform weights."""
@@ -61,7 +60,7 @@ class Networks:
         for option, path in zip(_OPTIONS, paths, strict=True):
             if path is not None and path not in loaded:
                 try:
-                    loaded[path] = _load(path)
+                    loaded[path] = _load(path, option)
                 except ValueError as error:
                     raise ValueError(f"{option}: {error}") from None
         models = policies = None
@@ -75,21 +74,22 @@ class Networks:
         identity = ",".join(digests[: 3 if opponents == self.rollouts else 4])
         if self.opening:
             found = loaded[self.opening][0]
-            if isinstance(found, Transformer):
-                raise ValueError(f"opening: expected a small network, got {self.opening}")
+            assert not isinstance(found, Transformer)  # `_load` refuses it
             opening = found
             identity += f",{self.opening_tricks} tricks by {digests[4]}"
         return Loaded(models, policies, opening, identity)
 
 
-def _load(path: str) -> tuple[Net | Transformer, str]:
+def _load(path: str, option: str) -> tuple[Net | Transformer, str]:
     """Return the network at a path, ready to play, and its digest."""
-    if not transformers.is_named(path):
-        if path == places.BUNDLED or Path(path).is_dir():
-            raise ValueError(
-                f"{path}: expected a small network; did you mean {transformers.PREFIX}{path}?"
-            )
-        return small.load(path.removeprefix("small:"))
+    only_small, named = option == "opening", transformers.is_named(path)
+    if only_small and named:
+        raise ValueError(f"expected a small network, got {path}")
+    if not named:
+        if path == places.BUNDLED or hub.is_hub(path) or Path(path).is_dir():
+            meant = "" if only_small else f"; did you mean {transformers.PREFIX}{path}?"
+            raise ValueError(f"{path}: expected a small network{meant}")
+        return small.load(path)
     found = transformers.load(path.removeprefix(transformers.PREFIX))
     return found, found.digest
 

@@ -146,11 +146,12 @@ CRITERIA = ("win", "points", "make")
 
 
 def _path(text: str) -> str:
-    if text in ("", "zeb:"):
+    path = text.removeprefix("small:")
+    if path in ("", "zeb:"):
         raise ValueError(
             f"expected `small`, `imitator`, the path of a network, or zeb:PATH, got {text!r}"
         )
-    return text
+    return path
 
 
 class PlayerKind(NamedTuple):
@@ -225,7 +226,7 @@ KINDS = {
         "rollouts=PATH a share `blend` (default 0.5) of each move's result comes from "
         "games that the network plays to the end in each world, every seat from its own view; "
         "with opponents=PATH another network of the same kind plays for the opponents in these "
-        "games; zeb:PATH is for GPUs, without adaptive: it takes many seconds a decision on a CPU. "
+        "games; rollouts=zeb:PATH excludes adaptive, and takes many seconds a decision on a CPU. "
         "`points` is the weight of a mean point beside P(win) (default 0: they break ties). With "
         "adaptive=K a decision whose moves are close gets up to K * n worlds and a clear one "
         "fewer: a move is dropped when a second of CPU time for it would gain less than `price` "

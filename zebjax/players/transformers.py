@@ -23,8 +23,8 @@ PREFIX = "zeb:"
 _TEMPERATURE = 0.1
 """Of moves in rollouts, on logits: that of the player `zeb:PATH`."""
 _LAST_TRICKS = (1, 3, 5)
-"""Games in two tricks at a time are evaluated with the tokens that they can have. In the seventh
-nobody has a choice."""
+"""The last trick, from 0, of each stage. In a stage games of two tricks are evaluated, with as many
+tokens as they can have; in the seventh trick nobody has a choice."""
 
 
 def is_named(path: str) -> bool:
@@ -79,7 +79,8 @@ def log_likelihoods(
         worlds: int8 `[N, C, 4, 7]`, dealt hands.
         counts: integers `[N]`, the number of worlds of each game; the rest are not read.
         floor: share of uniformly random plays.
-        whose: seats from the left of the mover on, whose plays count; 1 is the partner.
+        whose: whose plays count: 0 is the seat to the left of the mover, 1 the partner, 2 the
+            seat to the right.
 
     Returns:
         float64 `[N, C, 4]`: of the partner's and the opponents' plays by the model, and the same
@@ -190,7 +191,7 @@ def rollouts(
 
     Args:
         policies: of the mover's team, and of its opponents.
-        states: N games, with all hands.
+        states: N games, NumPy arrays with all hands.
         seeds: uint64 `[N]`; all moves of a game have the same random numbers.
         asked: bool `[N, 7]`, by slot.
 

@@ -365,11 +365,13 @@ def make(
     networks = Networks(**_taken(options, Networks))
     models = [path for path in (networks.belief, networks.partner) if path is not None]
     if "temperature" in options and all(map(transformers.is_named, models)):
-        raise ValueError(f"temperature: not with belief={models[0]}; expected a small network")
+        raise ValueError(
+            f"temperature: not with belief={models[0]}, whose policy is taken as it is"
+        )
     settings = Settings(**_taken(options, Settings))
     if settings.adaptive > 1 and transformers.is_named(networks.rollouts or ""):
         # Its price is that of time, which is measured for the small network on CPUs.
-        raise ValueError(f"adaptive: not with rollouts={networks.rollouts}; give n")
+        raise ValueError(f"adaptive: not with rollouts={networks.rollouts}; raise n instead")
     weigh = networks.belief is not None
     worlds = inference.settings_of(n, n_trick1, weigh, options, settings.adaptive)
     return player((worlds, settings), networks, criterion or "win")
