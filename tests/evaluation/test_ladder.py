@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from zebjax import arena, network, players
-from zebjax.common import files
-from zebjax.evaluation import ladder, matches
+from zebjax.common import charts, files
+from zebjax.evaluation import ladder, matches, tables
 from zebjax.players import spec
 
 TINY = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, belief_head=False)
@@ -313,3 +313,22 @@ def test_a_picture_that_cannot_be_written_is_refused_before_the_match(capsys, tm
     output = capsys.readouterr()
     assert stop.value.code == 2 and not output.out
     assert "zebjax arena: --plot: expected the name of a file, 'dir.png' is a folder" in output.err
+
+
+@pytest.mark.parametrize("name", ["heuristic", "a-player-with-a-very-long-name"])
+def test_a_picture_names_players_of_long_names_by_number(name, cache, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(charts, "save_figure", lambda figure, path: drawn.append(figure))
+    contenders = [RANDOM, dataclasses.replace(HEURISTIC, spec=name)]
+    standings = ladder.round_robin(contenders, lambda *_: 8, RULES, cache)
+    results = [pair.result for pair in standings.pairs]
+    tables.plot(Path("a.png"), results, standings, "")
+    ratings, wins, _ = (
+        [label.get_text() for label in axes.get_yticklabels()] for axes in drawn[0].axes
+    )
+    players_of = dict(label.split("   ") for label in ratings) if name != "heuristic" else {}
+    short = [players_of.get(player, player) for player in ("random", name)]
+    assert wins in ([f"{short[0]} vs {short[1]}"], [f"{short[1]} vs {short[0]}"])
+    assert sorted(players_of.values()) == ([] if name == "heuristic" else ["1", "2"])
+    tables.plot(Path("b.png"), results, None, "")
+    assert name in drawn[1].axes[0].get_yticklabels()[0].get_text()

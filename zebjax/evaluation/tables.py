@@ -11,6 +11,9 @@ from zebjax.common import charts
 from zebjax.evaluation import contracts, ladder, marks, matches
 from zebjax.evaluation.matches import MatchResult
 
+_LONG_NAME = 24
+"""Letters of a player's name above which the pairs in a picture have numbers."""
+_INCHES_A_LETTER = 0.065
 _HOW_DECLARED = {
     "make": "highest P(make) over {} worlds",
     "pips": "longest suit of the bidder's hand",
@@ -185,30 +188,30 @@ def matrix_table(standings: ladder.Standings, width: int) -> Table:
 def plot(
     path: Path, pairs: Sequence[MatchResult], standings: ladder.Standings | None, subtitle: str
 ) -> None:
-    """Draw win rates, points and ratings (if any) with 95 % intervals as a PNG file."""
-    names = [f"{result.a} vs {result.b}" for result in pairs]
+    """Draw win rates, points and ratings (if any) with 95 % intervals as a PNG file.
+
+    Pairs of players with long names are named by numbers, those in the list of ratings.
+    """
+    rated = [] if standings is None else standings.to_dict()["ratings"]
+    names = {row["player"]: row["player"] for row in rated}
+    if any(len(name) > _LONG_NAME for name in names):
+        names = {name: str(number) for number, name in enumerate(names, 1)}
     panels: list[tuple[str, list[str], list[tuple[float, ...]], float | None]] = [
         (
             "A's wins, %",
-            names,
+            [f"{names.get(r.a, r.a)} vs {names.get(r.b, r.b)}" for r in pairs],
             [(100 * r.win_rate, *(100 * end for end in r.win_rate_interval)) for r in pairs],
             50,
         ),
-        ("A's points per game", names, [(r.margin, *r.margin_ci95) for r in pairs], 0),
+        ("A's points per game", [], [(r.margin, *r.margin_ci95) for r in pairs], 0),
     ]
-    if standings is not None:
-        rated = standings.to_dict()["ratings"]
-        panels.insert(
-            0,
-            (
-                "Elo",
-                [row["player"] for row in rated],
-                [(row["elo"], *row["ci95"]) for row in rated],
-                None,
-            ),
-        )
+    if rated:
+        labels = [name if name == short else f"{name}   {short}" for name, short in names.items()]
+        panels.insert(0, ("Elo", labels, [(row["elo"], *row["ci95"]) for row in rated], None))
+    letters = sum(max(map(len, labels), default=0) for _, labels, _, _ in panels)
     figure = charts.new_figure(
-        5.5 * len(panels), 1.6 + 0.3 * max(len(panel[1]) for panel in panels)
+        3.5 * len(panels) + _INCHES_A_LETTER * letters,
+        1.6 + 0.3 * max(len(values) for _, _, values, _ in panels),
     )
     figure.suptitle(subtitle, fontsize=9)
     for axes, (title, labels, values, line) in zip(
@@ -221,9 +224,10 @@ def plot(
         ]
         sides = [[max(0.0, side) for side in row] for row in sides]
         axes.errorbar([value for value, _, _ in values], places, xerr=sides, fmt="o", capsize=3)
-        axes.set_yticks(places, labels, fontsize=8)
+        # The rows of points are those of wins.
+        axes.set_yticks(places, labels or [""] * len(values), fontsize=8)
         axes.set(title=title, ylim=(len(values) - 0.5, -0.5))
-        axes.grid(axis="x", alpha=0.3)
+        axes.grid(alpha=0.3)
         if line is not None:
             axes.axvline(line, color="grey", linewidth=0.8)
     charts.save_figure(figure, path)
