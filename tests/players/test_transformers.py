@@ -212,6 +212,7 @@ def test_the_player_of_a_spec_uses_it(path, drawn):
     [
         ("rollouts=small,opponents=zeb:{}", "opponents: expected a network of the kind"),
         ("belief=small,opening=zeb:{}", "opening: expected a small network, got zeb:"),
+        ("belief=zeb:{0},opening=zeb:{0}", "opening: expected a small network, got zeb:"),
         ("belief=zeb:{}-nowhere", "': belief: .*-nowhere: no network here"),
         ("belief=small,partner=zeb:{}-nowhere", "': partner: .*-nowhere: no network here"),
         ("belief={}", "expected a small network; did you mean zeb:"),

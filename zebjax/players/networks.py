@@ -54,6 +54,8 @@ class Networks:
             ValueError: if there is no network at a path, or it cannot do its task; the message
                 names the option.
         """
+        if self.opening and transformers.is_named(self.opening):
+            raise ValueError(f"opening: expected a small network, got {self.opening}")
         partner, opponents = self.partner or self.belief, self.opponents or self.rollouts
         paths = (self.belief, partner, self.rollouts, opponents, self.opening)
         loaded: dict[str, tuple[Net | Transformer, str]] = {}
@@ -74,7 +76,7 @@ class Networks:
         identity = ",".join(digests[: 3 if opponents == self.rollouts else 4])
         if self.opening:
             found = loaded[self.opening][0]
-            assert not isinstance(found, Transformer)  # `_load` refuses it
+            assert not isinstance(found, Transformer)
             opening = found
             identity += f",{self.opening_tricks} tricks by {digests[4]}"
         return Loaded(models, policies, opening, identity)
@@ -82,12 +84,9 @@ class Networks:
 
 def _load(path: str, option: str) -> tuple[Net | Transformer, str]:
     """Return the network at a path, ready to play, and its digest."""
-    only_small, named = option == "opening", transformers.is_named(path)
-    if only_small and named:
-        raise ValueError(f"expected a small network, got {path}")
-    if not named:
+    if not transformers.is_named(path):
         if path == places.BUNDLED or hub.is_hub(path) or Path(path).is_dir():
-            meant = "" if only_small else f"; did you mean {transformers.PREFIX}{path}?"
+            meant = "" if option == "opening" else f"; did you mean {transformers.PREFIX}{path}?"
             raise ValueError(f"{path}: expected a small network{meant}")
         return small.load(path)
     found = transformers.load(path.removeprefix(transformers.PREFIX))

@@ -135,8 +135,8 @@ def _chances(model: Transformer, asked: game.GameState) -> tuple[np.ndarray, np.
     of_trick = asked.ply // tiles.N_PLAYERS
     for last in _LAST_TRICKS:
         some = np.flatnonzero((n_legal > 1) & (of_trick <= last) & (of_trick > last - 2))
-        compiled = functools.partial(_chance, model.params, model.config, last)
         if len(some):
+            compiled = functools.partial(_chance, model.params, model.config, last)
             p[some] = base.by_chunk(compiled, (base.gather(asked, some),))
     return p, n_legal
 
