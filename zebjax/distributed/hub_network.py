@@ -16,9 +16,9 @@ RETRY_S = 5.0
 LADDER = Path(__file__).parents[2] / "benchmarks" / "results" / "ladder.json"
 """The standings of the bundled network, in a checkout."""
 _SETTINGS = (
-    *("seed", "start.checkpoint", "selfplay.games_per_cycle", "selfplay.search.policy"),
-    *("selfplay.search.sims", "selfplay.search.worlds", "learner.lr", "learner.batch"),
-    *("learner.updates_per_cycle", "replay.capacity_examples"),
+    *("seed", "start.checkpoint", "selfplay.games_per_cycle", "selfplay.method"),
+    *("selfplay.search.policy", "selfplay.search.sims", "selfplay.search.worlds", "learner.lr"),
+    *("learner.batch", "learner.updates_per_cycle", "replay.capacity_examples"),
 )
 """Settings of a run that its card lists. None names a folder or a store: cards are public."""
 _NOT_RATED = "Not rated. To rate it: `zebjax arena --ladder zeb:{place} --json`."

@@ -88,8 +88,8 @@ def _play(
     key = jax.random.fold_in(jax_settings.key(seed), link.first)
     step = link.current().manifest.step
     actor = selfplay.init(config, key, step)
-    sizer = CallSizer("self-play", "fewer --selfplay.lanes or --selfplay.search.sims", report)
-    facts = dataclasses.asdict(config.search) | {
+    sizer = CallSizer("self-play", config.how_to_shorten, report)
+    facts = config.how | {
         "lanes": config.n_lanes,
         "compute_dtype": settings.network.compute_dtype,
         "seed": seed,

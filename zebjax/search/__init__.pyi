@@ -1,3 +1,4 @@
+from .config import Exploration as Exploration
 from .config import Policy as Policy
 from .config import SearchConfig as SearchConfig
 from .tree import Evaluate as Evaluate

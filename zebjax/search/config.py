@@ -1,4 +1,4 @@
-"""The settings of a search."""
+"""The settings of a search, and of games without one."""
 
 import dataclasses
 from typing import Literal
@@ -54,3 +54,27 @@ class SearchConfig:
             )
         if self.temperature < 0:
             raise ValueError(f"search.temperature: expected 0 or more, got {self.temperature}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Exploration:
+    """How moves are drawn when all legal moves of a decision are played to the end, in play and in
+    these rollouts. A score is that of a network's values of moves; P(win) - P(lose) counts half.
+
+    >>> Exploration(random=2.0)
+    Traceback (most recent call last):
+    ValueError: explore.random: expected 0 to 1, got 2.0
+    """
+
+    temperature: float = 0.05
+    """Of play, in units of the score: a move that wins 5 % less often gets 1/e of the weight."""
+    random: float = 0.05
+    """Share of moves in play that are uniformly random."""
+    rollout_temperature: float = 0.02
+    """Of all moves in rollouts."""
+
+    def __post_init__(self) -> None:
+        checks.check(self, "explore")
+        checks.at_least(self, "explore", 0, "temperature", "rollout_temperature")
+        if not 0 <= self.random <= 1:
+            raise ValueError(f"explore.random: expected 0 to 1, got {self.random}")

@@ -131,6 +131,8 @@ def best_of_sweep(
         device: the device's kind, as JAX names it.
         measured: results of the benchmark selfplay, each with one of its rows.
     """
+    if settings.selfplay.method != "search":  # all that was measured is
+        return None
     wanted = _what_costs(
         dataclasses.asdict(settings.network), dataclasses.asdict(settings.selfplay.search)
     )

@@ -4,12 +4,12 @@ import dataclasses
 import json
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from zebjax.common import checks
 from zebjax.network import AUTO, ZebConfig
 from zebjax.network import PRESETS as NETWORKS
-from zebjax.search import SearchConfig
+from zebjax.search import Exploration, SearchConfig
 from zebjax.training import opponents
 from zebjax.training.workers_config import EvalAuxConfig, StoreConfig
 
@@ -124,9 +124,18 @@ class SelfPlayConfig:
     end first; auto keeps the number."""
     games_per_cycle: int = 454
     """Number of finished games added in each training cycle."""
+    method: Literal["search", "rollouts"] = "search"
+    """How moves are chosen and judged. search: a tree search, see `selfplay.search`. rollouts: drawn
+    by the network's values of moves, and every legal move of every decision is played to the end,
+    all four seats choosing by these values from their own view. The results are the targets of the
+    values: honest policy iteration. It needs network.move_values."""
     search: SearchConfig = SearchConfig()
+    """Of method search."""
+    explore: Exploration = Exploration()
+    """Of method rollouts."""
 
     def __post_init__(self) -> None:
+        checks.names(self, "selfplay")
         for name, word in (("lanes", AUTO), ("games_per_cycle", "")):
             value = getattr(self, name)
             if value == word:
@@ -145,6 +154,19 @@ class SelfPlayConfig:
         if self.lanes == AUTO:
             raise ValueError("selfplay.lanes: expected a number here, got auto")
         return int(self.lanes)
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """How moves are chosen, as plain values: of the search, or of the rollouts."""
+        if self.method == "search":
+            return dataclasses.asdict(self.search)
+        return {"method": self.method, **dataclasses.asdict(self.explore)}
+
+    @property
+    def how_to_shorten(self) -> str:
+        """What makes a compiled call of one move shorter, for a message."""
+        also = " or --selfplay.search.sims" if self.method == "search" else ""
+        return f"fewer --selfplay.lanes{also}"
 
 
 _MAX_EXAMPLES = 2**31 - 1  # examples are counted in int32
@@ -335,6 +357,11 @@ class Experiment:
         opponents.check_contracts(self.evaluation.opponents, self.network.plays_contracts)
         if self.network.plays_contracts:
             self._check_contracts()
+        if self.selfplay.method == "rollouts" and not self.network.move_values:
+            raise ValueError(
+                "selfplay.method: rollouts choose by a network's values of moves; expected "
+                "network.move_values True with it"
+            )
 
     def _check_contracts(self) -> None:
         """Refuse games of other sources: they have no contracts and are played for points."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import jax
 
-from zebjax import game, network
+from zebjax import game, network, tiles
 from zebjax.common import devices, jax_settings
 from zebjax.network import AUTO
 from zebjax.observe import tokenizer
@@ -114,16 +114,23 @@ def _lanes(settings: Experiment) -> Part:
     config = settings.selfplay
     if config.lanes == AUTO:
         return Part(f"selfplay.lanes = {AUTO}, chosen to fit", 0)
+    actor_bytes = _tree_bytes(
+        jax.eval_shape(lambda: selfplay.init(config, jax_settings.key(0)))
+    )
+    if config.method == "rollouts":  # each lane has one game for each slot
+        rows = tiles.HAND_SIZE * config.n_lanes
+        activations = rows * _layer_floats(settings.network) * _FLOAT
+        what = f"selfplay.lanes = {config.n_lanes:,} with rollouts"
+        return Part(what, (activations + actor_bytes) // jax.device_count())
     worlds = 1 if config.search.worlds == "true" else config.search.worlds
     trees = config.n_lanes * worlds
     state_bytes = _tree_bytes(jax.eval_shape(lambda: game.deal(jax_settings.key(0))))
     nodes = trees * (config.search.sims + 1) * (_NODE_BYTES + state_bytes)
     activations = trees * _layer_floats(settings.network) * _FLOAT
-    actor = jax.eval_shape(lambda: selfplay.init(config, jax_settings.key(0)))
     what = f"selfplay.lanes = {config.n_lanes:,} with {config.search.sims:,} simulations"
     if worlds > 1:
         what += f" in each of {worlds:,} worlds"
-    return Part(what, (nodes + activations + _tree_bytes(actor)) // jax.device_count())
+    return Part(what, (nodes + activations + actor_bytes) // jax.device_count())
 
 
 def limit(

@@ -98,7 +98,7 @@ class Run:
         self.session = saved_state.open_session(settings, report, stop_asked)
         if self.session.is_new and settings.tracking.wandb:
             wandb_run.require()  # a new run that cannot have it is refused before anything is saved
-        self.source = source or SelfPlaySource(report)
+        self.source = source or SelfPlaySource(report, settings.selfplay.how_to_shorten)
         settings, progress = self.session.settings, self.session.progress
         if not self.session.is_complete:  # a complete run keeps the settings that made it
             resize.fit(self.session)

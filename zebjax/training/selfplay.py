@@ -1,12 +1,13 @@
 """The compiled actor: it plays games with given weights and returns finished GameRecords.
 
 Many games are played at once, each in a lane. All are at a decision (more than one legal move), and
-one search chooses all moves. Forced moves are played without a search. A finished game goes to a
+one search chooses all moves, or rollouts judge them. Forced moves are played without either. A finished game goes to a
 buffer, and its lane starts a new deal. Lanes are never dropped and are saved with the run, so that
 games which finish early are not favoured.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +17,7 @@ from zebjax import game, network, record, tiles
 from zebjax.common import devices
 from zebjax.common.arrays import Array, Scalar, check, check_key
 from zebjax.record import GameRecord, TargetKind
-from zebjax.search import endgame, evaluator, search
+from zebjax.search import endgame, evaluator, rollouts, search
 from zebjax.training.config import SelfPlayConfig
 
 # A trick's leader may play any tile. So the longest row of forced plies begins with the followers
@@ -51,14 +52,22 @@ def init(config: SelfPlayConfig, key: jax.Array, step: jax.Array | int = 0) -> A
     check_key("key", key)
     check("step", step, (), int)
     deal_key, key = jax.random.split(key)
-    states, records = _new_games(deal_key, config.n_lanes, step)
-    finished = record.empty(config.games_per_cycle + config.n_lanes)
+    states, records = _new_games(config, deal_key, config.n_lanes, step)
+    finished = _empty(config, config.games_per_cycle + config.n_lanes)
     return Actor(states, records, finished, jnp.int32(0), key)
 
 
-def _new_games(key: jax.Array, lanes: int, step: Scalar) -> tuple[game.GameState, GameRecord]:
+def _empty(config: SelfPlayConfig, n: int) -> GameRecord:
+    """`n` blank records; with values of moves if the moves are judged by rollouts."""
+    blank: GameRecord = record.with_moves(record.empty(n), config.method == "rollouts")
+    return blank
+
+
+def _new_games(
+    config: SelfPlayConfig, key: jax.Array, lanes: int, step: Scalar
+) -> tuple[game.GameState, GameRecord]:
     states = jax.vmap(game.fast_deal)(jax.random.split(key, lanes))
-    records = record.empty(lanes)._replace(
+    records = _empty(config, lanes)._replace(
         hands=states.hands,
         declaration=states.declaration,
         leader=states.leader,
@@ -101,7 +110,7 @@ def advance(
     check_key("actor.key", actor.key)
     check("step", step, (), int)
     check("max_moves", max_moves, (), int)
-    leaf_evaluator = evaluator(network_config, params, config.search.plain)
+    judge = _judge(config, network_config, params)
 
     def unfilled(carry: tuple[jax.Array, Actor]) -> jax.Array:
         move, actor = carry
@@ -113,24 +122,15 @@ def advance(
             states=devices.split(actor.states), records=devices.split(actor.records)
         )
         # One split per move, so that the games do not depend on the number of moves in a call.
-        search_key, deal_key, key = jax.random.split(actor.key, 3)
-        result = search(config.search, leaf_evaluator, actor.states, search_key)
-        # From ply 20 on all leaves of the tree are settled, so its values are exact.
-        known = endgame.is_ending(actor.states) & (not config.search.plain)
-        kind = jnp.where(known, TargetKind.EXACT, TargetKind.SEARCH)
-        moved = _write_and_play(
-            (actor.states, actor.records),
-            result.slot,
-            kind,
-            policy=result.policy,
-            value=result.value,
-        )
+        judge_key, deal_key, key = jax.random.split(actor.key, 3)
+        judged = judge(actor.states, judge_key)
+        moved = _write_and_play((actor.states, actor.records), judged)
         # Play forced moves until every lane is at a decision or its game is over: a search of a
         # forced move would be wasted. A fixed number of turns, because a GPU's host waits for each
         # turn of a loop of unknown length.
         states, records = jax.lax.fori_loop(0, _FORCED_IN_A_ROW, _play_forced, moved)
         actor = actor._replace(states=states, records=records, key=key)
-        return move + 1, _hand_over(actor, deal_key, step)
+        return move + 1, _hand_over(config, actor, deal_key, step)
 
     return jax.lax.while_loop(unfilled, one_move, (jnp.int32(0), actor))[1]
 
@@ -159,50 +159,74 @@ Lanes = tuple[game.GameState, GameRecord]
 def _play_forced(_: Any, lanes: Lanes) -> Lanes:
     """Play one ply in each lane whose mover has no choice."""
     slots = game.forced_slot(jax.vmap(game.legal_slots)(lanes[0]))
-    moved = _write_and_play(
-        lanes,
-        slots,
-        TargetKind.FORCED,
-        policy=jax.nn.one_hot(slots, tiles.HAND_SIZE),
-        value=jnp.zeros(slots.shape[0]),
-    )
+    policy = jax.nn.one_hot(slots, tiles.HAND_SIZE)
+    value = jnp.zeros(slots.shape[0])
+    moved = _write_and_play(lanes, _Judged(slots, TargetKind.FORCED, policy, value))
     return game.select(slots >= 0, moved, lanes)
 
 
-def _write_and_play(
-    lanes: Lanes,
-    slot: Array,
-    kind: TargetKind | jax.Array,
-    *,
-    policy: jax.Array,
-    value: jax.Array,
-) -> Lanes:
-    """Write a move with its targets into the record of every lane, and play it.
+class _Judged(NamedTuple):
+    """The moves of all lanes, with their targets."""
 
-    Args:
-        lanes: `[lanes]` games and records.
-        slot: int32 `[lanes]`, the moves.
-        kind: the source of the policy target.
-        policy: float32 `[lanes, 7]`, the policy target.
-        value: float32 `[lanes]`, the root value.
-    """
+    slot: Array
+    """int32 `[lanes]`."""
+    kind: TargetKind | jax.Array
+    """The source of the policy targets; int8, or one for all lanes."""
+    policy: jax.Array
+    """float32 `[lanes, 7]`, the policy targets."""
+    value: jax.Array
+    """float32 `[lanes]`, the root values."""
+    moves: jax.Array | None = None
+    """float32 `[lanes, 7, 2]`, see `GameRecord.moves`; None if nothing is known of them."""
+
+
+def _judge(
+    config: SelfPlayConfig, network_config: network.ZebConfig, params: network.Params
+) -> Callable[[game.GameState, jax.Array], _Judged]:
+    """Return the function that chooses and judges the moves of all lanes, each at a decision."""
+    if config.method == "rollouts":
+        move_evaluator = rollouts.evaluator(network_config, params)
+
+        def by_rollouts(states: game.GameState, key: jax.Array) -> _Judged:
+            labels = rollouts.label(config.explore, move_evaluator, states, key)
+            return _Judged(
+                labels.slot, TargetKind.ROLLOUT, labels.policy, labels.value, labels.moves
+            )
+
+        return by_rollouts
+    leaf_evaluator = evaluator(network_config, params, config.search.plain)
+
+    def by_search(states: game.GameState, key: jax.Array) -> _Judged:
+        result = search(config.search, leaf_evaluator, states, key)
+        # From ply 20 on all leaves of the tree are settled, so its values are exact.
+        known = endgame.is_ending(states) & (not config.search.plain)
+        kind = jnp.where(known, TargetKind.EXACT, TargetKind.SEARCH)
+        return _Judged(result.slot, kind, result.policy, result.value)
+
+    return by_search
+
+
+def _write_and_play(lanes: Lanes, judged: _Judged) -> Lanes:
+    """Write a move with its targets into the record of every lane, and play it."""
     states, records = lanes
-    place = (jnp.arange(slot.shape[0]), states.ply)
+    place = (jnp.arange(judged.slot.shape[0]), states.ply)
 
     def put(name: str, values: Array | int) -> jax.Array:
         return jnp.asarray(getattr(records, name)).at[place].set(values)
 
     records = records._replace(
-        slots=put("slots", slot.astype(jnp.int8)),
-        policy=put("policy", policy.astype(jnp.float16)),
+        slots=put("slots", judged.slot.astype(jnp.int8)),
+        policy=put("policy", judged.policy.astype(jnp.float16)),
         weight=put("weight", 1),
-        kind=put("kind", kind),
-        value=put("value", value.astype(jnp.float16)),
+        kind=put("kind", judged.kind),
+        value=put("value", judged.value.astype(jnp.float16)),
     )
-    return jax.vmap(game.play)(states, slot), records
+    if judged.moves is not None:
+        records = records._replace(moves=put("moves", judged.moves.astype(jnp.float16)))
+    return jax.vmap(game.play)(states, judged.slot), records
 
 
-def _hand_over(actor: Actor, key: jax.Array, step: Scalar) -> Actor:
+def _hand_over(config: SelfPlayConfig, actor: Actor, key: jax.Array, step: Scalar) -> Actor:
     """Move finished games into the buffer and start new deals in their lanes."""
     over = game.is_over(actor.states)
     lanes = over.shape[0]
@@ -214,7 +238,8 @@ def _hand_over(actor: Actor, key: jax.Array, step: Scalar) -> Actor:
     finished = jax.tree.map(
         lambda buffer, new: buffer.at[place].set(new, mode="drop"), actor.finished, done
     )
-    states, records = game.select(over, _new_games(key, lanes, step), (actor.states, actor.records))
+    new = _new_games(config, key, lanes, step)
+    states, records = game.select(over, new, (actor.states, actor.records))
     return actor._replace(
         states=states,
         records=records,

@@ -4,24 +4,13 @@ import dataclasses
 import math
 
 from zebjax.common import checks
+from zebjax.search import Exploration as Exploration
 from zebjax.small import MAX_WIDTH
 
 MEAN_WEIGHT = 0.2
 """Weight of the error of a decision's mean over its moves, in the loss of the values of moves. The
 error of the differences between moves has weight 1, since they alone choose the move, and the luck
 of the deal, which is most of an outcome, is in the mean alone."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Exploration:
-    """How moves are drawn, in play and in the rollouts that label it."""
-
-    temperature: float = 0.05
-    """Of play, in units of the score: a move that wins 5 % less often gets 1/e of the weight."""
-    random: float = 0.05
-    """Share of moves in play that are uniformly random."""
-    rollout_temperature: float = 0.02
-    """Of all moves in rollouts."""
 
 
 @dataclasses.dataclass(frozen=True)

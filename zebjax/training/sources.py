@@ -68,10 +68,8 @@ class GameSource(Protocol):
 class SelfPlaySource:
     """Self-play in the process of the run."""
 
-    def __init__(self, report: Reporter) -> None:
-        self._size = CallSizer(
-            "self-play", "fewer --selfplay.lanes or --selfplay.search.sims", report
-        )
+    def __init__(self, report: Reporter, how_to_shorten: str) -> None:
+        self._size = CallSizer("self-play", how_to_shorten, report)
         self._ahead: Ahead | None = None
         """The call that runs ahead; None if none does."""
         self._has_played = False

@@ -15,7 +15,8 @@ from zebjax.training import changes
 _ALWAYS = (
     *("learner.lr", "learner.batch", "learner.updates_per_cycle", "replay.capacity_examples"),
     *("replay.min_buffer", "replay.max_example_age_s", "replay.max_reuse", "store.keep_examples"),
-    *("selfplay.lanes", "selfplay.search.policy", "selfplay.search.sims", "eval_aux.enabled"),
+    *("selfplay.lanes", "selfplay.method", "selfplay.search.policy", "selfplay.search.sims"),
+    "eval_aux.enabled",
 )
 """Settings that are shown even if they have their defaults."""
 _MAX_STARTS, _MAX_CHANGES = 20, 60
@@ -113,6 +114,8 @@ def _network(network: Any) -> str:
 
 
 def _search(facts: Facts) -> str:
+    if _get(facts.settings, "selfplay", "method") == "rollouts":
+        return "self-play, every legal move played to the end"
     policy, sims = (_get(facts.settings, "selfplay", "search", n) for n in ("policy", "sims"))
     return text.NONE if policy is None else f"self-play, {policy} with {sims} simulations"
 

@@ -188,7 +188,8 @@ def usual_name(device: str) -> str:
 def setting_of(settings: Experiment) -> str:
     """The benchmark's setting that plays as this experiment does; "" if there is none."""
     search = settings.selfplay.search
-    if settings.network.embed_dim != 256 or search.worlds != "true":
+    is_timed = settings.selfplay.method == "search" and search.worlds == "true"
+    if settings.network.embed_dim != 256 or not is_timed:
         return ""
     kinds = {("puct", 200): "original", ("gumbel", 16): "recommended"}
     return kinds.get((search.policy, search.sims), "")

@@ -1,0 +1,157 @@
+"""Every legal move of a decision played to the end: honest policy iteration, without a search.
+
+The value of a move under a policy is the mean result when the move is played and all four seats go
+on by that policy, each from its own view. One game in the true deal is a sample of it. Unlike a
+tree search or a solution with all hands known, it contains no knowledge that the players do not
+have, so a network that learns it has no strategy fusion. `training.small_games` is the same in
+numba, for the small network.
+"""
+
+import dataclasses
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from zebjax import game, network, tiles
+from zebjax.common.arrays import Array, check_key
+from zebjax.network import bucketing
+from zebjax.network.config import NONE, POINTS_WEIGHT, VALUE_WEIGHT
+from zebjax.observe import observe, tokenizer
+from zebjax.search.config import Exploration
+
+_SLOTS = tiles.HAND_SIZE
+
+
+class MoveEvaluator(NamedTuple):
+    """A network that scores moves; made once for many evaluations."""
+
+    config: network.ZebConfig
+    weights: network.Prepared
+    lengths: tuple[int, ...]
+    """Numbers of tokens that it is compiled for; in the last trick nobody has a choice."""
+
+    def scores(self, states: game.GameState, is_asked: Array) -> jax.Array:
+        """Return the score of each slot of the mover, `VALUE_WEIGHT` * value + `POINTS_WEIGHT` *
+        points, float32 `[n, 7]`; 0 where nothing is asked.
+
+        Args:
+            states: `[n]` games; only what the mover has seen is read.
+            is_asked: bool `[n]`.
+        """
+        seen = jax.vmap(functools.partial(observe, tokenizer=self.config.tokenizer))(states)
+        seen = seen._replace(mask=jnp.asarray(seen.mask) & jnp.asarray(is_asked)[:, None])
+        output = bucketing.evaluate(self.config, self.weights, seen, self.lengths)
+        assert output.moves is not None
+        return output.moves @ jnp.array([VALUE_WEIGHT, POINTS_WEIGHT])
+
+
+def evaluator(config: network.ZebConfig, params: network.Params) -> MoveEvaluator:
+    """Make an evaluator from a network.
+
+    Args:
+        config: the network.
+        params: its parameters, concrete or traced.
+
+    Raises:
+        ValueError: if it has no head for the values of moves.
+    """
+    if not config.move_values:
+        raise ValueError("network.move_values: expected True with rollouts, which choose by them")
+    without = dataclasses.replace(config, belief_head=False, belief_prior=NONE)
+    lengths = tokenizer(config.tokenizer).lengths[:-1]
+    return MoveEvaluator(without, network.prepare(without, params), tuple(lengths))
+
+
+class Labels(NamedTuple):
+    """What is known of B decisions after their rollouts."""
+
+    slot: jax.Array
+    """int32 `[B]`, the move that is played."""
+    policy: jax.Array
+    """float32 `[B, 7]`, softmax(score / temperature) over the legal moves: the policy that drew it,
+    but for its random moves."""
+    value: jax.Array
+    """float32 `[B]`, the result of `slot`: 1, 0 or -1."""
+    moves: jax.Array
+    """float32 `[B, 7, 2]`, the result of each move for the mover: 1, 0 or -1, its team ends with
+    more points, as many or fewer; and (ours - theirs) / `tiles.POINTS_SCALE`. nan: not legal."""
+
+
+def label(
+    config: Exploration, evaluator: MoveEvaluator, states: game.GameState, key: jax.Array
+) -> Labels:
+    """Choose a move in each game, and play each legal move to the end of the game.
+
+    Args:
+        config: static.
+        evaluator: scores the moves of all seats.
+        states: `[B]` games in progress.
+        key: one typed random key.
+
+    Raises:
+        ValueError: if an argument has a wrong shape or dtype.
+    """
+    game.check_state(states, ("B",), "states")
+    check_key("key", key)
+    rollout_key, draw_key, random_key, share_key = jax.random.split(key, 4)
+    legal = jax.vmap(game.legal_slots)(states)
+    scores = evaluator.scores(states, legal.sum(1) > 1)
+    slot = _drawn(scores, legal, config.temperature, _gumbel(draw_key, scores))
+    at_random = _drawn(jnp.zeros_like(scores), legal, 1.0, _gumbel(random_key, scores))
+    is_random = jax.random.uniform(share_key, slot.shape) < config.random
+    slot = jnp.where(is_random, at_random, slot)
+    moves = _outcomes(config.rollout_temperature, evaluator, states, legal, rollout_key)
+    # A temperature of 0 plays the best move, and so it is the target.
+    policy = jax.nn.softmax(jnp.where(legal, scores / max(config.temperature, 1e-4), -jnp.inf))
+    value = jnp.take_along_axis(moves[..., 0], slot[:, None], 1)[:, 0]
+    return Labels(slot, policy, value, moves)
+
+
+def _gumbel(key: jax.Array, like: jax.Array) -> jax.Array:
+    return jax.random.gumbel(key, like.shape)
+
+
+def _drawn(scores: jax.Array, legal: jax.Array, temperature: float, noise: jax.Array) -> jax.Array:
+    """Draw slots from softmax(scores / temperature), int32; the noise is Gumbel's."""
+    ranked = jnp.where(legal, scores + temperature * noise, -jnp.inf)
+    return jnp.argmax(ranked, -1).astype(jnp.int32)
+
+
+def _outcomes(
+    temperature: float,
+    evaluator: MoveEvaluator,
+    states: game.GameState,
+    legal: jax.Array,
+    key: jax.Array,
+) -> jax.Array:
+    """Play each legal move, then all games to their end; see `Labels.moves`."""
+    n = legal.shape[0]
+    team = jnp.repeat(jax.vmap(game.current_player)(states) % 2, _SLOTS)
+    # One game for each slot; that of an illegal slot repeats a legal one and is never evaluated.
+    slots = jnp.where(legal, jnp.arange(_SLOTS), jnp.argmax(legal, 1)[:, None]).reshape(-1)
+    is_wanted = legal.reshape(-1)
+    rows = jax.tree.map(lambda leaf: jnp.repeat(leaf, _SLOTS, axis=0), states)
+    rows = jax.vmap(game.play)(rows, slots)
+
+    def one_ply(carry: tuple[jax.Array, game.GameState]) -> tuple[jax.Array, game.GameState]:
+        key, rows = carry
+        key, noise_key = jax.random.split(key)
+        now = jax.vmap(game.legal_slots)(rows)
+        scores = evaluator.scores(rows, is_wanted & (now.sum(1) > 1))
+        # All games of a decision are at the same ply and have the same noise: moves differ by what
+        # they cause, and less by luck.
+        noise = jnp.repeat(jax.random.gumbel(noise_key, (n, _SLOTS)), _SLOTS, axis=0)
+        chosen = _drawn(scores, now, temperature, noise)
+        # A game that is over has no legal slot, and to play in it changes nothing.
+        return key, jax.vmap(game.play)(rows, chosen)
+
+    def goes_on(carry: tuple[jax.Array, game.GameState]) -> jax.Array:
+        return ~game.is_over(carry[1]).all()
+
+    rows = jax.lax.while_loop(goes_on, one_ply, (key, rows))[1]
+    ours = jnp.take_along_axis(jnp.asarray(rows.points), team[:, None], 1)[:, 0]
+    margin = 2.0 * ours.astype(jnp.float32) - tiles.TOTAL_POINTS
+    moves = jnp.stack([jnp.sign(margin), margin / tiles.POINTS_SCALE], -1)
+    return jnp.where(is_wanted[:, None], moves, jnp.nan).reshape(n, _SLOTS, 2)
