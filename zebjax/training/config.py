@@ -125,17 +125,17 @@ class SelfPlayConfig:
     games_per_cycle: int = 454
     """Number of finished games added in each training cycle."""
     method: Literal["search", "rollouts"] = "search"
-    """How moves are chosen and judged. search: a tree search, see `selfplay.search`. rollouts: drawn
-    by the network's values of moves, and every legal move of every decision is played to the end,
-    all four seats choosing by these values from their own view. The results are the targets of the
-    values: honest policy iteration. It needs network.move_values."""
+    """How moves are chosen and judged. search: by a tree search. rollouts: a move is drawn by the
+    network's values of moves, and every legal move is played to the end, each seat choosing by
+    these values from its own view; the results are what the values learn. This is honest policy
+    iteration, and needs network.move_values."""
     search: SearchConfig = SearchConfig()
     """Of method search."""
     explore: Exploration = Exploration()
     """Of method rollouts."""
 
     def __post_init__(self) -> None:
-        checks.names(self, "selfplay")
+        checks.check(self, "selfplay")
         for name, word in (("lanes", AUTO), ("games_per_cycle", "")):
             value = getattr(self, name)
             if value == word:

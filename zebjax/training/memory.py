@@ -114,9 +114,7 @@ def _lanes(settings: Experiment) -> Part:
     config = settings.selfplay
     if config.lanes == AUTO:
         return Part(f"selfplay.lanes = {AUTO}, chosen to fit", 0)
-    actor_bytes = _tree_bytes(
-        jax.eval_shape(lambda: selfplay.init(config, jax_settings.key(0)))
-    )
+    actor_bytes = _tree_bytes(jax.eval_shape(lambda: selfplay.init(config, jax_settings.key(0))))
     if config.method == "rollouts":  # each lane has one game for each slot
         rows = tiles.HAND_SIZE * config.n_lanes
         activations = rows * _layer_floats(settings.network) * _FLOAT

@@ -1,9 +1,9 @@
 """The compiled actor: it plays games with given weights and returns finished GameRecords.
 
 Many games are played at once, each in a lane. All are at a decision (more than one legal move), and
-one search chooses all moves, or rollouts judge them. Forced moves are played without either. A finished game goes to a
-buffer, and its lane starts a new deal. Lanes are never dropped and are saved with the run, so that
-games which finish early are not favoured.
+one search chooses all moves, or rollouts judge them. Forced moves are played without either. A
+finished game goes to a buffer, and its lane starts a new deal. Lanes are never dropped and are
+saved with the run, so that games which finish early are not favoured.
 """
 
 import functools

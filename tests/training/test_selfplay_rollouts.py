@@ -1,0 +1,109 @@
+"""Self-play in which every move is played to the end, from the lanes to the learner."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from tests.support import tiny
+from zebjax import network, record
+from zebjax.record import TargetKind
+from zebjax.search import Exploration
+from zebjax.training import kept_games, memory, selfplay
+from zebjax.training.config import SelfPlayConfig
+from zebjax.training.resume import CannotContinue
+
+NETWORK = dataclasses.replace(tiny.TINY.network, move_values=True)
+PLAY = dataclasses.replace(tiny.TINY.selfplay, method="rollouts", explore=Exploration(0.3, 0.1))
+EXPERIMENT = dataclasses.replace(
+    tiny.TINY, network=NETWORK, selfplay=PLAY, cycles=2, evaluation=tiny.TINY.evaluation
+)
+
+
+def params_of(key):
+    """Random weights, the head for the values of moves too: its own start answers 0."""
+    rng = np.random.default_rng(key)
+    return jax.tree.map(
+        lambda leaf: rng.normal(0, leaf.shape[0] ** -0.5, leaf.shape).astype(np.float32),
+        network.abstract_params(NETWORK),
+    )
+
+
+def play(config, n_takes=1, max_moves=64):
+    params, taken = params_of(0), []
+    actor = selfplay.init(config, jax.random.key(0))
+    for _ in range(n_takes):
+        while int(actor.n_finished) < config.games_per_cycle:
+            actor = selfplay.advance(config, NETWORK, params, actor, 3, max_moves)
+        actor, records = selfplay.pop_finished(config, actor)
+        taken.append(records)
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *taken)
+
+
+@pytest.fixture(scope="module")
+def games():
+    return play(PLAY, 3)
+
+
+def test_every_decision_has_the_result_of_each_legal_move(games):
+    record.validate(games)
+    legal = record.legal_slots(games)
+    is_decision = legal.sum(2) > 1
+    known = np.isfinite(games.moves).all(3)
+    np.testing.assert_array_equal(known, legal & is_decision[..., None])
+    expected = np.where(is_decision, TargetKind.ROLLOUT, TargetKind.FORCED)
+    np.testing.assert_array_equal(games.kind, expected)
+    played = np.take_along_axis(games.moves[..., 0], games.slots[..., None].astype(int), 2)[..., 0]
+    np.testing.assert_array_equal(games.value[is_decision], played[is_decision])
+    assert (games.moves[known][:, 0] == np.sign(games.moves[known][:, 1])).all()
+
+
+def test_a_greedy_game_ends_as_its_rollouts_said():
+    """Without random moves the game goes on as the rollout of each move that was played."""
+    games = play(dataclasses.replace(PLAY, explore=Exploration(0.0, 0.0, 0.0)))
+    outcome = jax.vmap(lambda one: record.position(one, 27)[1].points)(games)
+    for game in range(len(games.slots)):
+        seats = movers(jax.tree.map(lambda leaf, game=game: leaf[game], games))
+        for ply in np.flatnonzero(games.kind[game] == TargetKind.ROLLOUT):
+            ours, theirs = outcome[game][seats[ply] % 2], outcome[game][1 - seats[ply] % 2]
+            assert games.value[game, ply] == np.sign(int(ours) - int(theirs))
+
+
+def movers(one):
+    return [int(record.game.current_player(record.position(one, ply)[0])) for ply in range(28)]
+
+
+def test_one_compilation_and_the_same_games_in_other_calls(games):
+    before = selfplay.advance._cache_size()
+    jax.tree.map(np.testing.assert_array_equal, play(PLAY, 3, max_moves=1), games)
+    assert selfplay.advance._cache_size() == before
+
+
+def test_a_run_learns_them_keeps_them_and_resumes(tmp_path):
+    settings = dataclasses.replace(EXPERIMENT, runs=str(tmp_path))
+    stopped = tiny.go(settings, stop_after=9)
+    assert not stopped.session.is_complete
+    run = tiny.go(settings)
+    assert run.session.is_complete
+    assert np.isfinite(np.asarray(run.session.state.ring.records.moves)).any()
+    rows = tiny.training_rows(settings.folder)
+    assert all(np.isfinite(row["train/move_value_error"]) for row in rows if row["cycle"])
+    kept = [record.read(file)[0] for file in kept_games.folder_of(settings).glob("*.safetensors")]
+    assert kept and all(np.isfinite(part.moves).any() for part in kept)
+    searched = dataclasses.replace(
+        settings, cycles=3, selfplay=dataclasses.replace(PLAY, method="search")
+    )
+    with pytest.raises(CannotContinue, match=r"selfplay\.method = 'rollouts'"):
+        tiny.go(searched)
+
+
+def test_it_needs_the_values_of_moves_and_fewer_lanes_need_less_memory():
+    with pytest.raises(ValueError, match=r"selfplay\.method: rollouts .* network\.move_values"):
+        dataclasses.replace(EXPERIMENT, network=tiny.TINY.network)
+    with pytest.raises(ValueError, match=r"selfplay\.method: expected search or rollouts"):
+        SelfPlayConfig(method="mcts")
+    many = dataclasses.replace(EXPERIMENT, selfplay=dataclasses.replace(PLAY, lanes=4096))
+    parts = [memory.estimate(settings) for settings in (EXPERIMENT, many)]
+    few, lots = (next(p for p in found if "with rollouts" in p.setting) for found in parts)
+    assert lots.n_bytes > 100 * few.n_bytes
