@@ -148,7 +148,7 @@ def _outcomes(
         return key, jax.vmap(game.play)(rows, chosen)
 
     def goes_on(carry: tuple[jax.Array, game.GameState]) -> jax.Array:
-        return ~game.is_over(carry[1]).all()
+        return ~jnp.asarray(game.is_over(carry[1])).all()
 
     rows = jax.lax.while_loop(goes_on, one_ply, (key, rows))[1]
     ours = jnp.take_along_axis(jnp.asarray(rows.points), team[:, None], 1)[:, 0]
