@@ -163,10 +163,12 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--settings",
         nargs="+",
-        choices=programs.selfplay.SETTINGS,
+        # Rollouts end when the last game does; that number of turns is not in the program.
+        choices=programs.selfplay.searched(),
         default=list(LANES),
         metavar="NAME",
-        help="settings of self-play and search, as of the benchmark selfplay (default %(default)s)",
+        help="settings of self-play and search, as of the benchmark selfplay, but those of "
+        "rollouts (default %(default)s)",
     )
     count = cli.integer(1, 2**20)
     add("--lanes", type=count, metavar="N", help=f"games at once (default {LANES})")

@@ -8,7 +8,7 @@ import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from zebjax import game, network, search
 from zebjax.common import cli, parsing
 from zebjax.observe import Observation
-from zebjax.search import SearchConfig
+from zebjax.search import SearchConfig, rollouts
 from zebjax.training import selfplay
 from zebjax.training.config import SelfPlayConfig
 
@@ -40,7 +40,7 @@ LANES_FILE = report.RESULTS / "lanes.json"
 
 
 class Setting(NamedTuple):
-    """A network and a search that are timed together."""
+    """A network and a search, or rollouts, that are timed together."""
 
     preset: str
     search: SearchConfig
@@ -49,6 +49,7 @@ class Setting(NamedTuple):
     belief_head: bool = True
     original: dict[str, float] = {}  # noqa: RUF012 (a NamedTuple's field, never written)
     """Speed of the original's code, if it was measured."""
+    method: Literal["search", "rollouts"] = "search"
 
 
 _GUMBEL_16 = SearchConfig("gumbel", sims=16)
@@ -70,8 +71,15 @@ SETTINGS = {
         "large", SearchConfig("puct", sims=16), "float32", True, {"games_per_cpu_s": 0.636}
     ),
     "quickstart": Setting("small", SearchConfig("gumbel", sims=8, gumbel_c_scale=0.5)),
+    "small-rollouts": Setting("small", SearchConfig(), belief_head=False, method="rollouts"),
+    "medium-rollouts": Setting("medium", SearchConfig(), belief_head=False, method="rollouts"),
     "worlds-16": Setting("medium", SearchConfig("gumbel", sims=4, worlds=16), "float32"),
 }
+
+
+def searched() -> list[str]:
+    """Names of the settings that search."""
+    return [name for name, setting in SETTINGS.items() if setting.method == "search"]
 
 
 # Maximum number of games that a lane can finish in one call. A game has at least seven decisions
@@ -107,9 +115,13 @@ def prepare(name: str, lanes: int) -> Bench:
         network.PRESETS[setting.preset],
         belief_head=setting.belief_head,
         compute_dtype=setting.dtype or report.dtype_default(),
+        move_values=setting.method == "rollouts",
     )
     config = SelfPlayConfig(
-        lanes=lanes, games_per_cycle=_MAX_GAMES_PER_LANE * lanes, search=setting.search
+        lanes=lanes,
+        games_per_cycle=_MAX_GAMES_PER_LANE * lanes,
+        method=setting.method,
+        search=setting.search,
     )
     params = network.init(net, jax.random.key(0))
     actor = selfplay.init(config, jax.random.key(1))
@@ -142,11 +154,16 @@ def decisions_of_all_stages(key: jax.Array, n: int) -> game.GameState:
 
 
 def lengths_asked(
-    settings: SearchConfig, net: network.ZebConfig, params: network.Params, states: game.GameState
+    config: SelfPlayConfig, net: network.ZebConfig, params: network.Params, states: game.GameState
 ) -> list[int]:
-    """The number of valid tokens in each observation that one search of these roots evaluates."""
+    """The number of valid tokens in each observation that one decision of these games evaluates."""
     asked: list[int] = []
-    real = search.evaluator(net, params, settings.plain)
+    by_search = config.method == "search"
+    real = (
+        search.evaluator(net, params, config.search.plain)
+        if by_search
+        else rollouts.evaluator(net, params)
+    )
 
     def watch(seen: Observation) -> network.Output:
         jax.debug.callback(
@@ -154,9 +171,13 @@ def lengths_asked(
         )
         return real.evaluate(seen)
 
-    run = jax.jit(
-        lambda states, key: search.search(settings, real._replace(evaluate=watch), states, key)
-    )
+    def judge(states: game.GameState, key: jax.Array) -> Any:
+        watched = real._replace(evaluate=watch)
+        if by_search:
+            return search.search(config.search, watched, states, key)
+        return rollouts.label(config.explore, watched, states, key)
+
+    run = jax.jit(judge)
     jax.block_until_ready(run(states, jax.random.key(0)))
     jax.effects_barrier()
     return asked
@@ -174,7 +195,7 @@ def measure(name: str, lanes: int, seconds: float, repeats: int = 5) -> dict[str
     decisions = max(1, round(seconds / repeats / one))
     time = report.timed(lambda: bench.move(decisions), repeats)
     memory = report.process_peak_mb()
-    lengths = lengths_asked(bench.config.search, bench.network, bench.params, bench.box[0].states)
+    lengths = lengths_asked(bench.config, bench.network, bench.params, bench.box[0].states)
     # A search does not evaluate the belief head, so it is not counted.
     judge = dataclasses.replace(bench.network, belief_head=False)
     asked, flop = (
@@ -189,7 +210,7 @@ def measure(name: str, lanes: int, seconds: float, repeats: int = 5) -> dict[str
         "games_per_s": round(per_s / DECISIONS_PER_GAME, 4),
         "games_per_cpu_s": round(per_cpu_s / DECISIONS_PER_GAME, 4),
         "decisions_per_s": round(per_s, 1),
-        "simulations_per_s": round(per_s * bench.config.search.sims * _trees(bench)),
+        **({"simulations_per_s": round(per_s * _sims(bench))} if _sims(bench) else {}),
         "evaluations_per_s": round(per_s * asked),
         "evaluations_per_decision": round(asked, 1),
         "tflops": round(per_s * flop / 1e12, 3),
@@ -201,14 +222,17 @@ def measure(name: str, lanes: int, seconds: float, repeats: int = 5) -> dict[str
         "spread": round(time["spread"], 3),
         "parameters": network.n_params(bench.params),
         "network": dataclasses.asdict(bench.network),
-        "search": dataclasses.asdict(bench.config.search),
+        "search": bench.config.how,
         "original": SETTINGS[name].original,
     }
     return row
 
 
-def _trees(bench: Bench) -> int:
-    return 1 if bench.config.search.worlds == "true" else bench.config.search.worlds
+def _sims(bench: Bench) -> int:
+    """Simulations of a decision; 0 without a search."""
+    config = bench.config.search
+    trees = 1 if config.worlds == "true" else config.worlds
+    return trees * config.sims * (bench.config.method == "search")
 
 
 def fitting(name: str, lanes: int, seconds: float) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ from zebjax.evaluation import matches
 from zebjax.evaluation.intervals import Z95
 from zebjax.players import base
 from zebjax.search import SearchConfig
+from zebjax.training.config import SelfPlayConfig
 
 from . import report
 from .search import agreement
@@ -57,7 +58,8 @@ def evaluations(
     settings: SearchConfig, config: network.ZebConfig, params: network.Params, states: Any
 ) -> float:
     """Network evaluations per decision."""
-    return len(lengths_asked(settings, config, params, states)) / len(states.ply)
+    play = SelfPlayConfig(search=settings)
+    return len(lengths_asked(play, config, params, states)) / len(states.ply)
 
 
 def player(

@@ -70,6 +70,16 @@ def test_a_row_of_self_play_adds_up(tiny_setting):
     assert shortest < flop_per_evaluation < longest
 
 
+@pytest.mark.slow  # compiles a self-play of its own
+def test_a_row_of_rollouts_counts_every_evaluation(tiny_setting, monkeypatch):
+    setting = selfplay.SETTINGS["tiny"]._replace(method="rollouts")
+    monkeypatch.setitem(selfplay.SETTINGS, "rolled", setting)
+    row = selfplay.measure("rolled", 16, 0.01, repeats=2)
+    # Some four moves, each followed by nine decisions on average.
+    assert 15 < row["evaluations_per_decision"] < 70
+    assert "simulations_per_s" not in row and row["search"]["method"] == "rollouts"
+
+
 def test_too_many_lanes_end_in_fewer_and_a_sentence(monkeypatch, capsys):
     def measure(name, lanes, seconds):
         if lanes > 100:

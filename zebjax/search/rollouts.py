@@ -18,37 +18,15 @@ from zebjax import game, network, tiles
 from zebjax.common.arrays import Array, check_key
 from zebjax.network import bucketing
 from zebjax.network.config import NONE, POINTS_WEIGHT, VALUE_WEIGHT
-from zebjax.observe import observe, tokenizer
+from zebjax.observe import Observation, observe, tokenizer
 from zebjax.search.config import Exploration
+from zebjax.search.tree import Evaluator
 
 _SLOTS = tiles.HAND_SIZE
 
 
-class MoveEvaluator(NamedTuple):
-    """A network that scores moves; made once for many evaluations."""
-
-    config: network.ZebConfig
-    weights: network.Prepared
-    lengths: tuple[int, ...]
-    """Numbers of tokens that it is compiled for; in the last trick nobody has a choice."""
-
-    def scores(self, states: game.GameState, is_asked: Array) -> jax.Array:
-        """Return the score of each slot of the mover, `VALUE_WEIGHT` * value + `POINTS_WEIGHT` *
-        points, float32 `[n, 7]`; 0 where nothing is asked.
-
-        Args:
-            states: `[n]` games; only what the mover has seen is read.
-            is_asked: bool `[n]`.
-        """
-        seen = jax.vmap(functools.partial(observe, tokenizer=self.config.tokenizer))(states)
-        seen = seen._replace(mask=jnp.asarray(seen.mask) & jnp.asarray(is_asked)[:, None])
-        output = bucketing.evaluate(self.config, self.weights, seen, self.lengths)
-        assert output.moves is not None
-        return output.moves @ jnp.array([VALUE_WEIGHT, POINTS_WEIGHT])
-
-
-def evaluator(config: network.ZebConfig, params: network.Params) -> MoveEvaluator:
-    """Make an evaluator from a network.
+def evaluator(config: network.ZebConfig, params: network.Params) -> Evaluator:
+    """Make an evaluator of moves from a network.
 
     Args:
         config: the network.
@@ -60,8 +38,13 @@ def evaluator(config: network.ZebConfig, params: network.Params) -> MoveEvaluato
     if not config.move_values:
         raise ValueError("network.move_values: expected True with rollouts, which choose by them")
     without = dataclasses.replace(config, belief_head=False, belief_prior=NONE)
-    lengths = tokenizer(config.tokenizer).lengths[:-1]
-    return MoveEvaluator(without, network.prepare(without, params), tuple(lengths))
+    lengths = tokenizer(config.tokenizer).lengths[:-1]  # in the last trick nobody has a choice
+    weights = network.prepare(without, params)  # once, and not at every ply
+
+    def evaluate(observation: Observation) -> network.Output:
+        return bucketing.evaluate(without, weights, observation, lengths)
+
+    return Evaluator(evaluate, config.tokenizer, lengths[-1])
 
 
 class Labels(NamedTuple):
@@ -80,13 +63,13 @@ class Labels(NamedTuple):
 
 
 def label(
-    config: Exploration, evaluator: MoveEvaluator, states: game.GameState, key: jax.Array
+    config: Exploration, evaluator: Evaluator, states: game.GameState, key: jax.Array
 ) -> Labels:
     """Choose a move in each game, and play each legal move to the end of the game.
 
     Args:
         config: static.
-        evaluator: scores the moves of all seats.
+        evaluator: from `evaluator`; it scores the moves of all seats.
         states: `[B]` games in progress.
         key: one typed random key.
 
@@ -97,7 +80,7 @@ def label(
     check_key("key", key)
     rollout_key, draw_key, random_key, share_key = jax.random.split(key, 4)
     legal = jax.vmap(game.legal_slots)(states)
-    scores = evaluator.scores(states, legal.sum(1) > 1)
+    scores = _scores(evaluator, states, legal.sum(1) > 1)
     slot = _drawn(scores, legal, config.temperature, _gumbel(draw_key, scores))
     at_random = _drawn(jnp.zeros_like(scores), legal, 1.0, _gumbel(random_key, scores))
     is_random = jax.random.uniform(share_key, slot.shape) < config.random
@@ -107,6 +90,24 @@ def label(
     policy = jax.nn.softmax(jnp.where(legal, scores / max(config.temperature, 1e-4), -jnp.inf))
     value = jnp.take_along_axis(moves[..., 0], slot[:, None], 1)[:, 0]
     return Labels(slot, policy, value, moves)
+
+
+def _scores(evaluator: Evaluator, states: game.GameState, is_asked: Array) -> jax.Array:
+    """Score each slot of the mover by `VALUE_WEIGHT` * value + `POINTS_WEIGHT` * points.
+
+    Args:
+        evaluator: see `label`.
+        states: `[n]` games; only what the mover has seen is read.
+        is_asked: bool `[n]`; the other games are not evaluated, and their scores are 0.
+
+    Returns:
+        float32 `[n, 7]`.
+    """
+    seen = jax.vmap(functools.partial(observe, tokenizer=evaluator.tokenizer))(states)
+    seen = seen._replace(mask=jnp.asarray(seen.mask) & jnp.asarray(is_asked)[:, None])
+    output = evaluator.evaluate(seen)
+    assert output.moves is not None
+    return output.moves @ jnp.array([VALUE_WEIGHT, POINTS_WEIGHT])
 
 
 def _gumbel(key: jax.Array, like: jax.Array) -> jax.Array:
@@ -121,7 +122,7 @@ def _drawn(scores: jax.Array, legal: jax.Array, temperature: float, noise: jax.A
 
 def _outcomes(
     temperature: float,
-    evaluator: MoveEvaluator,
+    evaluator: Evaluator,
     states: game.GameState,
     legal: jax.Array,
     key: jax.Array,
@@ -139,7 +140,7 @@ def _outcomes(
         key, rows = carry
         key, noise_key = jax.random.split(key)
         now = jax.vmap(game.legal_slots)(rows)
-        scores = evaluator.scores(rows, is_wanted & (now.sum(1) > 1))
+        scores = _scores(evaluator, rows, is_wanted & (now.sum(1) > 1))
         # All games of a decision are at the same ply and have the same noise: moves differ by what
         # they cause, and less by luck.
         noise = jnp.repeat(jax.random.gumbel(noise_key, (n, _SLOTS)), _SLOTS, axis=0)

@@ -131,11 +131,7 @@ def best_of_sweep(
         device: the device's kind, as JAX names it.
         measured: results of the benchmark selfplay, each with one of its rows.
     """
-    if settings.selfplay.method != "search":  # all that was measured is
-        return None
-    wanted = _what_costs(
-        dataclasses.asdict(settings.network), dataclasses.asdict(settings.selfplay.search)
-    )
+    wanted = _what_costs(dataclasses.asdict(settings.network), settings.selfplay.how)
     by_file: dict[str, list[dict[str, Any]]] = {}
     for result, row in measured:
         is_here = (result.get("device"), result.get("devices")) == (device, jax.device_count())
@@ -153,7 +149,7 @@ def _what_costs(net: Any, search: Any) -> tuple:
     if not isinstance(net, dict) or not isinstance(search, dict):
         return ()
     sizes = ("embed_dim", "n_heads", "n_layers", "ff_dim", "tokenizer", "compute_dtype")
-    kinds = ("policy", "sims", "worlds", "plain")
+    kinds = ("method", "policy", "sims", "worlds", "plain")  # `SelfPlayConfig.how`
     return tuple(net.get(name) for name in sizes) + tuple(search.get(name) for name in kinds)
 
 

@@ -185,10 +185,10 @@ def _judge(
 ) -> Callable[[game.GameState, jax.Array], _Judged]:
     """Return the function that chooses and judges the moves of all lanes, each at a decision."""
     if config.method == "rollouts":
-        move_evaluator = rollouts.evaluator(network_config, params)
+        of_moves = rollouts.evaluator(network_config, params)
 
         def by_rollouts(states: game.GameState, key: jax.Array) -> _Judged:
-            labels = rollouts.label(config.explore, move_evaluator, states, key)
+            labels = rollouts.label(config.explore, of_moves, states, key)
             return _Judged(
                 labels.slot, TargetKind.ROLLOUT, labels.policy, labels.value, labels.moves
             )
