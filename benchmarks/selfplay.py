@@ -49,7 +49,7 @@ class Setting(NamedTuple):
     belief_head: bool = True
     original: dict[str, float] = {}  # noqa: RUF012 (a NamedTuple's field, never written)
     """Speed of the original's code, if it was measured."""
-    method: Literal["search", "rollouts"] = "search"
+    method: Literal["search", "outcomes", "rollouts"] = "search"
 
 
 _GUMBEL_16 = SearchConfig("gumbel", sims=16)
@@ -71,7 +71,7 @@ SETTINGS = {
         "large", SearchConfig("puct", sims=16), "float32", True, {"games_per_cpu_s": 0.636}
     ),
     "quickstart": Setting("small", SearchConfig("gumbel", sims=8, gumbel_c_scale=0.5)),
-    "small-rollouts": Setting("small", SearchConfig(), belief_head=False, method="rollouts"),
+    "medium-outcomes": Setting("medium", SearchConfig(), belief_head=False, method="outcomes"),
     "medium-rollouts": Setting("medium", SearchConfig(), belief_head=False, method="rollouts"),
     "worlds-16": Setting("medium", SearchConfig("gumbel", sims=4, worlds=16), "float32"),
 }
@@ -115,7 +115,7 @@ def prepare(name: str, lanes: int) -> Bench:
         network.PRESETS[setting.preset],
         belief_head=setting.belief_head,
         compute_dtype=setting.dtype or report.dtype_default(),
-        move_values=setting.method == "rollouts",
+        move_values=setting.method != "search",
     )
     config = SelfPlayConfig(
         lanes=lanes,
@@ -175,7 +175,10 @@ def lengths_asked(
         watched = real._replace(evaluate=watch)
         if by_search:
             return search.search(config.search, watched, states, key)
-        return rollouts.label(config.explore, watched, states, key)
+        drawn = rollouts.draw(config.explore, watched, states, key)
+        if config.method == "outcomes":
+            return drawn
+        return drawn, rollouts.played_out(config.explore, watched, states, key)
 
     run = jax.jit(judge)
     jax.block_until_ready(run(states, jax.random.key(0)))

@@ -165,8 +165,8 @@ def self_play(settings: Experiment) -> str:
     actor = selfplay.advance(config, settings.network, params, actor, 0, 1000)
     _, records = selfplay.pop_finished(config, actor)
     record.validate(records)
-    if config.method == "rollouts":
-        return "a game, every legal move played to the end"
+    if config.learns_moves:
+        return f"a game without a search, {config.method}"
     return f"a game with {search.sims} simulations per decision"
 
 

@@ -38,8 +38,14 @@ def scores_of(params, state):
     return moves @ jnp.array([VALUE_WEIGHT, POINTS_WEIGHT])
 
 
-label = jax.jit(
-    lambda params, how, states, key: rollouts.label(
+draw = jax.jit(
+    lambda params, how, states, key: rollouts.draw(
+        how, rollouts.evaluator(CONFIG, params), states, key
+    ),
+    static_argnums=1,
+)
+played_out = jax.jit(
+    lambda params, how, states, key: rollouts.played_out(
         how, rollouts.evaluator(CONFIG, params), states, key
     ),
     static_argnums=1,
@@ -48,15 +54,15 @@ play, legal_of = jax.jit(game.play), jax.jit(game.legal_slots)
 
 
 def test_each_move_has_the_result_of_a_replay_by_the_best_moves(params, states):
-    found = jax.tree.map(np.asarray, label(params, GREEDY, states, jax.random.key(0)))
+    drawn = jax.tree.map(np.asarray, draw(params, GREEDY, states, jax.random.key(0)))
+    moves = np.asarray(played_out(params, GREEDY, states, jax.random.key(0)))
     for row in range(N):
         state = jax.tree.map(lambda leaf, row=row: leaf[row], states)
         me, legal = int(game.current_player(state)), np.asarray(legal_of(state))
         scores = np.where(legal, scores_of(params, state), -np.inf)
-        assert found.slot[row] == scores.argmax()
-        assert found.policy[row].argmax() == scores.argmax()
-        np.testing.assert_allclose(found.policy[row].sum(), 1, atol=1e-6)
-        assert np.isnan(found.moves[row][~legal]).all()
+        assert drawn.slot[row] == scores.argmax() == drawn.policy[row].argmax()
+        np.testing.assert_allclose(drawn.policy[row].sum(), 1, atol=1e-6)
+        assert np.isnan(moves[row][~legal]).all()
         for slot in np.flatnonzero(legal):
             after = play(state, slot)
             while not game.is_over(after):
@@ -64,10 +70,8 @@ def test_each_move_has_the_result_of_a_replay_by_the_best_moves(params, states):
                 best = np.where(now, scores_of(params, after), -np.inf).argmax()
                 after = play(after, best)
             margin = 2 * int(after.points[me % 2]) - tiles.TOTAL_POINTS
-            np.testing.assert_allclose(
-                found.moves[row, slot], [np.sign(margin), margin / tiles.POINTS_SCALE], atol=1e-6
-            )
-        assert found.value[row] == found.moves[row, found.slot[row], 0]
+            expected = [np.sign(margin), margin / tiles.POINTS_SCALE]
+            np.testing.assert_allclose(moves[row, slot], expected, atol=1e-6)
 
 
 def test_moves_are_drawn_by_their_scores_and_some_at_random(params, states):
@@ -76,10 +80,9 @@ def test_moves_are_drawn_by_their_scores_and_some_at_random(params, states):
     scores = np.asarray(scores_of(params, jax.tree.map(lambda leaf: leaf[0], many)))
     shares = np.where(legal, np.exp((scores - scores.max()) / 0.3), 0)
     shares /= shares.sum()
-    evaluator = rollouts.evaluator(CONFIG, params)
     for share in (0.0, 0.5, 1.0):
         how = Exploration(temperature=0.3, random=share)
-        slots = rollouts.label(how, evaluator, many, jax.random.key(3)).slot
+        slots = draw(params, how, many, jax.random.key(3)).slot
         drawn = np.bincount(slots, minlength=7) / len(many.ply)
         expected = (1 - share) * shares + share * legal / legal.sum()
         np.testing.assert_allclose(drawn, expected, atol=0.045)  # four standard errors
@@ -95,16 +98,16 @@ def test_a_seat_sees_its_own_hand_alone(params, states):
     first.hands[0, [left, right]] = first.hands[0, [right, left]]
     original = jax.tree.map(lambda leaf: leaf[:1], states)
     key, how = jax.random.key(5), Exploration(temperature=0.3)
-    one, other = (label(params, how, both, key) for both in (original, first))
+    one, other = (draw(params, how, both, key) for both in (original, first))
     np.testing.assert_allclose(one.policy, other.policy, atol=1e-6)
     assert one.slot[0] == other.slot[0]
 
 
 def test_the_same_key_gives_the_same_rollouts_and_another_key_others(params, states):
     how = Exploration(temperature=1.0, rollout_temperature=1.0)
-    one, again, other = (label(params, how, states, jax.random.key(k)) for k in (1, 1, 2))
-    np.testing.assert_array_equal(one.moves, again.moves)
-    assert (np.nan_to_num(one.moves) != np.nan_to_num(other.moves)).any()
+    one, again, other = (played_out(params, how, states, jax.random.key(k)) for k in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert (np.nan_to_num(one) != np.nan_to_num(other)).any()
 
 
 def test_a_network_without_values_of_moves_is_refused(params):

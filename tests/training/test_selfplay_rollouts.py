@@ -1,4 +1,4 @@
-"""Self-play in which every move is played to the end, from the lanes to the learner."""
+"""Self-play without a search, from the lanes to the learner."""
 
 import dataclasses
 
@@ -59,6 +59,23 @@ def test_every_decision_has_the_result_of_each_legal_move(games):
     assert (games.moves[known][:, 0] == np.sign(games.moves[known][:, 1])).all()
 
 
+def test_with_outcomes_the_move_played_has_the_result_of_the_game():
+    games = play(dataclasses.replace(PLAY, method="outcomes"), 2)
+    record.validate(games)
+    legal = record.legal_slots(games)
+    is_decision = legal.sum(2) > 1
+    is_played = np.arange(7) == games.slots[..., None]
+    known = np.isfinite(games.moves).all(3)
+    np.testing.assert_array_equal(known, is_played & is_decision[..., None])
+    outcome = jax.vmap(lambda one: record.position(one, 27)[1].points)(games)
+    for number in range(len(games.slots)):
+        seats = movers(jax.tree.map(lambda leaf, number=number: leaf[number], games))
+        for ply in np.flatnonzero(is_decision[number]):
+            margin = 2 * int(outcome[number][seats[ply] % 2]) - 42
+            found = games.moves[number, ply, games.slots[number, ply]]
+            np.testing.assert_allclose(found, [np.sign(margin), margin / 20], rtol=1e-3)
+
+
 def test_a_greedy_game_ends_as_its_rollouts_said():
     """Without random moves the game goes on as the rollout of each move that was played."""
     games = play(dataclasses.replace(PLAY, explore=Exploration(0.0, 0.0, 0.0)))
@@ -99,9 +116,13 @@ def test_a_run_learns_them_keeps_them_and_resumes(tmp_path):
 
 
 def test_it_needs_the_values_of_moves_and_fewer_lanes_need_less_memory():
-    with pytest.raises(ValueError, match=r"selfplay\.method: rollouts .* network\.move_values"):
+    with pytest.raises(
+        ValueError, match=r"selfplay\.method: rollouts chooses .* network\.move_values"
+    ):
         dataclasses.replace(EXPERIMENT, network=tiny.TINY.network)
-    with pytest.raises(ValueError, match=r"selfplay\.method: expected search or rollouts"):
+    with pytest.raises(
+        ValueError, match=r"selfplay\.method: expected search or outcomes or rollouts"
+    ):
         SelfPlayConfig(method="mcts")
     many = dataclasses.replace(EXPERIMENT, selfplay=dataclasses.replace(PLAY, lanes=4096))
     parts = [memory.estimate(settings) for settings in (EXPERIMENT, many)]

@@ -1,10 +1,12 @@
-"""Every legal move of a decision played to the end: honest policy iteration, without a search.
+"""Play without a search: moves drawn by their values, and every move played to the end.
 
 The value of a move under a policy is the mean result when the move is played and all four seats go
 on by that policy, each from its own view. One game in the true deal is a sample of it. Unlike a
 tree search or a solution with all hands known, it contains no knowledge that the players do not
-have, so a network that learns it has no strategy fusion. `training.small_games` is the same in
-numba, for the small network.
+have, so a network that learns it has no strategy fusion. A network that learns the results of all
+moves does honest policy iteration; one that learns the result of the move that was played, Deep
+Monte Carlo (Zha et al. 2021, "DouZero", section 3). `training.small_games` has both in numba, for
+the small network.
 """
 
 import dataclasses
@@ -13,6 +15,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from zebjax import game, network, tiles
 from zebjax.common.arrays import Array, check_key
@@ -23,6 +26,7 @@ from zebjax.search.config import Exploration
 from zebjax.search.tree import Evaluator
 
 _SLOTS = tiles.HAND_SIZE
+_SCORE = np.array([VALUE_WEIGHT, POINTS_WEIGHT], np.float32)
 
 
 def evaluator(config: network.ZebConfig, params: network.Params) -> Evaluator:
@@ -47,29 +51,26 @@ def evaluator(config: network.ZebConfig, params: network.Params) -> Evaluator:
     return Evaluator(evaluate, config.tokenizer, lengths[-1])
 
 
-class Labels(NamedTuple):
-    """What is known of B decisions after their rollouts."""
+class Drawn(NamedTuple):
+    """Moves of B decisions, drawn by the network's values of moves."""
 
     slot: jax.Array
-    """int32 `[B]`, the move that is played."""
+    """int32 `[B]`."""
     policy: jax.Array
-    """float32 `[B, 7]`, softmax(score / temperature) over the legal moves: the policy that drew it,
-    but for its random moves."""
+    """float32 `[B, 7]`, softmax(score / temperature) over the legal moves: what drew the move, but
+    for random ones."""
     value: jax.Array
-    """float32 `[B]`, the result of `slot`: 1, 0 or -1."""
-    moves: jax.Array
-    """float32 `[B, 7, 2]`, the result of each move for the mover: 1, 0 or -1, its team ends with
-    more points, as many or fewer; and (ours - theirs) / `tiles.POINTS_SCALE`. nan: not legal."""
+    """float32 `[B]` in [-1, 1], the value of `slot` for its mover: what the network says."""
 
 
-def label(
+def draw(
     config: Exploration, evaluator: Evaluator, states: game.GameState, key: jax.Array
-) -> Labels:
-    """Choose a move in each game, and play each legal move to the end of the game.
+) -> Drawn:
+    """Draw a move in each game.
 
     Args:
         config: static.
-        evaluator: from `evaluator`; it scores the moves of all seats.
+        evaluator: from `evaluator`.
         states: `[B]` games in progress.
         key: one typed random key.
 
@@ -78,56 +79,40 @@ def label(
     """
     game.check_state(states, ("B",), "states")
     check_key("key", key)
-    rollout_key, draw_key, random_key, share_key = jax.random.split(key, 4)
+    by_score_key, at_random_key, share_key = jax.random.split(key, 3)
     legal = jax.vmap(game.legal_slots)(states)
-    scores = _scores(evaluator, states, legal.sum(1) > 1)
-    slot = _drawn(scores, legal, config.temperature, _gumbel(draw_key, scores))
-    at_random = _drawn(jnp.zeros_like(scores), legal, 1.0, _gumbel(random_key, scores))
-    is_random = jax.random.uniform(share_key, slot.shape) < config.random
-    slot = jnp.where(is_random, at_random, slot)
-    moves = _outcomes(config.rollout_temperature, evaluator, states, legal, rollout_key)
+    moves = _evaluated(evaluator, states, legal.sum(1) > 1)
+    scores = moves @ _SCORE
+    by_score = _drawn(scores, legal, config.temperature, _gumbel(by_score_key, scores))
+    at_random = _drawn(jnp.zeros_like(scores), legal, 1.0, _gumbel(at_random_key, scores))
+    is_random = jax.random.uniform(share_key, by_score.shape) < config.random
+    slot = jnp.where(is_random, at_random, by_score)
     # A temperature of 0 plays the best move, and so it is the target.
     policy = jax.nn.softmax(jnp.where(legal, scores / max(config.temperature, 1e-4), -jnp.inf))
-    value = jnp.take_along_axis(moves[..., 0], slot[:, None], 1)[:, 0]
-    return Labels(slot, policy, value, moves)
+    return Drawn(slot, policy, jnp.take_along_axis(moves[..., 0], slot[:, None], 1)[:, 0])
 
 
-def _scores(evaluator: Evaluator, states: game.GameState, is_asked: Array) -> jax.Array:
-    """Score each slot of the mover by `VALUE_WEIGHT` * value + `POINTS_WEIGHT` * points.
+def played_out(
+    config: Exploration, evaluator: Evaluator, states: game.GameState, key: jax.Array
+) -> jax.Array:
+    """Play each legal move of each game, and then the game to its end.
 
     Args:
-        evaluator: see `label`.
-        states: `[n]` games; only what the mover has seen is read.
-        is_asked: bool `[n]`; the other games are not evaluated, and their scores are 0.
+        config: static; its `rollout_temperature`.
+        evaluator: from `evaluator`; it chooses the moves of all seats.
+        states: `[B]` games in progress.
+        key: one typed random key.
 
     Returns:
-        float32 `[n, 7]`.
+        float32 `[B, 7, 2]`, the result of each move for its mover, see `results`; nan where it is
+        not legal.
+
+    Raises:
+        ValueError: if an argument has a wrong shape or dtype.
     """
-    seen = jax.vmap(functools.partial(observe, tokenizer=evaluator.tokenizer))(states)
-    seen = seen._replace(mask=jnp.asarray(seen.mask) & jnp.asarray(is_asked)[:, None])
-    output = evaluator.evaluate(seen)
-    assert output.moves is not None
-    return output.moves @ jnp.array([VALUE_WEIGHT, POINTS_WEIGHT])
-
-
-def _gumbel(key: jax.Array, like: jax.Array) -> jax.Array:
-    return jax.random.gumbel(key, like.shape)
-
-
-def _drawn(scores: jax.Array, legal: jax.Array, temperature: float, noise: jax.Array) -> jax.Array:
-    """Draw slots from softmax(scores / temperature), int32; the noise is Gumbel's."""
-    ranked = jnp.where(legal, scores + temperature * noise, -jnp.inf)
-    return jnp.argmax(ranked, -1).astype(jnp.int32)
-
-
-def _outcomes(
-    temperature: float,
-    evaluator: Evaluator,
-    states: game.GameState,
-    legal: jax.Array,
-    key: jax.Array,
-) -> jax.Array:
-    """Play each legal move, then all games to their end; see `Labels.moves`."""
+    game.check_state(states, ("B",), "states")
+    check_key("key", key)
+    legal = jax.vmap(game.legal_slots)(states)
     n = legal.shape[0]
     team = jnp.repeat(jax.vmap(game.current_player)(states) % 2, _SLOTS)
     # One game for each slot; that of an illegal slot repeats a legal one and is never evaluated.
@@ -140,11 +125,11 @@ def _outcomes(
         key, rows = carry
         key, noise_key = jax.random.split(key)
         now = jax.vmap(game.legal_slots)(rows)
-        scores = _scores(evaluator, rows, is_wanted & (now.sum(1) > 1))
+        scores = _evaluated(evaluator, rows, is_wanted & (now.sum(1) > 1)) @ _SCORE
         # All games of a decision are at the same ply and have the same noise: moves differ by what
         # they cause, and less by luck.
         noise = jnp.repeat(jax.random.gumbel(noise_key, (n, _SLOTS)), _SLOTS, axis=0)
-        chosen = _drawn(scores, now, temperature, noise)
+        chosen = _drawn(scores, now, config.rollout_temperature, noise)
         # A game that is over has no legal slot, and to play in it changes nothing.
         return key, jax.vmap(game.play)(rows, chosen)
 
@@ -153,6 +138,46 @@ def _outcomes(
 
     rows = jax.lax.while_loop(goes_on, one_ply, (key, rows))[1]
     ours = jnp.take_along_axis(jnp.asarray(rows.points), team[:, None], 1)[:, 0]
-    margin = 2.0 * ours.astype(jnp.float32) - tiles.TOTAL_POINTS
-    moves = jnp.stack([jnp.sign(margin), margin / tiles.POINTS_SCALE], -1)
-    return jnp.where(is_wanted[:, None], moves, jnp.nan).reshape(n, _SLOTS, 2)
+    return jnp.where(is_wanted[:, None], results(ours), jnp.nan).reshape(n, _SLOTS, 2)
+
+
+def results(points: jax.Array) -> jax.Array:
+    """Return what points at the end are worth: 1, 0 or -1, more than the other team, as many or
+    fewer; and (ours - theirs) / `tiles.POINTS_SCALE`.
+
+    Args:
+        points: integers `[...]` of a team, 0 to 42.
+
+    Returns:
+        float32 `[..., 2]`.
+    """
+    margin = 2.0 * points.astype(jnp.float32) - tiles.TOTAL_POINTS
+    return jnp.stack([jnp.sign(margin), margin / tiles.POINTS_SCALE], -1)
+
+
+def _evaluated(evaluator: Evaluator, states: game.GameState, is_asked: Array) -> jax.Array:
+    """Evaluate the moves of n games for their movers, from what they have seen.
+
+    Args:
+        evaluator: from `evaluator`.
+        states: `[n]` games.
+        is_asked: bool `[n]`; the others are not evaluated, and have zeros.
+
+    Returns:
+        float32 `[n, 7, 2]`, value and points of each slot.
+    """
+    seen = jax.vmap(functools.partial(observe, tokenizer=evaluator.tokenizer))(states)
+    seen = seen._replace(mask=jnp.asarray(seen.mask) & jnp.asarray(is_asked)[:, None])
+    output = evaluator.evaluate(seen)
+    assert output.moves is not None
+    return output.moves
+
+
+def _gumbel(key: jax.Array, like: jax.Array) -> jax.Array:
+    return jax.random.gumbel(key, like.shape)
+
+
+def _drawn(scores: jax.Array, legal: jax.Array, temperature: float, noise: jax.Array) -> jax.Array:
+    """Draw slots from softmax(scores / temperature), int32; the noise is Gumbel's."""
+    ranked = jnp.where(legal, scores + temperature * noise, -jnp.inf)
+    return jnp.argmax(ranked, -1).astype(jnp.int32)

@@ -124,15 +124,16 @@ class SelfPlayConfig:
     end first; auto keeps the number."""
     games_per_cycle: int = 454
     """Number of finished games added in each training cycle."""
-    method: Literal["search", "rollouts"] = "search"
-    """How moves are chosen and judged. search: by a tree search. rollouts: a move is drawn by the
-    network's values of moves, and every legal move is played to the end, each seat choosing by
-    these values from its own view; the results are what the values learn. This is honest policy
-    iteration, and needs network.move_values."""
+    method: Literal["search", "outcomes", "rollouts"] = "search"
+    """How moves are chosen and judged. search: by a tree search. outcomes: a move is drawn by the
+    network's values of moves, and the value of the move played learns the result of the game: Deep
+    Monte Carlo. rollouts: every legal move is also played to the end, all seats choosing by the
+    values, and the values of all moves learn the results: honest policy iteration. The last two
+    need network.move_values."""
     search: SearchConfig = SearchConfig()
-    """Of method search."""
+    """Of the method search."""
     explore: Exploration = Exploration()
-    """Of method rollouts."""
+    """Of the other methods."""
 
     def __post_init__(self) -> None:
         checks.check(self, "selfplay")
@@ -156,8 +157,13 @@ class SelfPlayConfig:
         return int(self.lanes)
 
     @property
+    def learns_moves(self) -> bool:
+        """True if the games have values of moves, which chose them."""
+        return self.method != "search"
+
+    @property
     def how(self) -> dict[str, Any]:
-        """How moves are chosen, as plain values: of the search, or of the rollouts."""
+        """How moves are chosen, as plain values."""
         if self.method == "search":
             return dataclasses.asdict(self.search)
         return {"method": self.method, **dataclasses.asdict(self.explore)}
@@ -357,10 +363,10 @@ class Experiment:
         opponents.check_contracts(self.evaluation.opponents, self.network.plays_contracts)
         if self.network.plays_contracts:
             self._check_contracts()
-        if self.selfplay.method == "rollouts" and not self.network.move_values:
+        if self.selfplay.learns_moves and not self.network.move_values:
             raise ValueError(
-                "selfplay.method: rollouts choose by a network's values of moves; expected "
-                "network.move_values True with it"
+                f"selfplay.method: {self.selfplay.method} chooses by a network's values of moves; "
+                "expected network.move_values True with it"
             )
 
     def _check_contracts(self) -> None:

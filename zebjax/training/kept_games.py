@@ -86,7 +86,7 @@ def _write(session: Session, stream: str, ring: replay.Ring, n: int) -> _File:
     settings = session.settings
     # The run plays games itself only for points won, so none of these has a contract.
     records = contract_record.without_contract(replay.newest(ring, n))
-    if stream == "selfplay" and settings.selfplay.method == "search":  # they are all nan
+    if stream == "selfplay" and not settings.selfplay.learns_moves:  # all nan
         records = records._replace(moves=None)
     n = len(records.slots)
     first = session.progress.ring_games[stream] - n

@@ -115,10 +115,11 @@ def _lanes(settings: Experiment) -> Part:
     if config.lanes == AUTO:
         return Part(f"selfplay.lanes = {AUTO}, chosen to fit", 0)
     actor_bytes = _tree_bytes(jax.eval_shape(lambda: selfplay.init(config, jax_settings.key(0))))
-    if config.method == "rollouts":  # each lane has one game for each slot
-        rows = tiles.HAND_SIZE * config.n_lanes
+    if config.learns_moves:
+        # With rollouts a lane has one game for each slot.
+        rows = config.n_lanes * (tiles.HAND_SIZE if config.method == "rollouts" else 1)
         activations = rows * _layer_floats(settings.network) * _FLOAT
-        what = f"selfplay.lanes = {config.n_lanes:,} with rollouts"
+        what = f"selfplay.lanes = {config.n_lanes:,} with {config.method}"
         return Part(what, (activations + actor_bytes) // jax.device_count())
     worlds = 1 if config.search.worlds == "true" else config.search.worlds
     trees = config.n_lanes * worlds

@@ -58,8 +58,8 @@ def init(config: SelfPlayConfig, key: jax.Array, step: jax.Array | int = 0) -> A
 
 
 def _empty(config: SelfPlayConfig, n: int) -> GameRecord:
-    """`n` blank records; with values of moves if the moves are judged by rollouts."""
-    blank: GameRecord = record.with_moves(record.empty(n), config.method == "rollouts")
+    """`n` blank records, with values of moves if the games have them."""
+    blank: GameRecord = record.with_moves(record.empty(n), config.learns_moves)
     return blank
 
 
@@ -184,16 +184,19 @@ def _judge(
     config: SelfPlayConfig, network_config: network.ZebConfig, params: network.Params
 ) -> Callable[[game.GameState, jax.Array], _Judged]:
     """Return the function that chooses and judges the moves of all lanes, each at a decision."""
-    if config.method == "rollouts":
+    if config.learns_moves:
         of_moves = rollouts.evaluator(network_config, params)
 
-        def by_rollouts(states: game.GameState, key: jax.Array) -> _Judged:
-            labels = rollouts.label(config.explore, of_moves, states, key)
-            return _Judged(
-                labels.slot, TargetKind.ROLLOUT, labels.policy, labels.value, labels.moves
-            )
+        def by_values(states: game.GameState, key: jax.Array) -> _Judged:
+            draw_key, rollout_key = jax.random.split(key)
+            slot, policy, value = rollouts.draw(config.explore, of_moves, states, draw_key)
+            moves = None
+            if config.method == "rollouts":
+                moves = rollouts.played_out(config.explore, of_moves, states, rollout_key)
+                value = jnp.take_along_axis(moves[..., 0], slot[:, None], 1)[:, 0]
+            return _Judged(slot, TargetKind.ROLLOUT, policy, value, moves)
 
-        return by_rollouts
+        return by_values
     leaf_evaluator = evaluator(network_config, params, config.search.plain)
 
     def by_search(states: game.GameState, key: jax.Array) -> _Judged:
@@ -226,6 +229,21 @@ def _write_and_play(lanes: Lanes, judged: _Judged) -> Lanes:
     return jax.vmap(game.play)(states, judged.slot), records
 
 
+def _results_of_played(states: game.GameState, records: GameRecord) -> jax.Array:
+    """Return the result of each game as the value of the moves played, `GameRecord.moves`.
+
+    It is nan for the other moves and for forced ones. That of an unfinished game means nothing.
+    """
+    leaders = jnp.repeat(jnp.asarray(states.trick_leaders), tiles.N_PLAYERS, 1)  # [lanes, ply]
+    teams = (leaders + jnp.arange(game.N_PLIES)) % 2
+    points = jnp.take_along_axis(jnp.asarray(states.points), teams, 1)
+    is_decision = jnp.asarray(records.kind) == TargetKind.ROLLOUT
+    is_played = jnp.asarray(records.slots)[..., None] == jnp.arange(tiles.HAND_SIZE)
+    is_known = (is_decision[..., None] & is_played)[..., None]
+    moves = jnp.where(is_known, rollouts.results(points)[:, :, None], jnp.nan)
+    return moves.astype(jnp.float16)
+
+
 def _hand_over(config: SelfPlayConfig, actor: Actor, key: jax.Array, step: Scalar) -> Actor:
     """Move finished games into the buffer and start new deals in their lanes."""
     over = game.is_over(actor.states)
@@ -235,6 +253,8 @@ def _hand_over(config: SelfPlayConfig, actor: Actor, key: jax.Array, step: Scala
     capacity = actor.finished.slots.shape[0]
     place = jnp.where(over, actor.n_finished + jnp.cumsum(over) - 1, capacity)
     done = actor.records._replace(step_end=jnp.full(lanes, step, jnp.int32))
+    if config.method == "outcomes":
+        done = done._replace(moves=_results_of_played(actor.states, done))
     finished = jax.tree.map(
         lambda buffer, new: buffer.at[place].set(new, mode="drop"), actor.finished, done
     )

@@ -114,8 +114,9 @@ def _network(network: Any) -> str:
 
 
 def _search(facts: Facts) -> str:
-    if _get(facts.settings, "selfplay", "method") == "rollouts":
-        return "self-play, every legal move played to the end"
+    method = _get(facts.settings, "selfplay", "method")
+    if method in ("outcomes", "rollouts"):
+        return f"self-play without a search, {method}"
     policy, sims = (_get(facts.settings, "selfplay", "search", n) for n in ("policy", "sims"))
     return text.NONE if policy is None else f"self-play, {policy} with {sims} simulations"
 
