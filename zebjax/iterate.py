@@ -24,8 +24,10 @@ def parser() -> cli.Parser:
         "In each round the network plays games against itself; every legal move is played to the\n"
         "end by it, each seat from its own view; then it is fitted to the outcomes. The same\n"
         "command resumes an interrupted one, and more --rounds continue a finished one.\n\n"
-        "Printed for each round are errors (mean squared): of the value of moves relative to\n"
-        "their mean, and of the mean; `before` on the new games, `after` on those of the fit.",
+        "Printed for each round: wins of the new network's best moves against random play, over\n"
+        "2,000 paired deals; and errors (mean squared) of the value of moves relative to their\n"
+        "mean, and of the mean: `before` on the new games, `after` on those of the fit. curve.png\n"
+        "in OUT shows the wins.",
         "runs/small --rounds 20",
     )
     add = made.add_argument
@@ -67,9 +69,10 @@ def parser() -> cli.Parser:
 
 def _line(result: "Round") -> str:
     return (
-        f"round {result.number:2}  {result.n_games:>9,} games  value of moves "
-        f"{result.before[0]:.3f} before, {result.after[0]:.3f} after; mean "
-        f"{result.before[2]:.3f}, {result.after[2]:.3f}"
+        f"round {result.number:2}  {result.n_games:>9,} games  "
+        f"{100 * result.win_rate:.1f} ± {100 * result.win_rate_ci95:.1f} % vs random  "
+        f"error of values {result.before[0]:.3f} before, {result.after[0]:.3f} after; of their "
+        f"mean {result.before[2]:.3f}, {result.after[2]:.3f}"
     )
 
 

@@ -1,6 +1,7 @@
 """Policy iteration of the small network: labels, gradients, and a run that resumes."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -10,7 +11,14 @@ from tests.support.small import add_belief_gradient, net_of_seed, outputs_in_pyt
 from zebjax import iterate
 from zebjax.small import features, network, policy, rules, storage
 from zebjax.small.network import Widths, new_scratch
-from zebjax.training import labelled_games, small_descent, small_fit, small_games, small_run
+from zebjax.training import (
+    labelled_games,
+    small_descent,
+    small_fit,
+    small_games,
+    small_match,
+    small_run,
+)
 from zebjax.training.small_config import Exploration, Settings
 
 # Slow: most of it is compiling two large kernels. tests/small covers rules, features and layers.
@@ -181,7 +189,8 @@ def test_the_command_trains_and_says_what_to_try(tmp_path, capsys):
     options = ["--rounds", "1", "--games", "80", "--hidden", "8", "--second", "4", "--move", "4"]
     assert iterate.main([str(tmp_path / "out"), *options]) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith("round  1         10 games  value of moves")
+    assert re.match(r"round  1         10 games  \d\d\.\d ± \d\.\d % vs random  error of", shown)
+    assert (tmp_path / "out" / "curve.png").stat().st_size > 10_000
     assert "try: zebjax arena small:" in shown
     assert iterate.main([str(tmp_path / "out"), *options]) == 0
     assert "1 rounds were there already" in capsys.readouterr().out
@@ -191,6 +200,32 @@ def test_the_command_trains_and_says_what_to_try(tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         iterate.main([str(tmp_path / "out"), *options, "--hidden", "9"])
     assert "--hidden: expected a multiple of 4 from 4 to 4096, got '9'" in capsys.readouterr().err
+
+
+def test_a_match_against_random_is_a_replay_of_both_games():
+    """By the rules, tile by tile; a network that knows nothing ties, one that learned wins."""
+    net, n = net_of_seed(3), 30
+    margins = small_match.against_random(net, n, (4,), 1)
+    np.testing.assert_array_equal(small_match.against_random(net, n, (4,), 2), margins)
+    scores, scratch = network.scorer(net), new_scratch(network.scorer(net))
+    hands, declaration, leader, seeds = small_games.deal(n, (4,))
+    row = np.zeros(rules.SIZE, np.int64)
+    for number in range(n):
+        for team in range(2):
+            seed = seeds[number : number + 1].copy()
+            rules.start(row, hands[number], declaration[number], leader[number])
+            for _ in range(28):
+                legal = int(rules.legal_tiles(row))
+                ranks = [rank for rank in range(28) if legal >> rank & 1]
+                if rules.mover(row) % 2 == team:
+                    policy.evaluate(scores, row, scratch)
+                    rules.play(row, max(ranks, key=lambda rank: scratch.out[rank]))
+                else:
+                    rules.play(row, ranks[int(policy.uniform(seed) * len(ranks))])
+            points = row[rules.POINTS : rules.POINTS + 2]
+            assert margins[number, team] == points[team] - points[1 - team]
+    learned = small_match.against_random(storage.load("small"), 2000, (5,), 2)
+    assert 0.78 < ((np.sign(learned) + 1) / 2).mean() < 0.83  # 80.6 % in the README
 
 
 def test_the_policy_prefers_the_highest_score():

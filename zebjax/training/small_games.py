@@ -72,8 +72,22 @@ def _play_many(
         _play_one(net, row, scratch, how, seeds[game : game + 1], (out[0][game], out[1][game]))
 
 
+def deal(n: int, seed: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Deal n games; the declarations take turns.
+
+    Returns:
+        Hands int8 `[n, 4, 7]`, declarations int8 `[n]`, leaders int8 `[n]`, and seeds of the play,
+        uint64 `[n]`.
+    """
+    rng = np.random.default_rng(seed)
+    hands = np.argsort(rng.random((n, tiles.N_TILES)), 1).astype(np.int8).reshape(n, 4, 7)
+    declaration = (np.arange(n) % tiles.N_DECLARATIONS).astype(np.int8)
+    leader = rng.integers(0, tiles.N_PLAYERS, n, np.int8)
+    return hands, declaration, leader, rng.integers(0, 1 << 63, n, np.uint64)
+
+
 def play(net: Net, n: int, seed: tuple[int, ...], how: Exploration, threads: int) -> Games:
-    """Play and label n games on random deals; the declarations take turns.
+    """Play and label n games on random deals, see `deal`.
 
     Args:
         net: the policy of all four seats, with 56 outputs.
@@ -82,11 +96,7 @@ def play(net: Net, n: int, seed: tuple[int, ...], how: Exploration, threads: int
         how: exploration.
         threads: number of threads; they do not change the result.
     """
-    rng = np.random.default_rng(seed)
-    hands = np.argsort(rng.random((n, tiles.N_TILES)), 1).astype(np.int8).reshape(n, 4, 7)
-    declaration = (np.arange(n) % tiles.N_DECLARATIONS).astype(np.int8)
-    leader = rng.integers(0, tiles.N_PLAYERS, n, np.int8)
-    seeds = rng.integers(0, 1 << 63, n, np.uint64)
+    hands, declaration, leader, seeds = deal(n, seed)
     plays, labels = np.zeros((n, 28), np.int8), np.full((n, 28, 7), -1, np.int8)
     settings = (how.temperature, how.random, how.rollout_temperature)
     deals = (hands, declaration, leader)

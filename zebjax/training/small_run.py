@@ -15,17 +15,24 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import safetensors
 import safetensors.numpy
 
-from zebjax.common import files
+from zebjax.common import charts, files
+from zebjax.evaluation import matches
+from zebjax.evaluation.intervals import Z95
 from zebjax.small import storage
 from zebjax.small.network import Widths
-from zebjax.training import labelled_games, small_descent, small_fit, small_games
+from zebjax.training import labelled_games, small_descent, small_fit, small_games, small_match
 from zebjax.training.labelled_games import Games
 from zebjax.training.small_config import Settings
 from zebjax.training.small_descent import Fit, Params
 
 GAMES_PER_FILE = 1000
+DEALS = 2000
+"""Paired deals of the look at each network, the same for all."""
+_LOOK = 0x100C
+"""Stream of random numbers of these deals."""
 _SETTINGS_FILE = "settings.json"
 
 
@@ -40,6 +47,10 @@ class Round(NamedTuple):
     """Losses of the network that played, on the new games, as `small_fit.judge`."""
     after: np.ndarray
     """Losses of the fitted network in the last tenth of its updates."""
+    win_rate: float
+    """Of the fitted network against random play, over `DEALS` paired deals."""
+    win_rate_ci95: float
+    """Half of the width of its 95 % interval."""
 
 
 OnProgress = Callable[[float, str], None]
@@ -97,15 +108,22 @@ def run(
                 f"{out}: round {number + 1} diverged; start again in another folder with a lower "
                 "--rate"
             )
+        net = small_descent.net_of(params)
+        margins = small_match.against_random(net, DEALS, (settings.seed, _LOOK), threads)
+        win_rate, stderr, _ = matches.mean_and_stderr(matches.pair_scores(margins))
         total = sum(settings.games_of(n) for n in range(number + 1))
-        facts = {"round": str(number + 1), "games": str(total)}
-        storage.save(
-            out / f"round_{number + 1:02}.safetensors", small_descent.net_of(params), facts
-        )
+        facts = {
+            "round": str(number + 1),
+            "games": str(total),
+            "vs_random": f"{win_rate:.4f}",
+            "vs_random_ci95": f"{Z95 * stderr:.4f}",
+        }
+        storage.save(out / f"round_{number + 1:02}.safetensors", net, facts)
         _save_params(_params_file(out, number), params)
         _forget(settings, out, number)
+        draw(out)
         after = errors[-max(1, len(errors) // 10) :].mean(0)
-        on_round(Round(number + 1, total, before, after))
+        on_round(Round(number + 1, total, before, after, win_rate, Z95 * stderr))
     return max(done + 1, settings.rounds)
 
 
@@ -188,3 +206,20 @@ def _forget(settings: Settings, out: Path, number: int) -> None:
         if earlier <= number + 1 - settings.window:
             for file in _games_files(settings, out, earlier):
                 file.unlink(missing_ok=True)
+
+
+def draw(out: Path) -> None:
+    """Draw the win rates of the networks in a run's folder over their games, as `curve.png`."""
+    points = []
+    for file in sorted(out.glob("round_*.safetensors")):
+        with safetensors.safe_open(file, "numpy") as opened:
+            facts = opened.metadata() or {}
+        if "vs_random" in facts:  # networks of earlier versions have none
+            points.append([float(facts[name]) for name in ("games", "vs_random", "vs_random_ci95")])
+    games, rates, halves = np.array(points).T
+    figure = charts.new_figure(6, 4)
+    axes = figure.subplots()
+    axes.errorbar(games, 100 * rates, 100 * halves, marker="o", capsize=3)
+    axes.set(xlabel="games", ylabel="wins against random, %", title=f"policy iteration, {out.name}")
+    axes.grid(alpha=0.3)
+    charts.save_figure(figure, out / "curve.png")
