@@ -159,17 +159,17 @@ def lengths_asked(
     """The number of valid tokens in each observation that one decision of these games evaluates."""
     asked: list[int] = []
     by_search = config.method == "search"
-    real = (
+    real: Any = (
         search.evaluator(net, params, config.search.plain)
         if by_search
         else rollouts.evaluator(net, params)
     )
 
-    def watch(seen: Observation) -> network.Output:
+    def watch(seen: Observation, *share: float) -> network.Output:
         jax.debug.callback(
             lambda n_valid: asked.extend(int(n) for n in n_valid.ravel() if n), seen.mask.sum(-1)
         )
-        return real.evaluate(seen)
+        return real.evaluate(seen, *share)
 
     def judge(states: game.GameState, key: jax.Array) -> Any:
         watched = real._replace(evaluate=watch)

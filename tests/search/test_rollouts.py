@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.playouts import positions
 from zebjax import game, network, observe, tiles
+from zebjax.network import bucketing
 from zebjax.network.config import POINTS_WEIGHT, VALUE_WEIGHT
 from zebjax.search import Exploration, rollouts
 
@@ -72,6 +73,27 @@ def test_each_move_has_the_result_of_a_replay_by_the_best_moves(params, states):
             margin = 2 * int(after.points[me % 2]) - tiles.TOTAL_POINTS
             expected = [np.sign(margin), margin / tiles.POINTS_SCALE]
             np.testing.assert_allclose(moves[row, slot], expected, atol=1e-6)
+
+
+def test_on_an_accelerator_the_results_are_the_same(params, monkeypatch):
+    """Its loops have a fixed number of turns, and its network evaluates parts of the batch."""
+    states = positions(60, list(range(24)), seed=6)
+    how, key = Exploration(rollout_temperature=0.1), jax.random.key(7)
+    expected = rollouts.played_out(how, rollouts.evaluator(CONFIG, params), states, key)
+    monkeypatch.setattr(rollouts, "_on_cpu", lambda: False)
+    asked, parts = [], bucketing.parts
+
+    def watch(n, lengths, share):
+        made = parts(n, lengths, share)
+        asked.append(sum(part.rows for part in made) / n)
+        return made
+
+    monkeypatch.setattr(bucketing, "parts", watch)
+    found = rollouts.played_out(how, rollouts.evaluator(CONFIG, params), states, key)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+    # Rounding may change a draw between moves of nearly equal score.
+    assert (np.nan_to_num(found) == np.nan_to_num(expected)).mean() > 0.99
+    np.testing.assert_allclose(sorted(set(asked)), [0.12, 0.25, 0.4], atol=0.01)
 
 
 def test_moves_are_drawn_by_their_scores_and_some_at_random(params, states):

@@ -43,12 +43,13 @@ class Part(NamedTuple):
     """Tokens of each row; rows with more are evaluated afterwards."""
 
 
-def parts(n: int, lengths: Sequence[int]) -> tuple[Part, ...]:
+def parts(n: int, lengths: Sequence[int], share: float = 1.0) -> tuple[Part, ...]:
     """Divide n leaves of a search for an accelerator; rows of no part are expected to be settled.
 
     Args:
         n: number of rows.
         lengths: as for `evaluate`.
+        share: of the usual number of rows that need an evaluation.
     """
     # Multiples of 8, the unit of a tensor core: shorter axes are padded to them by copying.
     longest = -(-lengths[-1] // 8) * 8
@@ -57,7 +58,7 @@ def parts(n: int, lengths: Sequence[int]) -> tuple[Part, ...]:
     if n < _SMALL * n_devices:
         return (Part(n, longest),)
     shares = _SHARES.get(longest, {longest: 1.0})
-    rows = (int(n * share / n_devices) * n_devices for share in shares.values())
+    rows = (int(n * share * part / n_devices) * n_devices for part in shares.values())
     return tuple(Part(*pair) for pair in zip(rows, shares, strict=True))
 
 

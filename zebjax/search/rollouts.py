@@ -11,6 +11,7 @@ the small network.
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -23,13 +24,25 @@ from zebjax.network import bucketing
 from zebjax.network.config import NONE, POINTS_WEIGHT, VALUE_WEIGHT
 from zebjax.observe import Observation, observe, tokenizer
 from zebjax.search.config import Exploration
-from zebjax.search.tree import Evaluator
 
 _SLOTS = tiles.HAND_SIZE
+# Turns of one ply and the share of games that ask for an evaluation in them, for an accelerator,
+# which evaluates a fixed number of rows: three of five slots are legal, three of five plies have a
+# choice, and games are at all stages, so every ply some end. The turns are those of the longest.
+_STAGES = ((9, 0.4), (9, 0.25), (9, 0.12))
 _SCORE = np.array([VALUE_WEIGHT, POINTS_WEIGHT], np.float32)
 
 
-def evaluator(config: network.ZebConfig, params: network.Params) -> Evaluator:
+class MoveEvaluator(NamedTuple):
+    """A network that evaluates moves."""
+
+    evaluate: Callable[[Observation, float], network.Output]
+    """Evaluates observations `[n]`, of which some share, static, is expected to have any tokens;
+    the result for the others is not used."""
+    tokenizer: str
+
+
+def evaluator(config: network.ZebConfig, params: network.Params) -> MoveEvaluator:
     """Make an evaluator of moves from a network.
 
     Args:
@@ -45,10 +58,12 @@ def evaluator(config: network.ZebConfig, params: network.Params) -> Evaluator:
     lengths = tokenizer(config.tokenizer).lengths[:-1]  # in the last trick nobody has a choice
     weights = network.prepare(without, params)  # once, and not at every ply
 
-    def evaluate(observation: Observation) -> network.Output:
-        return bucketing.evaluate(without, weights, observation, lengths)
+    def evaluate(observation: Observation, share: float) -> network.Output:
+        n = observation.mask.shape[0]
+        how = None if _on_cpu() else bucketing.parts(n, lengths, share)
+        return bucketing.evaluate(without, weights, observation, lengths, how)
 
-    return Evaluator(evaluate, config.tokenizer, lengths[-1])
+    return MoveEvaluator(evaluate, config.tokenizer)
 
 
 class Drawn(NamedTuple):
@@ -64,7 +79,7 @@ class Drawn(NamedTuple):
 
 
 def draw(
-    config: Exploration, evaluator: Evaluator, states: game.GameState, key: jax.Array
+    config: Exploration, evaluator: MoveEvaluator, states: game.GameState, key: jax.Array
 ) -> Drawn:
     """Draw a move in each game.
 
@@ -93,7 +108,7 @@ def draw(
 
 
 def played_out(
-    config: Exploration, evaluator: Evaluator, states: game.GameState, key: jax.Array
+    config: Exploration, evaluator: MoveEvaluator, states: game.GameState, key: jax.Array
 ) -> jax.Array:
     """Play each legal move of each game, and then the game to its end.
 
@@ -121,11 +136,14 @@ def played_out(
     rows = jax.tree.map(lambda leaf: jnp.repeat(leaf, _SLOTS, axis=0), states)
     rows = jax.vmap(game.play)(rows, slots)
 
-    def one_ply(carry: tuple[jax.Array, game.GameState]) -> tuple[jax.Array, game.GameState]:
+    def one_ply(
+        share: float, carry: tuple[jax.Array, game.GameState]
+    ) -> tuple[jax.Array, game.GameState]:
         key, rows = carry
         key, noise_key = jax.random.split(key)
         now = jax.vmap(game.legal_slots)(rows)
-        scores = _evaluated(evaluator, rows, is_wanted & (now.sum(1) > 1)) @ _SCORE
+        is_asked = is_wanted & (now.sum(1) > 1)
+        scores = _evaluated(evaluator, rows, is_asked, share) @ _SCORE
         # All games of a decision are at the same ply and have the same noise: moves differ by what
         # they cause, and less by luck.
         noise = jnp.repeat(jax.random.gumbel(noise_key, (n, _SLOTS)), _SLOTS, axis=0)
@@ -136,7 +154,15 @@ def played_out(
     def goes_on(carry: tuple[jax.Array, game.GameState]) -> jax.Array:
         return ~jnp.asarray(game.is_over(carry[1])).all()
 
-    rows = jax.lax.while_loop(goes_on, one_ply, (key, rows))[1]
+    carry = (key, rows)
+    if _on_cpu():
+        carry = jax.lax.while_loop(goes_on, functools.partial(one_ply, 1.0), carry)
+    else:
+        # A loop whose number of turns depends on data makes the host wait at each of them.
+        for turns, share in _STAGES:
+            step = functools.partial(one_ply, share)
+            carry = jax.lax.fori_loop(0, turns, lambda _, carry, step=step: step(carry), carry)
+    rows = carry[1]
     ours = jnp.take_along_axis(jnp.asarray(rows.points), team[:, None], 1)[:, 0]
     return jnp.where(is_wanted[:, None], results(ours), jnp.nan).reshape(n, _SLOTS, 2)
 
@@ -155,20 +181,27 @@ def results(points: jax.Array) -> jax.Array:
     return jnp.stack([jnp.sign(margin), margin / tiles.POINTS_SCALE], -1)
 
 
-def _evaluated(evaluator: Evaluator, states: game.GameState, is_asked: Array) -> jax.Array:
+def _on_cpu() -> bool:
+    return jax.default_backend() == "cpu"
+
+
+def _evaluated(
+    evaluator: MoveEvaluator, states: game.GameState, is_asked: Array, share: float = 1.0
+) -> jax.Array:
     """Evaluate the moves of n games for their movers, from what they have seen.
 
     Args:
         evaluator: from `evaluator`.
         states: `[n]` games.
         is_asked: bool `[n]`; the others are not evaluated, and have zeros.
+        share: static, about how many are asked, of all.
 
     Returns:
         float32 `[n, 7, 2]`, value and points of each slot.
     """
     seen = jax.vmap(functools.partial(observe, tokenizer=evaluator.tokenizer))(states)
     seen = seen._replace(mask=jnp.asarray(seen.mask) & jnp.asarray(is_asked)[:, None])
-    output = evaluator.evaluate(seen)
+    output = evaluator.evaluate(seen, share)
     assert output.moves is not None
     return output.moves
 
