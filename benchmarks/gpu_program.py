@@ -163,8 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--settings",
         nargs="+",
-        # Rollouts end when the last game does; that number of turns is not in the program.
-        choices=programs.selfplay.searched(),
+        choices=programs.selfplay.searched(),  # one search is a program, too
         default=list(LANES),
         metavar="NAME",
         help="settings of self-play and search, as of the benchmark selfplay, but those of "

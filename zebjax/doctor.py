@@ -147,7 +147,7 @@ def published(settings: Experiment) -> str:
 
 
 def self_play(settings: Experiment) -> str:
-    """One game of self-play with few simulations, replayed to prove that it is legal."""
+    """One game of self-play, with few simulations, replayed to prove that it is legal."""
     import jax
 
     from zebjax import record
@@ -166,7 +166,7 @@ def self_play(settings: Experiment) -> str:
     _, records = selfplay.pop_finished(config, actor)
     record.validate(records)
     if config.learns_moves:
-        return f"a game without a search, {config.method}"
+        return f"a game without a search, method {config.method}"
     return f"a game with {search.sims} simulations per decision"
 
 

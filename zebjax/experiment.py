@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from zebjax.common import cli, files, overrides, parsing
 from zebjax.network.config import ZebConfig
-from zebjax.search.config import SearchConfig
+from zebjax.search.config import Exploration, SearchConfig
 from zebjax.training.config import (
     PRESETS,
     EvaluationConfig,
@@ -35,6 +35,7 @@ __all__ = [
     "EvalAuxConfig",
     "EvaluationConfig",
     "Experiment",
+    "Exploration",
     "LearnerConfig",
     "ReplayConfig",
     "SaveConfig",

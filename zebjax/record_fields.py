@@ -26,7 +26,8 @@ class TargetKind(enum.IntEnum):
     NONE = 4
     """No target: a player's move without a policy target and without a root value."""
     ROLLOUT = 5
-    """The outcome of each move when all go on by a policy, see `training.labelled_games`."""
+    """No search: the outcome of moves when all go on by a policy, see `training.labelled_games`, or
+    what drew the move, see `search.rollouts`."""
 
 
 class GameRecord(NamedTuple):
@@ -47,7 +48,8 @@ class GameRecord(NamedTuple):
     kind: Array
     """int8 `[28]`, a `TargetKind`: the target's origin."""
     value: Array
-    """float16 `[28]`, the root value for the mover, in [-1, 1]; 0 where nothing was searched."""
+    """float16 `[28]`, the root value for the mover, in [-1, 1], or with `ROLLOUT` the outcome after
+    the move that was played; 0 where nothing was judged."""
     step_start: Array
     """int32, the training step of the weights at the game's start."""
     step_end: Array

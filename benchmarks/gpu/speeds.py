@@ -125,7 +125,7 @@ def rows(prepared: Prepared, path: Path) -> Iterator[dict[str, Any]]:
     made |= _predicted(prepared)
     if program.unit == "move":  # `--selfplay.lanes auto` looks for them
         config, net = program.arguments[:2]
-        made |= {"network": dataclasses.asdict(net), "search": dataclasses.asdict(config.search)}
+        made |= {"network": dataclasses.asdict(net), "search": config.how}
     yield made
     with gzip.open(f"{path}.hlo.txt.gz", "wt") as file:
         file.write(prepared.text)

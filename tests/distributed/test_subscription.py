@@ -86,6 +86,24 @@ def test_weights_from_before_a_field_existed_are_those_of_its_default(store):
         check_experiment(manifest, dataclasses.replace(TINY, network=with_it))
 
 
+def test_games_of_another_method_are_refused(store):
+    """Such games have no values of moves, or their learner does not want them."""
+    with_values = dataclasses.replace(
+        TINY, network=dataclasses.replace(TINY.network, move_values=True)
+    )
+    outcomes = dataclasses.replace(
+        with_values, selfplay=dataclasses.replace(TINY.selfplay, method="outcomes")
+    )
+    manifest = publish(store, 1, 0.5, outcomes)
+    check_experiment(manifest, outcomes)
+    with pytest.raises(weights.BadWeights, match=r"method is 'outcomes', here it is 'search'"):
+        check_experiment(manifest, with_values)
+    del manifest.experiment["selfplay"]["method"]  # weights from before the field existed
+    check_experiment(manifest, with_values)
+    with pytest.raises(weights.BadWeights, match=r"method is 'search', here it is 'outcomes'"):
+        check_experiment(manifest, outcomes)
+
+
 def test_another_network_is_named_by_its_field(store):
     deeper = dataclasses.replace(TINY, network=dataclasses.replace(TINY.network, n_layers=2))
     manifest = publish(store, 1, 0.5, deeper)

@@ -344,6 +344,15 @@ def test_errors_of_moves_are_those_of_known_ones():
     assert not slope[1].any() and not slope[0, 2:].any()
 
 
+def test_one_known_move_counts_in_full():
+    """As in Deep Monte Carlo: its error is the mean, and there is no spread."""
+    targets = np.full((2, 7, 2), np.nan, np.float32)
+    targets[0, 3] = 0.0
+    targets[1, :2] = 0.0
+    weights = losses.mean_weights(jnp.asarray(targets))
+    np.testing.assert_allclose(weights, [[1, 1], [losses.MEAN_WEIGHT] * 2])
+
+
 def test_the_average_forgets_the_first_weights():
     config, average = LearnerConfig(ema=0.999), {"w": jnp.float32(100)}
     for update in range(40):

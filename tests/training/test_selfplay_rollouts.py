@@ -11,7 +11,7 @@ from zebjax import network, record
 from zebjax.record import TargetKind
 from zebjax.search import Exploration
 from zebjax.training import kept_games, memory, selfplay
-from zebjax.training.config import SelfPlayConfig
+from zebjax.training.config import SelfPlayConfig, TeacherConfig
 from zebjax.training.resume import CannotContinue
 
 NETWORK = dataclasses.replace(tiny.TINY.network, move_values=True)
@@ -74,6 +74,8 @@ def test_with_outcomes_the_move_played_has_the_result_of_the_game():
             margin = 2 * int(outcome[number][seats[ply] % 2]) - 42
             found = games.moves[number, ply, games.slots[number, ply]]
             np.testing.assert_allclose(found, [np.sign(margin), margin / 20], rtol=1e-3)
+            assert games.value[number, ply] == np.sign(margin)
+    assert not games.value[~is_decision].any()
 
 
 def test_a_greedy_game_ends_as_its_rollouts_said():
@@ -97,34 +99,46 @@ def test_one_compilation_and_the_same_games_in_other_calls(games):
     assert selfplay.advance._cache_size() == before
 
 
-def test_a_run_learns_them_keeps_them_and_resumes(tmp_path):
-    settings = dataclasses.replace(EXPERIMENT, runs=str(tmp_path))
+@pytest.mark.parametrize("method", ["outcomes", "rollouts"])
+def test_a_run_learns_them_keeps_them_and_resumes(tmp_path, method):
+    settings = dataclasses.replace(
+        EXPERIMENT, runs=str(tmp_path), selfplay=dataclasses.replace(PLAY, method=method)
+    )
     stopped = tiny.go(settings, stop_after=9)
     assert not stopped.session.is_complete
     run = tiny.go(settings)
-    assert run.session.is_complete
     assert np.isfinite(np.asarray(run.session.state.ring.records.moves)).any()
-    rows = tiny.training_rows(settings.folder)
-    assert all(np.isfinite(row["train/move_value_error"]) for row in rows if row["cycle"])
+    errors = [row["train/move_value_error"] for row in tiny.training_rows(settings.folder)[1:]]
+    assert all(error > 0 for error in errors)
     kept = [record.read(file)[0] for file in kept_games.folder_of(settings).glob("*.safetensors")]
     assert kept and all(np.isfinite(part.moves).any() for part in kept)
+    whole = tiny.go(dataclasses.replace(settings, name="whole"))
+    both = (tiny.as_numpy(found.session.state) for found in (run, whole))
+    jax.tree.map(np.testing.assert_array_equal, *both)
     searched = dataclasses.replace(
         settings, cycles=3, selfplay=dataclasses.replace(PLAY, method="search")
     )
-    with pytest.raises(CannotContinue, match=r"selfplay\.method = 'rollouts'"):
+    with pytest.raises(CannotContinue, match=rf"selfplay\.method = '{method}'"):
         tiny.go(searched)
 
 
 def test_it_needs_the_values_of_moves_and_fewer_lanes_need_less_memory():
-    with pytest.raises(
-        ValueError, match=r"selfplay\.method: rollouts chooses .* network\.move_values"
+    for other, message in (
+        ({"network": tiny.TINY.network}, r"method: rollouts .* expected network\.move_values True"),
+        (
+            {"learner": dataclasses.replace(EXPERIMENT.learner, move_value_weight=0.0)},
+            r"expected learner\.move_value_weight more than 0",
+        ),
+        ({"teacher": TeacherConfig("games")}, r"expected teacher\.folder None"),
     ):
-        dataclasses.replace(EXPERIMENT, network=tiny.TINY.network)
-    with pytest.raises(
-        ValueError, match=r"selfplay\.method: expected search or outcomes or rollouts"
-    ):
+        with pytest.raises(ValueError, match=message):
+            dataclasses.replace(EXPERIMENT, **other)
+    with pytest.raises(ValueError, match=r"method: expected search or outcomes or rollouts"):
         SelfPlayConfig(method="mcts")
     many = dataclasses.replace(EXPERIMENT, selfplay=dataclasses.replace(PLAY, lanes=4096))
-    parts = [memory.estimate(settings) for settings in (EXPERIMENT, many)]
-    few, lots = (next(p for p in found if "with rollouts" in p.setting) for found in parts)
-    assert lots.n_bytes > 100 * few.n_bytes
+    drawn = dataclasses.replace(
+        many, selfplay=dataclasses.replace(many.selfplay, method="outcomes")
+    )
+    parts = [memory.estimate(settings) for settings in (EXPERIMENT, many, drawn)]
+    few, lots, one = (next(p for p in found if "lanes" in p.setting).n_bytes for found in parts)
+    assert lots > 100 * few and lots > 3 * one

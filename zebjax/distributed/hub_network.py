@@ -16,11 +16,12 @@ RETRY_S = 5.0
 LADDER = Path(__file__).parents[2] / "benchmarks" / "results" / "ladder.json"
 """The standings of the bundled network, in a checkout."""
 _SETTINGS = (
-    *("seed", "start.checkpoint", "selfplay.games_per_cycle", "selfplay.method"),
-    *("selfplay.search.policy", "selfplay.search.sims", "selfplay.search.worlds", "learner.lr"),
+    *("seed", "start.checkpoint", "selfplay.games_per_cycle", "selfplay.method", "learner.lr"),
     *("learner.batch", "learner.updates_per_cycle", "replay.capacity_examples"),
 )
 """Settings of a run that its card lists. None names a folder or a store: cards are public."""
+_OF_SEARCH = ("selfplay.search.policy", "selfplay.search.sims", "selfplay.search.worlds")
+"""Listed too if self-play searched."""
 _NOT_RATED = "Not rated. To rate it: `zebjax arena --ladder zeb:{place} --json`."
 
 
@@ -117,10 +118,12 @@ def run_facts(found: Path) -> dict[str, Any]:
     newest = starts[-1] if isinstance(starts, list) and starts else {}
     newest = newest if isinstance(newest, dict) else {}
     versions = newest.get("versions")
+    searched = settings.get("selfplay.method", "search") == "search"
     facts = {
         "zebjax": versions.get("zebjax") if isinstance(versions, dict) else None,
         **{name: newest.get(name) for name in ("commit", "device", "devices", "started_at")},
         **{name: settings.get(name) for name in _SETTINGS},
+        **({name: settings.get(name) for name in _OF_SEARCH} if searched else {}),
     }
     start = facts["start.checkpoint"]
     if isinstance(start, str) and not hub.is_hub(start):

@@ -8,7 +8,7 @@ from zebjax.distributed import weights
 from zebjax.distributed.interval import Interval
 from zebjax.distributed.store import Store
 from zebjax.network.config import ZebConfig
-from zebjax.training.config import Experiment
+from zebjax.training.config import Experiment, SelfPlayConfig
 
 _REFUSED_S = 60.0
 """Seconds before refused weights are fetched again: they may be large."""
@@ -71,7 +71,9 @@ class Subscription:
 
 
 def check_experiment(manifest: weights.Manifest, settings: Experiment) -> None:
-    """Raise BadWeights if the learner runs another experiment or trains another network."""
+    """Raise BadWeights if the learner runs another experiment, trains another network, or learns
+    from another kind of games.
+    """
     theirs = manifest.experiment
     if theirs.get("name") != settings.name:
         raise weights.BadWeights(
@@ -87,3 +89,11 @@ def check_experiment(manifest: weights.Manifest, settings: Experiment) -> None:
                 f"the learner's network.{field} is {network[field]!r}, here it is "
                 f"{ours!r}; start the worker with the learner's experiment file and overrides"
             )
+    selfplay = theirs.get("selfplay")
+    method = selfplay.get("method") if isinstance(selfplay, dict) else None
+    if (method or SelfPlayConfig.method) != settings.selfplay.method:
+        raise weights.BadWeights(
+            f"the learner's selfplay.method is {method or SelfPlayConfig.method!r}, here it is "
+            f"{settings.selfplay.method!r}; start the worker with the learner's experiment file "
+            "and overrides"
+        )

@@ -58,8 +58,8 @@ class SearchConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Exploration:
-    """How moves are drawn when all legal moves of a decision are played to the end, in play and in
-    these rollouts. A score is that of a network's values of moves; P(win) - P(lose) counts half.
+    """How moves are drawn in play without a search, and in rollouts. A score is that of a network's
+    values of moves, in which P(win) - P(lose) counts half.
 
     >>> Exploration(random=2.0)
     Traceback (most recent call last):
@@ -67,7 +67,8 @@ class Exploration:
     """
 
     temperature: float = 0.05
-    """Of play, in units of the score: a move that wins 5 % less often gets 1/e of the weight."""
+    """Of play, in units of the score: a move that wins 5 % less often gets 1/e of the weight. A
+    transformer's policy learns these weights."""
     random: float = 0.05
     """Share of moves in play that are uniformly random."""
     rollout_temperature: float = 0.02

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zebjax import game, network, tiles
+from zebjax.common import devices
 from zebjax.common.arrays import Array, check_key
 from zebjax.network import bucketing
 from zebjax.network.config import NONE, POINTS_WEIGHT, VALUE_WEIGHT
@@ -28,7 +29,9 @@ from zebjax.search.config import Exploration
 _SLOTS = tiles.HAND_SIZE
 # Turns of one ply and the share of games that ask for an evaluation in them, for an accelerator,
 # which evaluates a fixed number of rows: three of five slots are legal, three of five plies have a
-# choice, and games are at all stages, so every ply some end. The turns are those of the longest.
+# choice, and games are at all stages, so every ply some end. At the start of a run all games are at
+# their first ply and more ask; the rest is evaluated afterwards, see `bucketing`. 27 turns in all:
+# the plies after the first move of a game.
 _STAGES = ((9, 0.4), (9, 0.25), (9, 0.12))
 _SCORE = np.array([VALUE_WEIGHT, POINTS_WEIGHT], np.float32)
 
@@ -74,8 +77,6 @@ class Drawn(NamedTuple):
     policy: jax.Array
     """float32 `[B, 7]`, softmax(score / temperature) over the legal moves: what drew the move, but
     for random ones."""
-    value: jax.Array
-    """float32 `[B]` in [-1, 1], the value of `slot` for its mover: what the network says."""
 
 
 def draw(
@@ -96,15 +97,14 @@ def draw(
     check_key("key", key)
     by_score_key, at_random_key, share_key = jax.random.split(key, 3)
     legal = jax.vmap(game.legal_slots)(states)
-    moves = _evaluated(evaluator, states, legal.sum(1) > 1)
-    scores = moves @ _SCORE
+    scores = _evaluated(evaluator, states, legal.sum(1) > 1) @ _SCORE
     by_score = _drawn(scores, legal, config.temperature, _gumbel(by_score_key, scores))
     at_random = _drawn(jnp.zeros_like(scores), legal, 1.0, _gumbel(at_random_key, scores))
     is_random = jax.random.uniform(share_key, by_score.shape) < config.random
     slot = jnp.where(is_random, at_random, by_score)
     # A temperature of 0 plays the best move, and so it is the target.
     policy = jax.nn.softmax(jnp.where(legal, scores / max(config.temperature, 1e-4), -jnp.inf))
-    return Drawn(slot, policy, jnp.take_along_axis(moves[..., 0], slot[:, None], 1)[:, 0])
+    return Drawn(slot, policy)
 
 
 def played_out(
@@ -134,7 +134,7 @@ def played_out(
     slots = jnp.where(legal, jnp.arange(_SLOTS), jnp.argmax(legal, 1)[:, None]).reshape(-1)
     is_wanted = legal.reshape(-1)
     rows = jax.tree.map(lambda leaf: jnp.repeat(leaf, _SLOTS, axis=0), states)
-    rows = jax.vmap(game.play)(rows, slots)
+    rows = devices.split(jax.vmap(game.play)(rows, slots))
 
     def one_ply(
         share: float, carry: tuple[jax.Array, game.GameState]
@@ -147,6 +147,7 @@ def played_out(
         # All games of a decision are at the same ply and have the same noise: moves differ by what
         # they cause, and less by luck.
         noise = jnp.repeat(jax.random.gumbel(noise_key, (n, _SLOTS)), _SLOTS, axis=0)
+        noise = devices.split(noise)
         chosen = _drawn(scores, now, config.rollout_temperature, noise)
         # A game that is over has no legal slot, and to play in it changes nothing.
         return key, jax.vmap(game.play)(rows, chosen)

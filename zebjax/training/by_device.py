@@ -196,9 +196,12 @@ def _by_memory(settings: Experiment, role: memory.Role) -> Chosen:
             return False
         return need[lanes] <= free
 
-    lanes = largest_fitting([size * n_devices for size in SIZES], fits)
+    # Rollouts play a game for each slot in a lane, so fewer lanes fill the device.
+    share = 8 if settings.selfplay.method == "rollouts" else 1
+    sizes = [size // share for size in SIZES]
+    lanes = largest_fitting([size * n_devices for size in sizes], fits)
     if lanes is None:
-        return Chosen(SIZES[0] * n_devices, f"not even these fit into {free / 1e9:,.1f} GB")
+        return Chosen(sizes[0] * n_devices, f"not even these fit into {free / 1e9:,.1f} GB")
     what = f"the compiled program needs {need[lanes] / 1e9:,.1f} of {free / 1e9:,.1f} GB"
     return Chosen(lanes, what)
 

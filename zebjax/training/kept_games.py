@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from zebjax import contract_record, record
 from zebjax.game import N_PLIES
 from zebjax.training import replay
@@ -86,7 +88,7 @@ def _write(session: Session, stream: str, ring: replay.Ring, n: int) -> _File:
     settings = session.settings
     # The run plays games itself only for points won, so none of these has a contract.
     records = contract_record.without_contract(replay.newest(ring, n))
-    if stream == "selfplay" and not settings.selfplay.learns_moves:  # all nan
+    if records.moves is not None and not np.isfinite(records.moves).any():
         records = records._replace(moves=None)
     n = len(records.slots)
     first = session.progress.ring_games[stream] - n

@@ -94,14 +94,15 @@ _BELIEF_LOSS = {"dealt": "belief_loss", "hidden": "belief_loss_hidden"}
 
 MOVE_METRICS = ("move_loss", "move_value_error", "move_value_spread_error", "move_points_error")
 """The loss of a network's `move_values`, and mean squared errors over the moves of a position: of
-the value, of the value relative to its mean over the moves, and of the points."""
+the value, of the value relative to its mean over the moves where several have targets, and of the
+points."""
 
 
 def move_errors(moves: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Compute the squared errors of value and points of the moves of each position.
 
-    The loss of a position is the sum over both of spread + `MEAN_WEIGHT` * mean. With spread + mean
-    instead it would be their mean squared errors.
+    The loss of a position is the sum over both of spread + `mean_weights` * mean. With spread +
+    mean instead it would be their mean squared errors.
 
     Args:
         moves: float32 `[B, 7, 2]`, the network's.
@@ -121,14 +122,22 @@ def move_errors(moves: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Ar
     return spread, jnp.square(mean), has.any(1)
 
 
+def mean_weights(targets: jax.Array) -> jax.Array:
+    """Return the weight of the mean in the loss, float32 `[B, 2]`.
+
+    It is `MEAN_WEIGHT`, and 1 where one move alone has a target: then the mean is all there is.
+    """
+    return jnp.where(jnp.isfinite(targets).sum(1) > 1, MEAN_WEIGHT, 1.0)
+
+
 def _move_metrics(moves: jax.Array, batch: Batch) -> Metrics:
     """Compute the loss of the values of moves; means over positions that have targets."""
     targets = jnp.full_like(moves, jnp.nan) if batch.moves is None else batch.moves
     spread, mean, known = move_errors(moves, targets)
     found = (
-        _mean((spread + MEAN_WEIGHT * mean).sum(-1), known.any(-1)),
+        _mean((spread + mean_weights(targets) * mean).sum(-1), known.any(-1)),
         _mean((spread + mean)[:, 0], known[:, 0]),
-        _mean(spread[:, 0], known[:, 0]),
+        _mean(spread[:, 0], jnp.isfinite(targets).sum(1)[:, 0] > 1),
         _mean((spread + mean)[:, 1], known[:, 1]),
     )
     return dict(zip(MOVE_METRICS, found, strict=True))

@@ -19,7 +19,7 @@ _FIXED = {
     "start.step": "the weights have moved on from there",
     "start.total_games": "the weights have moved on from there",
     "teacher.folder": "the saved ring was filled from there",
-    "selfplay.method": "the games in progress were begun by it",
+    "selfplay.method": "the saved games have values of moves by it, or none",
     "learner.optimizer": "the saved optimiser state would not fit",
 }
 

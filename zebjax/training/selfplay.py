@@ -1,7 +1,7 @@
 """The compiled actor: it plays games with given weights and returns finished GameRecords.
 
 Many games are played at once, each in a lane. All are at a decision (more than one legal move), and
-one search chooses all moves, or rollouts judge them. Forced moves are played without either. A
+one search chooses all moves, or the network's values of moves do. Forced moves need neither. A
 finished game goes to a buffer, and its lane starts a new deal. Lanes are never dropped and are
 saved with the run, so that games which finish early are not favoured.
 """
@@ -189,8 +189,8 @@ def _judge(
 
         def by_values(states: game.GameState, key: jax.Array) -> _Judged:
             draw_key, rollout_key = jax.random.split(key)
-            slot, policy, value = rollouts.draw(config.explore, of_moves, states, draw_key)
-            moves = None
+            slot, policy = rollouts.draw(config.explore, of_moves, states, draw_key)
+            moves, value = None, jnp.zeros(slot.shape)  # `_with_results` fills them at the end
             if config.method == "rollouts":
                 moves = rollouts.played_out(config.explore, of_moves, states, rollout_key)
                 value = jnp.take_along_axis(moves[..., 0], slot[:, None], 1)[:, 0]
@@ -229,19 +229,22 @@ def _write_and_play(lanes: Lanes, judged: _Judged) -> Lanes:
     return jax.vmap(game.play)(states, judged.slot), records
 
 
-def _results_of_played(states: game.GameState, records: GameRecord) -> jax.Array:
-    """Return the result of each game as the value of the moves played, `GameRecord.moves`.
+def _with_results(states: game.GameState, records: GameRecord) -> GameRecord:
+    """Give the decisions of finished games their result: as `value`, and as the value of the move
+    that was played in `moves`.
 
-    It is nan for the other moves and for forced ones. That of an unfinished game means nothing.
+    Those of an unfinished game mean nothing.
     """
     leaders = jnp.repeat(jnp.asarray(states.trick_leaders), tiles.N_PLAYERS, 1)  # [lanes, ply]
     teams = (leaders + jnp.arange(game.N_PLIES)) % 2
-    points = jnp.take_along_axis(jnp.asarray(states.points), teams, 1)
+    results = rollouts.results(jnp.take_along_axis(jnp.asarray(states.points), teams, 1))
     is_decision = jnp.asarray(records.kind) == TargetKind.ROLLOUT
     is_played = jnp.asarray(records.slots)[..., None] == jnp.arange(tiles.HAND_SIZE)
     is_known = (is_decision[..., None] & is_played)[..., None]
-    moves = jnp.where(is_known, rollouts.results(points)[:, :, None], jnp.nan)
-    return moves.astype(jnp.float16)
+    return records._replace(
+        value=jnp.where(is_decision, results[..., 0], 0).astype(jnp.float16),
+        moves=jnp.where(is_known, results[:, :, None], jnp.nan).astype(jnp.float16),
+    )
 
 
 def _hand_over(config: SelfPlayConfig, actor: Actor, key: jax.Array, step: Scalar) -> Actor:
@@ -254,7 +257,7 @@ def _hand_over(config: SelfPlayConfig, actor: Actor, key: jax.Array, step: Scala
     place = jnp.where(over, actor.n_finished + jnp.cumsum(over) - 1, capacity)
     done = actor.records._replace(step_end=jnp.full(lanes, step, jnp.int32))
     if config.method == "outcomes":
-        done = done._replace(moves=_results_of_played(actor.states, done))
+        done = _with_results(actor.states, done)
     finished = jax.tree.map(
         lambda buffer, new: buffer.at[place].set(new, mode="drop"), actor.finished, done
     )

@@ -1,4 +1,4 @@
-"""How often a small network beats random play, in a second: a look at its progress."""
+"""Matches of a small network against random play, in a second."""
 
 import numpy as np
 

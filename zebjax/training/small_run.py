@@ -29,10 +29,10 @@ from zebjax.training.small_config import Settings
 from zebjax.training.small_descent import Fit, Params
 
 GAMES_PER_FILE = 1000
-DEALS = 2000
-"""Paired deals of the look at each network, the same for all."""
-_LOOK = 0x100C
-"""Stream of random numbers of these deals."""
+MATCH_DEALS = 2000
+"""Paired deals of each network's match against random play, the same for all."""
+_MATCH_STREAM = 0x100C
+"""Folded into the seed of these deals."""
 _SETTINGS_FILE = "settings.json"
 
 
@@ -48,7 +48,7 @@ class Round(NamedTuple):
     after: np.ndarray
     """Losses of the fitted network in the last tenth of its updates."""
     win_rate: float
-    """Of the fitted network against random play, over `DEALS` paired deals."""
+    """Of the fitted network against random play, over `MATCH_DEALS` paired deals."""
     win_rate_ci95: float
     """Half of the width of its 95 % interval."""
 
@@ -109,7 +109,9 @@ def run(
                 "--rate"
             )
         net = small_descent.net_of(params)
-        margins = small_match.against_random(net, DEALS, (settings.seed, _LOOK), threads)
+        margins = small_match.against_random(
+            net, MATCH_DEALS, (settings.seed, _MATCH_STREAM), threads
+        )
         win_rate, stderr, _ = matches.mean_and_stderr(matches.pair_scores(margins))
         total = sum(settings.games_of(n) for n in range(number + 1))
         facts = {
@@ -216,7 +218,7 @@ def draw(out: Path) -> None:
             facts = opened.metadata() or {}
         if "vs_random" in facts:  # networks of earlier versions have none
             points.append([float(facts[name]) for name in ("games", "vs_random", "vs_random_ci95")])
-    games, rates, halves = np.array(points).T
+    games, rates, halves = np.array(sorted(points)).T
     figure = charts.new_figure(6, 4)
     axes = figure.subplots()
     axes.errorbar(games, 100 * rates, 100 * halves, marker="o", capsize=3)

@@ -56,6 +56,7 @@ def tags_of(settings: Experiment, start: dict[str, Any]) -> list[str]:
     kinds = {
         "teacher": settings.teacher.folder is not None,
         "eval-aux": settings.eval_aux.enabled,
+        settings.selfplay.method: settings.selfplay.learns_moves,
     }
     return [
         f"zebjax-{start['versions']['zebjax']}",

@@ -15,10 +15,11 @@ from zebjax.training import changes
 _ALWAYS = (
     *("learner.lr", "learner.batch", "learner.updates_per_cycle", "replay.capacity_examples"),
     *("replay.min_buffer", "replay.max_example_age_s", "replay.max_reuse", "store.keep_examples"),
-    *("selfplay.lanes", "selfplay.method", "selfplay.search.policy", "selfplay.search.sims"),
-    "eval_aux.enabled",
+    *("selfplay.lanes", "selfplay.method", "eval_aux.enabled"),
 )
 """Settings that are shown even if they have their defaults."""
+_OF_SEARCH = ("selfplay.search.policy", "selfplay.search.sims")
+"""Shown too if self-play searches."""
 _MAX_STARTS, _MAX_CHANGES = 20, 60
 _MIN_KNOWN = 0.9
 """Share of the cycles whose time must be known to tell the time of all."""
@@ -116,7 +117,7 @@ def _network(network: Any) -> str:
 def _search(facts: Facts) -> str:
     method = _get(facts.settings, "selfplay", "method")
     if method in ("outcomes", "rollouts"):
-        return f"self-play without a search, {method}"
+        return f"self-play without a search, method {method}"
     policy, sims = (_get(facts.settings, "selfplay", "search", n) for n in ("policy", "sims"))
     return text.NONE if policy is None else f"self-play, {policy} with {sims} simulations"
 
@@ -188,10 +189,12 @@ def configuration_section(facts: Facts) -> Section:
         both = (text.value(initial.get(name)), text.value(final.get(name)))
         return (name, *both, ", ".join(changed_at.get(name, [])) or text.NONE)
 
+    searches = final.get("selfplay.method", "search") == "search"
+    always = (*_ALWAYS, *_OF_SEARCH) if searches else _ALWAYS
     shown = [
         name
         for name in final
-        if name in _ALWAYS or name in changed_at or final[name] != usual.get(name, final[name])
+        if name in always or name in changed_at or final[name] != usual.get(name, final[name])
     ]
     columns = ("setting", "initial", "final", "changed at cycle")
     blocks: list[Block] = [
