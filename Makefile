@@ -6,7 +6,7 @@ NOTICE := installing zebjax and its tests' tools in .venv: some minutes, about 1
 
 .PHONY: quickstart test test-slow chromium browser lint
 quickstart: .venv/ready
-	$(BIN)/zebjax train quickstart
+	$(BIN)/zebjax iterate runs/small --rounds 8
 
 test: .venv/ready
 	$(BIN)/python -m pytest

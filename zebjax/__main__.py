@@ -20,6 +20,7 @@ def help_text() -> str:
         "  --help     show this; after a command, show everything about that command\n"
         "  --version  show the version and the commit\n\n"
         "examples:\n"
+        "  zebjax iterate runs/small --rounds 8\n"
         "  zebjax train quickstart\n"
         "  zebjax arena zeb:runs/quickstart vs random\n"
     )

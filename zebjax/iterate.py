@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zebjax.common import cli, locks, parsing
+from zebjax.common import cli, console, locks, parsing
 from zebjax.small import MAX_WIDTH
 from zebjax.training.small_config import Settings
 
@@ -102,9 +102,12 @@ def _run(arguments: argparse.Namespace) -> int:
             report,
         )
     if not n_played:
-        print(f"{done} rounds were there already; a larger --rounds plays more")
+        print("all rounds were there already")
     last = arguments.out / f"round_{done:02}.safetensors"
-    print(f"the newest network is {last}; try: zebjax arena small:{last} vs heuristic --deals 1000")
+    n_games = sum(settings.games_of(number) for number in range(done))
+    rounds = console.counted(done, "round")
+    print(f"complete: {rounds}, {n_games:,} games, in {arguments.out}; more with --rounds")
+    print(f"next: zebjax arena small:{last} vs heuristic\n      zebjax play small:{last}")
     return 0
 
 

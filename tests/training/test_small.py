@@ -191,9 +191,11 @@ def test_the_command_trains_and_says_what_to_try(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert re.match(r"round  1         10 games  \d\d\.\d ± \d\.\d % vs random  error of", shown)
     assert (tmp_path / "out" / "curve.png").stat().st_size > 10_000
-    assert "try: zebjax arena small:" in shown
+    last = tmp_path / "out" / "round_01.safetensors"
+    assert f"complete: 1 round, 10 games, in {tmp_path / 'out'}; more with --rounds" in shown
+    assert f"next: zebjax arena small:{last} vs heuristic" in shown
     assert iterate.main([str(tmp_path / "out"), *options]) == 0
-    assert "1 rounds were there already" in capsys.readouterr().out
+    assert "all rounds were there already" in capsys.readouterr().out
     assert iterate.main([str(tmp_path / "other"), *options, "--rate", "1e-4"]) == 2
     assert "rate: expected at least last_rate, 0.003, got 0.0001" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
