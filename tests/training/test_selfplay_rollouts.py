@@ -3,16 +3,18 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.support import tiny
-from zebjax import network, record
+from tests.support import tiny, workers
+from zebjax import game, network, record
 from zebjax.record import TargetKind
 from zebjax.search import Exploration
 from zebjax.training import kept_games, memory, selfplay
 from zebjax.training.config import SelfPlayConfig, TeacherConfig
 from zebjax.training.resume import CannotContinue
+from zebjax.training.workers_config import EvalAuxConfig
 
 NETWORK = dataclasses.replace(tiny.TINY.network, move_values=True)
 PLAY = dataclasses.replace(tiny.TINY.selfplay, method="rollouts", explore=Exploration(0.3, 0.1))
@@ -67,30 +69,34 @@ def test_with_outcomes_the_move_played_has_the_result_of_the_game():
     is_played = np.arange(7) == games.slots[..., None]
     known = np.isfinite(games.moves).all(3)
     np.testing.assert_array_equal(known, is_played & is_decision[..., None])
-    outcome = jax.vmap(lambda one: record.position(one, 27)[1].points)(games)
-    for number in range(len(games.slots)):
-        seats = movers(jax.tree.map(lambda leaf, number=number: leaf[number], games))
-        for ply in np.flatnonzero(is_decision[number]):
-            margin = 2 * int(outcome[number][seats[ply] % 2]) - 42
-            found = games.moves[number, ply, games.slots[number, ply]]
-            np.testing.assert_allclose(found, [np.sign(margin), margin / 20], rtol=1e-3)
-            assert games.value[number, ply] == np.sign(margin)
-    assert not games.value[~is_decision].any()
+    margins = margins_of_movers(games)
+    expected = np.stack([np.sign(margins), margins / 20], -1)[:, :, None]
+    np.testing.assert_allclose(
+        games.moves[known], np.broadcast_to(expected, games.moves.shape)[known], rtol=1e-3
+    )
+    np.testing.assert_array_equal(games.value, np.where(is_decision, np.sign(margins), 0))
 
 
 def test_a_greedy_game_ends_as_its_rollouts_said():
     """Without random moves the game goes on as the rollout of each move that was played."""
     games = play(dataclasses.replace(PLAY, explore=Exploration(0.0, 0.0, 0.0)))
-    outcome = jax.vmap(lambda one: record.position(one, 27)[1].points)(games)
-    for game in range(len(games.slots)):
-        seats = movers(jax.tree.map(lambda leaf, game=game: leaf[game], games))
-        for ply in np.flatnonzero(games.kind[game] == TargetKind.ROLLOUT):
-            ours, theirs = outcome[game][seats[ply] % 2], outcome[game][1 - seats[ply] % 2]
-            assert games.value[game, ply] == np.sign(int(ours) - int(theirs))
+    is_decision = games.kind == TargetKind.ROLLOUT
+    np.testing.assert_array_equal(
+        games.value[is_decision], np.sign(margins_of_movers(games))[is_decision]
+    )
 
 
-def movers(one):
-    return [int(record.game.current_player(record.position(one, ply)[0])) for ply in range(28)]
+def margins_of_movers(games):
+    """Points of the team to move minus the others' at the end, by game and ply."""
+
+    @jax.jit
+    @jax.vmap
+    def seats_and_points(one):
+        at = jax.vmap(lambda ply: record.position(one, ply)[0])(jnp.arange(28))
+        return jax.vmap(game.current_player)(at), record.position(one, 27)[1].points
+
+    seats, points = map(np.asarray, seats_and_points(games))
+    return 2.0 * np.take_along_axis(points, seats % 2, 1) - 42
 
 
 def test_one_compilation_and_the_same_games_in_other_calls(games):
@@ -120,6 +126,23 @@ def test_a_run_learns_them_keeps_them_and_resumes(tmp_path, method):
     )
     with pytest.raises(CannotContinue, match=rf"selfplay\.method = '{method}'"):
         tiny.go(searched)
+
+
+def test_a_workers_games_bring_their_values_to_the_learner(tmp_path):
+    settings = workers.settings_in(
+        tmp_path,
+        network=NETWORK,
+        selfplay=dataclasses.replace(PLAY, method="outcomes"),
+        eval_aux=EvalAuxConfig(),
+        cycles=1,
+    )
+    workers.learn(settings, stop_after=1)
+    workers.play(settings, "selfplay", 24)
+    run = workers.learn(settings)
+    assert run.session.is_complete
+    records = jax.tree.map(np.asarray, run.session.state.ring.records)
+    known = np.isfinite(records.moves[: int(run.session.state.ring.size)]).all(3)
+    assert known.any((1, 2)).all() and (known.sum(2) <= 1).all()
 
 
 def test_it_needs_the_values_of_moves_and_fewer_lanes_need_less_memory():
