@@ -16,7 +16,15 @@ from rich.console import Console
 
 from tests.support.fleets import diary, kill_all, marked, plan, told, until
 from zebjax.operations import events, fleets
-from zebjax.operations.local import actions, configuration, daemon, report, start
+from zebjax.operations.local import (
+    actions,
+    child,
+    configuration,
+    daemon,
+    orphans,
+    report,
+    start,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -140,6 +148,26 @@ def test_a_killed_process_comes_back_and_so_does_the_listener(make):
     os.kill(next(each for each, name in after.items() if name == "play-1"), signal.SIGKILL)
     until(lambda: len(told(made.folder, "play-1", "restarted")) == 2)
     assert len(told(made.folder, "play-1", "started")) == 1
+
+
+def test_a_process_that_replaces_its_program_is_found(tmp_path, monkeypatch):
+    """Meanwhile its environment reads as empty, and `stop` would leave it running."""
+    marks = {child.MARK: daemon.token(tmp_path), "SUPERVISOR_PROCESS_NAME": "play-1"}
+    sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen(sleeper, env={**os.environ, **marks}) as process:
+        real, looks = psutil.Process.environ, []
+
+        def environ(self):
+            if self.pid == process.pid:
+                looks.append(self.pid)
+                if len(looks) < 4:
+                    return {}
+            return real(self)
+
+        monkeypatch.setattr(psutil.Process, "environ", environ)
+        found = orphans.find(tmp_path)
+        process.kill()
+    assert [orphan.name for orphan in found] == ["play-1"] and len(looks) == 4
 
 
 def test_after_a_kill_of_supervisord_nothing_runs_twice(make, capsys):

@@ -33,7 +33,7 @@ class Watched(SelfPlaySource):
     """
 
     def __init__(self, report, breaks=None):
-        super().__init__(report)
+        super().__init__(report, "fewer lanes")
         self.breaks = breaks
         self.calls, self.n_timed = {"ahead": [], "usual": 0}, 0
         self.was_told, self.n_told_in_time = threading.Event(), 0
@@ -96,7 +96,7 @@ def check_same(run, other):
 def plain(tmp_path_factory):
     settings = dataclasses.replace(TINY, runs=str(tmp_path_factory.mktemp("plain")))
     report = Quiet()
-    run = training.Run(settings, report, lambda: False, Plain(report))
+    run = training.Run(settings, report, lambda: False, Plain(report, "fewer lanes"))
     run.go()
     return run
 

@@ -4,9 +4,9 @@ The value of a move under a policy is the mean result when the move is played an
 on by that policy, each from its own view. One game in the true deal is a sample of it. Unlike a
 tree search or a solution with all hands known, it contains no knowledge that the players do not
 have, so a network that learns it has no strategy fusion. A network that learns the results of all
-moves does honest policy iteration; one that learns the result of the move that was played, Deep
-Monte Carlo (Zha et al. 2021, "DouZero", section 3). `training.small_games` has both in numba, for
-the small network.
+moves does honest policy iteration, as `training.small_games` does in numba for the small network;
+one that learns the result of the move that was played, Deep Monte Carlo (Zha et al. 2021,
+"DouZero", section 3).
 """
 
 import dataclasses

@@ -6,6 +6,7 @@ the fleet is started again or stopped. They are found by a variable in their env
 """
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,10 @@ import psutil
 from zebjax.operations.local import child, configuration, daemon
 from zebjax.operations.local.configuration import Policy
 from zebjax.operations.local.programs import LEARNER
+
+_LOOKS, _LOOK_S = 10, 0.02
+_KERNEL = (0, 2)
+"""Parents of the threads of the kernel, which have no environment."""
 
 
 class Orphan(NamedTuple):
@@ -32,10 +37,7 @@ def find(folder: Path) -> list[Orphan]:
     """
     marked = {}
     for process in psutil.process_iter():
-        try:
-            environment = process.environ()
-        except (psutil.Error, OSError):  # of another user, or ended meanwhile
-            continue
+        environment = _environment(process)
         if environment.get(child.MARK) == daemon.token(folder) and process.pid != os.getpid():
             marked[process.pid] = (environment.get("SUPERVISOR_PROCESS_NAME", ""), process)
     found = []
@@ -46,6 +48,24 @@ def find(folder: Path) -> list[Orphan]:
             continue
         if is_top and name != configuration.EVENTS:  # the listener ends by itself
             found.append(Orphan(name, process))
+    return found
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    """Return the environment of a process, empty if it cannot be known.
+
+    While a process replaces its program (execve) its environment reads as empty, for a moment.
+    """
+    found: dict[str, str] = {}
+    for _ in range(_LOOKS):
+        try:
+            found = process.environ()
+            is_short = not found and process.status() != psutil.STATUS_ZOMBIE
+            if not is_short or process.ppid() in _KERNEL:
+                break
+        except (psutil.Error, OSError):  # of another user, or ended meanwhile
+            break
+        time.sleep(_LOOK_S)
     return found
 
 
