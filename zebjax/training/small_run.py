@@ -214,8 +214,11 @@ def draw(out: Path) -> None:
     """Draw the win rates of the networks in a run's folder over their games, as `curve.png`."""
     points = []
     for file in sorted(out.glob("round_*.safetensors")):
-        with safetensors.safe_open(file, "numpy") as opened:
-            facts = opened.metadata() or {}
+        try:
+            with safetensors.safe_open(file, "numpy") as opened:
+                facts = opened.metadata() or {}
+        except (safetensors.SafetensorError, OSError):  # an old network, damaged: only a point less
+            continue
         if "vs_random" in facts:  # networks of earlier versions have none
             points.append([float(facts[name]) for name in ("games", "vs_random", "vs_random_ci95")])
     games, rates, halves = np.array(sorted(points)).T
