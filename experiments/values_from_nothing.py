@@ -7,13 +7,13 @@ outcomes (Deep Monte Carlo) the value of a move that was played learns the resul
     zebjax arena zeb:runs/values-from-nothing vs heuristic
 
 With the method rollouts (policy iteration) every legal move is played to the end, and the values of
-all moves learn the results. A game has forty times the work and teaches much more:
+all moves learn the results. A game takes forty times as long:
 
     zebjax train values_from_nothing --name rollouts --selfplay.method rollouts \
         --selfplay.games-per-cycle 192 --replay.capacity-examples 84000 \
         --replay.min-buffer 10752 --learner.root-value-share 0.5
 
-Ten minutes on two CPU cores bring as much as `quickstart` does. For a GPU, a medium network:
+Ten minutes of outcomes on two CPU cores bring as much as `quickstart`. For a GPU, a medium network:
 
     zebjax train values_from_nothing --name medium --network.embed-dim 128 --network.n-heads 4 \
         --network.n-layers 4 --network.ff-dim 512 --selfplay.lanes auto \

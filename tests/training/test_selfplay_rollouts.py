@@ -18,9 +18,7 @@ from zebjax.training.workers_config import EvalAuxConfig
 
 NETWORK = dataclasses.replace(tiny.TINY.network, move_values=True)
 PLAY = dataclasses.replace(tiny.TINY.selfplay, method="rollouts", explore=Exploration(0.3, 0.1))
-EXPERIMENT = dataclasses.replace(
-    tiny.TINY, network=NETWORK, selfplay=PLAY, cycles=2, evaluation=tiny.TINY.evaluation
-)
+EXPERIMENT = dataclasses.replace(tiny.TINY, network=NETWORK, selfplay=PLAY, cycles=2)
 
 
 def params_of(key):

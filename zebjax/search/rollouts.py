@@ -98,8 +98,12 @@ def draw(
     by_score_key, at_random_key, share_key = jax.random.split(key, 3)
     legal = jax.vmap(game.legal_slots)(states)
     scores = _evaluated(evaluator, states, legal.sum(1) > 1) @ _SCORE
-    by_score = _drawn(scores, legal, config.temperature, _gumbel(by_score_key, scores))
-    at_random = _drawn(jnp.zeros_like(scores), legal, 1.0, _gumbel(at_random_key, scores))
+    by_score = _drawn(
+        scores, legal, config.temperature, jax.random.gumbel(by_score_key, scores.shape)
+    )
+    at_random = _drawn(
+        jnp.zeros_like(scores), legal, 1.0, jax.random.gumbel(at_random_key, scores.shape)
+    )
     is_random = jax.random.uniform(share_key, by_score.shape) < config.random
     slot = jnp.where(is_random, at_random, by_score)
     # A temperature of 0 plays the best move, and so it is the target.
@@ -205,10 +209,6 @@ def _evaluated(
     output = evaluator.evaluate(seen, share)
     assert output.moves is not None
     return output.moves
-
-
-def _gumbel(key: jax.Array, like: jax.Array) -> jax.Array:
-    return jax.random.gumbel(key, like.shape)
 
 
 def _drawn(scores: jax.Array, legal: jax.Array, temperature: float, noise: jax.Array) -> jax.Array:
