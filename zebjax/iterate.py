@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from zebjax.common import cli, console, locks, parsing
 from zebjax.small import MAX_WIDTH
-from zebjax.training.small_config import Settings
+from zebjax.training.small_config import Settings, option_of
 
 if TYPE_CHECKING:  # imported when the command runs, so that `--help` does not import numba
     from zebjax.training.small_run import Round
@@ -45,7 +45,7 @@ def parser() -> cli.Parser:
     ):
         default = getattr(defaults, name)
         help_text = f"{about} (default {default})"
-        add(f"--{name.replace('_', '-')}", type=kind, default=default, metavar="N", help=help_text)
+        add(option_of(name), type=kind, default=default, metavar="N", help=help_text)
     positive = cli.checked(parsing.number(1e-6, 1000))
     for name, about in (
         ("passes", "times that each game of the window is read in a round"),
@@ -54,8 +54,7 @@ def parser() -> cli.Parser:
     ):
         default = getattr(defaults, name)
         help_text = f"{about} (default {default:g})"
-        option = f"--{name.replace('_', '-')}"
-        add(option, type=positive, default=default, metavar="X", help=help_text)
+        add(option_of(name), type=positive, default=default, metavar="X", help=help_text)
     add(
         "--decay",
         type=cli.checked(parsing.number(0, 1000)),

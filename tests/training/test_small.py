@@ -197,7 +197,7 @@ def test_the_command_trains_and_says_what_to_try(tmp_path, capsys):
     assert iterate.main([str(tmp_path / "out"), *options]) == 0
     assert "all rounds were there already" in capsys.readouterr().out
     assert iterate.main([str(tmp_path / "other"), *options, "--rate", "1e-4"]) == 2
-    assert "rate: expected at least last_rate, 0.003, got 0.0001" in capsys.readouterr().err
+    assert "--rate: expected at least --last-rate (0.003), got 0.0001" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
     with pytest.raises(SystemExit, match="2"):
         iterate.main([str(tmp_path / "out"), *options, "--hidden", "9"])
