@@ -12,7 +12,7 @@ from zebjax.small import MAX_WIDTH
 from zebjax.training.small_config import Settings, option_of
 
 if TYPE_CHECKING:  # imported when the command runs, so that `--help` does not import numba
-    from zebjax.training.small_run import Round
+    from zebjax.training.small_folder import Round
 
 
 def parser() -> cli.Parser:
@@ -26,8 +26,8 @@ def parser() -> cli.Parser:
         "command resumes an interrupted one, and more --rounds continue a finished one.\n\n"
         "Printed for each round: wins of the new network's best moves against random play, over\n"
         "2,000 paired deals; and errors (mean squared) of the value of moves relative to their\n"
-        "mean, and of the mean: `before` on the new games, `after` on those of the fit. curve.png\n"
-        "in OUT shows the wins.",
+        "mean, and of the mean: `before` on the new games, `after` on those of the fit. In OUT\n"
+        "curve.png shows the wins, and rounds.jsonl has these numbers, a JSON object a round.",
         "runs/small --rounds 20",
     )
     add = made.add_argument
@@ -67,11 +67,13 @@ def parser() -> cli.Parser:
 
 
 def _line(result: "Round") -> str:
+    before, after, mean_before, mean_after = (
+        "?" if error is None else f"{error:.3f}" for error in result[4:8]
+    )
     return (
-        f"round {result.number:2}  {result.n_games:>9,} games  "
-        f"{100 * result.win_rate:.1f} ± {100 * result.win_rate_ci95:.1f} % vs random  "
-        f"error of values {result.before[0]:.3f} before, {result.after[0]:.3f} after; of their "
-        f"mean {result.before[2]:.3f}, {result.after[2]:.3f}"
+        f"round {result.round:2}  {result.games:>9,} games  "
+        f"{100 * result.vs_random:.1f} ± {100 * result.vs_random_ci95:.1f} % vs random  "
+        f"error of values {before} before, {after} after; of their mean {mean_before}, {mean_after}"
     )
 
 
@@ -80,11 +82,15 @@ def _run(arguments: argparse.Namespace) -> int:
 
     from zebjax.training.small_run import run
 
-    n_played = 0
+    def begin(earlier: "list[Round]") -> None:
+        for each in earlier:
+            report(each)
+        if earlier and earlier[-1].round < settings.rounds:
+            print(f"resuming {arguments.out} after round {earlier[-1].round}", flush=True)
+        elif earlier:
+            print("all rounds were there already")
 
     def report(result: "Round") -> None:
-        nonlocal n_played
-        n_played += 1
         print(_line(result), flush=True)
 
     names = [field.name for field in dataclasses.fields(Settings) if field.name != "explore"]
@@ -93,15 +99,7 @@ def _run(arguments: argparse.Namespace) -> int:
         locks.locked(arguments.out, "wait for it or choose another OUT"),
         cli.progress(f"policy iteration in {arguments.out}") as show,
     ):
-        done = run(
-            settings,
-            arguments.out,
-            numba.config.NUMBA_NUM_THREADS,
-            show,
-            report,
-        )
-    if not n_played:
-        print("all rounds were there already")
+        done = run(settings, arguments.out, numba.config.NUMBA_NUM_THREADS, show, begin, report)
     last = arguments.out / f"round_{done:02}.safetensors"
     n_games = sum(settings.games_of(number) for number in range(done))
     rounds = console.counted(done, "round")

@@ -15,6 +15,7 @@ from zebjax.training import (
     labelled_games,
     small_descent,
     small_fit,
+    small_folder,
     small_games,
     small_match,
     small_run,
@@ -138,13 +139,19 @@ def test_a_fit_learns_the_games_and_repeats(games):
 def test_a_stopped_run_resumes_to_the_same_network(tmp_path):
     def run(out, settings):
         done = []
-        small_run.run(settings, out, 1, lambda part, doing: None, done.append)
-        return [each.number for each in done]
+        earlier.clear()
+        small_run.run(settings, out, 1, lambda part, doing: None, earlier.extend, done.append)
+        return [each.round for each in done]
 
+    earlier = []
     assert run(tmp_path / "whole", TINY) == [1, 2]
     parts = tmp_path / "parts"
     assert run(parts, dataclasses.replace(TINY, rounds=1)) == [1]
-    assert run(parts, TINY) == [2]
+    assert run(parts, TINY) == [2] and [each.round for each in earlier] == [1]
+    logged = small_folder.read_log(parts, 2)
+    assert [each._replace(seconds=0) for each in logged] == [
+        each._replace(seconds=0) for each in small_folder.read_log(tmp_path / "whole", 2)
+    ]
     again, net = (storage.load(out / "round_02.safetensors") for out in (parts, tmp_path / "whole"))
     for one, other in zip(again, net, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -195,7 +202,8 @@ def test_the_command_trains_and_says_what_to_try(tmp_path, capsys):
     assert f"complete: 1 round, 10 games, in {tmp_path / 'out'}; more with --rounds" in shown
     assert f"next: zebjax arena small:{last} vs heuristic" in shown
     assert iterate.main([str(tmp_path / "out"), *options]) == 0
-    assert "all rounds were there already" in capsys.readouterr().out
+    shown_again = capsys.readouterr().out
+    assert shown_again == shown.replace("complete", "all rounds were there already\ncomplete")
     assert iterate.main([str(tmp_path / "other"), *options, "--rate", "1e-4"]) == 2
     assert "--rate: expected at least --last-rate (0.003), got 0.0001" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()

@@ -2,7 +2,15 @@
 
 import pytest
 
+from tests.support.small import net_of_seed
+from zebjax.small import storage
+from zebjax.training import small_folder
 from zebjax.training.small_config import Settings
+
+ROUNDS = [
+    small_folder.Round(1, 100, 0.5, 0.02, 0.25, 0.24, 0.75, 0.5, 1.5),
+    small_folder.Round(2, 300, 0.625, 0.015625, 0.24, 0.23, 0.5, 0.375, 2.0),
+]
 
 
 @pytest.mark.parametrize(
@@ -21,3 +29,33 @@ def test_a_wrong_setting_is_named_as_its_option(given, sentence):
     with pytest.raises(ValueError) as refused:
         Settings(**given)
     assert str(refused.value) == sentence
+
+
+def test_the_log_is_read_up_to_the_finished_rounds(tmp_path):
+    small_folder.write_log(tmp_path, ROUNDS)
+    assert small_folder.read_log(tmp_path, 2) == ROUNDS
+    assert small_folder.read_log(tmp_path, 1) == ROUNDS[:1]  # killed before round 2 was finished
+    small_folder.draw(tmp_path, ROUNDS)
+    assert (tmp_path / "curve.png").stat().st_size > 10_000
+
+
+def test_rounds_of_earlier_versions_are_known_by_their_networks(tmp_path):
+    assert small_folder.read_log(tmp_path, 2) == []
+    for number, each in enumerate(ROUNDS):
+        storage.save(small_folder.network_file(tmp_path, number), net_of_seed(3), each.facts())
+    (tmp_path / "round_03.safetensors").write_bytes(b"damaged")
+    assert [each[:4] for each in small_folder.read_log(tmp_path, 3)] == [
+        (1, 100, 0.5, 0.02),
+        (2, 300, 0.625, 0.0156),
+    ]
+    small_folder.write_log(tmp_path, ROUNDS[1:])
+    assert small_folder.read_log(tmp_path, 3)[1:] == ROUNDS[1:]
+
+
+@pytest.mark.parametrize("line", ["{", "[1]", '{"round": 3}', '{"round": 1, "what": 2}', "\xff"])
+def test_a_damaged_log_is_refused_with_the_way_out(line, tmp_path):
+    small_folder.write_log(tmp_path, ROUNDS)
+    with open(tmp_path / small_folder.LOG, "a", encoding="latin-1") as log:
+        log.write(line)
+    with pytest.raises(ValueError, match=r"rounds\.jsonl: damaged; delete it, and the same"):
+        small_folder.read_log(tmp_path, 2)

@@ -10,47 +10,36 @@ same call resumes a stopped run.
 
 import dataclasses
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 
-from zebjax.common import charts, files
+from zebjax.common import files
 from zebjax.evaluation import matches
 from zebjax.evaluation.intervals import Z95
 from zebjax.small import storage
 from zebjax.small.network import Widths
-from zebjax.training import labelled_games, small_descent, small_fit, small_games, small_match
+from zebjax.training import (
+    labelled_games,
+    small_descent,
+    small_fit,
+    small_folder,
+    small_games,
+    small_match,
+)
 from zebjax.training.labelled_games import Games
 from zebjax.training.small_config import Settings
 from zebjax.training.small_descent import Fit, Params
+from zebjax.training.small_folder import Round
 
 GAMES_PER_FILE = 1000
 MATCH_DEALS = 2000
 """Paired deals of each network's match against random play, the same for all."""
 _MATCH_STREAM = 0x100C
 """Folded into the seed of these deals."""
-_SETTINGS_FILE = "settings.json"
-
-
-class Round(NamedTuple):
-    """What a round reports."""
-
-    number: int
-    """From 1."""
-    n_games: int
-    """Games played in all rounds so far."""
-    before: np.ndarray
-    """Losses of the network that played, on the new games, as `small_fit.judge`."""
-    after: np.ndarray
-    """Losses of the fitted network in the last tenth of its updates."""
-    win_rate: float
-    """Of the fitted network against random play, over `MATCH_DEALS` paired deals."""
-    win_rate_ci95: float
-    """Half of the width of its 95 % interval."""
 
 
 OnProgress = Callable[[float, str], None]
@@ -62,16 +51,19 @@ def run(
     out: Path,
     threads: int,
     on_progress: OnProgress,
+    on_begin: Callable[[list[Round]], None],
     on_round: Callable[[Round], None],
 ) -> int:
     """Run or resume policy iteration in the folder `out`.
 
     Args:
         settings: of the run. A folder of other settings is refused, but for `rounds`.
-        out: receives `round_NN.safetensors` (networks for `small:PATH`) and what resuming needs.
+        out: receives `round_NN.safetensors` (networks for `small:PATH`), `rounds.jsonl` (a `Round`
+            a line), `curve.png`, and what resuming needs.
         threads: number of threads; they do not change the result.
         on_progress: see `OnProgress`.
-        on_round: called after every round that is run now.
+        on_begin: called before the first round with the rounds that are finished already.
+        on_round: called after every round that is run now, when its files are written.
 
     Returns:
         The number of finished rounds; more than `settings.rounds` in a folder that has more.
@@ -81,13 +73,16 @@ def run(
     """
     out.mkdir(parents=True, exist_ok=True)
     _check_settings(settings, out)
-    done = _last_round(out)
+    done = _n_finished(out)
     params = (
-        _load_params(_params_file(out, done), settings)
-        if done >= 0
+        _load_params(_params_file(out, done - 1), settings)
+        if done
         else small_descent.init(widths_of(settings), settings.seed)
     )
-    for number in range(done + 1, settings.rounds):
+    rounds = small_folder.read_log(out, done)
+    on_begin(rounds)
+    for number in range(done, settings.rounds):
+        start = time.monotonic()
 
         def show(part: float, doing: str, number: int = number) -> None:
             on_progress((number + part) / settings.rounds, f"round {number + 1}: {doing}")
@@ -113,24 +108,31 @@ def run(
             net, MATCH_DEALS, (settings.seed, _MATCH_STREAM), threads
         )
         win_rate, stderr, _ = matches.mean_and_stderr(matches.pair_scores(margins))
-        total = sum(settings.games_of(n) for n in range(number + 1))
-        facts = {
-            "round": str(number + 1),
-            "games": str(total),
-            "vs_random": f"{win_rate:.4f}",
-            "vs_random_ci95": f"{Z95 * stderr:.4f}",
-        }
-        storage.save(out / f"round_{number + 1:02}.safetensors", net, facts)
+        after = errors[-max(1, len(errors) // 10) :].mean(0)
+        finished = Round(
+            round=number + 1,
+            games=sum(settings.games_of(n) for n in range(number + 1)),
+            vs_random=float(win_rate),
+            vs_random_ci95=float(Z95 * stderr),
+            value_error_before=float(before[0]),
+            value_error_after=float(after[0]),
+            mean_error_before=float(before[2]),
+            mean_error_after=float(after[2]),
+            seconds=time.monotonic() - start,
+        )
+        rounds.append(finished)
+        storage.save(small_folder.network_file(out, number), net, finished.facts())
+        # Before the state, which says that the round is finished: no finished round lacks its line.
+        small_folder.write_log(out, rounds)
         _save_params(_params_file(out, number), params)
         _forget(settings, out, number)
-        draw(out)
-        after = errors[-max(1, len(errors) // 10) :].mean(0)
-        on_round(Round(number + 1, total, before, after, win_rate, Z95 * stderr))
-    return max(done + 1, settings.rounds)
+        small_folder.draw(out, rounds)
+        on_round(finished)
+    return max(done, settings.rounds)
 
 
 def _check_settings(settings: Settings, out: Path) -> None:
-    file, plain = out / _SETTINGS_FILE, dataclasses.asdict(settings)
+    file, plain = out / small_folder.SETTINGS, dataclasses.asdict(settings)
     plain.pop("rounds")
     if not file.exists():
         files.write_json(file, plain)
@@ -148,10 +150,9 @@ def _check_settings(settings: Settings, out: Path) -> None:
             )
 
 
-def _last_round(out: Path) -> int:
-    """Return the number of the last finished round, from 0; -1 if there is none."""
+def _n_finished(out: Path) -> int:
     names = (file.stem.partition("_")[2] for file in out.glob("params_*.safetensors"))
-    return max((int(name) for name in names if name.isdecimal()), default=0) - 1
+    return max((int(name) for name in names if name.isdecimal()), default=0)
 
 
 def _params_file(out: Path, number: int) -> Path:
@@ -208,23 +209,3 @@ def _forget(settings: Settings, out: Path, number: int) -> None:
         if earlier <= number + 1 - settings.window:
             for file in _games_files(settings, out, earlier):
                 file.unlink(missing_ok=True)
-
-
-def draw(out: Path) -> None:
-    """Draw the win rates of the networks in a run's folder over their games, as `curve.png`."""
-    points = []
-    for file in sorted(out.glob("round_*.safetensors")):
-        try:
-            with safetensors.safe_open(file, "numpy") as opened:
-                facts = opened.metadata() or {}
-        except (safetensors.SafetensorError, OSError):  # an old network, damaged: only a point less
-            continue
-        if "vs_random" in facts:  # networks of earlier versions have none
-            points.append([float(facts[name]) for name in ("games", "vs_random", "vs_random_ci95")])
-    games, rates, halves = np.array(sorted(points)).T
-    figure = charts.new_figure(6, 4)
-    axes = figure.subplots()
-    axes.errorbar(games, 100 * rates, 100 * halves, marker="o", capsize=3)
-    axes.set(xlabel="games", ylabel="wins against random, %", title=f"policy iteration, {out.name}")
-    axes.grid(alpha=0.3)
-    charts.save_figure(figure, out / "curve.png")
