@@ -31,7 +31,12 @@ def parser() -> cli.Parser:
         "runs/small --rounds 20",
     )
     add = made.add_argument
-    add("out", type=Path, metavar="OUT", help="folder; round_NN.safetensors are the networks")
+    add(
+        "out",
+        type=Path,
+        metavar="OUT",
+        help="a new folder or one to resume; round_NN.safetensors are the networks",
+    )
     whole = cli.integer(1, 10**9)
     width = cli.integer(4, MAX_WIDTH, 4)
     for name, kind, about in (
@@ -80,6 +85,7 @@ def _line(result: "Round") -> str:
 def _run(arguments: argparse.Namespace) -> int:
     import numba
 
+    from zebjax.training import small_folder
     from zebjax.training.small_run import run
 
     def begin(earlier: "list[Round]") -> None:
@@ -95,6 +101,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     names = [field.name for field in dataclasses.fields(Settings) if field.name != "explore"]
     settings = Settings(**{name: getattr(arguments, name) for name in names})
+    small_folder.require_own(arguments.out)  # before the lock, which is a file there
     with (
         locks.locked(arguments.out, "wait for it or choose another OUT"),
         cli.progress(f"policy iteration in {arguments.out}") as show,

@@ -9,6 +9,7 @@ import safetensors.numpy
 
 from tests.support.small import add_belief_gradient, net_of_seed, outputs_in_python
 from zebjax import iterate
+from zebjax.common import files
 from zebjax.small import features, network, policy, rules, storage
 from zebjax.small.network import Widths, new_scratch
 from zebjax.training import (
@@ -163,6 +164,43 @@ def test_a_stopped_run_resumes_to_the_same_network(tmp_path):
         run(parts, TINY)
     with pytest.raises(ValueError, match=r"made with other settings \(window is 2, now 3\)"):
         run(tmp_path / "whole", dataclasses.replace(TINY, window=3))
+
+
+def test_a_run_killed_before_any_of_its_writes_resumes_to_the_same_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(small_run, "MATCH_DEALS", 20)
+    write, written = files.write_bytes, []
+
+    def run(out, killed_at):
+        def killed(path, data):
+            if len(written) == killed_at:
+                raise KeyboardInterrupt
+            written.append(path.name)
+            write(path, data)
+
+        monkeypatch.setattr(files, "write_bytes", killed)
+        written.clear()
+        small_run.run(TINY, out, 1, lambda part, doing: None, lambda earlier: None, lambda r: None)
+
+    def left(out):
+        arrays = {file.name: safetensors.numpy.load_file(file) for file in out.glob("*_*")}
+        return (
+            {name: {key: a.tobytes() for key, a in each.items()} for name, each in arrays.items()},
+            [each._replace(seconds=0) for each in small_folder.read_log(out, 2)],
+        )
+
+    run(tmp_path / "whole", -1)
+    names = list(written)
+    assert len(names) == 9 and names[-3:] == [
+        "rounds.jsonl",
+        "params_02.safetensors",
+        "round_02.safetensors",
+    ]
+    for killed_at in range(len(names)):
+        out = tmp_path / str(killed_at)
+        with pytest.raises(KeyboardInterrupt):
+            run(out, killed_at)
+        run(out, -1)
+        assert left(out) == left(tmp_path / "whole")
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,12 @@
 """What `zebjax iterate` refuses before it compiles anything; `test_small` has whole runs."""
 
+import dataclasses
+import json
+
 import pytest
 
 from tests.support.small import net_of_seed
+from zebjax import iterate
 from zebjax.small import storage
 from zebjax.training import small_folder
 from zebjax.training.small_config import Settings
@@ -11,6 +15,64 @@ ROUNDS = [
     small_folder.Round(1, 100, 0.5, 0.02, 0.25, 0.24, 0.75, 0.5, 1.5),
     small_folder.Round(2, 300, 0.625, 0.015625, 0.24, 0.23, 0.5, 0.375, 2.0),
 ]
+
+
+def folder_with(out, *names, settings=True):
+    """A folder as `iterate` leaves it, with empty files."""
+    out.mkdir()
+    plain = dataclasses.asdict(Settings())
+    plain.pop("rounds")
+    for name in names:
+        (out / name).touch()
+    if settings:
+        (out / small_folder.SETTINGS).write_text(json.dumps(plain))
+    return out
+
+
+@pytest.mark.parametrize(
+    ("names", "state"),
+    [
+        (["round_01.safetensors"], "params_01.safetensors"),
+        (["games_02_000.safetensors"], "params_01.safetensors"),
+        (["round_08.safetensors", "games_08_003.safetensors"], "params_08.safetensors"),
+        (["params_07.safetensors", "round_08.safetensors"], "params_08.safetensors"),
+        (["round_100.safetensors", "games_101_000.safetensors"], "params_100.safetensors"),
+    ],
+)
+def test_a_folder_whose_state_is_gone_is_refused_and_kept(names, state, tmp_path, capsys):
+    out = folder_with(tmp_path / "out", *names)
+    before = sorted(path.name for path in out.iterdir())
+    assert iterate.main([str(out)]) == 2
+    number = int(state[7:-12])
+    assert capsys.readouterr().err == (
+        f"zebjax iterate: {out}/{state}: missing, the state of the run after round {number}; put "
+        "it back, or start again in another folder\n"
+    )
+    assert sorted(path.name for path in out.iterdir()) == before
+
+
+def test_a_folder_whose_settings_are_gone_is_refused_and_kept(tmp_path, capsys):
+    names = ["games_01_000.safetensors", "params_01.safetensors", "round_01.safetensors"]
+    out = folder_with(tmp_path / "out", *names, settings=False)
+    assert iterate.main([str(out)]) == 2
+    assert capsys.readouterr().err == (
+        f"zebjax iterate: {out}/settings.json: missing, the settings that made the rounds in this "
+        "folder; put it back, or start again in another folder\n"
+    )
+    assert sorted(path.name for path in out.iterdir()) == names
+
+
+def test_a_folder_of_other_files_is_refused_and_kept(tmp_path, capsys):
+    out = folder_with(tmp_path / "out", "thesis.txt", ".tmp-mine", settings=False)
+    assert iterate.main([str(out)]) == 2
+    assert capsys.readouterr().err == (
+        f"zebjax iterate: {out}: expected a new or empty folder, or one of `zebjax iterate`, found "
+        "thesis.txt in it; choose another folder\n"
+    )
+    assert sorted(path.name for path in out.iterdir()) == [".tmp-mine", "thesis.txt"]
+    file = out / "thesis.txt"
+    assert iterate.main([str(file)]) == 2
+    assert f": {file}: expected a folder, but {file} is a file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
-"""The folder of a run of policy iteration: its files, and its log of rounds."""
+"""The folder of a run of policy iteration: its files, if a run can resume there, and its log."""
 
 import json
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import safetensors
 from zebjax.common import charts, files
 
 SETTINGS, LOG = "settings.json", "rounds.jsonl"
+_LOST = "put it back, or start again in another folder"
 
 
 class Round(NamedTuple):
@@ -48,8 +50,58 @@ class Round(NamedTuple):
         }
 
 
+def require_own(out: Path) -> None:
+    """Check that a run may begin or resume in a folder. Nothing is written.
+
+    Raises:
+        ValueError: if it is a file, holds other files, or lost the settings of its rounds.
+    """
+    files.require_folder(out)
+    if not out.exists() or (out / SETTINGS).exists():
+        return
+    if any(_last(out, kind) for kind in ("params", "round", "games")):
+        raise ValueError(
+            f"{out / SETTINGS}: missing, the settings that made the rounds in this folder; {_LOST}"
+        )
+    # Hidden files may be the lock, or what a file manager leaves.
+    if found := sorted(path.name for path in out.iterdir() if not path.name.startswith(".")):
+        raise ValueError(
+            f"{out}: expected a new or empty folder, or one of `zebjax iterate`, found {found[0]} "
+            "in it; choose another folder"
+        )
+
+
+def n_finished(out: Path) -> int:
+    """Return the number of finished rounds: of those whose state was saved.
+
+    Raises:
+        ValueError: if there are files of later rounds, so that their state was saved and is gone.
+    """
+    n = _last(out, "params")
+    # A round writes its games first, then its state, then its network.
+    if n < (needed := max(_last(out, "round"), _last(out, "games") - 1)):
+        raise ValueError(
+            f"{state_file(out, needed - 1)}: missing, the state of the run after round {needed}; "
+            f"{_LOST}"
+        )
+    return n
+
+
+def _last(out: Path, kind: str) -> int:
+    """Return the highest round in the names of files of a kind; 0 if there are none."""
+    found = (
+        re.fullmatch(rf"{kind}_(\d+)(_\d+)?\.safetensors", file.name) for file in out.iterdir()
+    )
+    return max((int(match[1]) for match in found if match), default=0)
+
+
+def state_file(out: Path, number: int) -> Path:
+    """Return the file of the state after a round, counted from 0 as everywhere but in names."""
+    return out / f"params_{number + 1:02}.safetensors"
+
+
 def network_file(out: Path, number: int) -> Path:
-    """Return the file of the network of a round, counted from 0 as everywhere but in names."""
+    """Return the file of the network of a round, as `state_file`."""
     return out / f"round_{number + 1:02}.safetensors"
 
 

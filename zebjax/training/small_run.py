@@ -69,17 +69,21 @@ def run(
         The number of finished rounds; more than `settings.rounds` in a folder that has more.
 
     Raises:
-        ValueError: if `out` belongs to other settings, a file in it is damaged, or a fit diverged.
+        ValueError: if `out` belongs to other settings or holds other files, a file in it is damaged
+            or missing, or a fit diverged.
     """
+    small_folder.require_own(out)
     out.mkdir(parents=True, exist_ok=True)
     _check_settings(settings, out)
-    done = _n_finished(out)
+    done = small_folder.n_finished(out)
     params = (
-        _load_params(_params_file(out, done - 1), settings)
+        _load_params(small_folder.state_file(out, done - 1), settings)
         if done
         else small_descent.init(widths_of(settings), settings.seed)
     )
     rounds = small_folder.read_log(out, done)
+    if any(each.round == done for each in rounds):
+        _complete(settings, out, params, rounds)  # a killed process may not have done that
     on_begin(rounds)
     for number in range(done, settings.rounds):
         start = time.monotonic()
@@ -103,9 +107,8 @@ def run(
                 f"{out}: round {number + 1} diverged; start again in another folder with a lower "
                 "--rate"
             )
-        net = small_descent.net_of(params)
         margins = small_match.against_random(
-            net, MATCH_DEALS, (settings.seed, _MATCH_STREAM), threads
+            small_descent.net_of(params), MATCH_DEALS, (settings.seed, _MATCH_STREAM), threads
         )
         win_rate, stderr, _ = matches.mean_and_stderr(matches.pair_scores(margins))
         after = errors[-max(1, len(errors) // 10) :].mean(0)
@@ -121,12 +124,10 @@ def run(
             seconds=time.monotonic() - start,
         )
         rounds.append(finished)
-        storage.save(small_folder.network_file(out, number), net, finished.facts())
         # Before the state, which says that the round is finished: no finished round lacks its line.
         small_folder.write_log(out, rounds)
-        _save_params(_params_file(out, number), params)
-        _forget(settings, out, number)
-        small_folder.draw(out, rounds)
+        _save_params(small_folder.state_file(out, number), params)
+        _complete(settings, out, params, rounds)
         on_round(finished)
     return max(done, settings.rounds)
 
@@ -148,15 +149,6 @@ def _check_settings(settings: Settings, out: Path) -> None:
                 f"{out}: made with other settings ({name} is {found[name]}, now {value}); choose "
                 "another folder, or the same settings"
             )
-
-
-def _n_finished(out: Path) -> int:
-    names = (file.stem.partition("_")[2] for file in out.glob("params_*.safetensors"))
-    return max((int(name) for name in names if name.isdecimal()), default=0)
-
-
-def _params_file(out: Path, number: int) -> Path:
-    return out / f"params_{number + 1:02}.safetensors"
 
 
 def _games_files(settings: Settings, out: Path, number: int) -> list[Path]:
@@ -202,10 +194,23 @@ def _save_params(file: Path, params: Params) -> None:
         files.write_bytes(file, safetensors.numpy.save(params._asdict()))
 
 
+def _complete(settings: Settings, out: Path, params: Params, rounds: list[Round]) -> None:
+    """Write the network of the last round and the curve; delete what later rounds do not need.
+
+    The network comes after the state: one without a state tells that the state was deleted.
+    """
+    last = rounds[-1]
+    file = small_folder.network_file(out, last.round - 1)
+    if not file.exists():
+        storage.save(file, small_descent.net_of(params), last.facts())
+    _forget(settings, out, last.round - 1)
+    small_folder.draw(out, rounds)
+
+
 def _forget(settings: Settings, out: Path, number: int) -> None:
     """Delete what no later round needs."""
     for earlier in range(number):
-        _params_file(out, earlier).unlink(missing_ok=True)
+        small_folder.state_file(out, earlier).unlink(missing_ok=True)
         if earlier <= number + 1 - settings.window:
             for file in _games_files(settings, out, earlier):
                 file.unlink(missing_ok=True)
