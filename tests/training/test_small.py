@@ -160,10 +160,47 @@ def test_a_stopped_run_resumes_to_the_same_network(tmp_path):
     assert run(parts, dataclasses.replace(TINY, rounds=1)) == []  # keeps what it has
     assert (parts / "round_02.safetensors").exists()
     (parts / "params_02.safetensors").write_bytes(b"damaged")
-    with pytest.raises(ValueError, match=r"params_02.safetensors: cannot be read"):
+    message = r"params_02.safetensors: not a readable safetensors file .*; put it back, or start"
+    with pytest.raises(ValueError, match=message):
         run(parts, TINY)
     with pytest.raises(ValueError, match=r"made with other settings \(window is 2, now 3\)"):
         run(tmp_path / "whole", dataclasses.replace(TINY, window=3))
+
+
+def test_games_that_are_damaged_or_missing_are_played_again(tmp_path):
+    settings = dataclasses.replace(TINY, window=4)
+
+    def run(rounds):
+        said = []
+        now = dataclasses.replace(settings, rounds=rounds)
+        small_run.run(
+            now, tmp_path, 1, lambda part, doing: said.append(doing), lambda r: None, lambda r: None
+        )
+        return said
+
+    run(2)
+    of_round = {n: tmp_path / f"games_{n:02}_000.safetensors" for n in (1, 2)}
+    games_before = {n: labelled_games.read(file) for n, file in of_round.items()}
+    of_round[1].write_bytes(b"damaged")
+    message = (
+        rf"^{of_round[1]}: not a readable safetensors file \([^/]*\); delete it, and the same "
+        "command plays these games again$"
+    )
+    with pytest.raises(ValueError, match=message):
+        run(3)
+    for file in of_round.values():
+        file.unlink()
+    network = tmp_path / "round_01.safetensors"
+    network.rename(tmp_path / "aside")
+    with pytest.raises(ValueError, match="it must play games of round 2 again, as their file is"):
+        run(3)
+    (tmp_path / "aside").rename(network)
+    assert "round 3: playing games of round 2 again" in run(3)
+    for n, file in of_round.items():
+        again = labelled_games.read(file)
+        np.testing.assert_array_equal(again.hands, games_before[n].hands)
+        # The stored network is rounded, so only the first round's games are the same to the tile.
+        assert (again.plays == games_before[n].plays).mean() >= (1.0 if n == 1 else 0.9)
 
 
 def test_a_run_killed_before_any_of_its_writes_resumes_to_the_same_files(tmp_path, monkeypatch):

@@ -11,7 +11,8 @@ import safetensors
 from zebjax.common import charts, files
 
 SETTINGS, LOG = "settings.json", "rounds.jsonl"
-_LOST = "put it back, or start again in another folder"
+LOST = "put it back, or start again in another folder"
+"""What to do about a file that cannot be made again."""
 
 
 class Round(NamedTuple):
@@ -61,7 +62,7 @@ def require_own(out: Path) -> None:
         return
     if any(_last(out, kind) for kind in ("params", "round", "games")):
         raise ValueError(
-            f"{out / SETTINGS}: missing, the settings that made the rounds in this folder; {_LOST}"
+            f"{out / SETTINGS}: missing, the settings that made the rounds in this folder; {LOST}"
         )
     # Hidden files may be the lock, or what a file manager leaves.
     if found := sorted(path.name for path in out.iterdir() if not path.name.startswith(".")):
@@ -82,7 +83,7 @@ def n_finished(out: Path) -> int:
     if n < (needed := max(_last(out, "round"), _last(out, "games") - 1)):
         raise ValueError(
             f"{state_file(out, needed - 1)}: missing, the state of the run after round {needed}; "
-            f"{_LOST}"
+            f"{LOST}"
         )
     return n
 

@@ -21,7 +21,7 @@ from zebjax.common import files
 from zebjax.evaluation import matches
 from zebjax.evaluation.intervals import Z95
 from zebjax.small import storage
-from zebjax.small.network import Widths
+from zebjax.small.network import Net, Widths
 from zebjax.training import (
     labelled_games,
     small_descent,
@@ -91,13 +91,13 @@ def run(
         def show(part: float, doing: str, number: int = number) -> None:
             on_progress((number + part) / settings.rounds, f"round {number + 1}: {doing}")
 
-        new = _games_of_round(settings, out, number, params, threads, show)
-        before = small_fit.judge(small_descent.net_of(params), new, threads)
         old = [
-            labelled_games.read(file)
+            _games_of_round(settings, out, earlier, None, threads, show)
             for earlier in range(max(0, number + 1 - settings.window), number)
-            for file in _games_files(settings, out, earlier)
         ]
+        net = small_descent.net_of(params)
+        new = _games_of_round(settings, out, number, net, threads, show)
+        before = small_fit.judge(net, new, threads)
         show(0.8, "fitting")
         how = Fit(settings.passes, rate=settings.rate_of(number), decay=settings.decay)
         seed = (settings.seed, number)
@@ -157,20 +157,44 @@ def _games_files(settings: Settings, out: Path, number: int) -> list[Path]:
 
 
 def _games_of_round(
-    settings: Settings, out: Path, number: int, params: Params, threads: int, show: OnProgress
+    settings: Settings, out: Path, number: int, net: Net | None, threads: int, show: OnProgress
 ) -> Games:
-    net, parts = small_descent.net_of(params), []
+    """Read the games of a round; play those whose files are missing, by `net`.
+
+    None stands for the network stored in `out`. Its weights are rounded to float16, so games of an
+    earlier round that are played again can differ in a few moves.
+    """
+    parts, doing = [], "playing" if net else f"playing games of round {number + 1} again"
     left, places = settings.games_of(number), _games_files(settings, out, number)
     for index, file in enumerate(places):
-        show(0.8 * index / len(places), "playing")
         n = min(left, GAMES_PER_FILE)
         left -= n
         if not file.exists():
+            show(0.8 * index / len(places), doing)
+            net = net or _stored(settings, out, number)
             seed = (settings.seed, number, index)
             games = small_games.play(net, n, seed, settings.explore, threads)
             labelled_games.write(file, games)
-        parts.append(labelled_games.read(file))
+        try:
+            parts.append(labelled_games.read(file))
+        except ValueError as error:
+            raise ValueError(
+                f"{error}; delete it, and the same command plays these games again"
+            ) from None
     return labelled_games.join(parts)
+
+
+def _stored(settings: Settings, out: Path, number: int) -> Net:
+    """Return the network that played a round."""
+    if not number:
+        return small_descent.net_of(small_descent.init(widths_of(settings), settings.seed))
+    try:
+        return storage.load(small_folder.network_file(out, number - 1))
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; it must play games of round {number + 1} again, as their file is missing; "
+            "put one of them back, or start again in another folder"
+        ) from None
 
 
 def widths_of(settings: Settings) -> Widths:
@@ -179,6 +203,18 @@ def widths_of(settings: Settings) -> Widths:
 
 
 def _load_params(file: Path, settings: Settings) -> Params:
+    """Read the state after a round.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
+    try:
+        return _checked_params(file, settings)
+    except ValueError as error:
+        raise ValueError(f"{error}; {small_folder.LOST}") from None
+
+
+def _checked_params(file: Path, settings: Settings) -> Params:
     arrays = labelled_games.read_arrays(file)
     wanted = small_descent.init(widths_of(settings), 0)
     shapes = {name: field.shape for name, field in wanted._asdict().items()}
