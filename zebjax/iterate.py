@@ -85,8 +85,8 @@ def _line(result: "Round") -> str:
 def _run(arguments: argparse.Namespace) -> int:
     import numba
 
-    from zebjax.training import small_folder
-    from zebjax.training.small_run import run
+    from zebjax.solver import cached_code
+    from zebjax.training import small_fit, small_folder, small_games, small_match, small_run
 
     def begin(earlier: "list[Round]") -> None:
         for each in earlier:
@@ -95,6 +95,9 @@ def _run(arguments: argparse.Namespace) -> int:
             print(f"resuming {arguments.out} after round {earlier[-1].round}", flush=True)
         elif earlier:
             print("all rounds were there already")
+            return
+        kernels = (small_games.play_many, small_fit.gradient_of_games, small_match.play_many)
+        cached_code.announce("zebjax iterate", "the small network", "90 s", *kernels)
 
     def report(result: "Round") -> None:
         print(_line(result), flush=True)
@@ -106,7 +109,9 @@ def _run(arguments: argparse.Namespace) -> int:
         locks.locked(arguments.out, "wait for it or choose another OUT"),
         cli.progress(f"policy iteration in {arguments.out}") as show,
     ):
-        done = run(settings, arguments.out, numba.config.NUMBA_NUM_THREADS, show, begin, report)
+        done = small_run.run(
+            settings, arguments.out, numba.config.NUMBA_NUM_THREADS, show, begin, report
+        )
     last = arguments.out / f"round_{done:02}.safetensors"
     n_games = sum(settings.games_of(number) for number in range(done))
     rounds = console.counted(done, "round")

@@ -8,7 +8,8 @@ import pytest
 from tests.support.small import net_of_seed
 from zebjax import iterate
 from zebjax.small import storage
-from zebjax.training import small_folder
+from zebjax.solver import cached_code
+from zebjax.training import small_folder, small_games, small_run
 from zebjax.training.small_config import Settings
 
 ROUNDS = [
@@ -91,6 +92,25 @@ def test_a_wrong_setting_is_named_as_its_option(given, sentence):
     with pytest.raises(ValueError) as refused:
         Settings(**given)
     assert str(refused.value) == sentence
+
+
+@pytest.mark.parametrize(("earlier", "n_notes"), [([], 1), (ROUNDS[:1], 1), (ROUNDS, 0)])
+def test_compiling_is_announced_once_and_only_before_rounds_to_run(
+    earlier, n_notes, tmp_path, capsys, monkeypatch
+):
+    def run(settings, out, threads, on_progress, on_begin, on_round):
+        on_begin(earlier)
+        return 2
+
+    class Kernel:
+        signatures, py_func = (), small_games.play_many.py_func
+
+    monkeypatch.setattr(small_games, "play_many", Kernel())
+    monkeypatch.setattr(small_run, "run", run)
+    monkeypatch.setattr(cached_code, "folder_of", lambda kernel: tmp_path)  # nothing is cached
+    assert iterate.main([str(tmp_path / "out"), "--rounds", "2"]) == 0
+    note = "zebjax iterate: compiling the small network, which takes about 90 s; then cached in"
+    assert capsys.readouterr().err.count(note) == n_notes
 
 
 def test_the_log_is_read_up_to_the_finished_rounds(tmp_path):
