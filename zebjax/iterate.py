@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,8 +23,8 @@ def parser() -> cli.Parser:
         "iterate",
         "Train the small network for `small:PATH` and eq:...,belief=PATH on CPUs, from nothing.\n"
         "In each round the network plays games against itself; every legal move is played to the\n"
-        "end by it, each seat from its own view; then it is fitted to the outcomes. The same\n"
-        "command resumes an interrupted one, and more --rounds continue a finished one.\n\n"
+        "end by it, each seat from its own view; then it is fitted to the outcomes. Ctrl-C\n"
+        "stops; the same command resumes, and more --rounds continue a finished one.\n\n"
         "Printed for each round: wins of the new network's best moves against random play, over\n"
         "2,000 paired deals; and errors (mean squared) of the value of moves relative to their\n"
         "mean, and of the mean: `before` on the new games, `after` on those of the fit. In OUT\n"
@@ -99,19 +100,30 @@ def _run(arguments: argparse.Namespace) -> int:
         kernels = (small_games.play_many, small_fit.gradient_of_games, small_match.play_many)
         cached_code.announce("zebjax iterate", "the small network", "90 s", *kernels)
 
+    last_round = 0
+
     def report(result: "Round") -> None:
+        nonlocal last_round
+        last_round = result.round
         print(_line(result), flush=True)
 
     names = [field.name for field in dataclasses.fields(Settings) if field.name != "explore"]
     settings = Settings(**{name: getattr(arguments, name) for name in names})
     small_folder.require_own(arguments.out)  # before the lock, which is a file there
-    with (
-        locks.locked(arguments.out, "wait for it or choose another OUT"),
-        cli.progress(f"policy iteration in {arguments.out}") as show,
-    ):
-        done = small_run.run(
-            settings, arguments.out, numba.config.NUMBA_NUM_THREADS, show, begin, report
-        )
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop as after Ctrl-C
+    try:
+        with (
+            locks.locked(arguments.out, "wait for it or choose another OUT"),
+            cli.progress(f"policy iteration in {arguments.out}") as show,
+        ):
+            done = small_run.run(
+                settings, arguments.out, numba.config.NUMBA_NUM_THREADS, show, begin, report
+            )
+    except KeyboardInterrupt:
+        print(f"stopped after round {last_round}; the same command resumes", flush=True)
+        return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
     last = arguments.out / f"round_{done:02}.safetensors"
     n_games = sum(settings.games_of(number) for number in range(done))
     rounds = console.counted(done, "round")

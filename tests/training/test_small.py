@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from tests.support.killed import Killed, killed_at_rename
 from tests.support.small import add_belief_gradient, net_of_seed, outputs_in_python
 from zebjax import iterate
-from zebjax.common import files
 from zebjax.small import features, network, policy, rules, storage
 from zebjax.small.network import Widths, new_scratch
 from zebjax.training import (
@@ -203,19 +203,10 @@ def test_games_that_are_damaged_or_missing_are_played_again(tmp_path):
         assert (again.plays == games_before[n].plays).mean() >= (1.0 if n == 1 else 0.9)
 
 
-def test_a_run_killed_before_any_of_its_writes_resumes_to_the_same_files(tmp_path, monkeypatch):
+def test_a_run_killed_between_any_two_files_resumes_to_the_same_files(tmp_path, monkeypatch):
     monkeypatch.setattr(small_run, "MATCH_DEALS", 20)
-    write, written = files.write_bytes, []
 
-    def run(out, killed_at):
-        def killed(path, data):
-            if len(written) == killed_at:
-                raise KeyboardInterrupt
-            written.append(path.name)
-            write(path, data)
-
-        monkeypatch.setattr(files, "write_bytes", killed)
-        written.clear()
+    def run(out):
         small_run.run(TINY, out, 1, lambda part, doing: None, lambda earlier: None, lambda r: None)
 
     def left(out):
@@ -223,21 +214,20 @@ def test_a_run_killed_before_any_of_its_writes_resumes_to_the_same_files(tmp_pat
         return (
             {name: {key: a.tobytes() for key, a in each.items()} for name, each in arrays.items()},
             [each._replace(seconds=0) for each in small_folder.read_log(out, 2)],
+            (out / "curve.png").exists(),
         )
 
-    run(tmp_path / "whole", -1)
-    names = list(written)
-    assert len(names) == 9 and names[-3:] == [
-        "rounds.jsonl",
-        "params_02.safetensors",
-        "round_02.safetensors",
-    ]
-    for killed_at in range(len(names)):
-        out = tmp_path / str(killed_at)
-        with pytest.raises(KeyboardInterrupt):
-            run(out, killed_at)
-        run(out, -1)
+    run(tmp_path / "whole")
+    for number in range(11):  # settings, and five files a round
+        out = tmp_path / str(number)
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            killed_at_rename(number, patch)
+            run(out)
+        run(out)
         assert left(out) == left(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        killed_at_rename(11, patch)
+        run(tmp_path / "all")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 
 import pytest
 
@@ -111,6 +112,23 @@ def test_compiling_is_announced_once_and_only_before_rounds_to_run(
     assert iterate.main([str(tmp_path / "out"), "--rounds", "2"]) == 0
     note = "zebjax iterate: compiling the small network, which takes about 90 s; then cached in"
     assert capsys.readouterr().err.count(note) == n_notes
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("earlier", [[], ROUNDS])
+def test_a_stopped_command_says_that_the_same_one_resumes(
+    number, earlier, tmp_path, capsys, monkeypatch
+):
+    def run(settings, out, threads, on_progress, on_begin, on_round):
+        on_begin(earlier)
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(small_run, "run", run)
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    assert iterate.main([str(tmp_path / "out")]) == 130
+    said = f"stopped after round {len(earlier)}; the same command resumes\n"
+    assert capsys.readouterr().out.endswith(said)
+    assert handlers == [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
 
 
 def test_the_log_is_read_up_to_the_finished_rounds(tmp_path):
