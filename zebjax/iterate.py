@@ -72,14 +72,20 @@ def parser() -> cli.Parser:
     return made
 
 
+_HEADER = (
+    f"{'error of values':>48}{'of their mean':>19}\n"
+    f"round{'games':>11}{'% vs random':>13}" + 2 * f"{'before':>11}{'after':>8}"
+)
+
+
 def _line(result: "Round") -> str:
     before, after, mean_before, mean_after = (
         "?" if error is None else f"{error:.3f}" for error in result[4:8]
     )
+    wins = f"{100 * result.vs_random:.1f} ± {100 * result.vs_random_ci95:.1f}"
     return (
-        f"round {result.round:2}  {result.games:>9,} games  "
-        f"{100 * result.vs_random:.1f} ± {100 * result.vs_random_ci95:.1f} % vs random  "
-        f"error of values {before} before, {after} after; of their mean {mean_before}, {mean_after}"
+        f"{result.round:5}{result.games:>11,}{wins:>13}"
+        f"{before:>11}{after:>8}{mean_before:>11}{mean_after:>8}"
     )
 
 
@@ -90,6 +96,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from zebjax.training import small_fit, small_folder, small_games, small_match, small_run
 
     def begin(earlier: "list[Round]") -> None:
+        print(_HEADER, flush=True)
         for each in earlier:
             report(each)
         if earlier and earlier[-1].round < settings.rounds:

@@ -261,7 +261,11 @@ def test_the_command_trains_and_says_what_to_try(tmp_path, capsys):
     options = ["--rounds", "1", "--games", "80", "--hidden", "8", "--second", "4", "--move", "4"]
     assert iterate.main([str(tmp_path / "out"), *options]) == 0
     shown = capsys.readouterr().out
-    assert re.match(r"round  1         10 games  \d\d\.\d ± \d\.\d % vs random  error of", shown)
+    header = (
+        " error of values .*\nround      games  % vs random     before   after     before   after\n"
+    )
+    assert re.search(header + r" +1 +10 +\d\d\.\d ± \d\.\d( +\d\.\d{3}){4}\n", shown)
+    assert max(map(len, shown.splitlines()[:3])) < 80
     assert (tmp_path / "out" / "curve.png").stat().st_size > 10_000
     last = tmp_path / "out" / "round_01.safetensors"
     assert f"complete: 1 round, 10 games, in {tmp_path / 'out'}; more with --rounds" in shown
