@@ -64,6 +64,15 @@ def test_a_folder_whose_settings_are_gone_is_refused_and_kept(tmp_path, capsys):
     assert sorted(path.name for path in out.iterdir()) == names
 
 
+def test_a_folder_of_other_settings_is_refused_by_the_name_of_the_option(tmp_path, capsys):
+    out = folder_with(tmp_path / "out")
+    assert iterate.main([str(out), "--last-rate", "1e-3"]) == 2
+    assert capsys.readouterr().err == (
+        f"zebjax iterate: {out}: made with other settings (--last-rate is 0.003, now 0.001); "
+        "choose another folder, or the same settings\n"
+    )
+
+
 def test_a_folder_of_other_files_is_refused_and_kept(tmp_path, capsys):
     out = folder_with(tmp_path / "out", "thesis.txt", ".tmp-mine", settings=False)
     assert iterate.main([str(out)]) == 2

@@ -31,7 +31,7 @@ from zebjax.training import (
     small_match,
 )
 from zebjax.training.labelled_games import Games
-from zebjax.training.small_config import Settings
+from zebjax.training.small_config import Settings, option_of
 from zebjax.training.small_descent import Fit, Params
 from zebjax.training.small_folder import Round
 
@@ -146,8 +146,8 @@ def _check_settings(settings: Settings, out: Path) -> None:
     for name, value in plain.items():
         if found[name] != value:
             raise ValueError(
-                f"{out}: made with other settings ({name} is {found[name]}, now {value}); choose "
-                "another folder, or the same settings"
+                f"{out}: made with other settings ({option_of(name)} is {found[name]}, now "
+                f"{value}); choose another folder, or the same settings"
             )
 
 
