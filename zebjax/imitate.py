@@ -75,6 +75,7 @@ def _run(arguments: argparse.Namespace) -> int:
     import numba
 
     from zebjax.small import storage
+    from zebjax.solver import cached_code
     from zebjax.training import small_descent, small_imitate, warm_start
 
     start = storage.load(arguments.start)
@@ -87,6 +88,8 @@ def _run(arguments: argparse.Namespace) -> int:
     params = small_descent.params_of(start)
     try:
         held, fitted = _split(games, arguments.seed)
+        kernel = small_imitate.gradient_of_games
+        cached_code.announce("zebjax imitate", "the fit", "a minute", kernel)
         before = small_imitate.judge(start, held, threads)
         with cli.progress(f"fitting {len(fitted.slots):,} games") as show:
             small_imitate.fit(

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from zebjax.common import cli, console, locks, parsing
 from zebjax.small import MAX_WIDTH
-from zebjax.training.small_config import Settings
+from zebjax.training.small_config import Settings, option_of
 
 if TYPE_CHECKING:  # imported when the command runs, so that `--help` does not import numba
-    from zebjax.training.small_run import Round
+    from zebjax.training.small_folder import Round
 
 
 def parser() -> cli.Parser:
@@ -22,16 +23,21 @@ def parser() -> cli.Parser:
         "iterate",
         "Train the small network for `small:PATH` and eq:...,belief=PATH on CPUs, from nothing.\n"
         "In each round the network plays games against itself; every legal move is played to the\n"
-        "end by it, each seat from its own view; then it is fitted to the outcomes. The same\n"
-        "command resumes an interrupted one, and more --rounds continue a finished one.\n\n"
+        "end by it, each seat from its own view; then it is fitted to the outcomes. Ctrl-C\n"
+        "stops; the same command resumes, and more --rounds continue a finished one.\n\n"
         "Printed for each round: wins of the new network's best moves against random play, over\n"
         "2,000 paired deals; and errors (mean squared) of the value of moves relative to their\n"
-        "mean, and of the mean: `before` on the new games, `after` on those of the fit. curve.png\n"
-        "in OUT shows the wins.",
+        "mean, and of the mean: `before` on the new games, `after` on those of the fit. In OUT\n"
+        "curve.png shows the wins, and rounds.jsonl has these numbers, a JSON object a round.",
         "runs/small --rounds 20",
     )
     add = made.add_argument
-    add("out", type=Path, metavar="OUT", help="folder; round_NN.safetensors are the networks")
+    add(
+        "out",
+        type=Path,
+        metavar="OUT",
+        help="a new folder or one to resume; round_NN.safetensors are the networks",
+    )
     whole = cli.integer(1, 10**9)
     width = cli.integer(4, MAX_WIDTH, 4)
     for name, kind, about in (
@@ -45,7 +51,7 @@ def parser() -> cli.Parser:
     ):
         default = getattr(defaults, name)
         help_text = f"{about} (default {default})"
-        add(f"--{name.replace('_', '-')}", type=kind, default=default, metavar="N", help=help_text)
+        add(option_of(name), type=kind, default=default, metavar="N", help=help_text)
     positive = cli.checked(parsing.number(1e-6, 1000))
     for name, about in (
         ("passes", "times that each game of the window is read in a round"),
@@ -54,8 +60,7 @@ def parser() -> cli.Parser:
     ):
         default = getattr(defaults, name)
         help_text = f"{about} (default {default:g})"
-        option = f"--{name.replace('_', '-')}"
-        add(option, type=positive, default=default, metavar="X", help=help_text)
+        add(option_of(name), type=positive, default=default, metavar="X", help=help_text)
     add(
         "--decay",
         type=cli.checked(parsing.number(0, 1000)),
@@ -67,42 +72,65 @@ def parser() -> cli.Parser:
     return made
 
 
+_HEADER = (
+    f"{'error of values':>48}{'of their mean':>19}\n"
+    f"round{'games':>11}{'% vs random':>13}" + 2 * f"{'before':>11}{'after':>8}"
+)
+
+
 def _line(result: "Round") -> str:
+    before, after, mean_before, mean_after = (
+        "?" if error is None else f"{error:.3f}" for error in result[4:8]
+    )
+    wins = f"{100 * result.vs_random:.1f} ± {100 * result.vs_random_ci95:.1f}"
     return (
-        f"round {result.number:2}  {result.n_games:>9,} games  "
-        f"{100 * result.win_rate:.1f} ± {100 * result.win_rate_ci95:.1f} % vs random  "
-        f"error of values {result.before[0]:.3f} before, {result.after[0]:.3f} after; of their "
-        f"mean {result.before[2]:.3f}, {result.after[2]:.3f}"
+        f"{result.round:5}{result.games:>11,}{wins:>13}"
+        f"{before:>11}{after:>8}{mean_before:>11}{mean_after:>8}"
     )
 
 
 def _run(arguments: argparse.Namespace) -> int:
     import numba
 
-    from zebjax.training.small_run import run
+    from zebjax.solver import cached_code
+    from zebjax.training import small_fit, small_folder, small_games, small_match, small_run
 
-    n_played = 0
+    def begin(earlier: "list[Round]") -> None:
+        print(_HEADER, flush=True)
+        for each in earlier:
+            report(each)
+        if earlier and earlier[-1].round < settings.rounds:
+            print(f"resuming {arguments.out} after round {earlier[-1].round}", flush=True)
+        elif earlier:
+            print("all rounds were there already")
+            return
+        kernels = (small_games.play_many, small_fit.gradient_of_games, small_match.play_many)
+        cached_code.announce("zebjax iterate", "the small network", "90 s", *kernels)
+
+    last_round = 0
 
     def report(result: "Round") -> None:
-        nonlocal n_played
-        n_played += 1
+        nonlocal last_round
+        last_round = result.round
         print(_line(result), flush=True)
 
     names = [field.name for field in dataclasses.fields(Settings) if field.name != "explore"]
     settings = Settings(**{name: getattr(arguments, name) for name in names})
-    with (
-        locks.locked(arguments.out, "wait for it or choose another OUT"),
-        cli.progress(f"policy iteration in {arguments.out}") as show,
-    ):
-        done = run(
-            settings,
-            arguments.out,
-            numba.config.NUMBA_NUM_THREADS,
-            show,
-            report,
-        )
-    if not n_played:
-        print("all rounds were there already")
+    small_folder.require_own(arguments.out)  # before the lock, which is a file there
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop as after Ctrl-C
+    try:
+        with (
+            locks.locked(arguments.out, "wait for it or choose another OUT"),
+            cli.progress(f"policy iteration in {arguments.out}") as show,
+        ):
+            done = small_run.run(
+                settings, arguments.out, numba.config.NUMBA_NUM_THREADS, show, begin, report
+            )
+    except KeyboardInterrupt:
+        print(f"stopped after round {last_round}; the same command resumes", flush=True)
+        return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
     last = arguments.out / f"round_{done:02}.safetensors"
     n_games = sum(settings.games_of(number) for number in range(done))
     rounds = console.counted(done, "round")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from tests.support.killed import Killed, killed_at_rename
 from tests.support.small import add_belief_gradient, net_of_seed, outputs_in_python
 from zebjax import iterate
 from zebjax.small import features, network, policy, rules, storage
@@ -15,6 +16,7 @@ from zebjax.training import (
     labelled_games,
     small_descent,
     small_fit,
+    small_folder,
     small_games,
     small_match,
     small_run,
@@ -138,13 +140,19 @@ def test_a_fit_learns_the_games_and_repeats(games):
 def test_a_stopped_run_resumes_to_the_same_network(tmp_path):
     def run(out, settings):
         done = []
-        small_run.run(settings, out, 1, lambda part, doing: None, done.append)
-        return [each.number for each in done]
+        earlier.clear()
+        small_run.run(settings, out, 1, lambda part, doing: None, earlier.extend, done.append)
+        return [each.round for each in done]
 
+    earlier = []
     assert run(tmp_path / "whole", TINY) == [1, 2]
     parts = tmp_path / "parts"
     assert run(parts, dataclasses.replace(TINY, rounds=1)) == [1]
-    assert run(parts, TINY) == [2]
+    assert run(parts, TINY) == [2] and [each.round for each in earlier] == [1]
+    logged = small_folder.read_log(parts, 2)
+    assert [each._replace(seconds=0) for each in logged] == [
+        each._replace(seconds=0) for each in small_folder.read_log(tmp_path / "whole", 2)
+    ]
     again, net = (storage.load(out / "round_02.safetensors") for out in (parts, tmp_path / "whole"))
     for one, other in zip(again, net, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -152,10 +160,72 @@ def test_a_stopped_run_resumes_to_the_same_network(tmp_path):
     assert run(parts, dataclasses.replace(TINY, rounds=1)) == []  # keeps what it has
     assert (parts / "round_02.safetensors").exists()
     (parts / "params_02.safetensors").write_bytes(b"damaged")
-    with pytest.raises(ValueError, match=r"params_02.safetensors: cannot be read"):
+    message = r"params_02.safetensors: not a readable safetensors file .*; put it back, or start"
+    with pytest.raises(ValueError, match=message):
         run(parts, TINY)
-    with pytest.raises(ValueError, match=r"made with other settings \(window is 2, now 3\)"):
-        run(tmp_path / "whole", dataclasses.replace(TINY, window=3))
+
+
+def test_games_that_are_damaged_or_missing_are_played_again(tmp_path):
+    settings = dataclasses.replace(TINY, window=4)
+
+    def run(rounds):
+        said = []
+        now = dataclasses.replace(settings, rounds=rounds)
+        small_run.run(
+            now, tmp_path, 1, lambda part, doing: said.append(doing), lambda r: None, lambda r: None
+        )
+        return said
+
+    run(2)
+    of_round = {n: tmp_path / f"games_{n:02}_000.safetensors" for n in (1, 2)}
+    games_before = {n: labelled_games.read(file) for n, file in of_round.items()}
+    of_round[1].write_bytes(b"damaged")
+    message = (
+        rf"^{of_round[1]}: not a readable safetensors file \([^/]*\); delete it, and the same "
+        "command plays these games again$"
+    )
+    with pytest.raises(ValueError, match=message):
+        run(3)
+    for file in of_round.values():
+        file.unlink()
+    network = tmp_path / "round_01.safetensors"
+    network.rename(tmp_path / "aside")
+    with pytest.raises(ValueError, match="it must play games of round 2 again, as their file is"):
+        run(3)
+    (tmp_path / "aside").rename(network)
+    assert "round 3: playing games of round 2 again" in run(3)
+    for n, file in of_round.items():
+        again = labelled_games.read(file)
+        np.testing.assert_array_equal(again.hands, games_before[n].hands)
+        # The stored network is rounded, so only the first round's games are the same to the tile.
+        assert (again.plays == games_before[n].plays).mean() >= (1.0 if n == 1 else 0.9)
+
+
+def test_a_run_killed_between_any_two_files_resumes_to_the_same_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(small_run, "MATCH_DEALS", 20)
+
+    def run(out):
+        small_run.run(TINY, out, 1, lambda part, doing: None, lambda earlier: None, lambda r: None)
+
+    def left(out):
+        arrays = {file.name: safetensors.numpy.load_file(file) for file in out.glob("*_*")}
+        return (
+            {name: {key: a.tobytes() for key, a in each.items()} for name, each in arrays.items()},
+            [each._replace(seconds=0) for each in small_folder.read_log(out, 2)],
+            (out / "curve.png").exists(),
+        )
+
+    run(tmp_path / "whole")
+    for number in range(11):  # settings, and five files a round
+        out = tmp_path / str(number)
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            killed_at_rename(number, patch)
+            run(out)
+        run(out)
+        assert left(out) == left(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        killed_at_rename(11, patch)
+        run(tmp_path / "all")
 
 
 @pytest.mark.parametrize(
@@ -189,15 +259,20 @@ def test_the_command_trains_and_says_what_to_try(tmp_path, capsys):
     options = ["--rounds", "1", "--games", "80", "--hidden", "8", "--second", "4", "--move", "4"]
     assert iterate.main([str(tmp_path / "out"), *options]) == 0
     shown = capsys.readouterr().out
-    assert re.match(r"round  1         10 games  \d\d\.\d ± \d\.\d % vs random  error of", shown)
+    header = (
+        " error of values .*\nround      games  % vs random     before   after     before   after\n"
+    )
+    assert re.search(header + r" +1 +10 +\d\d\.\d ± \d\.\d( +\d\.\d{3}){4}\n", shown)
+    assert max(map(len, shown.splitlines()[:3])) < 80
     assert (tmp_path / "out" / "curve.png").stat().st_size > 10_000
     last = tmp_path / "out" / "round_01.safetensors"
     assert f"complete: 1 round, 10 games, in {tmp_path / 'out'}; more with --rounds" in shown
     assert f"next: zebjax arena small:{last} vs heuristic" in shown
     assert iterate.main([str(tmp_path / "out"), *options]) == 0
-    assert "all rounds were there already" in capsys.readouterr().out
+    shown_again = capsys.readouterr().out
+    assert shown_again == shown.replace("complete", "all rounds were there already\ncomplete")
     assert iterate.main([str(tmp_path / "other"), *options, "--rate", "1e-4"]) == 2
-    assert "rate: expected at least last_rate, 0.003, got 0.0001" in capsys.readouterr().err
+    assert "--rate: expected at least --last-rate (0.003), got 0.0001" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
     with pytest.raises(SystemExit, match="2"):
         iterate.main([str(tmp_path / "out"), *options, "--hidden", "9"])

@@ -178,7 +178,7 @@ def test_the_command(tmp_path, capsys):
         ),
         (
             ["--games", "3", "--out", __file__],
-            f"{__file__}/.lock: cannot be written: {__file__} is not a folder",
+            f"{__file__}: expected a folder, but {__file__} is a file",
         ),
     ],
 )

@@ -52,6 +52,7 @@ def locked(folder: Path, advice: str, note: Callable[[str], None] = console.warn
     """
     folder = Path(folder)
     created = [path for path in (folder / LOCK, folder, *folder.parents) if not path.exists()]
+    files.require_folder(folder)  # else the lock file, which nobody knows, would be named
     with files.writing(folder / LOCK):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / LOCK).touch()

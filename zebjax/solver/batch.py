@@ -1,6 +1,5 @@
 """The solver's public functions: they solve many positions on all cores."""
 
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Any
@@ -168,11 +167,5 @@ def _compile(kernel: Any, rows: np.ndarray, arrays: tuple[np.ndarray, ...]) -> N
     with _compile_lock:
         if kernel.signatures:
             return
-        if not cached_code.is_cached(kernel):
-            folder = cached_code.folder_of(kernel)
-            then = cached_code.NO_FOLDER if folder is None else f"then cached in {folder}"
-            name = kernel.py_func.__name__
-            print(
-                f"zebjax.solver: compiling {name}, which takes about 10 s; {then}", file=sys.stderr
-            )
+        cached_code.announce("zebjax.solver", kernel.py_func.__name__, "10 s", kernel)
         kernel(rows, 0, 0, new_memory(), *arrays)

@@ -156,3 +156,20 @@ def is_cached(kernel: Any) -> bool:
         return False
     name = f"{Path(code.co_filename).stem}.{code.co_name}-{code.co_firstlineno}.*.nbi"
     return any(place.glob(name))
+
+
+def announce(who: str, what: str, time: str, *kernels: Any) -> None:
+    """Print a note on stderr if one of some functions will be compiled when it is called.
+
+    Args:
+        who: the beginning of the note.
+        what: is compiled.
+        time: that it takes.
+        kernels: the functions.
+    """
+    if all(kernel.signatures or is_cached(kernel) for kernel in kernels):
+        return
+    place = folder_of(kernels[0])
+    then = NO_FOLDER if place is None else f"then cached in {place}"
+    note = f"{who}: compiling {what}, which takes about {time}; {then}"
+    print(note, file=sys.stderr, flush=True)

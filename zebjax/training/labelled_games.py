@@ -70,9 +70,11 @@ def read_arrays(file: Path) -> dict[str, np.ndarray]:
         ValueError: if it cannot be read.
     """
     try:
-        return safetensors.numpy.load_file(file)
-    except (OSError, safetensors.SafetensorError, ValueError) as error:
-        raise ValueError(f"{file}: cannot be read ({error})") from None
+        return safetensors.numpy.load(file.read_bytes())
+    except OSError as error:
+        raise ValueError(f"{file}: cannot be read ({error.strerror})") from None
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise ValueError(f"{file}: not a readable safetensors file ({error})") from None
 
 
 def check_arrays(

@@ -2,8 +2,8 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 
-from zebjax.common import checks
 from zebjax.search import Exploration as Exploration
 from zebjax.small import MAX_WIDTH
 
@@ -11,6 +11,11 @@ MEAN_WEIGHT = 0.2
 """Weight of the error of a decision's mean over its moves, in the loss of the values of moves. The
 error of the differences between moves has weight 1, since they alone choose the move, and the luck
 of the deal, which is most of an outcome, is in the mean alone."""
+
+
+def option_of(name: str) -> str:
+    """Return the option of `zebjax iterate` for a field of `Settings`."""
+    return f"--{name.replace('_', '-')}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,24 +46,27 @@ class Settings:
     explore: Exploration = Exploration()
 
     def __post_init__(self) -> None:
-        checks.at_least(self, "small", 1, "rounds", "window")
-        checks.at_least(self, "small", 80, "games")
-        checks.at_least(self, "small", 4, "hidden", "second", "move", "move_second")
-        checks.positive(self, "small", "passes", "rate", "last_rate")
-        checks.at_least(self, "small", 0, "decay")
-        if self.rate < self.last_rate:
-            raise ValueError(
-                f"rate: expected at least last_rate, {self.last_rate:g}, got {self.rate:g}"
-            )
-        for name in ("hidden", "second", "move", "move_second"):
-            if getattr(self, name) % 4:
-                raise ValueError(
-                    f"small.{name}: expected a multiple of 4, got {getattr(self, name)}"
-                )
-            if getattr(self, name) > MAX_WIDTH:
-                raise ValueError(
-                    f"small.{name}: expected at most {MAX_WIDTH}, got {getattr(self, name)}"
-                )
+        self._check(lambda value: value >= 1, "at least 1", "rounds", "window")
+        self._check(lambda value: value >= 80, "at least 80", "games")
+        self._check(
+            lambda value: 4 <= value <= MAX_WIDTH and value % 4 == 0,
+            f"a multiple of 4 from 4 to {MAX_WIDTH}",
+            *("hidden", "second", "move", "move_second"),
+        )
+        # Comparisons with nan are False, so it is refused too.
+        self._check(lambda value: 0 < value < math.inf, "a positive number", "passes", "last_rate")
+        self._check(lambda value: 0 <= value < math.inf, "0 or more", "decay")
+        self._check(
+            lambda value: self.last_rate <= value < math.inf,
+            f"at least --last-rate ({self.last_rate:g})",
+            "rate",
+        )
+
+    def _check(self, is_right: Callable[[float], bool], expected: str, *names: str) -> None:
+        """Raise ValueError for the first of these fields that is wrong, by its option's name."""
+        for name in names:
+            if not is_right(value := getattr(self, name)):
+                raise ValueError(f"{option_of(name)}: expected {expected}, got {value}")
 
     def games_of(self, number: int) -> int:
         """Return the number of games of a round, counted from 0."""

@@ -58,7 +58,7 @@ def _output_gradient(
 
 
 @compiled
-def _gradient_of_games(
+def gradient_of_games(
     first: int,
     last: int,
     net: Net,
@@ -101,7 +101,7 @@ def gradient(net: Net, games: Games, chosen: np.ndarray, grad: Gradient, threads
         array[:] = 0
     arrays = (games.hands, games.leader, games.plays, games.labels)
     in_threads(
-        _gradient_of_games,
+        gradient_of_games,
         tiles.N_DECLARATIONS,
         (net, transposed(net), arrays, chosen, (tuple(grad[:-1]), grad.losses)),
         threads,

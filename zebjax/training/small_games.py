@@ -61,7 +61,7 @@ def _play_one(
 
 
 @compiled
-def _play_many(
+def play_many(
     first: int, last: int, net: Net, how: tuple, deals: tuple, seeds: np.ndarray, out: tuple
 ) -> None:
     """Kernel of `play`, see `batch.in_threads`."""
@@ -101,6 +101,6 @@ def play(net: Net, n: int, seed: tuple[int, ...], how: Exploration, threads: int
     settings = (how.temperature, how.random, how.rollout_temperature)
     deals = (hands, declaration, leader)
     in_threads(
-        _play_many, n, (scorer(net), settings, deals, seeds, (plays, labels)), threads, piece=20
+        play_many, n, (scorer(net), settings, deals, seeds, (plays, labels)), threads, piece=20
     )
     return Games(hands, declaration, leader, plays, labels)

@@ -119,7 +119,7 @@ def _output_gradient(
 
 
 @compiled
-def _gradient_of_games(
+def gradient_of_games(
     first: int,
     last: int,
     net: Net,
@@ -158,7 +158,7 @@ def gradient(net: Net, games: Games, chosen: np.ndarray, grad: Gradient, threads
         array[:] = 0
     arrays = (games.hands, games.ranks, games.leader, games.slots, games.targets)
     in_threads(
-        _gradient_of_games,
+        gradient_of_games,
         tiles.N_DECLARATIONS,
         (net, transposed(net), arrays, chosen, (tuple(grad[:-1]), grad.losses)),
         threads,

@@ -12,7 +12,7 @@ from zebjax.training.small_games import deal
 
 
 @compiled
-def _play_many(
+def play_many(
     first: int, last: int, net: Net, deals: tuple, seeds: np.ndarray, margins: np.ndarray
 ) -> None:
     """Kernel of `against_random`, see `batch.in_threads`."""
@@ -51,5 +51,5 @@ def against_random(net: Net, n_deals: int, seed: tuple[int, ...], threads: int) 
     hands, declaration, leader, seeds = deal(n_deals, seed)
     margins = np.zeros((n_deals, 2), np.int8)
     deals = (hands, declaration, leader)
-    in_threads(_play_many, n_deals, (scorer(net), deals, seeds, margins), threads, piece=50)
+    in_threads(play_many, n_deals, (scorer(net), deals, seeds, margins), threads, piece=50)
     return margins

@@ -10,47 +10,36 @@ same call resumes a stopped run.
 
 import dataclasses
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 
-from zebjax.common import charts, files
+from zebjax.common import files
 from zebjax.evaluation import matches
 from zebjax.evaluation.intervals import Z95
 from zebjax.small import storage
-from zebjax.small.network import Widths
-from zebjax.training import labelled_games, small_descent, small_fit, small_games, small_match
+from zebjax.small.network import Net, Widths
+from zebjax.training import (
+    labelled_games,
+    small_descent,
+    small_fit,
+    small_folder,
+    small_games,
+    small_match,
+)
 from zebjax.training.labelled_games import Games
-from zebjax.training.small_config import Settings
+from zebjax.training.small_config import Settings, option_of
 from zebjax.training.small_descent import Fit, Params
+from zebjax.training.small_folder import Round
 
 GAMES_PER_FILE = 1000
 MATCH_DEALS = 2000
 """Paired deals of each network's match against random play, the same for all."""
 _MATCH_STREAM = 0x100C
 """Folded into the seed of these deals."""
-_SETTINGS_FILE = "settings.json"
-
-
-class Round(NamedTuple):
-    """What a round reports."""
-
-    number: int
-    """From 1."""
-    n_games: int
-    """Games played in all rounds so far."""
-    before: np.ndarray
-    """Losses of the network that played, on the new games, as `small_fit.judge`."""
-    after: np.ndarray
-    """Losses of the fitted network in the last tenth of its updates."""
-    win_rate: float
-    """Of the fitted network against random play, over `MATCH_DEALS` paired deals."""
-    win_rate_ci95: float
-    """Half of the width of its 95 % interval."""
 
 
 OnProgress = Callable[[float, str], None]
@@ -62,43 +51,53 @@ def run(
     out: Path,
     threads: int,
     on_progress: OnProgress,
+    on_begin: Callable[[list[Round]], None],
     on_round: Callable[[Round], None],
 ) -> int:
     """Run or resume policy iteration in the folder `out`.
 
     Args:
         settings: of the run. A folder of other settings is refused, but for `rounds`.
-        out: receives `round_NN.safetensors` (networks for `small:PATH`) and what resuming needs.
+        out: receives `round_NN.safetensors` (networks for `small:PATH`), `rounds.jsonl` (a `Round`
+            a line), `curve.png`, and what resuming needs.
         threads: number of threads; they do not change the result.
         on_progress: see `OnProgress`.
-        on_round: called after every round that is run now.
+        on_begin: called before the first round with the rounds that are finished already.
+        on_round: called after every round that is run now, when its files are written.
 
     Returns:
         The number of finished rounds; more than `settings.rounds` in a folder that has more.
 
     Raises:
-        ValueError: if `out` belongs to other settings, a file in it is damaged, or a fit diverged.
+        ValueError: if `out` belongs to other settings or holds other files, a file in it is damaged
+            or missing, or a fit diverged.
     """
+    small_folder.require_own(out)
     out.mkdir(parents=True, exist_ok=True)
     _check_settings(settings, out)
-    done = _last_round(out)
+    done = small_folder.n_finished(out)
     params = (
-        _load_params(_params_file(out, done), settings)
-        if done >= 0
+        _load_params(small_folder.state_file(out, done - 1), settings)
+        if done
         else small_descent.init(widths_of(settings), settings.seed)
     )
-    for number in range(done + 1, settings.rounds):
+    rounds = small_folder.read_log(out, done)
+    if any(each.round == done for each in rounds):
+        _complete(settings, out, params, rounds)  # a killed process may not have done that
+    on_begin(rounds)
+    for number in range(done, settings.rounds):
+        start = time.monotonic()
 
         def show(part: float, doing: str, number: int = number) -> None:
             on_progress((number + part) / settings.rounds, f"round {number + 1}: {doing}")
 
-        new = _games_of_round(settings, out, number, params, threads, show)
-        before = small_fit.judge(small_descent.net_of(params), new, threads)
         old = [
-            labelled_games.read(file)
+            _games_of_round(settings, out, earlier, None, threads, show)
             for earlier in range(max(0, number + 1 - settings.window), number)
-            for file in _games_files(settings, out, earlier)
         ]
+        net = small_descent.net_of(params)
+        new = _games_of_round(settings, out, number, net, threads, show)
+        before = small_fit.judge(net, new, threads)
         show(0.8, "fitting")
         how = Fit(settings.passes, rate=settings.rate_of(number), decay=settings.decay)
         seed = (settings.seed, number)
@@ -108,29 +107,33 @@ def run(
                 f"{out}: round {number + 1} diverged; start again in another folder with a lower "
                 "--rate"
             )
-        net = small_descent.net_of(params)
         margins = small_match.against_random(
-            net, MATCH_DEALS, (settings.seed, _MATCH_STREAM), threads
+            small_descent.net_of(params), MATCH_DEALS, (settings.seed, _MATCH_STREAM), threads
         )
         win_rate, stderr, _ = matches.mean_and_stderr(matches.pair_scores(margins))
-        total = sum(settings.games_of(n) for n in range(number + 1))
-        facts = {
-            "round": str(number + 1),
-            "games": str(total),
-            "vs_random": f"{win_rate:.4f}",
-            "vs_random_ci95": f"{Z95 * stderr:.4f}",
-        }
-        storage.save(out / f"round_{number + 1:02}.safetensors", net, facts)
-        _save_params(_params_file(out, number), params)
-        _forget(settings, out, number)
-        draw(out)
         after = errors[-max(1, len(errors) // 10) :].mean(0)
-        on_round(Round(number + 1, total, before, after, win_rate, Z95 * stderr))
-    return max(done + 1, settings.rounds)
+        finished = Round(
+            round=number + 1,
+            games=sum(settings.games_of(n) for n in range(number + 1)),
+            vs_random=float(win_rate),
+            vs_random_ci95=float(Z95 * stderr),
+            value_error_before=float(before[0]),
+            value_error_after=float(after[0]),
+            mean_error_before=float(before[2]),
+            mean_error_after=float(after[2]),
+            seconds=time.monotonic() - start,
+        )
+        rounds.append(finished)
+        # Before the state, which says that the round is finished: no finished round lacks its line.
+        small_folder.write_log(out, rounds)
+        _save_params(small_folder.state_file(out, number), params)
+        _complete(settings, out, params, rounds)
+        on_round(finished)
+    return max(done, settings.rounds)
 
 
 def _check_settings(settings: Settings, out: Path) -> None:
-    file, plain = out / _SETTINGS_FILE, dataclasses.asdict(settings)
+    file, plain = out / small_folder.SETTINGS, dataclasses.asdict(settings)
     plain.pop("rounds")
     if not file.exists():
         files.write_json(file, plain)
@@ -143,19 +146,9 @@ def _check_settings(settings: Settings, out: Path) -> None:
     for name, value in plain.items():
         if found[name] != value:
             raise ValueError(
-                f"{out}: made with other settings ({name} is {found[name]}, now {value}); choose "
-                "another folder, or the same settings"
+                f"{out}: made with other settings ({option_of(name)} is {found[name]}, now "
+                f"{value}); choose another folder, or the same settings"
             )
-
-
-def _last_round(out: Path) -> int:
-    """Return the number of the last finished round, from 0; -1 if there is none."""
-    names = (file.stem.partition("_")[2] for file in out.glob("params_*.safetensors"))
-    return max((int(name) for name in names if name.isdecimal()), default=0) - 1
-
-
-def _params_file(out: Path, number: int) -> Path:
-    return out / f"params_{number + 1:02}.safetensors"
 
 
 def _games_files(settings: Settings, out: Path, number: int) -> list[Path]:
@@ -164,20 +157,44 @@ def _games_files(settings: Settings, out: Path, number: int) -> list[Path]:
 
 
 def _games_of_round(
-    settings: Settings, out: Path, number: int, params: Params, threads: int, show: OnProgress
+    settings: Settings, out: Path, number: int, net: Net | None, threads: int, show: OnProgress
 ) -> Games:
-    net, parts = small_descent.net_of(params), []
+    """Read the games of a round; play those whose files are missing, by `net`.
+
+    None stands for the network stored in `out`. Its weights are rounded to float16, so games of an
+    earlier round that are played again can differ in a few moves.
+    """
+    parts, doing = [], "playing" if net else f"playing games of round {number + 1} again"
     left, places = settings.games_of(number), _games_files(settings, out, number)
     for index, file in enumerate(places):
-        show(0.8 * index / len(places), "playing")
         n = min(left, GAMES_PER_FILE)
         left -= n
         if not file.exists():
+            show(0.8 * index / len(places), doing)
+            net = net or _stored(settings, out, number)
             seed = (settings.seed, number, index)
             games = small_games.play(net, n, seed, settings.explore, threads)
             labelled_games.write(file, games)
-        parts.append(labelled_games.read(file))
+        try:
+            parts.append(labelled_games.read(file))
+        except ValueError as error:
+            raise ValueError(
+                f"{error}; delete it, and the same command plays these games again"
+            ) from None
     return labelled_games.join(parts)
+
+
+def _stored(settings: Settings, out: Path, number: int) -> Net:
+    """Return the network that played a round."""
+    if not number:
+        return small_descent.net_of(small_descent.init(widths_of(settings), settings.seed))
+    try:
+        return storage.load(small_folder.network_file(out, number - 1))
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; it must play games of round {number + 1} again, as their file is missing; "
+            "put one of them back, or start again in another folder"
+        ) from None
 
 
 def widths_of(settings: Settings) -> Widths:
@@ -186,6 +203,18 @@ def widths_of(settings: Settings) -> Widths:
 
 
 def _load_params(file: Path, settings: Settings) -> Params:
+    """Read the state after a round.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
+    try:
+        return _checked_params(file, settings)
+    except ValueError as error:
+        raise ValueError(f"{error}; {small_folder.LOST}") from None
+
+
+def _checked_params(file: Path, settings: Settings) -> Params:
     arrays = labelled_games.read_arrays(file)
     wanted = small_descent.init(widths_of(settings), 0)
     shapes = {name: field.shape for name, field in wanted._asdict().items()}
@@ -201,30 +230,23 @@ def _save_params(file: Path, params: Params) -> None:
         files.write_bytes(file, safetensors.numpy.save(params._asdict()))
 
 
+def _complete(settings: Settings, out: Path, params: Params, rounds: list[Round]) -> None:
+    """Write the network of the last round and the curve; delete what later rounds do not need.
+
+    The network comes after the state: one without a state tells that the state was deleted.
+    """
+    last = rounds[-1]
+    file = small_folder.network_file(out, last.round - 1)
+    if not file.exists():
+        storage.save(file, small_descent.net_of(params), last.facts())
+    _forget(settings, out, last.round - 1)
+    small_folder.draw(out, rounds)
+
+
 def _forget(settings: Settings, out: Path, number: int) -> None:
     """Delete what no later round needs."""
     for earlier in range(number):
-        _params_file(out, earlier).unlink(missing_ok=True)
+        small_folder.state_file(out, earlier).unlink(missing_ok=True)
         if earlier <= number + 1 - settings.window:
             for file in _games_files(settings, out, earlier):
                 file.unlink(missing_ok=True)
-
-
-def draw(out: Path) -> None:
-    """Draw the win rates of the networks in a run's folder over their games, as `curve.png`."""
-    points = []
-    for file in sorted(out.glob("round_*.safetensors")):
-        try:
-            with safetensors.safe_open(file, "numpy") as opened:
-                facts = opened.metadata() or {}
-        except (safetensors.SafetensorError, OSError):  # an old network, damaged: only a point less
-            continue
-        if "vs_random" in facts:  # networks of earlier versions have none
-            points.append([float(facts[name]) for name in ("games", "vs_random", "vs_random_ci95")])
-    games, rates, halves = np.array(sorted(points)).T
-    figure = charts.new_figure(6, 4)
-    axes = figure.subplots()
-    axes.errorbar(games, 100 * rates, 100 * halves, marker="o", capsize=3)
-    axes.set(xlabel="games", ylabel="wins against random, %", title=f"policy iteration, {out.name}")
-    axes.grid(alpha=0.3)
-    charts.save_figure(figure, out / "curve.png")
