@@ -163,7 +163,7 @@ def test_standings_that_do_not_fit_are_refused(standings, said, tmp_path, net, h
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ([], "expected --html or --onnx or --hub; see zebjax export --help"),
+        ([], "expected --html, --onnx or --hub; see zebjax export --help"),
         (["--html", "a.txt"], "--html: expected a name that ends in .html, got 'a.txt'"),
         (["--onnx", "a.txt"], "--onnx: expected a name that ends in .onnx, got 'a.txt'"),
         (["--hub", "zeb"], "--hub: expected USER/REPO, got 'zeb'"),

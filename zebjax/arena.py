@@ -157,7 +157,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
             made.error(f"--matrix: expected 2 players or more, got {len(words)}")
     else:
         if len(words) < 3 and (len(words) < 2 or words[1] == "vs"):
-            made.error(f"expected A vs B, or --matrix, or --ladder, got {' '.join(words)!r}")
+            made.error(f"expected A vs B, --matrix or --ladder, got {' '.join(words)!r}")
         if words[1] != "vs":
             made.error(f"expected A vs B, got {words[1]!r} in the place of 'vs'")
         if len(words) > 3:
@@ -165,7 +165,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
                 f"expected A vs B and nothing more, got {words[3]!r}; for more players add --matrix"
             )
         if arguments.anchor:
-            made.error("--anchor: ratings need --matrix or --ladder or --run")
+            made.error("--anchor: ratings need --matrix, --ladder or --run")
     others = {**modes, "--until": arguments.until, "--plot": arguments.plot}
     try:
         bid_options.check(arguments, (name for name, given in others.items() if given))

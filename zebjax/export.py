@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zebjax.common import cli, hub
+from zebjax.common import cli, hub, parsing
 
 if TYPE_CHECKING:
     from zebjax.network import Params, ZebConfig
@@ -83,7 +83,7 @@ def _check(arguments: argparse.Namespace) -> None:
     from zebjax.table import options
 
     if all(getattr(arguments, name) is None for name in _OUTPUTS):
-        wanted = " or ".join(f"--{name}" for name in _OUTPUTS)
+        wanted = parsing.either(f"--{name}" for name in _OUTPUTS)
         raise ValueError(f"expected {wanted}; see zebjax export --help")
     for name in ("public", "ladder"):
         if getattr(arguments, name) and arguments.hub is None:

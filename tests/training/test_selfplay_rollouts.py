@@ -154,7 +154,7 @@ def test_it_needs_the_values_of_moves_and_fewer_lanes_need_less_memory():
     ):
         with pytest.raises(ValueError, match=message):
             dataclasses.replace(EXPERIMENT, **other)
-    with pytest.raises(ValueError, match=r"method: expected search or outcomes or rollouts"):
+    with pytest.raises(ValueError, match=r"method: expected search, outcomes or rollouts"):
         SelfPlayConfig(method="mcts")
     many = dataclasses.replace(EXPERIMENT, selfplay=dataclasses.replace(PLAY, lanes=4096))
     drawn = dataclasses.replace(
