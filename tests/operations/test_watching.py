@@ -198,6 +198,9 @@ def test_a_complete_run_has_no_alarm(tmp_path, capsys):
     whole(tmp_path, state="stopped", step=5000, last_step=5000, phase="play")
     code, out = shown(capsys, tmp_path)
     assert code == 0 and "learner  complete" in out and "all well" in out
+    found = json.loads(shown(capsys, tmp_path, "--json")[1])
+    assert found["learner"]["phase"] == found["processes"][0]["phase"] == "complete"
+    assert found["processes"][1]["phase"] == "play"  # a worker does not know it
     whole(tmp_path, state="stopped", step=5000, last_step=5000, phase="judge")
     assert shown(capsys, tmp_path)[0] == 1
 
@@ -257,7 +260,9 @@ def test_a_run_that_nobody_works_on_is_an_alarm_unless_it_is_complete(run, capsy
     settings = json.loads((run / "experiment.json").read_text())
     (run / "experiment.json").write_text(json.dumps(settings | {"cycles": 2}))
     code, out = shown(capsys, run)
-    assert code == 0 and "learner  complete" in out
+    assert code == 0 and "learner  complete" in out and "playing" not in out
+    found = json.loads(shown(capsys, run, "--json")[1])
+    assert found["learner"]["phase"] == found["processes"][0]["phase"] == "complete"
 
 
 def test_metrics_alone_are_enough(run, tmp_path, capsys):
