@@ -211,11 +211,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--tree", action="store_true", help="print the loops and branches of each program")
     add(
         "--compare",
-        type=Path,
+        type=cli.file_to_read,
         metavar="FILE",
         help="print each row beside that of an earlier result; writes only with --out",
     )
-    add("--text", type=Path, metavar="DIR", help="write the compiled programs as text")
+    add("--text", type=cli.folder, metavar="DIR", help="write the compiled programs as text")
     return parser
 
 

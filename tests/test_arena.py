@@ -70,7 +70,7 @@ def elsewhere(tmp_path, monkeypatch):
         ),
         (
             ["random", "vs", "random", "--cache", "/dev/null/x"],
-            "cache: folder /dev/null/x cannot be created",
+            "--cache: expected a folder, '/dev/null' is a file",
         ),
         (
             ["random", "vs", "random", "--cache", "x", "--no-cache"],

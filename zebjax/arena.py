@@ -88,7 +88,7 @@ def parser() -> cli.Parser:
     )
     mode.add_argument(
         "--run",
-        type=Path,
+        type=cli.folder,
         metavar="RUN",
         help="rate the steps in RUN/checkpoints: each plays the players given (default: random) "
         "and the step before it; the first step is 1500 unless --anchor names a player",
@@ -133,7 +133,7 @@ def parser() -> cli.Parser:
     keep = made.add_mutually_exclusive_group()
     keep.add_argument(
         "--cache",
-        type=Path,
+        type=cli.folder,
         default=CACHE,
         metavar="DIR",
         help="folder of finished pairs (default %(default)s)",
@@ -314,7 +314,8 @@ def _steps(arguments: argparse.Namespace, rules: "ladder.Rules", cache: "ladder.
     from zebjax.evaluation import steps, tables
 
     run = arguments.run
-    chosen = steps.chosen(run, arguments.every)
+    with cli.names_option("--run"):
+        chosen = steps.chosen(run, arguments.every)
     specs = [*(f"zeb:{steps.folder_of(run, step)}" for step in chosen), *arguments.players]
     contenders = [players.make(spec) for spec in specs]
     names = [*(f"step {step}" for step in chosen), *arguments.players]

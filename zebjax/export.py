@@ -70,7 +70,7 @@ def parser() -> cli.Parser:
     )
     made.add_argument(
         "--ladder",
-        type=Path,
+        type=cli.file_to_read,
         metavar="FILE.json",
         help="with --hub: what `zebjax arena --ladder zeb:PATH --json` printed, for the card "
         "(default: none, and the card says not rated; for `bundled` its ladder)",

@@ -77,7 +77,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from zebjax.small import storage
     from zebjax.training import small_descent, small_imitate, warm_start
 
-    start = storage.load(arguments.start)
+    with cli.names_option("--start"):
+        start = storage.load(arguments.start)
     if arguments.out.is_dir() or not arguments.out.parent.is_dir():  # not after the whole fit
         raise ValueError(f"OUT: {arguments.out} is no file in a folder that exists")
     records = warm_start.games_in(arguments.games, "GAMES")

@@ -178,7 +178,7 @@ def test_the_command(tmp_path, capsys):
         ),
         (
             ["--games", "3", "--out", __file__],
-            f"{__file__}/.lock: cannot be written: {__file__} is not a folder",
+            f"--out: expected a folder, {__file__!r} is a file",
         ),
     ],
 )
