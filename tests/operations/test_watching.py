@@ -225,6 +225,7 @@ def run(tmp_path):
     (path / "environment.json").write_text(json.dumps([{"device": "cpu"}]))
     new = {
         "train/policy_loss": 0.5,
+        "train/move_value_error": 0.7,
         "perf/games_per_s": 3.0,
         "perf/cycle_wall_time_s": 20.0,
         "stats/replay_buffer_selfplay": 50,
@@ -244,7 +245,7 @@ def test_a_run_in_one_process_is_shown_while_it_runs(run, capsys):
             "step     2 of 4, reached ",
             "a cycle takes 0:20, 20 games",
             "buffer   50 of 100 examples (50 %)",
-            "losses policy 0.500; 60.0 ± 10.0 % against random",
+            "losses policy 0.500, moves 0.700; 60.0 ± 10.0 % against random",
             "games/s  3.00",
             "all well",
         ):
