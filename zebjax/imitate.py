@@ -23,7 +23,7 @@ def parser() -> cli.Parser:
         "Fit the small network to the moves in recorded games, so that it foresees what such\n"
         "players do: a model of the others for eq:...,belief=FILE. Make the games with\n"
         "`zebjax teach --criterion win`; games of self-play do as well.\n\n"
-        "Printed are, for games that were held out, before and after: the cross-entropy to the\n"
+        "It prints for games that were held out, before and after: the cross-entropy to the\n"
         "policy targets (nats a move) and the share of moves that the network foresees.",
         "runs/teacher runs/model.safetensors",
     )
