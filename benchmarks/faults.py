@@ -266,7 +266,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--seed", type=cli.integer(0, 2**31), default=0, help="seed of the moments (default 0)"
     )
     parser.add_argument(
-        "--folder", type=Path, metavar="DIR", help="folder of the run (default: a temporary one)"
+        "--folder",
+        type=cli.folder,
+        metavar="DIR",
+        help="folder of the run (default: a temporary one)",
     )
     args = parser.parse_args(argv)
     folder = args.folder or Path(tempfile.mkdtemp(prefix="zebjax-faults-"))

@@ -29,6 +29,7 @@ bytes, but a link's time is not predicted: they count as memory traffic.
 
 One program takes one to two minutes to compile."""
 PROGRAMS = ("selfplay", "search", "network", "learner", "engine")
+SETTINGS = tuple(programs.selfplay.SETTINGS)
 LANES = {"original": 8192, "recommended": 16384}
 
 
@@ -38,7 +39,8 @@ def planned(args: argparse.Namespace) -> Iterator[programs.Program]:
     for name in args.programs:
         if name in ("selfplay", "search"):
             make = programs.self_play if name == "selfplay" else programs.one_search
-            for setting in args.settings:
+            known = SETTINGS if name == "selfplay" else programs.selfplay.searched()
+            for setting in (one for one in args.settings if one in known):
                 yield make(setting, args.lanes or LANES.get(setting, 8192), compute)
         elif name == "network":
             yield programs.evaluation("large", args.positions, args.length, compute, args.devices)
@@ -163,11 +165,11 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--settings",
         nargs="+",
-        choices=programs.selfplay.searched(),  # one search is a program, too
+        choices=SETTINGS,
         default=list(LANES),
         metavar="NAME",
-        help="settings of self-play and search, as of the benchmark selfplay, but those of "
-        "rollouts (default %(default)s)",
+        help="settings of self-play and search, as of the benchmark selfplay (default "
+        "%(default)s); those without a search are programs of selfplay alone",
     )
     count = cli.integer(1, 2**20)
     add("--lanes", type=count, metavar="N", help=f"games at once (default {LANES})")
@@ -211,11 +213,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--tree", action="store_true", help="print the loops and branches of each program")
     add(
         "--compare",
-        type=Path,
+        type=cli.file_to_read,
         metavar="FILE",
         help="print each row beside that of an earlier result; writes only with --out",
     )
-    add("--text", type=Path, metavar="DIR", help="write the compiled programs as text")
+    add("--text", type=cli.folder, metavar="DIR", help="write the compiled programs as text")
     return parser
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from zebjax.common import files
+from zebjax.common import cli, files
 
 from . import report
 
@@ -224,7 +224,7 @@ def run(
 def _parser() -> argparse.ArgumentParser:
     parser = report.parser("on_gpu", f"{__doc__}\n\n{ABOUT}", "--out results-h100")
     add = parser.add_argument
-    add("--out", type=Path, required=True, metavar="DIR", help="folder for all results")
+    add("--out", type=cli.folder, required=True, metavar="DIR", help="folder for all results")
     names = [step.name for step in STEPS]
     add(
         "--steps",

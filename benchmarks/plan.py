@@ -301,7 +301,7 @@ def _parser() -> cli.Parser:
     add("--games-per-cycle", type=real, default=GAMES_PER_CYCLE, metavar="N", help="(default 454)")
     add("--capacity", type=real, default=CAPACITY, metavar="N", help="examples (default 500000)")
     add("--overhead", type=real, default=OVERHEAD, metavar="F", help="factor (default 1.11)")
-    add("--results", type=Path, default=report.RESULTS, metavar="DIR", help="of results")
+    add("--results", type=cli.folder, default=report.RESULTS, metavar="DIR", help="of results")
     return parser
 
 

@@ -326,7 +326,7 @@ def parser() -> cli.Parser:
     )
     source.add_argument(
         "--read",
-        type=Path,
+        type=cli.folder,
         metavar="DIR",
         help="make none: read the files of labelled games in this folder, such as one of `zebjax "
         "iterate`, by name; all games should be of one network",
@@ -348,7 +348,7 @@ def parser() -> cli.Parser:
     add("--against", default="small", metavar="PLAYER", help="opponent (default %(default)s)")
     add(
         "--keep",
-        type=Path,
+        type=cli.folder,
         default=Path("runs/scaling"),
         metavar="DIR",
         help="folder of what is finished (default %(default)s)",

@@ -156,7 +156,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument(
         "--keep",
-        type=Path,
+        type=cli.folder,
         default=Path("runs/strength"),
         metavar="DIR",
         help="folder of finished deals (default %(default)s)",

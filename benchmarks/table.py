@@ -108,13 +108,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = report.parser("table", f"{__doc__}\n\n{ABOUT}", '--price "AMD EPYC, 2 cores=0.10"')
     parser.add_argument(
         "--results",
-        type=Path,
+        type=cli.folder,
         default=report.RESULTS,
         metavar="DIR",
         help="folder of results (default %(default)s)",
     )
     parser.add_argument(
-        "--prices", type=Path, metavar="FILE", help="JSON object of device names and USD per hour"
+        "--prices",
+        type=cli.file_to_read,
+        metavar="FILE",
+        help="JSON object of device names and USD per hour",
     )
     parser.add_argument(
         "--price",

@@ -4,7 +4,7 @@ Self-play draws moves by the network's values of moves, each seat from its own v
 outcomes (Deep Monte Carlo) the value of a move that was played learns the result of its game:
 
     zebjax train values_from_nothing
-    zebjax arena zeb:runs/values-from-nothing vs heuristic
+    zebjax arena zeb:runs/values-from-nothing,choose=value vs heuristic
 
 With the method rollouts (policy iteration) every legal move is played to the end, and the values of
 all moves learn the results. A game takes forty times as long:

@@ -27,15 +27,15 @@ def elsewhere(tmp_path, monkeypatch):
             "player 'heuristc': unknown kind 'heuristc'; did you mean 'heuristic'?",
         ),
         (["random", "versus", "random"], "expected A vs B, got 'versus' in the place of 'vs'"),
-        (["random", "vs"], "expected A vs B, or --matrix, or --ladder, got 'random vs'"),
-        ([], "expected A vs B, or --matrix, or --ladder, got ''"),
+        (["random", "vs"], "expected A vs B, --matrix or --ladder, got 'random vs'"),
+        ([], "expected A vs B, --matrix or --ladder, got ''"),
         (
             ["random", "vs", "random", "heuristic"],
             "nothing more, got 'heuristic'; for more players add --matrix",
         ),
         (
             ["random", "vs", "random", "--anchor", "random=1"],
-            "--anchor: ratings need --matrix or --ladder",
+            "--anchor: ratings need --matrix, --ladder or --run",
         ),
         (["--matrix", "random"], "--matrix: expected 2 players or more, got 1"),
         (["--matrix", "random", "random"], "player 'random' is listed twice"),
@@ -70,7 +70,7 @@ def elsewhere(tmp_path, monkeypatch):
         ),
         (
             ["random", "vs", "random", "--cache", "/dev/null/x"],
-            "cache: folder /dev/null/x cannot be created",
+            "--cache: expected a folder, '/dev/null' is a file",
         ),
         (
             ["random", "vs", "random", "--cache", "x", "--no-cache"],

@@ -163,14 +163,14 @@ def test_standings_that_do_not_fit_are_refused(standings, said, tmp_path, net, h
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ([], "expected --html or --onnx or --hub; see zebjax export --help"),
+        ([], "expected --html, --onnx or --hub; see zebjax export --help"),
         (["--html", "a.txt"], "--html: expected a name that ends in .html, got 'a.txt'"),
         (["--onnx", "a.txt"], "--onnx: expected a name that ends in .onnx, got 'a.txt'"),
         (["--hub", "zeb"], "--hub: expected USER/REPO, got 'zeb'"),
         (["--hub", "me/zeb@v1"], "--hub: expected USER/REPO, got 'me/zeb@v1'"),
         (["--hub", "me/z--b"], "hf://me/z--b: the Hub allows no repository of this name"),
         (["--html", "a.html", "--public"], "--public: expected --hub with it"),
-        (["--html", "a.html", "--ladder", "l.json"], "--ladder: expected --hub with it"),
+        (["--html", "a.html", "--ladder", __file__], "--ladder: expected --hub with it"),
     ],
 )
 def test_options_that_are_refused(options, said, net, capsys, monkeypatch):

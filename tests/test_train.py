@@ -160,7 +160,7 @@ def test_sigterm_saves_and_exits_0(tmp_path, tiny_file):
         ),
         (
             ["experiments/quickstart.py", "--role", "player"],
-            "--role: expected all or learner or selfplay or evalaux, got 'player'",
+            "--role: expected all, learner, selfplay or evalaux, got 'player'",
         ),
         (
             ["experiments/quickstart.py", "--once"],

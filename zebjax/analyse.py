@@ -12,6 +12,11 @@ _AT_ONCE = 64
 """Queries that are analysed together."""
 
 
+def _file(text: str) -> str:
+    """An argparse type: a file, or - for standard input."""
+    return text if text == "-" else str(cli.file_to_read(text))
+
+
 def parser() -> cli.Parser:
     """The command's parser."""
     made = cli.Parser(
@@ -26,7 +31,10 @@ def parser() -> cli.Parser:
         notes=spec.help_text(),
     )
     made.add_argument(
-        "--position", metavar="FILE", help="analyse the position of this file; - is standard input"
+        "--position",
+        type=_file,
+        metavar="FILE",
+        help="analyse the position of this file; - is standard input",
     )
     made.add_argument(
         "--game", type=cli.integer(1, 10**7), metavar="N", help="which game of the file, from 1"
@@ -73,10 +81,12 @@ def _run(arguments: argparse.Namespace) -> int:
     from zebjax import players
     from zebjax.study import analysis, queries
 
+    with cli.names_option("--network"):
+        network = None if arguments.network == "none" else analysis.load(arguments.network)
     settings = queries.Settings(
         min(arguments.n, arguments.max_worlds) if arguments.position is None else arguments.n,
         arguments.max_worlds,
-        None if arguments.network == "none" else analysis.load(arguments.network),
+        network,
         [players.make(each) for each in arguments.player],
     )
     if arguments.position is None:

@@ -88,7 +88,7 @@ def parser() -> cli.Parser:
     )
     mode.add_argument(
         "--run",
-        type=Path,
+        type=cli.folder,
         metavar="RUN",
         help="rate the steps in RUN/checkpoints: each plays the players given (default: random) "
         "and the step before it; the first step is 1500 unless --anchor names a player",
@@ -133,7 +133,7 @@ def parser() -> cli.Parser:
     keep = made.add_mutually_exclusive_group()
     keep.add_argument(
         "--cache",
-        type=Path,
+        type=cli.folder,
         default=CACHE,
         metavar="DIR",
         help="folder of finished pairs (default %(default)s)",
@@ -157,7 +157,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
             made.error(f"--matrix: expected 2 players or more, got {len(words)}")
     else:
         if len(words) < 3 and (len(words) < 2 or words[1] == "vs"):
-            made.error(f"expected A vs B, or --matrix, or --ladder, got {' '.join(words)!r}")
+            made.error(f"expected A vs B, --matrix or --ladder, got {' '.join(words)!r}")
         if words[1] != "vs":
             made.error(f"expected A vs B, got {words[1]!r} in the place of 'vs'")
         if len(words) > 3:
@@ -165,7 +165,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
                 f"expected A vs B and nothing more, got {words[3]!r}; for more players add --matrix"
             )
         if arguments.anchor:
-            made.error("--anchor: ratings need --matrix or --ladder or --run")
+            made.error("--anchor: ratings need --matrix, --ladder or --run")
     others = {**modes, "--until": arguments.until, "--plot": arguments.plot}
     try:
         bid_options.check(arguments, (name for name, given in others.items() if given))
@@ -314,7 +314,8 @@ def _steps(arguments: argparse.Namespace, rules: "ladder.Rules", cache: "ladder.
     from zebjax.evaluation import steps, tables
 
     run = arguments.run
-    chosen = steps.chosen(run, arguments.every)
+    with cli.names_option("--run"):
+        chosen = steps.chosen(run, arguments.every)
     specs = [*(f"zeb:{steps.folder_of(run, step)}" for step in chosen), *arguments.players]
     contenders = [players.make(spec) for spec in specs]
     names = [*(f"step {step}" for step in chosen), *arguments.players]

@@ -1,6 +1,7 @@
 """The command `zebjax bid`: what a hand can bid, and how good that estimate is."""
 
 import argparse
+import functools
 import json
 import re
 import sys
@@ -87,7 +88,7 @@ def parser() -> cli.Parser:
     )
     add(
         "--keep",
-        type=Path,
+        type=functools.partial(cli.file_to_write, suffix=""),
         metavar="FILE",
         help="with --calibrate: a file of finished deals, with which the same command resumes",
     )
@@ -188,7 +189,8 @@ def _hand(arguments: argparse.Namespace) -> int:
         declarations.insert(-1, tiles.DOUBLES_SUIT)
     n = arguments.n or WORLDS
     rng = np.random.default_rng(arguments.seed)
-    policy = auction.policy_of(arguments.by)
+    with cli.names_option("--by"):
+        policy = auction.policy_of(arguments.by)
     chances = auction.chances(np.array(hand), n, rng, policy, declarations)
     names = " ".join(tiles.TILE_NAMES[tile] for tile in hand)
     highest = auction.highest_bid(chances, arguments.theta)
@@ -305,7 +307,10 @@ def _calibration_table(result: "Result") -> "Table":
 def _calibrate(arguments: argparse.Namespace) -> int:
     """Play contracts out and print what was promised and what came."""
     from zebjax.evaluation import calibration
+    from zebjax.players import auction
 
+    with cli.names_option("--by"):  # before the first deal
+        auction.policy_of(arguments.by)
     settings = calibration.Settings(
         n=arguments.n or CALIBRATION_WORLDS,
         bid=arguments.bid,

@@ -231,6 +231,10 @@ class Parser(cli.Parser):
         """Read the named experiment and apply the given overrides.
 
         Raises:
-            ValueError: if it cannot be read, or a value is not allowed.
+            ValueError: if it cannot be read, a value is not allowed, or the run's folder cannot be
+                one.
         """
-        return overrides.apply(read(arguments.experiment), arguments)
+        settings = overrides.apply(read(arguments.experiment), arguments)
+        with cli.names_option("runs"):
+            files.require_folder(settings.folder)
+        return settings

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zebjax.common import cli, hub
+from zebjax.common import cli, hub, parsing
 
 if TYPE_CHECKING:
     from zebjax.network import Params, ZebConfig
@@ -70,7 +70,7 @@ def parser() -> cli.Parser:
     )
     made.add_argument(
         "--ladder",
-        type=Path,
+        type=cli.file_to_read,
         metavar="FILE.json",
         help="with --hub: what `zebjax arena --ladder zeb:PATH --json` printed, for the card "
         "(default: none, and the card says not rated; for `bundled` its ladder)",
@@ -83,7 +83,7 @@ def _check(arguments: argparse.Namespace) -> None:
     from zebjax.table import options
 
     if all(getattr(arguments, name) is None for name in _OUTPUTS):
-        wanted = " or ".join(f"--{name}" for name in _OUTPUTS)
+        wanted = parsing.either(f"--{name}" for name in _OUTPUTS)
         raise ValueError(f"expected {wanted}; see zebjax export --help")
     for name in ("public", "ladder"):
         if getattr(arguments, name) and arguments.hub is None:

@@ -23,7 +23,7 @@ def parser() -> cli.Parser:
         "Fit the small network to the moves in recorded games, so that it foresees what such\n"
         "players do: a model of the others for eq:...,belief=FILE. Make the games with\n"
         "`zebjax teach --criterion win`; games of self-play do as well.\n\n"
-        "Printed are, for games that were held out, before and after: the cross-entropy to the\n"
+        "It prints for games that were held out, before and after: the cross-entropy to the\n"
         "policy targets (nats a move) and the share of moves that the network foresees.",
         "runs/teacher runs/model.safetensors",
     )
@@ -78,7 +78,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from zebjax.solver import cached_code
     from zebjax.training import small_descent, small_imitate, warm_start
 
-    start = storage.load(arguments.start)
+    with cli.names_option("--start"):
+        start = storage.load(arguments.start)
     if arguments.out.is_dir() or not arguments.out.parent.is_dir():  # not after the whole fit
         raise ValueError(f"OUT: {arguments.out} is no file in a folder that exists")
     records = warm_start.games_in(arguments.games, "GAMES")

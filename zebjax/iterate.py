@@ -25,7 +25,7 @@ def parser() -> cli.Parser:
         "In each round the network plays games against itself; every legal move is played to the\n"
         "end by it, each seat from its own view; then it is fitted to the outcomes. Ctrl-C\n"
         "stops; the same command resumes, and more --rounds continue a finished one.\n\n"
-        "Printed for each round: wins of the new network's best moves against random play, over\n"
+        "It prints for each round: wins of the new network's best moves against random play, over\n"
         "2,000 paired deals; and errors (mean squared) of the value of moves relative to their\n"
         "mean, and of the mean: `before` on the new games, `after` on those of the fit. In OUT\n"
         "curve.png shows the wins, and rounds.jsonl has these numbers, a JSON object a round.",

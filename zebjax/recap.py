@@ -41,7 +41,7 @@ def parser() -> cli.Parser:
     )
     made.add_argument(
         "--arena",
-        type=Path,
+        type=cli.file_to_read,
         action="append",
         default=[],
         metavar="FILE",

@@ -7,7 +7,6 @@ import sys
 import time
 import typing
 from collections.abc import Sequence
-from pathlib import Path
 
 from zebjax.common import cli, console, locks, parsing
 from zebjax.players import spec
@@ -38,7 +37,7 @@ def parser() -> cli.Parser:
     )
     add = made.add_argument
     add("--games", type=cli.integer(1, 10**9), required=True, metavar="N", help="games in all")
-    add("--out", type=Path, required=True, metavar="DIR", help="folder of the files")
+    add("--out", type=cli.folder, required=True, metavar="DIR", help="folder of the files")
     worlds = cli.integer(1, spec.MAX_WORLDS)
     add(
         "--n",

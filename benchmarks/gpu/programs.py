@@ -72,12 +72,15 @@ class Compute(NamedTuple):
         return facts if self.kernels != AUTO else {"compute_dtype": self.compute_dtype}
 
 
-def _setting(name: str, compute: Compute) -> tuple[network.ZebConfig, search.SearchConfig]:
+def _setting(name: str, compute: Compute) -> tuple[network.ZebConfig, selfplay.Setting]:
     setting = selfplay.SETTINGS[name]
     net = dataclasses.replace(
-        network.PRESETS[setting.preset], belief_head=setting.belief_head, **compute._asdict()
+        network.PRESETS[setting.preset],
+        belief_head=setting.belief_head,
+        move_values=setting.method != "search",
+        **compute._asdict(),
     )
-    return net, setting.search
+    return net, setting
 
 
 def _params(net: network.ZebConfig) -> Any:
@@ -86,9 +89,11 @@ def _params(net: network.ZebConfig) -> Any:
 
 def self_play(name: str, lanes: int, compute: Compute) -> Program:
     """Moves of self-play; `name` is a setting of the benchmark `selfplay`."""
-    net, settings = _setting(name, compute)
+    net, setting = _setting(name, compute)
     # Room for as many games as lanes: the size of the buffer hardly matters to the program.
-    config = SelfPlayConfig(lanes=lanes, games_per_cycle=lanes, search=settings)
+    config = SelfPlayConfig(
+        lanes=lanes, games_per_cycle=lanes, method=setting.method, search=setting.search
+    )
     lanes_state = jax.eval_shape(lambda: actor.init(config, jax.random.key(0)))
     return Program(
         {"program": "selfplay", "setting": name, "lanes": lanes, **compute.facts()},
@@ -99,14 +104,15 @@ def self_play(name: str, lanes: int, compute: Compute) -> Program:
         lanes / selfplay.DECISIONS_PER_GAME,
         "predicted_games_per_s",
         True,
-        settings.sims,
+        setting.search.sims if setting.method == "search" else None,
         _turns(True),
     )
 
 
 def one_search(name: str, lanes: int, compute: Compute) -> Program:
-    """One search of `lanes` games."""
-    net, settings = _setting(name, compute)
+    """One search of `lanes` games; the setting must have one."""
+    net, setting = _setting(name, compute)
+    settings = setting.search
     states = jax.eval_shape(lambda: jax.vmap(game.deal)(jax.random.split(jax.random.key(0), lanes)))
 
     def run(params: network.Params, states: game.GameState, key: jax.Array) -> Any:

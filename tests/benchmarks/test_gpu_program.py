@@ -393,6 +393,16 @@ backend_config={"known_trip_count":{"n":"10"}}
 """
 
 
+@pytest.mark.parametrize("name", ["medium-outcomes", "medium-rollouts"])
+def test_self_play_without_a_search_is_a_program(name):
+    words = ["--programs", "selfplay", "search", "--settings", name, "--lanes", "16"]
+    (program,) = gpu_program.planned(gpu_program._parser().parse_args(words))
+    assert program.facts["setting"] == name and program.inner is None
+    # Traced and not compiled: that needs the plugin.
+    after = program.function.trace(*program.arguments).out_info
+    assert after.finished.moves.shape[1:] == (28, 7, 2)
+
+
 def test_collectives_are_counted_with_the_bytes_of_their_results():
     entry = roofline.predict(hlo.parse(COLLECTIVES), H100)
     # 256 bytes ten times in the loop, and two arrays at once.

@@ -168,6 +168,25 @@ def test_a_file_to_write_is_refused_before_the_work(tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {"dir.png", "file"}
 
 
+def test_a_folder_may_be_there_or_not_and_a_file_to_read_must_be(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "file").touch()
+    assert cli.folder("dir").name == "dir" and cli.folder("gone/x").name == "x"
+    assert cli.file_to_read("file").name == "file"
+    for check, text, sentence in (
+        (cli.folder, "file", "expected a folder, 'file' is a file"),
+        (cli.folder, "file/x", "expected a folder, 'file' is a file"),
+        (cli.folder, " ", "expected the name of a folder, got ' '"),
+        (cli.file_to_read, "dir", "expected a file, 'dir' is a folder"),
+        (cli.file_to_read, "gone", "there is no file 'gone'"),
+        (cli.file_to_read, "", "expected the name of a file, got ''"),
+    ):
+        with pytest.raises(argparse.ArgumentTypeError) as refused:
+            check(text)
+        assert str(refused.value) == sentence
+
+
 def test_an_error_of_the_system_names_the_file_and_what_was_expected(capsys, tmp_path):
     (tmp_path / "file").touch()
     wanted = {

@@ -193,7 +193,7 @@ def test_an_nvidia_device_and_its_tools_are_seen(tmp_path):
 
 def test_the_device_is_a_setting_of_the_experiment():
     assert Experiment("x").device == "any"
-    with pytest.raises(ValueError, match="device: expected any or cpu or gpu, got 'cuda'"):
+    with pytest.raises(ValueError, match="device: expected any, cpu or gpu, got 'cuda'"):
         Experiment("x", device="cuda")
 
 

@@ -248,6 +248,20 @@ def test_a_run_in_progress_says_how_far_it_is(tmp_path):
     assert "0.500 on trained examples and 0.520 on held-out" in section(text, "Warnings")
 
 
+def test_a_run_with_values_of_moves_shows_their_error(tmp_path):
+    rows = recap_run.original_rows()[:3]
+    title = "Error of the values of moves"
+    assert title not in made(recap_run.make(tmp_path / "without", rows=rows))[2]
+    errors = {"train/move_value_error": 0.72, "held_out/move_value_error": 0.81}
+    errors["train/move_value_spread_error"] = 0.21
+    folder = recap_run.make(tmp_path / "with", rows=[one | errors for one in rows])
+    text = made(folder)[2]
+    told = section(text, "Milestones")
+    assert title in told and "all: starts with 0.720" in told
+    assert "differences: starts with 0.210" in told and "held out: starts with 0.810" in told
+    assert "| error of the values of moves | 0.720 |" in section(text, "Final metrics and peak")
+
+
 def test_a_damaged_file_is_named_and_the_rest_is_shown(tmp_path):
     folder = recap_run.make(tmp_path, rows=recap_run.original_rows())
     for name in ("environment.json", "arena/ladder.json"):

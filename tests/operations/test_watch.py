@@ -140,6 +140,23 @@ def test_a_poll_that_fails_is_shown_and_the_next_one_forgets_it(run):
     drive(run, steps, notes=["a note"])
 
 
+def test_values_of_moves_have_a_curve_if_the_run_has_them(run):
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+    async def steps(app, pilot):
+        shown = [curve.display for curve in app.query(".curve")]
+        assert shown == [True] * 4 + [False] * 2 + [True]
+        more = {"train/move_value_error": 0.7, "train/move_value_spread_error": 0.2}
+        texts = [json.dumps(row | more) + "\n" for row in rows]
+        (run / "metrics.jsonl").write_text("".join(texts))
+        app._show_charts()
+        assert all(curve.display for curve in app.query(".curve"))
+        labels = [str(label.render()) for label in app.query(".curve .label")]
+        assert any(label.startswith("error of values of moves: 0.700") for label in labels)
+
+    drive(run, steps)
+
+
 def test_a_long_log_is_read_from_its_end(tmp_path):
     log = tmp_path / "x.log"
     log.write_text("".join(f"line {n}\n" for n in range(50_000)))

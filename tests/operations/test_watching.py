@@ -198,6 +198,9 @@ def test_a_complete_run_has_no_alarm(tmp_path, capsys):
     whole(tmp_path, state="stopped", step=5000, last_step=5000, phase="play")
     code, out = shown(capsys, tmp_path)
     assert code == 0 and "learner  complete" in out and "all well" in out
+    found = json.loads(shown(capsys, tmp_path, "--json")[1])
+    assert found["learner"]["phase"] == found["processes"][0]["phase"] == "complete"
+    assert found["processes"][1]["phase"] == "play"  # a worker does not know it
     whole(tmp_path, state="stopped", step=5000, last_step=5000, phase="judge")
     assert shown(capsys, tmp_path)[0] == 1
 
@@ -222,6 +225,7 @@ def run(tmp_path):
     (path / "environment.json").write_text(json.dumps([{"device": "cpu"}]))
     new = {
         "train/policy_loss": 0.5,
+        "train/move_value_error": 0.7,
         "perf/games_per_s": 3.0,
         "perf/cycle_wall_time_s": 20.0,
         "stats/replay_buffer_selfplay": 50,
@@ -241,7 +245,7 @@ def test_a_run_in_one_process_is_shown_while_it_runs(run, capsys):
             "step     2 of 4, reached ",
             "a cycle takes 0:20, 20 games",
             "buffer   50 of 100 examples (50 %)",
-            "losses policy 0.500; 60.0 ± 10.0 % against random",
+            "losses policy 0.500, moves 0.700; 60.0 ± 10.0 % against random",
             "games/s  3.00",
             "all well",
         ):
@@ -257,7 +261,9 @@ def test_a_run_that_nobody_works_on_is_an_alarm_unless_it_is_complete(run, capsy
     settings = json.loads((run / "experiment.json").read_text())
     (run / "experiment.json").write_text(json.dumps(settings | {"cycles": 2}))
     code, out = shown(capsys, run)
-    assert code == 0 and "learner  complete" in out
+    assert code == 0 and "learner  complete" in out and "playing" not in out
+    found = json.loads(shown(capsys, run, "--json")[1])
+    assert found["learner"]["phase"] == found["processes"][0]["phase"] == "complete"
 
 
 def test_metrics_alone_are_enough(run, tmp_path, capsys):

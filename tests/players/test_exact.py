@@ -257,7 +257,7 @@ def test_cheat_plays_the_solvers_best(middles):
     [
         ("eq:n=0", "n: expected a whole number from 1 to 100000, got '0'"),
         ("eq:n=ten", "n: expected a whole number from 1 to 100000, got 'ten'"),
-        ("eq:criterion=mean", "criterion: expected win or points or make, got 'mean'"),
+        ("eq:criterion=mean", "criterion: expected win, points or make, got 'mean'"),
         ("eq:worlds=3", "unknown key 'worlds'; expected one of n, "),
         ("eq:100", "expected key=value as in eq"),
         ("cheat:1", "expected 'cheat' and nothing more"),

@@ -143,7 +143,7 @@ def opened(file, width):
         page.evaluate("zebjax.page.paceMs = 0")
         yield page
         assert page.evaluate("document.documentElement.scrollWidth") == width
-        assert wrong == [] and asked == [file.as_uri()]
+        assert wrong == [] and set(asked) == {file.as_uri()}
         context.close()
 
 
@@ -153,6 +153,18 @@ def settle(page):
 
 def tap(page, name):
     page.locator(name).first.tap()
+    settle(page)
+
+
+def press_button(page, name):
+    page.locator(name).first.click()
+    settle(page)
+
+
+def reload(page):
+    page.reload()
+    page.wait_for_selector("#setup:not([hidden]), #table:not([hidden])")
+    page.evaluate("zebjax.page.paceMs = 0")
     settle(page)
 
 
@@ -207,6 +219,23 @@ def test_a_hand_with_a_bid_by_touch_on_a_phone(exported):
         assert "You bid 2 marks and took" in said and "2 marks for" in said
         tap(page, "#next")
         assert "hand 2" in page.locator("#score").inner_text()
+
+
+def test_a_reload_keeps_the_game_and_leaving_it_does_not(exported):
+    with opened(exported, DESKTOP) as page:
+        page.select_option("#with-bids", "no")
+        press_button(page, "#setup button")
+        for _ in range(2):
+            press_button(page, LEGAL)
+        shown = page.evaluate("zebjax.page.view")
+        assert shown["ply"] >= 5
+        reload(page)
+        assert page.evaluate("zebjax.page.view") == shown
+        press(page, "u")  # what may be taken back is kept, too
+        assert page.evaluate("zebjax.page.view.ply") < shown["ply"]
+        press_button(page, "#leave")
+        reload(page)
+        assert page.locator("#setup").is_visible()
 
 
 @pytest.mark.slow

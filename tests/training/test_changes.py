@@ -110,6 +110,28 @@ def test_what_cannot_change_says_how_another_run_begins_with_weights_and_games(t
         resume.check_can_continue(saved(), other)
 
 
+def test_another_method_of_self_play_is_no_run_for_these_games(tmp_path):
+    net = dataclasses.replace(TINY.network, move_values=True)
+    settings = dataclasses.replace(TINY, runs=str(tmp_path), network=net)
+    (settings.folder / "games").mkdir(parents=True)
+    by_rollouts = dataclasses.replace(
+        settings, selfplay=dataclasses.replace(TINY.selfplay, method="rollouts")
+    )
+    with pytest.raises(resume.CannotContinue) as refused:
+        resume.check_can_continue(json.loads(to_json(settings)), by_rollouts)
+    assert str(refused.value) == (
+        f"{settings.folder}: this run was made with selfplay.method = 'search' and cannot continue "
+        "with 'rollouts': a run learns from games of one method; give it another --name or put "
+        f"the old value back. Another run begins with the weights of this one by "
+        f"--start.checkpoint {settings.folder}"
+    )
+    # A network with another head too: nothing of this run fits.
+    before = json.loads(to_json(dataclasses.replace(settings, network=TINY.network)))
+    with pytest.raises(resume.CannotContinue, match=r"network\.move_values") as refused:
+        resume.check_can_continue(before, by_rollouts)
+    assert "--replay.seed-folder" not in str(refused.value)
+
+
 def test_saved_sizes_that_are_no_numbers_are_refused():
     before = saved()
     before["selfplay"]["lanes"] = "many"

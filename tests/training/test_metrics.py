@@ -49,6 +49,25 @@ def test_curves_of_odd_rows_are_drawn(tmp_path):
     assert (tmp_path / "curves.png").stat().st_size > 100
 
 
+def test_values_of_moves_are_drawn_if_the_run_has_them(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(metrics.charts, "save_figure", lambda figure, path: figures.append(figure))
+    rows = [
+        {"cycle": cycle, "stats/total_games": cycle}
+        | {f"train/{name}_loss": 0.5 for name in ("policy", "value")}
+        for cycle in (1, 2)
+    ]
+    of_moves = {"train/move_value_error": 0.7, "train/move_value_spread_error": 0.2}
+    with_them = [row | of_moves | {"held_out/move_value_error": 0.8} for row in rows]
+    for each in (rows, with_them):
+        metrics.plot_curves(each, tmp_path / "curves.png", "run")
+    without, labels = (
+        [text.get_text() for text in figure.axes[1].get_legend().get_texts()] for figure in figures
+    )
+    assert without == ["policy", "value"]
+    assert labels == [*without, "moves", "move differences", "held out"]
+
+
 def test_a_full_disk_leaves_no_half_row(tmp_path):
     path = tmp_path / "metrics.jsonl"
     metrics.append(path, {"cycle": 0, "stats/total_games": 0})

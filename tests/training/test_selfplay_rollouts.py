@@ -12,8 +12,10 @@ from zebjax import game, network, record
 from zebjax.record import TargetKind
 from zebjax.search import Exploration
 from zebjax.training import kept_games, memory, selfplay
+from zebjax.training import run as training
 from zebjax.training.config import SelfPlayConfig, TeacherConfig
 from zebjax.training.resume import CannotContinue
+from zebjax.training.session import Progress
 from zebjax.training.workers_config import EvalAuxConfig
 
 NETWORK = dataclasses.replace(tiny.TINY.network, move_values=True)
@@ -126,6 +128,27 @@ def test_a_run_learns_them_keeps_them_and_resumes(tmp_path, method):
         tiny.go(searched)
 
 
+@pytest.mark.parametrize(
+    ("method", "folder", "weight", "by"),
+    [
+        ("outcomes", None, 1.0, ",choose=value"),
+        ("rollouts", None, 1.0, ",choose=value"),
+        ("search", "lessons", 1.0, ",choose=value"),
+        ("search", "lessons", 0.0, ""),
+        ("search", None, 1.0, ""),  # games of a search have no values of moves
+    ],
+)
+def test_a_run_that_learned_the_values_of_moves_is_to_play_by_them(method, folder, weight, by):
+    settings = dataclasses.replace(
+        EXPERIMENT,
+        selfplay=dataclasses.replace(PLAY, method=method),
+        teacher=TeacherConfig(folder),
+        learner=dataclasses.replace(EXPERIMENT.learner, move_value_weight=weight),
+    )
+    said = training._completed(Progress(4, 0, 50), settings)
+    assert f"next: zebjax arena zeb:{settings.folder}{by} vs heuristic\n" in said
+
+
 def test_a_workers_games_bring_their_values_to_the_learner(tmp_path):
     settings = workers.settings_in(
         tmp_path,
@@ -154,7 +177,7 @@ def test_it_needs_the_values_of_moves_and_fewer_lanes_need_less_memory():
     ):
         with pytest.raises(ValueError, match=message):
             dataclasses.replace(EXPERIMENT, **other)
-    with pytest.raises(ValueError, match=r"method: expected search or outcomes or rollouts"):
+    with pytest.raises(ValueError, match=r"method: expected search, outcomes or rollouts"):
         SelfPlayConfig(method="mcts")
     many = dataclasses.replace(EXPERIMENT, selfplay=dataclasses.replace(PLAY, lanes=4096))
     drawn = dataclasses.replace(

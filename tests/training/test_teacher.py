@@ -178,7 +178,7 @@ def test_the_command(tmp_path, capsys):
         ),
         (
             ["--games", "3", "--out", __file__],
-            f"{__file__}: expected a folder, but {__file__} is a file",
+            f"--out: expected a folder, {__file__!r} is a file",
         ),
     ],
 )

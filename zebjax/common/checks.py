@@ -4,6 +4,8 @@ import math
 import typing
 from typing import Any
 
+from zebjax.common import parsing
+
 
 def check(settings: Any, prefix: str) -> None:
     """Check every `Literal[...]` field and every float of a dataclass, and `names`.
@@ -25,7 +27,8 @@ def check(settings: Any, prefix: str) -> None:
             and getattr(settings, name) not in options
         ):
             raise ValueError(
-                f"{before}{name}: expected {' or '.join(options)}, got {getattr(settings, name)!r}"
+                f"{before}{name}: expected {parsing.either(options)}, "
+                f"got {getattr(settings, name)!r}"
             )
         if isinstance(getattr(settings, name), float) and not math.isfinite(
             getattr(settings, name)

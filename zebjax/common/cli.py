@@ -231,6 +231,38 @@ def file_to_write(text: str, suffix: str, *, creates_folder: bool = False) -> Pa
     return path
 
 
+def file_to_read(text: str) -> Path:
+    """An argparse type: the path of a file that is there."""
+    path = Path(text)
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"expected the name of a file, got {text!r}")
+    if os.path.isdir(path):
+        raise argparse.ArgumentTypeError(f"expected a file, {text!r} is a folder")
+    if not os.path.exists(path):
+        raise argparse.ArgumentTypeError(f"there is no file {text!r}")
+    return path
+
+
+def folder(text: str) -> Path:
+    """An argparse type: the path of a folder, there or not yet."""
+    path = Path(text)
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"expected the name of a folder, got {text!r}")
+    there = next(place for place in (path, *path.parents) if os.path.exists(place))
+    if not os.path.isdir(there):
+        raise argparse.ArgumentTypeError(f"expected a folder, {str(there)!r} is a file")
+    return path
+
+
+@contextlib.contextmanager
+def names_option(name: str) -> Iterator[None]:
+    """Put the option before the ValueError of what reads its value."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
 def said(error: Exception) -> str:
     """Return an error as a sentence; one of the operating system names the file first."""
     if not isinstance(error, OSError) or not error.strerror or error.filename is None:

@@ -31,6 +31,16 @@ def similar(word: str, known: Iterable[str]) -> str:
     return nearest(word, found) if found else ""
 
 
+def either(words: Iterable[str]) -> str:
+    """Return words as alternatives.
+
+    >>> either(["win"]), either(["win", "points"]), either(["win", "points", "make"])
+    ('win', 'win or points', 'win, points or make')
+    """
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 def hint(word: str, known: Iterable[str], otherwise: str = "") -> str:
     """Return a hint: the word of `known` that `word` resembles; else `otherwise`, or all words."""
     known = list(known)
@@ -82,7 +92,7 @@ def one_of(*words: str) -> Callable[[str], str]:
         if text not in words:
             meant = similar(text, words)
             instead = f"; did you mean {meant!r}?" if meant else ""
-            raise ValueError(f"expected {' or '.join(words)}, got {text!r}{instead}")
+            raise ValueError(f"expected {either(words)}, got {text!r}{instead}")
         return text
 
     return parse
@@ -146,6 +156,6 @@ def first_of(*parsers: Callable[[str], object]) -> Callable[[str], object]:
                 return parser(text)
             except ValueError as error:
                 expected.append(str(error).removeprefix("expected ").partition(", got ")[0])
-        raise ValueError(f"expected {' or '.join(expected)}, got {text!r}")
+        raise ValueError(f"expected {either(expected)}, got {text!r}")
 
     return parse

@@ -10,6 +10,7 @@ from zebjax.training.session import Progress, Session
 
 METRICS = (
     *(f"train/{name}_loss" for name in ("policy", "value", "belief", "total")),
+    *("train/move_value_error", "train/move_value_spread_error"),
     *(f"train/belief_accuracy{name}" for name in ("", "_hidden", "_marginal")),
     *("stats/selfplay_updates", "stats/eval_aux_updates", "stats/eval_aux_policy_w"),
     *("stats/replay_buffer_selfplay", "stats/replay_buffer_eval_aux"),

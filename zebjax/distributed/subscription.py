@@ -91,9 +91,10 @@ def check_experiment(manifest: weights.Manifest, settings: Experiment) -> None:
             )
     selfplay = theirs.get("selfplay")
     method = selfplay.get("method") if isinstance(selfplay, dict) else None
-    if (method or SelfPlayConfig.method) != settings.selfplay.method:
+    method = method or SelfPlayConfig.method
+    if method != settings.selfplay.method:
         raise weights.BadWeights(
-            f"the learner's selfplay.method is {method or SelfPlayConfig.method!r}, here it is "
+            f"the learner's selfplay.method is {method!r}, here it is "
             f"{settings.selfplay.method!r}; start the worker with the learner's experiment file "
-            "and overrides"
+            f"and overrides, here --selfplay.method {method!r}"
         )

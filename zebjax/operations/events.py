@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from zebjax.common import parsing
 from zebjax.training import metrics
 
 FILE = "events.jsonl"
@@ -46,7 +47,7 @@ def row(
         ValueError: if `event` is not one of `EVENTS`.
     """
     if event not in EVENTS:
-        raise ValueError(f"event: expected {' or '.join(EVENTS)}, got {event!r}")
+        raise ValueError(f"event: expected {parsing.either(EVENTS)}, got {event!r}")
     return {
         "time_s": round(time.time(), 3),
         "role": role,

@@ -181,6 +181,6 @@ def actions(fleet: Fleet) -> Actions:
     """
     if fleet.kind not in KINDS:
         raise ValueError(
-            f"{fleet.folder / FILE}: kind: expected {' or '.join(KINDS)}, got {fleet.kind!r}"
+            f"{fleet.folder / FILE}: kind: expected {parsing.either(KINDS)}, got {fleet.kind!r}"
         )
     return cast(Actions, importlib.import_module(KINDS[fleet.kind]))

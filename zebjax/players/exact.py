@@ -19,6 +19,7 @@ import numba
 import numpy as np
 
 from zebjax import game, solver, tiles, worlds
+from zebjax.common import parsing
 from zebjax.common.arrays import check
 from zebjax.common.jax_settings import PRNG
 from zebjax.players import Player, base, special
@@ -318,7 +319,7 @@ def player(n: int = 100, criterion: str = "win", n_trick1: int | None = None) ->
     """
     _check_sizes(n, n_trick1)
     if criterion not in CRITERIA:
-        raise ValueError(f"criterion: expected {' or '.join(CRITERIA)}, got {criterion!r}")
+        raise ValueError(f"criterion: expected {parsing.either(CRITERIA)}, got {criterion!r}")
     best = _choose_points if criterion == "points" else _choose_win
 
     def choose_needing(

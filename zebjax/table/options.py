@@ -3,7 +3,6 @@
 import argparse
 import importlib.util
 import secrets
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zebjax.common import bids, cli, parsing
@@ -36,7 +35,7 @@ def add(parser: cli.Parser) -> None:
     )
     parser.add_argument(
         "--games",
-        type=Path,
+        type=cli.folder,
         metavar="FOLDER",
         help="save each finished hand there, as a record and as text",
     )
@@ -99,9 +98,8 @@ def open_host(arguments: argparse.Namespace, specs: list[str]) -> "Host":
         if getattr(arguments, name) not in (None, (), False) and not arguments.bid:
             raise ValueError(f"--{name.replace('_', '-')}: expected --bid with it")
     bots.check_specs(specs)
-    if arguments.games is not None:
-        files.require_folder(arguments.games)
-    believer = advice.believer(arguments.beliefs)
+    with cli.names_option("--beliefs"):
+        believer = advice.believer(arguments.beliefs)
     theta = THETA if arguments.theta is None else arguments.theta
     bidder = SpecialBidder(theta) if arguments.bid else None
     allowed = (bids.DOUBLES_SUIT,) * arguments.doubles_suit + arguments.special

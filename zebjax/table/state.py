@@ -12,7 +12,7 @@ import numpy as np
 
 from zebjax import bidding, game, position, suits, tiles
 from zebjax.bidding import Bidding, Call, Seen
-from zebjax.common import jax_settings
+from zebjax.common import jax_settings, parsing
 from zebjax.position import Auction, Position
 from zebjax.protocol import BID, DECLARE, PLAY, Request
 from zebjax.table import GOAL, MAX_SEED
@@ -233,7 +233,7 @@ def play(table: Table, tile: int) -> Table:
         reason = "this hand is over" if table.is_over else "the bids come first"
         raise ValueError(f"play: {reason}")
     if tile not in table.game.legal:
-        legal = " or ".join(tiles.TILE_NAMES[each] for each in table.game.legal)
+        legal = parsing.either(tiles.TILE_NAMES[each] for each in table.game.legal)
         raise ValueError(f"that tile may not be played now; expected {legal}")
     return dataclasses.replace(table, game=table.game.play(tile))
 

@@ -16,11 +16,11 @@ from zebjax.common.arrays import check, check_key
 from zebjax.contract_record import AnyRecord
 from zebjax.observe import shorten
 from zebjax.record import check_record
-from zebjax.training import flat, replay, together
+from zebjax.training import flat, metric_sums, replay, together
 from zebjax.training.batches import Batch, Positions, check_batch, make_batch, positions
 from zebjax.training.config import LearnerConfig
 from zebjax.training.gradients import LossWeights, cut_lengths, grads_and_output, own_weights
-from zebjax.training.losses import _BELIEF_LOSS, MOVE_METRICS, Metrics, losses
+from zebjax.training.losses import _BELIEF_LOSS, Metrics, losses
 from zebjax.training.optimizer import averaged, lr_schedule, make_optimizer
 
 
@@ -43,39 +43,6 @@ class LearnerState(NamedTuple):
     def published(self) -> network.Params:
         """The parameters that play and are saved as the network: the average, if there is one."""
         return self.params if self.average is None else self.average
-
-
-_METRICS = (
-    "policy_loss",
-    "value_loss",
-    "total_loss",
-    "policy_entropy",
-    "policy_top1_accuracy",
-    "policy_kl_divergence",
-    "value_mean",
-    "value_std",
-    "value_target_mean",
-    "grad_norm",
-    "grad_norm_value_head",
-    "lr",
-    "objective_loss",
-    "eval_aux_policy_loss",
-    "eval_aux_value_loss",
-)
-_BELIEF_METRICS = (
-    "belief_loss",
-    "belief_accuracy",
-    "belief_loss_hidden",
-    "belief_accuracy_hidden",
-    "belief_brier_hidden",
-    "belief_confidence_hidden",
-    "belief_loss_marginal",
-    "belief_accuracy_marginal",
-    "eval_aux_belief_loss",
-)
-
-
-_STREAM_LOSSES = ("policy_loss", "value_loss", "belief_loss")
 
 
 class EvalAux(NamedTuple):
@@ -103,9 +70,7 @@ def init(
         key: one typed random key.
     """
     check_key("key", key)
-    metrics = _METRICS + (_BELIEF_METRICS if network_config.belief_head else ())
-    metrics += MOVE_METRICS if network_config.move_values else ()
-    zeros = {name: jnp.float32(0) for name in metrics}
+    zeros = {name: jnp.float32(0) for name in metric_sums.names(network_config)}
     optimizer = make_optimizer(config).init(params)
     # A copy: `train` donates both.
     average = jax.tree.map(jnp.copy, params) if config.ema else None
@@ -261,10 +226,7 @@ def train(
     def metrics_of(made: _Made, batch: Batch, is_aux: jax.Array) -> jax.Array:
         """Compute the metrics of one update, as a vector in the order of `names`."""
         metrics = _metrics(config, made, batch, weights_of(is_aux))
-        metrics |= {
-            f"eval_aux_{name}": is_aux * metrics[name] for name in _STREAM_LOSSES if name in metrics
-        }
-        return _stacked(metrics, names)
+        return metric_sums.stacked(metrics | metric_sums.of_eval_aux(metrics, is_aux), names)
 
     def draw(key: jax.Array, is_aux: jax.Array) -> tuple[AnyRecord, jax.Array]:
         drawn = replay.sample(key, ring, config.batch, config.decisions_only)
@@ -335,7 +297,7 @@ def train(
         average=flat.pack(layout, state.params, state.average),
         metrics={},
     )
-    sums = _stacked(state.metrics, names)
+    sums = metric_sums.stacked(state.metrics, names)
     n_draws = -(-n_chunks // chunks_drawn)
     after, sums = jax.lax.fori_loop(0, n_draws, chunks, _Carry(packed, sums))
     return after._replace(
@@ -365,10 +327,6 @@ def _layout(config: LearnerConfig, params: network.Params) -> flat.Layout:
     )
 
 
-def _stacked(metrics: Metrics, names: list[str]) -> jax.Array:
-    return jnp.stack([metrics[name] for name in names])
-
-
 def take_metrics(
     state: LearnerState, n_updates: int, n_eval_aux: int = 0
 ) -> tuple[LearnerState, Metrics]:
@@ -384,10 +342,7 @@ def take_metrics(
         over the updates of that stream, and are left out if it had no updates.
     """
     state, means = _take_means(state, n_updates, n_eval_aux)
-    without = {"selfplay": n_updates == n_eval_aux, "eval_aux": n_eval_aux == 0}
-    absent = {
-        f"{stream}_{name}" for stream in without if without[stream] for name in _STREAM_LOSSES
-    }
+    absent = metric_sums.absent(n_updates, n_eval_aux)
     return state, {name: mean for name, mean in means.items() if name not in absent}
 
 
@@ -396,13 +351,5 @@ def _take_means(
     state: LearnerState, n_updates: jax.Array | int, n_eval_aux: jax.Array | int
 ) -> tuple[LearnerState, Metrics]:
     """Compute `take_metrics`, with 0 for the losses of a stream without updates."""
-    # Divide by 1 or more: 0 / 0 would stop every run under JAX_DEBUG_NANS.
-    sums = state.metrics
-    means = {name: total / n_updates for name, total in sums.items()}
-    for name in _STREAM_LOSSES:
-        if name in sums:
-            of_aux = sums[f"eval_aux_{name}"]
-            means[f"eval_aux_{name}"] = of_aux / jnp.maximum(n_eval_aux, 1)
-            n_selfplay = jnp.maximum(n_updates - n_eval_aux, 1)
-            means[f"selfplay_{name}"] = (sums[name] - of_aux) / n_selfplay
-    return state._replace(metrics=jax.tree.map(jnp.zeros_like, sums)), means
+    means = metric_sums.means(state.metrics, n_updates, n_eval_aux)
+    return state._replace(metrics=jax.tree.map(jnp.zeros_like, state.metrics)), means

@@ -12,6 +12,14 @@ from zebjax.common import charts, files
 Row = dict[str, Any]
 FILE = "metrics.jsonl"
 """Name of the metrics file in a run's folder."""
+LOSSES = {
+    "policy": "policy_loss",
+    "value": "value_loss",
+    "belief": "belief_loss",
+    "moves": "move_value_error",
+    "move differences": "move_value_spread_error",
+}
+"""Losses and errors in charts: name -> metric, see `losses`. A network need not have all heads."""
 WIN_RATE = re.compile(r"eval/vs_(\w+)_win_rate")
 """Names of the win rates; the group is the opponent, see `opponents.name`."""
 
@@ -134,19 +142,19 @@ def plot_curves(rows: list[Row], path: Path, title: str) -> None:
 
     trained = [row for row in rows if "train/policy_loss" in row]
     x = [row[time] for row in trained]
-    for name in ("policy", "value", "belief"):
-        if all(f"train/{name}_loss" in row for row in trained):
-            (line,) = loss.plot(x, [row[f"train/{name}_loss"] for row in trained], label=name)
-            held = [row for row in trained if f"held_out/{name}_loss" in row]
+    for name, metric in LOSSES.items():
+        if trained and all(f"train/{metric}" in row for row in trained):
+            (line,) = loss.plot(x, [row[f"train/{metric}"] for row in trained], label=name)
+            held = [row for row in trained if f"held_out/{metric}" in row]
             loss.plot(
                 [row[time] for row in held],
-                [row[f"held_out/{name}_loss"] for row in held],
+                [row[f"held_out/{metric}"] for row in held],
                 color=line.get_color(),
                 linestyle=":",
-                label=f"{name}, held out" if held else None,
             )
+    if any(f"held_out/{metric}" in row for row in trained for metric in LOSSES.values()):
+        loss.plot([], [], color="grey", linestyle=":", label="held out")  # one entry for all
     loss.set(title="losses", xlabel=label, ylim=(0, None))
-    loss.legend()
 
     for name, legend in (
         ("belief_accuracy_hidden", "hidden tiles"),
@@ -156,8 +164,10 @@ def plot_curves(rows: list[Row], path: Path, title: str) -> None:
         if all(f"train/{name}" in row for row in trained):
             belief.plot(x, [100 * row[f"train/{name}"] for row in trained], label=legend)
     belief.set(title="belief accuracy, %", xlabel=label)
-    belief.legend()
 
+    for axes in (loss, belief):
+        if axes.lines:
+            axes.legend()
     for axes in (win, loss, belief):
         axes.locator_params(axis="x", nbins=5)
     charts.save_figure(figure, path)

@@ -19,7 +19,7 @@ _FIXED = {
     "start.step": "the weights have moved on from there",
     "start.total_games": "the weights have moved on from there",
     "teacher.folder": "the saved ring was filled from there",
-    "selfplay.method": "the saved games have values of moves by it, or none",
+    "selfplay.method": "a run learns from games of one method",
     "learner.optimizer": "the saved optimiser state would not fit",
 }
 
@@ -45,39 +45,40 @@ def check_can_continue(saved: Any, experiment: Experiment) -> None:
     ):
         raise ValueError(f"{experiment.folder}: the saved experiment.json is not an experiment")
     now = json.loads(to_json(experiment))
+    before, after = changes.defaults() | changes.flat(saved), changes.flat(now)
+    same_method = before["selfplay.method"] == after["selfplay.method"]
 
     def refuse(name: str, before: Any, after: Any, reason: str, new_network: bool = False) -> None:
         raise CannotContinue(
             f"{experiment.folder}: this run was made with {name} = {before!r} and cannot continue "
             f"with {after!r}: {reason}; give it another --name or put the old value back"
-            f"{_how_to_carry_over(experiment, new_network)}"
+            f"{_how_to_carry_over(experiment, not new_network, same_method)}"
         )
 
     # A field is absent in a run from before it existed, which had its default.
     network = ZebConfig().parameter_fields() | saved["network"]
-    for field, after in sorted(experiment.network.parameter_fields().items()):
-        before = network[field]
-        if before != after:
-            refuse(f"network.{field}", before, after, "it is another network", True)
+    for field, new in sorted(experiment.network.parameter_fields().items()):
+        old = network[field]
+        if old != new:
+            refuse(f"network.{field}", old, new, "it is another network", True)
     for name, reason in (
         ("clip_norm", "switching clipping on or off changes the optimiser's state"),
-        ("ema", "the saved state has an average of the weights, or none"),
+        ("ema", "switching the average on or off changes the saved state"),
     ):
         # Absent in a run from before the field existed.
         old, new = saved["learner"].get(name), getattr(experiment.learner, name)
         if bool(old) != bool(new):
             refuse(f"learner.{name}", old, new, reason)
-    before, after = changes.defaults() | changes.flat(saved), changes.flat(now)
     for name, reason in _FIXED.items():
         old = before[name]
         if old != after[name]:
             refuse(name, old, after[name], reason)
 
 
-def _how_to_carry_over(experiment: Experiment, new_network: bool) -> str:
-    """Say which options begin another run with the weights and the games of this one."""
-    options = {"weights": f"--start.checkpoint {experiment.folder}"} if not new_network else {}
-    if (folder := kept_games.folder_of(experiment)).is_dir():
+def _how_to_carry_over(experiment: Experiment, weights_fit: bool, games_fit: bool) -> str:
+    """Say which options begin another run with what fits it of this one."""
+    options = {"weights": f"--start.checkpoint {experiment.folder}"} if weights_fit else {}
+    if games_fit and (folder := kept_games.folder_of(experiment)).is_dir():
         options["games"] = f"--replay.seed-folder {folder}"
     if not options:
         return ""

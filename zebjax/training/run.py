@@ -56,12 +56,22 @@ def seconds_left(cycle_walls: Sequence[float], cycles_left: int) -> float | None
     return sum(recent) / len(recent) * cycles_left if recent else None
 
 
+def _spec(settings: Experiment) -> str:
+    """The spec of the run's player: by its values of moves if its games have taught them."""
+    # In such games the policy has only learned to imitate the values. Games of a search have no
+    # values of moves, so there the head is as untrained as with a weight of 0.
+    learns = settings.selfplay.learns_moves or settings.teacher.folder is not None
+    is_taught = learns and settings.learner.move_value_weight > 0
+    by_values = ",choose=value" if settings.network.move_values and is_taught else ""
+    return f"zeb:{settings.folder}{by_values}"
+
+
 def _completed(progress: Progress, settings: Experiment) -> str:
     """The last lines of a run: what it has done, and the commands to look at it."""
     cycles = counted(progress.cycle - progress.first_cycle, "cycle")
     games = counted(progress.total_games, "game")
     folder = settings.folder
-    player = shlex.quote(f"zeb:{folder}")
+    player = shlex.quote(_spec(settings))
     contract = " --contract 30" if settings.network.plays_contracts else ""
     return (
         f"complete: {cycles}, {games}, in {folder}; more with --cycles\n"

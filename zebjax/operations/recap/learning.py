@@ -42,6 +42,7 @@ _MILESTONES: tuple[tuple[str, tuple[str, ...], Callable[[float | None], str]], .
     ("policy", (series.POLICY,), text.fixed),
     ("value", (series.VALUE,), text.fixed),
     ("belief", (series.BELIEF,), text.fixed),
+    ("moves", (series.MOVES,), text.fixed),
     ("belief acc", (series.ACCURACY,), text.percent),
     ("hidden", _HIDDEN, text.percent),
     ("counted", _MARGINAL, text.percent),
@@ -113,6 +114,19 @@ def _losses(rows: Sequence[Row], marks: Marks) -> list[Block]:
     if not drawn:
         return [Missing("No losses are in the metrics: no cycle has been trained yet.")]
     blocks: list[Block] = [Chart("Losses", charts.lines(drawn, "loss", marks), charts.words(drawn))]
+    if series.first_known(rows, series.MOVES):
+        of_moves = [
+            charts.line(label, rows, name)
+            for label, name in (
+                ("all", series.MOVES),
+                ("differences", series.DIFFERENCES),
+                ("held out", "held_out/move_value_error"),
+            )
+            if series.first_known(rows, name)
+        ]
+        title = "Error of the values of moves, and of their differences in a position"
+        drawing = charts.lines(of_moves, "mean squared error", marks)
+        blocks.append(Chart(title, drawing, charts.words(of_moves)))
     held = [
         charts.line(label, rows, f"held_out/{name}")
         for label, name in (("held out", "value_loss"), ("trained", "trained_value_loss"))
@@ -170,6 +184,8 @@ _FINAL: tuple[tuple[str, tuple[str, ...], Callable[[float | None], str]], ...] =
     ("policy loss", (series.POLICY,), text.fixed),
     ("value loss", (series.VALUE,), text.fixed),
     ("belief loss", (series.BELIEF,), text.fixed),
+    ("error of the values of moves", (series.MOVES,), text.fixed),
+    ("the same, differences between moves", (series.DIFFERENCES,), text.fixed),
     ("total loss", ("train/total_loss",), text.fixed),
     ("belief accuracy, all 21 tiles", (series.ACCURACY,), text.percent),
     ("belief accuracy, hidden tiles", _HIDDEN, text.percent),

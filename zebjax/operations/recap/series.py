@@ -10,6 +10,7 @@ from zebjax.training.metrics import Row
 
 WIN, WIN_CI = "eval/vs_random_win_rate", "eval/vs_random_win_rate_ci95"
 POLICY, VALUE, BELIEF = (f"train/{name}_loss" for name in ("policy", "value", "belief"))
+MOVES, DIFFERENCES = "train/move_value_error", "train/move_value_spread_error"
 ACCURACY = "train/belief_accuracy"
 GAMES, BUFFER = "stats/total_games", "stats/replay_buffer_selfplay"
 WALL, SPEED = "perf/cycle_wall_time_s", "perf/games_per_s"

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
-from zebjax.common import checks
+from zebjax.common import checks, parsing
 from zebjax.operations.rented.model import ROLES
 
 
@@ -60,7 +60,7 @@ class Wanted:
     def __post_init__(self) -> None:
         for role, target in self.targets.items():
             if role not in ROLES:
-                raise ValueError(f"fleet: expected the role {' or '.join(ROLES)}, got {role!r}")
+                raise ValueError(f"fleet: expected the role {parsing.either(ROLES)}, got {role!r}")
             if not 0 <= target <= 100:
                 raise ValueError(f"fleet.{role}: expected 0 to 100 workers, got {target}")
 

@@ -148,6 +148,7 @@ class WatchApp(App[None]):
             rows = []
         for place, curve in enumerate(series.curves(rows)):
             box = self.query_one(f"#curve-{place}")
+            box.display = curve.is_shown
             box.query_one(Static).update(curve.label())
             box.query_one(Sparkline).data = curve.values
 

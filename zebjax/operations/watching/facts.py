@@ -30,6 +30,8 @@ _REPORTED = (
     *("phase_age_s", "device", "price_usd_per_hour", "warning", "warning_age_s"),
 )
 _MAX_WARNINGS, _MAX_NAME = 10, 60
+COMPLETE = "complete"
+"""The phase of a run that is complete, whose last report was that it goes on to play."""
 MAX_S = 1e9
 """Maximum of every age; more means that it is unknown."""
 
@@ -121,7 +123,7 @@ def _learner(seen: Seen | None) -> dict[str, Any]:
             facts[name] = _age_s(facts[name], seen)
     facts |= {"alive": seen.is_alive(), "stopped": seen.has_stopped()}
     # A key of its own only then: it also tells a run in one process, see `render`.
-    return facts | ({"complete": True} if seen.is_complete() else {})
+    return facts | ({"complete": True, "phase": COMPLETE} if seen.is_complete() else {})
 
 
 def _age_s(reported_s: float, seen: Seen) -> float:
@@ -133,6 +135,8 @@ def _age_s(reported_s: float, seen: Seen) -> float:
 def _process(seen: Seen, learner_step: Any) -> dict[str, Any]:
     facts = {name: seen.status[name] for name in _REPORTED if name in seen.status}
     facts |= {"alive": seen.is_alive(), "last_seen_s": round(min(seen.quiet_s(), MAX_S), 1)}
+    if seen.is_complete():
+        facts["phase"] = COMPLETE
     for name in ("phase_age_s", "warning_age_s"):
         if number(facts, name) is not None:
             facts[name] = _age_s(facts[name], seen)

@@ -9,7 +9,7 @@ from zebjax.common import checkpoint, files, locks
 from zebjax.distributed import heartbeat
 from zebjax.distributed.learner_facts import shown
 from zebjax.operations.watching import alarms
-from zebjax.operations.watching.facts import MAX_S, State
+from zebjax.operations.watching.facts import COMPLETE, MAX_S, State
 from zebjax.training import metrics, warnings
 from zebjax.training.metrics import Row
 
@@ -146,6 +146,8 @@ def of_folder(folder: Path, rows: list[Row]) -> State:
     learner, running = _learner(folder, rows, progress), _is_running(folder)
     step, last = learner.get("step", 0), learner.get("last_step")
     is_complete = last is not None and step >= last and progress.get("phase") != "judge"
+    if is_complete:
+        learner["phase"] = COMPLETE
     texts = {}
     if not is_complete and not running:
         texts[alarms.NOT_RUNNING] = alarms.TEXTS[alarms.NOT_RUNNING]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from zebjax.common.console import duration
 from zebjax.operations.watching.facts import MAX_S, State
-from zebjax.training.metrics import WIN_RATE
+from zebjax.training.metrics import LOSSES, WIN_RATE
 
 if TYPE_CHECKING:  # imported when the state is shown, so that `--help` is fast
     from rich.table import Table
@@ -124,9 +124,9 @@ def _buffer_line(learner: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
 
 def _metrics_line(metrics: Mapping[str, Any]) -> str:
     losses = [
-        f"{name} {number(metrics[f'train/{name}_loss'], '.3f')}"
-        for name in ("policy", "value", "belief")
-        if f"train/{name}_loss" in metrics
+        f"{name} {number(metrics[f'train/{metric}'], '.3f')}"
+        for name, metric in LOSSES.items()
+        if f"train/{metric}" in metrics
     ]
     parts = [f"losses {', '.join(losses)}"] if losses else []
     if losses and "held_out/value_loss" in metrics:

@@ -17,6 +17,8 @@ class Curve(NamedTuple):
 
     title: str
     values: list[float]
+    is_shown: bool = True
+    """False if the run has no such metric, and need not have it."""
 
     def label(self) -> str:
         """The title with the newest value and the range."""
@@ -33,15 +35,21 @@ _CURVES = {
     "policy loss": ("train/policy_loss", 1.0),
     "value loss": ("train/value_loss", 1.0),
     "belief loss": ("train/belief_loss", 1.0),
+    "error of values of moves": ("train/move_value_error", 1.0),
+    "the same, differences": ("train/move_value_spread_error", 1.0),
     "games/s": ("perf/games_per_s", 1.0),
 }
 
 
+_OPTIONAL = ("error of values of moves", "the same, differences")
+
+
 def curves(rows: Sequence[Row]) -> list[Curve]:
-    """Return the curves of a run; one without any value has no points."""
+    """Return the curves of a run, always as many; one without any value has no points."""
+    found = {title: _values(rows, name, scale) for title, (name, scale) in _CURVES.items()}
     return [
-        Curve(title, _values(rows, name, scale)[-_MAX_POINTS:])
-        for title, (name, scale) in _CURVES.items()
+        Curve(title, values[-_MAX_POINTS:], bool(values) or title not in _OPTIONAL)
+        for title, values in found.items()
     ]
 
 

@@ -113,11 +113,22 @@
   }
 
   class Local {
-    constructor(nets, seed) {
+    // `keep` has `read()` and `write(table)`, which outlive a reload of the page.
+    constructor(nets, seed, keep = { read: () => null, write: () => {} }) {
       this.nets = nets;
+      this.keep = keep;
       this.random = rollouts.generator(seed);
       this.can = ["play", "bid", "declare", "undo", "next", "hint", "beliefs"];
-      this.table = null;
+      this.now = keep.read();
+    }
+
+    get table() {
+      return this.now;
+    }
+
+    set table(table) {
+      this.now = table;
+      this.keep.write(table);
     }
 
     async about() {
@@ -125,7 +136,7 @@
     }
 
     async resume() {
-      return null;
+      return this.table && { views: this.playOthers() };
     }
 
     async leave() {
