@@ -135,8 +135,10 @@ def test_help_needs_nothing_heavy(name):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_help_has_all_options_and_examples_that_parse(name, capsys):
+def test_every_help_has_all_options_and_examples_that_parse(name, capsys, tmp_path, monkeypatch):
     shown = help_of(name, capsys)
+    monkeypatch.chdir(tmp_path)
+    Path("position.txt").touch()  # a file to read must be there
     parser = importlib.import_module(COMMANDS[name].module).parser()
     assert shown.startswith(f"usage: zebjax {name} ")
     for action in parser._actions:
