@@ -66,7 +66,7 @@ def every_kind(checkpoint_path, search):
     """One spec of each kind that may not look, and a searching one; a kind that takes an argument
     must be added."""
     toy = Path(__file__).parents[1] / "support" / "toy_player.py"
-    arguments = {"zeb": f":{checkpoint_path},temperature=0.5", "eq": ":n=3"}
+    arguments = {"zeb": f":{checkpoint_path},temperature=0.5", "eq": ":n=3", "br": ":n=40"}
     arguments["ext"] = f":{sys.executable} {toy}"
     kinds = [kind + arguments.get(kind, "") for kind in KINDS if kind != "cheat"]
     of_small = "eq:n=3,belief=small,candidates=15,rollouts=small"
@@ -89,7 +89,7 @@ def test_heuristic_equals_the_reference(reference):
     [
         ("heuristc", "player 'heuristc': unknown kind 'heuristc'; did you mean 'heuristic'\\?"),
         ("Zeb:x", "did you mean 'zeb'"),
-        ("", "player '': expected one of random, heuristic, zeb, small, eq, ext, cheat"),
+        ("", "player '': expected one of random, heuristic, zeb, small, eq, br, ext, cheat"),
         ("random:x", "player 'random:x': expected 'random' and nothing more, got 'x'"),
         ("zeb", r"expected zeb:PATH\[,temperature=0.1\]"),
         ("zeb:", r"expected zeb:PATH\[,temperature=0.1\]"),
@@ -106,6 +106,7 @@ def test_heuristic_equals_the_reference(reference):
         ),
         ("zeb:x,worlds=4", "worlds: expected sims with it, as in sims=64"),
         ("small:temprature=1", "unknown key 'temprature'; did you mean 'temperature'"),
+        ("br:n=0", "n: expected a whole number from 1 to 100000, got '0'"),
         ("zeb:x,world=4", "unknown key 'world'; did you mean 'worlds'"),
         ("zeb:/no/such/place", "player 'zeb:/no/such/place': /no/such/place: no network here"),
     ],

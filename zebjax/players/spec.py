@@ -254,6 +254,15 @@ KINDS = {
             "price": number(0, 100),
         },
     ),
+    "br": PlayerKind(
+        "zebjax.players.response:player",
+        "br[:n=800]",
+        "best response to random players: the move that wins in most of n sampled worlds if the "
+        "others play random legal tiles and each later move of its own is one choice for all "
+        "worlds that it cannot tell apart (no strategy fusion). It is the 42 player Walt at level "
+        "0, from a description; as strong as eq:n=100, and an opponent of another kind",
+        options={"n": integer(1, MAX_WORLDS)},
+    ),
     "ext": PlayerKind(
         "zebjax.players.external:load",
         "ext:COMMAND[,timeout=10]",

@@ -1,0 +1,95 @@
+"""The player `br`: best response to random players, the 42 player Walt at level 0.
+
+It counts for each move in how many worlds its team wins, without strategy fusion
+(`solver.response`). It is as strong as E[Q] and errs elsewhere: an opponent that is not related to
+E[Q], to the networks, or to what they learn from.
+"""
+
+import numpy as np
+
+from zebjax import game
+from zebjax.players import base, exact
+from zebjax.players.base import Player, gather
+from zebjax.players.spec import MAX_WORLDS
+from zebjax.small import batch
+from zebjax.solver import cached_code, positions, response
+
+_TIE_WORLDS = 50
+"""Worlds of the exact points by which equal moves are chosen."""
+_PLAY = 5
+"""Stream of random numbers, see `batch.seeds_of`."""
+
+
+def worlds_won(
+    states: game.GameState,
+    keys: np.ndarray,
+    asked: np.ndarray,
+    n: int,
+    threads: int | None = None,
+) -> np.ndarray:
+    """Count the worlds that moves win.
+
+    Args:
+        states: N games that are not over, NumPy arrays. Hidden tiles are not read.
+        keys: uint32 `[N, 2]`, one raw random key per game.
+        asked: bool `[N, 7]`, the slots that are searched, all of them legal.
+        n: worlds per decision, uniform. If there are fewer, each is taken several times, and the
+            others play differently in each of them.
+        threads: as for `batch.in_threads`.
+
+    Returns:
+        int64 `[N, 7]`; exact for the slots that win most worlds, less than that for the others; -1
+        if not asked.
+
+    Raises:
+        ValueError: if no game can reach a state.
+    """
+    out = np.full(asked.shape, -1, np.int64)
+    for decision, worlds in exact.worlds_of(states, keys, n):
+        numbers, first, sizes = np.unique(decision, return_index=True, return_counts=True)
+        row, place = np.divmod(np.arange(len(numbers) * n), n)
+        drawn = first[row] + place * sizes[row] // n
+        seeds = batch.split(batch.seeds_of(keys[numbers], _PLAY)[row], place)
+        starts, won = np.arange(len(numbers) + 1) * n, out[numbers]
+        needs = np.full(len(numbers), base.ENOUGH, np.int64)
+        arguments = (
+            (positions.read(worlds), drawn, seeds, starts),
+            (needs, asked[numbers]),
+            won,
+        )
+        cached_code.announce("zebjax", "the best response", "15 s", response.worlds_won)
+        batch.in_threads(response.worlds_won, len(numbers), arguments, threads, piece=1)
+        out[numbers] = won
+    return out
+
+
+def player(n: int = 800) -> Player:
+    """Make the player of the spec `br[:n=800]`.
+
+    It plays the move that wins in most worlds; among equals that of the most mean points of exact
+    solutions, then the lowest slot.
+
+    Args:
+        n: worlds per decision.
+
+    Raises:
+        ValueError: if n is out of range.
+    """
+    if not 1 <= n <= MAX_WORLDS:
+        raise ValueError(f"n: expected 1 to {MAX_WORLDS:,} worlds, got {n}")
+
+    def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:
+        if not len(keys):
+            return np.zeros(0, np.int32)
+        best = np.array(base.in_chunks(exact.legal_slots, states, keys))
+        if len(rows := np.flatnonzero(best.sum(-1) > 1)):
+            won = worlds_won(gather(states, rows), keys[rows], best[rows], n)
+            best[rows] = won == won.max(-1, keepdims=True)
+        slots = best.argmax(-1).astype(np.int32)
+        if len(rows := np.flatnonzero(best.sum(-1) > 1)):
+            points = exact.eq_values(gather(states, rows), keys[rows], _TIE_WORLDS).points
+            slots[rows] = exact.best_of(best[rows], points)
+        return slots
+
+    spec = f"br:n={n}"
+    return Player(spec, choose, identity=spec)
