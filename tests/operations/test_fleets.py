@@ -102,5 +102,7 @@ def test_events_are_kept_in_order_and_a_broken_line_is_skipped(tmp_path):
     assert events.since_start([first]) == [first]
     fields = [*first]
     assert list(json.loads((tmp_path / events.FILE).read_text().splitlines()[0])) == fields
-    with pytest.raises(ValueError, match=r"event: expected started, exited, .* or stopped, got 'began'"):
+    with pytest.raises(
+        ValueError, match=r"event: expected started, exited, .* or stopped, got 'began'"
+    ):
         events.row("learner", "learner", "began")
