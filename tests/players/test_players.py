@@ -106,6 +106,7 @@ def test_heuristic_equals_the_reference(reference):
         ),
         ("zeb:x,worlds=4", "worlds: expected sims with it, as in sims=64"),
         ("small:temprature=1", "unknown key 'temprature'; did you mean 'temperature'"),
+        ("br:n=5,x=1", "unknown key 'x'; expected n$"),
         ("br:n=0", "n: expected a whole number from 1 to 100000, got '0'"),
         ("zeb:x,world=4", "unknown key 'world'; did you mean 'worlds'"),
         ("zeb:/no/such/place", "player 'zeb:/no/such/place': /no/such/place: no network here"),

@@ -46,7 +46,7 @@ def hint(word: str, known: Iterable[str], otherwise: str = "") -> str:
     known = list(known)
     if meant := similar(word, known):
         return f"did you mean {meant!r}?"
-    return otherwise or f"expected one of {', '.join(known)}"
+    return otherwise or f"expected {'one of ' * (len(known) > 1)}{', '.join(known)}"
 
 
 def _likeness(word: str, other: str) -> float:
