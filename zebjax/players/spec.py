@@ -259,10 +259,10 @@ KINDS = {
         "br[:n=800]",
         "best response to random players: the move that wins in most of n sampled worlds if the "
         "others play random legal tiles and each later move of its own is one choice for all "
-        "sampled worlds that look the same. That avoids strategy fusion until a world is alone, with "
-        "800 worlds after about a trick. It is the 42 player Walt at level 0, from a description; "
-        "about as strong as eq:n=100. It plays for more points than the others, also in a "
-        "contract",
+        "sampled worlds that look the same. That avoids strategy fusion until a world is alone, "
+        "with 800 worlds after about a trick. It is the 42 player Walt at level 0, from a "
+        "description; about as strong as eq:n=100. It plays for more points than the other team, "
+        "also in a contract",
         options={"n": integer(1, MAX_WORLDS)},
     ),
     "ext": PlayerKind(
