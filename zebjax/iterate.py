@@ -79,13 +79,14 @@ _HEADER = (
 
 
 def _line(result: "Round") -> str:
-    before, after, mean_before, mean_after = (
-        "?" if error is None else f"{error:.3f}" for error in result[4:8]
-    )
+    def error(value: float | None) -> str:
+        return "?" if value is None else f"{value:.3f}"
+
     wins = f"{100 * result.vs_random:.1f} ± {100 * result.vs_random_ci95:.1f}"
     return (
         f"{result.round:5}{result.games:>11,}{wins:>13}"
-        f"{before:>11}{after:>8}{mean_before:>11}{mean_after:>8}"
+        f"{error(result.value_error_before):>11}{error(result.value_error_after):>8}"
+        f"{error(result.mean_error_before):>11}{error(result.mean_error_after):>8}"
     )
 
 

@@ -166,7 +166,15 @@ def test_rounds_of_earlier_versions_are_known_by_their_networks(tmp_path):
     assert small_folder.read_log(tmp_path, 3)[1:] == ROUNDS[1:]
 
 
-@pytest.mark.parametrize("line", ["{", "[1]", '{"round": 3}', '{"round": 1, "what": 2}', "\xff"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("{", "[1]", '{"round": 3}', '{"round": 1, "what": 2}', "\xff"),
+        '{"round": 1.5, "games": 1, "vs_random": 0.5, "vs_random_ci95": 0.1}',
+        '{"round": 1, "games": 1, "vs_random": NaN, "vs_random_ci95": 0.1}',
+        '{"round": 1, "games": 1, "vs_random": 0.5, "vs_random_ci95": 0.1, "seconds": "3"}',
+    ],
+)
 def test_a_damaged_log_is_refused_with_the_way_out(line, tmp_path):
     small_folder.write_log(tmp_path, ROUNDS)
     with open(tmp_path / small_folder.LOG, "a", encoding="latin-1") as log:

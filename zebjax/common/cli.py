@@ -231,11 +231,15 @@ def file_to_write(text: str, suffix: str, *, creates_folder: bool = False) -> Pa
     return path
 
 
+def _path(text: str, kind: str) -> Path:
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"expected the name of {kind}, got {text!r}")
+    return Path(text)
+
+
 def file_to_read(text: str) -> Path:
     """An argparse type: the path of a file that is there."""
-    path = Path(text)
-    if not text.strip():
-        raise argparse.ArgumentTypeError(f"expected the name of a file, got {text!r}")
+    path = _path(text, "a file")
     if os.path.isdir(path):
         raise argparse.ArgumentTypeError(f"expected a file, {text!r} is a folder")
     if not os.path.exists(path):
@@ -245,9 +249,7 @@ def file_to_read(text: str) -> Path:
 
 def folder(text: str) -> Path:
     """An argparse type: the path of a folder, there or not yet."""
-    path = Path(text)
-    if not text.strip():
-        raise argparse.ArgumentTypeError(f"expected the name of a folder, got {text!r}")
+    path = _path(text, "a folder")
     there = next(place for place in (path, *path.parents) if os.path.exists(place))
     if not os.path.isdir(there):
         raise argparse.ArgumentTypeError(f"expected a folder, {str(there)!r} is a file")

@@ -51,12 +51,7 @@ def worlds_won(
         drawn = first[row] + place * sizes[row] // n
         seeds = batch.split(batch.seeds_of(keys[numbers], _PLAY)[row], place)
         starts, won = np.arange(len(numbers) + 1) * n, out[numbers]
-        needs = np.full(len(numbers), base.ENOUGH, np.int64)
-        arguments = (
-            (positions.read(worlds), drawn, seeds, starts),
-            (needs, asked[numbers]),
-            won,
-        )
+        arguments = ((positions.read(worlds), drawn, seeds, starts), asked[numbers], won)
         cached_code.announce("zebjax", "the best response", "15 s", response.worlds_won)
         batch.in_threads(response.worlds_won, len(numbers), arguments, threads, piece=1)
         out[numbers] = won

@@ -11,6 +11,7 @@ from zebjax import game, tiles
 from zebjax.small import kernels
 from zebjax.small.network import Net
 from zebjax.small.policy import Policies
+from zebjax.solver.bounds import mixed
 
 _compile_lock = Lock()
 
@@ -77,13 +78,6 @@ def split(seeds: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     streams whose seeds differ by a multiple of it are one stream.
     """
     return mixed(mixed(seeds) ^ mixed(numbers.astype(np.uint64) + np.uint64(1)))
-
-
-def mixed(x: np.ndarray) -> np.ndarray:
-    """Return the finaliser of SplitMix64, see `policy.uniform`, of uint64 `[N]`."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
 
 
 def in_threads(

@@ -7,7 +7,7 @@ import numpy as np
 from zebjax.small.features import private_features, public_features
 from zebjax.small.network import Net, Scratch, add_features, finish, new_scratch
 from zebjax.small.rules import DECLARATION, LEADER, N_LAID, PLY, legal_tiles, play
-from zebjax.solver.bounds import lowest
+from zebjax.solver.bounds import lowest, mixed
 from zebjax.solver.cached_code import compiled, inlined
 
 
@@ -15,14 +15,10 @@ from zebjax.solver.cached_code import compiled, inlined
 def uniform(seed: np.ndarray) -> float:
     """Return a number in [0, 1) and advance the seed, uint64 `[1]`.
 
-    SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators").
+    SplitMix64, see `bounds.mixed`.
     """
     seed[0] += np.uint64(0x9E3779B97F4A7C15)
-    x = seed[0]
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    x = x ^ (x >> np.uint64(31))
-    return np.float64(x >> np.uint64(11)) * 2.0**-53
+    return np.float64(mixed(seed[0]) >> np.uint64(11)) * 2.0**-53
 
 
 @inlined

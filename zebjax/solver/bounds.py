@@ -5,10 +5,11 @@ They must be valid but need not be tight: a bound that answers the search's ques
 subtree. numba compiles everything here. A set of tiles is an int64 mask over ranks (see `ranks`).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, register_jitable
 
 from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import FIVES, FOLLOWS, TENS, TRUMPS, WINS
@@ -40,6 +41,16 @@ def count(typing_context, mask):  # noqa: ANN001, ANN201
         return builder.ctpop(args[0])
 
     return types.int64(types.int64), generate
+
+
+@register_jitable  # plain Python too: NumPy arrays of seeds are mixed by the same lines
+def mixed(x: Any) -> Any:
+    """Return the finaliser of SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom
+    number generators") of a uint64 or of an array of them.
+    """
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
 
 
 @compiled

@@ -20,11 +20,13 @@ import numpy as np
 
 from zebjax import tiles
 from zebjax.solver import positions
-from zebjax.solver.bounds import count, legal, lowest, points_of
+from zebjax.solver.bounds import count, legal, lowest, mixed, points_of
 from zebjax.solver.cached_code import compiled
 from zebjax.solver.ranks import FOLLOWS, WINS
 
 _ALL = (1 << tiles.N_TILES) - 1
+_ENOUGH = tiles.TOTAL_POINTS // 2 + 1
+"""Points at the end with which the viewer's team wins."""
 _MARKS = np.random.default_rng(0).integers(0, 2**63, (tiles.N_TILES, tiles.N_TILES), np.uint64)
 """For each ply and rank. The exclusive or of those of all plays stands for the record."""
 
@@ -61,8 +63,6 @@ class Worlds(NamedTuple):
     seeds: np.ndarray
     """uint64 `[n]`."""
     viewer: int
-    need: int
-    """Points at the end with which the viewer's team wins."""
 
 
 class Scratch(NamedTuple):
@@ -110,23 +110,20 @@ def _after(table: Table, rank: int, viewer: int) -> Table:
 def _play_of(table: Table, worlds: Worlds, world: int) -> int:
     """Return what the seat to move, not the viewer, plays in a world."""
     moves = _legal(table, worlds.hands[world, table.seat] & ~table.played)
-    x = table.record ^ worlds.seeds[world]  # the finaliser of SplitMix64, see `policy.uniform`
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    x = x ^ (x >> np.uint64(31))
-    for _ in range(np.int64(x >> np.uint64(40)) * count(moves) >> 24):
+    drawn = mixed(table.record ^ worlds.seeds[world]) >> np.uint64(40)
+    for _ in range(np.int64(drawn) * count(moves) >> 24):
         moves &= moves - 1
     return lowest(moves)
 
 
 @compiled
 def _is_won(table: Table, worlds: Worlds, world: int, killers: np.ndarray) -> bool:
-    """Return whether the viewer can win in one world, where it knows what the others will play."""
+    """True if the viewer can win in one world, where it knows what the others will play."""
     viewer = worlds.viewer
     while True:
-        if table.ours >= worlds.need:
+        if table.ours >= _ENOUGH:
             return True
-        if table.theirs > tiles.TOTAL_POINTS - worlds.need:
+        if table.theirs > tiles.TOTAL_POINTS - _ENOUGH:
             return False
         if table.seat != viewer:
             table = _after(table, _play_of(table, worlds, world), viewer)
@@ -163,9 +160,9 @@ def _count_won(
         least: if the true number is at most `least`, any number up to `least` may be returned.
     """
     depth, first, n = part
-    if table.ours >= worlds.need:
+    if table.ours >= _ENOUGH:
         return n
-    if table.theirs > tiles.TOTAL_POINTS - worlds.need:
+    if table.theirs > tiles.TOTAL_POINTS - _ENOUGH:
         return 0
     if n == 1:
         return 1 if _is_won(table, worlds, scratch.alive[depth, first], scratch.killers) else 0
@@ -239,7 +236,7 @@ def _root(row: np.ndarray, viewer: int) -> Table:
 
 
 @compiled
-def worlds_won(first: int, last: int, worlds: tuple, question: tuple, out: np.ndarray) -> None:
+def worlds_won(first: int, last: int, worlds: tuple, asked: np.ndarray, out: np.ndarray) -> None:
     """Count the worlds that moves win, for the decisions first .. last - 1; see `batch.in_threads`.
 
     Args:
@@ -248,13 +245,11 @@ def worlds_won(first: int, last: int, worlds: tuple, question: tuple, out: np.nd
         worlds: different worlds as rows of `positions.read`, int64 `[M, positions.ROW_SIZE]`; the
             rows of the worlds of all decisions, one decision after the other, int64 `[W]`; their
             seeds, uint64 `[W]`; the first world of each decision, and W, int64 `[N + 1]`.
-        question: points at the end with which the mover's team wins, int64 `[N]`; the slots that
-            are searched, bool `[N, 7]`.
+        asked: bool `[N, 7]`, the slots that are searched.
         out: int64 `[N, 7]`, becomes the number of worlds that the slot wins if none wins more, else
             any number below that of the best; -1 if not searched.
     """
     rows, places, seeds, starts = worlds
-    needs, asked = question
     for number in range(first, last):
         begin, end = starts[number], starts[number + 1]
         n, row = end - begin, rows[places[begin]]
@@ -264,7 +259,7 @@ def worlds_won(first: int, last: int, worlds: tuple, question: tuple, out: np.nd
             alive[0, place] = place
             for seat in range(4):
                 hands[place, seat] = rows[places[begin + place], seat]
-        own = Worlds(hands, seeds[begin:end], viewer, needs[number])
+        own = Worlds(hands, seeds[begin:end], viewer)
         scratch = Scratch(alive, np.zeros((29, n), np.int64), np.zeros(tiles.N_TILES, np.int64))
         table = _root(row, viewer)
         # Variables, because numba gives a constant a type of its own: cached code that calls itself

@@ -1,6 +1,7 @@
 """The folder of a run of policy iteration: its files, if a run can resume there, and its log."""
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -118,7 +119,7 @@ def read_log(out: Path, n: int) -> list[Round]:
     if file.exists():
         try:
             logged = [_parse(line) for line in file.read_text().splitlines()]
-        except (OSError, ValueError, TypeError, RecursionError):
+        except (ValueError, TypeError, RecursionError):
             raise ValueError(
                 f"{file}: damaged; delete it, and the same command makes it again from the "
                 "networks, without errors and seconds"
@@ -129,7 +130,13 @@ def read_log(out: Path, n: int) -> list[Round]:
 
 def _parse(line: str) -> Round:
     made = Round(**json.loads(line))
-    if None in made[:4] or not all(type(value) in (int, float, type(None)) for value in made):
+    known = [value for value in made if value is not None]
+    if (
+        type(made.round) is not int
+        or type(made.games) is not int
+        or None in (made.vs_random, made.vs_random_ci95)
+        or not all(type(value) in (int, float) and math.isfinite(value) for value in known)
+    ):
         raise ValueError
     return made
 
@@ -161,10 +168,12 @@ def write_log(out: Path, rounds: list[Round]) -> None:
 
 def draw(out: Path, rounds: list[Round]) -> None:
     """Draw win rates over games, as `curve.png`."""
-    games, rates, halves = np.array([each[1:4] for each in rounds]).T
+    games = [each.games for each in rounds]
+    rates = 100 * np.array([each.vs_random for each in rounds])
+    halves = 100 * np.array([each.vs_random_ci95 for each in rounds])
     figure = charts.new_figure(6, 4)
     axes = figure.subplots()
-    axes.errorbar(games, 100 * rates, 100 * halves, marker="o", capsize=3)
+    axes.errorbar(games, rates, halves, marker="o", capsize=3)
     axes.set(xlabel="games", ylabel="wins against random, %", title=f"policy iteration, {out.name}")
     axes.grid(alpha=0.3)
     charts.save_figure(figure, out / "curve.png")
