@@ -1,5 +1,6 @@
 """The command `zebjax export`: several outputs, the Hub, and what it refuses."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -99,6 +100,17 @@ def test_what_is_published_plays_from_the_hub(net, hub, capsys):
         "Not rated. To rate it: `zebjax arena --ladder zeb:hf://me/zeb --json`.",
     ):
         assert f"\n{line}\n" in text
+
+
+def test_a_network_with_values_of_moves_names_the_player_that_uses_them(tmp_path, hub, capsys):
+    path = save(tmp_path / "values", dataclasses.replace(CONFIG, move_values=True))
+    assert export.main([path, "--hub", "me/zeb"]) == 0
+    assert capsys.readouterr().out.endswith(
+        "next: zebjax arena zeb:hf://me/zeb vs heuristic\n"
+        "      zebjax arena zeb:hf://me/zeb,choose=value vs heuristic\n"
+    )
+    card = hub.files("model", "me/zeb")["README.md"].decode()
+    assert "\n    zebjax arena zeb:hf://me/zeb,choose=value vs heuristic --deals 500\n" in card
 
 
 def test_a_repository_that_is_there_gets_a_commit_and_keeps_its_other_files(net, hub, capsys):

@@ -97,6 +97,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     from zebjax import network
     from zebjax.common import files
+    from zebjax.network import card
 
     place = arguments.hub
     if place is not None:
@@ -119,7 +120,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if place is not None:
         hub_network.publish(store, published)
         print(f"{place}: {', '.join(published)}; {about}")
-        print(f"next: zebjax arena zeb:{place} vs heuristic")
+        print("next: " + "\n      ".join(card.matches(config, str(place))))
     return 0
 
 

@@ -61,11 +61,11 @@ def test_one_hot_targets_change_no_game():
 def test_a_file_of_a_teacher_without_a_choice_of_targets_has_soft_ones(tmp_path, games):
     facts = dataclasses.asdict(teacher.Settings())
     older = {name: value for name, value in facts.items() if name != "targets"}
-    path = tmp_path / "old.safetensors"
+    path = tmp_path / "teacher-000000.safetensors"
     record.write(path, games, record.Metadata(record.TEACHER, "w", 0, older))
-    assert teacher.is_done(path, facts, 24)
+    assert teacher.Maker(teacher.Settings(), tmp_path).is_done(0, 24)
     with pytest.raises(ValueError, match=r"other settings \(targets 'soft', here 'one_hot'\)"):
-        teacher.is_done(path, facts | {"targets": "one_hot"}, 24)
+        teacher.Maker(teacher.Settings(targets="one_hot"), tmp_path).is_done(0, 24)
 
 
 def sifted(games, n):

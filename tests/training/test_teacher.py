@@ -11,7 +11,9 @@ from zebjax import game, players, record, teach
 from zebjax.evaluation import matches
 from zebjax.players import exact
 from zebjax.record import TargetKind
-from zebjax.training import teacher
+from zebjax.search import Exploration
+from zebjax.small import storage
+from zebjax.training import labelled_games, rollout_teacher, small_games, teacher, teacher_files
 
 SETTINGS = teacher.Settings(n=2, seed=3, games_per_file=4, temperature=2.0)
 
@@ -94,10 +96,15 @@ def read(folder):
     return {file.name: record.read(file) for file in files}
 
 
+def make(settings, games, folder, progress=None):
+    maker = teacher.Maker(settings, folder)
+    return teacher_files.make(maker, folder, games, settings.games_per_file, progress)
+
+
 @pytest.mark.slow  # test_run and test_killed stop runs
 def test_a_stopped_run_goes_on_to_the_same_games(tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert teacher.make(SETTINGS, 10, whole) == (0, 10)
+    assert make(SETTINGS, 10, whole) == (0, 10)
     expected = read(whole)
     assert [metadata.games for _, metadata in expected.values()] == [4, 4, 2]
 
@@ -109,26 +116,26 @@ def test_a_stopped_run_goes_on_to_the_same_games(tmp_path):
             raise Killed
 
     with pytest.raises(Killed):
-        teacher.make(SETTINGS, 6, parts, kill)
+        make(SETTINGS, 6, parts, kill)
     assert len(read(parts)) == 1
     shown = []
-    assert teacher.make(SETTINGS, 6, parts, lambda *seen: shown.append(seen)) == (
+    assert make(SETTINGS, 6, parts, lambda *seen: shown.append(seen)) == (
         4,
         2,
     )  # a small second file
     assert shown[0][0] > 4 / 6 and shown[-1] == (1, 2)
     (parts / "teacher-000000.safetensors").write_bytes(b"damaged")
     (parts / ".tmp-teacher-000002.safetensors").write_bytes(b"left by a kill")
-    assert teacher.make(SETTINGS, 10, parts) == (0, 10)
+    assert make(SETTINGS, 10, parts) == (0, 10)
     for name, (records, metadata) in read(parts).items():
         jax.tree.map(np.testing.assert_array_equal, records, expected[name][0])
         assert metadata.source == "teacher-eq" and metadata.search == dataclasses.asdict(SETTINGS)
-    assert teacher.make(SETTINGS, 10, parts) == (10, 0)
+    assert make(SETTINGS, 10, parts) == (10, 0)
     (whole / "experiment.json").touch()
     with pytest.raises(ValueError, match="is the folder of a training run"):
-        teacher.make(SETTINGS, 10, whole)
+        make(SETTINGS, 10, whole)
     with pytest.raises(ValueError, match=r"other settings \(seed 3, here 4\)"):
-        teacher.make(dataclasses.replace(SETTINGS, seed=4), 10, parts)
+        make(dataclasses.replace(SETTINGS, seed=4), 10, parts)
 
 
 def test_the_command(tmp_path, capsys):
@@ -156,9 +163,46 @@ def test_the_command(tmp_path, capsys):
     )
 
 
+def test_games_with_rollouts_resume_and_are_those_of_the_network(tmp_path, capsys):
+    out = tmp_path / "games"
+    words = ["--rollouts", "small", "--games-per-file", "4", "--seed", "7", "--out", str(out)]
+    assert teach.main(["--games", "6", *words]) == 0
+    assert "6 games in 2 files" in capsys.readouterr().out
+    files = sorted(out.glob("rollouts-*.safetensors"))
+    assert [len(labelled_games.read(file).leader) for file in files] == [4, 2]
+    first = files[0].read_bytes()
+    made = labelled_games.read(files[0])
+    expected = small_games.play(
+        storage.load("small"), 4, (rollout_teacher._STREAM, 7, 0), Exploration(), 1
+    )
+    for name, field in vars(expected).items():
+        np.testing.assert_array_equal(getattr(made, name), field)
+    lessons = labelled_games.lessons(made, 0.1, "games")
+    assert np.isfinite(lessons.moves[lessons.kind != TargetKind.FORCED][:, 0]).any()
+
+    files[0].write_bytes(b"damaged")
+    assert teach.main(["--games", "8", *words]) == 0
+    said = capsys.readouterr()
+    assert "0 found, 8 made" in said.out and "making it again" in said.err
+    assert files[0].read_bytes() == first and len(labelled_games.read(files[1]).leader) == 4
+    assert (
+        teach.main(["--games", "8", *words]) == 0 and "8 found, 0 made" in capsys.readouterr().out
+    )
+    assert teach.main(["--games", "8", *words, "--seed", "8"]) == 2
+    assert "other settings (seed 7, here 8)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (
+            ["--games", "3", "--out", "x", "--rollouts", "small", "--n", "5"],
+            "--n: of E[Q], which does not play with --rollouts",
+        ),
+        (
+            ["--games", "3", "--out", "x", "--rollouts", "smal"],
+            "--rollouts: ",
+        ),
         (
             ["--games", "0", "--out", "x"],
             "--games: expected a whole number from 1 to 1000000000, got '0'",
@@ -201,7 +245,8 @@ def test_help_has_examples_that_work(capsys):
         for line in shown.split("examples:\n")[1].splitlines()
         if line.startswith("  zebjax teach ")
     ]
-    assert [example.contract for example in examples] == ["", "30-42"]
+    assert [example.contract for example in examples] == ["", "", "30-42"]
+    assert [example.rollouts for example in examples] == [None, "small", None]
 
 
 def test_no_deal_is_one_that_a_run_of_the_same_seed_is_judged_by():

@@ -32,7 +32,7 @@ from zebjax import network
 config, params = network.load("{place}"){or_where}
 ```
 
-{install}    zebjax arena zeb:{place} vs heuristic --deals 500{contract}
+{install}{matches}
 
 ## Network
 
@@ -78,17 +78,26 @@ def model_card(
         title=_cell(title),
         n_params=n,
         value=" of a contract, made or set" if config.plays_contracts else "",
-        contract=" --contract 30" if config.plays_contracts else "",
         belief=", and who holds each hidden tile" * config.belief_head
         + ", and the value and points of each move" * config.move_values,
         config=table(("field", "value"), config.stored_fields().items()),
         weights=WEIGHTS_FILE,
         place=place,
         or_where="  # this folder, or hf://USER/REPO" if place == LOCAL else "",
+        matches="\n".join(f"    {command} --deals 500" for command in matches(config, place)),
         install="" if place == LOCAL else '    pip install "zebjax[hub]"\n',
         training="\n\n".join(filter(None, (about, _facts(known)))) or _NO_FACTS,
         strength=f"\n## Strength\n\n{strength}\n" if strength else "",
     )
+
+
+def matches(config: ZebConfig, place: str) -> list[str]:
+    """Return the commands that rate a network at a place: by its policy, and by its values of moves
+    if it has the head for them, which its training may not have taught.
+    """
+    players = [f"zeb:{place}", f"zeb:{place},choose=value"][: 1 + config.move_values]
+    contract = " --contract 30" if config.plays_contracts else ""
+    return [f"zebjax arena {player} vs heuristic{contract}" for player in players]
 
 
 def _facts(known: Mapping[str, Any]) -> str:

@@ -258,9 +258,9 @@ class TeacherConfig:
     """Folder of games to train on instead of self-play games: those of `zebjax teach`, or a run of
     `zebjax iterate`. None: self-play."""
     temperature: float = 0.3
-    """Temperature of the policy targets that games of `zebjax iterate` get from the outcome of each
+    """Temperature of the policy targets that games with rollouts get from the outcome of each
     move, softmax(score / temperature): a move whose score is lower by this gets 1/e of the weight.
-    A win instead of a loss is 1, a point 0.02. Games of `zebjax teach` have targets already, and
+    A win instead of a loss is 1, a point 0.02. Games of E[Q] have targets already, and
     another temperature than the default is an error there."""
 
     def __post_init__(self) -> None:

@@ -1,12 +1,15 @@
-"""Games of `zebjax iterate`, with the outcome of every move: their files, and as lessons.
+"""Games with rollouts, the outcome of every move: their files, and as lessons.
 
-A file holds the fields of `Games` as safetensors. `lessons` makes records of them that a network
-with a head for the values of moves learns from.
+`zebjax iterate` and `zebjax teach --rollouts` make them. A file holds the fields of `Games` as
+safetensors. `lessons` makes records of them that a network with a head for the values of moves
+learns from.
 """
 
 import dataclasses
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,6 +21,9 @@ from zebjax.common import files
 from zebjax.network.config import POINTS_WEIGHT, VALUE_WEIGHT
 from zebjax.record import GameRecord, TargetKind
 from zebjax.solver.ranks import RANK_OF_TILE, TILE_OF_RANK
+
+_FACTS = "made_with"
+"""Key of the metadata of a file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,14 +146,30 @@ def read_first(folder: Path, n: int, on_progress: Callable[[float], None]) -> Ga
     return join(parts).where(np.arange(n))
 
 
-def write(file: Path, games: Games) -> None:
+def write(file: Path, games: Games, facts: Mapping[str, Any] | None = None) -> None:
     """Write a file of labelled games; its folder must exist.
+
+    Args:
+        file: its path.
+        games: what it holds.
+        facts: how they were made, for `facts_of`; values for JSON.
 
     Raises:
         ValueError: if it cannot be written.
     """
+    metadata = None if facts is None else {_FACTS: json.dumps(facts)}
     with files.writing(file):
-        files.write_bytes(file, safetensors.numpy.save(vars(games)))
+        files.write_bytes(file, safetensors.numpy.save(vars(games), metadata))
+
+
+def facts_of(file: Path) -> dict[str, Any]:
+    """Return the facts that a file was written with; empty if there are none or it is damaged."""
+    try:
+        with safetensors.safe_open(file, "numpy") as opened:
+            facts = json.loads((opened.metadata() or {}).get(_FACTS, "{}"))
+    except (safetensors.SafetensorError, OSError, ValueError, RecursionError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 # ---- lessons

@@ -21,11 +21,9 @@ stopped run can be repeated: it makes the missing files, and the games are the s
 """
 
 import dataclasses
-import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -37,7 +35,7 @@ from zebjax.contract_record import AnyRecord
 from zebjax.evaluation import turns
 from zebjax.players import Player, base
 from zebjax.record import TargetKind
-from zebjax.training import lessons
+from zebjax.training import lessons, teacher_files
 from zebjax.training.teacher_config import Settings as Settings
 
 _STREAM = 0x7EAC
@@ -154,11 +152,6 @@ def play_file(
     return records if contracts is None else contract_record.joined(records, contracts)
 
 
-def file_path(folder: Path, index: int) -> Path:
-    """Return the path of file number `index`."""
-    return folder / f"teacher-{index:06d}.safetensors"
-
-
 _OLDER = {
     name: getattr(Settings(), name)
     for name in ("targets", "contract", "declare", "declare_worlds", "value", "criterion")
@@ -166,78 +159,45 @@ _OLDER = {
 """The settings that files from before they existed were made with."""
 
 
-def is_done(path: Path, facts: dict[str, Any], n_games: int) -> bool:
-    """True if a file exists and has at least `n_games` games; False if it is damaged.
+class Maker:
+    """Makes files of E[Q]'s games in a folder, see `teacher_files.Maker`."""
 
-    Raises:
-        ValueError: if its games were made with other settings than `facts`.
-    """
-    if not path.exists():
-        return False
-    try:
-        _, metadata = contract_record.read_any(path)
-    except record.InvalidRecords as error:
-        print(f"teach: {error}; making it again", file=sys.stderr)
-        return False
-    made = _OLDER | metadata.search
-    if made != facts:
-        odd = next((name for name in facts if made.get(name) != facts[name]), "fields")
-        raise ValueError(
-            f"{path} was made with other settings ({odd} {made.get(odd)!r}, here "
-            f"{facts.get(odd)!r}); "
-            "choose another folder, or the same settings to continue"
-        )
-    return metadata.games >= n_games
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        """Make the players.
 
+        Args:
+            settings: see `Settings`. Files store the opponent's identity, which changes with its
+                weights.
+            folder: of the files.
 
-def make(
-    settings: Settings,
-    games: int,
-    folder: Path,
-    progress: Callable[[float, float], None] | None = None,
-) -> tuple[int, int]:
-    """Make the missing files in `folder`, until it has `games` games.
+        Raises:
+            ValueError: if the opponent's spec is wrong.
+        """
+        self._opponent = players.make(settings.opponent) if settings.opponent else None
+        self._settings, self._folder = settings, folder
+        identity = self._opponent.identity if self._opponent else ""
+        self._facts = dataclasses.asdict(settings) | {"opponent": identity}
 
-    Args:
-        settings: see `Settings`. Files store the opponent's identity, which changes with its
-            weights.
-        games: 1 or more; the last file may have fewer games than the others.
-        folder: created if it does not exist.
-        progress: called after every ply with the share done, 0 to 1, and the number of games made
-            by this call, as a fraction.
+    def _file(self, index: int) -> Path:
+        return self._folder / f"teacher-{index:06d}.safetensors"
 
-    Returns:
-        Number of games found, and number of games made.
+    def is_done(self, index: int, n: int) -> bool:
+        file = self._file(index)
+        if not file.exists():
+            return False
+        try:
+            _, metadata = contract_record.read_any(file)
+        except record.InvalidRecords as error:
+            print(f"teach: {error}; making it again", file=sys.stderr)
+            return False
+        teacher_files.check_facts(file, _OLDER | metadata.search, self._facts)
+        return metadata.games >= n
 
-    Raises:
-        ValueError: if the opponent's spec is wrong, or `folder` is a run's or has games of other
-            settings.
-        OSError: if a file cannot be written.
-    """
-    opponent = players.make(settings.opponent) if settings.opponent else None
-    if (folder / "experiment.json").exists():
-        raise ValueError(
-            f"{folder} is the folder of a training run; choose another place for the games"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    facts = dataclasses.asdict(settings) | {"opponent": opponent.identity if opponent else ""}
-    size = settings.games_per_file
-    wanted = [min(size, games - index * size) for index in range(math.ceil(games / size))]
-    missing = [
-        index for index, n in enumerate(wanted) if not is_done(file_path(folder, index), facts, n)
-    ]
-    found = games - sum(wanted[index] for index in missing)
-    made = 0
-    for index in missing:
-        n_games = wanted[index]
+    def write(self, index: int, n: int, on_share: Callable[[float], None]) -> None:
+        def on_ply(ply: int) -> None:
+            on_share(ply / game.N_PLIES)
 
-        def on_ply(ply: int, n_games: int = n_games, made: int = made) -> None:
-            if progress is not None:
-                now = made + n_games * ply / game.N_PLIES
-                progress((found + now) / games, now)
-
-        records = play_file(settings, opponent, index, n_games, on_ply)
-        metadata = record.Metadata(record.TEACHER, f"teach-{settings.seed}", 0, facts)
-        contract_record.write_any(file_path(folder, index), records, metadata)
-        made += n_games
-    return found, made
+        records = play_file(self._settings, self._opponent, index, n, on_ply)
+        run = f"teach-{self._settings.seed}"
+        metadata = record.Metadata(record.TEACHER, run, 0, self._facts)
+        contract_record.write_any(self._file(index), records, metadata)

@@ -198,7 +198,7 @@ def taught_games(settings: Experiment) -> AnyRecord:
     """Read all games in the teacher's folder, with their contracts for a network of make/set; NumPy
     arrays.
 
-    Every game is replayed to prove that it is legal. The games of a run of `zebjax iterate` become
+    Every game is replayed to prove that it is legal. Games with rollouts become
     lessons, see `labelled_games`.
 
     Raises:
@@ -215,7 +215,7 @@ def taught_games(settings: Experiment) -> AnyRecord:
     ):
         raise ValueError(
             f"teacher.temperature: the games in {folder} have policy targets already; expected "
-            f"{TeacherConfig.temperature:g}, its default, or games of `zebjax iterate`"
+            f"{TeacherConfig.temperature:g}, its default, or games with rollouts"
         )
     read = [_taught(settings, file) for file in files]
     games = jax.tree.map(lambda *parts: np.concatenate(parts), *read)

@@ -1,16 +1,15 @@
-"""Train a network with values of moves on the games of `zebjax iterate`, from random weights.
+"""Train a network with values of moves on games of the small network, from random weights.
 
-Every move of every decision of these games has an outcome: when all go on by the policy, each seat
-from its own view. Training plays no games, so make them first; the folder keeps those of the last
-seven rounds, 70,000:
+Every move of every decision of these games has an outcome: when all go on by the small network,
+each seat from its own view. Training plays no games, so make them first:
 
-    zebjax iterate runs/small --rounds 20
-    zebjax train values_from_iterate
-    zebjax arena zeb:runs/values-from-iterate,choose=value vs heuristic
+    zebjax teach --rollouts small --games 200000 --out runs/rollouts
+    zebjax train values_from_rollouts
+    zebjax arena zeb:runs/values-from-rollouts,choose=value vs heuristic
 
 The network is medium. A small one:
 
-    zebjax train values_from_iterate --name values-small --network.embed-dim 64 \
+    zebjax train values_from_rollouts --name values-small --network.embed-dim 64 \
         --network.n-heads 2 --network.n-layers 2 --network.ff-dim 128
 """
 
@@ -29,14 +28,14 @@ from zebjax.experiment import (
 _CYCLES, _UPDATES = 40, 500
 
 experiment = Experiment(
-    name="values-from-iterate",
+    name="values-from-rollouts",
     cycles=_CYCLES,
     # Without the prior the belief head would learn to count before it knows more than counting.
     network=dataclasses.replace(
         PRESETS["medium"], dropout=0.0, move_values=True, belief_prior="marginal"
     ),
-    teacher=TeacherConfig("runs/small"),
-    replay=ReplayConfig(capacity_examples=28 * 100_000, min_buffer=28 * 1000, held_out=0.02),
+    teacher=TeacherConfig("runs/rollouts"),
+    replay=ReplayConfig(capacity_examples=28 * 200_000, min_buffer=28 * 1000, held_out=0.02),
     learner=LearnerConfig(
         optimizer="muon",
         belief_tiles="hidden",
