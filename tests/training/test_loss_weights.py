@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.tiny import TINY
 from zebjax import network, record
-from zebjax.training import batches, eval_aux, gradients, sources, teacher
+from zebjax.training import batches, eval_aux, gradients, losses, sources, teacher
 from zebjax.training.session import Progress
 
 
@@ -36,6 +36,36 @@ def test_each_loss_has_its_weight_in_the_gradient(games):
     np.testing.assert_allclose(together, expected, atol=1e-5)
     assert not gradient(*np.zeros(4, np.float32)).any()
     assert gradients.own_weights(TINY.learner) == (1.0, 1.0, 0.5, 1.0)
+
+
+def test_the_policy_can_learn_from_the_values_of_moves_and_does_not_change_them(games):
+    config = dataclasses.replace(TINY.network, move_values=True)
+    batch = batches.make_batch(
+        batches.positions(jax.tree.map(lambda leaf: leaf[:8], games), np.full(8, 5, np.int32)), "v1"
+    )
+    logits = np.zeros((8, 7), np.float32)
+    moves = np.random.default_rng(1).normal(size=(8, 7, 2)).astype(np.float32)
+    learner = dataclasses.replace(TINY.learner, policy_from_values=0.5)
+
+    def loss(logits, moves, learner):
+        output = network.Output(logits, np.zeros(8, np.float32), None, moves)
+        return losses.losses(learner, output, batch)[0]
+
+    legal = np.asarray(batch.policy_mask)
+    score = np.where(legal, 0.5 * moves[..., 0] + 0.2 * moves[..., 1], -np.inf) / 0.5
+    target = np.exp(score) / np.exp(score).sum(-1, keepdims=True)
+    output = network.Output(logits, np.zeros(8, np.float32), None, moves)
+    np.testing.assert_allclose(losses.policy_target(learner, output, batch), target, atol=1e-6)
+    of_logits, of_moves = jax.grad(loss, (0, 1))(logits, moves, learner)
+    weights = np.asarray(batch.policy_weight)[:, None]
+    expected = weights * (legal / legal.sum(-1, keepdims=True) - target) / weights.sum()
+    np.testing.assert_allclose(of_logits, learner.policy_weight * expected, atol=1e-6)
+    np.testing.assert_array_equal(of_moves, jax.grad(loss, 1)(logits, moves, TINY.learner))
+    with pytest.raises(
+        ValueError, match=r"policy_from_values: expected 0, or network\.move_values"
+    ):
+        dataclasses.replace(TINY, learner=learner)
+    dataclasses.replace(TINY, learner=learner, network=config)
 
 
 def test_one_hot_targets_are_the_moves_played():

@@ -74,6 +74,10 @@ class LearnerConfig:
     """Share of the root value (of the search or the teacher) in the value target; the rest is the
     outcome. The root value has less noise, but contains the errors of the network or teacher. 0:
     as the original."""
+    policy_from_values: float = 0.0
+    """Above 0: the policy learns softmax(score / this) of the network's own values of moves, with
+    the score of `zeb:PATH,choose=value`, instead of the policy targets of the games. Where a move
+    has one outcome that target is mostly luck, and its mean is blurred. 0: the games' targets."""
     policy_mask: PolicyMask = "legal"
     """Slots in the softmax of the policy: legal, or unplayed (as the original)."""
 
@@ -87,7 +91,7 @@ class LearnerConfig:
         checks.at_most(self, "learner", _MAX_COUNT, "decay_updates", "warmup_updates")
         checks.at_least(self, "learner", 0, "weight_decay", "clip_norm", "warmup_updates")
         weights = ("policy_weight", "value_weight", "belief_weight", "move_value_weight")
-        checks.at_least(self, "learner", 0, *weights)
+        checks.at_least(self, "learner", 0, *weights, "policy_from_values")
         checks.positive(self, "learner", "lr")
         if self.updates_per_call and self.updates_per_cycle % self.updates_per_call:
             raise ValueError(
@@ -370,6 +374,12 @@ class Experiment:
             self._check_contracts()
         if self.selfplay.learns_moves:
             self._check_method()
+        knows_moves = self.network.move_values and not self.network.plays_contracts
+        if self.learner.policy_from_values and not knows_moves:
+            raise ValueError(
+                "learner.policy_from_values: expected 0, or network.move_values True and a network "
+                "that plays for points"
+            )
 
     def _check_method(self) -> None:
         """Refuse settings with which values of moves choose the moves and are not learned."""

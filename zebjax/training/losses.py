@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from zebjax import network
 from zebjax.common.arrays import check
 from zebjax.evaluation import belief_scores
+from zebjax.network.config import POINTS_WEIGHT, VALUE_WEIGHT
 from zebjax.training.batches import Batch, check_batch
 from zebjax.training.config import LearnerConfig
 from zebjax.training.small_config import MEAN_WEIGHT
@@ -60,7 +61,8 @@ def losses(
     # maximum makes the other slots finite again: a target of 0 times -inf would be nan.
     logits = jnp.where(batch.policy_mask, output.policy_logits, -jnp.inf)
     log_policy = jnp.maximum(jax.nn.log_softmax(logits), _MIN_LOG_PROBABILITY)
-    policy, target = jnp.exp(log_policy) * batch.policy_mask, batch.policy_target
+    target = policy_target(config, output, batch)
+    policy = jnp.exp(log_policy) * batch.policy_mask
     cross_entropy = -(target * log_policy).sum(-1)
     target_entropy = -jnp.where(
         target > 0, target * jnp.log(jnp.where(target > 0, target, 1)), 0
@@ -87,6 +89,18 @@ def losses(
         metrics |= _move_metrics(output.moves, batch)
         total += config.move_value_weight * metrics["move_loss"]
     return total, metrics | {"total_loss": total}
+
+
+def policy_target(config: LearnerConfig, output: network.Output, batch: Batch) -> jax.Array:
+    """Return what the policy learns, float32 `[B, 7]`: the targets of the games or of the values of
+    moves, see `LearnerConfig.policy_from_values`.
+    """
+    if not config.policy_from_values or output.moves is None:
+        return batch.policy_target
+    scores = output.moves @ jnp.array([VALUE_WEIGHT, POINTS_WEIGHT], output.moves.dtype)
+    # The values are the teacher here: the policy's loss must not change them.
+    scores = jax.lax.stop_gradient(scores) / config.policy_from_values
+    return jax.nn.softmax(jnp.where(batch.policy_mask, scores, -jnp.inf))
 
 
 _BELIEF_LOSS = {"dealt": "belief_loss", "hidden": "belief_loss_hidden"}
