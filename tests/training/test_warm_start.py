@@ -82,11 +82,16 @@ def test_from_a_folder_of_ours(tmp_path):
     begin(dataclasses.replace(with_head, start=from_grown), tmp_path / "start")
     with pytest.raises(ValueError, match=r"expected network\.move_values True with it"):
         begin(dataclasses.replace(settings, start=from_grown), tmp_path / "start")
-    fresh = dataclasses.replace(
-        settings, start=dataclasses.replace(settings.start, belief_head="fresh")
-    )
-    with pytest.raises(ValueError, match=r"start\.belief_head: fresh works with torch files only"):
-        begin(fresh, tmp_path / "start")
+    # Only a fresh head may correct the marginal: the old one has learned all of a belief.
+    on_marginal = dataclasses.replace(config, belief_prior="marginal")
+    corrects = dataclasses.replace(settings, network=on_marginal)
+    with pytest.raises(ValueError, match="but the experiment's network is"):
+        begin(corrects, tmp_path / "start")
+    start = dataclasses.replace(settings.start, belief_head="fresh")
+    fresh, _ = begin(dataclasses.replace(corrects, start=start), tmp_path / "start")
+    for name, part in fresh.params.items():
+        same = jax.tree.all(jax.tree.map(np.array_equal, part, params[name]))
+        assert same == (name not in ("belief_hidden", "belief_out"))
 
 
 def test_a_missing_checkpoint_is_named(tmp_path):

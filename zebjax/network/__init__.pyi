@@ -11,6 +11,7 @@ from .model import ZebNet as ZebNet
 from .model import abstract_params as abstract_params
 from .model import apply as apply
 from .model import evaluate as evaluate
+from .model import fresh_belief_head as fresh_belief_head
 from .model import init as init
 from .model import n_params as n_params
 from .model import on_this_device as on_this_device

@@ -151,6 +151,16 @@ def with_move_values(config: ZebConfig, params: Params) -> tuple[ZebConfig, Para
     return config, params | {"move_values": jax.tree.map(jnp.zeros_like, head)}
 
 
+def fresh_belief_head(config: ZebConfig, key: jax.Array) -> Params:
+    """Return random parameters of the belief head alone, for a network of this config.
+
+    Args:
+        config: of a network with a belief head.
+        key: one typed random key.
+    """
+    return {name: leaf for name, leaf in init(config, key).items() if name.startswith("belief_")}
+
+
 def n_params(params: Params) -> int:
     """Return the number of parameters in a pytree of arrays or shapes."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))

@@ -195,8 +195,8 @@ class StartConfig:
     .safetensors file of the original (converted when the run starts), or one of these on the
     Hugging Face Hub: hf://USER/REPO or hf://USER/REPO/FILE.pt, with an optional @REVISION."""
     belief_head: Literal["keep", "fresh"] = "keep"
-    """keep: use the checkpoint's belief head, if any. fresh: add a random belief head to a
-    checkpoint that has none."""
+    """keep: use the checkpoint's belief head, if any. fresh: begin with a random one; a file of the
+    original must have none."""
     step: int | None = None
     """Training step at which the run starts. None: the checkpoint's, or 0 if it has none."""
     total_games: int | None = None

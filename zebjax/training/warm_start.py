@@ -55,7 +55,7 @@ def begin(
             network.init(settings.network, key), wanted.step or 0, wanted.total_games or 0
         )
     source = _locate(wanted.checkpoint, note)
-    if source.is_file():
+    if is_torch := source.is_file():
         # Left by an earlier start that was killed before its first save.
         shutil.rmtree(folder, ignore_errors=True)
         made = torch_weights.convert(
@@ -64,14 +64,12 @@ def begin(
         stripped = f", without the prefix {made.prefix} of its tensors" if made.prefix else ""
         note(f"converted {wanted.checkpoint} into {folder}{stripped}")
         source = folder
-    elif wanted.belief_head == "fresh":
-        raise ValueError(
-            "start.belief_head: fresh works with torch files only, and start.checkpoint is a "
-            "network folder; expected keep"
-        )
     config, params = network.load(source)
     if wanted.belief_head == "fresh":  # it has learned nothing yet, so it can correct anything
-        config = dataclasses.replace(config, belief_prior=settings.network.belief_prior)
+        prior = settings.network.belief_prior
+        config = dataclasses.replace(config, belief_head=True, belief_prior=prior)
+        if not is_torch:  # a conversion has drawn it
+            params |= network.fresh_belief_head(config, key)
     if settings.network.move_values:
         config, params = network.with_move_values(config, params)
     elif config.move_values:
