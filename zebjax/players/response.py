@@ -8,6 +8,7 @@ more points, also in a game with a contract.
 import numpy as np
 
 from zebjax import game
+from zebjax.common.arrays import check
 from zebjax.players import base, exact
 from zebjax.players.base import Player, gather
 from zebjax.players.spec import MAX_WORLDS
@@ -42,8 +43,12 @@ def worlds_won(
         if not asked.
 
     Raises:
-        ValueError: if no game can reach a state.
+        ValueError: if an argument has a wrong shape, or no game can reach a state.
     """
+    check("asked", asked, ("N", 7), bool)
+    check("keys", keys, (len(asked), 2), int)
+    if n < 1:
+        raise ValueError(f"n: expected 1 or more worlds, got {n}")
     out = np.full(asked.shape, -1, np.int64)
     for decision, worlds in exact.worlds_of(states, keys, n):
         numbers, first, sizes = np.unique(decision, return_index=True, return_counts=True)
