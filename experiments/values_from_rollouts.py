@@ -1,7 +1,7 @@
 """Train a network with values of moves on games of the small network, from random weights.
 
-Every move of every decision of these games has an outcome: when all go on by the small network,
-each seat from its own view. Training plays no games, so make them first:
+For every legal move of these games the result is known if all four seats go on by the small
+network, each from its own view. Training plays no games, so make them first:
 
     zebjax teach --rollouts small --games 200000 --out runs/rollouts
     zebjax train values_from_rollouts
@@ -40,7 +40,7 @@ experiment = Experiment(
         optimizer="muon",
         belief_tiles="hidden",
         decisions_only=True,
-        # The games know one outcome of each move; softmax of one outcome is a blurred target.
+        # The games know one result of each move, which makes a noisy target for the policy.
         policy_from_values=0.1,
         # Two outcomes of the same position have less noise than one.
         root_value_share=0.5,

@@ -1,4 +1,4 @@
-"""The command `zebjax teach`: make training games of the exact teacher."""
+"""The command `zebjax teach`: make training games of the exact teacher or of a small network."""
 
 import argparse
 import dataclasses
@@ -32,7 +32,8 @@ def parser() -> cli.Parser:
         "The same command resumes an interrupted one.\n"
         "Policy target: softmax(mean points / temperature), or the best move; value target:\n"
         "P(win) - P(lose) after the best move. With --contract both are of making or setting it.\n"
-        "With --rollouts a small network plays instead, hundreds of games a second.",
+        "With --rollouts a small network plays instead: hundreds of games a second, when it is\n"
+        "compiled, which takes a minute the first time.",
         "--games 20 --n 5 --out runs/teacher",
         "--games 1000 --rollouts small --out runs/rollouts",
         "--games 20 --n 5 --contract 30-42 --out runs/contracts",
@@ -117,10 +118,10 @@ def parser() -> cli.Parser:
     add(
         "--rollouts",
         metavar="PATH",
-        help="the network of small:PATH plays instead of E[Q], each seat from its own view, and "
-        "plays the game to the end after every other legal move too; the files keep these "
-        "outcomes, as those of `zebjax iterate`. Of the other options --games, --out, --seed and "
-        "--games-per-file apply",
+        help="a small network plays instead of E[Q], each seat from its own view, and plays the "
+        "game to the end after every other legal move too; the files keep these outcomes, as "
+        "those of `zebjax iterate`. PATH is small, imitator or a file, as in small:PATH. Of the "
+        "other options --games, --out, --seed and --games-per-file apply",
     )
     add(
         "--seed",
@@ -147,7 +148,7 @@ def _by_eq(arguments: argparse.Namespace) -> teacher_files.Maker:
             arguments.value == "points" if arguments.contract else arguments.criterion == "points"
         )
         given["temperature"] = TEMPERATURE if is_points else CONTRACT_TEMPERATURE
-    return teacher.Maker(Settings(**given), arguments.out)
+    return teacher.Maker(Settings(**given))
 
 
 def _by_rollouts(arguments: argparse.Namespace) -> teacher_files.Maker:
@@ -156,7 +157,7 @@ def _by_rollouts(arguments: argparse.Namespace) -> teacher_files.Maker:
     for name, value in vars(arguments).items():
         if name not in applies and value != getattr(default, name):
             option = f"--{name.replace('_', '-')}"
-            raise ValueError(f"{option}: of E[Q], which does not play with --rollouts")
+            raise ValueError(f"{option} applies to E[Q] only; leave it out with --rollouts")
     import numba
 
     from zebjax.training import rollout_teacher
@@ -165,7 +166,7 @@ def _by_rollouts(arguments: argparse.Namespace) -> teacher_files.Maker:
         arguments.rollouts, arguments.seed, arguments.games_per_file
     )
     with cli.names_option("--rollouts"):
-        return rollout_teacher.Maker(settings, arguments.out, numba.config.NUMBA_NUM_THREADS)
+        return rollout_teacher.Maker(settings, numba.config.NUMBA_NUM_THREADS)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -177,9 +178,7 @@ def _run(arguments: argparse.Namespace) -> int:
             show(done, f"{made / (time.perf_counter() - start):.1f} games/s")
 
         with locks.locked(arguments.out, "wait for it or choose another --out"):
-            found, made = teacher_files.make(
-                maker, arguments.out, arguments.games, arguments.games_per_file, report
-            )
+            found, made = teacher_files.make(maker, arguments.out, arguments.games, report)
     seconds = time.perf_counter() - start
     n_files = math.ceil(arguments.games / arguments.games_per_file)
     print(

@@ -62,10 +62,13 @@ def test_too_few_games_are_refused_in_one_sentence(tmp_path, capsys):
     assert "expected games of all ten declarations; make more games" in capsys.readouterr().err
     assert not (tmp_path / "net.safetensors").exists()
     assert imitate.main([str(tmp_path / "none"), str(tmp_path / "net.safetensors")]) == 2
-    assert "none does not exist; expected a folder of games" in capsys.readouterr().err
+    assert (
+        "none does not exist; expected a folder of games, made with `zebjax"
+        in capsys.readouterr().err
+    )
     games_file = tmp_path / "games" / "a.safetensors"
     assert imitate.main([str(games_file), str(tmp_path / "net.safetensors")]) == 2
-    assert "is a file; expected a folder of games" in capsys.readouterr().err
+    assert "is a file; expected a folder of games, made with `zebjax" in capsys.readouterr().err
     assert imitate.main([str(tmp_path / "games"), str(tmp_path / "no" / "net")]) == 2
     assert "is no file in a folder that exists" in capsys.readouterr().err
 

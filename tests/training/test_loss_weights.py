@@ -8,7 +8,8 @@ import pytest
 
 from tests.support.tiny import TINY
 from zebjax import network, record
-from zebjax.training import batches, eval_aux, gradients, losses, sources, teacher
+from zebjax.experiment import TeacherConfig
+from zebjax.training import batches, eval_aux, gradients, losses, sources, teacher, teacher_files
 from zebjax.training.session import Progress
 
 
@@ -39,7 +40,6 @@ def test_each_loss_has_its_weight_in_the_gradient(games):
 
 
 def test_the_policy_can_learn_from_the_values_of_moves_and_does_not_change_them(games):
-    config = dataclasses.replace(TINY.network, move_values=True)
     batch = batches.make_batch(
         batches.positions(jax.tree.map(lambda leaf: leaf[:8], games), np.full(8, 5, np.int32)), "v1"
     )
@@ -61,11 +61,27 @@ def test_the_policy_can_learn_from_the_values_of_moves_and_does_not_change_them(
     expected = weights * (legal / legal.sum(-1, keepdims=True) - target) / weights.sum()
     np.testing.assert_allclose(of_logits, learner.policy_weight * expected, atol=1e-6)
     np.testing.assert_array_equal(of_moves, jax.grad(loss, 1)(logits, moves, TINY.learner))
-    with pytest.raises(
-        ValueError, match=r"policy_from_values: expected 0, or network\.move_values"
+
+
+def test_the_policy_learns_from_values_only_where_they_are_learned():
+    config = dataclasses.replace(TINY.network, move_values=True)
+    learner = dataclasses.replace(TINY.learner, policy_from_values=0.5)
+    teacher = TeacherConfig("games")
+    known = dataclasses.replace(TINY, learner=learner, network=config, teacher=teacher)
+    for changed in (
+        {"network": TINY.network},
+        {"teacher": TeacherConfig()},
+        {"learner": dataclasses.replace(learner, move_value_weight=0.0)},
     ):
-        dataclasses.replace(TINY, learner=learner)
-    dataclasses.replace(TINY, learner=learner, network=config)
+        with pytest.raises(ValueError, match=r"policy_from_values: expected 0, or a network that"):
+            dataclasses.replace(known, **changed)
+    with pytest.raises(ValueError, match=r"teacher\.temperature: expected 0\.3, its default, with"):
+        dataclasses.replace(known, teacher=TeacherConfig("games", 0.2))
+    for wrong in (-1.0, 1e-40, 1e4):
+        with pytest.raises(ValueError, match=r"policy_from_values: expected 0, or 0\.001 to 1000"):
+            dataclasses.replace(learner, policy_from_values=wrong)
+    with pytest.raises(ValueError, match=r"policy_mask: expected legal with policy_from_values"):
+        dataclasses.replace(learner, policy_mask="unplayed")
 
 
 def test_one_hot_targets_are_the_moves_played():
@@ -93,9 +109,9 @@ def test_a_file_of_a_teacher_without_a_choice_of_targets_has_soft_ones(tmp_path,
     older = {name: value for name, value in facts.items() if name != "targets"}
     path = tmp_path / "teacher-000000.safetensors"
     record.write(path, games, record.Metadata(record.TEACHER, "w", 0, older))
-    assert teacher.Maker(teacher.Settings(), tmp_path).is_done(0, 24)
+    assert teacher_files.is_done(teacher.Maker(teacher.Settings()), path, 24)
     with pytest.raises(ValueError, match=r"other settings \(targets 'soft', here 'one_hot'\)"):
-        teacher.Maker(teacher.Settings(targets="one_hot"), tmp_path).is_done(0, 24)
+        teacher_files.is_done(teacher.Maker(teacher.Settings(targets="one_hot")), path, 24)
 
 
 def sifted(games, n):

@@ -97,8 +97,7 @@ def read(folder):
 
 
 def make(settings, games, folder, progress=None):
-    maker = teacher.Maker(settings, folder)
-    return teacher_files.make(maker, folder, games, settings.games_per_file, progress)
+    return teacher_files.make(teacher.Maker(settings), folder, games, progress)
 
 
 @pytest.mark.slow  # test_run and test_killed stop runs
@@ -190,6 +189,10 @@ def test_games_with_rollouts_resume_and_are_those_of_the_network(tmp_path, capsy
     )
     assert teach.main(["--games", "8", *words, "--seed", "8"]) == 2
     assert "other settings (seed 7, here 8)" in capsys.readouterr().err
+    assert teach.main(["--games", "8", *words, "--rollouts", "imitator"]) == 2
+    assert "(network 'small (" in capsys.readouterr().err
+    assert teach.main(["--games", "1", "--n", "1", "--out", str(out)]) == 2
+    assert "of another kind (rollouts-000000.safetensors)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -197,11 +200,11 @@ def test_games_with_rollouts_resume_and_are_those_of_the_network(tmp_path, capsy
     [
         (
             ["--games", "3", "--out", "x", "--rollouts", "small", "--n", "5"],
-            "--n: of E[Q], which does not play with --rollouts",
+            "--n applies to E[Q] only; leave it out with --rollouts",
         ),
         (
             ["--games", "3", "--out", "x", "--rollouts", "smal"],
-            "--rollouts: ",
+            "--rollouts: smal: cannot be read (No such file or directory); expected `small`, ",
         ),
         (
             ["--games", "0", "--out", "x"],

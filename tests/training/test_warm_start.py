@@ -69,7 +69,7 @@ def test_from_a_folder_of_ours(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, begun.params, params)
     assert (begun.step, begun.total_games) == (7, 0)
     other = dataclasses.replace(settings, network=dataclasses.replace(config, n_layers=2))
-    with pytest.raises(ValueError, match="but the experiment's network is"):
+    with pytest.raises(ValueError, match=r"which has network\.n_layers 2 \(it has 1\)$"):
         begin(other, tmp_path / "start")
     with_head = dataclasses.replace(settings, network=dataclasses.replace(config, move_values=True))
     grown, _ = begin(with_head, tmp_path / "start")
@@ -85,9 +85,15 @@ def test_from_a_folder_of_ours(tmp_path):
     # Only a fresh head may correct the marginal: the old one has learned all of a belief.
     on_marginal = dataclasses.replace(config, belief_prior="marginal")
     corrects = dataclasses.replace(settings, network=on_marginal)
-    with pytest.raises(ValueError, match="but the experiment's network is"):
+    needed = (
+        r"network\.belief_prior marginal \(it has none\); to change .* --start\.belief-head fresh$"
+    )
+    with pytest.raises(ValueError, match=needed):
         begin(corrects, tmp_path / "start")
     start = dataclasses.replace(settings.start, belief_head="fresh")
+    without = dataclasses.replace(config, belief_head=False)
+    with pytest.raises(ValueError, match=r"fresh needs network\.belief_head True"):
+        begin(dataclasses.replace(settings, network=without, start=start), tmp_path / "start")
     fresh, _ = begin(dataclasses.replace(corrects, start=start), tmp_path / "start")
     for name, part in fresh.params.items():
         same = jax.tree.all(jax.tree.map(np.array_equal, part, params[name]))

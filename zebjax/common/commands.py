@@ -29,7 +29,7 @@ COMMANDS = {
     "analyse": Command("zebjax.analyse", "say what each move of a position is worth"),
     "review": Command("zebjax.review", "say what each decision of a game has cost"),
     "engine": Command("zebjax.engine", "let another program ask a player for moves"),
-    "teach": Command("zebjax.teach", "make training games of the exact teacher"),
+    "teach": Command("zebjax.teach", "make training games of E[Q] or of a small network"),
     "iterate": Command("zebjax.iterate", "train the small network for CPUs by policy iteration"),
     "imitate": Command("zebjax.imitate", "make the small network foresee what others play"),
     "convert": Command("zebjax.convert", "convert PyTorch checkpoints of the original and back"),

@@ -95,7 +95,9 @@ def matches(config: ZebConfig, place: str) -> list[str]:
     """Return the commands that rate a network at a place: by its policy, and by its values of moves
     if it has the head for them, which its training may not have taught.
     """
-    players = [f"zeb:{place}", f"zeb:{place},choose=value"][: 1 + config.move_values]
+    players = [f"zeb:{place}"]
+    if config.move_values:
+        players.append(f"zeb:{place},choose=value")
     contract = " --contract 30" if config.plays_contracts else ""
     return [f"zebjax arena {player} vs heuristic{contract}" for player in players]
 

@@ -76,8 +76,10 @@ class LearnerConfig:
     as the original."""
     policy_from_values: float = 0.0
     """Above 0: the policy learns softmax(score / this) of the network's own values of moves, with
-    the score of `zeb:PATH,choose=value`, instead of the policy targets of the games. Where a move
-    has one outcome that target is mostly luck, and its mean is blurred. 0: the games' targets."""
+    the score of `zeb:PATH,choose=value`, instead of the policy targets of the games. Games with
+    rollouts know one outcome of each move, so their targets are noisy, and the mean of many is too
+    even. The metrics of the policy then say how well it agrees with the values. 0: the games'
+    targets."""
     policy_mask: PolicyMask = "legal"
     """Slots in the softmax of the policy: legal, or unplayed (as the original)."""
 
@@ -91,7 +93,17 @@ class LearnerConfig:
         checks.at_most(self, "learner", _MAX_COUNT, "decay_updates", "warmup_updates")
         checks.at_least(self, "learner", 0, "weight_decay", "clip_norm", "warmup_updates")
         weights = ("policy_weight", "value_weight", "belief_weight", "move_value_weight")
-        checks.at_least(self, "learner", 0, *weights, "policy_from_values")
+        checks.at_least(self, "learner", 0, *weights)
+        if self.policy_from_values and not 1e-3 <= self.policy_from_values <= 1e3:
+            raise ValueError(
+                "learner.policy_from_values: expected 0, or 0.001 to 1000, got "
+                f"{self.policy_from_values}"
+            )
+        if self.policy_from_values and self.policy_mask != "legal":
+            raise ValueError(
+                "learner.policy_mask: expected legal with policy_from_values; no values are known "
+                "of moves that are not"
+            )
         checks.positive(self, "learner", "lr")
         if self.updates_per_call and self.updates_per_cycle % self.updates_per_call:
             raise ValueError(
@@ -195,8 +207,8 @@ class StartConfig:
     .safetensors file of the original (converted when the run starts), or one of these on the
     Hugging Face Hub: hf://USER/REPO or hf://USER/REPO/FILE.pt, with an optional @REVISION."""
     belief_head: Literal["keep", "fresh"] = "keep"
-    """keep: use the checkpoint's belief head, if any. fresh: begin with a random one; a file of the
-    original must have none."""
+    """keep: use the checkpoint's belief head, if any. fresh: begin with a random one; a .pt
+    file of the original must have none."""
     step: int | None = None
     """Training step at which the run starts. None: the checkpoint's, or 0 if it has none."""
     total_games: int | None = None
@@ -374,12 +386,8 @@ class Experiment:
             self._check_contracts()
         if self.selfplay.learns_moves:
             self._check_method()
-        knows_moves = self.network.move_values and not self.network.plays_contracts
-        if self.learner.policy_from_values and not knows_moves:
-            raise ValueError(
-                "learner.policy_from_values: expected 0, or network.move_values True and a network "
-                "that plays for points"
-            )
+        if self.learner.policy_from_values:
+            self._check_policy_from_values()
 
     def _check_method(self) -> None:
         """Refuse settings with which values of moves choose the moves and are not learned."""
@@ -393,6 +401,25 @@ class Experiment:
                     f"selfplay.method: {self.selfplay.method} plays by the values of moves that "
                     f"it learns; expected {name} {expected} with it"
                 )
+
+    @property
+    def learns_moves(self) -> bool:
+        """True if the network learns values of moves: games of a search have none."""
+        has_values = self.selfplay.learns_moves or self.teacher.folder is not None
+        return self.network.move_values and has_values and self.learner.move_value_weight > 0
+
+    def _check_policy_from_values(self) -> None:
+        if not self.learns_moves or self.network.plays_contracts:
+            raise ValueError(
+                "learner.policy_from_values: expected 0, or a network that plays for points and "
+                "learns the values of moves (network.move_values, and teacher.folder or another "
+                "selfplay.method)"
+            )
+        if self.teacher.temperature != TeacherConfig.temperature:
+            raise ValueError(
+                f"teacher.temperature: expected {TeacherConfig.temperature:g}, its default, with "
+                "learner.policy_from_values, which replaces these policy targets"
+            )
 
     def _check_contracts(self) -> None:
         """Refuse games of other sources: they have no contracts and are played for points."""

@@ -58,11 +58,8 @@ def seconds_left(cycle_walls: Sequence[float], cycles_left: int) -> float | None
 
 def _spec(settings: Experiment) -> str:
     """The spec of the run's player: by its values of moves if its games have taught them."""
-    # In such games the policy has only learned to imitate the values. Games of a search have no
-    # values of moves, so there the head is as untrained as with a weight of 0.
-    learns = settings.selfplay.learns_moves or settings.teacher.folder is not None
-    is_taught = learns and settings.learner.move_value_weight > 0
-    by_values = ",choose=value" if settings.network.move_values and is_taught else ""
+    # There the policy has only learned to imitate the values.
+    by_values = ",choose=value" if settings.learns_moves else ""
     return f"zeb:{settings.folder}{by_values}"
 
 

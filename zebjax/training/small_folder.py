@@ -119,7 +119,7 @@ def read_log(out: Path, n: int) -> list[Round]:
     if file.exists():
         try:
             logged = [_parse(line) for line in file.read_text().splitlines()]
-        except (ValueError, TypeError, RecursionError):
+        except (ValueError, TypeError, OverflowError, RecursionError):
             raise ValueError(
                 f"{file}: damaged; delete it, and the same command makes it again from the "
                 "networks, without errors and seconds"

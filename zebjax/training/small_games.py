@@ -6,6 +6,8 @@ the deals that look the same to the mover is the honest value of the move under 
 solution with all hands known, it contains no knowledge that the players do not have.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from zebjax import tiles
@@ -72,18 +74,26 @@ def play_many(
         _play_one(net, row, scratch, how, seeds[game : game + 1], (out[0][game], out[1][game]))
 
 
-def deal(n: int, seed: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Deal n games; the declarations take turns.
+class Deals(NamedTuple):
+    """The starts of n games."""
 
-    Returns:
-        Hands int8 `[n, 4, 7]`, declarations int8 `[n]`, leaders int8 `[n]`, and seeds of the play,
-        uint64 `[n]`.
-    """
+    hands: np.ndarray
+    """int8 `[n, 4, 7]`."""
+    declaration: np.ndarray
+    """int8 `[n]`."""
+    leader: np.ndarray
+    """int8 `[n]`."""
+    seeds: np.ndarray
+    """uint64 `[n]`, of the play."""
+
+
+def deal(n: int, seed: tuple[int, ...]) -> Deals:
+    """Deal n games; the declarations take turns."""
     rng = np.random.default_rng(seed)
     hands = np.argsort(rng.random((n, tiles.N_TILES)), 1).astype(np.int8).reshape(n, 4, 7)
     declaration = (np.arange(n) % tiles.N_DECLARATIONS).astype(np.int8)
     leader = rng.integers(0, tiles.N_PLAYERS, n, np.int8)
-    return hands, declaration, leader, rng.integers(0, 1 << 63, n, np.uint64)
+    return Deals(hands, declaration, leader, rng.integers(0, 1 << 63, n, np.uint64))
 
 
 def play(net: Net, n: int, seed: tuple[int, ...], how: Exploration, threads: int) -> Games:
@@ -96,11 +106,15 @@ def play(net: Net, n: int, seed: tuple[int, ...], how: Exploration, threads: int
         how: exploration.
         threads: number of threads; they do not change the result.
     """
-    hands, declaration, leader, seeds = deal(n, seed)
+    return play_deals(net, deal(n, seed), how, threads)
+
+
+def play_deals(net: Net, deals: Deals, how: Exploration, threads: int) -> Games:
+    """Play and label these deals, as `play`. What becomes of one does not depend on the others."""
+    n, starts = len(deals.leader), (deals.hands, deals.declaration, deals.leader)
     plays, labels = np.zeros((n, 28), np.int8), np.full((n, 28, 7), -1, np.int8)
     settings = (how.temperature, how.random, how.rollout_temperature)
-    deals = (hands, declaration, leader)
-    in_threads(
-        play_many, n, (scorer(net), settings, deals, seeds, (plays, labels)), threads, piece=20
-    )
-    return Games(hands, declaration, leader, plays, labels)
+    # A copy of the seeds: playing advances them.
+    arguments = (scorer(net), settings, starts, deals.seeds.copy(), (plays, labels))
+    in_threads(play_many, n, arguments, threads, piece=20)
+    return Games(*starts, plays, labels)

@@ -21,9 +21,9 @@ stopped run can be repeated: it makes the missing files, and the games are the s
 """
 
 import dataclasses
-import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -35,7 +35,7 @@ from zebjax.contract_record import AnyRecord
 from zebjax.evaluation import turns
 from zebjax.players import Player, base
 from zebjax.record import TargetKind
-from zebjax.training import lessons, teacher_files
+from zebjax.training import lessons
 from zebjax.training.teacher_config import Settings as Settings
 
 _STREAM = 0x7EAC
@@ -160,44 +160,34 @@ _OLDER = {
 
 
 class Maker:
-    """Makes files of E[Q]'s games in a folder, see `teacher_files.Maker`."""
+    """Makes files of E[Q]'s games, see `teacher_files.Maker`."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
-        """Make the players.
+    prefix = "teacher"
+
+    def __init__(self, settings: Settings) -> None:
+        """Make the opponent.
 
         Args:
             settings: see `Settings`. Files store the opponent's identity, which changes with its
                 weights.
-            folder: of the files.
 
         Raises:
             ValueError: if the opponent's spec is wrong.
         """
         self._opponent = players.make(settings.opponent) if settings.opponent else None
-        self._settings, self._folder = settings, folder
+        self._settings, self.games_per_file = settings, settings.games_per_file
         identity = self._opponent.identity if self._opponent else ""
-        self._facts = dataclasses.asdict(settings) | {"opponent": identity}
+        self.facts: dict[str, Any] = dataclasses.asdict(settings) | {"opponent": identity}
 
-    def _file(self, index: int) -> Path:
-        return self._folder / f"teacher-{index:06d}.safetensors"
+    def read(self, file: Path) -> tuple[int, dict[str, Any]]:
+        _, metadata = contract_record.read_any(file)
+        return metadata.games, _OLDER | metadata.search
 
-    def is_done(self, index: int, n: int) -> bool:
-        file = self._file(index)
-        if not file.exists():
-            return False
-        try:
-            _, metadata = contract_record.read_any(file)
-        except record.InvalidRecords as error:
-            print(f"teach: {error}; making it again", file=sys.stderr)
-            return False
-        teacher_files.check_facts(file, _OLDER | metadata.search, self._facts)
-        return metadata.games >= n
-
-    def write(self, index: int, n: int, on_share: Callable[[float], None]) -> None:
+    def write(self, file: Path, index: int, n: int, on_share: Callable[[float], None]) -> None:
         def on_ply(ply: int) -> None:
             on_share(ply / game.N_PLIES)
 
         records = play_file(self._settings, self._opponent, index, n, on_ply)
         run = f"teach-{self._settings.seed}"
-        metadata = record.Metadata(record.TEACHER, run, 0, self._facts)
-        contract_record.write_any(self._file(index), records, metadata)
+        metadata = record.Metadata(record.TEACHER, run, 0, self.facts)
+        contract_record.write_any(file, records, metadata)

@@ -65,6 +65,8 @@ def begin(
         note(f"converted {wanted.checkpoint} into {folder}{stripped}")
         source = folder
     config, params = network.load(source)
+    if wanted.belief_head == "fresh" and not settings.network.belief_head:
+        raise ValueError("start.belief_head: fresh needs network.belief_head True")
     if wanted.belief_head == "fresh":  # it has learned nothing yet, so it can correct anything
         prior = settings.network.belief_prior
         config = dataclasses.replace(config, belief_head=True, belief_prior=prior)
@@ -78,14 +80,23 @@ def begin(
             "network.move_values True with it"
         )
     if not config.same_weights(settings.network):
-        raise ValueError(
-            f"start.checkpoint: {wanted.checkpoint} holds {config}, but the experiment's network "
-            f"is {settings.network}"
-        )
+        raise ValueError(_differs(wanted.checkpoint, config, settings.network))
     history = torch_weights.history(network.find(source))
     step = history.get("step") if wanted.step is None else wanted.step
     total_games = history.get("total_games") if wanted.total_games is None else wanted.total_games
     return Beginning(params, step or 0, total_games or 0)
+
+
+def _differs(checkpoint: str, found: network.ZebConfig, wanted: network.ZebConfig) -> str:
+    """Return the message for a checkpoint that does not fit the experiment's network."""
+    theirs, ours = found.parameter_fields(), wanted.parameter_fields()
+    odd = [name for name in sorted(ours) if theirs[name] != ours[name]]
+    differs = ", ".join(f"network.{name} {ours[name]} (it has {theirs[name]})" for name in odd)
+    advice = "; to change belief_prior add --start.belief-head fresh" * ("belief_prior" in odd)
+    return (
+        f"start.checkpoint: {checkpoint} does not fit the experiment's network, which has {differs}"
+        f"{advice}"
+    )
 
 
 def _locate(name: str, note: Callable[[str], None]) -> Path:
@@ -124,10 +135,14 @@ def seeds(settings: Experiment) -> Seeds:
         ValueError: if there are no files, or a file is damaged.
     """
     folder = Path(settings.replay.seed_folder or "")
-    read = [
-        record.read(file)
-        for file in _record_files(folder, "replay.seed_folder", "convert --examples")
-    ]
+    files = _record_files(folder, "replay.seed_folder", "convert --examples")
+    for file in files:
+        if labelled_games.is_file_of(file):
+            raise ValueError(
+                f"replay.seed_folder: {file} holds games with rollouts; expected their folder as "
+                "teacher.folder"
+            )
+    read = [record.read(file) for file in files]
     read.sort(key=lambda one: one[1].created_at)
 
     def joined(is_aux: bool) -> GameRecord:
@@ -145,7 +160,9 @@ def seeds(settings: Experiment) -> Seeds:
 def _record_files(folder: Path, field: str, maker: str) -> list[Path]:
     if not folder.is_dir():
         found = "is a file" if folder.exists() else "does not exist"
-        raise ValueError(f"{field}: {folder} {found}; expected a folder of games")
+        raise ValueError(
+            f"{field}: {folder} {found}; expected a folder of games, made with `zebjax {maker}`"
+        )
     # A name that begins with a dot is a temporary file, of a writer at work or killed.
     files = sorted(file for file in folder.rglob("*.safetensors") if not file.name.startswith("."))
     if not files:
