@@ -12,7 +12,7 @@ import pytest
 from tests.support.tiny import TINY, Quiet, as_numpy, go, training_rows
 from zebjax import network, record
 from zebjax.common import checkpoint, locks
-from zebjax.training import metrics
+from zebjax.training import metrics, warnings
 from zebjax.training import run as training
 from zebjax.training.config import StartConfig, TeacherConfig
 
@@ -147,6 +147,8 @@ def test_a_run_with_a_teacher_plays_nothing(tmp_path, games):
     run = go(settings)
     rows = metrics.read(run.session.folder / "metrics.jsonl")
     assert [row["stats/total_games"] for row in rows] == [24, 24, 24]
+    assert "perf/games_per_s" not in rows[-1]  # nothing is played, and that is no fault
+    assert "stale" not in warnings.names(warnings.find(rows[1:] * 10))
     np.testing.assert_array_equal(run.session.state.ring.records.slots[:24], games.slots)
     assert int(run.session.state.actor.n_finished) == 0 and rows[-1]["train/total_loss"] > 0
     # Its games are in its state: it goes on without the folder.

@@ -170,15 +170,19 @@ class SelfPlaySource:
         """Return the metrics of self-play under the original's names for ingested games.
 
         Rates are per second that calls ran, so a call that ran ahead counts in full, and not only
-        the time that the host waited for it.
+        the time that the host waited for it. With a teacher nothing is played, and its games are
+        not stale because no others arrive.
         """
         progress = session.progress
         games = progress.games_in_cycle
         play_s = max(progress.play_s, 1e-9)  # it is 0 if enough games were finished before
-        return {
+        played = {
             "perf/games_per_s": games / play_s,
             "ingest/selfplay_examples": games * N_PLIES,
             "ingest/selfplay_examples_per_s": games * N_PLIES / play_s,
+        }
+        return {
+            **(played if session.settings.teacher.folder is None else {}),
             **(eval_aux_row(progress, play_s) if session.settings.eval_aux.enabled else {}),
         }
 
