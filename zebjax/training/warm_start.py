@@ -65,9 +65,10 @@ def begin(
         note(f"converted {wanted.checkpoint} into {folder}{stripped}")
         source = folder
     config, params = network.load(source)
-    if wanted.belief_head == "fresh" and not settings.network.belief_head:
-        raise ValueError("start.belief_head: fresh needs network.belief_head True")
-    if wanted.belief_head == "fresh":  # it has learned nothing yet, so it can correct anything
+    if wanted.belief_head == "fresh":
+        if not settings.network.belief_head:
+            raise ValueError("start.belief_head: fresh needs network.belief_head True")
+        # It has learned nothing yet, so it can correct anything.
         prior = settings.network.belief_prior
         config = dataclasses.replace(config, belief_head=True, belief_prior=prior)
         if not is_torch:  # a conversion has drawn it
@@ -213,8 +214,8 @@ def taught_games(settings: Experiment) -> AnyRecord:
     """Read all games in the teacher's folder, with their contracts for a network of make/set; NumPy
     arrays.
 
-    Every game is replayed to prove that it is legal. Games with rollouts become
-    lessons, see `labelled_games`.
+    Every game is replayed to prove that it is legal. Games with rollouts become lessons, see
+    `labelled_games`.
 
     Raises:
         ValueError: if there are no games, more than the ring can hold or fewer than `min_buffer`,
