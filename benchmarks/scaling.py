@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import hashlib
-import math
 import sys
 import time
 from collections.abc import Sequence
@@ -18,11 +17,17 @@ import safetensors
 from zebjax import players
 from zebjax.common import charts, cli, locks, parsing
 from zebjax.evaluation import matches, power_law
-from zebjax.players import small
 from zebjax.players.base import NeedsContract
 from zebjax.small import MAX_WIDTH, storage
 from zebjax.small.network import Widths, shapes
-from zebjax.training import labelled_games, small_descent, small_fit, small_games, small_run
+from zebjax.training import (
+    labelled_games,
+    rollout_teacher,
+    small_descent,
+    small_fit,
+    small_run,
+    teacher_files,
+)
 from zebjax.training.labelled_games import Games
 from zebjax.training.small_config import Exploration, Settings
 from zebjax.training.small_descent import Fit
@@ -69,27 +74,23 @@ def digest_of(*parts: object) -> str:
 
 
 def make_games(keep: Path, by: str, n: int, per_file: int, seed: int) -> Games:
-    """Return n games that the network `by` played and labelled: kept ones, and new ones after them.
+    """Return n games of the network `by`, as `zebjax teach --rollouts` makes them; some are kept.
 
     Args:
-        keep: folder of the files.
+        keep: folder of what is kept.
         by: path of a network, `small` or `imitator`.
         n: number of games.
         per_file: games of a file.
         seed: of deals and play.
     """
-    net, how, parts = storage.load(by), Exploration(), []
-    name = digest_of(small.digest(net), dataclasses.astuple(how), per_file, seed)
-    n_files = math.ceil(n / per_file)
+    settings = rollout_teacher.Settings(by, seed, per_file)
+    maker = rollout_teacher.Maker(settings, _threads())
+    folder = keep / f"games-{digest_of(maker.facts)}"
     with cli.progress(f"games of {by}") as show:
-        for index in range(n_files):
-            file = keep / f"games-{name}-{index:04}.safetensors"
-            if not file.exists():
-                made = small_games.play(net, per_file, (seed, index), how, _threads())
-                labelled_games.write(file, made)
-                show((index + 1) / n_files, f"{(index + 1) * per_file:,}")
-            parts.append(labelled_games.read(file))
-    return _part(labelled_games.join(parts), 0, n)
+        teacher_files.make(
+            maker, folder, n, lambda share, _: show(share, f"{round(share * n):,} of {n:,}")
+        )
+    return read_games(folder, n)
 
 
 def read_games(folder: Path, n: int) -> Games:

@@ -104,7 +104,7 @@ def called(folder, *more):
     result = json.loads((folder / "out.json").read_text())
     times = ("fit_cpu_s", "us_per_decision")
     rows = [{name: row[name] for name in row if name not in times} for row in result["rows"]]
-    kept = {path.name: path.stat().st_mtime_ns for path in (folder / "keep").glob("*.*s*")}
+    kept = {path.name: path.stat().st_mtime_ns for path in (folder / "keep").rglob("*.*s*")}
     return result, rows, kept
 
 
@@ -122,8 +122,8 @@ def test_the_command_resumes_and_reports_what_is_kept(tmp_path, capsys):
     assert result["held_out"] == 30 and result["games_from"]["by"] == "small"
 
     # Each row describes the network in its file, on the games that were held out.
-    games = games_of((tmp_path / "keep").glob("games-*"))
-    assert len(games.leader) == 200
+    games = games_of((tmp_path / "keep").glob("games-*/*"))
+    assert len(games.leader) == 190
     held_out, rest = games.where(np.arange(30)), games.where(np.arange(30, 70))
     for row in rows:
         file = tmp_path / "keep" / row["network"]
@@ -144,9 +144,10 @@ def test_the_command_resumes_and_reports_what_is_kept(tmp_path, capsys):
 
     # The same call makes nothing, and after a loss only what was lost.
     assert called(tmp_path)[1:] == (rows, kept)
-    lost = {min(name for name in kept if name.startswith("games-")), rows[1]["network"]}
+    lost = {min(name for name in kept if name.startswith("rollouts-")), rows[1]["network"]}
     for name in lost:
-        (tmp_path / "keep" / name).unlink()
+        (found,) = (tmp_path / "keep").rglob(name)
+        found.unlink()
     _, again, after = called(tmp_path)
     assert again == rows
     assert {name for name in kept if after[name] != kept[name]} == lost
@@ -155,5 +156,6 @@ def test_the_command_resumes_and_reports_what_is_kept(tmp_path, capsys):
     _, longer, _ = called(tmp_path, "--deals", "5")
     assert [row["network"] for row in longer] == [row["network"] for row in rows]
     assert {row["deals"] for row in longer} == {5}
-    read, same, _ = called(tmp_path, "--read", f"{tmp_path}/keep")
-    assert same == rows and read["games_from"] == {"read": f"{tmp_path}/keep"}
+    (folder,) = (tmp_path / "keep").glob("games-*")
+    read, same, _ = called(tmp_path, "--read", str(folder))
+    assert same == rows and read["games_from"] == {"read": str(folder)}

@@ -57,7 +57,7 @@ class Maker:
         return len(labelled_games.read(file).leader), labelled_games.facts_of(file)
 
     def write(self, file: Path, index: int, n: int, on_share: Callable[[float], None]) -> None:
-        cached_code.announce("zebjax teach", "the small network", "60 s", small_games.play_many)
+        cached_code.announce("zebjax", "the small network", "60 s", small_games.play_many)
         deals = small_games.deal(self.games_per_file, (_STREAM, self._settings.seed, index))
         parts = []
         for start in range(0, n, _AT_ONCE):
