@@ -12,7 +12,8 @@ from zebjax.network import bucketing
 from zebjax.players import base, exact
 from zebjax.search import endgame
 from zebjax.training import batches, learner, replay, selfplay
-from zebjax.training.config import LearnerConfig, SelfPlayConfig
+from zebjax.training.config import SelfPlayConfig
+from zebjax.training.learner_config import LearnerConfig
 
 TINY = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16)
 SEARCH = search.SearchConfig(policy="gumbel", sims=2)

@@ -20,7 +20,6 @@ from zebjax.training.config import (
     PRESETS,
     EvaluationConfig,
     Experiment,
-    LearnerConfig,
     ReplayConfig,
     SaveConfig,
     SelfPlayConfig,
@@ -28,6 +27,7 @@ from zebjax.training.config import (
     TeacherConfig,
     TrackingConfig,
 )
+from zebjax.training.learner_config import LearnerConfig
 from zebjax.training.workers_config import EvalAuxConfig, StoreConfig
 
 __all__ = [

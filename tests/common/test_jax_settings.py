@@ -13,7 +13,7 @@ from zebjax import network, players
 from zebjax.common import jax_settings
 from zebjax.evaluation import ladder, matches
 from zebjax.training import learner
-from zebjax.training.config import LearnerConfig
+from zebjax.training.learner_config import LearnerConfig
 
 ROOT = Path(__file__).parents[2]
 AMBIENT = {

@@ -31,7 +31,7 @@ def _work() -> dict[str, np.ndarray]:
     from zebjax import network
     from zebjax.common import devices
     from zebjax.training import learner, replay, selfplay
-    from zebjax.training.config import LearnerConfig
+    from zebjax.training.learner_config import LearnerConfig
 
     # `devices.everywhere` is for the devices of one process.
     place = NamedSharding(devices._mesh(), PartitionSpec())

@@ -9,7 +9,7 @@ import pytest
 
 from zebjax import game, network, observe
 from zebjax.training import learner, replay
-from zebjax.training.config import LearnerConfig
+from zebjax.training.learner_config import LearnerConfig
 
 N = 256
 # They compile the bundled network twice, 8 s: `test_bfloat16_is_close_and_returns_float32` in

@@ -12,7 +12,8 @@ from tests.support.killed import Killed, killed_at_rename
 from tests.support.tiny import TINY, Quiet, as_numpy, go
 from zebjax import network, record
 from zebjax.training import changes, metrics, replay, resize, resume, selfplay, session
-from zebjax.training.config import LearnerConfig, ReplayConfig, TeacherConfig, to_json
+from zebjax.training.config import ReplayConfig, TeacherConfig, to_json
+from zebjax.training.learner_config import LearnerConfig
 from zebjax.training.workers_config import EvalAuxConfig
 
 SMALLER = dataclasses.replace(TINY.replay, capacity_examples=28 * 12, min_buffer=28)

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 
 from zebjax.training import flat, optimizer
-from zebjax.training.config import LearnerConfig
+from zebjax.training.learner_config import LearnerConfig
 
 PARAMS = {"a": {"kernel": jnp.arange(6.0).reshape(2, 3)}, "b": jnp.array([-1.0, 2.0]), "c": 3.0}
 PARAMS = jax.tree.map(jnp.asarray, PARAMS)

@@ -18,7 +18,7 @@ from zebjax.training import (
     replay,
     together,
 )
-from zebjax.training.config import LearnerConfig
+from zebjax.training.learner_config import LearnerConfig
 
 TINY = network.ZebConfig(embed_dim=16, n_heads=1, n_layers=1, ff_dim=16, dropout=0.1)
 CONFIG = LearnerConfig(lr=1e-3, batch=16, updates_per_cycle=8, updates_per_call=2)

@@ -9,7 +9,7 @@ from zebjax import network, observe
 from zebjax.torch_compat import names as torch_names
 from zebjax.torch_compat import weights as torch_weights
 from zebjax.training import batches, learner, losses
-from zebjax.training.config import LearnerConfig
+from zebjax.training.learner_config import LearnerConfig
 
 PARITY = LearnerConfig(lr=1e-4, policy_mask="unplayed")
 RUNS = {"m557k": "zeb-557k-1m.pt", "large": "synthetic-large-belief.pt"}

@@ -16,7 +16,7 @@ from zebjax.observe import (
     hidden_tiles,
     observe,
 )
-from zebjax.training.config import PolicyMask
+from zebjax.training.learner_config import PolicyMask
 
 
 class Positions(NamedTuple):

@@ -11,8 +11,8 @@ from zebjax.common import devices
 from zebjax.network import bucketing
 from zebjax.observe import shorten, tokenizer
 from zebjax.training.batches import Batch
-from zebjax.training.config import LearnerConfig
-from zebjax.training.losses import _BELIEF_LOSS, losses, with_beliefs
+from zebjax.training.learner_config import LearnerConfig
+from zebjax.training.losses import BELIEF_LOSS, losses, with_beliefs
 
 
 class LossWeights(NamedTuple):
@@ -99,7 +99,7 @@ def grads_and_output(
             loss = weights.policy * shares.policy * metrics["policy_loss"]
             loss += weights.value * shares.value * metrics["value_loss"]
             if output.belief_logits is not None:
-                loss += weights.belief * shares.belief * metrics[_BELIEF_LOSS[config.belief_tiles]]
+                loss += weights.belief * shares.belief * metrics[BELIEF_LOSS[config.belief_tiles]]
             if output.moves is not None:
                 loss += weights.moves * shares.moves * metrics["move_loss"]
             return loss, output

@@ -24,7 +24,8 @@ from zebjax.contract_record import AnyRecord
 from zebjax.observe import shorten, tokenizer
 from zebjax.record import GameRecord
 from zebjax.training.batches import Positions, make_batch, positions
-from zebjax.training.config import Experiment, LearnerConfig
+from zebjax.training.config import Experiment
+from zebjax.training.learner_config import LearnerConfig
 from zebjax.training.losses import Metrics, losses, with_beliefs
 
 _FILE = "held_out.npz"

@@ -18,9 +18,9 @@ from zebjax.observe import shorten
 from zebjax.record import check_record
 from zebjax.training import flat, metric_sums, replay, together
 from zebjax.training.batches import Batch, Positions, check_batch, make_batch, positions
-from zebjax.training.config import LearnerConfig
 from zebjax.training.gradients import LossWeights, cut_lengths, grads_and_output, own_weights
-from zebjax.training.losses import _BELIEF_LOSS, Metrics, losses
+from zebjax.training.learner_config import LearnerConfig
+from zebjax.training.losses import BELIEF_LOSS, Metrics, losses
 from zebjax.training.optimizer import averaged, lr_schedule, make_optimizer
 
 
@@ -168,7 +168,7 @@ def _metrics(config: LearnerConfig, made: _Made, batch: Batch, weights: LossWeig
         weights.policy * metrics["policy_loss"] + weights.value * metrics["value_loss"]
     )
     if output.belief_logits is not None:
-        metrics["objective_loss"] += weights.belief * metrics[_BELIEF_LOSS[config.belief_tiles]]
+        metrics["objective_loss"] += weights.belief * metrics[BELIEF_LOSS[config.belief_tiles]]
     if output.moves is not None:
         metrics["objective_loss"] += weights.moves * metrics["move_loss"]
     return metrics | dict(zip(_ABOUT, made.about, strict=True))

@@ -8,7 +8,7 @@ from zebjax.common.arrays import check
 from zebjax.evaluation import belief_scores
 from zebjax.network.config import POINTS_WEIGHT, VALUE_WEIGHT
 from zebjax.training.batches import Batch, check_batch
-from zebjax.training.config import LearnerConfig
+from zebjax.training.learner_config import LearnerConfig
 from zebjax.training.small_config import MEAN_WEIGHT
 
 # The original's clamp of log-probabilities: a policy target on a slot with probability 0 costs 100
@@ -84,7 +84,7 @@ def losses(
     }
     if output.belief_logits is not None:
         metrics |= _belief_metrics(output.belief_logits, batch)
-        total += config.belief_weight * metrics[_BELIEF_LOSS[config.belief_tiles]]
+        total += config.belief_weight * metrics[BELIEF_LOSS[config.belief_tiles]]
     if output.moves is not None:
         metrics |= _move_metrics(output.moves, batch)
         total += config.move_value_weight * metrics["move_loss"]
@@ -103,7 +103,7 @@ def policy_target(config: LearnerConfig, output: network.Output, batch: Batch) -
     return jax.nn.softmax(jnp.where(batch.policy_mask, scores, -jnp.inf))
 
 
-_BELIEF_LOSS = {"dealt": "belief_loss", "hidden": "belief_loss_hidden"}
+BELIEF_LOSS = {"dealt": "belief_loss", "hidden": "belief_loss_hidden"}
 
 
 MOVE_METRICS = ("move_loss", "move_value_error", "move_value_spread_error", "move_points_error")

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 import optax.contrib
 
-from zebjax.training.config import LearnerConfig
+from zebjax.training.learner_config import LearnerConfig
 
 
 def lr_schedule(config: LearnerConfig) -> optax.Schedule:

@@ -13,7 +13,7 @@ import numpy as np
 from zebjax import network
 from zebjax.network.forward import N_OPPONENTS
 from zebjax.tiles import HAND_SIZE, N_TILES
-from zebjax.training.config import LearnerConfig
+from zebjax.training.learner_config import LearnerConfig
 
 _EXAMPLES_AT_ONCE = 8192
 """Maximum number of examples whose tokens and targets are made together, to bound their memory."""
