@@ -86,9 +86,9 @@ def test_a_transformer_may_model_the_partner_and_a_small_network_the_opponents(m
     net, keys = scorer(net_of_seed(5)), raw_keys(N)
     how = inference.Settings(n=1, candidates=12, doubt=0.0, floor=FLOOR)
     hands, real = inference._draw(states, keys, 12)
-    counts, policy = real.sum(-1), (how.temperature, FLOOR)
+    counts, manner = real.sum(-1), batch.Manner(how.temperature, FLOOR)
     of_transformer = transformers.log_likelihoods(model, states, hands, counts, FLOOR)
-    of_small = batch.log_likelihoods(net, batch.read(states), hands, counts, policy)
+    of_small = batch.log_likelihoods(net, batch.read(states), hands, counts, manner)
     pairs = (((model, net), of_transformer, of_small), ((net, model), of_small, of_transformer))
     for pair, of_partner, of_opponents in pairs:
         worlds = inference.candidates_of(states, keys, inference.Models(*pair), how)
@@ -253,5 +253,5 @@ def test_a_transformer_counts_as_the_small_network_does(model, drawn):
     states, hands, counts = drawn
     net = scorer(net_of_seed(5))
     ours = transformers.log_likelihoods(model, states, hands, counts, FLOOR)
-    theirs = batch.log_likelihoods(net, batch.read(states), hands, counts, (0.1, FLOOR))
+    theirs = batch.log_likelihoods(net, batch.read(states), hands, counts, batch.Manner(0.1, FLOOR))
     np.testing.assert_allclose(ours[..., 2:], theirs[..., 2:], atol=1e-5)

@@ -10,7 +10,7 @@ from tests.support.playouts import positions, raw_keys
 from tests.support.small import net_of_seed
 from zebjax import players, solver, tiles, worlds
 from zebjax.contract import Contract
-from zebjax.players import base, exact, inference, weighted
+from zebjax.players import base, exact, inference, networks, weighted
 from zebjax.players.inference import Settings
 from zebjax.players.spec import MAX_OPENING_TRICKS
 from zebjax.small import batch, network, policy, storage
@@ -61,13 +61,14 @@ def judged(endings, policies, models):
 
 def test_few_worlds_are_all_taken_with_the_weights_of_bayes(endings, net, judged):
     hands, real = (np.asarray(x) for x in exact.sample_or_all(endings, raw_keys(N), 400))
-    how = (ALL.temperature, ALL.floor)
+    how = batch.Manner(ALL.temperature, ALL.floor)
     logs = batch.log_likelihoods(net, batch.read(endings), hands, real.sum(-1), how)
     different = False
     for row in range(N):
         n = real[row].sum()
         likelihoods = np.exp(logs[row, :n])  # partner, opponents; by the model, at random
-        weights = (0.9 * likelihoods[:, :2] + 0.1 * likelihoods[:, 2:]).prod(-1)
+        by_model, at_random = likelihoods[:, :2], likelihoods[:, 2:]
+        weights = ((1 - ALL.doubt) * by_model + ALL.doubt * at_random).prod(-1)
         weights /= weights.sum()
         same = type(endings)(*(np.repeat(field[row : row + 1], n, 0) for field in endings))
         same = same._replace(hands=hands[row, :n])
@@ -280,7 +281,7 @@ def test_the_identity_is_that_of_the_networks_and_settings(path, tmp_path):
     storage.save(tmp_path / "same", storage.load(path), {"round": "9"})
     storage.save(tmp_path / "other", net_of_seed(6), {})
     known = identity(f"belief={path}")
-    assert known == identity(f"belief={tmp_path / 'same'},floor=0.1,criterion=win")
+    assert known == identity(f"belief={tmp_path / 'same'},floor=0.05,criterion=win")
     others = [
         identity(options)
         for options in (
@@ -297,6 +298,20 @@ def test_the_identity_is_that_of_the_networks_and_settings(path, tmp_path):
         )
     ]
     assert len({known, *others}) == 11
+
+
+def test_the_opening_of_the_partner_is_known_if_its_model_plays_it(path, tmp_path):
+    storage.save(tmp_path / "other", net_of_seed(6), {})
+
+    def opening_of(**paths):
+        return networks.Networks(**{name: str(value) for name, value in paths.items()})
+
+    known = opening_of(belief=path, opening=path)
+    assert known.load().models.opening == 8
+    assert dataclasses.replace(known, opening_tricks=1).load().models.opening == 4
+    assert dataclasses.replace(known, partner=str(tmp_path / "other")).load().models.opening == 0
+    assert opening_of(belief=tmp_path / "other", opening=path).load().models.opening == 0
+    assert opening_of(belief=path).load().models.opening == 0
 
 
 def test_holders_are_the_sums_of_the_worlds_that_give_them_the_tile(endings, models):

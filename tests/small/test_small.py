@@ -87,9 +87,9 @@ def scores_in_python(net, row):
     return score.astype(np.float64), [rank for rank in range(28) if legal >> rank & 1]
 
 
-def log_likelihood_in_python(net, state, hands, me, own_too=False):
+def log_likelihood_in_python(net, state, hands, me, own_too=False, best_before=0):
     """Sums over the past plays of the others, in one world: partner, opponents; log P(play), and
-    -log(legal tiles)."""
+    -log(legal tiles). Before the ply `best_before` the best tile is played, but for 1 %."""
     row, total = np.zeros(rules.SIZE, np.int64), np.zeros(4)
     rules.start(row, hands, state.declaration, state.leader)
     for tile in state.history[: state.ply]:
@@ -98,9 +98,11 @@ def log_likelihood_in_python(net, state, hands, me, own_too=False):
         assert rank in legal
         if len(legal) > 1 and (own_too or rules.mover(row) != me):
             share = np.exp((score[legal] - score[legal].max()) / TEMPERATURE)
-            share = (share / share.sum())[legal.index(rank)]
+            share, floor = (share / share.sum())[legal.index(rank)], FLOOR
+            if row[rules.PLY] < best_before:
+                share, floor = float(rank == legal[int(score[legal].argmax())]), 0.01
             group = 0 if (rules.mover(row) - me) % 2 == 0 else 1
-            total[group] += np.log((1 - FLOOR) * share + FLOOR / len(legal))
+            total[group] += np.log((1 - floor) * share + floor / len(legal))
             total[2 + group] -= np.log(len(legal))
         rules.play(row, rank)
     return total
@@ -113,7 +115,7 @@ def judged(net):
     hands, real = exact.sample_or_all(states, raw_keys(8), 3)
     hands, counts = np.asarray(hands), np.asarray(real).sum(-1)
     found = batch.log_likelihoods(
-        network.scorer(net), batch.read(states), hands, counts, (TEMPERATURE, FLOOR)
+        network.scorer(net), batch.read(states), hands, counts, batch.Manner(TEMPERATURE, FLOOR)
     )
     return states, hands, counts, found
 
@@ -141,12 +143,28 @@ def test_a_likelihood_is_the_product_over_the_plays_of_the_others(net, judged):
     assert differs > 1  # the mover's own plays would have counted
 
 
+def test_a_partner_like_the_mover_has_played_the_best_tiles_of_the_opening(net, judged):
+    states, hands, counts, by_model = judged
+    manner, differs = batch.Manner(TEMPERATURE, FLOOR, opening=6, alike=0.75), 0.0
+    found = batch.log_likelihoods(network.scorer(net), batch.read(states), hands, counts, manner)
+    np.testing.assert_array_equal(found[..., 1:], by_model[..., 1:])  # all but the partner's
+    for number in range(8):
+        state = one_of(states, number)
+        me = mover(state)
+        for world in range(counts[number]):
+            alike = log_likelihood_in_python(net, state, hands[number, world], me, best_before=6)
+            shares = 0.25 * np.exp(by_model[number, world, 0]) + 0.75 * np.exp(alike[0])
+            np.testing.assert_allclose(found[number, world, 0], np.log(shares), atol=1e-4)
+            differs = max(differs, abs(found[number, world, 0] - by_model[number, world, 0]))
+    assert differs > 0.1
+
+
 def test_what_a_seat_played_depends_on_its_own_hand_alone(net):
     states = positions(8, [9, 11, 13, 15, 17, 19, 21, 22], seed=4)
     hands, real = exact.sample_or_all(states, raw_keys(8), 40)
     hands, counts = np.asarray(hands), np.asarray(real).sum(-1)
     found = batch.log_likelihoods(
-        network.scorer(net), batch.read(states), hands, counts, (TEMPERATURE, FLOOR)
+        network.scorer(net), batch.read(states), hands, counts, batch.Manner(TEMPERATURE, FLOOR)
     )
     n_shared = 0
     for number in range(8):
@@ -163,7 +181,7 @@ def test_hidden_hands_are_not_read(net, judged):
     states, hands, counts, found = judged
     other = states._replace(hands=hands[:, 0])
     again = batch.log_likelihoods(
-        network.scorer(net), batch.read(other), hands, counts, (TEMPERATURE, FLOOR)
+        network.scorer(net), batch.read(other), hands, counts, batch.Manner(TEMPERATURE, FLOOR)
     )
     np.testing.assert_array_equal(again, found)
 
@@ -173,7 +191,7 @@ def test_under_a_uniform_policy_a_play_counts_by_the_choice_that_its_seat_had(ju
     states, hands, counts, _ = judged
     blank = network.Net(*(np.zeros_like(field) for field in net_of_seed(1)))
     found = batch.log_likelihoods(
-        network.scorer(blank), batch.read(states), hands, counts, (TEMPERATURE, FLOOR)
+        network.scorer(blank), batch.read(states), hands, counts, batch.Manner(TEMPERATURE, FLOOR)
     )
     for number in range(8):
         state = one_of(states, number)
@@ -196,7 +214,7 @@ def test_the_floor_bounds_how_unlikely_the_true_world_can_be(states):
         batch.read(states),
         states.hands[:, None],
         np.ones(150, int),
-        (TEMPERATURE, FLOOR),
+        batch.Manner(TEMPERATURE, FLOOR),
     )[:, 0, :2].sum(-1)
     plays = states.ply - states.ply // 4  # at most those of the three others
     assert (found >= plays * np.log(FLOOR / 7) - 1e-9).all() and found.min() < -10

@@ -24,7 +24,9 @@ _DRAWN_AT_ONCE = 16
 """Decisions whose candidates are drawn by one compiled call."""
 _GROWTH = (1, 4, 16)
 """Candidates of a decision in units of the setting, until enough of them have weight."""
-VERSION = 1
+_ALIKE = 0.75
+"""Probability before the first play that the partner is a player like this one."""
+VERSION = 2
 """Counts changes of what is drawn and weighed; part of a player's identity."""
 _RESAMPLE = 2
 """Stream of random numbers, see `batch.seeds_of`."""
@@ -41,14 +43,14 @@ class Settings:
     candidates: int = 500
     """Uniform worlds from which those are drawn by weight. A decision whose effective number of
     candidates is less than n draws 4 times as many, then 16 times."""
-    floor: float = 0.1
+    floor: float = 0.05
     """Share of uniformly random plays in the model of the others. It bounds what one play that the
     model does not expect can take from the true world."""
     power: float = 1.0
     """Exponent of the evidence; 0 makes all weights equal."""
-    temperature: float = 0.07
+    temperature: float = 0.05
     """Of the others' plays, in units of the score; a transformer's policy is taken as it is."""
-    doubt: float = 0.1
+    doubt: float = 0.05
     """Probability before the first play that the partner plays at random instead of by the model;
     the same for the opponents together. What has been seen of them decides."""
 
@@ -88,6 +90,9 @@ class Models(NamedTuple):
 
     partner: Net | Transformer
     opponents: Net | Transformer
+    opening: int = 0
+    """Plies at the start that the player plays by the scores of `partner`, without worlds. So the
+    partner does the same, if it is such a player."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -278,8 +283,9 @@ def _evidence(
         if isinstance(model, Transformer):
             return transformers.log_likelihoods(model, states, hands, counts, settings.floor, whose)
         # The kernel of the small network is fast, and evaluates all seats.
-        how = settings.temperature, settings.floor
-        return batch.log_likelihoods(model, batch.read(states), hands, counts, how, threads)
+        opening = models.opening if model is models.partner else 0
+        manner = batch.Manner(settings.temperature, settings.floor, opening, _ALIKE)
+        return batch.log_likelihoods(model, batch.read(states), hands, counts, manner, threads)
 
     counts = real.sum(-1)
     if models.partner is models.opponents:

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+from zebjax import tiles
 from zebjax.common import hub
 from zebjax.network import places
 from zebjax.players import small, transformers
@@ -68,7 +69,8 @@ class Networks:
         models = policies = None
         opening: Net | None = None
         if self.belief and partner:
-            models = Models(loaded[partner][0], loaded[self.belief][0])
+            known = tiles.N_PLAYERS * self.opening_tricks if self.opening == partner else 0
+            models = Models(loaded[partner][0], loaded[self.belief][0], known)
         if self.rollouts and opponents:
             policies = _policies(loaded[self.rollouts][0], loaded[opponents][0])
         digests = ["" if path is None else loaded[path][1] for path in paths]

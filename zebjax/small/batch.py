@@ -10,6 +10,7 @@ import numpy as np
 from zebjax import game, tiles
 from zebjax.small import kernels
 from zebjax.small.network import Net
+from zebjax.small.policy import Manner as Manner
 from zebjax.small.policy import Policies
 from zebjax.solver.bounds import mixed
 
@@ -128,21 +129,23 @@ def log_likelihoods(
     games: Games,
     worlds: np.ndarray,
     counts: np.ndarray,
-    policy: tuple[float, float],
+    manner: Manner,
     threads: int | None = None,
 ) -> np.ndarray:
     """Return how likely each world makes the past plays of the other three seats.
 
     The likelihood of a world is the product over the others' past plays, those without a choice
     excluded, of (1 - floor) * softmax(scores / temperature)[tile] + floor / legal tiles, each from
-    the view of its seat in that world. The mover's own plays do not depend on the world.
+    the view of its seat in that world. The mover's own plays do not depend on the world. The
+    partner may be a player like the mover's, which plays the best tiles in the opening (`Manner`);
+    its likelihood is the mean over both players.
 
     Args:
         net: the policy of the others, with 28 scores.
         games: N games; only what the mover has seen is read.
         worlds: int8 `[N, C, 4, 7]`, hands as from `worlds.sample`.
         counts: integers `[N]`: number of worlds of each game, the first of its C.
-        policy: temperature and floor.
+        manner: how the others play by the network.
         threads: as for `in_threads`.
 
     Returns:
@@ -150,7 +153,7 @@ def log_likelihoods(
         of the opponents by the model; the same if all legal tiles were equally likely.
     """
     out = np.zeros((*worlds.shape[:2], 4))
-    arguments = (net, tuple(games), worlds, counts.astype(np.int64), policy, out)
+    arguments = (net, tuple(games), worlds, counts.astype(np.int64), manner, out)
     in_threads(kernels.log_likelihoods, len(out), arguments, threads, piece=1)
     return out
 

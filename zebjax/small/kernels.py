@@ -9,6 +9,9 @@ from zebjax.solver.cached_code import compiled
 
 _HANDS, _LED, _FOLLOWED = rules.HANDS, rules.LED, rules.FOLLOWED
 _DECLARATION, _POINTS = rules.DECLARATION, rules.POINTS
+_SLIP = 0.01
+"""Floor of plays in the opening of a player like the mover's: it has none, but a seat that may be
+another player must not be excluded by one play."""
 
 
 @compiled
@@ -78,7 +81,7 @@ def log_likelihoods(
     games: tuple,
     worlds: np.ndarray,
     counts: np.ndarray,
-    how: tuple,
+    manner: policy.Manner,
     out: np.ndarray,
 ) -> None:
     """Kernel of `batch.log_likelihoods`."""
@@ -93,18 +96,25 @@ def log_likelihoods(
             # What a seat's plays tell depends on its own hand alone, and after some tricks many
             # worlds share it.
             hands = _distinct(worlds[number, :n], games[1][number], seat, place)
-            logs = _of_seat(net, games, number, seat, hands, how)
+            logs = _of_seat(net, games, number, seat, hands, manner)
             group = (seat ^ me) & 1  # 0 the partner, 1 an opponent
+            alike = manner.alike if group == 0 and manner.opening > 0 else 0.0
             for world in range(n):
-                out[number, world, group] += logs[place[world], 0]
-                out[number, world, 2 + group] += logs[place[world], 1]
+                by_model, at_random, as_mover = logs[place[world]]
+                if alike > 0:
+                    by_model = np.logaddexp(np.log1p(-alike) + by_model, np.log(alike) + as_mover)
+                out[number, world, group] += by_model
+                out[number, world, 2 + group] += at_random
 
 
 @compiled
 def _of_seat(
-    net: Net, games: tuple, number: int, seat: int, hands: np.ndarray, how: tuple
+    net: Net, games: tuple, number: int, seat: int, hands: np.ndarray, manner: policy.Manner
 ) -> np.ndarray:
-    """Return the log-likelihoods of a seat's past plays, by the model and at random, `[n, 2]`.
+    """Return the log-likelihoods of a seat's past plays, `[n, 3]`.
+
+    By the model, at random, and by a player like the mover's: it is the model too, but for the
+    opening, where it plays the best.
 
     Args:
         net: the model.
@@ -112,11 +122,11 @@ def _of_seat(
         number: which of the games.
         seat: whose plays.
         hands: int64 `[n]`, dealt hands, masks over ranks.
-        how: temperature and floor.
+        manner: how the seat plays by the model.
     """
-    temperature, floor = how
+    temperature, floor = manner.temperature, manner.floor
     scratch, row = new_scratch(net), np.zeros(rules.SIZE, np.int64)
-    public, out = np.zeros_like(scratch.hidden), np.zeros((hands.shape[0], 2))
+    public, out = np.zeros_like(scratch.hidden), np.zeros((hands.shape[0], 3))
     declaration = games[1][number]
     _replay(row, games, number, 0)
     for ply in range(games[4][number]):
@@ -137,10 +147,12 @@ def _of_seat(
                     scratch.hidden[j] = public[j]
                 add_features(net.first, declaration, scratch.features, k, scratch.hidden)
                 finish(net, row, scratch)
-                out[index, 0] += policy.log_probability(
-                    scratch.out, legal, rank, temperature, floor
-                )
+                log = policy.log_probability(scratch.out, legal, rank, temperature, floor)
+                out[index, 0] += log
                 out[index, 1] -= np.log(count(legal))
+                if ply < manner.opening:
+                    log = policy.log_probability(scratch.out, legal, rank, 0.0, _SLIP)
+                out[index, 2] += log
         rules.play(row, rank)
     return out
 

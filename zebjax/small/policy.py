@@ -7,7 +7,7 @@ import numpy as np
 from zebjax.small.features import private_features, public_features
 from zebjax.small.network import Net, Scratch, add_features, finish, new_scratch
 from zebjax.small.rules import DECLARATION, LEADER, N_LAID, PLY, legal_tiles, play
-from zebjax.solver.bounds import lowest, mixed
+from zebjax.solver.bounds import count, lowest, mixed
 from zebjax.solver.cached_code import compiled, inlined
 
 
@@ -70,7 +70,13 @@ def draw(scores: np.ndarray, legal: int, temperature: float, seed: np.ndarray) -
 def log_probability(
     scores: np.ndarray, legal: int, rank: int, temperature: float, floor: float
 ) -> float:
-    """Return log((1 - floor) * softmax(scores / temperature)[rank] + floor / legal tiles)."""
+    """Return log((1 - floor) * softmax(scores / temperature)[rank] + floor / legal tiles).
+
+    A temperature of 0 is that of the best rank.
+    """
+    if temperature <= 0:
+        share = 1.0 if rank == best(scores, legal) else 0.0
+        return np.log((1 - floor) * share + floor / count(legal))
     top = scores[best(scores, legal)]
     total, n = 0.0, 0
     while legal:
@@ -79,6 +85,18 @@ def log_probability(
         n += 1
     share = np.exp((scores[rank] - top) / temperature) / total
     return np.log((1 - floor) * share + floor / n)
+
+
+class Manner(NamedTuple):
+    """How the others play by a network with 28 scores, when their past plays are judged."""
+
+    temperature: float
+    floor: float
+    """Share of uniformly random plays."""
+    opening: int = 0
+    """Plies at the start of the game that a player like the mover's plays by the best score."""
+    alike: float = 0.0
+    """Probability before the first play that the partner is a player like the mover's."""
 
 
 class Policies(NamedTuple):
