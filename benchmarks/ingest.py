@@ -17,7 +17,8 @@ from zebjax.common import cli, parsing
 from zebjax.distributed import ingest, open, spool
 from zebjax.distributed.store_thread import Background
 from zebjax.training import learner, replay, selfplay
-from zebjax.training.config import LearnerConfig, SelfPlayConfig
+from zebjax.training.config import SelfPlayConfig
+from zebjax.training.learner_config import LearnerConfig
 
 from . import report
 

@@ -12,7 +12,7 @@ import jax
 from zebjax import game, network, record
 from zebjax.common import cli
 from zebjax.training import learner, replay
-from zebjax.training.config import LearnerConfig
+from zebjax.training.learner_config import LearnerConfig
 
 from . import report
 

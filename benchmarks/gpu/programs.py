@@ -14,7 +14,8 @@ from zebjax.network import prepared
 from zebjax.network.config import AUTO
 from zebjax.training import learner, replay, together
 from zebjax.training import selfplay as actor
-from zebjax.training.config import LearnerConfig, SelfPlayConfig
+from zebjax.training.config import SelfPlayConfig
+from zebjax.training.learner_config import LearnerConfig
 
 from .. import engine, report, selfplay
 from .roofline import Part, Turns

@@ -281,7 +281,7 @@ def test_the_identity_is_that_of_the_networks_and_settings(path, tmp_path):
     storage.save(tmp_path / "same", storage.load(path), {"round": "9"})
     storage.save(tmp_path / "other", net_of_seed(6), {})
     known = identity(f"belief={path}")
-    assert known == identity(f"belief={tmp_path / 'same'},floor=0.05,criterion=win")
+    assert known == identity(f"belief={tmp_path / 'same'},floor=0.1,criterion=win")
     others = [
         identity(options)
         for options in (
@@ -298,6 +298,8 @@ def test_the_identity_is_that_of_the_networks_and_settings(path, tmp_path):
         )
     ]
     assert len({known, *others}) == 11
+    same_opening = f"belief={path},opening={tmp_path / 'same'}"
+    assert identity(same_opening) == identity(f"belief={path},opening={path}")
 
 
 def test_the_opening_of_the_partner_is_known_if_its_model_plays_it(path, tmp_path):
@@ -307,11 +309,15 @@ def test_the_opening_of_the_partner_is_known_if_its_model_plays_it(path, tmp_pat
         return networks.Networks(**{name: str(value) for name, value in paths.items()})
 
     known = opening_of(belief=path, opening=path)
-    assert known.load().models.opening == 8
-    assert dataclasses.replace(known, opening_tricks=1).load().models.opening == 4
-    assert dataclasses.replace(known, partner=str(tmp_path / "other")).load().models.opening == 0
-    assert opening_of(belief=tmp_path / "other", opening=path).load().models.opening == 0
-    assert opening_of(belief=path).load().models.opening == 0
+    assert known.load().models.opening_plies == 8
+    assert dataclasses.replace(known, opening_tricks=1).load().models.opening_plies == 4
+    assert (
+        dataclasses.replace(known, partner=str(tmp_path / "other")).load().models.opening_plies == 0
+    )
+    assert opening_of(belief=tmp_path / "other", opening=path).load().models.opening_plies == 0
+    storage.save(tmp_path / "same", storage.load(path), {"round": "9"})
+    assert opening_of(belief=path, opening=tmp_path / "same").load().models.opening_plies == 8
+    assert opening_of(belief=path).load().models.opening_plies == 0
 
 
 def test_holders_are_the_sums_of_the_worlds_that_give_them_the_tile(endings, models):
@@ -359,6 +365,24 @@ def test_each_group_of_seats_has_its_own_model(endings, models):
     for row in range(N):
         rows = both.decision == row
         np.testing.assert_allclose(difference[rows], difference[rows][0], atol=1e-3)
+
+
+def test_only_the_partner_is_taken_for_a_player_of_the_same_kind(endings, net):
+    other, keys = network.scorer(net_of_seed(6)), raw_keys(N)
+    sure = dataclasses.replace(ALL, doubt=0.0)
+    games = batch.read(endings)
+    for opponents in (net, other):
+        found = inference.candidates_of(endings, keys, inference.Models(net, opponents, 8), sure)
+        hands, real = inference._draw(endings, keys, sure.candidates)
+        counts = real.sum(-1)
+        alike = batch.Manner(sure.temperature, sure.floor, 8, inference._P_ALIKE)
+        logs = batch.log_likelihoods(net, games, hands, counts, alike)[..., 0]
+        plain = batch.Manner(sure.temperature, sure.floor)
+        logs += batch.log_likelihoods(opponents, games, hands, counts, plain)[..., 1]
+        expected = inference.weigh(logs, real)
+        for row in range(N):
+            weights = found.weights[found.decision == row]
+            np.testing.assert_allclose(weights, expected[row, : counts[row]], atol=1e-9)
 
 
 def test_candidates_grow_until_enough_have_weight(endings, models):

@@ -143,9 +143,9 @@ def test_a_likelihood_is_the_product_over_the_plays_of_the_others(net, judged):
     assert differs > 1  # the mover's own plays would have counted
 
 
-def test_a_partner_like_the_mover_has_played_the_best_tiles_of_the_opening(net, judged):
+def test_a_partner_of_the_movers_kind_has_played_the_best_tiles_of_the_opening(net, judged):
     states, hands, counts, by_model = judged
-    manner, differs = batch.Manner(TEMPERATURE, FLOOR, opening=6, alike=0.75), 0.0
+    manner, differs = batch.Manner(TEMPERATURE, FLOOR, opening_plies=6, p_alike=0.75), 0.0
     found = batch.log_likelihoods(network.scorer(net), batch.read(states), hands, counts, manner)
     np.testing.assert_array_equal(found[..., 1:], by_model[..., 1:])  # all but the partner's
     for number in range(8):

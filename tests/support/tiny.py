@@ -10,11 +10,11 @@ from zebjax.training import run as training
 from zebjax.training.config import (
     EvaluationConfig,
     Experiment,
-    LearnerConfig,
     ReplayConfig,
     SaveConfig,
     SelfPlayConfig,
 )
+from zebjax.training.learner_config import LearnerConfig
 
 TINY = Experiment(
     name="tiny",

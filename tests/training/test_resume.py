@@ -9,11 +9,11 @@ from zebjax.network.config import PRESETS
 from zebjax.training import resume
 from zebjax.training.config import (
     Experiment,
-    LearnerConfig,
     ReplayConfig,
     StartConfig,
     to_json,
 )
+from zebjax.training.learner_config import LearnerConfig
 
 RUN = Experiment(name="run", network=PRESETS["small"])
 

@@ -24,9 +24,10 @@ _DRAWN_AT_ONCE = 16
 """Decisions whose candidates are drawn by one compiled call."""
 _GROWTH = (1, 4, 16)
 """Candidates of a decision in units of the setting, until enough of them have weight."""
-_ALIKE = 0.75
-"""Probability before the first play that the partner is a player like this one."""
-VERSION = 2
+_P_ALIKE = 0.75
+"""Probability before the first play that a partner who does not play at random is a player of this
+kind, with the same opening; see `Models.opening_plies`."""
+VERSION = 1
 """Counts changes of what is drawn and weighed; part of a player's identity."""
 _RESAMPLE = 2
 """Stream of random numbers, see `batch.seeds_of`."""
@@ -43,14 +44,14 @@ class Settings:
     candidates: int = 500
     """Uniform worlds from which those are drawn by weight. A decision whose effective number of
     candidates is less than n draws 4 times as many, then 16 times."""
-    floor: float = 0.05
+    floor: float = 0.1
     """Share of uniformly random plays in the model of the others. It bounds what one play that the
     model does not expect can take from the true world."""
     power: float = 1.0
     """Exponent of the evidence; 0 makes all weights equal."""
-    temperature: float = 0.05
+    temperature: float = 0.07
     """Of the others' plays, in units of the score; a transformer's policy is taken as it is."""
-    doubt: float = 0.05
+    doubt: float = 0.1
     """Probability before the first play that the partner plays at random instead of by the model;
     the same for the opponents together. What has been seen of them decides."""
 
@@ -90,9 +91,9 @@ class Models(NamedTuple):
 
     partner: Net | Transformer
     opponents: Net | Transformer
-    opening: int = 0
-    """Plies at the start that the player plays by the scores of `partner`, without worlds. So the
-    partner does the same, if it is such a player."""
+    opening_plies: int = 0
+    """Plies at the start in which the player itself plays the best tile by `partner`, without
+    worlds. So a partner that is a player of this kind has done the same."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -283,8 +284,8 @@ def _evidence(
         if isinstance(model, Transformer):
             return transformers.log_likelihoods(model, states, hands, counts, settings.floor, whose)
         # The kernel of the small network is fast, and evaluates all seats.
-        opening = models.opening if model is models.partner else 0
-        manner = batch.Manner(settings.temperature, settings.floor, opening, _ALIKE)
+        plies = models.opening_plies if model is models.partner else 0
+        manner = batch.Manner(settings.temperature, settings.floor, plies, _P_ALIKE)
         return batch.log_likelihoods(model, batch.read(states), hands, counts, manner, threads)
 
     counts = real.sum(-1)

@@ -69,8 +69,7 @@ class Networks:
         models = policies = None
         opening: Net | None = None
         if self.belief and partner:
-            known = tiles.N_PLAYERS * self.opening_tricks if self.opening == partner else 0
-            models = Models(loaded[partner][0], loaded[self.belief][0], known)
+            models = Models(loaded[partner][0], loaded[self.belief][0])
         if self.rollouts and opponents:
             policies = _policies(loaded[self.rollouts][0], loaded[opponents][0])
         digests = ["" if path is None else loaded[path][1] for path in paths]
@@ -81,6 +80,10 @@ class Networks:
             assert not isinstance(found, Transformer)
             opening = found
             identity += f",{self.opening_tricks} tricks by {digests[4]}"
+            if models is not None and digests[1] == digests[4]:
+                plies = tiles.N_PLAYERS * self.opening_tricks
+                models = models._replace(opening_plies=plies)
+                identity += " and by the partner"
         return Loaded(models, policies, opening, identity)
 
 

@@ -219,8 +219,8 @@ KINDS = {
         "(default: as n). With belief=PATH, a small network or zeb:PATH, the worlds "
         "are drawn from `candidates` uniform ones (default 500, or 5 * n) by how likely the "
         "network makes the others' past plays in them, each ((1 - floor) * softmax(scores / "
-        "temperature) + floor / legal tiles)^power (defaults: floor 0.05, temperature 0.05, power "
-        "1), or by chance, with the prior probability `doubt` (default 0.05), so that plays of "
+        "temperature) + floor / legal tiles)^power (defaults: floor 0.1, temperature 0.07, power "
+        "1), or by chance, with the prior probability `doubt` (default 0.1), so that plays of "
         "somebody else do not mislead; partner=PATH models the partner by another network. The "
         "policy of zeb:PATH is taken as it is, without temperature. With "
         "rollouts=PATH a share `blend` (default 0.5) of each move's result comes from "
@@ -231,9 +231,10 @@ KINDS = {
         "adaptive=K a decision whose moves are close gets up to K * n worlds and a clear one "
         "fewer: a move is dropped when a second of CPU time for it would gain less than `price` "
         "(default 0.05) of P(win). With opening=PATH a small network plays the first "
-        "`opening_tricks` tricks (default 2), without worlds, which saves most of the time; if it "
-        "models the partner too, its best plays there tell a partner of the same kind more. The "
-        "small network was trained for points and sees no bid, also where criterion=make uses it",
+        "`opening_tricks` tricks (default 2), without worlds, which saves most of the time; if the "
+        "same network models the partner, the partner is taken, with probability 0.75, for a "
+        "player of the same kind, which has played the best tiles of these tricks. The small "
+        "network was trained for points and sees no bid, also where criterion=make uses it",
         options={
             "n": integer(1, MAX_WORLDS),
             "criterion": one_of(*CRITERIA),

@@ -137,8 +137,8 @@ def log_likelihoods(
     The likelihood of a world is the product over the others' past plays, those without a choice
     excluded, of (1 - floor) * softmax(scores / temperature)[tile] + floor / legal tiles, each from
     the view of its seat in that world. The mover's own plays do not depend on the world. The
-    partner may be a player like the mover's, which plays the best tiles in the opening (`Manner`);
-    its likelihood is the mean over both players.
+    partner may be a player of the mover's kind, which plays the best tiles in the opening
+    (`Manner`); its likelihood is the weighted mean over both kinds.
 
     Args:
         net: the policy of the others, with 28 scores.

@@ -10,8 +10,8 @@ from zebjax.solver.cached_code import compiled
 _HANDS, _LED, _FOLLOWED = rules.HANDS, rules.LED, rules.FOLLOWED
 _DECLARATION, _POINTS = rules.DECLARATION, rules.POINTS
 _SLIP = 0.01
-"""Floor of plays in the opening of a player like the mover's: it has none, but a seat that may be
-another player must not be excluded by one play."""
+"""Floor of the plays in the opening of a player of the mover's kind. It always plays the best tile,
+but scores may differ in the last bits."""
 
 
 @compiled
@@ -98,11 +98,13 @@ def log_likelihoods(
             hands = _distinct(worlds[number, :n], games[1][number], seat, place)
             logs = _of_seat(net, games, number, seat, hands, manner)
             group = (seat ^ me) & 1  # 0 the partner, 1 an opponent
-            alike = manner.alike if group == 0 and manner.opening > 0 else 0.0
+            p_alike = manner.p_alike if group == 0 and manner.opening_plies > 0 else 0.0
             for world in range(n):
                 by_model, at_random, as_mover = logs[place[world]]
-                if alike > 0:
-                    by_model = np.logaddexp(np.log1p(-alike) + by_model, np.log(alike) + as_mover)
+                if p_alike > 0:
+                    by_model = np.logaddexp(
+                        np.log1p(-p_alike) + by_model, np.log(p_alike) + as_mover
+                    )
                 out[number, world, group] += by_model
                 out[number, world, 2 + group] += at_random
 
@@ -113,8 +115,8 @@ def _of_seat(
 ) -> np.ndarray:
     """Return the log-likelihoods of a seat's past plays, `[n, 3]`.
 
-    By the model, at random, and by a player like the mover's: it is the model too, but for the
-    opening, where it plays the best.
+    By the model, at random, and by a player of the mover's kind: that is the model, except in the
+    opening, where it plays the best tile.
 
     Args:
         net: the model.
@@ -150,7 +152,7 @@ def _of_seat(
                 log = policy.log_probability(scratch.out, legal, rank, temperature, floor)
                 out[index, 0] += log
                 out[index, 1] -= np.log(count(legal))
-                if ply < manner.opening:
+                if ply < manner.opening_plies:
                     log = policy.log_probability(scratch.out, legal, rank, 0.0, _SLIP)
                 out[index, 2] += log
         rules.play(row, rank)

@@ -93,10 +93,10 @@ class Manner(NamedTuple):
     temperature: float
     floor: float
     """Share of uniformly random plays."""
-    opening: int = 0
-    """Plies at the start of the game that a player like the mover's plays by the best score."""
-    alike: float = 0.0
-    """Probability before the first play that the partner is a player like the mover's."""
+    opening_plies: int = 0
+    """Plies at the start of the game in which a player of the mover's kind plays the best tile."""
+    p_alike: float = 0.0
+    """Probability before the first play that the partner is a player of the mover's kind."""
 
 
 class Policies(NamedTuple):

@@ -99,7 +99,7 @@ def is_done(maker: Maker, file: Path, n: int) -> bool:
     try:
         found, made = maker.read(file)
     except ValueError as error:
-        print(f"teach: {error}; making it again", file=sys.stderr)
+        print(f"zebjax: {error}; making it again", file=sys.stderr)
         return False
     if made != maker.facts:
         odd = next((name for name in maker.facts if made.get(name) != maker.facts[name]), "fields")
