@@ -98,15 +98,12 @@ def log_likelihoods(
             hands = _distinct(worlds[number, :n], games[1][number], seat, place)
             logs = _of_seat(net, games, number, seat, hands, manner)
             group = (seat ^ me) & 1  # 0 the partner, 1 an opponent
-            p_alike = manner.p_alike if group == 0 and manner.opening_plies > 0 else 0.0
+            if group == 0 and manner.opening_plies > 0:
+                by_model, as_mover = np.log1p(-manner.p_alike), np.log(manner.p_alike)
+                logs[:, 0] = np.logaddexp(by_model + logs[:, 0], as_mover + logs[:, 2])
             for world in range(n):
-                by_model, at_random, as_mover = logs[place[world]]
-                if p_alike > 0:
-                    by_model = np.logaddexp(
-                        np.log1p(-p_alike) + by_model, np.log(p_alike) + as_mover
-                    )
-                out[number, world, group] += by_model
-                out[number, world, 2 + group] += at_random
+                out[number, world, group] += logs[place[world], 0]
+                out[number, world, 2 + group] += logs[place[world], 1]
 
 
 @compiled

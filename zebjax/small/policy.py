@@ -74,16 +74,15 @@ def log_probability(
 
     A temperature of 0 is that of the best rank.
     """
+    top, n = best(scores, legal), count(legal)
     if temperature <= 0:
-        share = 1.0 if rank == best(scores, legal) else 0.0
-        return np.log((1 - floor) * share + floor / count(legal))
-    top = scores[best(scores, legal)]
-    total, n = 0.0, 0
-    while legal:
-        total += np.exp((scores[lowest(legal)] - top) / temperature)
-        legal &= legal - 1
-        n += 1
-    share = np.exp((scores[rank] - top) / temperature) / total
+        share = 1.0 if rank == top else 0.0
+    else:
+        total = 0.0
+        while legal:
+            total += np.exp((scores[lowest(legal)] - scores[top]) / temperature)
+            legal &= legal - 1
+        share = np.exp((scores[rank] - scores[top]) / temperature) / total
     return np.log((1 - floor) * share + floor / n)
 
 
