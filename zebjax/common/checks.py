@@ -6,6 +6,9 @@ from typing import Any
 
 from zebjax.common import parsing
 
+MAX_COUNT = 1_000_000_000
+"""Maximum of counts that become int32 on the device."""
+
 
 def check(settings: Any, prefix: str) -> None:
     """Check every `Literal[...]` field and every float of a dataclass, and `names`.

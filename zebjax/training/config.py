@@ -11,7 +11,7 @@ from zebjax.network import AUTO, ZebConfig
 from zebjax.network import PRESETS as NETWORKS
 from zebjax.search import Exploration, SearchConfig
 from zebjax.training import opponents
-from zebjax.training.learner_config import MAX_COUNT, LearnerConfig
+from zebjax.training.learner_config import LearnerConfig
 from zebjax.training.workers_config import EvalAuxConfig, StoreConfig
 
 PRESETS = {
@@ -109,7 +109,7 @@ class StartConfig:
         for name in ("step", "total_games"):
             if (getattr(self, name) or 0) < 0:
                 raise ValueError(f"start.{name}: expected 0 or more, got {getattr(self, name)}")
-        checks.at_most(self, "start", MAX_COUNT, "step")
+        checks.at_most(self, "start", checks.MAX_COUNT, "step")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,7 +194,7 @@ class EvaluationConfig:
         checks.check(self, "evaluation")
         checks.at_least(self, "evaluation", 1, "every_cycles")
         checks.at_least(self, "evaluation", 2, "deals")
-        checks.at_most(self, "evaluation", MAX_COUNT, "deals")
+        checks.at_most(self, "evaluation", checks.MAX_COUNT, "deals")
         checks.at_least(self, "evaluation", 0, "temperature")
         opponents.words(self.opponents)
 
@@ -267,8 +267,8 @@ class Experiment:
             )
         if self.cycles < 1:
             raise ValueError(f"cycles: expected at least 1, got {self.cycles}")
-        if self.cycles > MAX_COUNT:
-            raise ValueError(f"cycles: expected at most {MAX_COUNT:,}, got {self.cycles:,}")
+        if self.cycles > checks.MAX_COUNT:
+            raise ValueError(f"cycles: expected at most {checks.MAX_COUNT:,}, got {self.cycles:,}")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed: expected 0 to 2**32 - 1, got {self.seed}")
         opponents.check_contracts(self.evaluation.opponents, self.network.plays_contracts)

@@ -6,8 +6,6 @@ from typing import Literal
 from zebjax.common import checks
 
 PolicyMask = Literal["legal", "unplayed"]
-MAX_COUNT = 1_000_000_000
-"""Maximum of counts that become int32 on the device."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +71,10 @@ class LearnerConfig:
         checks.check(self, "learner")
         checks.at_least(self, "learner", 2, "batch")
         checks.at_least(self, "learner", 1, "updates_per_cycle", "decay_updates")
-        checks.at_most(self, "learner", MAX_COUNT, "batch", "updates_per_cycle", "updates_per_call")
-        checks.at_most(self, "learner", MAX_COUNT, "decay_updates", "warmup_updates")
+        checks.at_most(
+            self, "learner", checks.MAX_COUNT, "batch", "updates_per_cycle", "updates_per_call"
+        )
+        checks.at_most(self, "learner", checks.MAX_COUNT, "decay_updates", "warmup_updates")
         checks.at_least(self, "learner", 0, "weight_decay", "clip_norm", "warmup_updates")
         weights = ("policy_weight", "value_weight", "belief_weight", "move_value_weight")
         checks.at_least(self, "learner", 0, *weights)
