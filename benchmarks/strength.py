@@ -23,18 +23,16 @@ PAIRS = (
     ("small", "random"),
     ("small", "eq:n=10"),
     ("small", "eq:n=100"),
-    ("eq:n=100,points=0", "eq:n=100"),
     (WEIGHTED, "eq:n=100"),
-    (f"{WEIGHTED},rollouts=small,blend=1", "eq:n=100"),
-    (f"{WEIGHTED},rollouts=small,blend=0.5", "eq:n=100"),
-    (f"{WEIGHTED},rollouts=small,blend=0.5,adaptive=4", "eq:n=100"),
+    (f"{WEIGHTED},adaptive=4,opening=small", "eq:n=100"),
+    (f"{WEIGHTED},rollouts=small,adaptive=4", "eq:n=100"),
+    (f"{WEIGHTED},rollouts=small,adaptive=4,opening=small,opening_tricks=1", "eq:n=100"),
 )
 ABOUT = """Plays pairs of players on the same deals, each deal twice with the teams swapped, a few
 deals of each pair in turn. The margins of finished deals are kept in --keep, so the same command
 resumes, and a larger --deals adds deals after the same first ones. Times are CPU time of this
 process in A's decisions, those without a choice excluded; with other programs on the machine they
-are too high. `eq:n=100,points=0` is a control: `eq:n=100` breaks ties by points from the third
-trick on only, the players here in every trick. --plot draws strength against time for the pairs
+are too high. --plot draws strength against time for the pairs
 that have the most common B."""
 
 
@@ -138,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         nargs=2,
         action="append",
         metavar=("A", "B"),
-        help="two players; may be given several times (default: the pairs of the README)",
+        help="two players; may be given several times (default: the main pairs of the README)",
     )
     parser.add_argument(
         "--deals",

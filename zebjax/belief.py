@@ -110,6 +110,22 @@ def _table(title: str, results: "dict[str, Comparison | None]") -> "Table":
     return table
 
 
+def _effective(results: "dict[str, Comparison | None]") -> str:
+    """Return a line about weighted hands; empty for a belief head."""
+    numbers = {
+        trick: f"{result.effective:,.0f}"
+        for trick, result in results.items()
+        if result is not None and result.effective is not None
+    }
+    if not numbers:
+        return ""
+    every, tricks = numbers.pop("all"), " ".join(numbers.values())
+    return (
+        "Effective number of weighted hands, (sum of weights)^2 / sum of squares (Kish 1965),\n"
+        f"median over hidden tiles: {every}; by trick {tricks}. Small where plays tell much.\n"
+    )
+
+
 def _judge(path: str, seed: int) -> "tuple[Callable[[GameState], Tiles], str]":
     """Return what judges positions, and the spec of the network as a player."""
     import jax
@@ -183,6 +199,8 @@ def _run(arguments: argparse.Namespace) -> int:
     else:
         out = console.make()
         out.print(_table(title, results))
+        if line := _effective(results):
+            out.print(line)
         out.print(_LEGEND)
     if arguments.plot is not None:
         plot(title, judged, results, arguments.plot)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import jax
 import numpy as np
@@ -125,7 +126,10 @@ def test_command(tmp_path, capsys):
     assert result["by_trick"]["all"]["n_tiles"] > 300 and result["deals"] == 3
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert belief_command.main(arguments) == 0
-    assert "marginal" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "marginal" in printed and "Effective number" not in printed
+    assert belief_command.main(["small", "--deals", "2", "--by", "random"]) == 0
+    assert re.search(r"hidden tiles: \d+; by trick( \d+){6}\. ", capsys.readouterr().out)
     assert belief_command.main([str(tmp_path / "without"), "--deals", "3"]) == 2
     assert "no belief head" in capsys.readouterr().err
     assert belief_command.main([str(tmp_path / "nowhere")]) == 2
@@ -146,6 +150,12 @@ def test_worlds_weighted_by_plays_are_judged_on_the_same_tiles(positions, judged
     assert found.network[counted.marginal > 0].min() > 0
     np.testing.assert_allclose(plain.network, plain.marginal, atol=1e-5)  # without weights
     assert np.abs(found.network - found.marginal).mean() > 0.02
+    # All 50 candidates count without weights, fewer with them; a belief head has none.
+    assert (plain.effective.round(6) <= 50).all() and plain.effective.max().round(6) == 50
+    assert (found.effective < plain.effective).mean() > 0.8
+    assert np.isnan(counted.effective).all()
+    assert belief.compare(counted).effective is None
+    assert belief.compare(found).effective == np.median(found.effective)
 
 
 def test_a_belief_by_drawn_worlds_is_near_that_of_all_worlds():

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import jax
 import numpy as np
@@ -23,6 +24,8 @@ from zebjax.small.network import Net
 
 N_BINS = 15
 """Number of bins of the calibration error, over confidence 0 to 1."""
+_Beliefs: TypeAlias = tuple[np.ndarray, np.ndarray]
+"""Of n positions: probabilities `[n, 28, 3]`, and `Tiles.effective` `[n]`."""
 DEALS_AT_ONCE = 100
 """Number of deals that are played and scored together."""
 
@@ -41,6 +44,8 @@ class Tiles:
     """Probabilities `[n, 3]`, of the network's belief head or by weighted worlds."""
     marginal: np.ndarray
     """Probabilities `[n, 3]`."""
+    effective: np.ndarray
+    """Effective number of weighted worlds, see `inference.Worlds`; nan for a belief head."""
 
     def where(self, rows: np.ndarray) -> "Tiles":
         """Select tiles by row numbers or a bool mask."""
@@ -78,6 +83,8 @@ class Comparison:
     gain_ci95: tuple[float, float] | None
     """95 % interval, normal approximation over deals (`intervals.clustered_mean`); None with fewer
     than 2 deals."""
+    effective: float | None = None
+    """Median over tiles of the effective number of weighted worlds; None for a belief head."""
 
 
 def _log_loss(probabilities: np.ndarray, owner: np.ndarray) -> np.ndarray:
@@ -127,7 +134,9 @@ def compare(predicted: Tiles) -> Comparison | None:
     mean, interval = intervals.clustered_mean(gain, predicted.deal)
     ours = score(predicted.network, predicted.owner)
     baseline = score(predicted.marginal, predicted.owner)
-    return Comparison(len(predicted.owner), ours, baseline, gain=mean, gain_ci95=interval)
+    worlds_used = float(np.median(predicted.effective))
+    effective = None if np.isnan(worlds_used) else worlds_used
+    return Comparison(len(predicted.owner), ours, baseline, mean, interval, effective)
 
 
 def by_trick(predicted: Tiles) -> dict[str, Comparison | None]:
@@ -178,10 +187,10 @@ def predict(config: network.ZebConfig, params: network.Params, states: game.Game
             "expected one trained for points"
         )
 
-    def beliefs(some: game.GameState, rows: np.ndarray, marginal: np.ndarray) -> np.ndarray:
-        del rows
+    def beliefs(some: game.GameState, rows: np.ndarray, marginal: np.ndarray) -> _Beliefs:
         marginals = jax.numpy.asarray(marginal, np.float32)
-        return np.asarray(_network_beliefs(config, params, some, marginals), np.float64)
+        belief = _network_beliefs(config, params, some, marginals)
+        return np.asarray(belief, np.float64), np.full(len(rows), np.nan)
 
     return _judged(states, beliefs)
 
@@ -203,7 +212,7 @@ def predict_by_plays(
     """
     game.check_state(states, (len(keys),), "states")
 
-    def beliefs(some: game.GameState, rows: np.ndarray, marginal: np.ndarray) -> np.ndarray:
+    def beliefs(some: game.GameState, rows: np.ndarray, marginal: np.ndarray) -> _Beliefs:
         found = inference.candidates_of(
             some, np.take(keys, rows, axis=0, mode="clip"), inference.Models(net, net), settings
         )
@@ -213,21 +222,21 @@ def predict_by_plays(
         weighted_share = inference.holders(some, found) + one
         ratio = weighted_share / np.maximum(inference.holders(some, plain) + one, 1e-12)
         belief = marginal * ratio
-        return np.asarray(belief / np.maximum(belief.sum(-1, keepdims=True), 1e-12))
+        return belief / np.maximum(belief.sum(-1, keepdims=True), 1e-12), found.effective
 
     return _judged(states, beliefs)
 
 
 def _judged(
     states: game.GameState,
-    beliefs: Callable[[game.GameState, np.ndarray, np.ndarray], np.ndarray],
+    beliefs: Callable[[game.GameState, np.ndarray, np.ndarray], _Beliefs],
 ) -> Tiles:
     """Judge beliefs about N positions.
 
     Args:
         states: see `predict`.
         beliefs: called with some of the states, their row numbers, which may lie past the end, and
-            their marginals `[n, 28, 3]`; returns probabilities of that shape.
+            their marginals `[n, 28, 3]`; returns `_Beliefs` of these n.
     """
     n, chunk = len(states.ply), 4 * base.CHUNK
     parts = []
@@ -236,15 +245,14 @@ def _judged(
         some = base.gather(states, rows)
         marginals, owners, hidden = (np.asarray(part) for part in _facts(some))
         marginals = marginals.astype(np.float64)
-        belief = beliefs(some, rows, marginals)
+        belief, effective = beliefs(some, rows, marginals)
         row, tile = np.nonzero(hidden[: n - start])
-        parts.append((start + row, owners[row, tile], belief[row, tile], marginals[row, tile]))
-    row, owner, predicted, marginal = (
-        np.concatenate(column) for column in zip(*parts, strict=True)
-    )
+        of_tiles = (owners, belief, marginals)
+        parts.append((start + row, *(each[row, tile] for each in of_tiles), effective[row]))
+    row, *columns = (np.concatenate(column) for column in zip(*parts, strict=True))
     hands = np.asarray(states.hands).reshape(n, -1)
     deal = np.unique(hands, axis=0, return_inverse=True)[1].reshape(-1)
-    return Tiles(deal[row], np.asarray(states.ply)[row] // 4, owner, predicted, marginal)
+    return Tiles(deal[row], np.asarray(states.ply)[row] // 4, *columns)
 
 
 def positions_of(
