@@ -23,7 +23,6 @@ PAIRS = (
     ("small", "random"),
     ("small", "eq:n=10"),
     ("small", "eq:n=100"),
-    (WEIGHTED, "eq:n=100"),
     (f"{WEIGHTED},adaptive=4,opening=small", "eq:n=100"),
     (f"{WEIGHTED},rollouts=small,adaptive=4", "eq:n=100"),
     (f"{WEIGHTED},rollouts=small,adaptive=4,opening=small,opening_tricks=1", "eq:n=100"),
@@ -32,8 +31,7 @@ ABOUT = """Plays pairs of players on the same deals, each deal twice with the te
 deals of each pair in turn. The margins of finished deals are kept in --keep, so the same command
 resumes, and a larger --deals adds deals after the same first ones. Times are CPU time of this
 process in A's decisions, those without a choice excluded; with other programs on the machine they
-are too high. --plot draws strength against time for the pairs
-that have the most common B."""
+are too high. --plot draws strength against time for the pairs that have the most common B."""
 
 
 def keep_file(keep: Path, a: str, b: str, seed: int) -> Path:
