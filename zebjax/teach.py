@@ -36,6 +36,7 @@ def parser() -> cli.Parser:
         "compiled, which takes a minute the first time.",
         "--games 20 --n 5 --out runs/teacher",
         "--games 1000 --rollouts small --out runs/rollouts",
+        "--games 20 --by eq:n=16,belief=small,candidates=200,opening=small --out runs/strong",
         "--games 20 --n 5 --contract 30-42 --out runs/contracts",
         notes=spec.help_text(),
     )
@@ -83,7 +84,23 @@ def parser() -> cli.Parser:
         "--opponent",
         default=defaults.opponent,
         metavar="PLAYER",
-        help="the other team (default: E[Q] itself)",
+        help="the other team (default: the teacher itself); its moves are judged too",
+    )
+    add(
+        "--by",
+        default=defaults.by,
+        metavar="PLAYER",
+        help="a stronger teacher than E[Q]: a player eq:... that weighs worlds by belief or plays "
+        "rollouts, and judges every move, so without adaptive; targets come from its P(win) "
+        "(default: E[Q])",
+    )
+    add(
+        "--random",
+        type=cli.checked(parsing.number(0, 0.99)),
+        default=defaults.random,
+        metavar="SHARE",
+        help="of the teacher's moves that are drawn at random, to reach more positions; targets "
+        "stay its own (default %(default)g)",
     )
     add(
         "--contract",
@@ -144,9 +161,8 @@ def _by_eq(arguments: argparse.Namespace) -> teacher_files.Maker:
 
     given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(Settings)}
     if given["temperature"] is None:
-        is_points = (
-            arguments.value == "points" if arguments.contract else arguments.criterion == "points"
-        )
+        by_points = "points" in (arguments.value if arguments.contract else arguments.criterion)
+        is_points = by_points and not arguments.by
         given["temperature"] = TEMPERATURE if is_points else CONTRACT_TEMPERATURE
     return teacher.Maker(Settings(**given))
 

@@ -59,6 +59,18 @@ def judged(endings, policies, models):
     return weighted.values(endings, raw_keys(N), (models, policies), (ALL, POINTS))
 
 
+def test_a_player_judges_as_it_chooses_and_knows_p_win(endings, path):
+    plain = players.make(f"eq:n=20,belief={path},rollouts={path}")
+    found = plain.judge(endings, raw_keys(N))
+    np.testing.assert_array_equal(found.slots, plain.choose(endings, raw_keys(N)))
+    np.testing.assert_array_equal(found.p_win, plain.p_win(endings, raw_keys(N)))
+    np.testing.assert_array_equal(np.isnan(found.points), np.isnan(found.p_win))
+    exactly = players.make(f"eq:n=20,belief={path}").judge(endings, raw_keys(N))
+    assert np.isnan(exactly.points).all() and np.nanmax(exactly.p_win) <= 1 + 1e-9
+    for options in ("adaptive=2", "points=0.02", "criterion=make"):
+        assert players.make(f"eq:n=20,belief={path},{options}").judge is None
+
+
 def test_few_worlds_are_all_taken_with_the_weights_of_bayes(endings, net, judged):
     hands, real = (np.asarray(x) for x in exact.sample_or_all(endings, raw_keys(N), 400))
     how = batch.Manner(ALL.temperature, ALL.floor)

@@ -23,7 +23,7 @@ MAKE_SET = dataclasses.replace(TINY.network, tokenizer="v2", value="make/set")
 @pytest.fixture(scope="module")
 def games():
     with jax.default_prng_impl("rbg"):
-        return teacher.play_file(SETTINGS, None, 0, 4)
+        return teacher.play_file(SETTINGS, teacher.Cast(), 0, 4)
 
 
 def _key():

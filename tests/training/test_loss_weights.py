@@ -96,8 +96,8 @@ def test_one_hot_targets_are_the_moves_played():
 @pytest.mark.slow  # plays against E[Q] twice
 def test_one_hot_targets_change_no_game():
     settings = teacher.Settings(n=2, seed=3, games_per_file=4)
-    soft = teacher.play_file(settings, None, 1, 4)
-    hard = teacher.play_file(dataclasses.replace(settings, targets="one_hot"), None, 1, 4)
+    soft = teacher.play_file(settings, teacher.Cast(), 1, 4)
+    hard = teacher.play_file(dataclasses.replace(settings, targets="one_hot"), teacher.Cast(), 1, 4)
     np.testing.assert_array_equal(soft.slots, hard.slots)
     np.testing.assert_array_equal(hard.policy, np.eye(7)[hard.slots])
     assert ((soft.policy > 0).sum(-1) > 1).any()

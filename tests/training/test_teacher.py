@@ -12,7 +12,7 @@ from zebjax.evaluation import matches
 from zebjax.players import exact
 from zebjax.record import TargetKind
 from zebjax.search import Exploration
-from zebjax.small import storage
+from zebjax.small import batch, storage
 from zebjax.training import labelled_games, rollout_teacher, small_games, teacher, teacher_files
 
 SETTINGS = teacher.Settings(n=2, seed=3, games_per_file=4, temperature=2.0)
@@ -21,7 +21,7 @@ SETTINGS = teacher.Settings(n=2, seed=3, games_per_file=4, temperature=2.0)
 @pytest.fixture(scope="module")
 def games():
     with jax.default_prng_impl("rbg"):  # a seed means the same games under every setting
-        return teacher.play_file(SETTINGS, None, 1, 4)
+        return teacher.play_file(SETTINGS, teacher.Cast(), 1, 4)
 
 
 def test_records_can_be_replayed_and_trained_on(games):
@@ -79,7 +79,9 @@ def test_an_opponent_plays_one_team_and_eq_judges_all(games):
         asked.extend(zip(states.hands.copy(), states.ply, states.trick_leaders, strict=True))
         return players.heuristic().choose(states, keys)
 
-    against = teacher.play_file(SETTINGS, players.Player("spy", choose), 1, 4)
+    against = teacher.play_file(
+        SETTINGS, teacher.Cast(opponent=players.Player("spy", choose)), 1, 4
+    )
     record.validate(against)
     np.testing.assert_array_equal(against.hands, games.hands)
     real = against.kind == TargetKind.TEACHER
@@ -89,6 +91,75 @@ def test_an_opponent_plays_one_team_and_eq_judges_all(games):
         assert real[row, ply] and (leaders[ply // 4] + ply) % 2 != row % 2
         n_theirs += 1
     assert 0 < n_theirs < real.sum() and (against.policy[real].max(-1) < 1).any()
+
+
+BY = "eq:n=3,belief=small,rollouts=small,candidates=9,opening=small,opening_tricks=1"
+
+
+@pytest.fixture(scope="module")
+def stronger():
+    """Games of a player with weighted worlds, a third of its moves drawn at random."""
+    settings = dataclasses.replace(SETTINGS, n=50, by=BY, random=0.3)
+    with jax.default_prng_impl("rbg"):
+        return teacher.play_file(settings, teacher.Cast(players.make(BY).judge), 1, 4)
+
+
+def decisions_of(games):
+    """(row, ply, state, raw key) of every decision, see the test above."""
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(3), teacher._STREAM), 1)
+    position = jax.jit(record.position)
+    for row, ply in zip(*np.nonzero(games.kind == TargetKind.TEACHER), strict=True):
+        state, _ = position(jax.tree.map(lambda leaf, row=row: leaf[row], games), ply)
+        _, play_key = matches.deal_at(key, row)
+        raw = np.asarray(jax.random.key_data(jax.random.fold_in(play_key, ply)))[None]
+        yield row, ply, jax.tree.map(lambda leaf: np.asarray(leaf)[None], state), raw
+
+
+def test_another_player_teaches_what_it_would_play_and_its_p_win(stronger, games):
+    record.validate(stronger)
+    np.testing.assert_array_equal(stronger.hands, games.hands)
+    player, random, total = players.make(BY), 0, 0
+    for row, ply, state, raw in decisions_of(stronger):
+        judged = player.judge(state, raw)
+        best = player.choose(state, raw)[0]
+        assert judged.slots[0] == best
+        random += stronger.slots[row, ply] != best
+        total += 1
+        p_win = judged.p_win[0]
+        margin = (2 * judged.points[0] - 42) / 20
+        expected = np.stack([2 * p_win - 1, margin], -1)
+        np.testing.assert_allclose(stronger.moves[row, ply], expected, atol=2e-3)
+        assert stronger.value[row, ply] == pytest.approx(2 * p_win[best] - 1, abs=1e-3)
+        score = 100 * p_win + 0.5 * judged.points[0]
+        policy = teacher.policy_target(score[None], 2.0)[0]
+        np.testing.assert_allclose(stronger.policy[row, ply], policy, atol=1e-3)
+    assert total > 50 and 0.05 < random / total < 0.45  # some of them are the best ones
+
+
+def test_its_opening_is_judged_by_the_network_that_plays_it(stronger):
+    """Not by worlds: their P(win) is a multiple of 1/3 by rollouts, and here of no such share."""
+    net = storage.load("small")
+    seen = 0
+    for row, ply, state, _ in decisions_of(stronger):
+        if ply < 4:
+            values = batch.values(net, batch.read(state))[0].astype(float)
+            expected = np.stack([np.clip(values[:, 0], -1, 1), values[:, 1]], -1)
+            np.testing.assert_allclose(stronger.moves[row, ply], expected, atol=2e-3)
+            seen += 1
+    assert seen > 8
+
+
+def test_files_hold_who_taught(tmp_path):
+    arguments = ["--games", "2", "--out", str(tmp_path / "out"), "--by", BY, "--random", "0.5"]
+    assert teach.main(arguments) == 0
+    _, metadata = record.read(tmp_path / "out" / "teacher-000000.safetensors")
+    assert metadata.search["by"].startswith("weighted:") and metadata.search["random"] == 0.5
+    assert metadata.search["temperature"] == 5 and teach.main(arguments) == 0  # all are found
+    with pytest.raises(ValueError, match=r"made with other settings \(random 0.5, here 0.0\)"):
+        settings = teacher.Settings(by=BY, temperature=5.0)
+        teacher_files.is_done(
+            teacher.Maker(settings), tmp_path / "out" / "teacher-000000.safetensors", 2
+        )
 
 
 def read(folder):
@@ -207,6 +278,26 @@ def test_games_with_rollouts_resume_and_are_those_of_the_network(tmp_path, capsy
             "--rollouts: smal: cannot be read (No such file or directory); expected `small`, ",
         ),
         (
+            ["--games", "3", "--out", "x", "--by", "eq:n=4,belief=small,adaptive=2"],
+            "--by: player 'eq:n=4,belief=small,adaptive=2' does not judge every move; expected ",
+        ),
+        (
+            ["--games", "3", "--out", "x", "--by", "small"],
+            "--by: player 'small' does not judge every move; expected one as eq:n=50,belief=small,",
+        ),
+        (
+            ["--games", "3", "--out", "x", "--by", "eq:n=4,belief=small", "--n", "5"],
+            "--n: not with --by, which says how the teacher plays",
+        ),
+        (
+            ["--games", "3", "--out", "x", "--by", "eq:n=4,belief=small", "--contract", "30"],
+            "--contract: not with --by, which says how the teacher plays",
+        ),
+        (
+            ["--games", "3", "--out", "x", "--random", "1"],
+            "--random: expected a number from 0 to 0.99, got '1'",
+        ),
+        (
             ["--games", "0", "--out", "x"],
             "--games: expected a whole number from 1 to 1000000000, got '0'",
         ),
@@ -248,14 +339,17 @@ def test_help_has_examples_that_work(capsys):
         for line in shown.split("examples:\n")[1].splitlines()
         if line.startswith("  zebjax teach ")
     ]
-    assert [example.contract for example in examples] == ["", "", "30-42"]
-    assert [example.rollouts for example in examples] == [None, "small", None]
+    assert [example.contract for example in examples] == ["", "", "", "30-42"]
+    assert [example.rollouts for example in examples] == [None, "small", None, None]
+    assert players.make(examples[2].by).judge is not None
 
 
 def test_no_deal_is_one_that_a_run_of_the_same_seed_is_judged_by():
     """A run's evaluation folds 3 into its seed's key, and self-play and the network 0 to 2."""
     made = {
-        teacher.play_file(dataclasses.replace(SETTINGS, n=1), None, index, 4).hands.tobytes()
+        teacher.play_file(
+            dataclasses.replace(SETTINGS, n=1), teacher.Cast(), index, 4
+        ).hands.tobytes()
         for index in range(5)
     }
     root = jax.random.key(SETTINGS.seed)

@@ -5,7 +5,7 @@ A player is a function from many games to one slot for each. `in_chunks` calls a
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,22 @@ ChooseNeeding = Callable[[game.GameState, np.ndarray, np.ndarray | int], np.ndar
 ChooseSpecial = Callable[[Position, int], int]
 ChooseInContract = Callable[[game.GameState, Contract, np.ndarray], np.ndarray]
 PWin = Callable[[game.GameState, np.ndarray], np.ndarray]
+
+
+class Judged(NamedTuple):
+    """What a player knows about the moves of n decisions."""
+
+    slots: np.ndarray
+    """int32 `[n]`, what it chooses."""
+    p_win: np.ndarray
+    """float64 `[n, 7]`: P(the mover's team ends with more points than the other); nan where not
+    legal."""
+    points: np.ndarray
+    """float64 `[n, 7]`: mean points of the mover's team at the end; nan where not legal, or where
+    the player does not compute them."""
+
+
+Judge = Callable[[game.GameState, np.ndarray], Judged]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +90,9 @@ class Player:
     arguments of `choose` and may read the same. None: the player does not know it of every move, or
     chooses by something else.
     """
+    judge: Judge | None = None
+    """`judge(states, keys)`: what the player chooses and what it knows of every move, in one go;
+    arguments as for `p_win`. None: as for `p_win`, or no one has asked for it."""
     pads_one: bool = False
     """True if `choose` compiles another program for one game than for several. A match of many
     games then asks about its last one as two, see `evaluation.turns.ask`; it costs no more, since

@@ -10,7 +10,7 @@ from zebjax.network import places
 from zebjax.players import small, transformers
 from zebjax.players.inference import Models
 from zebjax.players.transformers import Transformer
-from zebjax.small import batch
+from zebjax.small import batch, storage
 from zebjax.small.network import Net
 
 _OPTIONS = ("belief", "partner", "rollouts", "opponents", "opening")
@@ -26,7 +26,7 @@ class Loaded(NamedTuple):
     policies: Policies | None
     """Of rollouts; None: none."""
     opening: Net | None
-    """Plays the first tricks, with 28 scores."""
+    """Plays the first tricks, with 56 outputs."""
     identity: str
     """Names what was read; part of a player's identity."""
 
@@ -76,9 +76,7 @@ class Networks:
         # Defaults of later options are left out: pairs are cached by the identity.
         identity = ",".join(digests[: 3 if opponents == self.rollouts else 4])
         if self.opening:
-            found = loaded[self.opening][0]
-            assert not isinstance(found, Transformer)
-            opening = found
+            opening = storage.load(self.opening)
             identity += f",{self.opening_tricks} tricks by {digests[4]}"
             if models is not None and digests[1] == digests[4]:
                 plies = tiles.N_PLAYERS * self.opening_tricks

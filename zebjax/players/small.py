@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from zebjax import game
+from zebjax import game, tiles
 from zebjax.common.arrays import check
 from zebjax.players.base import Player
 from zebjax.small import batch, storage
@@ -33,6 +33,20 @@ def slots(
     """
     check("keys", keys, ("n", 2), int)
     return batch.choose(net, batch.read(states), batch.seeds_of(keys, 1), temperature)
+
+
+def predictions(net: Net, states: game.GameState) -> tuple[np.ndarray, np.ndarray]:
+    """Return what a network says of every move: P(win) and points, see `base.Judged`.
+
+    Args:
+        net: with 56 outputs.
+        states: games that are not over.
+    """
+    value, margin = np.moveaxis(batch.values(net, batch.read(states)).astype(np.float64), -1, 0)
+    # A network's outputs have no limits.
+    p_win = np.clip((value + 1) / 2, 0, 1)
+    points = np.clip((tiles.TOTAL_POINTS + tiles.POINTS_SCALE * margin) / 2, 0, tiles.TOTAL_POINTS)
+    return p_win, points
 
 
 def load(path: str) -> tuple[Net, str]:

@@ -22,6 +22,7 @@ from zebjax.players import Player, base, exact, inference, race, small, transfor
 from zebjax.players.inference import Models, Worlds
 from zebjax.players.networks import Networks, Policies
 from zebjax.small import batch
+from zebjax.small.network import scorer
 
 OF_BELIEF = ("candidates", "floor", "power", "temperature", "doubt", "partner")
 """Options that need a model of the others."""
@@ -106,15 +107,20 @@ class Values:
         points = self._points(best, _TIE_WORLDS if settings.adaptive > 1 else None, threads)
         return np.where(best, np.round(points, 9), -np.inf).argmax(-1).astype(np.int32)
 
+    @property
+    def mean_points(self) -> np.ndarray | None:
+        """Mean points of each move, see `Results`; those of rollouts, where there are any."""
+        known = self.rollouts or self.exact
+        return None if known is None else known.points
+
     def _points(self, best: np.ndarray, most: int | None, threads: int | None) -> np.ndarray:
         """Return points by which to choose among the slots `best`, float64 `[N, 7]`.
 
         They are sums over the first `most` worlds, None for all. Those of a decision with one best
         slot mean nothing. Points already taken may be missing: they are equal for all moves.
         """
-        known = self.rollouts or self.exact
-        if known is not None and known.points is not None:
-            return known.points
+        if (known := self.mean_points) is not None:
+            return known
         decision = self.worlds.decision
         place = np.arange(len(decision)) - np.searchsorted(decision, decision)
         tied = np.flatnonzero((best.sum(-1) > 1)[decision] & (place < (most or len(place))))
@@ -277,6 +283,7 @@ def player(
     """
     nets = networks.load()
     judges, how = (nets.models, nets.policies), settings[1]
+    opening = None if nets.opening is None else scorer(nets.opening)
 
     def judged(
         states: game.GameState, keys: np.ndarray, rows: np.ndarray, needs: np.ndarray
@@ -286,6 +293,9 @@ def player(
             asked = base.gather(states, some)
             yield some, values(asked, keys[some], judges, settings, need=needs[some])
 
+    def is_opening(states: game.GameState) -> np.ndarray:
+        return np.asarray(states.ply) < tiles.N_PLAYERS * networks.opening_tricks
+
     def choose_needing(
         states: game.GameState, keys: np.ndarray, need: np.ndarray | int
     ) -> np.ndarray:
@@ -294,10 +304,9 @@ def player(
         legal = base.in_chunks(exact.legal_slots, states, keys)
         slots = np.array(game.forced_slot(legal))
         needs = np.broadcast_to(need, len(keys))
-        if nets.opening is not None:
-            early = np.asarray(states.ply) < tiles.N_PLAYERS * networks.opening_tricks
-            rows = np.flatnonzero((slots < 0) & early)
-            slots[rows] = small.slots(nets.opening, base.gather(states, rows), keys[rows])
+        if opening is not None:
+            rows = np.flatnonzero((slots < 0) & is_opening(states))
+            slots[rows] = small.slots(opening, base.gather(states, rows), keys[rows])
         rows = np.flatnonzero(slots < 0)
         for some, found in judged(states, keys, rows, needs):
             slots[some] = found.best_slots(how)
@@ -310,7 +319,23 @@ def player(
             shares[some] = found.scores(how)
         return shares
 
-    knows_p_win = criterion == "win" and nets.opening is None and how.scores_are_p_win
+    def judge(states: game.GameState, keys: np.ndarray) -> base.Judged:
+        slots, late = np.zeros(len(keys), np.int32), np.arange(len(keys))
+        p_win, points = np.full((2, len(keys), tiles.HAND_SIZE), np.nan)
+        if nets.opening is not None and opening is not None:
+            early, late = (np.flatnonzero(is_opening(states) == first) for first in (True, False))
+            some = base.gather(states, early)
+            slots[early] = small.slots(opening, some, keys[early])
+            p_win[early], points[early] = small.predictions(nets.opening, some)
+        needs = np.full(len(keys), exact.ENOUGH)
+        for some_rows, found in judged(states, keys, late, needs):
+            slots[some_rows], p_win[some_rows] = found.best_slots(how), found.scores(how)
+            if found.mean_points is not None:
+                points[some_rows] = found.mean_points
+        return base.Judged(slots, p_win, points)
+
+    knows_all = criterion == "win" and how.scores_are_p_win
+    knows_p_win = knows_all and nets.opening is None
     name = "eq:weighted"
     choose, choose_in_contract = base.by_need(choose_needing, criterion, name)
     return Player(
@@ -322,6 +347,7 @@ def player(
         choose_in_contract=choose_in_contract,
         prepare=functools.partial(inference.prepare, settings[0]) if nets.models else lambda: None,
         p_win=p_win if knows_p_win else None,
+        judge=judge if knows_all else None,
     )
 
 

@@ -124,6 +124,24 @@ def choose(net: Net, games: Games, seeds: np.ndarray, temperature: float) -> np.
     return out
 
 
+def values(net: Net, games: Games) -> np.ndarray:
+    """Evaluate every move of the seat to move in each game.
+
+    Args:
+        net: with 56 outputs.
+        games: games that are not over.
+
+    Returns:
+        float32 `[N, 7, 2]` by slot, nan where not legal: the value, P of more points less P of
+        fewer, and the difference of the points at the end over `tiles.POINTS_SCALE`; what a network
+        predicts may lie outside of the range.
+    """
+    n = len(games.ply)
+    out = np.full((n, tiles.HAND_SIZE, 2), np.nan, np.float32)
+    in_threads(kernels.values, n, (net, games, out))
+    return out
+
+
 def log_likelihoods(
     net: Net,
     games: Games,

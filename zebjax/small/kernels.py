@@ -49,6 +49,24 @@ def choose(
 
 
 @compiled
+def values(first: int, last: int, net: Net, games: tuple, out: np.ndarray) -> None:
+    """Kernel of `batch.values`."""
+    hands, declaration, _, _, ply = games
+    scratch, row = new_scratch(net), np.zeros(rules.SIZE, np.int64)
+    for number in range(first, last):
+        if ply[number] == 28:
+            continue
+        _replay(row, games, number, ply[number])
+        policy.evaluate(net, row, scratch)
+        legal = rules.legal_tiles(row)
+        for slot in range(7):
+            rank = rules.RANKS[declaration[number], hands[number, rules.mover(row), slot]]
+            if legal >> rank & 1:
+                out[number, slot, 0] = scratch.out[rank]
+                out[number, slot, 1] = scratch.out[28 + rank]
+
+
+@compiled
 def _distinct(worlds: np.ndarray, declaration: int, seat: int, place: np.ndarray) -> np.ndarray:
     """Return the different dealt hands of a seat, masks over ranks.
 

@@ -67,7 +67,8 @@ def play(
         games_per_file=n_games,
     )
     zeb = players.zeb(network_config, params, config.temperature)
-    played = teacher.play_file(settings, zeb, number, n_games, on_ply, label_opponent=False)
+    cast = teacher.Cast(opponent=zeb, label_opponent=False)
+    played = teacher.play_file(settings, cast, number, n_games, on_ply)
     records = contract_record.without_contract(played)  # its settings have none
     records = record.with_moves(records, network_config.move_values)
     steps = np.full(n_games, step, np.int32)

@@ -63,18 +63,19 @@ def _declare(settings: Settings, hand: np.ndarray, bid: int, rng: np.random.Gene
 
 
 class Judgement(NamedTuple):
-    """E[Q]'s judgement of N decisions."""
+    """The teacher's judgement of N decisions."""
 
     score: np.ndarray
     """float64 `[N, 7]`, nan where not legal: mean points, or P(win), with a contract P(make) or
     P(set), of the mover's team in percent, and `POINT` for a mean point from the third trick on."""
     best: np.ndarray
-    """int32 `[N]`, the slots that E[Q] plays."""
+    """int32 `[N]`, the slots that it plays."""
     value: np.ndarray
     """float64 `[N]` in [-1, 1], P(win) - P(lose) after them, for the mover."""
     moves: np.ndarray
     """float64 `[N, 7, 2]`, value and points of each move, see `GameRecord.moves`; no points
-    before the third trick with a contract or the criterion "win"."""
+    before the third trick with a contract or the criterion "win", and none from a player that does
+    not compute them."""
 
 
 def judge(
@@ -97,6 +98,22 @@ def judge(
     best = values.best_slots()
     moves = _moves(values.value, values.mean_points)
     return Judgement(values.mean_points, best, moves[np.arange(len(best)), best, 0], moves)
+
+
+def judge_by(judge: base.Judge, states: game.GameState, keys: np.ndarray) -> Judgement:
+    """Judge N decisions by another player than E[Q], see `Judgement`.
+
+    A tie at 21 points counts as lost, as with the criterion "win".
+
+    Args:
+        judge: the player's, see `players.base.Judge`.
+        states: NumPy arrays with a leading axis N.
+        keys: uint32 `[N, 2]`.
+    """
+    slots, p_win, points = judge(states, keys)
+    score = 100 * p_win + POINT * np.nan_to_num(points)
+    moves = _moves(2 * p_win - 1, points)
+    return Judgement(score, slots, moves[np.arange(len(slots)), slots, 0], moves)
 
 
 def _moves(value: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Teacher data: games of E[Q] as GameRecords.
+"""Teacher data: games of E[Q], or of a stronger player, as GameRecords.
 
 E[Q] plays against itself or, as one team, against another player. Every decision with more than one
 legal move gets targets from the mean points of each move over sampled worlds, each solved exactly
@@ -16,6 +16,9 @@ In games with a contract (`Settings.contract`) the targets come from P(make) or 
 mean points, E[Q] plays as the player `eq:criterion=make`, and the files hold the contracts; see
 `lessons`.
 
+With `Settings.by` another player takes the place of E[Q]: it judges every move, plays its choice,
+and the targets come from its P(win), see `lessons.judge_by`.
+
 The settings and the number of a file determine its games, and files are written atomically. So a
 stopped run can be repeated: it makes the missing files, and the games are the same.
 """
@@ -23,7 +26,7 @@ stopped run can be repeated: it makes the missing files, and the games are the s
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -35,11 +38,14 @@ from zebjax.contract_record import AnyRecord
 from zebjax.evaluation import turns
 from zebjax.players import Player, base
 from zebjax.record import TargetKind
+from zebjax.small import batch
 from zebjax.training import lessons
 from zebjax.training.teacher_config import Settings as Settings
 
 _STREAM = 0x7EAC
 """Folded into the seed, so that the deals differ from other uses of it, such as evaluation."""
+_EXPLORE = 4
+"""Stream of random numbers, see `batch.seeds_of`."""
 
 
 def policy_target(scores: np.ndarray, temperature: float) -> np.ndarray:
@@ -80,24 +86,33 @@ def targets(settings: Settings, scores: np.ndarray, best: np.ndarray) -> np.ndar
     return policy_target(scores, settings.temperature)
 
 
+class Cast(NamedTuple):
+    """Who plays the games of a teacher."""
+
+    judge: base.Judge | None = None
+    """That of the player `Settings.by`; None: E[Q]."""
+    opponent: Player | None = None
+    """The player of `Settings.opponent`; None: the teacher itself."""
+    label_opponent: bool = True
+    """True to give the opponent's decisions targets from the teacher too; False to give them none
+    (weight 0)."""
+
+
 def play_file(
     settings: Settings,
-    opponent: Player | None,
+    cast: Cast,
     index: int,
     n_games: int,
     on_ply: Callable[[int], None] | None = None,
-    label_opponent: bool = True,
 ) -> AnyRecord:
     """Play the first `n_games` games of file number `index`.
 
     Args:
         settings: see `Settings`.
-        opponent: the player of `settings.opponent`; None for E[Q] itself.
+        cast: see `Cast`.
         index: 0 or more.
         n_games: 1 to `settings.games_per_file`.
         on_ply: called after every ply with the number of plies played.
-        label_opponent: True to give the opponent's decisions targets from E[Q] too; False to give
-            them none (weight 0).
 
     Returns:
         `[n_games]` records of NumPy arrays, with their contracts if `settings.has_contracts`.
@@ -112,7 +127,7 @@ def play_file(
     records = record.with_moves(jax.tree.map(np.array, record.empty(n_games)), True)
     records.weight[:] = 1
     team = np.arange(n_games) % 2
-    ply = 0
+    ply, opponent = 0, cast.opponent
 
     def choose(turn: turns.Turn) -> np.ndarray:
         nonlocal ply
@@ -124,20 +139,26 @@ def play_file(
         of_opponent = (turn.movers[decisions] % 2 != team[decisions]) & (opponent is not None)
         theirs, rows = (
             decisions[of_opponent],
-            decisions if label_opponent else decisions[~of_opponent],
+            decisions if cast.label_opponent else decisions[~of_opponent],
         )
         if len(rows):
-            some = None if contracts is None else Contract(*(field[rows] for field in contracts))
-            states = base.gather(turn.states, rows)
-            judged = lessons.judge(settings, states, turn.keys[rows], some)
-            slots[rows], value[rows] = judged.best, judged.value
+            states, keys = base.gather(turn.states, rows), turn.keys[rows]
+            if cast.judge is not None:
+                judged = lessons.judge_by(cast.judge, states, keys)
+            else:
+                some = None
+                if contracts is not None:
+                    some = Contract(*(field[rows] for field in contracts))
+                judged = lessons.judge(settings, states, keys, some)
+            slots[rows] = _explored(settings.random, judged, keys)
+            value[rows] = judged.value
             policy[rows] = targets(settings, judged.score, judged.best)
             records.moves[rows, ply] = judged.moves
         records.kind[:, ply] = TargetKind.FORCED
         records.kind[rows, ply] = TargetKind.TEACHER
         if opponent is not None and len(theirs):
             slots[theirs] = turns.ask(opponent, turn, theirs, contracts)
-            if not label_opponent:
+            if not cast.label_opponent:
                 records.kind[theirs, ply], records.weight[theirs, ply] = TargetKind.NONE, 0
         records.slots[:, ply], records.policy[:, ply], records.value[:, ply] = slots, policy, value
         ply += 1
@@ -152,32 +173,57 @@ def play_file(
     return records if contracts is None else contract_record.joined(records, contracts)
 
 
+def _explored(random: float, judged: lessons.Judgement, keys: np.ndarray) -> np.ndarray:
+    """Return the slots that are played, `[N]`: this share of them drawn from all that are legal."""
+    slots = judged.best.copy()
+    if random == 0:
+        return slots
+    for row, seed in enumerate(batch.seeds_of(keys, _EXPLORE)):
+        rng = np.random.default_rng(seed)
+        if rng.random() < random:
+            slots[row] = rng.choice(np.flatnonzero(~np.isnan(judged.score[row])))
+    return slots
+
+
 _OLDER = {
     name: getattr(Settings(), name)
-    for name in ("targets", "contract", "declare", "declare_worlds", "value", "criterion")
+    for name in (
+        *("targets", "contract", "declare", "declare_worlds", "value", "criterion"),
+        *("by", "random"),
+    )
 }
 """The settings that files from before they existed were made with."""
 
 
 class Maker:
-    """Makes files of E[Q]'s games, see `teacher_files.Maker`."""
+    """Makes files of a teacher's games, see `teacher_files.Maker`."""
 
     prefix = "teacher"
 
     def __init__(self, settings: Settings) -> None:
-        """Make the opponent.
+        """Make the players.
 
         Args:
-            settings: see `Settings`. Files store the opponent's identity, which changes with its
-                weights.
+            settings: see `Settings`. Files store the identities of the players, which change with
+                their weights.
 
         Raises:
-            ValueError: if the opponent's spec is wrong.
+            ValueError: if a player's spec is wrong, or the teacher does not judge every move.
         """
-        self._opponent = players.make(settings.opponent) if settings.opponent else None
+        opponent = players.make(settings.opponent) if settings.opponent else None
+        by = players.make(settings.by) if settings.by else None
+        if by is not None and by.judge is None:
+            raise ValueError(
+                f"--by: player {settings.by!r} does not judge every move; expected one as "
+                "eq:n=50,belief=small,rollouts=small, without adaptive and points"
+            )
+        self._cast = Cast(by.judge if by else None, opponent)
         self._settings, self.games_per_file = settings, settings.games_per_file
-        identity = self._opponent.identity if self._opponent else ""
-        self.facts: dict[str, Any] = dataclasses.asdict(settings) | {"opponent": identity}
+        identities = {
+            "opponent": opponent.identity if opponent else "",
+            "by": by.identity if by else "",
+        }
+        self.facts: dict[str, Any] = dataclasses.asdict(settings) | identities
 
     def read(self, file: Path) -> tuple[int, dict[str, Any]]:
         _, metadata = contract_record.read_any(file)
@@ -187,7 +233,7 @@ class Maker:
         def on_ply(ply: int) -> None:
             on_share(ply / game.N_PLIES)
 
-        records = play_file(self._settings, self._opponent, index, n, on_ply)
+        records = play_file(self._settings, self._cast, index, n, on_ply)
         run = f"teach-{self._settings.seed}"
         metadata = record.Metadata(record.TEACHER, run, 0, self.facts)
         contract_record.write_any(file, records, metadata)

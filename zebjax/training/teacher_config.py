@@ -26,8 +26,14 @@ class Settings:
     targets: Targets = "soft"
     """Policy targets: soft, softmax(mean points / temperature), or one_hot, the move played."""
     opponent: str = ""
-    """Spec of E[Q]'s opponent, which is team 1 in games 0, 2, 4, ... of a file and team 0 in the
-    others. Empty: E[Q] itself."""
+    """Spec of the teacher's opponent, which is team 1 in games 0, 2, 4, ... of a file and team 0 in
+    the others. Empty: the teacher itself."""
+    by: str = ""
+    """Spec of the teacher: a player that judges every move, see `players.base.Judge`. Empty: E[Q],
+    with the worlds and criterion above and below."""
+    random: float = 0.0
+    """Share of the teacher's moves that are drawn at random instead, so that the games reach more
+    positions. The targets are still its own."""
     criterion: Criterion = "points"
     """Of games without a contract. points: E[Q] plays for mean points, and the policy targets come
     from them. win: it plays as the player `eq`, for P(win), and so do the targets; in the value a
@@ -47,7 +53,13 @@ class Settings:
     what `make/set` can be compared with."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a contract that does not exist, or for what needs one."""
+        """Raise ValueError for a wrong value, or for what does not fit the rest."""
+        if not 0 <= self.random < 1:
+            raise ValueError(f"--random: expected 0 to less than 1, got {self.random}")
+        for name in ("n", "n_trick1", "criterion", "contract") if self.by else ():
+            if getattr(self, name) != getattr(Settings, name):
+                option = f"--{name.replace('_', '-')}"
+                raise ValueError(f"{option}: not with --by, which says how the teacher plays")
         for name in ("declare", "declare_worlds", "value"):
             if not self.contract and getattr(self, name) != getattr(Settings, name):
                 raise ValueError(f"{name}: expected contract with it, as in contract 30-42")
