@@ -21,7 +21,8 @@ def parser() -> cli.Parser:
     defaults = Settings()
     made = cli.Parser(
         "iterate",
-        "Train the small network for `small:PATH` and eq:...,belief=PATH on CPUs, from nothing.\n"
+        "Train the small network for `small:PATH` and eq:...,belief=PATH on CPUs, from nothing\n"
+        "or, with --start, from one that was trained before.\n"
         "In each round the network plays games against itself; every legal move is played to the\n"
         "end by it, each seat from its own view; then it is fitted to the outcomes. Ctrl-C\n"
         "stops; the same command resumes, and more --rounds continue a finished one.\n\n"
@@ -30,6 +31,7 @@ def parser() -> cli.Parser:
         "mean, and of the mean: `before` on the new games, `after` on those of the fit. In OUT\n"
         "curve.png shows the wins, and rounds.jsonl has these numbers, a JSON object a round.",
         "runs/small --rounds 20",
+        "runs/next --start small --anew --rounds 4 --games 100000 --passes 2",
     )
     add = made.add_argument
     add(
@@ -62,6 +64,25 @@ def parser() -> cli.Parser:
         help_text = f"{about} (default {default:g})"
         add(option_of(name), type=positive, default=default, metavar="X", help=help_text)
     add(
+        "--batch",
+        type=cli.checked(_batch),
+        default=defaults.batch,
+        metavar="N",
+        help=f"games of one update, a multiple of 10 (default {defaults.batch})",
+    )
+    add(
+        "--start",
+        default=defaults.start,
+        metavar="PATH",
+        help="a network as in small:PATH, such as small, plays the first round instead of one that "
+        "knows nothing; each round is rated against it too",
+    )
+    add(
+        "--anew",
+        action="store_true",
+        help="fit a new network in each round, from nothing; --passes 2 is then about right",
+    )
+    add(
         "--decay",
         type=cli.checked(parsing.number(0, 1000)),
         default=defaults.decay,
@@ -72,19 +93,33 @@ def parser() -> cli.Parser:
     return made
 
 
-_HEADER = (
-    f"{'error of values':>48}{'of their mean':>19}\n"
-    f"round{'games':>11}{'% vs random':>13}" + 2 * f"{'before':>11}{'after':>8}"
-)
+def _batch(text: str) -> int:
+    """Parse a number of games of an update."""
+    number = parsing.integer(10, 10**6)(text)
+    if number % 10:
+        raise ValueError(f"expected a multiple of 10, got {text!r}")
+    return number
 
 
-def _line(result: "Round") -> str:
+def _header(has_start: bool) -> str:
+    start = f"{'% vs start':>13}" if has_start else ""
+    return (
+        " " * len(start) + f"{'error of values':>48}{'of their mean':>19}\n"
+        f"round{'games':>11}{'% vs random':>13}{start}" + 2 * f"{'before':>11}{'after':>8}"
+    )
+
+
+def _line(result: "Round", has_start: bool) -> str:
     def error(value: float | None) -> str:
         return "?" if value is None else f"{value:.3f}"
 
-    wins = f"{100 * result.vs_random:.1f} ± {100 * result.vs_random_ci95:.1f}"
+    def wins(rate: float | None, half: float | None) -> str:
+        return "?" if rate is None or half is None else f"{100 * rate:.1f} ± {100 * half:.1f}"
+
+    start = f"{wins(result.vs_start, result.vs_start_ci95):>13}" if has_start else ""
     return (
-        f"{result.round:5}{result.games:>11,}{wins:>13}"
+        f"{result.round:5}{result.games:>11,}"
+        f"{wins(result.vs_random, result.vs_random_ci95):>13}{start}"
         f"{error(result.value_error_before):>11}{error(result.value_error_after):>8}"
         f"{error(result.mean_error_before):>11}{error(result.mean_error_after):>8}"
     )
@@ -97,7 +132,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from zebjax.training import small_fit, small_folder, small_games, small_match, small_run
 
     def begin(earlier: "list[Round]") -> None:
-        print(_HEADER, flush=True)
+        print(_header(bool(settings.start)), flush=True)
         for each in earlier:
             report(each)
         if earlier and earlier[-1].round < settings.rounds:
@@ -105,7 +140,8 @@ def _run(arguments: argparse.Namespace) -> int:
         elif earlier:
             print("all rounds were there already")
             return
-        kernels = (small_games.play_many, small_fit.gradient_of_games, small_match.play_many)
+        kernels = [small_games.play_many, small_fit.gradient_of_games, small_match.play_many]
+        kernels += [small_match.play_both] if settings.start else []
         cached_code.announce("zebjax iterate", "the small network", "90 s", *kernels)
 
     last_round = 0
@@ -113,7 +149,7 @@ def _run(arguments: argparse.Namespace) -> int:
     def report(result: "Round") -> None:
         nonlocal last_round
         last_round = result.round
-        print(_line(result), flush=True)
+        print(_line(result, bool(settings.start)), flush=True)
 
     names = [field.name for field in dataclasses.fields(Settings) if field.name != "explore"]
     settings = Settings(**{name: getattr(arguments, name) for name in names})

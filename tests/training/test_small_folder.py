@@ -73,6 +73,36 @@ def test_a_folder_of_other_settings_is_refused_by_the_name_of_the_option(tmp_pat
     )
 
 
+def test_a_folder_from_before_an_option_has_its_default(tmp_path, capsys):
+    out = folder_with(tmp_path / "out")
+    file = out / "settings.json"
+    older = json.loads(file.read_text())
+    for name in ("batch", "start", "anew"):
+        del older[name]
+    file.write_text(json.dumps(older))
+    assert iterate.main([str(out), "--batch", "160"]) == 2
+    assert "(--batch is 80, now 160)" in capsys.readouterr().err
+    assert iterate.main([str(out), "--start", "small"]) == 2
+    assert "(--start is none, now small (" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--start", "smal"], "--start: smal: cannot be read (No such file or directory); expec"),
+        (["--start", "small", "--hidden", "64"], "--hidden: expected 128, as --start has, got 64"),
+        (["--start", "bundled"], "--start: bundled: cannot be read"),
+    ],
+)
+def test_a_network_that_cannot_start_is_refused_before_anything_is_written(
+    arguments, sentence, tmp_path, capsys
+):
+    assert iterate.main([str(tmp_path / "out"), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"zebjax iterate: {sentence}") and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_of_other_files_is_refused_and_kept(tmp_path, capsys):
     out = folder_with(tmp_path / "out", "thesis.txt", ".tmp-mine", settings=False)
     assert iterate.main([str(out)]) == 2
@@ -96,6 +126,7 @@ def test_a_folder_of_other_files_is_refused_and_kept(tmp_path, capsys):
         ({"hidden": 8192}, "--hidden: expected a multiple of 4 from 4 to 4096, got 8192"),
         ({"rounds": 0}, "--rounds: expected at least 1, got 0"),
         ({"games": 79}, "--games: expected at least 80, got 79"),
+        ({"batch": 85}, "--batch: expected a multiple of 10, got 85"),
     ],
 )
 def test_a_wrong_setting_is_named_as_its_option(given, sentence):

@@ -24,7 +24,7 @@ class Settings:
 
     rounds: int = 40
     games: int = 10_000
-    """Games of a round. The first rounds have fewer: 1/8, 1/4, 1/2 of it."""
+    """Games of a round. From nothing the first rounds have fewer: 1/8, 1/4, 1/2 of it."""
     window: int = 8
     """Rounds whose games are fitted."""
     hidden: int = 128
@@ -42,12 +42,20 @@ class Settings:
     last_rate: float = 3e-3
     decay: float = 0.2
     """Weight decay of AdamW."""
+    batch: int = 80
+    """Games of one update, a multiple of 10."""
+    start: str = ""
+    """A network as in `small:PATH` that plays the first round and whose weights the fit of that
+    round begins with; all rounds are full. Empty: a network that knows nothing."""
+    anew: bool = False
+    """True to fit a new network in every round, from nothing."""
     seed: int = 0
     explore: Exploration = Exploration()
 
     def __post_init__(self) -> None:
         self._check(lambda value: value >= 1, "at least 1", "rounds", "window")
         self._check(lambda value: value >= 80, "at least 80", "games")
+        self._check(lambda value: value >= 10 and value % 10 == 0, "a multiple of 10", "batch")
         self._check(
             lambda value: 4 <= value <= MAX_WIDTH and value % 4 == 0,
             f"a multiple of 4 from 4 to {MAX_WIDTH}",
@@ -70,7 +78,8 @@ class Settings:
 
     def games_of(self, number: int) -> int:
         """Return the number of games of a round, counted from 0."""
-        return math.ceil(self.games / (8 >> min(number, 3)) / 10) * 10
+        share = 1 if self.start else 8 >> min(number, 3)
+        return math.ceil(self.games / share / 10) * 10
 
     def rate_of(self, number: int) -> float:
         """Return the learning rate of a round, counted from 0."""

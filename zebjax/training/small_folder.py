@@ -16,6 +16,10 @@ LOST = "put it back, or start again in another folder"
 """What to do about a file that cannot be made again."""
 
 
+RATES = ("vs_random", "vs_random_ci95", "vs_start", "vs_start_ci95")
+"""Fields of a `Round` that its network's file has too."""
+
+
 class Round(NamedTuple):
     """What a finished round reports; its fields are the keys of a line of `LOG`.
 
@@ -41,15 +45,16 @@ class Round(NamedTuple):
     mean_error_after: float | None = None
     seconds: float | None = None
     """Of the process that finished the round; one that was stopped in it is not counted."""
+    vs_start: float | None = None
+    """Win rate against the network of `Settings.start`, over `small_run.START_DEALS` deals; None
+    without it."""
+    vs_start_ci95: float | None = None
 
     def facts(self) -> dict[str, str]:
         """Return the metadata of the round's network."""
-        return {
-            "round": str(self.round),
-            "games": str(self.games),
-            "vs_random": f"{self.vs_random:.4f}",
-            "vs_random_ci95": f"{self.vs_random_ci95:.4f}",
-        }
+        known = {name: getattr(self, name) for name in RATES}
+        rates = {name: f"{rate:.4f}" for name, rate in known.items() if rate is not None}
+        return {"round": str(self.round), "games": str(self.games), **rates}
 
 
 def require_own(out: Path) -> None:
@@ -150,8 +155,8 @@ def _of_networks(out: Path) -> list[Round]:
         except (safetensors.SafetensorError, OSError):  # an old network, damaged: only a line less
             continue
         if "vs_random" in facts:  # networks of still earlier versions have none
-            rates = (float(facts[name]) for name in ("vs_random", "vs_random_ci95"))
-            rounds.append(Round(int(facts["round"]), int(facts["games"]), *rates))
+            rates = {name: float(facts[name]) for name in RATES if name in facts}
+            rounds.append(Round(int(facts["round"]), int(facts["games"]), **rates))
     return rounds
 
 

@@ -1,4 +1,4 @@
-"""Matches of a small network against random play, in a second."""
+"""Matches of a small network: against random play, in a second, and against another one."""
 
 import numpy as np
 
@@ -34,6 +34,42 @@ def play_many(
                     rules.play(row, lowest(legal))
             points = row[rules.POINTS + team]
             margins[number, team] = 2 * points - tiles.TOTAL_POINTS
+
+
+@compiled
+def play_both(
+    first: int, last: int, both: policy.Policies, deals: tuple, margins: np.ndarray
+) -> None:
+    """Kernel of `against`, see `batch.in_threads`."""
+    hands, declaration, leader = deals
+    scratches, row = policy.new_scratches(both), np.zeros(rules.SIZE, np.int64)
+    seed = np.zeros(1, np.uint64)  # at temperature 0 nothing is drawn
+    for number in range(first, last):
+        for team in range(2):
+            rules.start(row, hands[number], declaration[number], leader[number])
+            policy.follow(both, row, scratches, team, 0.0, seed)
+            points = row[rules.POINTS + team]
+            margins[number, team] = 2 * points - tiles.TOTAL_POINTS
+
+
+def against(net: Net, other: Net, n_deals: int, seed: tuple[int, ...], threads: int) -> np.ndarray:
+    """Play paired deals against another network; both play their best moves.
+
+    Args:
+        net: it has 56 outputs.
+        other: its opponent, as well.
+        n_deals: number of deals.
+        seed: of the deals.
+        threads: as for `against_random`.
+
+    Returns:
+        As `against_random`.
+    """
+    hands, declaration, leader, _ = deal(n_deals, seed)
+    margins = np.zeros((n_deals, 2), np.int8)
+    both = policy.Policies(scorer(net), scorer(other))
+    in_threads(play_both, n_deals, (both, (hands, declaration, leader), margins), threads, piece=50)
+    return margins
 
 
 def against_random(net: Net, n_deals: int, seed: tuple[int, ...], threads: int) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 A round plays games by the network of the round before, labels every legal move by the outcome when
 all go on by that network (`small_games`), and fits the network to the games of the last rounds
-(`small_fit`). The first network knows nothing: it plays at random.
+(`small_fit`). The first network knows nothing and plays at random, or is one that was trained
+before (`Settings.start`).
 
 Every file is written when it is complete, and settings and numbers determine its contents, so the
 same call resumes a stopped run.
@@ -20,6 +21,7 @@ import safetensors.numpy
 from zebjax.common import files
 from zebjax.evaluation import matches
 from zebjax.evaluation.intervals import Z95
+from zebjax.players import small
 from zebjax.small import storage
 from zebjax.small.network import Net, Widths
 from zebjax.training import (
@@ -38,6 +40,8 @@ from zebjax.training.small_folder import Round
 GAMES_PER_FILE = 1000
 MATCH_DEALS = 2000
 """Paired deals of each network's match against random play, the same for all."""
+START_DEALS = 8000
+"""The same against the network of `Settings.start`: half of the 95 % interval is some 0.4 %."""
 _MATCH_STREAM = 0x100C
 """Folded into the seed of these deals."""
 
@@ -58,8 +62,9 @@ def run(
 
     Args:
         settings: of the run. A folder of other settings is refused, but for `rounds`.
-        out: receives `round_NN.safetensors` (networks for `small:PATH`), `rounds.jsonl` (a `Round`
-            a line), `curve.png`, and what resuming needs.
+        out: receives `round_NN.safetensors` (networks for `small:PATH`; `round_00` is a copy of
+            `settings.start`), `rounds.jsonl` (a `Round` a line), `curve.png`, and what resuming
+            needs.
         threads: number of threads; they do not change the result.
         on_progress: see `OnProgress`.
         on_begin: called before the first round with the rounds that are finished already.
@@ -70,23 +75,28 @@ def run(
 
     Raises:
         ValueError: if `out` belongs to other settings or holds other files, a file in it is damaged
-            or missing, or a fit diverged.
+            or missing, a fit diverged, or the network to start with is missing or of other widths.
     """
     small_folder.require_own(out)
+    start = _start_of(settings)
     out.mkdir(parents=True, exist_ok=True)
-    _check_settings(settings, out)
+    _check_settings(settings, out, start)
+    if start is not None and not (copy := small_folder.network_file(out, -1)).exists():
+        storage.save(copy, start, {})
     done = small_folder.n_finished(out)
-    params = (
-        _load_params(small_folder.state_file(out, done - 1), settings)
-        if done
-        else small_descent.init(widths_of(settings), settings.seed)
-    )
+    if done:
+        params = _load_params(small_folder.state_file(out, done - 1), settings)
+    elif start is None or settings.anew:
+        params = small_descent.init(widths_of(settings), settings.seed)
+    else:
+        params = small_descent.params_of(start)
+    net = small_descent.net_of(params) if done or start is None else start
     rounds = small_folder.read_log(out, done)
     if any(each.round == done for each in rounds):
         _complete(settings, out, params, rounds)  # a killed process may not have done that
     on_begin(rounds)
     for number in range(done, settings.rounds):
-        start = time.monotonic()
+        began = time.monotonic()
 
         def show(part: float, doing: str, number: int = number) -> None:
             on_progress((number + part) / settings.rounds, f"round {number + 1}: {doing}")
@@ -95,11 +105,13 @@ def run(
             _games_of_round(settings, out, earlier, None, threads, show)
             for earlier in range(max(0, number + 1 - settings.window), number)
         ]
-        net = small_descent.net_of(params)
         new = _games_of_round(settings, out, number, net, threads, show)
         before = small_fit.judge(net, new, threads)
         show(0.8, "fitting")
-        how = Fit(settings.passes, rate=settings.rate_of(number), decay=settings.decay)
+        if settings.anew:
+            params = small_descent.init(widths_of(settings), settings.seed + number)
+        rate = settings.rate_of(number)
+        how = Fit(settings.passes, settings.batch, rate=rate, decay=settings.decay)
         seed = (settings.seed, number)
         errors = small_fit.fit(params, labelled_games.join([*old, new]), how, seed, threads)
         if not np.isfinite(errors).all():
@@ -107,21 +119,26 @@ def run(
                 f"{out}: round {number + 1} diverged; start again in another folder with a lower "
                 "--rate"
             )
-        margins = small_match.against_random(
-            small_descent.net_of(params), MATCH_DEALS, (settings.seed, _MATCH_STREAM), threads
+        net, match = small_descent.net_of(params), (settings.seed, _MATCH_STREAM)
+        vs_random = _rate_of(small_match.against_random(net, MATCH_DEALS, match, threads))
+        vs_start = (
+            (None, None)
+            if start is None
+            else _rate_of(small_match.against(net, start, START_DEALS, match, threads))
         )
-        win_rate, stderr, _ = matches.mean_and_stderr(matches.pair_scores(margins))
         after = errors[-max(1, len(errors) // 10) :].mean(0)
         finished = Round(
             round=number + 1,
             games=sum(settings.games_of(n) for n in range(number + 1)),
-            vs_random=float(win_rate),
-            vs_random_ci95=float(Z95 * stderr),
+            vs_random=vs_random[0],
+            vs_random_ci95=vs_random[1],
             value_error_before=float(before[0]),
             value_error_after=float(after[0]),
             mean_error_before=float(before[2]),
             mean_error_after=float(after[2]),
-            seconds=time.monotonic() - start,
+            seconds=time.monotonic() - began,
+            vs_start=vs_start[0],
+            vs_start_ci95=vs_start[1],
         )
         rounds.append(finished)
         # Before the state, which says that the round is finished: no finished round lacks its line.
@@ -132,13 +149,41 @@ def run(
     return max(done, settings.rounds)
 
 
-def _check_settings(settings: Settings, out: Path) -> None:
+def _rate_of(margins: np.ndarray) -> tuple[float, float]:
+    """Return the win rate of paired deals and half of its 95 % interval."""
+    win_rate, stderr, _ = matches.mean_and_stderr(matches.pair_scores(margins))
+    return float(win_rate), float(Z95 * stderr)
+
+
+def _start_of(settings: Settings) -> Net | None:
+    """Read the network that plays the first round; None: one that knows nothing."""
+    if not settings.start:
+        return None
+    try:
+        net = storage.load(settings.start)
+    except ValueError as error:
+        raise ValueError(f"{option_of('start')}: {error}") from None
+    has = Widths(*net.second.shape, *net.move_second.shape)._asdict()
+    for name, width in ({} if settings.anew else widths_of(settings)._asdict()).items():
+        if has[name] != width:
+            raise ValueError(
+                f"{option_of(name)}: expected {has[name]}, as --start has, got {width}; "
+                "or fit new networks with --anew"
+            )
+    return net
+
+
+def _check_settings(settings: Settings, out: Path, start: Net | None) -> None:
     file, plain = out / small_folder.SETTINGS, dataclasses.asdict(settings)
     plain.pop("rounds")
+    if start is not None:  # the same path may name another network later
+        plain["start"] = f"{Path(settings.start).name} ({small.digest(start)[:16]})"
     if not file.exists():
         files.write_json(file, plain)
         return
     found = files.read_json(file, 1 << 16)
+    if isinstance(found, dict):  # fields that older folders do not have
+        found = {name: getattr(Settings(), name) for name in ("batch", "start", "anew")} | found
     if not isinstance(found, dict) or set(found) != set(plain):
         raise ValueError(
             f"{file}: not the settings of `zebjax iterate` of this version; choose another folder"
@@ -146,9 +191,13 @@ def _check_settings(settings: Settings, out: Path) -> None:
     for name, value in plain.items():
         if found[name] != value:
             raise ValueError(
-                f"{out}: made with other settings ({option_of(name)} is {found[name]}, now "
-                f"{value}); choose another folder, or the same settings"
+                f"{out}: made with other settings ({option_of(name)} is {_shown(found[name])}, "
+                f"now {_shown(value)}); choose another folder, or the same settings"
             )
+
+
+def _shown(value: object) -> object:
+    return "none" if value == "" else value
 
 
 def _games_files(settings: Settings, out: Path, number: int) -> list[Path]:
@@ -186,7 +235,7 @@ def _games_of_round(
 
 def _stored(settings: Settings, out: Path, number: int) -> Net:
     """Return the network that played a round."""
-    if not number:
+    if not number and not settings.start:
         return small_descent.net_of(small_descent.init(widths_of(settings), settings.seed))
     try:
         return storage.load(small_folder.network_file(out, number - 1))
