@@ -189,12 +189,20 @@ def test_rounds_of_earlier_versions_are_known_by_their_networks(tmp_path):
     for number, each in enumerate(ROUNDS):
         storage.save(small_folder.network_file(tmp_path, number), net_of_seed(3), each.facts())
     (tmp_path / "round_03.safetensors").write_bytes(b"damaged")
+    storage.save(tmp_path / "round_04.safetensors", net_of_seed(3), {"vs_random": "0.5"})
     assert [each[:4] for each in small_folder.read_log(tmp_path, 3)] == [
         (1, 100, 0.5, 0.02),
         (2, 300, 0.625, 0.0156),
     ]
     small_folder.write_log(tmp_path, ROUNDS[1:])
     assert small_folder.read_log(tmp_path, 3)[1:] == ROUNDS[1:]
+
+
+def test_a_log_of_a_later_version_is_read(tmp_path):
+    small_folder.write_log(tmp_path, ROUNDS[:1])
+    with open(tmp_path / small_folder.LOG, "a") as log:
+        log.write(json.dumps(ROUNDS[1]._asdict() | {"vs_everybody": [0.5]}) + "\n")
+    assert small_folder.read_log(tmp_path, 2) == ROUNDS
 
 
 @pytest.mark.parametrize(

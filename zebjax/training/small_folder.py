@@ -124,7 +124,7 @@ def read_log(out: Path, n: int) -> list[Round]:
     if file.exists():
         try:
             logged = [_parse(line) for line in file.read_text().splitlines()]
-        except (ValueError, TypeError, OverflowError, RecursionError):
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             raise ValueError(
                 f"{file}: damaged; delete it, and the same command makes it again from the "
                 "networks, without errors and seconds"
@@ -134,7 +134,9 @@ def read_log(out: Path, n: int) -> list[Round]:
 
 
 def _parse(line: str) -> Round:
-    made = Round(**json.loads(line))
+    found = json.loads(line)
+    # A later version may report more.
+    made = Round(**{name: value for name, value in found.items() if name in Round._fields})
     known = [value for value in made if value is not None]
     if (
         type(made.round) is not int
@@ -154,7 +156,8 @@ def _of_networks(out: Path) -> list[Round]:
                 facts = opened.metadata() or {}
         except (safetensors.SafetensorError, OSError):  # an old network, damaged: only a line less
             continue
-        if "vs_random" in facts:  # networks of still earlier versions have none
+        # Networks of still earlier versions have none, nor has one that was put there.
+        if {"round", "games", "vs_random", "vs_random_ci95"} <= set(facts):
             rates = {name: float(facts[name]) for name in RATES if name in facts}
             rounds.append(Round(int(facts["round"]), int(facts["games"]), **rates))
     return rounds
