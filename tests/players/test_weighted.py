@@ -231,17 +231,17 @@ def test_the_opening_is_played_by_the_network_and_the_rest_is_not(path):
     # Plies on both sides of the end of the second trick; more of them early, where few are solved.
     states, keys = positions(24, [0, 3, 4, 7, 7, 8, 9, 12], seed=3), raw_keys(24)
     player, opens = (
-        players.make(f"eq:n=10,belief=small{option}") for option in ("", f",opening={path}")
+        players.make(f"eq:n=10,points=0.01{option}") for option in ("", f",opening={path}")
     )
     slots, early = opens.choose(states, keys), np.asarray(states.ply) < 8
     by_net = players.make(f"small:{path}").choose(states, keys)
     searched = player.choose(states, keys)
     np.testing.assert_array_equal(slots, np.where(early, by_net, searched))
     assert (by_net != searched)[early].any() and (by_net != searched)[~early].any()
-    one = players.make(f"eq:n=10,belief=small,opening={path},opening_tricks=1").choose(states, keys)
+    one = players.make(f"eq:n=10,points=0.01,opening={path},opening_tricks=1").choose(states, keys)
     np.testing.assert_array_equal(one, np.where(states.ply < 4, by_net, searched))
     assert opens.p_win is None and MAX_OPENING_TRICKS == tiles.N_TRICKS - 1
-    makes = players.make(f"eq:n=10,belief=small,opening={path},criterion=make")
+    makes = players.make(f"eq:n=10,points=0.01,opening={path},criterion=make")
     bidder = base.movers(states).astype(np.int8)
     bids = Contract(bidder, states.declaration, np.full(24, 22, np.int8), np.ones(24, np.int8))
     np.testing.assert_array_equal(makes.choose_in_contract(states, bids, keys), slots)
@@ -314,7 +314,7 @@ def test_the_identity_is_that_of_the_networks_and_settings(path, tmp_path):
     assert identity(same_opening) == identity(f"belief={path},opening={path}")
 
 
-def test_the_opening_of_the_partner_is_known_if_its_model_plays_it(path, tmp_path):
+def test_the_opening_of_the_partner_is_known(path, tmp_path):
     storage.save(tmp_path / "other", net_of_seed(6), {})
 
     def opening_of(**paths):
@@ -323,13 +323,14 @@ def test_the_opening_of_the_partner_is_known_if_its_model_plays_it(path, tmp_pat
     known = opening_of(belief=path, opening=path)
     assert known.load().models.opening_plies == 8
     assert dataclasses.replace(known, opening_tricks=1).load().models.opening_plies == 4
-    assert (
-        dataclasses.replace(known, partner=str(tmp_path / "other")).load().models.opening_plies == 0
-    )
-    assert opening_of(belief=tmp_path / "other", opening=path).load().models.opening_plies == 0
-    storage.save(tmp_path / "same", storage.load(path), {"round": "9"})
-    assert opening_of(belief=path, opening=tmp_path / "same").load().models.opening_plies == 8
-    assert opening_of(belief=path).load().models.opening_plies == 0
+    for models in (
+        dataclasses.replace(known, partner=str(tmp_path / "other")).load().models,
+        opening_of(belief=tmp_path / "other", opening=path).load().models,
+    ):  # whatever the model of its other plays is
+        assert models.opening_plies == 8
+        np.testing.assert_array_equal(models.opening.first, storage.load(path).first)
+    without = opening_of(belief=path).load().models
+    assert without.opening is None and without.opening_plies == 0
 
 
 def test_holders_are_the_sums_of_the_worlds_that_give_them_the_tile(endings, models):
@@ -383,12 +384,13 @@ def test_only_the_partner_is_taken_for_a_player_of_the_same_kind(endings, net):
     other, keys = network.scorer(net_of_seed(6)), raw_keys(N)
     sure = dataclasses.replace(ALL, doubt=0.0)
     games = batch.read(endings)
-    for opponents in (net, other):
-        found = inference.candidates_of(endings, keys, inference.Models(net, opponents, 8), sure)
+    for opponents, opening in ((net, net), (other, net), (other, network.scorer(net_of_seed(7)))):
+        models = inference.Models(net, opponents, opening, 8)
+        found = inference.candidates_of(endings, keys, models, sure)
         hands, real = inference._draw(endings, keys, sure.candidates)
         counts = real.sum(-1)
         alike = batch.Manner(sure.temperature, sure.floor, 8, inference._P_ALIKE)
-        logs = batch.log_likelihoods(net, games, hands, counts, alike)[..., 0]
+        logs = batch.log_likelihoods(net, games, hands, counts, alike, opening=opening)[..., 0]
         plain = batch.Manner(sure.temperature, sure.floor)
         logs += batch.log_likelihoods(opponents, games, hands, counts, plain)[..., 1]
         expected = inference.weigh(logs, real)

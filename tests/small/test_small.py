@@ -87,14 +87,16 @@ def scores_in_python(net, row):
     return score.astype(np.float64), [rank for rank in range(28) if legal >> rank & 1]
 
 
-def log_likelihood_in_python(net, state, hands, me, own_too=False, best_before=0):
+def log_likelihood_in_python(net, state, hands, me, own_too=False, best_before=0, opening=None):
     """Sums over the past plays of the others, in one world: partner, opponents; log P(play), and
-    -log(legal tiles). Before the ply `best_before` the best tile is played, but for 1 %."""
+    -log(legal tiles). Before the ply `best_before` the best tile is played, but for 1 %: that of
+    `opening` or, for None, of `net`."""
     row, total = np.zeros(rules.SIZE, np.int64), np.zeros(4)
     rules.start(row, hands, state.declaration, state.leader)
     for tile in state.history[: state.ply]:
         rank = rules.RANKS[state.declaration, tile]
-        score, legal = scores_in_python(net, row)
+        plays = net if opening is None or row[rules.PLY] >= best_before else opening
+        score, legal = scores_in_python(plays, row)
         assert rank in legal
         if len(legal) > 1 and (own_too or rules.mover(row) != me):
             share = np.exp((score[legal] - score[legal].max()) / TEMPERATURE)
@@ -143,16 +145,37 @@ def test_a_likelihood_is_the_product_over_the_plays_of_the_others(net, judged):
     assert differs > 1  # the mover's own plays would have counted
 
 
-def test_a_partner_of_the_movers_kind_has_played_the_best_tiles_of_the_opening(net, judged):
+def test_seats_that_are_not_asked_for_are_not_judged(net, judged):
+    states, hands, counts, every = judged
+    for seats, group in ((0b010, 0), (0b101, 1)):
+        manner = batch.Manner(TEMPERATURE, FLOOR, seats=seats)
+        scores = network.scorer(net)
+        found = batch.log_likelihoods(scores, batch.read(states), hands, counts, manner)
+        np.testing.assert_array_equal(found[..., group::2], every[..., group::2])
+        assert (found[..., 1 - group :: 2] == 0).all()
+
+
+@pytest.mark.parametrize("other", [None, 9])
+def test_a_partner_of_the_movers_kind_has_played_the_best_tiles_of_the_opening(net, judged, other):
     states, hands, counts, by_model = judged
     manner, differs = batch.Manner(TEMPERATURE, FLOOR, opening_plies=6, p_alike=0.75), 0.0
-    found = batch.log_likelihoods(network.scorer(net), batch.read(states), hands, counts, manner)
+    plays_first = net if other is None else net_of_seed(other)
+    found = batch.log_likelihoods(
+        network.scorer(net),
+        batch.read(states),
+        hands,
+        counts,
+        manner,
+        opening=None if other is None else network.scorer(plays_first),
+    )
     np.testing.assert_array_equal(found[..., 1:], by_model[..., 1:])  # all but the partner's
     for number in range(8):
         state = one_of(states, number)
         me = mover(state)
         for world in range(counts[number]):
-            alike = log_likelihood_in_python(net, state, hands[number, world], me, best_before=6)
+            alike = log_likelihood_in_python(
+                net, state, hands[number, world], me, best_before=6, opening=plays_first
+            )
             shares = 0.25 * np.exp(by_model[number, world, 0]) + 0.75 * np.exp(alike[0])
             np.testing.assert_allclose(found[number, world, 0], np.log(shares), atol=1e-4)
             differs = max(differs, abs(found[number, world, 0] - by_model[number, world, 0]))

@@ -26,7 +26,7 @@ _GROWTH = (1, 4, 16)
 """Candidates of a decision in units of the setting, until enough of them have weight."""
 _P_ALIKE = 0.75
 """Probability before the first play that a partner who does not play at random is a player of this
-kind, with the same opening; see `Models.opening_plies`."""
+kind, with the same opening; see `Models.opening`."""
 VERSION = 1
 """Counts changes of what is drawn and weighed; part of a player's identity."""
 _RESAMPLE = 2
@@ -91,9 +91,10 @@ class Models(NamedTuple):
 
     partner: Net | Transformer
     opponents: Net | Transformer
+    opening: Net | None = None
+    """The player itself plays the best tile of this network in the first plies, without worlds. So
+    a partner that is a player of this kind has done the same."""
     opening_plies: int = 0
-    """Plies at the start in which the player itself plays the best tile by `partner`, without
-    worlds. So a partner that is a player of this kind has done the same."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -283,12 +284,13 @@ def _evidence(
     def likelihoods(model: Net | Transformer, whose: Sequence[int]) -> np.ndarray:
         if isinstance(model, Transformer):
             return transformers.log_likelihoods(model, states, hands, counts, settings.floor, whose)
-        # The kernel of the small network is fast, and evaluates all seats.
-        plies = models.opening_plies if model is models.partner else 0
-        manner = batch.Manner(settings.temperature, settings.floor, plies, _P_ALIKE)
-        return batch.log_likelihoods(model, batch.read(states), hands, counts, manner, threads)
+        seats = sum(1 << other for other in whose)
+        manner = batch.Manner(
+            settings.temperature, settings.floor, models.opening_plies, _P_ALIKE, seats
+        )
+        return batch.log_likelihoods(model, games, hands, counts, manner, threads, models.opening)
 
-    counts = real.sum(-1)
+    counts, games = real.sum(-1), batch.read(states)
     if models.partner is models.opponents:
         logs = likelihoods(models.opponents, (0, 1, 2))
     else:

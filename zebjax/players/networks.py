@@ -11,7 +11,7 @@ from zebjax.players import small, transformers
 from zebjax.players.inference import Models
 from zebjax.players.transformers import Transformer
 from zebjax.small import batch, storage
-from zebjax.small.network import Net
+from zebjax.small.network import Net, scorer
 
 _OPTIONS = ("belief", "partner", "rollouts", "opponents", "opening")
 Policies: TypeAlias = batch.Policies | transformers.Policies
@@ -78,9 +78,9 @@ class Networks:
         if self.opening:
             opening = storage.load(self.opening)
             identity += f",{self.opening_tricks} tricks by {digests[4]}"
-            if models is not None and digests[1] == digests[4]:
+            if models is not None and not isinstance(models.partner, Transformer):
                 plies = tiles.N_PLAYERS * self.opening_tricks
-                models = models._replace(opening_plies=plies)
+                models = models._replace(opening=scorer(opening), opening_plies=plies)
                 identity += " and by the partner"
         return Loaded(models, policies, opening, identity)
 

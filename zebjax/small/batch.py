@@ -149,14 +149,15 @@ def log_likelihoods(
     counts: np.ndarray,
     manner: Manner,
     threads: int | None = None,
+    opening: Net | None = None,
 ) -> np.ndarray:
-    """Return how likely each world makes the past plays of the other three seats.
+    """Return how likely each world makes the past plays of other seats.
 
     The likelihood of a world is the product over the others' past plays, those without a choice
     excluded, of (1 - floor) * softmax(scores / temperature)[tile] + floor / legal tiles, each from
     the view of its seat in that world. The mover's own plays do not depend on the world. The
-    partner may be a player of the mover's kind, which plays the best tiles in the opening
-    (`Manner`); its likelihood is the weighted mean over both kinds.
+    partner may be a player of the mover's kind, which plays the best tiles of a network in the
+    opening (`Manner`); its likelihood is the weighted mean over both kinds.
 
     Args:
         net: the policy of the others, with 28 scores.
@@ -165,13 +166,16 @@ def log_likelihoods(
         counts: integers `[N]`: number of worlds of each game, the first of its C.
         manner: how the others play by the network.
         threads: as for `in_threads`.
+        opening: the network of the opening, with 28 scores; None: `net`.
 
     Returns:
-        float64 `[N, C, 4]`, natural logarithms; 0 past the last world. The plays of the partner and
+        float64 `[N, C, 4]`, natural logarithms; 0 past the last world, and for seats that are not
+        judged. The plays of the partner and
         of the opponents by the model; the same if all legal tiles were equally likely.
     """
     out = np.zeros((*worlds.shape[:2], 4))
-    arguments = (net, tuple(games), worlds, counts.astype(np.int64), manner, out)
+    nets = (net, net if opening is None else opening)
+    arguments = (nets, tuple(games), worlds, counts.astype(np.int64), manner, out)
     in_threads(kernels.log_likelihoods, len(out), arguments, threads, piece=1)
     return out
 

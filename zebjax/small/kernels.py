@@ -3,7 +3,7 @@
 import numpy as np
 
 from zebjax.small import features, policy, rules
-from zebjax.small.network import Net, add_features, finish, new_scratch
+from zebjax.small.network import Net, Scratch, add_features, finish, new_scratch
 from zebjax.solver.bounds import count
 from zebjax.solver.cached_code import compiled
 
@@ -95,7 +95,7 @@ def _distinct(worlds: np.ndarray, declaration: int, seat: int, place: np.ndarray
 def log_likelihoods(
     first: int,
     last: int,
-    net: Net,
+    nets: tuple,
     games: tuple,
     worlds: np.ndarray,
     counts: np.ndarray,
@@ -108,15 +108,17 @@ def log_likelihoods(
         row = np.zeros(rules.SIZE, np.int64)
         _replay(row, games, number, games[4][number])
         me = rules.mover(row)
-        for seat in range(4):
-            if seat == me:
+        for other in range(3):
+            if not manner.seats >> other & 1:
                 continue
             # What a seat's plays tell depends on its own hand alone, and after some tricks many
             # worlds share it.
+            seat = (me + 1 + other) & 3
             hands = _distinct(worlds[number, :n], games[1][number], seat, place)
-            logs = _of_seat(net, games, number, seat, hands, manner)
-            group = (seat ^ me) & 1  # 0 the partner, 1 an opponent
-            if group == 0 and manner.opening_plies > 0:
+            group = other & 1 ^ 1  # 0 the partner, 1 an opponent
+            opening_plies = 0 if group else manner.opening_plies
+            logs = _of_seat(nets, games, number, (seat, opening_plies), hands, manner)
+            if opening_plies > 0:
                 by_model, as_mover = np.log1p(-manner.p_alike), np.log(manner.p_alike)
                 logs[:, 0] = np.logaddexp(by_model + logs[:, 0], as_mover + logs[:, 2])
             for world in range(n):
@@ -126,52 +128,78 @@ def log_likelihoods(
 
 @compiled
 def _of_seat(
-    net: Net, games: tuple, number: int, seat: int, hands: np.ndarray, manner: policy.Manner
+    nets: tuple, games: tuple, number: int, who: tuple, hands: np.ndarray, manner: policy.Manner
 ) -> np.ndarray:
     """Return the log-likelihoods of a seat's past plays, `[n, 3]`.
 
     By the model, at random, and by a player of the mover's kind: that is the model, except in the
-    opening, where it plays the best tile.
+    opening, where it plays the best tile of another network, which may be the same.
 
     Args:
-        net: the model.
+        nets: the model, and the network of the opening.
         games: see `batch.Games`.
         number: which of the games.
-        seat: whose plays.
+        who: the seat whose plays are judged, and how many plies of the opening there are.
         hands: int64 `[n]`, dealt hands, masks over ranks.
         manner: how the seat plays by the model.
     """
-    temperature, floor = manner.temperature, manner.floor
-    scratch, row = new_scratch(net), np.zeros(rules.SIZE, np.int64)
-    public, out = np.zeros_like(scratch.hidden), np.zeros((hands.shape[0], 3))
-    declaration = games[1][number]
+    (net, opening), (seat, opening_plies) = nets, who
+    by_model, best_tile = (manner.temperature, manner.floor), (0.0, _SLIP)
+    out, logs = np.zeros((hands.shape[0], 3)), np.zeros(hands.shape[0])
+    declaration, row = games[1][number], np.zeros(rules.SIZE, np.int64)
+    scratches = new_scratch(net), new_scratch(opening)
     _replay(row, games, number, 0)
     for ply in range(games[4][number]):
         rank = rules.RANKS[declaration, games[3][number, ply]]
         if rules.mover(row) == seat:
-            # All hands share the public features, so their rows are added once.
-            k = features.public_features(row, scratch.features, 0)
-            public[:] = net.first_bias
-            add_features(net.first, declaration, scratch.features, k, public)
-            gone = row[_LED + seat] | row[_FOLLOWED + seat]
+            logs[:] = 0
+            _judge_play(net, scratches[0], row, hands, rank, by_model, logs)
+            out[:, 0] += logs
+            if ply < opening_plies:
+                logs[:] = 0
+                _judge_play(opening, scratches[1], row, hands, rank, best_tile, logs)
+            out[:, 2] += logs
             for index in range(hands.shape[0]):
-                row[_HANDS + seat] = hands[index] & ~gone
-                legal = rules.legal_tiles(row)
-                if legal & (legal - 1) == 0:
-                    continue
-                k = features.private_features(row, scratch.features, 0)
-                for j in range(public.shape[0]):
-                    scratch.hidden[j] = public[j]
-                add_features(net.first, declaration, scratch.features, k, scratch.hidden)
-                finish(net, row, scratch)
-                log = policy.log_probability(scratch.out, legal, rank, temperature, floor)
-                out[index, 0] += log
-                out[index, 1] -= np.log(count(legal))
-                if ply < manner.opening_plies:
-                    log = policy.log_probability(scratch.out, legal, rank, 0.0, _SLIP)
-                out[index, 2] += log
+                row[_HANDS + seat] = hands[index] & ~(row[_LED + seat] | row[_FOLLOWED + seat])
+                out[index, 1] -= np.log(count(rules.legal_tiles(row)))
         rules.play(row, rank)
     return out
+
+
+@compiled
+def _judge_play(
+    net: Net,
+    scratch: Scratch,
+    row: np.ndarray,
+    hands: np.ndarray,
+    rank: int,
+    how: tuple,
+    logs: np.ndarray,
+) -> None:
+    """Add to `logs[n]` how likely the seat to move plays `rank` with each dealt hand.
+
+    `how` is a temperature and a floor, see `policy.log_probability`. The seat's hand in `row` is
+    overwritten.
+    """
+    temperature, floor = how
+    seat, declaration = rules.mover(row), row[_DECLARATION]
+    gone = row[_LED + seat] | row[_FOLLOWED + seat]
+    # All hands share the public features, so their rows are added once.
+    public = np.zeros_like(scratch.hidden)
+    k = features.public_features(row, scratch.features, 0)
+    public[:] = net.first_bias
+    add_features(net.first, declaration, scratch.features, k, public)
+    for index in range(hands.shape[0]):
+        row[_HANDS + seat] = hands[index] & ~gone
+        legal = rules.legal_tiles(row)
+        if legal & (legal - 1) == 0:
+            continue
+        k = features.private_features(row, scratch.features, 0)
+        for j in range(public.shape[0]):
+            scratch.hidden[j] = public[j]
+        add_features(net.first, declaration, scratch.features, k, scratch.hidden)
+        finish(net, row, scratch)
+        logs[index] += policy.log_probability(scratch.out, legal, rank, temperature, floor)
 
 
 @compiled

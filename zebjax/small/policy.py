@@ -96,6 +96,8 @@ class Manner(NamedTuple):
     """Plies at the start of the game in which a player of the mover's kind plays the best tile."""
     p_alike: float = 0.0
     """Probability before the first play that the partner is a player of the mover's kind."""
+    seats: int = 7
+    """Whose plays are judged: bit 0 the seat to the left, 1 the partner, 2 the right."""
 
 
 class Policies(NamedTuple):
