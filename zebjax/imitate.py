@@ -22,13 +22,14 @@ def parser() -> cli.Parser:
         "imitate",
         "Fit the small network to the moves in recorded games, so that it foresees what such\n"
         "players do: a model of the others for eq:...,belief=FILE. Make the games with\n"
-        "`zebjax teach --criterion win`; games of self-play do as well.\n\n"
+        "`zebjax teach --criterion win` or --by; games of self-play do as well.\n\n"
         "It prints for games that were held out, before and after: the cross-entropy to the\n"
         "policy targets (nats a move) and the share of moves that the network foresees.",
         "runs/teacher runs/model.safetensors",
+        "runs/strong runs/more runs/kin.safetensors --played 1",
     )
     add = made.add_argument
-    add("games", type=Path, metavar="GAMES", help="folder with record files")
+    add("games", type=Path, nargs="+", metavar="GAMES", help="folders with record files")
     add("out", type=Path, metavar="OUT", help="file of the new network")
     add(
         "--start",
@@ -43,6 +44,14 @@ def parser() -> cli.Parser:
         default=3.0,
         metavar="X",
         help="times that each game is read (default 3)",
+    )
+    add(
+        "--played",
+        type=cli.checked(parsing.number(0, 1)),
+        default=0.0,
+        metavar="SHARE",
+        help="of each target that is the move played, the rest is the policy target of the record "
+        "(default 0); 1 for games whose targets are less sure than their player is",
     )
     add(
         "--rate",
@@ -73,6 +82,7 @@ def _split(games: "Games", seed: int) -> "tuple[Games, Games]":
 
 def _run(arguments: argparse.Namespace) -> int:
     import numba
+    import numpy as np
 
     from zebjax.small import storage
     from zebjax.solver import cached_code
@@ -82,8 +92,11 @@ def _run(arguments: argparse.Namespace) -> int:
         start = storage.load(arguments.start)
     if arguments.out.is_dir() or not arguments.out.parent.is_dir():  # not after the whole fit
         raise ValueError(f"OUT: {arguments.out} is no file in a folder that exists")
-    records = warm_start.games_in(arguments.games, "GAMES")
-    games = small_imitate.read(records)
+    parts = [
+        small_imitate.read(warm_start.games_in(folder, "GAMES"), arguments.played)
+        for folder in arguments.games
+    ]
+    games = small_imitate.Games(*map(np.concatenate, zip(*parts, strict=True)))
     threads = numba.config.NUMBA_NUM_THREADS
     settings = small_descent.Fit(passes=arguments.passes, rate=arguments.rate)
     params = small_descent.params_of(start)
@@ -97,7 +110,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 params, fitted, settings, arguments.seed, threads, lambda done: show(done, "")
             )
     except ValueError as error:
-        raise ValueError(f"{arguments.games}: {error}") from None
+        raise ValueError(f"{', '.join(map(str, arguments.games))}: {error}") from None
     net = small_descent.net_of(params)
     after = small_imitate.judge(net, held, threads)
     facts = {"start": str(arguments.start), "games": str(len(fitted.slots))}
