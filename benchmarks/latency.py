@@ -24,6 +24,7 @@ from . import report
 SPECS = (
     *("random", "heuristic", "small", "zeb:bundled", "zeb:bundled,sims=16,worlds=8"),
     *("eq:n=10", "eq:n=20", "eq:n=20,criterion=make", "eq:n=100", "eq:n=100,belief=small"),
+    "eq:n=100,belief=imitator,adaptive=4,opening=small",
     "eq:n=100,belief=small,adaptive=4,opening=small",
     "eq:n=100,belief=small,rollouts=small,adaptive=4",
     "eq:n=100,belief=small,rollouts=small,adaptive=4,opening=small,opening_tricks=1",

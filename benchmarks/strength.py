@@ -23,6 +23,7 @@ PAIRS = (
     ("small", "random"),
     ("small", "eq:n=10"),
     ("small", "eq:n=100"),
+    ("eq:n=100,belief=imitator,adaptive=4,opening=small", "eq:n=100"),
     (f"{WEIGHTED},adaptive=4,opening=small", "eq:n=100"),
     (f"{WEIGHTED},rollouts=small,adaptive=4", "eq:n=100"),
     (f"{WEIGHTED},rollouts=small,adaptive=4,opening=small,opening_tricks=1", "eq:n=100"),

@@ -26,7 +26,7 @@ def parser() -> cli.Parser:
         "It prints for games that were held out, before and after: the cross-entropy to the\n"
         "policy targets (nats a move) and the share of moves that the network foresees.",
         "runs/teacher runs/model.safetensors",
-        "runs/strong runs/more runs/kin.safetensors --played 1",
+        "runs/strong runs/more runs/kin.safetensors --best 1",
     )
     add = made.add_argument
     add("games", type=Path, nargs="+", metavar="GAMES", help="folders with record files")
@@ -46,12 +46,12 @@ def parser() -> cli.Parser:
         help="times that each game is read (default 3)",
     )
     add(
-        "--played",
+        "--best",
         type=cli.checked(parsing.number(0, 1)),
         default=0.0,
         metavar="SHARE",
-        help="of each target that is the move played, the rest is the policy target of the record "
-        "(default 0); 1 for games whose targets are less sure than their player is",
+        help="share of each target that is put on its best move; the rest is the policy target of "
+        "the record (default 0). Use 1 where the targets are softer than the player's choices",
     )
     add(
         "--rate",
@@ -62,6 +62,17 @@ def parser() -> cli.Parser:
     )
     add("--seed", type=cli.integer(0, 2**32 - 1), default=0, help="of the order (default 0)")
     return made
+
+
+def _check_apart(folders: Sequence[Path]) -> None:
+    """Raise ValueError if a folder is or contains another: a game would be fitted and held out."""
+    places = [folder.resolve() for folder in folders]
+    for a, one in enumerate(places):
+        for b, other in enumerate(places):
+            if a != b and one.is_relative_to(other):
+                raise ValueError(
+                    f"GAMES: {folders[a]} is in {folders[b]}; expected folders that share no file"
+                )
 
 
 def _split(games: "Games", seed: int) -> "tuple[Games, Games]":
@@ -92,8 +103,9 @@ def _run(arguments: argparse.Namespace) -> int:
         start = storage.load(arguments.start)
     if arguments.out.is_dir() or not arguments.out.parent.is_dir():  # not after the whole fit
         raise ValueError(f"OUT: {arguments.out} is no file in a folder that exists")
+    _check_apart(arguments.games)
     parts = [
-        small_imitate.read(warm_start.games_in(folder, "GAMES"), arguments.played)
+        small_imitate.read(warm_start.games_in(folder, "GAMES"), arguments.best)
         for folder in arguments.games
     ]
     games = small_imitate.Games(*map(np.concatenate, zip(*parts, strict=True)))

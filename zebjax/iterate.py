@@ -44,7 +44,7 @@ def parser() -> cli.Parser:
     width = cli.integer(4, MAX_WIDTH, 4)
     for name, kind, about in (
         ("rounds", whole, "rounds in all"),
-        ("games", cli.integer(80, 10**9), "games of a round; the first have 1/8, 1/4 and 1/2"),
+        ("games", cli.integer(80, 10**9), "games of a round; from nothing the first 3 have less"),
         ("window", whole, "the last rounds whose games are fitted"),
         ("hidden", width, "width of the first layer, a multiple of 4"),
         ("second", width, "width of the second layer, a multiple of 4"),
@@ -65,22 +65,25 @@ def parser() -> cli.Parser:
         add(option_of(name), type=positive, default=default, metavar="X", help=help_text)
     add(
         "--batch",
-        type=cli.checked(_batch),
+        type=cli.integer(10, 10**6, 10),
         default=defaults.batch,
         metavar="N",
         help=f"games of one update, a multiple of 10 (default {defaults.batch})",
     )
     add(
         "--start",
-        default=defaults.start,
+        type=cli.checked(parsing.not_empty),
+        default=None,  # argparse would check "" as if it had been given
         metavar="PATH",
-        help="a network as in small:PATH, such as small, plays the first round instead of one that "
-        "knows nothing; each round is rated against it too",
+        help="begin with a network as in small:PATH, such as small: it plays the first round, and "
+        "the fit goes on from its weights, which must have these widths. Each round is rated "
+        "against it too",
     )
     add(
         "--anew",
         action="store_true",
-        help="fit a new network in each round, from nothing; --passes 2 is then about right",
+        help="fit a new network in each round, from nothing, of any width; then --passes 2 is "
+        "about right, and --last-rate as --rate, so that the rate does not fall",
     )
     add(
         "--decay",
@@ -91,14 +94,6 @@ def parser() -> cli.Parser:
     )
     add("--seed", type=cli.integer(0, 2**32 - 1), default=0, help="of deals and play (default 0)")
     return made
-
-
-def _batch(text: str) -> int:
-    """Parse a number of games of an update."""
-    number = parsing.integer(10, 10**6)(text)
-    if number % 10:
-        raise ValueError(f"expected a multiple of 10, got {text!r}")
-    return number
 
 
 def _header(has_start: bool) -> str:
@@ -152,7 +147,8 @@ def _run(arguments: argparse.Namespace) -> int:
         print(_line(result, bool(settings.start)), flush=True)
 
     names = [field.name for field in dataclasses.fields(Settings) if field.name != "explore"]
-    settings = Settings(**{name: getattr(arguments, name) for name in names})
+    given = {name: getattr(arguments, name) for name in names}
+    settings = Settings(**given | {"start": arguments.start or ""})
     small_folder.require_own(arguments.out)  # before the lock, which is a file there
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop as after Ctrl-C
     try:

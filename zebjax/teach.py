@@ -13,6 +13,7 @@ from zebjax.players import spec
 from zebjax.training import teacher_files
 from zebjax.training.teacher_config import (
     CONTRACT_TEMPERATURE,
+    MAX_RANDOM,
     TEMPERATURE,
     Criterion,
     Declare,
@@ -62,8 +63,8 @@ def parser() -> cli.Parser:
         type=cli.checked(parsing.number(0.01, 100)),
         metavar="POINTS",
         help="temperature of the policy target: a move that is POINTS worse gets 1/e of the weight "
-        f"(default {TEMPERATURE:g}); with --contract or --criterion win percent of P(make), P(set) "
-        f"or P(win) (default {CONTRACT_TEMPERATURE:g})",
+        f"(default {TEMPERATURE:g}); with --contract, --criterion win or --by percent of P(make), "
+        f"P(set) or P(win) (default {CONTRACT_TEMPERATURE:g})",
     )
     add(
         "--targets",
@@ -82,13 +83,15 @@ def parser() -> cli.Parser:
     )
     add(
         "--opponent",
-        default=defaults.opponent,
+        type=cli.checked(parsing.not_empty),
+        default=None,  # argparse would check "" as if it had been given
         metavar="PLAYER",
         help="the other team (default: the teacher itself); its moves are judged too",
     )
     add(
         "--by",
-        default=defaults.by,
+        type=cli.checked(parsing.not_empty),
+        default=None,
         metavar="PLAYER",
         help="a stronger teacher than E[Q]: a player eq:... that weighs worlds by belief or plays "
         "rollouts, and judges every move, so without adaptive; targets come from its P(win) "
@@ -96,7 +99,7 @@ def parser() -> cli.Parser:
     )
     add(
         "--random",
-        type=cli.checked(parsing.number(0, 0.99)),
+        type=cli.checked(parsing.number(0, MAX_RANDOM)),
         default=defaults.random,
         metavar="SHARE",
         help="of the teacher's moves that are drawn at random, to reach more positions; targets "
@@ -160,6 +163,7 @@ def _by_eq(arguments: argparse.Namespace) -> teacher_files.Maker:
     from zebjax.training import teacher
 
     given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(Settings)}
+    given |= {name: given[name] or "" for name in ("opponent", "by")}
     if given["temperature"] is None:
         by_points = "points" in (arguments.value if arguments.contract else arguments.criterion)
         is_points = by_points and not arguments.by
@@ -173,6 +177,8 @@ def _by_rollouts(arguments: argparse.Namespace) -> teacher_files.Maker:
     for name, value in vars(arguments).items():
         if name not in applies and value != getattr(default, name):
             option = f"--{name.replace('_', '-')}"
+            if name == "by":
+                raise ValueError(f"{option}: not with --rollouts; leave one of them out")
             raise ValueError(f"{option} applies to E[Q] only; leave it out with --rollouts")
     import numba
 

@@ -46,14 +46,16 @@ def test_moves_without_a_choice_or_a_target_are_no_lessons():
     assert np.argwhere(~used).tolist() == [[0, 3], [0, 4], [1, 5]]
 
 
-def test_a_share_of_each_target_is_the_move_played():
+def test_a_share_of_each_target_is_its_best_move_whatever_was_played():
     records = games(3)
-    own, half, played = (small_imitate.read(records, share).targets for share in (0.0, 0.5, 1.0))
+    best = records.policy.argmax(-1)
+    records = records._replace(slots=np.zeros_like(records.slots))  # as if drawn at random
+    own, half, sure = (small_imitate.read(records, share).targets for share in (0.0, 0.5, 1.0))
     used = own.any(-1)
-    assert 20 < used.sum() and (half.any(-1) == used).all() and (played.any(-1) == used).all()
-    np.testing.assert_allclose(half, (own + played) / 2, atol=1e-6)
-    np.testing.assert_array_equal(played[used].argmax(-1), records.slots[used])
-    assert (played[used].max(-1) == 1).all()
+    assert 20 < used.sum() and (half.any(-1) == used).all() and (sure.any(-1) == used).all()
+    np.testing.assert_allclose(half, (own + sure) / 2, atol=1e-6)
+    np.testing.assert_array_equal(sure[used].argmax(-1), best[used])
+    assert (sure[used].max(-1) == 1).all()
 
 
 def test_games_of_several_folders_are_read_and_a_missing_one_is_named(tmp_path, capsys):
@@ -66,6 +68,12 @@ def test_games_of_several_folders_are_read_and_a_missing_one_is_named(tmp_path, 
     out = str(tmp_path / "net.safetensors")
     assert imitate.main([*folders, out]) == 2
     assert f"{tmp_path / 'three'} does not exist; expected a folder" in capsys.readouterr().err
+    for one, other in ((folders[0], folders[0]), (folders[0], str(tmp_path))):
+        assert imitate.main([one, other, out]) == 2
+        expected = (
+            f"zebjax imitate: GAMES: {one} is in {other}; expected folders that share no file"
+        )
+        assert capsys.readouterr().err == expected + "\n"
     assert imitate.main([*folders[:2], out]) == 2  # 10 games are too few
     expected = f"zebjax imitate: {folders[0]}, {folders[1]}: expected games of all ten declarations"
     assert capsys.readouterr().err.startswith(expected)

@@ -83,7 +83,7 @@ def test_a_folder_from_before_an_option_has_its_default(tmp_path, capsys):
     assert iterate.main([str(out), "--batch", "160"]) == 2
     assert "(--batch is 80, now 160)" in capsys.readouterr().err
     assert iterate.main([str(out), "--start", "small"]) == 2
-    assert "(--start is none, now small (" in capsys.readouterr().err
+    assert "(--start is none, now " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -92,6 +92,10 @@ def test_a_folder_from_before_an_option_has_its_default(tmp_path, capsys):
         (["--start", "smal"], "--start: smal: cannot be read (No such file or directory); expec"),
         (["--start", "small", "--hidden", "64"], "--hidden: expected 128, as --start has, got 64"),
         (["--start", "bundled"], "--start: bundled: cannot be read"),
+        (
+            ["--start", "imitator"],
+            "--start: imitator has no layers of a move; expected a network that has, or fit new ",
+        ),
     ],
 )
 def test_a_network_that_cannot_start_is_refused_before_anything_is_written(
@@ -190,6 +194,8 @@ def test_rounds_of_earlier_versions_are_known_by_their_networks(tmp_path):
         storage.save(small_folder.network_file(tmp_path, number), net_of_seed(3), each.facts())
     (tmp_path / "round_03.safetensors").write_bytes(b"damaged")
     storage.save(tmp_path / "round_04.safetensors", net_of_seed(3), {"vs_random": "0.5"})
+    odd = ROUNDS[0].facts() | {"vs_random": "good"}
+    storage.save(tmp_path / "round_05.safetensors", net_of_seed(3), odd)
     assert [each[:4] for each in small_folder.read_log(tmp_path, 3)] == [
         (1, 100, 0.5, 0.02),
         (2, 300, 0.625, 0.0156),

@@ -77,8 +77,26 @@ def test_a_fit_anew_does_not_know_the_network_and_may_be_wider(start, tmp_path):
 def test_another_network_of_the_same_name_is_refused(start, tmp_path):
     run(tmp_path / "out", settings_of(start))
     storage.save(start, net_of_seed(4), {})
-    with pytest.raises(ValueError, match=r"made with other settings \(--start is mine.safetens"):
+    with pytest.raises(
+        ValueError, match=r"made with other settings \(--start is [0-9a-f]{16}, now"
+    ):
         run(tmp_path / "out", settings_of(start, rounds=2))
+
+
+def test_the_same_network_of_another_name_goes_on_and_a_missing_one_has_a_copy(start, tmp_path):
+    out, moved = tmp_path / "out", tmp_path / "moved.safetensors"
+    run(out, settings_of(start))
+    start.rename(moved)
+    with pytest.raises(
+        ValueError, match=r"--start: .*mine.safetensors: cannot be read .*; its copy"
+    ):
+        run(out, settings_of(start, rounds=2))
+    copy = out / "round_00.safetensors"
+    assert len(run(out, settings_of(copy, rounds=2))) == 2
+    copy.write_bytes(b"damaged")
+    assert len(run(out, settings_of(moved, rounds=3))) == 3
+    for one, other in zip(storage.load(copy), storage.load(moved), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_games_of_the_first_round_are_played_again_by_the_copy(start, tmp_path):
@@ -112,3 +130,5 @@ def test_a_match_of_two_networks_is_that_of_the_other_side(start):
     same = small_match.against(one, one, 30, (4,), 1)
     np.testing.assert_array_equal(same[:, 0], -same[:, 1])
     assert np.abs(margins).max() > 0 and (margins != same).any()
+    strong = small_match.against(storage.load("small"), one, 200, (5,), 2)
+    assert (np.sign(strong) + 1).mean() / 2 > 0.6  # the first network's points come first

@@ -153,7 +153,7 @@ def test_files_hold_who_taught(tmp_path):
     arguments = ["--games", "2", "--out", str(tmp_path / "out"), "--by", BY, "--random", "0.5"]
     assert teach.main(arguments) == 0
     _, metadata = record.read(tmp_path / "out" / "teacher-000000.safetensors")
-    assert metadata.search["by"].startswith("weighted:") and metadata.search["random"] == 0.5
+    assert metadata.search["by"].startswith(f"{BY} (") and metadata.search["random"] == 0.5
     assert metadata.search["temperature"] == 5 and teach.main(arguments) == 0  # all are found
     with pytest.raises(ValueError, match=r"made with other settings \(random 0.5, here 0.0\)"):
         settings = teacher.Settings(by=BY, temperature=5.0)
@@ -282,8 +282,17 @@ def test_games_with_rollouts_resume_and_are_those_of_the_network(tmp_path, capsy
             "--by: player 'eq:n=4,belief=small,adaptive=2' does not judge every move; expected ",
         ),
         (
+            ["--games", "3", "--out", "x", "--by", "eq:n=4,belef=small"],
+            "--by: player 'eq:n=4,belef=small': unknown key 'belef'; did you mean 'belief'?",
+        ),
+        (["--games", "3", "--out", "x", "--by", ""], "--by: expected a name, got ''"),
+        (
+            ["--games", "3", "--out", "x", "--by", "eq:n=4,belief=small", "--rollouts", "small"],
+            "--by: not with --rollouts; leave one of them out",
+        ),
+        (
             ["--games", "3", "--out", "x", "--by", "small"],
-            "--by: player 'small' does not judge every move; expected one as eq:n=50,belief=small,",
+            "--by: player 'small' does not judge every move; expected eq:... with belief or rollo",
         ),
         (
             ["--games", "3", "--out", "x", "--by", "eq:n=4,belief=small", "--n", "5"],
@@ -308,7 +317,7 @@ def test_games_with_rollouts_resume_and_are_those_of_the_network(tmp_path, capsy
         ),
         (
             ["--games", "3", "--out", "x", "--opponent", "eqq"],
-            "player 'eqq': unknown kind 'eqq'; did you mean 'eq'?",
+            "--opponent: player 'eqq': unknown kind 'eqq'; did you mean 'eq'?",
         ),
         (
             ["--games", "3", "--out", "x", "--temperature", "0"],

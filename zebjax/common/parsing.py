@@ -69,6 +69,13 @@ def number(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
+def not_empty(text: str) -> str:
+    """A parser of any text but none, as from an unset variable of a shell, see `number`."""
+    if not text.strip():
+        raise ValueError(f"expected a name, got {text!r}")
+    return text
+
+
 def integer(low: int, high: int, step: int = 1) -> Callable[[str], int]:
     """A parser of a multiple of `step` from low to high; it raises ValueError for anything else."""
     kind = "whole number" if step == 1 else f"multiple of {step}"

@@ -44,7 +44,7 @@ class Judged(NamedTuple):
     """int32 `[n]`, what it chooses."""
     p_win: np.ndarray
     """float64 `[n, 7]`: P(the mover's team ends with more points than the other); nan where not
-    legal."""
+    legal. What a network predicts counts a tie half."""
     points: np.ndarray
     """float64 `[n, 7]`: mean points of the mover's team at the end; nan where not legal, or where
     the player does not compute them."""
@@ -91,8 +91,9 @@ class Player:
     chooses by something else.
     """
     judge: Judge | None = None
-    """`judge(states, keys)`: what the player chooses and what it knows of every move, in one go;
-    arguments as for `p_win`. None: as for `p_win`, or no one has asked for it."""
+    """`judge(states, keys)`: what the player chooses and what it knows of every move, for a
+    teacher; arguments as for `choose`. Unlike `p_win` it may contain what a network predicts. None:
+    the player does not know P(win) of every move, or does not choose by it."""
     pads_one: bool = False
     """True if `choose` compiles another program for one game than for several. A match of many
     games then asks about its last one as two, see `evaluation.turns.ask`; it costs no more, since

@@ -95,6 +95,7 @@ class Models(NamedTuple):
     """The player itself plays the best tile of this network in the first plies, without worlds. So
     a partner that is a player of this kind has done the same."""
     opening_plies: int = 0
+    """How many those are."""
 
 
 @dataclasses.dataclass(frozen=True)

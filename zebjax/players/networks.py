@@ -10,8 +10,8 @@ from zebjax.network import places
 from zebjax.players import small, transformers
 from zebjax.players.inference import Models
 from zebjax.players.transformers import Transformer
-from zebjax.small import batch, storage
-from zebjax.small.network import Net, scorer
+from zebjax.small import batch
+from zebjax.small.network import Net
 
 _OPTIONS = ("belief", "partner", "rollouts", "opponents", "opening")
 Policies: TypeAlias = batch.Policies | transformers.Policies
@@ -25,8 +25,8 @@ class Loaded(NamedTuple):
     """Of the others; None: uniform weights."""
     policies: Policies | None
     """Of rollouts; None: none."""
-    opening: Net | None
-    """Plays the first tricks, with 56 outputs."""
+    opening: small.Loaded | None
+    """Plays the first tricks."""
     identity: str
     """Names what was read; part of a player's identity."""
 
@@ -59,7 +59,7 @@ class Networks:
             raise ValueError(f"opening: expected a small network, got {self.opening}")
         partner, opponents = self.partner or self.belief, self.opponents or self.rollouts
         paths = (self.belief, partner, self.rollouts, opponents, self.opening)
-        loaded: dict[str, tuple[Net | Transformer, str]] = {}
+        loaded: dict[str, small.Loaded | Transformer] = {}
         for option, path in zip(_OPTIONS, paths, strict=True):
             if path is not None and path not in loaded:
                 try:
@@ -67,33 +67,38 @@ class Networks:
                 except ValueError as error:
                     raise ValueError(f"{option}: {error}") from None
         models = policies = None
-        opening: Net | None = None
+        opening: small.Loaded | None = None
         if self.belief and partner:
-            models = Models(loaded[partner][0], loaded[self.belief][0])
+            models = Models(_scores(loaded[partner]), _scores(loaded[self.belief]))
         if self.rollouts and opponents:
-            policies = _policies(loaded[self.rollouts][0], loaded[opponents][0])
-        digests = ["" if path is None else loaded[path][1] for path in paths]
+            policies = _policies(_scores(loaded[self.rollouts]), _scores(loaded[opponents]))
+        digests = ["" if path is None else loaded[path].digest for path in paths]
         # Defaults of later options are left out: pairs are cached by the identity.
         identity = ",".join(digests[: 3 if opponents == self.rollouts else 4])
         if self.opening:
-            opening = storage.load(self.opening)
+            found = loaded[self.opening]
+            assert not isinstance(found, Transformer)
+            opening = found
             identity += f",{self.opening_tricks} tricks by {digests[4]}"
             if models is not None and not isinstance(models.partner, Transformer):
                 plies = tiles.N_PLAYERS * self.opening_tricks
-                models = models._replace(opening=scorer(opening), opening_plies=plies)
+                models = models._replace(opening=opening.scores, opening_plies=plies)
                 identity += " and by the partner"
         return Loaded(models, policies, opening, identity)
 
 
-def _load(path: str, option: str) -> tuple[Net | Transformer, str]:
-    """Return the network at a path, ready to play, and its digest."""
+def _load(path: str, option: str) -> small.Loaded | Transformer:
+    """Return the network at a path, ready to play."""
     if not transformers.is_named(path):
         if path == places.BUNDLED or hub.is_hub(path) or Path(path).is_dir():
             meant = "" if option == "opening" else f"; did you mean {transformers.PREFIX}{path}?"
             raise ValueError(f"{path}: expected a small network{meant}")
         return small.load(path)
-    found = transformers.load(path.removeprefix(transformers.PREFIX))
-    return found, found.digest
+    return transformers.load(path.removeprefix(transformers.PREFIX))
+
+
+def _scores(found: small.Loaded | Transformer) -> Net | Transformer:
+    return found if isinstance(found, Transformer) else found.scores
 
 
 def _policies(own: Net | Transformer, others: Net | Transformer) -> Policies:

@@ -1,6 +1,7 @@
 """The player of the small network: its policy, compiled by numba, without search."""
 
 import hashlib
+from typing import NamedTuple
 
 import numpy as np
 
@@ -49,14 +50,25 @@ def predictions(net: Net, states: game.GameState) -> tuple[np.ndarray, np.ndarra
     return p_win, points
 
 
-def load(path: str) -> tuple[Net, str]:
-    """Read a network: with 28 scores (`network.scorer`), and the digest of its file's arrays.
+class Loaded(NamedTuple):
+    """A network that was read."""
+
+    scores: Net
+    """With 28 scores, see `network.scorer`."""
+    whole: Net
+    """With 56 outputs."""
+    digest: str
+    """Of its arrays."""
+
+
+def load(path: str) -> Loaded:
+    """Read a network.
 
     Raises:
         ValueError: if there is no network at `path`.
     """
     net = storage.load(path)
-    return scorer(net), digest(net)
+    return Loaded(scorer(net), net, digest(net))
 
 
 def player(path: str = storage.BUNDLED_NAME, temperature: float = 0.0) -> Player:
@@ -69,10 +81,10 @@ def player(path: str = storage.BUNDLED_NAME, temperature: float = 0.0) -> Player
     Raises:
         ValueError: if there is no network at `path`.
     """
-    scores, made_of = load(path)
+    net = load(path)
 
     def choose(states: game.GameState, keys: np.ndarray) -> np.ndarray:
-        return slots(scores, states, keys, temperature)
+        return slots(net.scores, states, keys, temperature)
 
-    identity = f"small:sha256={made_of},temperature={temperature!r}"
+    identity = f"small:sha256={net.digest},temperature={temperature!r}"
     return Player(f"small:{path},temperature={temperature:g}", choose, identity=identity)

@@ -231,9 +231,9 @@ KINDS = {
         "adaptive=K a decision whose moves are close gets up to K * n worlds and a clear one "
         "fewer: a move is dropped when a second of CPU time for it would gain less than `price` "
         "(default 0.05) of P(win). With opening=PATH a small network plays the first "
-        "`opening_tricks` tricks (default 2), without worlds, which saves most of the time; then "
-        "the partner is taken, with probability 0.75, for a player of the same kind, which has "
-        "played the best tiles of these tricks. The small "
+        "`opening_tricks` tricks (default 2), without worlds, which saves most of the time; with "
+        "belief, unless zeb:PATH models the partner, it is taken, with probability 0.75, for a "
+        "player of the same kind, which has played the best tiles of these tricks. The small "
         "network was trained for points and sees no bid, also where criterion=make uses it",
         options={
             "n": integer(1, MAX_WORLDS),

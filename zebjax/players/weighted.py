@@ -22,7 +22,6 @@ from zebjax.players import Player, base, exact, inference, race, small, transfor
 from zebjax.players.inference import Models, Worlds
 from zebjax.players.networks import Networks, Policies
 from zebjax.small import batch
-from zebjax.small.network import scorer
 
 OF_BELIEF = ("candidates", "floor", "power", "temperature", "doubt", "partner")
 """Options that need a model of the others."""
@@ -283,7 +282,6 @@ def player(
     """
     nets = networks.load()
     judges, how = (nets.models, nets.policies), settings[1]
-    opening = None if nets.opening is None else scorer(nets.opening)
 
     def judged(
         states: game.GameState, keys: np.ndarray, rows: np.ndarray, needs: np.ndarray
@@ -304,35 +302,31 @@ def player(
         legal = base.in_chunks(exact.legal_slots, states, keys)
         slots = np.array(game.forced_slot(legal))
         needs = np.broadcast_to(need, len(keys))
-        if opening is not None:
+        if nets.opening is not None:
             rows = np.flatnonzero((slots < 0) & is_opening(states))
-            slots[rows] = small.slots(opening, base.gather(states, rows), keys[rows])
+            slots[rows] = small.slots(nets.opening.scores, base.gather(states, rows), keys[rows])
         rows = np.flatnonzero(slots < 0)
         for some, found in judged(states, keys, rows, needs):
             slots[some] = found.best_slots(how)
         return slots
 
-    def p_win(states: game.GameState, keys: np.ndarray) -> np.ndarray:
-        shares = np.full((len(keys), tiles.HAND_SIZE), np.nan)
-        needs = np.full(len(keys), exact.ENOUGH)
-        for some, found in judged(states, keys, np.arange(len(keys)), needs):
-            shares[some] = found.scores(how)
-        return shares
-
     def judge(states: game.GameState, keys: np.ndarray) -> base.Judged:
         slots, late = np.zeros(len(keys), np.int32), np.arange(len(keys))
         p_win, points = np.full((2, len(keys), tiles.HAND_SIZE), np.nan)
-        if nets.opening is not None and opening is not None:
+        if nets.opening is not None:
             early, late = (np.flatnonzero(is_opening(states) == first) for first in (True, False))
             some = base.gather(states, early)
-            slots[early] = small.slots(opening, some, keys[early])
-            p_win[early], points[early] = small.predictions(nets.opening, some)
+            slots[early] = small.slots(nets.opening.scores, some, keys[early])
+            p_win[early], points[early] = small.predictions(nets.opening.whole, some)
         needs = np.full(len(keys), exact.ENOUGH)
-        for some_rows, found in judged(states, keys, late, needs):
-            slots[some_rows], p_win[some_rows] = found.best_slots(how), found.scores(how)
+        for rows, found in judged(states, keys, late, needs):
+            slots[rows], p_win[rows] = found.best_slots(how), found.scores(how)
             if found.mean_points is not None:
-                points[some_rows] = found.mean_points
+                points[rows] = found.mean_points
         return base.Judged(slots, p_win, points)
+
+    def p_win(states: game.GameState, keys: np.ndarray) -> np.ndarray:
+        return judge(states, keys).p_win
 
     knows_all = criterion == "win" and how.scores_are_p_win
     knows_p_win = knows_all and nets.opening is None

@@ -175,7 +175,8 @@ def log_likelihoods(
     """
     out = np.zeros((*worlds.shape[:2], 4))
     nets = (net, net if opening is None else opening)
-    arguments = (nets, tuple(games), worlds, counts.astype(np.int64), manner, out)
+    is_one = nets[0] is nets[1]  # then one evaluation says both
+    arguments = (nets, is_one, tuple(games), worlds, counts.astype(np.int64), manner, out)
     in_threads(kernels.log_likelihoods, len(out), arguments, threads, piece=1)
     return out
 

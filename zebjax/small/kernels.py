@@ -96,6 +96,7 @@ def log_likelihoods(
     first: int,
     last: int,
     nets: tuple,
+    is_one: bool,
     games: tuple,
     worlds: np.ndarray,
     counts: np.ndarray,
@@ -117,7 +118,7 @@ def log_likelihoods(
             hands = _distinct(worlds[number, :n], games[1][number], seat, place)
             group = other & 1 ^ 1  # 0 the partner, 1 an opponent
             opening_plies = 0 if group else manner.opening_plies
-            logs = _of_seat(nets, games, number, (seat, opening_plies), hands, manner)
+            logs = _of_seat((*nets, is_one), games, number, (seat, opening_plies), hands, manner)
             if opening_plies > 0:
                 by_model, as_mover = np.log1p(-manner.p_alike), np.log(manner.p_alike)
                 logs[:, 0] = np.logaddexp(by_model + logs[:, 0], as_mover + logs[:, 2])
@@ -136,29 +137,29 @@ def _of_seat(
     opening, where it plays the best tile of another network, which may be the same.
 
     Args:
-        nets: the model, and the network of the opening.
+        nets: the model; the network of the opening; True if they are one.
         games: see `batch.Games`.
         number: which of the games.
         who: the seat whose plays are judged, and how many plies of the opening there are.
         hands: int64 `[n]`, dealt hands, masks over ranks.
         manner: how the seat plays by the model.
     """
-    (net, opening), (seat, opening_plies) = nets, who
-    by_model, best_tile = (manner.temperature, manner.floor), (0.0, _SLIP)
-    out, logs = np.zeros((hands.shape[0], 3)), np.zeros(hands.shape[0])
+    (net, opening, is_one), (seat, opening_plies) = nets, who
+    out, logs = np.zeros((hands.shape[0], 3)), np.zeros((hands.shape[0], 2))
     declaration, row = games[1][number], np.zeros(rules.SIZE, np.int64)
     scratches = new_scratch(net), new_scratch(opening)
     _replay(row, games, number, 0)
     for ply in range(games[4][number]):
         rank = rules.RANKS[declaration, games[3][number, ply]]
         if rules.mover(row) == seat:
-            logs[:] = 0
-            _judge_play(net, scratches[0], row, hands, rank, by_model, logs)
-            out[:, 0] += logs
+            _judge_play(net, scratches[0], row, hands, rank, manner, logs)
+            out[:, 0] += logs[:, 0]
             if ply < opening_plies:
-                logs[:] = 0
-                _judge_play(opening, scratches[1], row, hands, rank, best_tile, logs)
-            out[:, 2] += logs
+                if not is_one:
+                    _judge_play(opening, scratches[1], row, hands, rank, manner, logs)
+                out[:, 2] += logs[:, 1]
+            else:
+                out[:, 2] += logs[:, 0]
             for index in range(hands.shape[0]):
                 row[_HANDS + seat] = hands[index] & ~(row[_LED + seat] | row[_FOLLOWED + seat])
                 out[index, 1] -= np.log(count(rules.legal_tiles(row)))
@@ -173,15 +174,14 @@ def _judge_play(
     row: np.ndarray,
     hands: np.ndarray,
     rank: int,
-    how: tuple,
+    manner: policy.Manner,
     logs: np.ndarray,
 ) -> None:
-    """Add to `logs[n]` how likely the seat to move plays `rank` with each dealt hand.
+    """Write to `logs[n]` how likely the seat to move plays `rank` with each dealt hand.
 
-    `how` is a temperature and a floor, see `policy.log_probability`. The seat's hand in `row` is
-    overwritten.
+    The first column is for a seat that plays by the network, see `Manner`, the second for one that
+    always plays the best tile. The seat's hand in `row` is overwritten.
     """
-    temperature, floor = how
     seat, declaration = rules.mover(row), row[_DECLARATION]
     gone = row[_LED + seat] | row[_FOLLOWED + seat]
     # All hands share the public features, so their rows are added once.
@@ -192,6 +192,7 @@ def _judge_play(
     for index in range(hands.shape[0]):
         row[_HANDS + seat] = hands[index] & ~gone
         legal = rules.legal_tiles(row)
+        logs[index] = 0
         if legal & (legal - 1) == 0:
             continue
         k = features.private_features(row, scratch.features, 0)
@@ -199,7 +200,10 @@ def _judge_play(
             scratch.hidden[j] = public[j]
         add_features(net.first, declaration, scratch.features, k, scratch.hidden)
         finish(net, row, scratch)
-        logs[index] += policy.log_probability(scratch.out, legal, rank, temperature, floor)
+        logs[index, 0] = policy.log_probability(
+            scratch.out, legal, rank, manner.temperature, manner.floor
+        )
+        logs[index, 1] = policy.log_probability(scratch.out, legal, rank, 0.0, _SLIP)
 
 
 @compiled

@@ -103,7 +103,7 @@ def judge(
 def judge_by(judge: base.Judge, states: game.GameState, keys: np.ndarray) -> Judgement:
     """Judge N decisions by another player than E[Q], see `Judgement`.
 
-    A tie at 21 points counts as lost, as with the criterion "win".
+    A tie at 21 points counts as lost, as with the criterion "win", but half where a network judges.
 
     Args:
         judge: the player's, see `players.base.Judge`.

@@ -158,8 +158,11 @@ def _of_networks(out: Path) -> list[Round]:
             continue
         # Networks of still earlier versions have none, nor has one that was put there.
         if {"round", "games", "vs_random", "vs_random_ci95"} <= set(facts):
-            rates = {name: float(facts[name]) for name in RATES if name in facts}
-            rounds.append(Round(int(facts["round"]), int(facts["games"]), **rates))
+            try:
+                rates = {name: float(facts[name]) for name in RATES if name in facts}
+                rounds.append(Round(int(facts["round"]), int(facts["games"]), **rates))
+            except ValueError:
+                continue
     return rounds
 
 

@@ -55,27 +55,28 @@ class Games(NamedTuple):
         return Games(*(field[rows] for field in self))
 
 
-def read(records: GameRecord, played: float = 0.0) -> Games:
+def read(records: GameRecord, best: float = 0.0) -> Games:
     """Return the games and policy targets of records, NumPy arrays `[n]`.
 
     Moves without a choice and moves without a target are left out.
 
     Args:
         records: games.
-        played: share of each target that is the move played; the rest is the record's own.
+        best: share of each target that is its most probable move alone; the rest is the record's
+            target.
     """
     hands, declaration = np.asarray(records.hands), np.asarray(records.declaration)
     is_choice = ~np.isin(records.kind, (TargetKind.FORCED, TargetKind.NONE))
     used = is_choice & (np.asarray(records.weight) > 0)
-    slots = np.asarray(records.slots)
-    targets = (1 - played) * np.asarray(records.policy, np.float32)
-    targets += played * np.eye(tiles.HAND_SIZE)[slots]
+    # The move played may have been drawn at random, or by another player than the teacher.
+    policy = np.asarray(records.policy, np.float32)
+    targets = (1 - best) * policy + best * np.eye(tiles.HAND_SIZE)[policy.argmax(-1)]
     return Games(
         hands=np.ascontiguousarray(hands),
         ranks=RANK_OF_TILE[declaration[:, None, None], hands].astype(np.int8),
         declaration=np.ascontiguousarray(declaration),
         leader=np.ascontiguousarray(records.leader),
-        slots=np.ascontiguousarray(slots),
+        slots=np.ascontiguousarray(records.slots),
         targets=(targets * used[..., None]).astype(np.float32),
     )
 

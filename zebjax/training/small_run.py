@@ -41,7 +41,7 @@ GAMES_PER_FILE = 1000
 MATCH_DEALS = 2000
 """Paired deals of each network's match against random play, the same for all."""
 START_DEALS = 8000
-"""The same against the network of `Settings.start`: half of the 95 % interval is some 0.4 %."""
+"""The same against the network of `Settings.start`: half of the 95 % interval is some 0.5 %."""
 _MATCH_STREAM = 0x100C
 """Folded into the seed of these deals."""
 
@@ -78,11 +78,11 @@ def run(
             or missing, a fit diverged, or the network to start with is missing or of other widths.
     """
     small_folder.require_own(out)
-    start = _start_of(settings)
+    start = _start_of(settings, out)
     out.mkdir(parents=True, exist_ok=True)
     _check_settings(settings, out, start)
-    if start is not None and not (copy := small_folder.network_file(out, -1)).exists():
-        storage.save(copy, start, {})
+    if start is not None:  # written each time, so that a damaged copy is mended
+        storage.save(small_folder.network_file(out, -1), start, {})
     done = small_folder.n_finished(out)
     if done:
         params = _load_params(small_folder.state_file(out, done - 1), settings)
@@ -155,14 +155,21 @@ def _rate_of(margins: np.ndarray) -> tuple[float, float]:
     return float(win_rate), float(Z95 * stderr)
 
 
-def _start_of(settings: Settings) -> Net | None:
+def _start_of(settings: Settings, out: Path) -> Net | None:
     """Read the network that plays the first round; None: one that knows nothing."""
     if not settings.start:
         return None
     try:
         net = storage.load(settings.start)
     except ValueError as error:
-        raise ValueError(f"{option_of('start')}: {error}") from None
+        copy = small_folder.network_file(out, -1)
+        known = f"; its copy is {copy}" if copy.exists() else ""
+        raise ValueError(f"{option_of('start')}: {error}{known}") from None
+    if not settings.anew and not net.move_second.size:
+        raise ValueError(
+            f"{option_of('start')}: {settings.start} has no layers of a move; expected a network "
+            "that has, or fit new networks with --anew"
+        )
     has = Widths(*net.second.shape, *net.move_second.shape)._asdict()
     for name, width in ({} if settings.anew else widths_of(settings)._asdict()).items():
         if has[name] != width:
@@ -176,8 +183,8 @@ def _start_of(settings: Settings) -> Net | None:
 def _check_settings(settings: Settings, out: Path, start: Net | None) -> None:
     file, plain = out / small_folder.SETTINGS, dataclasses.asdict(settings)
     plain.pop("rounds")
-    if start is not None:  # the same path may name another network later
-        plain["start"] = f"{Path(settings.start).name} ({small.digest(start)[:16]})"
+    if start is not None:  # the same network by any name
+        plain["start"] = small.digest(start)[:16]
     if not file.exists():
         files.write_json(file, plain)
         return

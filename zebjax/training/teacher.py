@@ -24,6 +24,7 @@ stopped run can be repeated: it makes the missing files, and the games are the s
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -75,7 +76,7 @@ def targets(settings: Settings, scores: np.ndarray, best: np.ndarray) -> np.ndar
     Args:
         settings: `targets` and `temperature`.
         scores: float `[N, 7]`, see `lessons.Judgement`; nan for an illegal slot.
-        best: int `[N]`, the slots that E[Q] plays.
+        best: int `[N]`, the slots that the teacher chooses.
 
     >>> points, best = np.array([[3.0, 3.0, np.nan, 2.0, 0.0, 0.0, 0.0]]), np.array([1])
     >>> targets(Settings(targets="one_hot"), points, best).tolist()
@@ -185,6 +186,15 @@ def _explored(random: float, judged: lessons.Judgement, keys: np.ndarray) -> np.
     return slots
 
 
+def _player(settings: Settings, name: str) -> Player | None:
+    """Make the player that this setting names."""
+    spec = getattr(settings, name)
+    try:
+        return players.make(spec) if spec else None
+    except ValueError as error:
+        raise ValueError(f"--{name}: {error}") from None
+
+
 _OLDER = {
     name: getattr(Settings(), name)
     for name in (
@@ -210,20 +220,20 @@ class Maker:
         Raises:
             ValueError: if a player's spec is wrong, or the teacher does not judge every move.
         """
-        opponent = players.make(settings.opponent) if settings.opponent else None
-        by = players.make(settings.by) if settings.by else None
+        opponent, by = (_player(settings, name) for name in ("opponent", "by"))
         if by is not None and by.judge is None:
             raise ValueError(
-                f"--by: player {settings.by!r} does not judge every move; expected one as "
-                "eq:n=50,belief=small,rollouts=small, without adaptive and points"
+                f"--by: player {settings.by!r} does not judge every move; expected eq:... with "
+                "belief or rollouts, criterion win, and without adaptive and points"
             )
         self._cast = Cast(by.judge if by else None, opponent)
         self._settings, self.games_per_file = settings, settings.games_per_file
-        identities = {
-            "opponent": opponent.identity if opponent else "",
-            "by": by.identity if by else "",
-        }
-        self.facts: dict[str, Any] = dataclasses.asdict(settings) | identities
+        # First what differs first, if another teacher's files are in the folder.
+        self.facts: dict[str, Any] = {"by": "", **dataclasses.asdict(settings)}
+        self.facts["opponent"] = opponent.identity if opponent else ""
+        if by is not None:
+            digest = hashlib.sha256(by.identity.encode()).hexdigest()
+            self.facts["by"] = f"{settings.by} ({digest[:16]})"
 
     def read(self, file: Path) -> tuple[int, dict[str, Any]]:
         _, metadata = contract_record.read_any(file)

@@ -11,6 +11,8 @@ Value = Literal["make/set", "points"]
 Criterion = Literal["points", "win"]
 TEMPERATURE, CONTRACT_TEMPERATURE = 1.0, 5.0
 """Defaults of the command: points, and percent with a contract."""
+MAX_RANDOM = 0.99
+"""Maximum of `Settings.random`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Settings:
     temperature: float = 1.0
     """Temperature of the soft policy target: in points, or in percent of P(make, set or win)."""
     targets: Targets = "soft"
-    """Policy targets: soft, softmax(mean points / temperature), or one_hot, the move played."""
+    """Policy targets: soft, softmax(mean points / temperature), or one_hot, the best move."""
     opponent: str = ""
     """Spec of the teacher's opponent, which is team 1 in games 0, 2, 4, ... of a file and team 0 in
     the others. Empty: the teacher itself."""
@@ -54,8 +56,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Raise ValueError for a wrong value, or for what does not fit the rest."""
-        if not 0 <= self.random < 1:
-            raise ValueError(f"--random: expected 0 to less than 1, got {self.random}")
+        if not 0 <= self.random <= MAX_RANDOM:
+            raise ValueError(f"--random: expected 0 to {MAX_RANDOM}, got {self.random}")
         for name in ("n", "n_trick1", "criterion", "contract") if self.by else ():
             if getattr(self, name) != getattr(Settings, name):
                 option = f"--{name.replace('_', '-')}"
