@@ -266,6 +266,8 @@ def test_p_win_is_the_blended_share_of_wins(endings, path, policies, models):
     [
         ("floor=0.1", "floor: expected belief with it, as in belief=small"),
         ("partner=PATH", "partner: expected belief with it, as in belief=small"),
+        ("alike=0,opening=PATH", "alike: expected belief with it, as in belief=small"),
+        ("alike=0,belief=PATH", "alike: expected opening with it, as in opening=small"),
         ("blend=0.1", "blend: expected rollouts with it, as in rollouts=small"),
         ("belief=PATH,criterion=points", "criterion=points: not with belief; expected points=1"),
         ("belief=PATH,candidates=50", "candidates: expected at least n, 100, got 50"),
@@ -306,10 +308,12 @@ def test_the_identity_is_that_of_the_networks_and_settings(path, tmp_path):
             f"belief={path},opening={path}",
             f"belief={path},opening={tmp_path / 'other'}",
             f"belief={path},opening={path},opening_tricks=1",
+            f"belief={path},opening={path},alike=0",
             "points=0.02",
         )
     ]
-    assert len({known, *others}) == 11
+    assert len({known, *others}) == 12
+    assert identity(f"belief={path},opening={path},alike=0.75") in others
     same_opening = f"belief={path},opening={tmp_path / 'same'}"
     assert identity(same_opening) == identity(f"belief={path},opening={path}")
 
@@ -389,7 +393,7 @@ def test_only_the_partner_is_taken_for_a_player_of_the_same_kind(endings, net):
         found = inference.candidates_of(endings, keys, models, sure)
         hands, real = inference._draw(endings, keys, sure.candidates)
         counts = real.sum(-1)
-        alike = batch.Manner(sure.temperature, sure.floor, 8, inference._P_ALIKE)
+        alike = batch.Manner(sure.temperature, sure.floor, 8, sure.alike)
         logs = batch.log_likelihoods(net, games, hands, counts, alike, opening=opening)[..., 0]
         plain = batch.Manner(sure.temperature, sure.floor)
         logs += batch.log_likelihoods(opponents, games, hands, counts, plain)[..., 1]
@@ -397,6 +401,15 @@ def test_only_the_partner_is_taken_for_a_player_of_the_same_kind(endings, net):
         for row in range(N):
             weights = found.weights[found.decision == row]
             np.testing.assert_allclose(weights, expected[row, : counts[row]], atol=1e-9)
+
+
+def test_without_players_of_the_same_kind_the_opening_says_nothing(endings, net):
+    keys, never = raw_keys(N), dataclasses.replace(ALL, alike=0.0)
+    known = inference.Models(net, net, network.scorer(net_of_seed(7)), 8)
+    found = inference.worlds_of(endings, keys, known, never)
+    plain = inference.worlds_of(endings, keys, inference.Models(net, net), ALL)
+    np.testing.assert_array_equal(found.weights, plain.weights)
+    assert (inference.worlds_of(endings, keys, known, ALL).weights != plain.weights).any()
 
 
 def test_candidates_grow_until_enough_have_weight(endings, models):

@@ -24,9 +24,6 @@ _DRAWN_AT_ONCE = 16
 """Decisions whose candidates are drawn by one compiled call."""
 _GROWTH = (1, 4, 16)
 """Candidates of a decision in units of the setting, until enough of them have weight."""
-_P_ALIKE = 0.75
-"""Probability before the first play that a partner who does not play at random is a player of this
-kind, with the same opening; see `Models.opening`."""
 VERSION = 1
 """Counts changes of what is drawn and weighed; part of a player's identity."""
 _RESAMPLE = 2
@@ -54,6 +51,10 @@ class Settings:
     doubt: float = 0.1
     """Probability before the first play that the partner plays at random instead of by the model;
     the same for the opponents together. What has been seen of them decides."""
+    alike: float = dataclasses.field(default=0.75, repr=False)
+    """Probability before the first play that a partner who does not play at random is a player of
+    this kind, with the same opening, see `Models.opening`; 0 saves time. Not in `repr`, by which
+    players were known before it was a setting."""
 
     def __post_init__(self) -> None:
         for name in ("n", "n_trick1", "candidates"):
@@ -287,7 +288,11 @@ def _evidence(
             return transformers.log_likelihoods(model, states, hands, counts, settings.floor, whose)
         seats = sum(1 << other for other in whose)
         manner = batch.Manner(
-            settings.temperature, settings.floor, models.opening_plies, _P_ALIKE, seats
+            settings.temperature,
+            settings.floor,
+            models.opening_plies if settings.alike > 0 else 0,
+            settings.alike,
+            seats,
         )
         return batch.log_likelihoods(model, games, hands, counts, manner, threads, models.opening)
 

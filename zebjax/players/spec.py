@@ -232,8 +232,9 @@ KINDS = {
         "fewer: a move is dropped when a second of CPU time for it would gain less than `price` "
         "(default 0.05) of P(win). With opening=PATH a small network plays the first "
         "`opening_tricks` tricks (default 2), without worlds, which saves most of the time; with "
-        "belief, unless zeb:PATH models the partner, it is taken, with probability 0.75, for a "
-        "player of the same kind, which has played the best tiles of these tricks. The small "
+        "belief, unless zeb:PATH models the partner, it is taken, with the prior probability "
+        "`alike` (default 0.75; 0 is faster), for a player of the same kind, which has played the "
+        "best tiles of these tricks. The small "
         "network was trained for points and sees no bid, also where criterion=make uses it",
         options={
             "n": integer(1, MAX_WORLDS),
@@ -245,6 +246,7 @@ KINDS = {
             "power": number(0, 10),
             "temperature": number(0.001, 100),
             "doubt": number(0, 1),
+            "alike": number(0, 0.99),
             "partner": _path,
             "points": number(0, 1),
             "rollouts": _path,

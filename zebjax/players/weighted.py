@@ -23,7 +23,7 @@ from zebjax.players.inference import Models, Worlds
 from zebjax.players.networks import Networks, Policies
 from zebjax.small import batch
 
-OF_BELIEF = ("candidates", "floor", "power", "temperature", "doubt", "partner")
+OF_BELIEF = ("candidates", "floor", "power", "temperature", "doubt", "alike", "partner")
 """Options that need a model of the others."""
 _DECISIONS_AT_ONCE = 64
 """Decisions that are judged together."""
@@ -337,7 +337,8 @@ def player(
         choose,
         # The usual criterion is left out too.
         identity=f"weighted:{inference.VERSION},{settings!r},{nets.identity}"
-        + (f",{criterion}" if criterion != "win" else ""),
+        + (f",{criterion}" if criterion != "win" else "")
+        + (f",alike={alike}" if (alike := settings[0].alike) != inference.Settings.alike else ""),
         choose_in_contract=choose_in_contract,
         prepare=functools.partial(inference.prepare, settings[0]) if nets.models else lambda: None,
         p_win=p_win if knows_p_win else None,
@@ -377,7 +378,7 @@ def make(
         raise ValueError(f"criterion=points: not with {next(iter(options))}; expected points=1")
     check_together(options, OF_BELIEF, belief=options.get("belief"))
     check_together(options, ("blend", "opponents"), rollouts=options.get("rollouts"))
-    check_together(options, ("opening_tricks",), opening=options.get("opening"))
+    check_together(options, ("opening_tricks", "alike"), opening=options.get("opening"))
     if n_trick1 is not None and "opening" in options:
         raise ValueError("n_trick1: not with opening, which plays the first trick")
     if "price" in options and "adaptive" not in options:
