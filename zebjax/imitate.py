@@ -1,6 +1,7 @@
 """The command `zebjax imitate`: make the small network foresee what other players play."""
 
 import argparse
+import itertools
 import math
 import sys
 from collections.abc import Sequence
@@ -66,13 +67,9 @@ def parser() -> cli.Parser:
 
 def _check_apart(folders: Sequence[Path]) -> None:
     """Raise ValueError if a folder is or contains another: a game would be fitted and held out."""
-    places = [folder.resolve() for folder in folders]
-    for a, one in enumerate(places):
-        for b, other in enumerate(places):
-            if a != b and one.is_relative_to(other):
-                raise ValueError(
-                    f"GAMES: {folders[a]} is in {folders[b]}; expected folders that share no file"
-                )
+    for one, other in itertools.permutations(folders, 2):
+        if one.resolve().is_relative_to(other.resolve()):
+            raise ValueError(f"GAMES: {one} is in {other}; expected folders that share no file")
 
 
 def _split(games: "Games", seed: int) -> "tuple[Games, Games]":

@@ -228,7 +228,8 @@ class Maker:
             )
         self._cast = Cast(by.judge if by else None, opponent)
         self._settings, self.games_per_file = settings, settings.games_per_file
-        # First what differs first, if another teacher's files are in the folder.
+        # `by` comes first, since the error about a folder of other settings names the first that
+        # differs, and another teacher has other defaults.
         self.facts: dict[str, Any] = {"by": "", **dataclasses.asdict(settings)}
         self.facts["opponent"] = opponent.identity if opponent else ""
         if by is not None:
