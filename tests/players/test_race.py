@@ -8,7 +8,7 @@ import pytest
 from tests.support.playouts import positions, raw_keys
 from tests.support.small import net_of_seed
 from zebjax import players, solver
-from zebjax.players import exact, inference, race, weighted
+from zebjax.players import exact, inference, race, results, weighted
 from zebjax.players.inference import Settings
 from zebjax.small import network
 from zebjax.small.policy import Policies
@@ -117,7 +117,7 @@ def test_results_are_means_over_the_judged_worlds(states, net, blend):
     share = 0.0 if blend is None else blend
     if share < 1:
         wins = solver.at_least(found.positions, exact.ENOUGH)
-        means = weighted._means(wins, found.worlds, ~np.isnan(scores))
+        means = results.means(wins, found.worlds, ~np.isnan(scores))
         np.testing.assert_allclose(found.exact.wins, means, atol=1e-9)
     assert (found.exact is None) == (share == 1)
     assert (found.rollouts is None) == (share == 0)

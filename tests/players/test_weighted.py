@@ -10,7 +10,7 @@ from tests.support.playouts import positions, raw_keys
 from tests.support.small import net_of_seed
 from zebjax import players, solver, tiles, worlds
 from zebjax.contract import Contract
-from zebjax.players import base, exact, inference, networks, weighted
+from zebjax.players import base, exact, inference, networks, results, weighted
 from zebjax.players.inference import Settings
 from zebjax.players.spec import MAX_OPENING_TRICKS
 from zebjax.small import batch, network, policy, storage
@@ -86,11 +86,11 @@ def test_few_worlds_are_all_taken_with_the_weights_of_bayes(endings, net, judged
         same = same._replace(hands=hands[row, :n])
         points = solver.solve(same) + exact.mover_points(same)[:, None]
         legal = ~np.isnan(points[0])
-        for found, results in (
+        for found, reached in (
             (judged.exact.wins, points >= 22),
             (judged.exact.points, points),
         ):
-            np.testing.assert_allclose(found[row, legal], (weights @ results)[legal], atol=1e-9)
+            np.testing.assert_allclose(found[row, legal], (weights @ reached)[legal], atol=1e-9)
             assert np.isnan(found[row, ~legal]).all()
         assert judged.worlds.effective[row] == pytest.approx(1 / (weights**2).sum())
         different |= weights.max() > 2 / n
@@ -175,7 +175,7 @@ def test_with_a_contract_a_result_is_making_or_setting_it(endings, policies, mod
     values = weighted.values(endings, raw_keys(N), (models, policies), (ALL, WINS), need=need)
     makes = solver.at_least(judged.positions, need[judged.worlds.decision])
     legal = ~np.isnan(judged.exact.wins)
-    made = weighted._means(makes, judged.worlds, legal)
+    made = results.means(makes, judged.worlds, legal)
     np.testing.assert_allclose(values.exact.wins, made, atol=1e-9)
     np.testing.assert_array_equal(values.rollouts.points, judged.rollouts.points)
     assert (values.rollouts.wins[need <= 15] >= judged.rollouts.wins[need <= 15])[
