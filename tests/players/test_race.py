@@ -15,7 +15,7 @@ from zebjax.small.policy import Policies
 
 N = 6
 WORLDS = Settings(n=20, candidates=400, temperature=0.1)
-ADAPTIVE = weighted.Settings(adaptive=8, price=5e-4)
+ADAPTIVE = results.Settings(adaptive=8, price=5e-4)
 
 
 def race_of(chances, n=400, worth=1e-6, seed=0):
@@ -117,7 +117,7 @@ def test_results_are_means_over_the_judged_worlds(states, net, blend):
     share = 0.0 if blend is None else blend
     if share < 1:
         wins = solver.at_least(found.positions, exact.ENOUGH)
-        means = results.means(wins, found.worlds, ~np.isnan(scores))
+        means = results.weighted_means(wins, found.worlds, ~np.isnan(scores))
         np.testing.assert_allclose(found.exact.wins, means, atol=1e-9)
     assert (found.exact is None) == (share == 1)
     assert (found.rollouts is None) == (share == 0)

@@ -18,8 +18,8 @@ from zebjax.small import batch, network, policy, storage
 N = 12
 ALL = Settings(n=400, candidates=400, temperature=0.1)  # takes every world of the endings below
 FEW = Settings(n=20, candidates=400, temperature=0.1)
-POINTS = weighted.Settings(points=0.02)
-WINS = weighted.Settings()
+POINTS = results.Settings(points=0.02)
+WINS = results.Settings()
 
 
 @pytest.fixture(scope="module")
@@ -135,9 +135,9 @@ def test_only_what_counts_is_computed(endings, policies, models, judged):
 def test_equal_wins_are_decided_by_points_of_rollouts_in_every_trick(judged):
     wins, points = np.full((2, 1, 7), np.nan)
     wins[0, [1, 4, 5]], points[0, [1, 4, 5]] = 1, [30, 35, 35]
-    known = weighted.Results(wins, points)
-    for solved in (None, weighted.Results(wins, None)):
-        values = weighted.Values(solved, known, judged.positions, judged.worlds)
+    known = results.Results(wins, points)
+    for solved in (None, results.Results(wins, None)):
+        values = results.Values(solved, known, judged.positions, judged.worlds)
         assert values.best_slots(WINS).tolist() == [4]
 
 
@@ -175,7 +175,7 @@ def test_with_a_contract_a_result_is_making_or_setting_it(endings, policies, mod
     values = weighted.values(endings, raw_keys(N), (models, policies), (ALL, WINS), need=need)
     makes = solver.at_least(judged.positions, need[judged.worlds.decision])
     legal = ~np.isnan(judged.exact.wins)
-    made = results.means(makes, judged.worlds, legal)
+    made = results.weighted_means(makes, judged.worlds, legal)
     np.testing.assert_allclose(values.exact.wins, made, atol=1e-9)
     np.testing.assert_array_equal(values.rollouts.points, judged.rollouts.points)
     assert (values.rollouts.wins[need <= 15] >= judged.rollouts.wins[need <= 15])[
@@ -217,7 +217,7 @@ def test_the_opponents_in_rollouts_play_another_network(endings, path, net, mode
     )
     assert same.identity == players.make(spec).identity != mixed.identity
     found = weighted.values(
-        endings, keys, (models, batch.Policies(net, theirs)), (FEW, weighted.Settings(blend=1.0))
+        endings, keys, (models, batch.Policies(net, theirs)), (FEW, results.Settings(blend=1.0))
     )
     np.testing.assert_array_equal(mixed.p_win(endings, keys), found.rollouts.wins)
     assert (mixed.p_win(endings, keys) != same.p_win(endings, keys))[

@@ -1,4 +1,4 @@
-"""Results of the moves of decisions over weighted worlds: means, scores, and the best move."""
+"""How moves are judged; their results over weighted worlds, their scores, and the best move."""
 
 import dataclasses
 
@@ -18,12 +18,12 @@ class Settings:
     """How moves are judged."""
 
     points: float = 0.0
-    """Weight of one mean point beside P(win). At 0 points only decide among equals, which makes
+    """Weight of one mean point beside P(win). With 0, points only decide among equals, which makes
     exact solutions several times faster."""
     blend: float = 0.5
-    """Share of rollouts in the result of a move, the rest is exact."""
+    """Share of rollouts in the result of a move; the rest comes from exact solutions."""
     rollout_temperature: float = 0.02
-    """Of the policy in rollouts, in units of the score."""
+    """Temperature of the policy in rollouts, in units of the score."""
     adaptive: int = 1
     """A decision whose moves are close gets up to this many times n worlds, a clear one fewer (see
     `race`). At 1 every decision gets n."""
@@ -56,14 +56,14 @@ class Results:
 
 @dataclasses.dataclass(frozen=True)
 class Values:
-    """What is known about the moves of N decisions."""
+    """Results of the moves of N decisions, and the worlds that they come from."""
 
     exact: Results | None
-    """By exact solutions; None if only rollouts count."""
+    """Results by exact solutions; None if only rollouts count."""
     rollouts: Results | None
-    """By rollouts; None without them."""
+    """Results by rollouts; None without them."""
     positions: game.GameState
-    """The worlds, with what has happened; leading axis M."""
+    """Positions of the M worlds, plays included; leading axis M."""
     worlds: Worlds
 
     def scores(self, settings: Settings) -> np.ndarray:
@@ -77,7 +77,8 @@ class Values:
     def best_slots(self, settings: Settings, threads: int | None = None) -> np.ndarray:
         """Return the slot with the highest score, then the most mean points, then the lowest.
 
-        The points are those of rollouts, or exact ones without rollouts. int32 `[N]`.
+        The points are those of rollouts, or exact ones without rollouts, with `adaptive` from the
+        first worlds alone. int32 `[N]`.
         """
         # Rounded, so that moves with equal results are equal whatever the order of the sums.
         scores = np.nan_to_num(np.round(self.scores(settings), 9), nan=-np.inf)
@@ -106,7 +107,7 @@ class Values:
         if len(tied):
             asked = best[decision[tied]]
             left[tied] = solver.solve(base.gather(self.positions, tied), threads, asked)
-        return means(left, self.worlds, best)
+        return weighted_means(left, self.worlds, best)
 
 
 def _score(part: Results, settings: Settings) -> np.ndarray:
@@ -115,14 +116,14 @@ def _score(part: Results, settings: Settings) -> np.ndarray:
     return part.wins + settings.points * part.points
 
 
-def means(results: np.ndarray, worlds: Worlds, legal: np.ndarray) -> np.ndarray:
+def weighted_means(values: np.ndarray, worlds: Worlds, legal: np.ndarray) -> np.ndarray:
     """Return weighted means by decision and slot, float64 `[N, 7]`; nan where not legal.
 
     Args:
-        results: `[M, 7]`; those of slots that are not legal mean nothing.
-        worlds: weighted worlds.
+        values: `[M, 7]`; those of slots that are not legal mean nothing.
+        worlds: M worlds; the weights of each decision sum to 1.
         legal: bool `[N, 7]`.
     """
     sums = np.zeros(legal.shape)
-    np.add.at(sums, worlds.decision, np.nan_to_num(results) * worlds.weights[:, None])
+    np.add.at(sums, worlds.decision, np.nan_to_num(values) * worlds.weights[:, None])
     return np.where(legal, sums, np.nan)

@@ -21,7 +21,7 @@ from zebjax.common.arrays import check
 from zebjax.players import Player, base, exact, inference, race, small, transformers
 from zebjax.players.inference import Models, Worlds
 from zebjax.players.networks import Networks, Policies
-from zebjax.players.results import Results, Settings, Values, means
+from zebjax.players.results import Results, Settings, Values, weighted_means
 from zebjax.small import batch
 
 OF_BELIEF = ("candidates", "floor", "power", "temperature", "doubt", "alike", "partner")
@@ -141,11 +141,11 @@ def _solved(
 def _results(
     results: np.ndarray, worlds: Worlds, legal: np.ndarray, needs: np.ndarray | None
 ) -> Results:
-    """Average results; those are points, of which `needs` win, or for None wins."""
+    """Average points, of which `needs` win a game; for None average wins, 0 or 1."""
     if needs is None:
-        return Results(means(results, worlds, legal), None)
+        return Results(weighted_means(results, worlds, legal), None)
     wins = results >= needs[:, None]  # False for nan
-    return Results(means(wins, worlds, legal), means(results, worlds, legal))
+    return Results(weighted_means(wins, worlds, legal), weighted_means(results, worlds, legal))
 
 
 def player(
