@@ -31,7 +31,7 @@ def parser() -> cli.Parser:
         "mean, and of the mean: `before` on the new games, `after` on those of the fit. In OUT\n"
         "curve.png shows the wins, and rounds.jsonl has these numbers, a JSON object a round.",
         "runs/small --rounds 20",
-        "runs/next --start small --anew --rounds 4 --games 100000 --passes 2",
+        "runs/next --start small --anew --rounds 4 --games 200000 --passes 2",
     )
     add = made.add_argument
     add(
