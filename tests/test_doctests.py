@@ -13,6 +13,7 @@ MODULES = (
     "evaluation.belief_scores",
     "evaluation.intervals",
     "evaluation.power_law",
+    "evaluation.size_law",
     "evaluation.steps",
     "game",
     "network.config",
