@@ -307,7 +307,7 @@ def test_margins_of_two_programs_are_not_one_match(tmp_path):
     "name",
     [
         *("engine", "network", "selfplay", "learner", "search", "targets"),
-        *("oracle", "eq", "special", "latency", "strength", "scaling", "ingest", "faults"),
+        *("oracle", "eq", "special", "latency", "strength", "scaling", "sizes", "ingest", "faults"),
         *("compile", "table", "plan", "gpu_program", "on_gpu", "all"),
     ],
 )

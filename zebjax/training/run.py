@@ -312,6 +312,7 @@ class Run:
                 "run": settings.name,
                 "step": cycle,
                 "total_games": progress.total_games,
+                "trained_examples": progress.trained_rows,
                 "wandb_run_id": progress.wandb_run_id,
             }
             network.save(folder, settings.network, self.session.state.learner.published, facts)
