@@ -5,6 +5,7 @@ the JSON file with device, date and versions of a measurement.
 import argparse
 import datetime
 import functools
+import hashlib
 import os
 import platform
 import statistics
@@ -61,6 +62,11 @@ def surroundings(note: str) -> dict[str, Any]:
         "versions": {"python": platform.python_version(), "zebjax": zebjax.__version__}
         | {name: _version(name) for name in _PACKAGES},
     }
+
+
+def digest_of(*parts: object) -> str:
+    """Return a name for what these parts determine: 16 digits."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def write(path: Path, result: dict[str, Any]) -> None:

@@ -9,15 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numba
 import numpy as np
 import safetensors
 
-from zebjax import players
 from zebjax.common import charts, cli, locks, parsing
 from zebjax.evaluation import matches, power_law
-from zebjax.players.base import NeedsContract
 from zebjax.small import MAX_WIDTH, storage
 from zebjax.small.network import Widths, shapes
 from zebjax.training import (
@@ -42,7 +39,6 @@ VERSION = 1
 """Raise it when the same games and settings give another network, or the same network and seed
 other games, so that nothing kept before is used."""
 _LOW, _HIGH = power_law.POWERS[[0, -1]]
-_DEALS_AT_ONCE = 50  # what an interruption loses of a match
 
 ABOUT = f"""Every legal move of the games was played to the end by the network --by, as `zebjax
 iterate` does. A network is fitted from nothing ({FIT.passes:g} passes, {FIT.games} games an update,
@@ -70,7 +66,7 @@ are CPU time of this process; with other programs on the machine they are too hi
 
 def digest_of(*parts: object) -> str:
     """Return a name for what these parts determine: 16 digits."""
-    return hashlib.sha256(repr((VERSION, *parts)).encode()).hexdigest()[:16]
+    return report.digest_of(VERSION, *parts)
 
 
 def make_games(keep: Path, by: str, n: int, per_file: int, seed: int) -> Games:
@@ -167,14 +163,8 @@ def describe(file: Path, held_out: Games) -> dict[str, Any]:
 
 def play(keep: Path, file: Path, against: str, deals: int, seed: int) -> dict[str, Any]:
     """Return what is kept of a network's first deals (`strength.read`), after playing the rest."""
-    pair, key = (f"small:{file}", against), jax.random.key(seed)
-    place = strength.keep_file(keep, *pair, seed)
-    kept = strength.read(place)
     with cli.progress(f"{file.name} against {against}") as show:
-        while (n := len(kept["margins"])) < deals:
-            kept = strength.play_some(pair, key, place, min(_DEALS_AT_ONCE, deals - n))
-            show(len(kept["margins"]) / deals, f"{len(kept['margins']):,} deals")
-    return kept | {"margins": kept["margins"][:deals]}
+        return strength.play_rest((f"small:{file}", against), keep, deals, seed, show)
 
 
 def played(file: Path, against: str, kept: dict[str, Any]) -> dict[str, Any]:
@@ -199,7 +189,7 @@ def plot(path: Path, result: dict[str, Any], scores: np.ndarray) -> None:
     figure = charts.new_figure(11, 5)
     by_games, by_size = figure.subplots(1, 2, sharey=True)
     rows, curve = of_width(result), result["curve"]
-    _points(by_games, [row["games"] for row in rows], rows)
+    points(by_games, [row["games"] for row in rows], rows, "C0")
     if curve is not None:
         games = np.array(curve["games"], float)
         rates, largest = power_law.Rates(games, scores, curve["b"]), games.max()
@@ -215,7 +205,7 @@ def plot(path: Path, result: dict[str, Any], scores: np.ndarray) -> None:
     largest = max(row["games"] for row in result["rows"])
     rows = [row for row in result["rows"] if row["games"] == largest]
     sizes = [row["parameters"] / 1e6 for row in rows]
-    _points(by_size, sizes, rows)
+    points(by_size, sizes, rows, "C0")
     for size, row in zip(sizes, rows, strict=True):
         by_size.annotate(
             f"{row['hidden']} wide\n{row['us_per_decision']:.0f} us",
@@ -238,11 +228,14 @@ def plot(path: Path, result: dict[str, Any], scores: np.ndarray) -> None:
     charts.save_figure(figure, path)
 
 
-def _points(axes: Any, places: Sequence[float], rows: Sequence[dict[str, Any]]) -> None:
+def points(
+    axes: Any, places: Sequence[float] | np.ndarray, rows: Sequence[dict[str, Any]], color: str
+) -> None:
+    """Draw win rates of rows in percent, with their intervals."""
     rates = np.array([row["win_rate"] for row in rows])
     ends = np.array([row["win_rate_ci95"] for row in rows]).T
     sides = 100 * np.maximum(0, np.stack([rates - ends[0], ends[1] - rates]))
-    axes.errorbar(places, 100 * rates, yerr=sides, fmt="o", capsize=3)
+    axes.errorbar(places, 100 * rates, yerr=sides, fmt="o", capsize=3, color=color)
     axes.axhline(50, color="gray", linewidth=0.8)
 
 
@@ -361,9 +354,7 @@ def parser() -> cli.Parser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command."""
     args = parser().parse_args(argv)
-    opponent = players.make(args.against).choose  # a wrong name is refused before the work
-    if isinstance(opponent, NeedsContract):
-        raise ValueError(f"--against {args.against}: it plays only games with a contract")
+    strength.check_opponent(args.against)  # a wrong name is refused before the work
     n = args.held_out + max(args.games)
     with locks.locked(args.keep, "wait for it or choose another --keep"):
         games = (

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from zebjax import game, players
 from zebjax.common import charts, cli, files
 from zebjax.evaluation import matches
+from zebjax.players.base import NeedsContract
 
 from . import report
 
@@ -28,6 +29,7 @@ PAIRS = (
     (f"{WEIGHTED},rollouts=small,adaptive=4", "eq:n=100"),
     (f"{WEIGHTED},rollouts=small,adaptive=4,opening=small,opening_tricks=1", "eq:n=100"),
 )
+_DEALS_AT_ONCE = 50  # what an interruption loses of a match
 ABOUT = """Plays pairs of players on the same deals, each deal twice with the teams swapped, a few
 deals of each pair in turn. The margins of finished deals are kept in --keep, so the same command
 resumes, and a larger --deals adds deals after the same first ones. Times are CPU time of this
@@ -72,6 +74,32 @@ def play_some(pair: tuple[str, str], key: jax.Array, file: Path, batch: int) -> 
     kept["a_decisions"] += a.decisions
     files.write_json(file, kept)
     return kept
+
+
+def play_rest(
+    pair: tuple[str, str], keep: Path, deals: int, seed: int, show: Callable[[float, str], None]
+) -> dict[str, Any]:
+    """Return what is kept of a pair's first deals (`read`), after playing the rest.
+
+    Args:
+        pair: specs of the players.
+        keep: folder of finished deals.
+        deals: number of deals.
+        seed: of deals and play.
+        show: is told of the progress.
+    """
+    file = keep_file(keep, *pair, seed)
+    kept = read(file)
+    while (n := len(kept["margins"])) < deals:
+        kept = play_some(pair, jax.random.key(seed), file, min(_DEALS_AT_ONCE, deals - n))
+        show(len(kept["margins"]) / deals, f"{len(kept['margins']):,} deals")
+    return kept | {"margins": kept["margins"][:deals]}
+
+
+def check_opponent(spec: str) -> None:
+    """Raise ValueError, naming --against, for a player that plays only with a contract."""
+    if isinstance(players.make(spec).choose, NeedsContract):
+        raise ValueError(f"--against {spec}: it plays only games with a contract")
 
 
 def read(file: Path) -> dict[str, Any]:

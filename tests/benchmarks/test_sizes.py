@@ -71,16 +71,71 @@ def refused(capsys, *words):
 def test_the_rated_steps_are_half_apart(runs):
     found = sizes.steps_of(runs[0], 1)
     assert [(step.cycle, step.examples) for step in found] == [(1, 1000), (2, 2000), (4, 4000)]
-    assert found[0].parameters == network.n_params(network.load(found[0].folder)[1])
+    assert found[0].parameters == network.n_params(
+        network.load(runs[0] / "checkpoints" / "step_000000001")[1]
+    )
     assert [step.examples for step in sizes.steps_of(runs[0], 1500)] == [2000, 4000]
 
 
 def test_the_games_are_those_that_every_run_holds_out(runs, held, tmp_path):
     half = settings_of(16, replay=ReplayConfig(held_out=0.25))
     other = a_run(tmp_path / "other", half, (0,), held)
-    both = sizes.held_games([runs[0], other])
-    assert 0 < len(both.slots) < len(held.slots) == len(sizes.held_games(runs).slots)
-    assert held_out.is_held(both, 0.25).all()
+    both, share = sizes.held_games([runs[0], other])
+    assert share == 0.25 and held_out.is_held(both, share).all()
+    assert 0 < len(both.slots) < len(held.slots) == len(sizes.held_games(runs)[0].slots)
+
+
+def test_a_run_that_went_back_or_changed_what_it_withholds_is_refused(held, tmp_path):
+    run = a_run(tmp_path / "run", settings_of(16), (5000,), held)
+    sizes.check_run(run)
+    change = {"step": 1, "time": "", "field": "replay.held_out", "from": 0.0, "to": 0.5}
+    (run / "changes.json").write_text(json.dumps([change]))
+    with pytest.raises(ValueError, match="held_out changed"):
+        sizes.check_run(run)
+    (run / "changes.json").unlink()
+    (run / "metrics-before-rollback-from-3.jsonl").touch()
+    with pytest.raises(ValueError, match="not rolled back"):
+        sizes.check_run(run)
+
+
+def test_steps_of_an_earlier_version_are_left_out(held, tmp_path):
+    run = a_run(tmp_path / "run", settings_of(16), (5000, 10_000), held)
+    (checkpoint.step_folder(run / "checkpoints", 0) / "training.json").write_text('{"step": 0}')
+    assert [step.examples for step in sizes.steps_of(run, 1)] == [10_000]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("experiment.json", "[]", "expected an object with start.checkpoint"),
+        ("experiment.json", '{"start": "x"}', "expected an object with start.checkpoint"),
+        ("experiment.json", '{"start": {"checkpoint": 1}}', "expected a path or null, got 1"),
+        ("state/step_000000001/experiment.json", "{}", "expected replay.held_out above 0"),
+        (
+            "state/step_000000001/experiment.json",
+            '{"replay": {"held_out": "x"}}',
+            "replay.held_out: expected a number, got 'x'",
+        ),
+        (
+            "checkpoints/step_000000001/training.json",
+            '{"trained_examples": 1.5}',
+            "trained_examples: expected a whole number, got 1.5",
+        ),
+    ],
+)
+def test_a_damaged_file_is_named(file, text, said, runs, held, tmp_path, capsys):
+    run = a_run(tmp_path / "run", settings_of(16), (1000, 2000), held)
+    (run / file).write_text(text)
+    sentence = refused(capsys, run, *runs[1:], "--first", 1, "--deals", 2)
+    assert str(run) in sentence and said in sentence
+
+
+def test_games_without_values_of_moves_are_refused(runs, held, tmp_path):
+    run = a_run(tmp_path / "run", settings_of(16), (1000,), held)
+    unknown = held._replace(moves=np.full_like(held.moves, np.nan))
+    held_out.save(run / "state" / "step_000000001", unknown)
+    with pytest.raises(ValueError, match="expected games with values of moves"):
+        sizes.held_games([run, *runs])
 
 
 def test_wrong_calls_are_one_sentence(runs, held, tmp_path, capsys, monkeypatch):
@@ -93,11 +148,12 @@ def test_wrong_calls_are_one_sentence(runs, held, tmp_path, capsys, monkeypatch)
     begun = a_run(tmp_path / "begun", dataclasses.replace(none, start=started), (5000,), held)
     for words, said in (
         (("nowhere",), "nowhere"),
+        ((runs[0], f"{runs[0]}/."), "the same run is named twice"),
         ((runs[0], "--against", "nobody"), "player 'nobody': unknown kind"),
-        ((runs[0], "--first", 9000), "no kept step has read 9,000 examples"),
+        ((runs[0], "--first", 9000), "no kept step says that it has read 9,000 examples"),
         ((begun, "--first", 1), "expected a run from random weights, this began with bundled"),
         ((plain, "--first", 1), "expected a network with network.move_values"),
-        ((without, "--first", 1), f"{without}: expected replay.held_out above 0"),
+        ((*runs, without, "--first", 1), f"{without}: expected replay.held_out above 0"),
         ((*runs[:2], "--first", 1, "--n", BATCH), "a law needs three different sizes"),
     ):
         assert said in refused(capsys, *words), words
@@ -110,7 +166,7 @@ def test_the_command_rates_fits_draws_and_resumes(runs, tmp_path, capsys, monkey
     said, result = capsys.readouterr().out, json.loads((tmp_path / "out.json").read_text())
     assert len(result["rows"]) == 9 and said.count("predicted for ") == 6
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
-    assert result["rows"][0]["run"] == "w16" and result["rows"][0]["examples"] == 1000
+    assert result["rows"][0]["run"] == str(runs[0]) and result["rows"][0]["examples"] == 1000
     assert {row["deals"] for row in result["rows"]} == {3}
     assert len({row["value_error"] for row in result["rows"]}) == 9
     before = {path: path.read_bytes() for path in (tmp_path / "keep").glob("*.json")}
@@ -121,10 +177,3 @@ def test_the_command_rates_fits_draws_and_resumes(runs, tmp_path, capsys, monkey
     again = json.loads((tmp_path / "out.json").read_text())
     assert (again["rows"], again["law"]) == (result["rows"], result["law"])
     assert before == {path: path.read_bytes() for path in (tmp_path / "keep").glob("*.json")}
-
-
-def test_win_rates_are_a_line_over_errors():
-    errors, luck = np.array([0.1, 0.2, 0.3]), np.random.default_rng(0).normal(0, 0.1, 400)
-    line = sizes.Strength(errors, 0.9 - errors[:, None] + (luck - luck.mean()))
-    rate, low, high = line.interval_at(0.05)
-    assert rate == pytest.approx(0.85) and high - low == pytest.approx(2 * 1.96 * 0.005, rel=0.2)

@@ -36,6 +36,10 @@ def test_a_run_leaves_what_it_should(uninterrupted):
     assert json.loads((folder / "experiment.json").read_text())["learner"]["batch"] == 8
     # Networks: the newest and every third; states: the newest two.
     assert checkpoint.steps(folder / "checkpoints") == [0, 3, 4]
+    kept = [folder / f"checkpoints/step_{step:09d}" for step in (0, 3, 4)]
+    a_cycle = TINY.learner.updates_per_cycle * TINY.learner.batch
+    facts = [json.loads((step / "training.json").read_text()) for step in kept]
+    assert [one["trained_examples"] for one in facts] == [0, 3 * a_cycle, 4 * a_cycle]
     assert len(checkpoint.steps(folder / "state")) == 2
     config, params = network.load(folder)
     assert config == TINY.network

@@ -74,7 +74,10 @@ def without_one(
 
 
 class Rates(NamedTuple):
-    """Win rates over games: top + c * games^-b, by least squares with a known b."""
+    """Win rates over games: top + c * games^-b, by least squares with a known b.
+
+    Over errors instead of games, with b = -1, it is a line.
+    """
 
     games: np.ndarray
     """float64 `[rows]`."""

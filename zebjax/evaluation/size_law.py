@@ -2,15 +2,20 @@
 
 import itertools
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.optimize
 
+from zebjax.evaluation.power_law import Rates
+
 Numbers = Sequence[float] | np.ndarray
-POWERS = np.linspace(0.05, 1.5, 59)
-"""Values of alpha and of beta that `fit` tries."""
+LOWEST, HIGHEST = 0.05, 1.5
+"""Bounds of alpha and beta."""
+_COARSE = 0.05
+_FINER = (0.005, 0.0005)
+"""Distances of the powers that `fit` tries: everywhere, then around the best so far."""
 
 
 class Law(NamedTuple):
@@ -41,8 +46,8 @@ def fit(parameters: Numbers, examples: Numbers, errors: Numbers) -> Law:
         errors: as many, above 0.
 
     Raises:
-        ValueError: for fewer than three different sizes or numbers of examples, or for fewer than
-            six points: the law has five numbers.
+        ValueError: for fewer than three different sizes or numbers of examples, for fewer than six
+            points, as the law has five numbers, or for errors that are not above 0.
 
     >>> sizes, read = [1e4, 1e4, 1e5, 1e5, 1e6, 1e6], [1e5, 1e6, 1e5, 1e6, 1e5, 4e6]
     >>> law = fit(sizes, read, Law(0.02, 2.0, 0.5, 30.0, 0.6).at(sizes, read))
@@ -55,43 +60,101 @@ def fit(parameters: Numbers, examples: Numbers, errors: Numbers) -> Law:
             raise ValueError(f"a law needs three different {name} or more")
     if len(wanted) < 6:
         raise ValueError(f"a law needs six points or more, got {len(wanted)}")
-    # Relative to the largest, so that all columns are of order 1.
-    by_size, by_read = ((x / x.max()) ** -POWERS[:, None] for x in (n, d))
+    if not (np.isfinite(wanted).all() and (wanted > 0).all()):
+        raise ValueError(f"a law needs errors above 0, got {wanted.tolist()}")
+    tried = np.arange(LOWEST, HIGHEST + _COARSE / 2, _COARSE)
+    powers, factors = _best(n, d, wanted, tried, tried)
+    for step in _FINER:
+        around = [np.arange(power - 10 * step, power + 10.5 * step, step) for power in powers]
+        powers, factors = _best(n, d, wanted, *np.clip(around, LOWEST, HIGHEST))
+    (alpha, beta), (floor, a, b) = powers, factors
+    return Law(floor, float(a * n.max() ** alpha), alpha, float(b * d.max() ** beta), beta)
+
+
+def _best(
+    n: np.ndarray, d: np.ndarray, wanted: np.ndarray, alphas: np.ndarray, betas: np.ndarray
+) -> tuple[tuple[float, float], tuple[float, float, float]]:
+    """Return the best of these powers, and floor, a and b for n and d relative to their largest."""
     best, least = None, math.inf
-    for i, j in itertools.product(range(len(POWERS)), repeat=2):
+    by_size, by_read = (n / n.max()) ** -alphas[:, None], (d / d.max()) ** -betas[:, None]
+    for i, j in itertools.product(range(len(alphas)), range(len(betas))):
         terms = np.stack([np.ones_like(n), by_size[i], by_read[j]], 1)
         (floor, a, b), rest = scipy.optimize.nnls(terms, wanted)
         if rest < least:
-            alpha, beta = float(POWERS[i]), float(POWERS[j])
-            best = Law(float(floor), a * n.max() ** alpha, alpha, b * d.max() ** beta, beta)
-            least = rest
+            powers = float(alphas[i]), float(betas[j])
+            best, least = (powers, (float(floor), float(a), float(b))), rest
     assert best is not None
     return best
 
 
-def without_one(
-    parameters: Numbers, examples: Numbers, errors: Numbers, asked: tuple[float, float]
-) -> tuple[float, float]:
-    """Return the lowest and the highest error that laws predict, each fitted without one point.
+def without_one(parameters: Numbers, examples: Numbers, errors: Numbers) -> list[Law]:
+    """Return the laws that are each fitted without one point.
 
-    A point without which there are too few for a law stays.
-
-    Args:
-        parameters: as for `fit`.
-        examples: as for `fit`.
-        errors: as for `fit`.
-        asked: parameters and examples for which they predict.
-
-    Raises:
-        ValueError: if none can be fitted.
+    There is none for a point without which too few are left for a law.
     """
-    found = []
+    laws = []
     for left_out in range(len(errors)):
-        kept = (np.delete(values, left_out) for values in (parameters, examples, errors))
+        kept = [np.delete(values, left_out) for values in (parameters, examples, errors)]
         try:
-            found.append(float(fit(*kept).at(*asked)))
+            laws.append(fit(*kept))
         except ValueError:
             continue
-    if not found:
-        raise ValueError("no law can be fitted without one of so few points")
-    return min(found), max(found)
+    return laws
+
+
+def summary(points: tuple[Numbers, Numbers, Numbers], rates: Rates, times: int) -> dict[str, Any]:
+    """Return a fitted law and what it predicts, as plain data for JSON.
+
+    Args:
+        points: parameters, examples and errors, as for `fit`.
+        rates: win rates over errors, with b = -1: a line.
+        times: how many times the largest number of examples it predicts for, besides once.
+
+    Raises:
+        ValueError: as `fit`.
+    """
+    sizes, read, errors = (np.asarray(values, float) for values in points)
+    law, others, predicted = fit(*points), without_one(*points), []
+    for size, factor in itertools.product(np.unique(sizes), (1, times)):
+        asked = float(size), float(factor * read.max())
+        rate, *ends = np.clip(rates.interval_at(float(law.at(*asked))), 0, 1)
+        found = [float(other.at(*asked)) for other in others]
+        predicted.append(
+            {
+                "parameters": int(asked[0]),
+                "examples": int(asked[1]),
+                "value_error": round(float(law.at(*asked)), 6),
+                "value_error_without_one": found and [round(min(found), 6), round(max(found), 6)],
+                "win_rate": round(float(rate), 4),
+                "win_rate_ci95": [round(float(end), 4) for end in ends],
+            }
+        )
+    return {
+        "formula": "value_error = floor + a * parameters^-alpha + b * examples^-beta",
+        **law._asdict(),
+        "powers_from_to": [LOWEST, HIGHEST],
+        "rms_residual": float(np.sqrt(np.square(law.at(sizes, read) - errors).mean())),
+        "points": len(errors),
+        "points_left_out_in_turn": len(others),
+        "win_rate_per_error": float(rates.at(1.0) - rates.at(0.0)),
+        "predicted": predicted,
+    }
+
+
+def sentences(law: dict[str, Any], against: str) -> Iterator[str]:
+    """Yield what a `summary` says, for people."""
+    ends = [name for name in ("alpha", "beta") if law[name] in law["powers_from_to"]]
+    low, high = law["powers_from_to"]
+    yield (
+        f"value_error = {law['floor']:.5f} + {law['a']:.4g} * parameters^-{law['alpha']:.3f} + "
+        f"{law['b']:.4g} * examples^-{law['beta']:.3f} (residual {law['rms_residual']:.5f})"
+        + "".join(f"; {name} is at the end of {low:g} to {high:g}" for name in ends)
+    )
+    for each in law["predicted"]:
+        ends, (low, high) = each["value_error_without_one"], each["win_rate_ci95"]
+        between = f" ({ends[0]:.5f} to {ends[1]:.5f})" if ends else ""
+        yield (
+            f"predicted for {each['parameters']:,} parameters and {each['examples']:,} examples: "
+            f"value_error {each['value_error']:.5f}{between}, wins against {against} "
+            f"{100 * each['win_rate']:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+        )

@@ -4,7 +4,8 @@ A network folder holds
 
     config.json         the fields of ZebConfig
     model.safetensors   the parameters, float32; see `to_bytes`
-    training.json       facts about its training (run, step, total_games); optional
+    training.json       facts about its training (run, step, total_games, trained_examples);
+                        optional
     README.md           a model card
 
 Folders of older runs, with an orbax item `params/` for `model.safetensors`, can be read too.
