@@ -27,9 +27,10 @@ FURTHER = 10
 """How many times as much reading the law is extrapolated to."""
 _ERROR = "move_value_spread_error"
 _BATCH = 128
+_MOST = 10**15  # a step that says it has read more is damaged
 ABOUT = f"""Each RUN is the folder of a finished run that learns values of moves from the same
-games, such as those of `zebjax train values_from_rollouts`. The runs have networks of three sizes
-or more, random weights at the start, and replay.held_out above 0. Their kept steps
+games, such as those of `zebjax train values_from_player`. The runs have networks of three sizes or
+more, random weights at the start, and replay.held_out above 0. Their kept steps
 (save.keep_every_cycles) are rated: the last, the last that had read half as much, and so on down to
 --first. The error of a step is the squared error of the value of moves, relative to its mean over
 the moves of a decision, on --n decisions of games that no run has trained on, the same for all. Its
@@ -37,10 +38,11 @@ wins are those of `zeb:RUN@STEP,choose=value` in --deals paired deals against --
 
 The law is error = floor + a * parameters^-alpha + b * examples^-beta (Hoffmann et al. 2022), by
 least squares, factors not negative, powers from {size_law.LOWEST:g} to {size_law.HIGHEST:g}. Wins
-are a line over the error. Both are extrapolated to {FURTHER} times the examples for each size. In
-brackets after an error: the lowest and the highest when one point is left out; a point without
-which too few sizes are left stays. The interval of wins has the luck of the deals, not that of the
-trainings, and takes the error as known.
+are top + c * error^p, p from {size_law.WIN_POWERS[0]:g} to {size_law.WIN_POWERS[-1]:g}. Both are
+predicted for each size at the most examples that any run has read, and extrapolated to {FURTHER}
+times as many. In brackets: the lowest and the highest when one point is left out; a point without
+which too few sizes are left for a law stays. In the JSON, win_rate_ci95 has the luck of the deals
+alone.
 
 A learning rate that does not fall, with an average of the weights (learner.schedule constant,
 learner.ema), makes every kept step a point. Errors and margins of finished deals are kept in
@@ -96,6 +98,19 @@ def field(file: Path, name: str, kind: str, default: Any) -> Any:
     return found
 
 
+def changes_of(run: Path) -> list[Any]:
+    """Return the settings that a run changed, see `changes`.
+
+    Raises:
+        ValueError: naming the file, if it is damaged.
+    """
+    file = run / changes.FILE
+    found = files.read_json(file) if file.exists() else []
+    if not isinstance(found, list):
+        raise ValueError(f"{file}: expected a list of changes")
+    return found
+
+
 def check_run(run: Path) -> None:
     """Check that a run began with random weights, and did not go back or change what it withholds.
 
@@ -107,7 +122,7 @@ def check_run(run: Path) -> None:
         raise ValueError(f"{run}: expected a run from random weights, this began with {start}")
     if list(run.glob("metrics-before-rollback-*")):
         raise ValueError(f"{run}: expected a run that was not rolled back")
-    if any(change["field"] == "replay.held_out" for change in changes.read(run)):
+    if any("replay.held_out" in str(change) for change in changes_of(run)):
         raise ValueError(f"{run}: replay.held_out changed, so it may have trained on such games")
 
 
@@ -127,7 +142,7 @@ def steps_of(run: Path, first: int) -> list[Step]:
     for cycle in reversed(checkpoint.steps(run / "checkpoints")):
         folder = steps.folder_of(run, cycle)
         examples = field(folder / "training.json", "trained_examples", "a whole number", 0)
-        if examples < first or (found and 2 * examples > found[-1].examples):
+        if not first <= examples <= _MOST or (found and 2 * examples > found[-1].examples):
             continue
         config, params = network.load(folder)
         if not config.move_values or config.plays_contracts:
@@ -234,7 +249,6 @@ def plot(path: Path, result: dict[str, Any], rates: Rates) -> None:
             by_wins.plot(examples, 100 * rates.at(fitted), style, color=color)
     by_error.set(
         xscale="log",
-        yscale="log",
         xlabel="examples read",
         ylabel="squared error of the value of moves",
         title="lines: the fitted law; dashed: extrapolated",
@@ -321,12 +335,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             scores.append(score)
             report.write(args.out or report.default_name("sizes"), result)
     points = columns(result["rows"])
-    rates = Rates(points[2], np.stack(scores), -1)
-    result["law"] = size_law.summary(points, rates, FURTHER)
+    result["law"] = size_law.summary(points, np.stack(scores), FURTHER)
     report.write(args.out or report.default_name("sizes"), result)
     for sentence in size_law.sentences(result["law"], args.against):
         print(sentence)
     if args.plot:
+        rates = Rates(points[2], np.stack(scores), -result["law"]["win_power"])
         plot(args.plot, result, rates)
 
 

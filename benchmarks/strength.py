@@ -105,7 +105,10 @@ def check_opponent(spec: str) -> None:
 def read(file: Path) -> dict[str, Any]:
     """The finished deals of a pair; none if the file does not exist."""
     empty = {"margins": [], "a_cpu_s": 0.0, "a_decisions": 0}
-    return dict(files.read_json(file)) if file.exists() else empty
+    found = files.read_json(file) if file.exists() else empty
+    if not isinstance(found, dict) or set(found) != set(empty):
+        raise ValueError(f"{file}: expected finished deals; delete it to play them again")
+    return found
 
 
 @functools.cache

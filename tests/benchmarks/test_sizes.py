@@ -110,6 +110,7 @@ def test_steps_of_an_earlier_version_are_left_out(held, tmp_path):
         ("experiment.json", "[]", "expected an object with start.checkpoint"),
         ("experiment.json", '{"start": "x"}', "expected an object with start.checkpoint"),
         ("experiment.json", '{"start": {"checkpoint": 1}}', "expected a path or null, got 1"),
+        ("changes.json", "{}", "changes.json: expected a list of changes"),
         ("state/step_000000001/experiment.json", "{}", "expected replay.held_out above 0"),
         (
             "state/step_000000001/experiment.json",

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from zebjax.evaluation import size_law
-from zebjax.evaluation.power_law import Rates
 from zebjax.evaluation.size_law import Law
 
 SIZES = np.repeat([85_000, 585_000, 3_348_000], 4)
@@ -75,24 +74,36 @@ def test_a_point_that_a_law_needs_stays():
     assert len(size_law.without_one(SIZES[some], READ[some], 1 / READ[some])) == 8
 
 
+def test_wins_that_change_less_at_small_errors_have_a_power_above_1():
+    errors = np.array([0.028, 0.022, 0.02, 0.018, 0.016])
+    for power in (1.0, 2.5, 8.0):
+        assert size_law.win_power(errors, 0.55 - 0.2 * (errors / 0.028) ** power) == power
+
+
 def test_a_summary_says_what_is_predicted_and_how_far_the_points_decide():
     law = Law(0.02, 2.0, 0.5, 30.0, 0.6)
     errors = law.at(SIZES, READ)
     luck = np.random.default_rng(0).normal(0, 0.1, 400)
-    scores = 0.9 - 2 * errors[:, None] + (luck - luck.mean())
-    found = size_law.summary((SIZES, READ, errors), Rates(errors, scores, -1), 10)
-    assert found["win_rate_per_error"] == pytest.approx(-2) and found["rms_residual"] < 1e-6
+    scores = 0.9 - 20 * errors[:, None] ** 2 + (luck - luck.mean())
+    found = size_law.summary((SIZES, READ, errors), scores, 10)
+    assert found["win_power"] == 2
+    assert max(found["rms_residual"], found["rms_residual_of_wins"]) < 1e-6
     assert (found["points"], found["points_left_out_in_turn"]) == (12, 12)
     last = found["predicted"][-1]
     asked = last["parameters"], last["examples"]
     assert asked == (3_348_000, 10_240_000)
     assert last["value_error"] == pytest.approx(float(law.at(*asked)), abs=1e-5)
-    assert last["win_rate"] == pytest.approx(0.9 - 2 * float(law.at(*asked)), abs=1e-4)
+    assert last["win_rate"] == pytest.approx(0.9 - 20 * float(law.at(*asked)) ** 2, abs=1e-4)
     # The deals are the same for all rows, so their luck does not average out.
     low, high = last["win_rate_ci95"]
     assert high - low == pytest.approx(2 * 1.96 * luck.std() / 20, rel=0.05)
-    first, *others = size_law.sentences(found, "random")
+    first, second, *others = size_law.sentences(found, "random")
     assert first.startswith("value_error = 0.02000 + 2 * parameters^-0.500 + 30 * examples^-0.600")
+    assert second.startswith("wins change with the power 2 of the error")
     assert len(others) == 6 and "wins against random" in others[0]
-    at_an_end = found | {"alpha": size_law.HIGHEST}
-    assert "alpha is at the end of 0.05 to 1.5" in next(size_law.sentences(at_an_end, "random"))
+
+
+def test_a_power_at_the_end_of_what_is_tried_is_said():
+    errors = 0.02 + 1e-9 * READ**-0.5 + (SIZES < 1e5) * 0.01
+    found = size_law.summary((SIZES, READ, errors), 0.9 - errors[:, None] + np.zeros(4), 10)
+    assert "alpha is at the end of 0.05 to 1.5" in next(size_law.sentences(found, "random"))

@@ -13,6 +13,8 @@ from zebjax.evaluation.power_law import Rates
 Numbers = Sequence[float] | np.ndarray
 LOWEST, HIGHEST = 0.05, 1.5
 """Bounds of alpha and beta."""
+WIN_POWERS = np.arange(1, 8.01, 0.5)
+"""Powers of the error in win rates that `win_power` tries."""
 _COARSE = 0.05
 _FINER = (0.005, 0.0005)
 """Distances of the powers that `fit` tries: everywhere, then around the best so far."""
@@ -102,31 +104,59 @@ def without_one(parameters: Numbers, examples: Numbers, errors: Numbers) -> list
     return laws
 
 
-def summary(points: tuple[Numbers, Numbers, Numbers], rates: Rates, times: int) -> dict[str, Any]:
-    """Return a fitted law and what it predicts, as plain data for JSON.
+def win_power(errors: np.ndarray, rates: np.ndarray) -> float:
+    """Return p, of `WIN_POWERS`, for which win rates are closest to top + c * errors^p.
+
+    Above 1, wins change less at small errors: a network that is close to its teacher gains little.
 
     Args:
-        points: parameters, examples and errors, as for `fit`.
-        rates: win rates over errors, with b = -1: a line.
+        errors: float64 `[rows]`, above 0.
+        rates: as many win rates.
+    """
+
+    def square(power: float) -> float:
+        line = Rates(errors, rates[:, None], -power)
+        return float(np.square(line.at(errors) - rates).sum())
+
+    return float(min(WIN_POWERS, key=square))
+
+
+def summary(
+    points: tuple[np.ndarray, np.ndarray, np.ndarray], scores: np.ndarray, times: int
+) -> dict[str, Any]:
+    """Return a fitted law, win rates and what they predict, as plain data for JSON.
+
+    Args:
+        points: parameters, examples and errors, float64 `[rows]` each, as for `fit`.
+        scores: float64 `[rows, deals]`, as for `Rates`.
         times: how many times the largest number of examples it predicts for, besides once.
 
     Raises:
         ValueError: as `fit`.
     """
-    sizes, read, errors = (np.asarray(values, float) for values in points)
-    law, others, predicted = fit(*points), without_one(*points), []
+    sizes, read, errors = points
+    law, others, won = fit(*points), without_one(*points), scores.mean(1)
+    power = win_power(errors, won)
+    rates, predicted = Rates(errors, scores, -power), []
+    without = []
+    for i in range(len(errors)):
+        rest, kept = np.delete(errors, i), np.delete(scores, i, 0)
+        without.append(Rates(rest, kept, -win_power(rest, kept.mean(1))))
     for size, factor in itertools.product(np.unique(sizes), (1, times)):
         asked = float(size), float(factor * read.max())
-        rate, *ends = np.clip(rates.interval_at(float(law.at(*asked))), 0, 1)
+        error = float(law.at(*asked))
+        rate, *ends = np.clip(rates.interval_at(error), 0, 1)
         found = [float(other.at(*asked)) for other in others]
+        wins = np.clip([float(one.at(error)) for one in without], 0, 1)
         predicted.append(
             {
                 "parameters": int(asked[0]),
                 "examples": int(asked[1]),
-                "value_error": round(float(law.at(*asked)), 6),
+                "value_error": round(error, 6),
                 "value_error_without_one": found and [round(min(found), 6), round(max(found), 6)],
                 "win_rate": round(float(rate), 4),
                 "win_rate_ci95": [round(float(end), 4) for end in ends],
+                "win_rate_without_one": [round(float(end), 4) for end in (wins.min(), wins.max())],
             }
         )
     return {
@@ -136,25 +166,35 @@ def summary(points: tuple[Numbers, Numbers, Numbers], rates: Rates, times: int) 
         "rms_residual": float(np.sqrt(np.square(law.at(sizes, read) - errors).mean())),
         "points": len(errors),
         "points_left_out_in_turn": len(others),
-        "win_rate_per_error": float(rates.at(1.0) - rates.at(0.0)),
+        "wins": "win_rate = top + c * value_error^win_power",
+        "win_power": power,
+        "rms_residual_of_wins": float(np.sqrt(np.square(rates.at(errors) - won).mean())),
         "predicted": predicted,
     }
 
 
 def sentences(law: dict[str, Any], against: str) -> Iterator[str]:
     """Yield what a `summary` says, for people."""
-    ends = [name for name in ("alpha", "beta") if law[name] in law["powers_from_to"]]
-    low, high = law["powers_from_to"]
+    bounds = low, high = law["powers_from_to"]
+    at_end = [
+        name
+        for name in ("alpha", "beta")
+        if any(math.isclose(law[name], end, abs_tol=_FINER[-1] / 2) for end in bounds)
+    ]
     yield (
         f"value_error = {law['floor']:.5f} + {law['a']:.4g} * parameters^-{law['alpha']:.3f} + "
         f"{law['b']:.4g} * examples^-{law['beta']:.3f} (residual {law['rms_residual']:.5f})"
-        + "".join(f"; {name} is at the end of {low:g} to {high:g}" for name in ends)
+        + "".join(f"; {name} is at the end of {low:g} to {high:g}" for name in at_end)
+    )
+    yield (
+        f"wins change with the power {law['win_power']:g} of the error (residual "
+        f"{100 * law['rms_residual_of_wins']:.1f} %)"
     )
     for each in law["predicted"]:
-        ends, (low, high) = each["value_error_without_one"], each["win_rate_ci95"]
+        ends, wins = each["value_error_without_one"], each["win_rate_without_one"]
         between = f" ({ends[0]:.5f} to {ends[1]:.5f})" if ends else ""
         yield (
             f"predicted for {each['parameters']:,} parameters and {each['examples']:,} examples: "
             f"value_error {each['value_error']:.5f}{between}, wins against {against} "
-            f"{100 * each['win_rate']:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+            f"{100 * each['win_rate']:.1f} % ({100 * wins[0]:.1f} to {100 * wins[1]:.1f})"
         )
