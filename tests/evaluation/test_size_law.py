@@ -106,4 +106,6 @@ def test_a_summary_says_what_is_predicted_and_how_far_the_points_decide():
 def test_a_power_at_the_end_of_what_is_tried_is_said():
     errors = 0.02 + 1e-9 * READ**-0.5 + (SIZES < 1e5) * 0.01
     found = size_law.summary((SIZES, READ, errors), 0.9 - errors[:, None] + np.zeros(4), 10)
-    assert "alpha is at the end of 0.05 to 1.5" in next(size_law.sentences(found, "random"))
+    first, second, *_ = size_law.sentences(found, "random")
+    assert "alpha is at the end of 0.05 to 1.5" in first
+    assert second.endswith("that is at the end of 1 to 8")

@@ -186,9 +186,12 @@ def sentences(law: dict[str, Any], against: str) -> Iterator[str]:
         f"{law['b']:.4g} * examples^-{law['beta']:.3f} (residual {law['rms_residual']:.5f})"
         + "".join(f"; {name} is at the end of {low:g} to {high:g}" for name in at_end)
     )
+    first, last = WIN_POWERS[[0, -1]]
+    is_end = law["win_power"] in (first, last)
     yield (
         f"wins change with the power {law['win_power']:g} of the error (residual "
         f"{100 * law['rms_residual_of_wins']:.1f} %)"
+        + is_end * f"; that is at the end of {first:g} to {last:g}"
     )
     for each in law["predicted"]:
         ends, wins = each["value_error_without_one"], each["win_rate_without_one"]
