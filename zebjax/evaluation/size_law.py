@@ -191,7 +191,8 @@ def sentences(law: dict[str, Any], against: str) -> Iterator[str]:
     yield (
         f"wins change with the power {law['win_power']:g} of the error (residual "
         f"{100 * law['rms_residual_of_wins']:.1f} %)"
-        + is_end * f"; that is at the end of {first:g} to {last:g}"
+        + is_end
+        * f"; that is at the end of {first:g} to {last:g}"
     )
     for each in law["predicted"]:
         ends, wins = each["value_error_without_one"], each["win_rate_without_one"]
