@@ -13,7 +13,7 @@ all moves learn the results. A game takes forty times as long:
         --selfplay.games-per-cycle 192 --replay.capacity-examples 84000 \
         --replay.min-buffer 10752 --learner.root-value-share 0.5
 
-Ten minutes of outcomes on two CPU cores bring as much as `quickstart`. For a GPU, a medium network:
+Five minutes of outcomes on two CPU cores bring more than `quickstart`. For a GPU, a medium network:
 
     zebjax train values_from_nothing --name medium --network.embed-dim 128 --network.n-heads 4 \
         --network.n-layers 4 --network.ff-dim 512 --selfplay.lanes auto \
@@ -49,6 +49,8 @@ experiment = Experiment(
         optimizer="muon",
         belief_tiles="hidden",
         decisions_only=True,
+        # Self-play draws moves by the values, so these are what must be learned first.
+        move_value_weight=25.0,
         lr=0.01,
         schedule="cosine",
         warmup_updates=100,
