@@ -64,11 +64,6 @@ are CPU time of this process; with other programs on the machine they are too hi
 # ---- games
 
 
-def digest_of(*parts: object) -> str:
-    """Return a name for what these parts determine: 16 digits."""
-    return report.digest_of(VERSION, *parts)
-
-
 def make_games(keep: Path, by: str, n: int, per_file: int, seed: int) -> Games:
     """Return n games of the network `by`, as `zebjax teach --rollouts` makes them; some are kept.
 
@@ -81,7 +76,7 @@ def make_games(keep: Path, by: str, n: int, per_file: int, seed: int) -> Games:
     """
     settings = rollout_teacher.Settings(by, seed, per_file)
     maker = rollout_teacher.Maker(settings, _threads())
-    folder = keep / f"games-{digest_of(maker.facts)}"
+    folder = keep / f"games-{report.digest_of(VERSION, maker.facts)}"
     with cli.progress(f"games of {by}") as show:
         teacher_files.make(
             maker, folder, n, lambda share, _: show(share, f"{round(share * n):,} of {n:,}")
@@ -119,7 +114,9 @@ def fit(keep: Path, games: Games, hidden: int, seed: int) -> Path:
     """Fit a network of this width to games, from nothing, unless it is kept; return its file."""
     arrays = hashlib.sha256(b"".join(array.tobytes() for array in vars(games).values()))
     wanted = shapes(widths_of(hidden))
-    file = keep / f"net-{digest_of(arrays.hexdigest(), FIT, wanted, seed)}.safetensors"
+    file = (
+        keep / f"net-{report.digest_of(VERSION, arrays.hexdigest(), FIT, wanted, seed)}.safetensors"
+    )
     if file.exists():
         return file
     _compile(games)

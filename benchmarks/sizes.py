@@ -179,23 +179,40 @@ def held_games(runs: Sequence[Path]) -> tuple[AnyRecord, float]:
 # ---- rows
 
 
-def error_of(step: Step, games: AnyRecord, n: int, keep: Path) -> float:
-    """Return the error of a step on n decisions of games, the same for all; from `keep` if known.
+class Decisions(NamedTuple):
+    """The decisions on which errors are measured, the same for all steps."""
+
+    records: AnyRecord
+    """`[n]` games, one for each decision."""
+    plies: np.ndarray
+    """int32 `[n]`."""
+    digest: str
+    """Names them."""
+
+
+def decisions_of(games: AnyRecord, n: int) -> Decisions:
+    """Draw n decisions of games, a multiple of `_BATCH`."""
+    records, plies = held_out.sample(games, n, (0,), decisions_only=True)
+    arrays = [np.ascontiguousarray(leaf).tobytes() for leaf in jax.tree.leaves((records, plies))]
+    return Decisions(records, plies, report.digest_of(*arrays))
+
+
+def error_of(step: Step, decisions: Decisions, keep: Path) -> float:
+    """Return the error of a step on decisions of games that no run has trained on.
 
     Args:
         step: whose network is measured.
-        games: that no run has trained on.
-        n: number of decisions, a multiple of `_BATCH`.
-        keep: folder of what is finished.
+        decisions: on which.
+        keep: folder of what is finished, from which it comes if it is known.
     """
-    records, plies = held_out.sample(games, n, (0,), decisions_only=True)
-    arrays = [np.ascontiguousarray(leaf).tobytes() for leaf in jax.tree.leaves((records, plies))]
-    name = report.digest_of(VERSION, players.make(step.player).identity, *arrays)
+    name = report.digest_of(VERSION, players.make(step.player).identity, decisions.digest)
     place = keep / f"error-{name}.json"
     if not place.exists():
         config, params = network.load(steps.folder_of(step.run, step.cycle))
         learner = LearnerConfig(batch=_BATCH)
-        error = held_out.measure(learner, config, params, records, plies)[_ERROR]
+        error = held_out.measure(learner, config, params, decisions.records, decisions.plies)[
+            _ERROR
+        ]
         files.write_json(place, {"value_error": float(error)})
     return float(field(place, "value_error", "a number", math.nan))
 
@@ -307,9 +324,7 @@ def rated_steps(runs: Sequence[Path], first: int) -> list[Step]:
         check_run(run)
     found = [step for run in runs for step in steps_of(run, first)]
     # Refused before the work.
-    size_law.fit(
-        [step.parameters for step in found], [step.examples for step in found], [1.0] * len(found)
-    )
+    size_law.check_enough([step.parameters for step in found], [step.examples for step in found])
     return found
 
 
@@ -319,6 +334,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     strength.check_opponent(args.against)
     found, n = rated_steps(args.runs, args.first), args.n // _BATCH * _BATCH
     games, share = held_games(args.runs)
+    decisions = decisions_of(games, n)
     result = report.surroundings(args.note) | {
         **{name: getattr(args, name) for name in ("seed", "against", "first")},
         "networks": {str(step.run): step.config.stored_fields() for step in found},
@@ -329,7 +345,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     scores = []
     with locks.locked(args.keep, "wait for it or choose another --keep"):
         for step in found:
-            row, score = row_of(step, error_of(step, games, n, args.keep), args)
+            row, score = row_of(step, error_of(step, decisions, args.keep), args)
             report.show(row)
             result["rows"].append(row)
             scores.append(score)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -43,8 +42,7 @@ def keep_file(keep: Path, a: str, b: str, seed: int) -> Path:
     A player without an identity, such as an external program, is known by its spec.
     """
     identities = [players.make(spec).identity or spec for spec in (a, b)]
-    name = hashlib.sha256(repr((identities, seed, matches.VERSION)).encode()).hexdigest()[:16]
-    return keep / f"{name}.json"
+    return keep / f"{report.digest_of(identities, seed, matches.VERSION)}.json"
 
 
 class Timed:

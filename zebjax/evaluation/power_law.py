@@ -76,7 +76,7 @@ def without_one(
 class Rates(NamedTuple):
     """Win rates over games: top + c * games^-b, by least squares with a known b.
 
-    Over errors instead of games, with b = -1, it is a line.
+    Over errors instead of games, with b = -p, it is top + c * errors^p, scaled to the largest.
     """
 
     games: np.ndarray

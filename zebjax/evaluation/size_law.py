@@ -56,12 +56,8 @@ def fit(parameters: Numbers, examples: Numbers, errors: Numbers) -> Law:
     >>> print(f"{law.floor:.3f} + {law.a:.1f} N^-{law.alpha:.2f} + {law.b:.0f} D^-{law.beta:.2f}")
     0.020 + 2.0 N^-0.50 + 30 D^-0.60
     """
+    check_enough(parameters, examples)
     n, d, wanted = (np.asarray(values, float) for values in (parameters, examples, errors))
-    for values, name in ((n, "sizes"), (d, "numbers of examples")):
-        if len(np.unique(values)) < 3:
-            raise ValueError(f"a law needs three different {name} or more")
-    if len(wanted) < 6:
-        raise ValueError(f"a law needs six points or more, got {len(wanted)}")
     if not (np.isfinite(wanted).all() and (wanted > 0).all()):
         raise ValueError(f"a law needs errors above 0, got {wanted.tolist()}")
     tried = np.arange(LOWEST, HIGHEST + _COARSE / 2, _COARSE)
@@ -71,6 +67,15 @@ def fit(parameters: Numbers, examples: Numbers, errors: Numbers) -> Law:
         powers, factors = _best(n, d, wanted, *np.clip(around, LOWEST, HIGHEST))
     (alpha, beta), (floor, a, b) = powers, factors
     return Law(floor, float(a * n.max() ** alpha), alpha, float(b * d.max() ** beta), beta)
+
+
+def check_enough(parameters: Numbers, examples: Numbers) -> None:
+    """Raise ValueError if `fit` needs more points than these, or more different ones."""
+    for values, name in ((parameters, "sizes"), (examples, "numbers of examples")):
+        if len(np.unique(values)) < 3:
+            raise ValueError(f"a law needs three different {name} or more")
+    if len(examples) < 6:
+        raise ValueError(f"a law needs six points or more, got {len(examples)}")
 
 
 def _best(
@@ -191,8 +196,7 @@ def sentences(law: dict[str, Any], against: str) -> Iterator[str]:
     yield (
         f"wins change with the power {law['win_power']:g} of the error (residual "
         f"{100 * law['rms_residual_of_wins']:.1f} %)"
-        + is_end
-        * f"; that is at the end of {first:g} to {last:g}"
+        + (f"; that is at the end of {first:g} to {last:g}" if is_end else "")
     )
     for each in law["predicted"]:
         ends, wins = each["value_error_without_one"], each["win_rate_without_one"]
